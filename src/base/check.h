@@ -1,0 +1,28 @@
+// SINTER_CHECK: states what must hold if Sinter itself is right. A failure is a bug in Sinter, never the user's fault.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace sinter {
+
+// Thrown by SINTER_CHECK, so that an embedding application survives and can report it.
+class BugError : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+[[noreturn]] void FailCheck(const char* file, int line, const char* condition,
+                            const std::string& message = {});
+
+}  // namespace sinter
+
+#define SINTER_CHECK(condition, ...)                                                            \
+  do {                                                                                          \
+    if (!(condition)) [[unlikely]] {                                                            \
+      ::sinter::FailCheck(__FILE__, __LINE__,                                                   \
+                          #condition __VA_OPT__(, ::fmt::format(__VA_ARGS__)));                 \
+    }                                                                                           \
+  } while (false)
