@@ -1,0 +1,60 @@
+# Dawn (WebGPU), minja (chat templates) and the launcher under which programs that use Dawn run.
+# Gives: sinter::dawn, sinter::minja, SINTER_LAUNCHER (a command for add_test), SINTER_PREFIX
+# (empty where the system has Dawn itself), sinter_launcher().
+#
+# Dawn comes from the system's packages or from the private prefix that tools/bootstrap makes. The
+# prefix holds a newer libc than the host's: programs compile against the host's headers plus Dawn's
+# and minja's only, and run through the prefix's loader.
+
+if(DEFINED ENV{XDG_CACHE_HOME} AND NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
+  set(_cache $ENV{XDG_CACHE_HOME})
+else()
+  set(_cache $ENV{HOME}/.cache)
+endif()
+set(SINTER_PREFIX ${_cache}/sinter/prefix CACHE PATH
+  "Private prefix with Dawn, made by tools/bootstrap; not used where the system has Dawn")
+
+find_package(Dawn CONFIG QUIET)
+find_path(SINTER_MINJA_INCLUDE minja/minja.hpp)
+mark_as_advanced(Dawn_DIR SINTER_MINJA_INCLUDE)
+
+if(TARGET dawn::webgpu_dawn AND SINTER_MINJA_INCLUDE)
+  set(SINTER_PREFIX "")
+  add_library(sinter::dawn ALIAS dawn::webgpu_dawn)
+  set(_minja_include ${SINTER_MINJA_INCLUDE})
+elseif(EXISTS ${SINTER_PREFIX}/sinter-stamp)
+  set(SINTER_PREFIX_LIB ${SINTER_PREFIX}/usr/lib/x86_64-linux-gnu)
+  add_library(sinter::dawn SHARED IMPORTED GLOBAL)
+  set_target_properties(sinter::dawn PROPERTIES
+    IMPORTED_LOCATION ${SINTER_PREFIX_LIB}/libwebgpu_dawn.so
+    IMPORTED_SONAME libwebgpu_dawn.so.0
+    INTERFACE_INCLUDE_DIRECTORIES ${SINTER_PREFIX}/sinter-include/dawn
+    # Dawn's own needs (abseil, a newer libc) are the prefix loader's business, not the linker's.
+    INTERFACE_LINK_OPTIONS
+      "-Wl,--allow-shlib-undefined;-Wl,-rpath-link,${SINTER_PREFIX_LIB}")
+  set(_minja_include ${SINTER_PREFIX}/sinter-include/minja)
+  # An rpath would pair the host's loader with the prefix's libc when the launcher is forgotten.
+  set(CMAKE_SKIP_RPATH ON)
+else()
+  message(FATAL_ERROR "Dawn is neither on the system nor in ${SINTER_PREFIX}: run tools/bootstrap")
+endif()
+
+add_library(sinter::minja INTERFACE IMPORTED GLOBAL)
+set_target_properties(sinter::minja PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${_minja_include})
+
+# sinter_launcher(OUTPUT LIB shell-word ICD_DIR shell-word PROGRAM shell-word): writes a launcher.
+# The words are put into the script as they stand, so that they may be paths or expansions.
+function(sinter_launcher output)
+  cmake_parse_arguments(SINTER_LAUNCH "" "LIB;ICD_DIR;PROGRAM" "" ${ARGN})
+  configure_file(${PROJECT_SOURCE_DIR}/tools/launcher.sh.in ${output} @ONLY
+    FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE
+      WORLD_READ WORLD_EXECUTE)
+endfunction()
+
+set(SINTER_LAUNCHER ${PROJECT_BINARY_DIR}/launch)
+if(SINTER_PREFIX)
+  sinter_launcher(${SINTER_LAUNCHER}
+    LIB "'${SINTER_PREFIX_LIB}'" ICD_DIR "'${SINTER_PREFIX}/usr/share/vulkan/icd.d'" PROGRAM "''")
+else()
+  sinter_launcher(${SINTER_LAUNCHER} LIB "''" ICD_DIR "''" PROGRAM "''")
+endif()
