@@ -59,14 +59,17 @@ class Value {
 
  private:
   friend class Graph;
+  friend Node* OnlyUse(const Value* value);
   std::string name_;
+  Graph* graph_ = nullptr;
   Node* producer_ = nullptr;
   std::vector<std::pair<Node*, int>> uses_;
   bool is_graph_output_ = false;
 };
 
 // An attribute: ONNX's kinds. Graph-valued attributes (If) hold a subgraph whose captured outer values are listed in
-// Graph::captures().
+// Graph::captures(): each stands for the value of the same name in the graph that holds the node (a capture of that
+// graph in turn, where the value lies further out). Subgraphs are shared between clones, so nobody changes one in place.
 using Attribute = std::variant<int64_t, float, std::string, Tensor, std::shared_ptr<Graph>, std::vector<int64_t>,
                                std::vector<float>, std::vector<std::string>, std::vector<Tensor>>;
 
@@ -131,6 +134,8 @@ class Graph {
 
   // The value of that name, or null.
   Value* FindValue(std::string_view name) const;
+  // Whether a subgraph of one of the nodes reads `value`.
+  bool IsCaptured(const Value* value) const;
 
   // A new value. The name is made unique by a suffix where it is taken; an empty name gets a fresh one.
   Value* AddValue(std::string_view name, DType dtype = DType::kUndefined, std::optional<Dims> dims = {});
@@ -145,9 +150,12 @@ class Graph {
                 std::vector<Value*> outputs, Node* before = nullptr);
   void SetInput(Node* node, size_t index, Value* value);
   void SetOutput(Node* node, size_t index, Value* value);
-  // Makes every reader of `from` (graph outputs too) read `to`.
+  // Makes every reader of `from` (graph outputs and subgraphs too) read `to`. A graph output keeps its name: `to` takes
+  // it over. SINTER_CHECKs CanReplaceAllUses().
   void ReplaceAllUses(Value* from, Value* to);
-  // Removes a node whose outputs nobody reads. SINTER_CHECKs that.
+  // False where `from` is a graph output and `to` cannot take its name (an input, a capture or another output).
+  bool CanReplaceAllUses(const Value* from, const Value* to) const;
+  // Removes a node whose outputs nobody reads, and those outputs. SINTER_CHECKs that.
   void RemoveNode(Node* node);
   // Removes nodes that do not lead to a graph output, and values that nobody makes or reads.
   void RemoveDead();
@@ -157,6 +165,10 @@ class Graph {
  private:
   void AddUse(Value* value, Node* node, int index);
   void RemoveUse(Value* value, Node* node, int index);
+  void SwapNames(Value* a, Value* b);
+  // Makes subgraphs that capture the name `from` capture `to`; works on copies of them.
+  void RenameCaptures(std::string_view from, std::string_view to);
+  void EraseValues(const std::vector<Value*>& values);
 
   NodeList nodes_;
   std::map<std::string, std::unique_ptr<Value>, std::less<>> values_by_name_;
@@ -164,7 +176,10 @@ class Graph {
   int next_name_ = 0;
 };
 
-// The single reader of `value`, or null where there are none or several, or where it is a graph output.
+// The outer values that the node's subgraphs capture, as names.
+std::vector<std::string> CapturedNames(const Node& node);
+
+// The single reader of `value`, or null where there are none or several, or where it is a graph output or captured.
 Node* OnlyUse(const Value* value);
 
 }  // namespace sinter::graph

@@ -1,0 +1,32 @@
+// What a rewrite is: a named function from graph to graph. pipeline.h runs them in order.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "graph/graph.h"
+
+namespace sinter::passes {
+
+// Facts from outside the graph that rewrites depend on.
+struct PassOptions {
+  // Passes to leave out, by name.
+  std::set<std::string, std::less<>> disabled;
+  // Where one rotary cache holds the table for short contexts in its first rows and the table for long ones behind them
+  // (genai_config.json, provider option `multi_rotary_cache_concat_offset`): the row where the second begins.
+  std::optional<int64_t> multi_rotary_offset;
+  // The graph input whose sum is the number of valid positions: ones over them, nothing else.
+  std::string attention_mask = "attention_mask";
+};
+
+struct Pass {
+  // As in `--disable-pass=NAME`.
+  std::string_view name;
+  // Rewrites `graph`; returns how many places changed.
+  int (*run)(graph::Graph& graph, const PassOptions& options);
+};
+
+}  // namespace sinter::passes
