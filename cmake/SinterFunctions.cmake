@@ -20,8 +20,33 @@ function(sinter_library name)
   target_link_libraries(sinter_${name} PUBLIC ${ARG_DEPS} ${ARG_LIBS})
 endfunction()
 
+# What the unit tests need and no more: the sanitizers' build makes only this.
+if(BUILD_TESTING)
+  add_custom_target(unit_tests)
+endif()
+
+# sinter_uses_dawn(OUT target...): whether one of the targets needs Dawn, itself or through another.
+function(sinter_uses_dawn out)
+  set(${out} FALSE PARENT_SCOPE)
+  foreach(target IN LISTS ARGN)
+    if(target STREQUAL "sinter::dawn")
+      set(${out} TRUE PARENT_SCOPE)
+      return()
+    elseif(target MATCHES "^sinter_" AND TARGET ${target})
+      get_target_property(links ${target} INTERFACE_LINK_LIBRARIES)
+      if(links)
+        sinter_uses_dawn(found ${links})
+        if(found)
+          set(${out} TRUE PARENT_SCOPE)
+          return()
+        endif()
+      endif()
+    endif()
+  endforeach()
+endfunction()
+
 # sinter_test(NAME LABEL label [DEPS lib...] [LIBS target...] [SOURCES file...]): GoogleTest program NAME_test.
-# Programs that reach a GPU (labels gpu and model) run through the launcher, with Dawn's own loader.
+# Programs that link Dawn run through the launcher, with Dawn's own loader.
 function(sinter_test name)
   cmake_parse_arguments(ARG "" "LABEL" "DEPS;LIBS;SOURCES" ${ARGN})
   if(NOT BUILD_TESTING)
@@ -37,14 +62,19 @@ function(sinter_test name)
   add_executable(${name}_test ${sources})
   target_compile_options(${name}_test PRIVATE ${SINTER_COMPILE_OPTIONS})
   list(TRANSFORM ARG_DEPS PREPEND sinter_)
-  target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} ${ARG_LIBS} GTest::gtest GTest::gmock)
+  target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} ${ARG_LIBS} GTest::gmock GTest::gtest_main)
+  sinter_uses_dawn(uses_dawn ${ARG_DEPS} ${ARG_LIBS})
+  if(uses_dawn)
+    set_target_properties(${name}_test PROPERTIES CROSSCOMPILING_EMULATOR ${SINTER_LAUNCHER})
+  endif()
   if(ARG_LABEL STREQUAL "unit")
-    target_link_libraries(${name}_test PRIVATE GTest::gtest_main)
+    add_dependencies(unit_tests ${name}_test)
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
       PROPERTIES LABELS unit TIMEOUT 120)
   else()
     # One CTest entry a program: starting an adapter for every case would cost more than the cases.
-    add_test(NAME ${name} COMMAND ${SINTER_LAUNCHER} $<TARGET_FILE:${name}_test>)
-    set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900)
+    # The software GPU computes on every core, so two such programs side by side gain nothing.
+    add_test(NAME ${name} COMMAND ${name}_test)
+    set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900 RUN_SERIAL ON)
   endif()
 endfunction()

@@ -1,0 +1,23 @@
+# Compiler settings that hold for the whole build: ccache, sanitizers, fuzzing. Include it before any
+# target is made.
+
+find_program(SINTER_CCACHE ccache)
+mark_as_advanced(SINTER_CCACHE)
+if(SINTER_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${SINTER_CCACHE})
+endif()
+
+option(SINTER_SANITIZE "Build with AddressSanitizer and UBSan" OFF)
+option(SINTER_FUZZ "Build the fuzz targets (clang only)" OFF)
+
+if(SINTER_FUZZ AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "SINTER_FUZZ needs clang++ (libFuzzer), got ${CMAKE_CXX_COMPILER_ID}")
+endif()
+if(SINTER_SANITIZE OR SINTER_FUZZ)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
+    -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+if(SINTER_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,57 @@
+# The checkout's ./sinter, and `cmake --install BUILD --prefix X`: a folder that runs wherever it is
+# moved, on any x86-64 Linux with a Vulkan driver. Include it once the target `sinter` exists.
+#
+#   X/bin/sinter              the launcher
+#   X/lib/sinter/             the program, Dawn, the loader and every library that they need
+#   X/share/doc/sinter/       licences of what is carried
+# `--component software` adds lavapipe, a software GPU, to the same folder (170 MiB, most of it LLVM).
+
+if(SINTER_PREFIX)
+  set(_loader ${SINTER_PREFIX_LIB}/ld-linux-x86-64.so.2)
+  set(_search ${SINTER_PREFIX_LIB})
+  set(_share ${SINTER_PREFIX}/usr/share)
+  set(_build_words LIB "'${SINTER_PREFIX_LIB}'" ICD_DIR "'${_share}/vulkan/icd.d'")
+else()
+  set(_loader /lib64/ld-linux-x86-64.so.2)
+  set(_search /usr/lib/x86_64-linux-gnu)
+  set(_share /usr/share)
+  set(_build_words LIB "''" ICD_DIR "''")
+endif()
+
+option(SINTER_ROOT_LAUNCHER "Put the launcher ./sinter at the checkout's root" OFF)
+if(SINTER_ROOT_LAUNCHER)
+  sinter_launcher(${PROJECT_BINARY_DIR}/sinter-launcher ${_build_words}
+    PROGRAM "'${PROJECT_BINARY_DIR}/bin/sinter'")
+  set_target_properties(sinter PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+  add_custom_command(OUTPUT ${PROJECT_SOURCE_DIR}/sinter
+    COMMAND ${CMAKE_COMMAND} -E copy ${PROJECT_BINARY_DIR}/sinter-launcher
+      ${PROJECT_SOURCE_DIR}/sinter
+    DEPENDS ${PROJECT_BINARY_DIR}/sinter-launcher sinter VERBATIM)
+  add_custom_target(root_launcher ALL DEPENDS ${PROJECT_SOURCE_DIR}/sinter)
+endif()
+
+set(_root [["$(dirname "$(dirname "$(readlink -f "$0")")")"]])
+sinter_launcher(${PROJECT_BINARY_DIR}/install/sinter
+  LIB "${_root}/lib/sinter" ICD_DIR [["$lib/icd.d"]] PROGRAM [["$lib/sinter"]])
+install(PROGRAMS ${PROJECT_BINARY_DIR}/install/sinter DESTINATION bin COMPONENT runtime)
+install(TARGETS sinter DESTINATION lib/sinter COMPONENT runtime)
+
+# install_runtime.cmake copies what these need, as the loader itself resolves it.
+macro(_sinter_install_runtime component)
+  install(CODE "
+    set(SINTER_LOADER ${_loader})
+    set(SINTER_SEARCH ${_search})
+    set(SINTER_SHARE ${_share})
+    set(SINTER_OBJECTS ${ARGN})" COMPONENT ${component} ${_exclude})
+  install(SCRIPT ${PROJECT_SOURCE_DIR}/cmake/install_runtime.cmake
+    COMPONENT ${component} ${_exclude})
+endmacro()
+
+set(_exclude "")
+_sinter_install_runtime(runtime \$<TARGET_FILE:sinter> ${_search}/libvulkan.so.1
+  ${_search}/libXext.so.6)
+
+set(_exclude EXCLUDE_FROM_ALL)
+_sinter_install_runtime(software ${_search}/libvulkan_lvp.so)
+install(FILES ${_share}/vulkan/icd.d/lvp_icd.json DESTINATION lib/sinter/icd.d
+  COMPONENT software EXCLUDE_FROM_ALL)
