@@ -1,0 +1,92 @@
+// Causal attention of grouped query heads over an in-place KV cache: the part of com.microsoft's
+// GroupQueryAttention after its rotary embedding and cache update (rotary_embedding.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernel_plan.h"
+#include "kernels/rotary_embedding/rotary_embedding.h"
+
+namespace sinter::kernels {
+
+// For batch b, head n and row s, with total = seqlens_k[b] + 1,
+// past = max(total - sequence, 0) and end = min(past + s + 1, total, capacity):
+//   keys t in [begin, end), begin = local_window > 0 ? max(end - local_window, 0) : 0
+//   score[t] = softcap(scale * q . k[t]) + attention_bias[b, n, s, t]
+//   softcap(x) = softcap > 0 ? softcap * tanh(x / softcap) : x
+//   output = sum(exp(score[t] - max) v[t]) / (sum(exp(score[t] - max)) [+ exp(sink - max)])
+// The window counts the row's own key, as ONNX Runtime has done since 1.23 (pull request 25927).
+// A row without keys gives zeros. The softmax is online (arXiv:1805.02867), in f32; no score
+// matrix goes to memory.
+//
+// Bindings: 1 q [batch, sequence, heads * head_size] (or kBNSH), 2 k_cache and 3 v_cache
+// [batch, kv_heads, capacity, head_size], 4 seqlens_k i32 [batch], 5 head_sink [heads]
+// (has_head_sink), 6 attention_bias [bias_batch, bias_heads, sequence, bias_total] (if
+// bias_total > 0; keys from bias_total on get 0), 7 output [batch, sequence, heads * head_size].
+struct GroupQueryAttentionShape {
+  uint32_t batch = 1;
+  uint32_t sequence = 1;
+  uint32_t heads = 1;
+  uint32_t kv_heads = 1;
+  uint32_t head_size = 64;
+  uint32_t capacity = 1;
+  DType dtype = DType::kF32;  // of every float operand
+  HeadLayout q_layout = HeadLayout::kBSNH;
+  float scale = 0;  // 0 means 1 / sqrt(head_size)
+  float softcap = 0;
+  int32_t local_window = -1;    // keys a row sees, its own included; <= 0: all
+  bool has_head_sink = false;   // a logit a head that takes part in the denominator only
+  bool smooth_softmax = false;  // the same with 0 for every head
+  uint32_t bias_batch = 1;      // 1 or batch
+  uint32_t bias_heads = 1;      // 1 or heads
+  uint32_t bias_total = 0;      // 0: no attention_bias
+};
+
+// Mirrors Params in both shaders.
+struct GroupQueryAttentionParams {
+  uint32_t batch;
+  uint32_t sequence;
+  uint32_t heads;
+  uint32_t kv_heads;
+  uint32_t capacity;
+  uint32_t local_window;  // 0: all keys
+  uint32_t q_batch;       // strides of q in elements
+  uint32_t q_sequence;
+  uint32_t q_head;
+  uint32_t bias_batch;  // strides of attention_bias in elements, 0 where it broadcasts
+  uint32_t bias_head;
+  uint32_t bias_total;
+  float scale;
+  float softcap;
+  uint32_t grid_x;
+  uint32_t tiles;  // prefill: tiles of query rows for a (batch, kv head)
+};
+static_assert(sizeof(GroupQueryAttentionParams) == 64 &&
+              offsetof(GroupQueryAttentionParams, scale) == 48);
+
+// `decode`: a workgroup for each (batch, head, row), whose threads split the keys; any head size
+// up to 1024. `prefill`: a workgroup for 16 (row, head of the group) pairs that share each tile of
+// keys; head sizes that are multiples of 4, up to 512.
+std::vector<std::string> GroupQueryAttentionVariants(const GroupQueryAttentionShape& shape);
+
+// Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and
+// f32, heads that are no multiple of kv_heads, a head size above 1024.
+KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
+                                   std::string_view variant = "");
+
+// The definition above in doubles; spans of absent bindings are empty. Gives
+// [batch, sequence, heads * head_size].
+std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape& shape,
+                                                 std::span<const double> q,
+                                                 std::span<const double> k_cache,
+                                                 std::span<const double> v_cache,
+                                                 std::span<const double> seqlens_k,
+                                                 std::span<const double> head_sink,
+                                                 std::span<const double> attention_bias);
+
+}  // namespace sinter::kernels

@@ -1,0 +1,69 @@
+// Root mean square normalisation of rows, with an optional residual addition before it: ONNX's
+// SimplifiedLayerNormalization and com.microsoft's SkipSimplifiedLayerNormalization.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernel_plan.h"
+
+namespace sinter::kernels {
+
+// sum = input [+ skip] [+ bias]; output = sum * inv_std * scale, with
+// inv_std = 1 / sqrt(mean(sum^2) + epsilon) over a row. Statistics are of the unrounded sum, in f32.
+//
+// Bindings: 1 input [rows, cols], 2 scale [cols], 3 skip [skip_rows, cols] (optional),
+// 4 bias [cols] (optional), 5 output [rows, cols], 6 inv_std [rows] f32 (optional),
+// 7 sum [rows, cols] (optional).
+struct RmsNormShape {
+  uint32_t rows = 1;
+  uint32_t cols = 1;
+  float epsilon = 1e-5f;
+  DType dtype = DType::kF32;         // input, skip, bias and sum
+  DType scale_dtype = DType::kF32;   // SimplifiedLayerNormalization allows another type than the
+  DType output_dtype = DType::kF32;  // input's for the scale and the output
+  bool has_skip = false;
+  bool has_bias = false;
+  bool has_inv_std = false;
+  bool has_sum = false;
+  uint32_t skip_rows = 0;  // row r adds skip row r % skip_rows; 0 means `rows`
+};
+
+// Mirrors Params in rms_norm.wgsl.
+struct RmsNormParams {
+  uint32_t rows;
+  uint32_t cols;
+  uint32_t skip_rows;
+  uint32_t grid_x;
+  float epsilon;
+  uint32_t pad[3];
+};
+static_assert(sizeof(RmsNormParams) == 32 && offsetof(RmsNormParams, epsilon) == 16);
+
+// The variants that `caps` can run: `wg64` and `wg256` (threads of a workgroup, which owns one
+// row), and with subgroups `wg64.sg` and `wg256.sg`.
+std::vector<std::string> RmsNormVariants(const gpu::Caps& caps);
+
+// Plans one dispatch. Throws Error: a variant that is not among RmsNormVariants, a type other than
+// f16 and f32.
+KernelPlan PlanRmsNorm(const gpu::Caps& caps, const RmsNormShape& shape,
+                       std::string_view variant = "");
+
+// The outputs of RmsNormReference, whichever of them are asked for.
+struct RmsNormResult {
+  std::vector<double> output;   // [rows, cols]
+  std::vector<double> inv_std;  // [rows]
+  std::vector<double> sum;      // [rows, cols]
+};
+
+// The definition above in doubles. `skip` and `bias` may be empty.
+RmsNormResult RmsNormReference(uint32_t rows, uint32_t cols, double epsilon,
+                               std::span<const double> input, std::span<const double> scale,
+                               std::span<const double> skip, std::span<const double> bias);
+
+}  // namespace sinter::kernels

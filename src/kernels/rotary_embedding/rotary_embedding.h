@@ -1,0 +1,120 @@
+// Rotary position embedding (RoFormer, arXiv:2104.09864) of attention heads, with an optional RMS
+// normalisation of each head before it, written densely or into the KV cache. With the rotation
+// off it is a plain move. Serves com.microsoft's RotaryEmbedding and the Q, K and V of
+// GroupQueryAttention.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernel_plan.h"
+
+namespace sinter::kernels {
+
+// Order of the dimensions of a tensor of heads; rows are [.., head_size] of one head.
+enum class HeadLayout {
+  kBSNH,  // [batch, sequence, row]: the heads are head_size apart within a row
+  kBNSH,  // [batch, heads, sequence or capacity, head_size]
+};
+
+// Where the position of a row comes from.
+enum class RotaryPositions {
+  kSeqlens,      // seqlens_k[b] + 1 - sequence + s, no less than s: GroupQueryAttention's contract
+  kPositionIds,  // position_ids[b * sequence + s]
+  kOffset,       // position_ids[0] + s
+};
+
+// For every batch b, row s < sequence and head h < heads:
+//   x = input head, [* norm_weight / sqrt(mean(x^2) + epsilon)]
+//   half-split:  (y[i], y[i + r/2]) = rotate(x[i], x[i + r/2]); interleaved: pairs (2i, 2i + 1)
+//   rotate(a, b) = (a c - b s, b c + a s), c = cos[row, i], s = sin[row, i], r = rotary_dim
+//   the dimensions from rotary_dim on are copied.
+// The row of the cos and sin caches is the position, plus concat_offset where that is not 0 and
+// the sequence's total length is past it (a short and a long cache, one after the other),
+// clamped to cache_rows - 1.
+//
+// Output row: s; into a KV cache max(seqlens_k[b] + 1 - sequence, 0) + s. Rows from
+// output_rows on are dropped.
+//
+// Bindings: 1 input, 2 cos [cache_rows, rotary_dim / 2], 3 sin (both if rotary_dim > 0),
+// 4 norm_weight [head_size] (if has_norm), 5 seqlens_k i32 [batch] (if NeedsSeqlens()),
+// 6 position_ids i32 (if rotary_dim > 0 and positions are not kSeqlens), 7 total_length i32 [1]
+// (if has_total_length: decides for concat_offset in place of seqlens_k[b] + 1), 8 output.
+struct RotaryEmbeddingShape {
+  uint32_t batch = 1;
+  uint32_t sequence = 1;
+  uint32_t heads = 1;
+  uint32_t head_size = 64;
+  uint32_t rotary_dim = 64;  // even, <= head_size; 0: no rotation
+  bool interleaved = false;
+  DType dtype = DType::kF32;  // input, output, cos and sin
+  RotaryPositions positions = RotaryPositions::kSeqlens;
+  uint32_t cache_rows = 1;  // rows of cos and sin
+  uint32_t concat_offset = 0;
+  bool has_total_length = false;
+
+  bool has_norm = false;
+  float epsilon = 1e-6f;
+  DType norm_dtype = DType::kF32;
+
+  HeadLayout input_layout = HeadLayout::kBSNH;
+  uint32_t input_row = 0;     // kBSNH: elements of a row; 0 means heads * head_size
+  uint32_t input_offset = 0;  // elements before the first head: in a row (kBSNH) or in all
+
+  HeadLayout output_layout = HeadLayout::kBSNH;
+  bool output_is_cache = false;  // kBNSH with capacity output_rows
+  uint32_t output_rows = 0;      // 0 means `sequence`
+
+  bool UsesConcat() const { return rotary_dim > 0 && concat_offset > 0; }
+  bool NeedsSeqlens() const {
+    return output_is_cache || (rotary_dim > 0 && positions == RotaryPositions::kSeqlens) ||
+           (UsesConcat() && !has_total_length);
+  }
+};
+
+// Mirrors Params in rotary_embedding.wgsl.
+struct RotaryEmbeddingParams {
+  uint32_t batch;
+  uint32_t sequence;
+  uint32_t heads;
+  uint32_t head_size;
+  uint32_t rotary_half;
+  uint32_t cache_rows;
+  uint32_t concat_offset;
+  uint32_t grid_x;
+  uint32_t input_offset;
+  uint32_t input_batch;  // strides in elements
+  uint32_t input_sequence;
+  uint32_t input_head;
+  uint32_t output_rows;
+  uint32_t output_batch;
+  uint32_t output_sequence;
+  uint32_t output_head;
+  float epsilon;
+  uint32_t pad[3];
+};
+static_assert(sizeof(RotaryEmbeddingParams) == 80 && offsetof(RotaryEmbeddingParams, epsilon) == 64);
+
+// `wg64` (one head a workgroup of 64 threads) and, with subgroups, `wg64.sg`; they differ only
+// where has_norm is set.
+std::vector<std::string> RotaryEmbeddingVariants(const gpu::Caps& caps);
+
+// Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32, an odd or
+// too large rotary_dim, a KV cache that is not kBNSH.
+KernelPlan PlanRotaryEmbedding(const gpu::Caps& caps, const RotaryEmbeddingShape& shape,
+                               std::string_view variant = "");
+
+// The definition above in doubles; spans of absent bindings are empty. Overwrites the rows of
+// `output` that the kernel writes and keeps the others.
+void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const double> input,
+                              std::span<const double> cos, std::span<const double> sin,
+                              std::span<const double> norm_weight,
+                              std::span<const double> seqlens_k,
+                              std::span<const double> position_ids,
+                              std::span<const double> total_length, std::span<double> output);
+
+}  // namespace sinter::kernels

@@ -1,0 +1,48 @@
+// Random choice of the next token on the GPU, and the step from one run to the next.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernel_plan.h"
+#include "kernels/sample/token_choice.h"
+
+namespace sinter::kernels {
+
+// The filters, in the order of Hugging Face and ONNX Runtime GenAI:
+//   repetition penalty: a seen token's logit l becomes l > 0 ? l / penalty : l * penalty
+//   temperature: l / temperature
+//   top-k: keeps every l >= the k-th largest
+//   top-p: of what top-k left, keeps every l >= the largest bound T with P(l >= T) >= top_p
+//   min-p: keeps P(token) >= min_p * the largest probability
+// Tokens that tie with a bound are kept, so that the choice never depends on the order of a sort.
+// Then one draw by Philox2x32-10 (Salmon et al., SC 2011) with counter (position, 0) and key seed.
+// NaN counts as -inf; a row without a finite logit gives token 0. Then the step is taken
+// (token_choice.h). Operands: TokenChoiceShape.
+//
+// Variants: `wg256` and, with subgroups, `wg256.sg`: one workgroup reads the row.
+std::vector<std::string> SampleVariants(const gpu::Caps& caps);
+
+// Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32.
+KernelPlan PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
+                      std::string_view variant = "");
+
+struct SampleResult {
+  uint32_t token = 0;
+  uint32_t kept = 0;     // tokens that the filters left
+  double margin = 0;     // distance of the draw from the nearest border between two tokens, as a
+                         // share of all kept mass: below the GPU's rounding the tokens may differ
+  double threshold = 0;  // distance in logits from the filters' bound to the nearest token outside
+};
+
+// The definition above in doubles, for the logits of one row and in the GPU's order of tokens.
+SampleResult SampleReference(std::span<const double> logits, std::span<const uint32_t> seen,
+                             const SamplingOptions& options, uint32_t seed, uint32_t position);
+
+// The first word of Philox2x32-10 for a counter (position, 0) and a key.
+uint32_t PhiloxDraw(uint32_t seed, uint32_t position);
+
+}  // namespace sinter::kernels

@@ -1,0 +1,45 @@
+// Fills the inputs of a program that only count tokens (masks, positions, lengths) from StepState.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "kernels/kernel_plan.h"
+#include "kernels/sample/step_state.h"
+
+namespace sinter::kernels {
+
+// With end = past_length + sequence: a padded chunk's padding rows count as real ones, so that
+// GroupQueryAttention finds the past as end - sequence. Their keys and values lie behind every
+// valid row, where no valid row sees them, and later runs overwrite them. mask_length must not be
+// below end.
+//
+// Bindings: 1 state: StepState, and as they are there 2 attention_mask i32 [1, mask_length]
+// (1 below end, else 0), 3 position_ids i32 [1, sequence] (past_length + i), 4 total_length
+// i32 [1] (end), 5 seqlens_k i32 [1] (end - 1), 6 past_length i32 [1], 7 rope_length i32 [1]
+// (StepState::rope_length, for RotaryEmbeddingShape::has_total_length).
+struct StepInputsShape {
+  uint32_t sequence = 1;
+  uint32_t mask_length = 0;
+  bool has_attention_mask = false;
+  bool has_position_ids = false;
+  bool has_total_length = false;
+  bool has_seqlens_k = false;
+  bool has_past_length = false;
+  bool has_rope_length = false;
+};
+
+// Mirrors Params in step_inputs.wgsl.
+struct StepInputsParams {
+  uint32_t sequence;
+  uint32_t mask_length;
+  uint32_t pad[2];
+};
+static_assert(sizeof(StepInputsParams) == 16);
+
+// Plans one dispatch; there is one variant, `wg256`. Throws Error: another variant.
+KernelPlan PlanStepInputs(const gpu::Caps& caps, const StepInputsShape& shape,
+                          std::string_view variant = "");
+
+}  // namespace sinter::kernels

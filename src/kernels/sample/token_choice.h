@@ -1,0 +1,37 @@
+// The operands that argmax and sample share: either can be put behind the same logits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernel_plan.h"
+#include "kernels/sample/step_state.h"
+
+namespace sinter::kernels {
+
+// Bindings: 1 logits [rows, row_stride], 2 state: StepState (read and written), 3 options:
+// SamplingOptions, 4 seen u32 [ceil(vocab / 32)] (read and written: bit t % 32 of word t / 32 is
+// set where token t is in the prompt or was generated), 5 tokens u32 [ring_size] (written at
+// position % ring_size), 6 input_ids i32 (element 0 written).
+//
+// The step after the choice: the token goes to tokens, input_ids, seen and state.token;
+// past_length = total_length, total_length += 1, rope_length = max(rope_length, total_length),
+// last_row = 0, position += 1, eos_hit = 1 where the token is among eos_tokens.
+struct TokenChoiceShape {
+  uint32_t vocab = 1;       // up to 2^20
+  uint32_t rows = 1;        // rows of logits; row min(last_row, rows - 1) is used
+  uint32_t row_stride = 0;  // elements; 0 means vocab
+  uint32_t ring_size = 1;
+  DType dtype = DType::kF32;  // of the logits
+};
+
+// Mirrors Params in argmax.wgsl and sample.wgsl.
+struct TokenChoiceParams {
+  uint32_t vocab;
+  uint32_t rows;
+  uint32_t row_stride;
+  uint32_t ring_size;
+};
+static_assert(sizeof(TokenChoiceParams) == 16);
+
+}  // namespace sinter::kernels

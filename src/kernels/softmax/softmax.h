@@ -1,0 +1,47 @@
+// ONNX Softmax along any axis.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernel_plan.h"
+
+namespace sinter::kernels {
+
+// output[o, a, i] = exp(input[o, a, i] - max) / sum over a of the same, for a tensor seen as
+// [outer, axis, inner]. Accumulates in f32. A row of which every element is -inf gives NaN, as
+// ONNX Runtime does.
+//
+// Bindings: 1 input, 2 output.
+struct SoftmaxShape {
+  uint32_t outer = 1;
+  uint32_t axis = 1;
+  uint32_t inner = 1;
+  DType dtype = DType::kF32;
+};
+
+// Mirrors Params in softmax.wgsl.
+struct SoftmaxParams {
+  uint32_t rows;  // outer * inner
+  uint32_t axis;
+  uint32_t inner;
+  uint32_t grid_x;
+};
+static_assert(sizeof(SoftmaxParams) == 16);
+
+// `wg64` and `wg256` (threads of a workgroup, which owns one row), and with subgroups `wg64.sg`
+// and `wg256.sg`.
+std::vector<std::string> SoftmaxVariants(const gpu::Caps& caps);
+
+// Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32.
+KernelPlan PlanSoftmax(const gpu::Caps& caps, const SoftmaxShape& shape,
+                       std::string_view variant = "");
+
+// The definition above in doubles.
+std::vector<double> SoftmaxReference(const SoftmaxShape& shape, std::span<const double> input);
+
+}  // namespace sinter::kernels
