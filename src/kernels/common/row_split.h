@@ -1,0 +1,28 @@
+// Splits a weight whose rows do not fit one storage binding into ranges of rows, one dispatch a range.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "gpu/caps.h"
+
+namespace sinter::kernels {
+
+// Rows [begin, begin + count).
+struct RowRange {
+  uint64_t begin = 0, count = 0;
+  bool operator==(const RowRange&) const = default;
+};
+
+// The fewest ranges that cover rows [0, rows) so that every tensor bound with them fits one storage
+// binding of this adapter, and starts at an offset that a binding may have. `row_bytes` has the
+// bytes of one row of each tensor that is bound by range (weight, scales, zero points, bias): a
+// range's bytes in tensor i are [begin, begin + count) * row_bytes[i]. `rows_at_most` bounds the
+// rows of a range further (0: no bound), for shaders that index elements in 32 bits.
+//
+// One range for what fits. Throws Error where not even the smallest aligned range fits.
+std::vector<RowRange> SplitRows(const gpu::Caps& caps, uint64_t rows,
+                                std::span<const uint64_t> row_bytes, uint64_t rows_at_most = 0);
+
+}  // namespace sinter::kernels

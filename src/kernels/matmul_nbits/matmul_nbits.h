@@ -1,0 +1,88 @@
+// com.microsoft.MatMulNBits: Y[M, N] = A[M, K] x dequantize(B)^T (+ bias[N]), B quantized in blocks along K.
+//
+//   blocks = ceil(K / block_size)
+//   w[n, k] = (code[n, k] - zero[n, k / block_size]) * scale[n, k / block_size]
+//
+// Bindings: 0 params, 1 A, 2 B, 3 scales, 4 zero_points (optional), 5 bias (optional), 6 Y.
+//   A            [M, K] act_t
+//   B            [N, blocks, block_size * bits / 8] u8: codes from the lowest bits of each byte up
+//   scales       [N, blocks] act_t
+//   zero_points  packed: [N, ceil(blocks * bits / 8)] u8; float: [N, blocks] act_t;
+//                absent: 2^(bits - 1)
+//   bias         [N] act_t
+//   Y            [M, N] act_t
+// Source: ONNX Runtime, docs/ContribOperators.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+#include "kernels/common/row_split.h"
+#include "kernels/kernel_plan.h"
+
+namespace sinter::kernels {
+
+// Where a blockwise quantized weight has its zero points from.
+enum class ZeroPoints {
+  kDefault,  // none given: 2^(bits - 1)
+  kPacked,   // u8, packed like the codes, each row padded to a byte
+  kFloat,    // one of the activation type per block
+};
+
+struct MatMulNBitsShape {
+  uint32_t m = 1, n = 1, k = 1;
+  uint32_t bits = 4;         // 2, 4 or 8
+  uint32_t block_size = 32;  // a power of two from 16 to 256
+  DType dtype = DType::kF32;  // of A, scales, bias and Y: kF32 or kF16
+  ZeroPoints zero_points = ZeroPoints::kDefault;
+  bool bias = false;
+  // The rows of B that this dispatch computes: B, scales, zero_points and bias are bound from row
+  // n_begin on, and column n_begin + i of Y is written for i < n_count. n_count 0 means all.
+  uint32_t n_begin = 0, n_count = 0;
+
+  uint32_t blocks() const { return (k + block_size - 1) / block_size; }
+  uint64_t b_row_bytes() const { return uint64_t{blocks()} * (block_size * bits / 8); }
+  uint64_t packed_zero_points_row_bytes() const { return (uint64_t{blocks()} * bits + 7) / 8; }
+};
+
+// Uniform of both shaders; mirrors struct Params in matmul_nbits_inputs.wgsl.
+struct MatMulNBitsParams {
+  uint32_t m, n, k;
+  uint32_t n_begin, n_count;
+  uint32_t blocks;                    // a row
+  uint32_t row_units;                 // loads of B a row: chunks for vec, words for tile
+  uint32_t zero_points_row_bytes;     // of packed zero points
+  uint32_t grid_x;                    // of the folded grid (vec)
+  uint32_t pad[3];
+};
+static_assert(sizeof(MatMulNBitsParams) == 48);
+static_assert(offsetof(MatMulNBitsParams, grid_x) == 32);
+
+// Variants: `vec` (few rows: a team of threads strides over K), `vec_sg` (the same, reduced by
+// subgroup shuffles; needs subgroups), `tile` (many rows: tiles in workgroup memory).
+// Throws Error for a shape that the kernel does not have (bits, block size) or an unknown variant.
+KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                           std::string_view variant = "");
+
+// What PlanMatMulNBits can be forced to on this adapter.
+std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps);
+
+// Row ranges [n_begin, n_count] for the dispatches that together compute all of Y on this adapter.
+std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+
+// Y [M, N] in double. `zero_points_packed` and `zero_points_float` as `shape.zero_points` says, the
+// other empty; `bias` empty where there is none. The tensors are whole (n_begin and n_count are
+// ignored).
+std::vector<double> MatMulNBitsReference(const MatMulNBitsShape& shape, std::span<const double> a,
+                                         std::span<const std::byte> b,
+                                         std::span<const double> scales,
+                                         std::span<const std::byte> zero_points_packed = {},
+                                         std::span<const double> zero_points_float = {},
+                                         std::span<const double> bias = {});
+
+}  // namespace sinter::kernels

@@ -1,0 +1,153 @@
+// com.microsoft.QMoE: a quantized mixture of experts, in four dispatches. T tokens, E experts, the
+// best k of them a token (the token's slots), H hidden size, I intermediate size.
+//
+//   router   indices[t, s], weights[t, s] = the k largest router logits of token t and their share
+//   gate_up  h[t, s, :] = activation(fc1[e] x[t] + fc1_bias[e]), e = indices[t, s]
+//   down     d[t, s, :] = fc2[e] h[t, s] + fc2_bias[e]
+//   mix      y[t, :] = sum over s of weights[t, s] * d[t, s, :]
+//
+// Bindings (0 is params in each):
+//   router   1 logits [T, E] act_t, 2 indices [T, k] i32 (out), 3 weights [T, k] f32 (out)
+//   gate_up  1 x [T, H] act_t, 2 fc1 u8, 3 scales, 4 zero_points (optional), 5 bias (optional),
+//            6 indices, 7 h [T, k, I] f32 (out)
+//   down     1 h [T, k, I] f32, 2 fc2 u8, 3 scales, 4 zero_points (optional), 5 bias (optional),
+//            6 indices, 7 d [T, k, H] f32 (out)
+//   mix      1 d, 2 weights, 3 y [T, H] act_t (out)
+// Weights, for N output and K input features of an expert (fc1: N = I, or 2 I with a fused SwiGLU, and
+// K = H; fc2: N = H, K = I):
+//   weight       [E, N, ceil(K * bits / 8)] u8: codes from the lowest bits of each byte up
+//   scales       [E, N, ceil(K / block_size)] act_t; [E, N] without blocks
+//   zero_points  [E, N, ceil(blocks * bits / 8)] u8; [E, ceil(N * bits / 8)] without blocks;
+//                absent: 2^(bits - 1)
+//   bias         [E, N] act_t
+// h and d are f32 whatever act_t is: they cost little, and an unclamped activation may pass f16.
+//
+// A weight larger than a storage binding: gate_up and down take a range of experts, whose weight,
+// scales, zero_points and bias are bound; a dispatch writes only the slots of experts in its range,
+// so one dispatch a range fills h (d), as every slot has one expert.
+//
+// SwiGLU: gate' = min(gate, limit), up' = clamp(up, -limit, limit),
+// result = gate' * sigmoid(alpha * gate') * (up' + beta).
+// Source: ONNX Runtime, docs/ContribOperators.md and contrib_ops/{cpu,webgpu}/moe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+#include "kernels/common/row_split.h"
+#include "kernels/kernel_plan.h"
+
+namespace sinter::kernels {
+
+enum class QMoEActivation { kRelu, kGelu, kSilu, kIdentity, kSwiGlu };
+
+// The rows of fc1 with a SwiGLU: even rows gate and odd rows up, or the first half gate and the
+// second up.
+enum class SwiGluFusion { kInterleaved = 1, kHalves = 2 };
+
+struct QMoEShape {
+  uint32_t tokens = 1, experts = 1, top_k = 1;
+  uint32_t hidden = 1, intermediate = 1;
+  uint32_t bits = 4;        // 2, 4 or 8
+  uint32_t block_size = 0;  // a power of two from 16; 0: one scale an output feature
+  DType dtype = DType::kF32;  // of x, logits, scales, biases and y: kF32 or kF16
+  QMoEActivation activation = QMoEActivation::kSwiGlu;
+  SwiGluFusion fusion = SwiGluFusion::kInterleaved;
+  float alpha = 1.0f, beta = 0.0f;
+  float limit = std::numeric_limits<float>::infinity();
+  bool normalize = false;  // weights: softmax over the chosen k (else over all experts)
+  bool fc1_zero_points = false, fc2_zero_points = false;
+  bool fc1_bias = false, fc2_bias = false;
+  // The experts whose weights are bound (gate_up, down). expert_count 0 means all.
+  uint32_t expert_begin = 0, expert_count = 0;
+
+  // Output features of fc1.
+  uint32_t fc1_rows() const {
+    return activation == QMoEActivation::kSwiGlu ? 2 * intermediate : intermediate;
+  }
+};
+
+// Mirrors struct Params in qmoe_router.wgsl.
+struct QMoERouterParams {
+  uint32_t tokens, experts, top_k, normalize;
+};
+static_assert(sizeof(QMoERouterParams) == 16);
+
+// Mirrors struct Params in qmoe_expert.wgsl; gate_up and down.
+struct QMoEExpertParams {
+  uint32_t slots, top_k;  // slots: tokens * top_k
+  uint32_t rows;          // output features of the weight
+  uint32_t outputs;       // features written a slot
+  uint32_t k;             // input features
+  uint32_t expert_begin, expert_count;
+  uint32_t blocks;       // scales a row
+  uint32_t block_size;   // codes a scale
+  uint32_t row_bytes;    // of the weight
+  uint32_t row_chunks;   // loads a row
+  uint32_t zero_points_expert_bytes;
+  uint32_t zero_points_row_bits;
+  float alpha, beta, limit;
+  uint32_t grid_x;
+  uint32_t pad[3];
+};
+static_assert(sizeof(QMoEExpertParams) == 80);
+static_assert(offsetof(QMoEExpertParams, alpha) == 52);
+static_assert(offsetof(QMoEExpertParams, grid_x) == 64);
+
+// Mirrors struct Params in qmoe_mix.wgsl.
+struct QMoEMixParams {
+  uint32_t hidden, top_k, threads, grid_x;
+};
+static_assert(sizeof(QMoEMixParams) == 16);
+
+// router and mix have one variant. gate_up and down: `wg` (reduced through workgroup memory), `sg`
+// (by subgroup shuffles; needs subgroups). Each throws Error for a shape that the kernel does not
+// have (bits, block size, top_k) or an unknown variant.
+KernelPlan PlanQMoERouter(const gpu::Caps& caps, const QMoEShape& shape,
+                          std::string_view variant = "");
+KernelPlan PlanQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape,
+                          std::string_view variant = "");
+KernelPlan PlanQMoEDown(const gpu::Caps& caps, const QMoEShape& shape,
+                        std::string_view variant = "");
+KernelPlan PlanQMoEMix(const gpu::Caps& caps, const QMoEShape& shape,
+                       std::string_view variant = "");
+
+std::vector<std::string> QMoEExpertVariants(const gpu::Caps& caps);
+
+// Ranges of experts (expert_begin, expert_count) for the dispatches of gate_up and of down.
+std::vector<RowRange> SplitQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape);
+std::vector<RowRange> SplitQMoEDown(const gpu::Caps& caps, const QMoEShape& shape);
+
+// One quantized weight of all experts; spans empty where absent.
+struct QMoEWeight {
+  std::span<const std::byte> codes;
+  std::span<const double> scales;
+  std::span<const std::byte> zero_points;
+  std::span<const double> bias;
+};
+
+struct QMoERouting {
+  std::vector<double> indices;  // [T, k]
+  std::vector<double> weights;  // [T, k]
+};
+
+// References in double; ranges of experts are ignored. Equal logits: the lower index first.
+QMoERouting QMoERouterReference(const QMoEShape& shape, std::span<const double> logits);
+std::vector<double> QMoEGateUpReference(const QMoEShape& shape, std::span<const double> x,
+                                        const QMoEWeight& fc1, std::span<const double> indices);
+std::vector<double> QMoEDownReference(const QMoEShape& shape, std::span<const double> h,
+                                      const QMoEWeight& fc2, std::span<const double> indices);
+std::vector<double> QMoEMixReference(const QMoEShape& shape, std::span<const double> d,
+                                     std::span<const double> weights);
+// The whole operator: y [T, H].
+std::vector<double> QMoEReference(const QMoEShape& shape, std::span<const double> x,
+                                  std::span<const double> logits, const QMoEWeight& fc1,
+                                  const QMoEWeight& fc2);
+
+}  // namespace sinter::kernels
