@@ -1,5 +1,5 @@
-# Compiler settings that hold for the whole build: ccache, sanitizers, fuzzing. Include it before any
-# target is made.
+# Compiler settings that hold for the whole build: ccache, sanitizers, fuzzing. Include it before
+# any target is made.
 
 find_program(SINTER_CCACHE ccache)
 mark_as_advanced(SINTER_CCACHE)

@@ -4,7 +4,7 @@
 #   X/bin/sinter              the launcher
 #   X/lib/sinter/             the program, Dawn, the loader and every library that they need
 #   X/share/doc/sinter/       licences of what is carried
-# `--component software` adds lavapipe, a software GPU, to the same folder (170 MiB, most of it LLVM).
+# `--component software` adds lavapipe, a software GPU, to the same folder (170 MiB, mostly LLVM).
 
 if(SINTER_PREFIX)
   set(_loader ${SINTER_PREFIX_LIB}/ld-linux-x86-64.so.2)

@@ -14,7 +14,7 @@ foreach(object IN LISTS SINTER_OBJECTS)
   if(object MATCHES "\\.so")
     list(APPEND copies ${object})
   endif()
-  # One line a library: `NAME => PATH (ADDRESS)`. The loader itself is among them under its own path.
+  # One line a library: `NAME => PATH (ADDRESS)`.
   string(REGEX MATCHALL "[^\n]+ => /[^\n]+ \\(" lines "${listing}")
   foreach(line IN LISTS lines)
     string(REGEX REPLACE "^[^\n]+ => (/.+) \\($" "\\1" path "${line}")

@@ -47,7 +47,9 @@ host=$work/.config/vulkan/icd.d
 mkdir -p "$host" "$work/driver"
 echo '{"ICD": {"library_path": "'"$work"'/driver/libvulkan_some.so"}}' >"$host/some_icd.json"
 printf '{\n  "ICD": {\n    "library_path": "libvulkan_lvp.so"\n  }\n}' >"$host/old_mesa.json"
-case $(Drivers) in *":$host/some_icd.json:"*) ;; *) echo 'host driver is not named'; failed=1 ;; esac
+case $(Drivers) in
+  *":$host/some_icd.json:"*) ;; *) echo 'the host driver is not named'; failed=1 ;;
+esac
 case $(Drivers) in *old_mesa*) echo "the host's Mesa shadows the prefix's"; failed=1 ;; esac
 case $("$launch" /bin/sh -c 'tr "\0" "\n" </proc/$$/cmdline') in
   *":$work/driver"*) ;; *) echo "a driver's folder is not searched"; failed=1 ;;
