@@ -8,8 +8,9 @@
 //     return cases;
 //   });
 //
-// The test program runs every case with every variant against the expected values, with validation and bounds checks on
-// and the outputs poisoned first; the benchmark program times the same cases on an unchecked device.
+// The test program runs every case with every variant against the expected values, with validation
+// and bounds checks on and the outputs poisoned first; the benchmark program times the same cases
+// on an unchecked device.
 #pragma once
 
 #include <cstdint>
@@ -19,30 +20,37 @@
 #include <vector>
 
 #include "gpu/caps.h"
-#include "graph/tensor.h"
 #include "kernels/kernel_plan.h"
 
 namespace sinter::kernels {
 
 // One storage buffer of a dispatch, at the binding of its place in KernelCase::operands plus one.
 struct Operand {
-  // kF16 and kF32 take `values`; kI32, kI64, kBool and kU32 too (narrowed as on the device); kU8 takes `raw`.
+  // kF16 and kF32 take `values`; kI32, kI64, kBool and kU32 too (narrowed as on the device); kU8
+  // takes `raw`.
   DType dtype = DType::kF32;
   std::vector<double> values;
   std::vector<std::byte> raw;
   // Absent: the binding is left out.
   bool present = true;
-  // What the buffer must hold afterwards; empty where it is only read. The buffer starts as `values`, or poisoned
-  // (NaN) where `values` is empty. NaN in `expected` means: anything.
+  // What the buffer must hold afterwards; empty where it is only read. The buffer starts as
+  // `values`, or poisoned (NaN) where `values` is empty. NaN in `expected` means: anything.
   std::vector<double> expected;
   // |got - expected| <= abs_tolerance + rel_tolerance * |expected|.
   double abs_tolerance = 0, rel_tolerance = 0;
 
-  static Operand Input(DType dtype, std::vector<double> values) { return {.dtype = dtype, .values = std::move(values)}; }
-  static Operand Packed(std::vector<std::byte> raw) { return {.dtype = DType::kU8, .raw = std::move(raw)}; }
+  static Operand Input(DType dtype, std::vector<double> values) {
+    return {.dtype = dtype, .values = std::move(values)};
+  }
+  static Operand Packed(std::vector<std::byte> raw) {
+    return {.dtype = DType::kU8, .raw = std::move(raw)};
+  }
   static Operand Absent() { return {.present = false}; }
-  static Operand Output(DType dtype, std::vector<double> expected, double abs_tolerance, double rel_tolerance = 0) {
-    return {.dtype = dtype, .expected = std::move(expected), .abs_tolerance = abs_tolerance,
+  static Operand Output(DType dtype, std::vector<double> expected, double abs_tolerance,
+                        double rel_tolerance = 0) {
+    return {.dtype = dtype,
+            .expected = std::move(expected),
+            .abs_tolerance = abs_tolerance,
             .rel_tolerance = rel_tolerance};
   }
 };
@@ -66,7 +74,8 @@ bool RegisterKernelCases(std::string_view kernel, KernelCaseMaker maker);
 // Every registered (kernel, maker), in the order of registration.
 const std::vector<std::pair<std::string, KernelCaseMaker>>& RegisteredKernelCases();
 
-// `values` rounded to what `dtype` can hold (f16 and f32), so that a reference sees what the GPU sees.
+// `values` rounded to what `dtype` can hold (f16 and f32), so that a reference sees what the GPU
+// sees.
 std::vector<double> RoundTo(DType dtype, std::vector<double> values);
 
 // Reproducible normally distributed values, rounded to `dtype`.
@@ -76,7 +85,8 @@ std::vector<std::byte> RandomBytes(size_t count, uint32_t seed);
 // The unit roundoff of `dtype`: 2^-11 for f16, 2^-24 for f32.
 double Epsilon(DType dtype);
 
-// The caps of the device without shader-f16, so that a case can force the widened path: f16 tensors are f32 there.
+// The caps of the device without shader-f16, so that a case can force the widened path: f16 tensors
+// are f32 there.
 gpu::Caps WithoutF16(gpu::Caps caps);
 gpu::Caps WithoutSubgroups(gpu::Caps caps);
 

@@ -1,0 +1,82 @@
+// A recorded list of dispatches and copies. Recording makes the bind groups; replaying a list costs only the encoding.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sinter::gpu {
+
+// A piece of GPU memory; copies share it.
+class Buffer {
+ public:
+  Buffer() = default;
+  // As asked for, rounded up to 16.
+  uint64_t size_bytes() const;
+  explicit operator bool() const { return impl_ != nullptr; }
+  bool operator==(const Buffer& other) const { return impl_ == other.impl_; }
+
+  struct Impl;
+  const std::shared_ptr<Impl>& impl() const { return impl_; }
+  explicit Buffer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+// A compiled compute shader.
+class Pipeline {
+ public:
+  Pipeline() = default;
+  const std::string& label() const;
+  explicit operator bool() const { return impl_ != nullptr; }
+
+  struct Impl;
+  const std::shared_ptr<Impl>& impl() const { return impl_; }
+  explicit Pipeline(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+// Bytes [offset, offset + size) of a buffer at @binding(binding) of group 0. Size 0 means to the end.
+struct Binding {
+  uint32_t binding = 0;
+  Buffer buffer;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+};
+
+class Device;
+
+class CommandList {
+ public:
+  explicit CommandList(Device& device);
+  ~CommandList();
+  CommandList(CommandList&&) noexcept;
+  CommandList& operator=(CommandList&&) noexcept;
+
+  // `label` names the dispatch in profiles; the pipeline's own where empty.
+  void Dispatch(const Pipeline& pipeline, std::span<const Binding> bindings, std::array<uint32_t, 3> workgroups,
+                std::string_view label = {});
+  // Offsets and size are multiples of 4.
+  void Copy(const Buffer& from, uint64_t from_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes);
+  void Clear(const Buffer& buffer, uint64_t offset, uint64_t bytes);
+  void Append(const CommandList& other);
+
+  size_t num_dispatches() const;
+  // The labels of the dispatches, in order.
+  std::vector<std::string> labels() const;
+
+  struct Impl;
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sinter::gpu
