@@ -1,0 +1,35 @@
+// The model that is being read, as errors name it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "onnx/names.h"
+
+namespace sinter::onnx {
+
+class Source {
+ public:
+  explicit Source(std::string name) : name_(std::move(name)) {}
+
+  // Throws Error("onnx") that begins with the model's name.
+  template <typename... Args>
+  [[noreturn]] void Fail(fmt::format_string<Args...> format, Args&&... args) const {
+    throw Error("onnx", "{}: {}", name_, fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  // Returns the name. Every name passes here on its way into the graph, so that messages and JSON
+  // can hold it.
+  std::string_view Checked(std::string_view name) const {
+    if (!IsPrintableName(name))
+      Fail("a name: got '{}', want UTF-8 without control characters", EscapeName(name));
+    return name;
+  }
+
+ private:
+  std::string name_;
+};
+
+}  // namespace sinter::onnx
