@@ -1,0 +1,58 @@
+// Normalizers: what tokenizer.json does to the text before it is split.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/json_fields.h"
+#include "text/pattern.h"
+#include "text/unicode.h"
+
+namespace sinter::text {
+
+// A stretch of the prompt on its way to becoming tokens.
+struct Piece {
+  std::string text;
+  // Whether it begins where the prompt begins (Metaspace's prepend_scheme "first" asks).
+  bool at_start = false;
+  // The added token that it is; -1 for ordinary text.
+  int32_t token = -1;
+};
+
+// NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, StripAccents, ByteLevel and Sequence of
+// these.
+class Normalizer {
+ public:
+  // Null gives the normalizer that changes nothing. Throws Error on an unknown type or a bad field.
+  static Normalizer FromJson(const Json* json);
+
+  // Normalizes piece->text, and clears at_start where leading text was stripped. Throws Error where
+  // the text explodes (a chain of Replaces can double it over and over).
+  void Apply(Piece* piece) const;
+
+ private:
+  enum class Kind {
+    kNormalForm,
+    kLowercase,
+    kPrepend,
+    kReplace,
+    kStrip,
+    kStripAccents,
+    kByteLevel
+  };
+  struct Step {
+    Kind kind;
+    NormalForm form = NormalForm::kNfc;
+    std::string content;
+    std::shared_ptr<const Pattern> pattern;
+    bool left = false;
+    bool right = false;
+  };
+  void Append(const Json& json, int depth);
+
+  std::vector<Step> steps_;
+};
+
+}  // namespace sinter::text
