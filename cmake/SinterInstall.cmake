@@ -47,9 +47,18 @@ macro(_sinter_install_runtime component)
     COMPONENT ${component} ${_exclude})
 endmacro()
 
+# A host's driver asks for parts of libc that Sinter itself does not: they must be of the same build
+# as the libc that is loaded already. NVIDIA's starts through X and EGL even without a screen.
+set(_libc_parts "")
+foreach(part anl.so.1 dl.so.2 m.so.6 mvec.so.1 nss_dns.so.2 nss_files.so.2 pthread.so.0 resolv.so.2
+    rt.so.1 thread_db.so.1 util.so.1)
+  if(EXISTS ${_search}/lib${part})
+    list(APPEND _libc_parts ${_search}/lib${part})
+  endif()
+endforeach()
 set(_exclude "")
 _sinter_install_runtime(runtime \$<TARGET_FILE:sinter> ${_search}/libvulkan.so.1
-  ${_search}/libXext.so.6)
+  ${_search}/libXext.so.6 ${_search}/libEGL.so.1 ${_libc_parts})
 
 set(_exclude EXCLUDE_FROM_ALL)
 _sinter_install_runtime(software ${_search}/libvulkan_lvp.so)

@@ -46,10 +46,12 @@ case $(Drivers) in *:*/lvp_icd*.json:*) ;; *) echo "no software GPU in $(Drivers
 host=$work/.config/vulkan/icd.d
 mkdir -p "$host" "$work/driver"
 echo '{"ICD": {"library_path": "'"$work"'/driver/libvulkan_some.so"}}' >"$host/some_icd.json"
+cp "$host/some_icd.json" "$host/twice_icd.json"
 printf '{\n  "ICD": {\n    "library_path": "libvulkan_lvp.so"\n  }\n}' >"$host/old_mesa.json"
 case $(Drivers) in
   *":$host/some_icd.json:"*) ;; *) echo 'the host driver is not named'; failed=1 ;;
 esac
+case $(Drivers) in *twice_icd*) echo 'a driver is named twice'; failed=1 ;; esac
 case $(Drivers) in *old_mesa*) echo "the host's Mesa shadows the prefix's"; failed=1 ;; esac
 case $("$launch" /bin/sh -c 'tr "\0" "\n" </proc/$$/cmdline') in
   *":$work/driver"*) ;; *) echo "a driver's folder is not searched"; failed=1 ;;
