@@ -69,10 +69,11 @@ struct GroupQueryAttentionParams {
 static_assert(sizeof(GroupQueryAttentionParams) == 64 &&
               offsetof(GroupQueryAttentionParams, scale) == 48);
 
-// `decode`: a workgroup for each (batch, head, row), whose threads split the keys; any head size
-// up to 1024. `prefill`: a workgroup for 16 (row, head of the group) pairs that share each tile of
-// keys; head sizes that are multiples of 4, up to 512.
-std::vector<std::string> GroupQueryAttentionVariants(const GroupQueryAttentionShape& shape);
+// `decode` and, with subgroups, `decode.sg`: a workgroup for each (batch, head, row), whose
+// threads split the keys; any head size up to 1024. `prefill`: a workgroup for 16 (row, head of
+// the group) pairs that share each tile of keys; head sizes that are multiples of 4, up to 512.
+std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,
+                                                     const GroupQueryAttentionShape& shape);
 
 // Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and
 // f32, heads that are no multiple of kv_heads, a head size above 1024.

@@ -15,7 +15,8 @@
 namespace sinter::kernels {
 
 // sum = input [+ skip] [+ bias]; output = sum * inv_std * scale, with
-// inv_std = 1 / sqrt(mean(sum^2) + epsilon) over a row. Statistics are of the unrounded sum, in f32.
+// inv_std = 1 / sqrt(mean(sum^2) + epsilon) over a row. Statistics are of the unrounded sum, in
+// f32.
 //
 // Bindings: 1 input [rows, cols], 2 scale [cols], 3 skip [skip_rows, cols] (optional),
 // 4 bias [cols] (optional), 5 output [rows, cols], 6 inv_std [rows] f32 (optional),

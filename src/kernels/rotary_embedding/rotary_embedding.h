@@ -97,7 +97,8 @@ struct RotaryEmbeddingParams {
   float epsilon;
   uint32_t pad[3];
 };
-static_assert(sizeof(RotaryEmbeddingParams) == 80 && offsetof(RotaryEmbeddingParams, epsilon) == 64);
+static_assert(sizeof(RotaryEmbeddingParams) == 80 &&
+              offsetof(RotaryEmbeddingParams, epsilon) == 64);
 
 // `wg64` (one head a workgroup of 64 threads) and, with subgroups, `wg64.sg`; they differ only
 // where has_norm is set.

@@ -32,10 +32,12 @@ KernelPlan PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
 
 struct SampleResult {
   uint32_t token = 0;
-  uint32_t kept = 0;     // tokens that the filters left
-  double margin = 0;     // distance of the draw from the nearest border between two tokens, as a
-                         // share of all kept mass: below the GPU's rounding the tokens may differ
-  double threshold = 0;  // distance in logits from the filters' bound to the nearest token outside
+  uint32_t kept = 0;  // tokens that the filters left; 0 where no logit is finite
+  // How far the result is from another one, as shares of the mass: of the draw from the border
+  // between two tokens, and of the bounds of top-p and min-p from deciding otherwise about some
+  // token (1 without those). Where either is below the GPU's rounding, the tokens may differ.
+  double draw_margin = 1;
+  double filter_margin = 1;
 };
 
 // The definition above in doubles, for the logits of one row and in the GPU's order of tokens.

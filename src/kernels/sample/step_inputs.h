@@ -34,7 +34,8 @@ struct StepInputsShape {
 struct StepInputsParams {
   uint32_t sequence;
   uint32_t mask_length;
-  uint32_t pad[2];
+  uint32_t grid_x;
+  uint32_t pad;
 };
 static_assert(sizeof(StepInputsParams) == 16);
 

@@ -20,10 +20,10 @@ struct StepState {
   uint32_t last_row;      // the row of the logits that the next token is chosen from
   uint32_t position;      // index of the next generated token, 0 for the first
   uint32_t seed;
-  uint32_t eos_hit;       // 1 once an end token was generated
-  uint32_t token;         // the token generated last
-  uint32_t rope_length;   // the length by which LongRoPE chooses its factors: never below
-                          // total_length; the host sets it to the whole prompt's length
+  uint32_t eos_hit;      // 1 once an end token was generated
+  uint32_t token;        // the token generated last
+  uint32_t rope_length;  // the length by which LongRoPE chooses its factors: never below
+                         // total_length; the host sets it to the whole prompt's length
 };
 static_assert(sizeof(StepState) == 32 && offsetof(StepState, rope_length) == 28);
 
@@ -32,9 +32,9 @@ inline constexpr uint32_t kMaxEosTokens = 16;
 // Mirrors SamplingOptions in common/step_state.wgsl: a storage buffer that is only read. The host
 // may rewrite it between sequences; no pipeline depends on it.
 struct SamplingOptions {
-  float temperature = 1;  // <= 0: as top_k = 1
-  float top_p = 1;        // >= 1: off
-  float min_p = 0;        // <= 0: off
+  float temperature = 1;         // <= 0: as top_k = 1
+  float top_p = 1;               // >= 1: off
+  float min_p = 0;               // <= 0: off
   float repetition_penalty = 1;  // 1: off
   uint32_t top_k = 0;            // 0: off
   uint32_t eos_count = 0;

@@ -1,13 +1,17 @@
 // The operands that argmax and sample share: either can be put behind the same logits.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "kernels/kernel_plan.h"
 #include "kernels/sample/step_state.h"
 
 namespace sinter::kernels {
+
+inline constexpr uint32_t kMaxVocab = 1u << 20;
 
 // Bindings: 1 logits [rows, row_stride], 2 state: StepState (read and written), 3 options:
 // SamplingOptions, 4 seen u32 [ceil(vocab / 32)] (read and written: bit t % 32 of word t / 32 is
@@ -18,7 +22,7 @@ namespace sinter::kernels {
 // past_length = total_length, total_length += 1, rope_length = max(rope_length, total_length),
 // last_row = 0, position += 1, eos_hit = 1 where the token is among eos_tokens.
 struct TokenChoiceShape {
-  uint32_t vocab = 1;       // up to 2^20
+  uint32_t vocab = 1;       // up to kMaxVocab
   uint32_t rows = 1;        // rows of logits; row min(last_row, rows - 1) is used
   uint32_t row_stride = 0;  // elements; 0 means vocab
   uint32_t ring_size = 1;
@@ -33,5 +37,15 @@ struct TokenChoiceParams {
   uint32_t ring_size;
 };
 static_assert(sizeof(TokenChoiceParams) == 16);
+
+// The plan that argmax and sample have in common, for a variant that is known to exist. Throws
+// Error: a type other than f16 and f32, a vocabulary of 0 or more than kMaxVocab tokens.
+KernelPlan PlanTokenChoice(const gpu::Caps& caps, const TokenChoiceShape& shape,
+                           std::string_view kernel, std::string_view wgsl,
+                           std::string_view variant);
+
+// One row's logits with the repetition penalty; -inf for NaN. `seen` as on the GPU.
+std::vector<double> PenalisedLogits(std::span<const double> logits, std::span<const uint32_t> seen,
+                                    double repetition_penalty);
 
 }  // namespace sinter::kernels

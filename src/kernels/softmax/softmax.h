@@ -13,8 +13,7 @@
 namespace sinter::kernels {
 
 // output[o, a, i] = exp(input[o, a, i] - max) / sum over a of the same, for a tensor seen as
-// [outer, axis, inner]. Accumulates in f32. A row of which every element is -inf gives NaN, as
-// ONNX Runtime does.
+// [outer, axis, inner]. Accumulates in f32.
 //
 // Bindings: 1 input, 2 output.
 struct SoftmaxShape {

@@ -1,0 +1,17 @@
+#include <cmath>
+
+#include "kernels/argmax/argmax.h"
+
+namespace sinter::kernels {
+
+uint32_t ArgmaxReference(std::span<const double> logits, std::span<const uint32_t> seen,
+                         double repetition_penalty) {
+  const std::vector<double> penalised = PenalisedLogits(logits, seen, repetition_penalty);
+  uint32_t best = 0;
+  for (uint32_t token = 1; token < penalised.size(); ++token) {
+    if (penalised[token] > penalised[best]) best = token;
+  }
+  return best;
+}
+
+}  // namespace sinter::kernels

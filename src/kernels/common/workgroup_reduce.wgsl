@@ -1,0 +1,66 @@
+// Sums and maxima over all threads of a workgroup. Needs the constant kWorkgroupSize, a power of
+// two. Every thread must call, from uniform control flow; every thread gets the result, which is
+// the same in each run. `lanes` is the builtin subgroup_size with subgroups, else unused.
+//
+// With subgroups thread i is in subgroup i / lanes: so it is on every backend for a
+// one-dimensional workgroup.
+
+const kLowest = -3.4028234663852886e+38f;
+
+var<workgroup> reduce_scratch: array<f32, kWorkgroupSize>;
+
+#if subgroups
+fn workgroup_sum(value: f32, lid: u32, lanes: u32) -> f32 {
+  let sum = subgroupAdd(value);
+  workgroupBarrier();  // The scratch may still be read from the last call.
+  if (lid % lanes == 0u) {
+    reduce_scratch[lid / lanes] = sum;
+  }
+  workgroupBarrier();
+  var total = 0.0;
+  for (var i = 0u; i * lanes < kWorkgroupSize; i++) {
+    total += reduce_scratch[i];
+  }
+  return total;
+}
+
+fn workgroup_max(value: f32, lid: u32, lanes: u32) -> f32 {
+  let largest = subgroupMax(value);
+  workgroupBarrier();
+  if (lid % lanes == 0u) {
+    reduce_scratch[lid / lanes] = largest;
+  }
+  workgroupBarrier();
+  var result = kLowest;
+  for (var i = 0u; i * lanes < kWorkgroupSize; i++) {
+    result = max(result, reduce_scratch[i]);
+  }
+  return result;
+}
+#else
+fn workgroup_sum(value: f32, lid: u32, lanes: u32) -> f32 {
+  workgroupBarrier();
+  reduce_scratch[lid] = value;
+  workgroupBarrier();
+  for (var stride = kWorkgroupSize / 2u; stride > 0u; stride /= 2u) {
+    if (lid < stride) {
+      reduce_scratch[lid] += reduce_scratch[lid + stride];
+    }
+    workgroupBarrier();
+  }
+  return reduce_scratch[0];
+}
+
+fn workgroup_max(value: f32, lid: u32, lanes: u32) -> f32 {
+  workgroupBarrier();
+  reduce_scratch[lid] = value;
+  workgroupBarrier();
+  for (var stride = kWorkgroupSize / 2u; stride > 0u; stride /= 2u) {
+    if (lid < stride) {
+      reduce_scratch[lid] = max(reduce_scratch[lid], reduce_scratch[lid + stride]);
+    }
+    workgroupBarrier();
+  }
+  return reduce_scratch[0];
+}
+#endif

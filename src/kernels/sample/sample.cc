@@ -1,0 +1,18 @@
+#include "kernels/sample/sample.h"
+
+#include "kernels/common/plan_util.h"
+
+namespace sinter::kernels {
+
+std::vector<std::string> SampleVariants(const gpu::Caps& caps) {
+  return WithSubgroupVariants(caps, {"wg256"});
+}
+
+KernelPlan PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
+                      std::string_view variant) {
+  const std::string picked = PickVariant("sample", variant, caps.subgroups ? "wg256.sg" : "wg256",
+                                         SampleVariants(caps));
+  return PlanTokenChoice(caps, shape, "sample", "sample/sample.wgsl", picked);
+}
+
+}  // namespace sinter::kernels

@@ -1,0 +1,48 @@
+#include "kernels/sample/step_inputs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/common/plan_util.h"
+
+namespace sinter::kernels {
+namespace {
+
+constexpr uint32_t kWorkgroupSize = 256;
+
+}  // namespace
+
+KernelPlan PlanStepInputs(const gpu::Caps& caps, const StepInputsShape& shape,
+                          std::string_view variant) {
+  const std::string picked = PickVariant("step_inputs", variant, "wg256", {"wg256"});
+  SINTER_CHECK(shape.sequence > 0 && (!shape.has_attention_mask || shape.mask_length > 0));
+
+  KernelPlan plan;
+  plan.wgsl = "sample/step_inputs.wgsl";
+  plan.variant = "step_inputs";
+  const auto define = [&](bool on, const char* name) {
+    if (!on) return;
+    plan.variant += fmt::format(".{}", name);
+    plan.defines.push_back(name);
+  };
+  define(shape.has_attention_mask, "attention_mask");
+  define(shape.has_position_ids, "position_ids");
+  define(shape.has_total_length, "total_length");
+  define(shape.has_seqlens_k, "seqlens_k");
+  define(shape.has_past_length, "past_length");
+  define(shape.has_rope_length, "rope_length");
+  plan.variant += "." + picked;
+  plan.prelude = fmt::format("const kWorkgroupSize = {}u;\n", kWorkgroupSize);
+  const uint32_t longest =
+      std::max(shape.has_attention_mask ? shape.mask_length : 0, shape.sequence);
+  plan.workgroups = FoldGrid(caps, (uint64_t{longest} + kWorkgroupSize - 1) / kWorkgroupSize);
+  plan.SetParams(StepInputsParams{.sequence = shape.sequence,
+                                  .mask_length = shape.mask_length,
+                                  .grid_x = plan.workgroups[0],
+                                  .pad = 0});
+  return plan;
+}
+
+}  // namespace sinter::kernels

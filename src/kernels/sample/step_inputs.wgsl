@@ -1,0 +1,65 @@
+// Fills masks, positions and lengths from StepState. Definition: step_inputs.h. Thread i owns
+// element i of every output that is that long.
+//
+// The host defines kWorkgroupSize, and a name for each output that is there.
+
+#include "common/step_state.wgsl"
+
+struct Params {
+  sequence: u32,
+  mask_length: u32,
+  grid_x: u32,
+  pad: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> state: StepState;
+#if attention_mask
+@group(0) @binding(2) var<storage, read_write> attention_mask: array<i32>;
+#endif
+#if position_ids
+@group(0) @binding(3) var<storage, read_write> position_ids: array<i32>;
+#endif
+#if total_length
+@group(0) @binding(4) var<storage, read_write> total_length: array<i32>;
+#endif
+#if seqlens_k
+@group(0) @binding(5) var<storage, read_write> seqlens_k: array<i32>;
+#endif
+#if past_length
+@group(0) @binding(6) var<storage, read_write> past_length: array<i32>;
+#endif
+#if rope_length
+@group(0) @binding(7) var<storage, read_write> rope_length: array<i32>;
+#endif
+
+@compute @workgroup_size(kWorkgroupSize)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let i = (wid.y * params.grid_x + wid.x) * kWorkgroupSize + lid;
+  let end = state.past_length + params.sequence;
+#if attention_mask
+  if (i < params.mask_length) {
+    attention_mask[i] = select(0, 1, i < end);
+  }
+#endif
+#if position_ids
+  if (i < params.sequence) {
+    position_ids[i] = i32(state.past_length + i);
+  }
+#endif
+  if (i > 0u) {
+    return;
+  }
+#if total_length
+  total_length[0] = i32(end);
+#endif
+#if seqlens_k
+  seqlens_k[0] = i32(end) - 1;
+#endif
+#if past_length
+  past_length[0] = i32(state.past_length);
+#endif
+#if rope_length
+  rope_length[0] = i32(state.rope_length);
+#endif
+}
