@@ -38,7 +38,8 @@ bool CastIsCopy(const gpu::Caps& caps, DType from, DType to);
 // Throws Error: an element type without device form.
 KernelPlan PlanCast(const gpu::Caps& caps, const CastShape& shape, std::string_view variant = "");
 
-// Rounds to f16 and f32; saturates to the range of `to` for integers (i64 is not narrowed).
-std::vector<double> CastReference(DType from, DType to, std::span<const double> x);
+// Rounds to f16 and f32; saturates to the range of `to` for integers (i64 is not narrowed). The
+// type that x comes from makes no difference.
+std::vector<double> CastReference(DType to, std::span<const double> x);
 
 }  // namespace sinter::kernels

@@ -55,6 +55,10 @@ bool CanVectorize(const StridedSpace& folded, bool ragged_end);
 // elements.
 bool IsUnitStride(const StridedSpace& folded, size_t operand);
 
+// The space of the vectors of a space for which CanVectorize holds: the innermost dimension in
+// steps of four. Strides stay in elements.
+StridedSpace ToVectors(const StridedSpace& folded);
+
 // Calls visit(offsets) with the element offset of each operand, for each element of the space in
 // row-major order. For the references.
 template <typename Visit>

@@ -1,0 +1,35 @@
+// y[i] = x[i] as another type.
+//
+// Thread t casts elements [4 t, 4 t + 4); the buffers are padded to 16 bytes, so that the last vector may be ragged.
+// The prelude gives from_t, to_t and
+//   fn convert(x: from_t) -> to_t
+
+#include "common/indexing.wgsl"
+
+struct Params {
+  elems: u32,
+  grid_x: u32,
+  padding_0: u32,
+  padding_1: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<from_t>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<to_t>>;
+
+// Cuts towards zero; past the range of i32 its nearest end (2147483520 is the largest f32 below 2^31), 0 for NaN.
+fn saturate_i32(x: f32) -> i32 {
+  let inside = i32(clamp(x, -2147483648.0, 2147483520.0));
+  let bits = bitcast<u32>(x) & 0x7fffffffu;
+  return select(select(inside, 2147483647, x >= 2147483648.0), 0, bits > 0x7f800000u);
+}
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(group, local, params.grid_x);
+  if (id >= (params.elems + 3u) / 4u) {
+    return;
+  }
+  let v = x[id];
+  y[id] = vec4<to_t>(convert(v.x), convert(v.y), convert(v.z), convert(v.w));
+}

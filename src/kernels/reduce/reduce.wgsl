@@ -1,0 +1,106 @@
+// y[o] = finish(combine over r of prepare(x[kept(o) + reduced(r)])): the kept dimensions give the output element, the
+// reduced ones the elements that it comes from.
+//
+// `tree`: a workgroup an output element; thread t takes elements t, t + 256, ... of the reduction, and the partial
+// results meet in a tree in workgroup memory. Otherwise: a thread an output element.
+// The prelude gives act_t (element of x and y), compute_t (f32 for floats), kFromFirst (whether a result starts from
+// an element rather than from kIdentity, for max and min) and
+//   fn prepare(x: compute_t) -> compute_t
+//   fn combine(a: compute_t, b: compute_t) -> compute_t
+//   fn finish(x: compute_t) -> compute_t
+
+#include "common/indexing.wgsl"
+
+struct Params {
+  outputs: u32,
+  reduced: u32,
+  grid_x: u32,
+  kept_rank: u32,
+  reduced_rank: u32,
+  padding_0: u32,
+  padding_1: u32,
+  padding_2: u32,
+  // Innermost first; strides of x in elements.
+  kept_sizes: array<vec4<u32>, 2>,
+  kept_strides: array<vec4<i32>, 2>,
+  reduced_sizes: array<vec4<u32>, 2>,
+  reduced_strides: array<vec4<i32>, 2>,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<act_t>;
+@group(0) @binding(2) var<storage, read_write> y: array<act_t>;
+
+// Where in x the reduction of output element `output` starts.
+fn kept_offset(output: u32) -> i32 {
+  var rest = output;
+  var at = 0;
+  for (var d = 0u; d < params.kept_rank; d++) {
+    let size = params.kept_sizes[d / 4u][d % 4u];
+    let next = rest / size;
+    at += i32(rest - next * size) * params.kept_strides[d / 4u][d % 4u];
+    rest = next;
+  }
+  return at;
+}
+
+// Element `r` of the reduction that starts at `base`.
+fn load(base: i32, r: u32) -> compute_t {
+  var rest = r;
+  var at = base;
+  for (var d = 0u; d < params.reduced_rank; d++) {
+    var i = rest;
+    // The outermost dimension takes what is left, without a division.
+    if (d + 1u < params.reduced_rank) {
+      let size = params.reduced_sizes[d / 4u][d % 4u];
+      rest = i / size;
+      i -= rest * size;
+    }
+    at += i32(i) * params.reduced_strides[d / 4u][d % 4u];
+  }
+  return prepare(compute_t(x[at]));
+}
+
+// The result over elements `first`, `first` + `step`, ...
+fn reduce_every(base: i32, first: u32, step: u32) -> compute_t {
+  var result = kIdentity;
+  if (kFromFirst) {
+    // Any element will do where a thread has none of its own: a maximum may count it twice.
+    result = load(base, 0u);
+  }
+  for (var r = first; r < params.reduced; r += step) {
+    result = combine(result, load(base, r));
+  }
+  return result;
+}
+
+#if tree
+var<workgroup> partial: array<compute_t, kThreads>;
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let output = folded_group(group, params.grid_x);
+  if (output >= params.outputs) {
+    return;
+  }
+  partial[local] = reduce_every(kept_offset(output), local, kThreads);
+  for (var half = kThreads / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (local < half) {
+      partial[local] = combine(partial[local], partial[local + half]);
+    }
+  }
+  if (local == 0u) {
+    y[output] = act_t(finish(partial[0]));
+  }
+}
+#else
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let output = folded_thread(group, local, params.grid_x);
+  if (output >= params.outputs) {
+    return;
+  }
+  y[output] = act_t(finish(reduce_every(kept_offset(output), 0u, 1u)));
+}
+#endif
