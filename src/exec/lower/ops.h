@@ -1,0 +1,50 @@
+// The lowerings of all operators, by file. Internal to src/exec.
+#pragma once
+
+#include <string_view>
+
+#include "exec/lowering.h"
+
+namespace sinter::exec {
+
+// elementwise.cc
+void LowerUnary(LowerContext& context);
+void LowerBinary(LowerContext& context);
+void LowerFastGelu(LowerContext& context);
+void LowerCast(LowerContext& context);
+void LowerWhere(LowerContext& context);
+// The lowering of ONNX's own unary and binary operators by name, or null.
+void (*FindElementwiseLowering(std::string_view op))(LowerContext&);
+
+// movement.cc
+void LowerView(LowerContext& context);
+void LowerTranspose(LowerContext& context);
+void LowerSlice(LowerContext& context);
+void LowerSplit(LowerContext& context);
+void LowerConcat(LowerContext& context);
+void LowerExpand(LowerContext& context);
+void LowerGather(LowerContext& context);
+void LowerGatherBlockQuantized(LowerContext& context);
+
+// reduction.cc
+void LowerReduce(LowerContext& context);
+void LowerSoftmax(LowerContext& context);
+void LowerSimplifiedLayerNormalization(LowerContext& context);
+void LowerSkipSimplifiedLayerNormalization(LowerContext& context);
+
+// product.cc
+void LowerMatMul(LowerContext& context);
+void LowerMatMulNBits(LowerContext& context);
+void LowerQMoE(LowerContext& context);
+
+// attention.cc
+void LowerGroupQueryAttention(LowerContext& context);
+void LowerRotaryEmbedding(LowerContext& context);
+void LowerOnnxRotaryEmbedding(LowerContext& context);
+
+// Dimensions as the kernels' 32-bit counts. Throws Error past 2^31 - 1.
+uint32_t Count(int64_t value);
+// The product of shape[begin, end).
+uint32_t Count(const graph::Shape& shape, size_t begin, size_t end);
+
+}  // namespace sinter::exec

@@ -1,0 +1,232 @@
+#include "exec/lowering.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "exec/lower/ops.h"
+#include "kernels/cast/cast.h"
+#include "kernels/strided_copy/strided_copy.h"
+
+namespace sinter::exec {
+namespace {
+
+using LowerFunction = void (*)(LowerContext&);
+
+struct OpLowering {
+  std::string_view domain, op;
+  LowerFunction lower;
+};
+
+constexpr std::string_view kMicrosoft = "com.microsoft";
+
+// One line an operator; several names may share a lowering. Operators that only compute shapes (Shape, Range, If, ...)
+// are folded away before lowering.
+constexpr OpLowering kLowerings[] = {
+    {kMicrosoft, "MatMulNBits", LowerMatMulNBits},
+    {kMicrosoft, "GatherBlockQuantized", LowerGatherBlockQuantized},
+    {kMicrosoft, "QMoE", LowerQMoE},
+    {kMicrosoft, "GroupQueryAttention", LowerGroupQueryAttention},
+    {kMicrosoft, "RotaryEmbedding", LowerRotaryEmbedding},
+    {"", "RotaryEmbedding", LowerOnnxRotaryEmbedding},
+    {kMicrosoft, "SkipSimplifiedLayerNormalization", LowerSkipSimplifiedLayerNormalization},
+    {kMicrosoft, "SimplifiedLayerNormalization", LowerSimplifiedLayerNormalization},
+    {"", "SimplifiedLayerNormalization", LowerSimplifiedLayerNormalization},
+    {"", "RMSNormalization", LowerSimplifiedLayerNormalization},
+    {"", "MatMul", LowerMatMul},
+    {"", "Gather", LowerGather},
+    {"", "Softmax", LowerSoftmax},
+    {"", "Cast", LowerCast},
+    {"", "Where", LowerWhere},
+    {"", "ReduceSum", LowerReduce},
+    {"", "ReduceMax", LowerReduce},
+    {"", "ReduceMean", LowerReduce},
+    {"", "ReduceMin", LowerReduce},
+    {"", "ReduceProd", LowerReduce},
+    {"", "ReduceL2", LowerReduce},
+    {"", "ReduceSumSquare", LowerReduce},
+    {"", "Identity", LowerView},
+    {"", "Reshape", LowerView},
+    {"", "Flatten", LowerView},
+    {"", "Squeeze", LowerView},
+    {"", "Unsqueeze", LowerView},
+    {"", "Transpose", LowerTranspose},
+    {"", "Slice", LowerSlice},
+    {"", "Split", LowerSplit},
+    {"", "Concat", LowerConcat},
+    {"", "Expand", LowerExpand},
+    {kMicrosoft, "QuickGelu", LowerUnary},
+    {kMicrosoft, "FastGelu", LowerFastGelu},
+    {kMicrosoft, "Gelu", LowerUnary},
+};
+
+LowerFunction FindLowering(std::string_view domain, std::string_view op) {
+  for (const OpLowering& lowering : kLowerings) {
+    if (lowering.domain == domain && lowering.op == op) return lowering.lower;
+  }
+  return domain.empty() ? FindElementwiseLowering(op) : nullptr;
+}
+
+}  // namespace
+
+bool CanLower(std::string_view domain, std::string_view op) { return FindLowering(domain, op) != nullptr; }
+
+bool LowerContext::wants(size_t output) const {
+  const graph::Value* value = node_->output(output);
+  return value != nullptr && (!value->uses().empty() || value->is_graph_output());
+}
+
+uint64_t LowerContext::DeviceBytes(const graph::Value* value) const {
+  const DType device = kernels::DeviceDType(caps_, value->dtype);
+  return DTypeBytes(device, static_cast<size_t>(graph::NumElements(value->shape())));
+}
+
+int LowerContext::AddBuffer(BufferInfo info) {
+  lowered_.buffers.push_back(std::move(info));
+  return static_cast<int>(lowered_.buffers.size()) - 1;
+}
+
+int LowerContext::BufferOf(const graph::Value* value) {
+  if (const auto it = buffer_of_.find(value); it != buffer_of_.end()) return it->second;
+  int buffer = -1;
+  if (value->constant) {
+    const DType device = kernels::DeviceDType(caps_, value->dtype);
+    // Tensors that view the same bytes (tied weights, reshaped ones) are one buffer on the device.
+    int& shared = weight_of_.try_emplace({value->constant->bytes.data(), device}, -1).first->second;
+    if (shared < 0 || lowered_.buffers[shared].tensor.bytes.size() != value->constant->bytes.size()) {
+      shared = AddBuffer({BufferInfo::Kind::kWeight, value->name(), DeviceBytes(value), *value->constant, device});
+    }
+    buffer = shared;
+  } else {
+    const bool external = value->producer() == nullptr || value->is_graph_output();
+    const auto kind = external ? BufferInfo::Kind::kExternal : BufferInfo::Kind::kIntermediate;
+    const auto group = external ? shared_externals_->find(value->name()) : shared_externals_->end();
+    if (group == shared_externals_->end()) {
+      buffer = AddBuffer({kind, value->name(), DeviceBytes(value)});
+    } else {
+      const auto [it, fresh] = shared_buffer_.try_emplace(group->second, -1);
+      if (fresh) it->second = AddBuffer({kind, value->name(), DeviceBytes(value)});
+      buffer = it->second;
+    }
+  }
+  buffer_of_[value] = buffer;
+  return buffer;
+}
+
+BufferRef LowerContext::In(size_t input) {
+  const graph::Value* value = node_->input(input);
+  return value == nullptr ? BufferRef{} : BufferRef{BufferOf(value)};
+}
+
+BufferRef LowerContext::InRaw(size_t input) {
+  const graph::Value* value = node_->input(input);
+  if (value == nullptr) return {};
+  if (!value->constant) {
+    throw Error("exec", "{}: input '{}': got a value computed at run time, want a constant weight", node_->Describe(),
+                value->name());
+  }
+  const graph::Tensor& tensor = *value->constant;
+  int& shared = weight_of_.try_emplace({tensor.bytes.data(), DType::kU8}, -1).first->second;
+  if (shared < 0 || lowered_.buffers[shared].tensor.bytes.size() != tensor.bytes.size()) {
+    shared = AddBuffer({BufferInfo::Kind::kWeight, value->name(), tensor.bytes.size(), tensor, DType::kU8});
+  }
+  return {shared};
+}
+
+BufferRef LowerContext::Out(size_t output) {
+  return wants(output) ? BufferRef{BufferOf(node_->output(output))} : BufferRef{};
+}
+
+BufferRef LowerContext::Rows(BufferRef ref, uint64_t begin, uint64_t count, uint64_t row_bytes) {
+  if (!ref) return ref;
+  // Bindings are whole words; buffers are padded to 16 bytes, so rounding up stays inside.
+  return {ref.buffer, ref.offset + begin * row_bytes, (count * row_bytes + 3) / 4 * 4};
+}
+
+BufferRef LowerContext::Scratch(uint64_t bytes, std::string_view what) {
+  return {AddBuffer({BufferInfo::Kind::kIntermediate, fmt::format("{}.{}", node_->name(), what), bytes})};
+}
+
+std::string_view LowerContext::variant(std::string_view kernel) const {
+  const auto it = variants_.find(kernel);
+  return it == variants_.end() ? std::string_view{} : std::string_view(it->second);
+}
+
+void LowerContext::Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands,
+                        std::initializer_list<size_t> written) {
+  Dispatch dispatch;
+  dispatch.plan = std::move(plan);
+  dispatch.writes.resize(operands.size());
+  for (const size_t i : written) dispatch.writes[i] = true;
+  dispatch.operands = std::move(operands);
+  dispatch.label = fmt::format("{} {}", node_->op(), node_->name());
+  lowered_.dispatches.push_back(std::move(dispatch));
+}
+
+void LowerContext::Alias(size_t output, size_t input) {
+  if (!wants(output)) return;
+  const graph::Value* to = node_->output(output);
+  const int from = In(input).buffer;
+  if (!to->is_graph_output()) {
+    buffer_of_[to] = from;
+    return;
+  }
+  const int64_t elems = graph::NumElements(to->shape());
+  if (elems == 0) return;
+  const kernels::StridedCopyShape copy = kernels::ExpandCopy(to->dtype, std::vector{elems}, std::vector{elems});
+  Emit(kernels::PlanStridedCopy(caps_, copy), {{from}, Out(output)}, {1});
+}
+
+void LowerContext::InPlace(size_t output, size_t input) {
+  if (!wants(output)) return;
+  const graph::Value* to = node_->output(output);
+  const int from = In(input).buffer;
+  if (const auto it = buffer_of_.find(to); it != buffer_of_.end()) {
+    SINTER_CHECK(it->second == from, "{}: output {} has memory of its own", node_->Describe(), output);
+    return;
+  }
+  if (!to->is_graph_output()) {
+    buffer_of_[to] = from;
+    return;
+  }
+  if (BufferOf(to) != from) {
+    throw Error("exec", "{}: '{}' and '{}': got two buffers, want one that is updated in place", node_->Describe(),
+                node_->input(input)->name(), to->name());
+  }
+}
+
+std::vector<int64_t> LowerContext::ConstantInts(size_t input) const {
+  const graph::Value* value = node_->input(input);
+  if (value == nullptr) return {};
+  if (!value->constant) {
+    throw Error("exec", "{}: input '{}': got a value computed at run time, want a constant", node_->Describe(),
+                value->name());
+  }
+  return value->constant->ToInts();
+}
+
+Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const std::map<std::string, int>& shared_externals,
+              const ForcedVariants& variants) {
+  LowerContext context(caps, variants);
+  context.shared_externals_ = &shared_externals;
+  for (const auto& node : graph.nodes()) {
+    const LowerFunction lower = FindLowering(node->domain(), node->op());
+    if (lower == nullptr) {
+      throw Error("exec", "{}: got an operator without a GPU kernel, want one that is folded or has one",
+                  node->Describe());
+    }
+    context.node_ = node.get();
+    try {
+      lower(context);
+    } catch (const Error& error) {
+      // Kernels know no nodes: say which one asked.
+      if (std::string_view(error.what()).find(node->name()) != std::string_view::npos) throw;
+      throw Error("exec", "{}: {}", node->Describe(), error.what());
+    }
+  }
+  return context.Take();
+}
+
+}  // namespace sinter::exec

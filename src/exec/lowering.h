@@ -1,0 +1,125 @@
+// Graph -> dispatches: what each node becomes on this adapter. Pure: plans and buffer descriptions, no GPU memory.
+//
+// A Lowered program lists dispatches over numbered buffers. What a buffer is (a weight, a graph input or output, an
+// intermediate result) decides later who makes it; memory_plan.h lets intermediates share memory.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gpu/caps.h"
+#include "graph/graph.h"
+#include "kernels/kernel_plan.h"
+
+namespace sinter::exec {
+
+// Bytes [offset, offset + bytes) of a buffer; none where `buffer` is negative (an absent operand). Bytes 0: to the end.
+struct BufferRef {
+  int buffer = -1;
+  uint64_t offset = 0, bytes = 0;
+  explicit operator bool() const { return buffer >= 0; }
+};
+
+struct BufferInfo {
+  enum class Kind { kIntermediate, kWeight, kExternal };
+  Kind kind = Kind::kIntermediate;
+  std::string name;
+  uint64_t bytes = 0;
+  // kWeight: what it holds, and the type of its elements on the device (kU8: the bytes as they are).
+  graph::Tensor tensor;
+  DType device_dtype = DType::kUndefined;
+};
+
+struct Dispatch {
+  kernels::KernelPlan plan;
+  // By binding, from 1 on.
+  std::vector<BufferRef> operands;
+  // Which of them the kernel writes.
+  std::vector<bool> writes;
+  // `MatMulNBits /model/layers.0/mlp/gate_proj`: for profiles.
+  std::string label;
+};
+
+struct Lowered {
+  std::vector<BufferInfo> buffers;
+  std::vector<Dispatch> dispatches;
+};
+
+// Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
+using ForcedVariants = std::map<std::string, std::string, std::less<>>;
+
+// What a node's lowering sees and does.
+class LowerContext {
+ public:
+  LowerContext(const gpu::Caps& caps, const ForcedVariants& variants) : caps_(caps), variants_(variants) {}
+
+  const gpu::Caps& caps() const { return caps_; }
+  const graph::Node& node() const { return *node_; }
+
+  bool has(size_t input) const { return node_->input(input) != nullptr; }
+  bool wants(size_t output) const;
+  DType dtype(size_t input) const { return node_->input(input)->dtype; }
+  graph::Shape shape(size_t input) const { return node_->input(input)->shape(); }
+  graph::Shape output_shape(size_t output) const { return node_->output(output)->shape(); }
+  DType output_dtype(size_t output) const { return node_->output(output)->dtype; }
+
+  // The buffer of an input, resp. output; an empty ref where it is absent.
+  BufferRef In(size_t input);
+  BufferRef Out(size_t output);
+  // An input as it lies in the file, whatever its type: packed weights and packed zero points.
+  BufferRef InRaw(size_t input);
+  // Rows [begin, begin + count) of `row_bytes` each.
+  static BufferRef Rows(BufferRef ref, uint64_t begin, uint64_t count, uint64_t row_bytes);
+  // Memory that lives from this node's first to its last dispatch that names it.
+  BufferRef Scratch(uint64_t bytes, std::string_view what);
+
+  // The forced variant of a kernel, or "".
+  std::string_view variant(std::string_view kernel) const;
+
+  // Appends a dispatch. `written`: the operands (from 0) that the kernel writes.
+  void Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands, std::initializer_list<size_t> written);
+
+  // Makes the output another name of the input's memory: no dispatch, unless the output has memory of its own to go to
+  // (a graph output), where it is copied.
+  void Alias(size_t output, size_t input);
+  // Makes the output the very buffer of the input, which the node changes in place. Throws Error where the two are bound
+  // to different memory from outside.
+  void InPlace(size_t output, size_t input);
+
+  // The constant elements of an input. Throws Error naming the node where they are not known before running.
+  std::vector<int64_t> ConstantInts(size_t input) const;
+
+  Lowered Take() { return std::move(lowered_); }
+
+ private:
+  friend Lowered Lower(const graph::Graph&, const gpu::Caps&, const std::map<std::string, int>&, const ForcedVariants&);
+  int BufferOf(const graph::Value* value);
+  int AddBuffer(BufferInfo info);
+  uint64_t DeviceBytes(const graph::Value* value) const;
+
+  const gpu::Caps& caps_;
+  const ForcedVariants& variants_;
+  const graph::Node* node_ = nullptr;
+  Lowered lowered_;
+  std::map<const graph::Value*, int> buffer_of_;
+  std::map<std::pair<const std::byte*, DType>, int> weight_of_;
+  // Graph inputs and outputs that share memory, by name: equal numbers are one buffer.
+  const std::map<std::string, int>* shared_externals_ = nullptr;
+  std::map<int, int> shared_buffer_;
+};
+
+// Lowers every node of a specialized graph. `shared_externals` maps graph inputs and outputs that are bound to one buffer
+// (a KV cache's past and present) to a common number. Throws Error naming the node for what the kernels do not have.
+Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const std::map<std::string, int>& shared_externals,
+              const ForcedVariants& variants);
+
+// Whether there is a lowering for the operator, so that a model can be refused at load.
+bool CanLower(std::string_view domain, std::string_view op);
+
+}  // namespace sinter::exec

@@ -1,0 +1,132 @@
+#include "exec/program.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "kernels/shader_source.h"
+
+namespace sinter::exec {
+namespace {
+
+// Names that share a buffer get a common number, so that lowering sees them as one.
+std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>& externals) {
+  std::map<std::string, int> shared;
+  int next = 0;
+  for (auto a = externals.begin(); a != externals.end(); ++a) {
+    for (auto b = externals.begin(); b != a; ++b) {
+      if (!(a->second == b->second)) continue;
+      const auto [it, fresh] = shared.try_emplace(b->first, next);
+      if (fresh) ++next;
+      shared[a->first] = it->second;
+      break;
+    }
+  }
+  return shared;
+}
+
+}  // namespace
+
+Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
+                 std::map<std::string, gpu::Buffer> externals, const ForcedVariants& variants)
+    : device_(std::move(device)), externals_(std::move(externals)) {
+  lowered_ = Lower(graph, device_->caps(), SharedNames(externals_), variants);
+  memory_ = PlanMemory(lowered_);
+
+  // Compiling starts before the uploads, which take the rest of a load's time.
+  std::vector<gpu::PipelineSpec> specs;
+  for (const Dispatch& dispatch : lowered_.dispatches) specs.push_back(kernels::ExpandPlan(dispatch.plan));
+  pipelines_ = device_->GetPipelines(specs);
+
+  std::vector<gpu::Buffer> slots;
+  for (size_t i = 0; i < memory_.slot_bytes.size(); ++i) {
+    slots.push_back(device_->CreateBuffer(memory_.slot_bytes[i], fmt::format("workspace {}", i)));
+  }
+  const uint64_t limit = device_->caps().limits.max_storage_binding_bytes;
+  for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
+    const BufferInfo& info = lowered_.buffers[i];
+    gpu::Buffer buffer;
+    if (info.kind == BufferInfo::Kind::kWeight) {
+      buffer = weights.Get(info.tensor, info.device_dtype, info.name);
+    } else if (info.kind == BufferInfo::Kind::kIntermediate) {
+      if (memory_.slot_of[i] >= 0) buffer = slots[static_cast<size_t>(memory_.slot_of[i])];
+    } else {
+      auto it = externals_.find(info.name);
+      if (it == externals_.end()) {
+        if (const graph::Value* value = graph.FindValue(info.name); value != nullptr && !value->producer()) {
+          throw Error("exec", "input '{}': got no buffer, want one of {} bytes", info.name, info.bytes);
+        }
+        it = externals_.emplace(info.name, device_->CreateBuffer(info.bytes, info.name)).first;
+      }
+      buffer = it->second;
+      if (buffer.size_bytes() < info.bytes) {
+        throw Error("exec", "'{}': got a buffer of {} bytes, want {}", info.name, buffer.size_bytes(), info.bytes);
+      }
+    }
+    buffers_.push_back(std::move(buffer));
+  }
+  for (const Dispatch& dispatch : lowered_.dispatches) {
+    for (const BufferRef& operand : dispatch.operands) {
+      if (!operand) continue;
+      const uint64_t bytes = operand.bytes != 0 ? operand.bytes : lowered_.buffers[operand.buffer].bytes;
+      if (bytes > limit) {
+        throw Error("exec", "{}: buffer '{}': got {} bytes, want at most {} (this adapter's largest storage binding)",
+                    dispatch.label, lowered_.buffers[operand.buffer].name, bytes, limit);
+      }
+    }
+  }
+
+  const uint64_t alignment = device_->caps().limits.min_uniform_offset_alignment;
+  std::vector<std::byte> params;
+  for (const Dispatch& dispatch : lowered_.dispatches) {
+    params.resize((params.size() + alignment - 1) / alignment * alignment);
+    params_offset_.push_back(params.size());
+    params.insert(params.end(), dispatch.plan.params.begin(), dispatch.plan.params.end());
+  }
+  params_ = device_->CreateUniformBuffer(params, "params");
+  captured_ = Record();
+}
+
+gpu::CommandList Program::Record() const {
+  gpu::CommandList list(*device_);
+  std::vector<gpu::Binding> bindings;
+  for (size_t i = 0; i < lowered_.dispatches.size(); ++i) {
+    const Dispatch& dispatch = lowered_.dispatches[i];
+    bindings.clear();
+    bindings.push_back({0, params_, params_offset_[i], dispatch.plan.params.size()});
+    for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
+      const BufferRef& ref = dispatch.operands[operand];
+      if (!ref) continue;
+      bindings.push_back({static_cast<uint32_t>(operand + 1), buffers_[static_cast<size_t>(ref.buffer)], ref.offset,
+                          ref.bytes});
+    }
+    list.Dispatch(pipelines_[i], bindings, dispatch.plan.workgroups, dispatch.label);
+  }
+  return list;
+}
+
+void Program::Run(const RunOptions& options) {
+  if (options.capture) {
+    device_->Submit(*captured_);
+  } else {
+    device_->Submit(Record());
+  }
+}
+
+std::vector<DispatchTime> Program::Profile() {
+  const std::vector<double> nanoseconds = device_->SubmitProfiled(*captured_);
+  std::vector<DispatchTime> times;
+  for (size_t i = 0; i < nanoseconds.size(); ++i) {
+    times.push_back({lowered_.dispatches[i].label, lowered_.dispatches[i].plan.variant, nanoseconds[i]});
+  }
+  return times;
+}
+
+const gpu::Buffer& Program::external(const std::string& name) const {
+  const auto it = externals_.find(name);
+  SINTER_CHECK(it != externals_.end(), "'{}' is neither input nor output of the program", name);
+  return it->second;
+}
+
+}  // namespace sinter::exec

@@ -1,0 +1,65 @@
+// A program: a graph of fixed shapes as dispatches on a device, recorded once and replayed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "exec/lowering.h"
+#include "exec/memory_plan.h"
+#include "exec/weights.h"
+#include "gpu/device.h"
+#include "graph/graph.h"
+
+namespace sinter::exec {
+
+struct RunOptions {
+  // Replay what was recorded at build time. Off: bind and record every dispatch anew, as a check on the recording.
+  bool capture = true;
+};
+
+// Time of one dispatch, in nanoseconds.
+struct DispatchTime {
+  std::string label;    // operator and node
+  std::string variant;  // kernel
+  double nanoseconds = 0;
+};
+
+class Program {
+ public:
+  // Compiles `graph`, whose shapes are all numbers. `externals` has the buffer of every graph input and output by name;
+  // two names may have one buffer where the graph updates it in place. Outputs that are not in it get memory of their
+  // own. Throws Error for what cannot be lowered, or an external buffer that is missing or too small.
+  Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
+          std::map<std::string, gpu::Buffer> externals, const ForcedVariants& variants = {});
+
+  // Queues one run.
+  void Run(const RunOptions& options = {});
+  // Runs once with a timestamp around every dispatch, and waits.
+  std::vector<DispatchTime> Profile();
+
+  // The buffer of a graph input or output.
+  const gpu::Buffer& external(const std::string& name) const;
+  size_t num_dispatches() const { return lowered_.dispatches.size(); }
+  // Bytes of intermediate results.
+  uint64_t workspace_bytes() const { return memory_.total_bytes(); }
+  const Lowered& lowered() const { return lowered_; }
+
+ private:
+  gpu::CommandList Record() const;
+
+  std::shared_ptr<gpu::Device> device_;
+  Lowered lowered_;
+  MemoryPlan memory_;
+  std::map<std::string, gpu::Buffer> externals_;
+  std::vector<gpu::Buffer> buffers_;  // by number in lowered_
+  std::vector<gpu::Pipeline> pipelines_;  // by dispatch
+  gpu::Buffer params_;                // every dispatch's uniform, one after the other
+  std::vector<uint64_t> params_offset_;
+  std::optional<gpu::CommandList> captured_;
+};
+
+}  // namespace sinter::exec

@@ -1,0 +1,102 @@
+#include "exec/weights.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/half.h"
+
+namespace sinter::exec {
+namespace {
+
+template <typename T>
+T Read(std::span<const std::byte> bytes, uint64_t index) {
+  T value;
+  std::memcpy(&value, bytes.data() + index * sizeof(T), sizeof(T));
+  return value;
+}
+
+template <typename T>
+void Write(std::span<std::byte> out, uint64_t index, T value) {
+  std::memcpy(out.data() + index * sizeof(T), &value, sizeof(T));
+}
+
+float ReadFloat(const graph::Tensor& tensor, uint64_t index) {
+  switch (tensor.dtype) {
+    case DType::kF16:
+      return HalfToFloat(Read<uint16_t>(tensor.bytes, index));
+    case DType::kBF16:
+      return BFloat16ToFloat(Read<uint16_t>(tensor.bytes, index));
+    default:
+      return Read<float>(tensor.bytes, index);
+  }
+}
+
+int32_t ReadInt(const graph::Tensor& tensor, uint64_t index) {
+  switch (tensor.dtype) {
+    case DType::kI64:
+      // Sentinels such as INT64_MAX keep their meaning as the largest value.
+      return static_cast<int32_t>(
+          std::clamp<int64_t>(Read<int64_t>(tensor.bytes, index), INT32_MIN, INT32_MAX));
+    case DType::kBool:
+      return Read<uint8_t>(tensor.bytes, index) != 0 ? 1 : 0;
+    default:
+      return Read<int32_t>(tensor.bytes, index);
+  }
+}
+
+// Pages of a mapped file that were copied to the GPU need not stay in memory. The range shrinks to whole pages.
+void ReleasePages(std::span<const std::byte> bytes) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<uintptr_t>(bytes.data()) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size()) / page * page;
+  // MADV_COLD leaves private memory intact, whatever the bytes' owner is.
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_COLD);
+}
+
+}  // namespace
+
+void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t first, std::span<std::byte> out) {
+  const bool as_is = device_dtype == DType::kU8 || device_dtype == tensor.dtype;
+  if (as_is) {
+    const uint64_t elem_bytes = device_dtype == DType::kU8 ? 1 : DTypeBytes(tensor.dtype, 1);
+    std::memcpy(out.data(), tensor.bytes.data() + first * elem_bytes, out.size());
+    return;
+  }
+  const bool float_source = tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF32;
+  const bool int_source =
+      tensor.dtype == DType::kI64 || tensor.dtype == DType::kI32 || tensor.dtype == DType::kBool;
+  if (device_dtype == DType::kF32 && float_source) {
+    for (uint64_t i = 0; i < out.size() / 4; ++i) Write(out, i, ReadFloat(tensor, first + i));
+  } else if (device_dtype == DType::kF16 && float_source) {
+    for (uint64_t i = 0; i < out.size() / 2; ++i) Write(out, i, FloatToHalf(ReadFloat(tensor, first + i)));
+  } else if ((device_dtype == DType::kI32 || device_dtype == DType::kU32) && int_source) {
+    for (uint64_t i = 0; i < out.size() / 4; ++i) Write(out, i, ReadInt(tensor, first + i));
+  } else {
+    throw Error("exec", "weight: got elements of {}, want a type that converts to {}", DTypeName(tensor.dtype),
+                DTypeName(device_dtype));
+  }
+}
+
+gpu::Buffer WeightStore::Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name) {
+  const auto key = std::make_tuple(tensor.bytes.data(), tensor.bytes.size(), device_dtype);
+  if (const auto it = buffers_.find(key); it != buffers_.end()) return it->second;
+  const bool raw = device_dtype == DType::kU8;
+  const uint64_t elem_bytes = raw ? 1 : DTypeBytes(device_dtype, 1);
+  const uint64_t elems = raw ? tensor.bytes.size() : static_cast<uint64_t>(tensor.num_elements());
+  const gpu::Buffer buffer = device_->CreateBuffer(elems * elem_bytes, name);
+  device_->UploadStream(buffer, 0, elems * elem_bytes, [&](uint64_t offset, std::span<std::byte> out) {
+    ConvertElements(tensor, device_dtype, offset / elem_bytes, out);
+    bytes_ += out.size();
+    if (progress_) progress_(bytes_);
+  });
+  ReleasePages(tensor.bytes);
+  owners_.push_back(tensor.owner);
+  buffers_.emplace(key, buffer);
+  return buffer;
+}
+
+}  // namespace sinter::exec
