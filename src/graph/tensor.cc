@@ -110,10 +110,8 @@ std::vector<To> ToValues(const Tensor& tensor) {
   if (DTypeBits(tensor.dtype) == 0) {
     throw Error("graph", "a constant: got type {}, want a numeric type", DTypeName(tensor.dtype));
   }
-  // Compared by division: elems * bits could overflow for a shape from a hostile file.
-  SINTER_CHECK(static_cast<uint64_t>(elems) / 2 <= tensor.bytes.size() &&
-                   tensor.bytes.size() >= DTypeBytes(tensor.dtype, elems),
-               "{} bytes for {} elements of {}", tensor.bytes.size(), elems, DTypeName(tensor.dtype));
+  SINTER_CHECK(tensor.has_all_bytes(), "{} bytes for {} elements of {}", tensor.bytes.size(), elems,
+               DTypeName(tensor.dtype));
   std::vector<To> out(elems);
   switch (tensor.dtype) {
     case DType::kF32: Load<float>(tensor.bytes, out); break;
@@ -165,6 +163,15 @@ int64_t NumElements(const Shape& shape) {
     }
   }
   return elems;
+}
+
+bool Tensor::has_all_bytes() const {
+  uint64_t elems = 1;
+  for (const int64_t dim : shape) {
+    if (dim < 0 || __builtin_mul_overflow(elems, static_cast<uint64_t>(dim), &elems)) return false;
+  }
+  // First without the factor of DTypeBytes, which could overflow.
+  return elems / 2 <= bytes.size() && DTypeBytes(dtype, elems) <= bytes.size();
 }
 
 Tensor Tensor::FromDoubles(DType dtype, Shape shape, std::span<const double> values) {

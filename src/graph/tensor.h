@@ -29,6 +29,8 @@ struct Tensor {
   static Tensor FromInts(DType dtype, Shape shape, std::span<const int64_t> values);
 
   int64_t num_elements() const { return NumElements(shape); }
+  // Whether `bytes` holds at least what dtype and shape say. False, too, where they say something absurd.
+  bool has_all_bytes() const;
 
   // Every element as a double (int64 beyond 2^53 rounds), resp. as int64 (floats truncate towards zero).
   std::vector<double> ToDoubles() const;
