@@ -1,0 +1,57 @@
+#include "passes/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "graph/verify.h"
+#include "passes/eliminate_dead.h"
+#include "passes/eliminate_identity.h"
+#include "passes/fold_attention_mask.h"
+#include "passes/split_rotary_cache.h"
+
+namespace sinter::passes {
+namespace {
+
+constexpr Pass kModelPasses[] = {
+    {"split_rotary_cache", SplitRotaryCache},
+};
+
+constexpr Pass kProgramPasses[] = {
+    {"fold_attention_mask", FoldAttentionMask},
+    {"eliminate_identity", EliminateIdentity},
+    {"eliminate_dead", EliminateDead},
+};
+
+bool IsPass(std::string_view name) {
+  for (const Stage stage : {Stage::kModel, Stage::kProgram}) {
+    const std::span<const Pass> passes = Passes(stage);
+    if (std::any_of(passes.begin(), passes.end(), [&](const Pass& pass) { return pass.name == name; })) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::span<const Pass> Passes(Stage stage) {
+  if (stage == Stage::kModel) return kModelPasses;
+  return kProgramPasses;
+}
+
+std::vector<PassReport> RunPasses(graph::Graph& graph, Stage stage, const PassOptions& options) {
+  for (const std::string& name : options.disabled) {
+    if (!IsPass(name)) throw Error("passes", "disabled pass: got '{}', want the name of a pass", name);
+  }
+  std::vector<PassReport> reports;
+  for (const Pass& pass : Passes(stage)) {
+    if (options.disabled.contains(pass.name)) continue;
+    const auto start = std::chrono::steady_clock::now();
+    const int changes = pass.run(graph, options);
+    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+    graph::Verify(graph);
+    reports.push_back({pass.name, changes, time.count()});
+  }
+  return reports;
+}
+
+}  // namespace sinter::passes

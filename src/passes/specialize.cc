@@ -1,0 +1,181 @@
+#include "passes/specialize.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "graph/evaluate.h"
+#include "graph/ops.h"
+#include "passes/branch_evaluator.h"
+
+namespace sinter::passes {
+namespace {
+
+using graph::Graph;
+using graph::Node;
+using graph::Tensor;
+using graph::TensorType;
+using graph::Value;
+
+class Specializer {
+ public:
+  Specializer(const Graph& source, const DimBinding& dims, const DimBinding& branch_dims)
+      : graph_(source.Clone()), evaluator_(source, Override(dims, branch_dims)) {
+    Pair(source, *graph_);
+    for (Value* value : graph_->values()) {
+      // Declared shapes are hints, often with symbols of their own; inference knows better.
+      if (!value->constant) value->dims.reset();
+    }
+    for (size_t i = 0; i < source.inputs().size(); ++i) {
+      if (graph_->inputs()[i]->dtype == DType::kUndefined) {
+        throw Error("graph", "input '{}': got no type, want one", source.inputs()[i]->name());
+      }
+      graph_->inputs()[i]->set_shape(BindInput(*source.inputs()[i], dims));
+    }
+    graph_->SortTopologically();
+  }
+
+  std::unique_ptr<Graph> Run() {
+    // A stack with the next node on top, for an If puts its branch's nodes in its place.
+    std::vector<Node*> pending;
+    for (const auto& node : graph_->nodes()) pending.push_back(node.get());
+    std::reverse(pending.begin(), pending.end());
+    while (!pending.empty()) {
+      Node* node = pending.back();
+      pending.pop_back();
+      if (graph::CheckNode(*node).infer != nullptr) {
+        FoldOrInfer(node);
+        continue;
+      }
+      std::vector<Node*> inlined = Inline(node);
+      pending.insert(pending.end(), inlined.rbegin(), inlined.rend());
+    }
+    graph_->RemoveDead();
+    for (const Value* value : graph_->outputs()) {
+      SINTER_CHECK(value->dtype != DType::kUndefined && value->has_static_shape(), "output '{}'", value->name());
+    }
+    return std::move(graph_);
+  }
+
+ private:
+  static DimBinding Override(DimBinding dims, const DimBinding& with) {
+    for (const auto& [name, value] : with) dims[name] = value;
+    return dims;
+  }
+
+  // Ifs are decided in the graph that they come from, where nothing is folded with the wrong dimensions.
+  struct Origin {
+    BranchEvaluator* evaluator;
+    const Node* node;
+  };
+
+  // `copy` holds the nodes of `source` in the same order.
+  void Pair(const Graph& source, const Graph& copy) {
+    auto from = source.nodes().begin();
+    for (const auto& node : copy.nodes()) origins_[node.get()] = {&evaluator_, (from++)->get()};
+  }
+
+  void FoldOrInfer(Node* node) {
+    std::vector<TensorType> inputs;
+    for (const Value* input : node->inputs()) {
+      TensorType& type = inputs.emplace_back();
+      if (input == nullptr) continue;
+      if (input->dtype == DType::kUndefined || !input->has_static_shape()) {
+        throw Error("graph", "{}: input '{}': nothing produces it", node->Describe(), input->name());
+      }
+      type = {input->dtype, input->shape(), input->constant ? &*input->constant : nullptr};
+    }
+    const std::optional<std::vector<Tensor>> tensors = graph::Evaluate(*node, inputs);
+    if (!tensors) {
+      graph::InferNode(*node);
+      return;
+    }
+    const std::vector<Value*> outputs = node->outputs();
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (outputs[i] == nullptr) continue;
+      const Tensor& tensor = (*tensors)[i];
+      if (outputs[i]->dtype != DType::kUndefined && outputs[i]->dtype != tensor.dtype) {
+        throw Error("graph", "{}: output '{}': declared {}, but the operator gives {}", node->Describe(),
+                    outputs[i]->name(), DTypeName(outputs[i]->dtype), DTypeName(tensor.dtype));
+      }
+      graph_->SetOutput(node, i, nullptr);
+      outputs[i]->SetConstant(tensor);
+    }
+    graph_->RemoveNode(node);
+  }
+
+  // Puts the nodes of the branch that `node` takes in its place; returns them in order.
+  std::vector<Node*> Inline(Node* node) {
+    const Origin origin = origins_.at(node);
+    const bool decision = origin.evaluator->Decide(*origin.node);
+    BranchEvaluator& branch = origin.evaluator->Branch(*origin.node);
+    // The copy's own branch: what it captures may have other names by now.
+    const std::shared_ptr<Graph> subgraph =
+        std::get<std::shared_ptr<Graph>>(*node->Find(decision ? "then_branch" : "else_branch"));
+    std::unordered_map<const Value*, Value*> twin = {{nullptr, nullptr}};
+    for (const Value* capture : subgraph->captures()) {
+      twin[capture] = graph_->FindValue(capture->name());
+      if (twin[capture] == nullptr) {
+        throw Error("graph", "{}: its branch reads '{}', which nothing produces", node->Describe(), capture->name());
+      }
+    }
+    for (const Value* value : subgraph->values()) {
+      if (twin.contains(value)) continue;
+      Value* copy = graph_->AddValue(value->name(), value->dtype);
+      if (value->constant) copy->SetConstant(*value->constant);
+      twin[value] = copy;
+    }
+    std::vector<Node*> nodes;
+    auto source = branch.graph().nodes().begin();
+    for (const auto& inner : subgraph->nodes()) {
+      std::vector<Value*> inputs, outputs;
+      for (const Value* value : inner->inputs()) inputs.push_back(twin.at(value));
+      for (const Value* value : inner->outputs()) outputs.push_back(twin.at(value));
+      Node* copy = graph_->AddNode(inner->name(), inner->domain(), inner->op(), inputs, outputs, node);
+      copy->attributes = inner->attributes;
+      for (const std::string& name : graph::CapturedNames(*copy)) {
+        const Value* value = subgraph->FindValue(name);
+        if (value != nullptr && twin.at(value)->name() != name) {
+          throw Error("graph", "{}: value '{}' stands both in its branch and around it", node->Describe(), name);
+        }
+      }
+      origins_[copy] = {&branch, (source++)->get()};
+      nodes.push_back(copy);
+    }
+    const std::vector<Value*> outputs = node->outputs();
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (outputs[i] == nullptr) continue;
+      Value* result = twin.at(subgraph->outputs()[i]);
+      if (graph_->CanReplaceAllUses(outputs[i], result)) {
+        graph_->ReplaceAllUses(outputs[i], result);
+        continue;
+      }
+      graph_->SetOutput(node, i, nullptr);
+      nodes.push_back(graph_->AddNode(node->name(), "", "Identity", {result}, {outputs[i]}, node));
+    }
+    graph_->RemoveNode(node);
+    return nodes;
+  }
+
+  std::unique_ptr<Graph> graph_;
+  BranchEvaluator evaluator_;
+  std::unordered_map<const Node*, Origin> origins_;
+};
+
+}  // namespace
+
+std::unique_ptr<Graph> Specialize(const Graph& graph, const DimBinding& dims, const DimBinding& branch_dims) {
+  return Specializer(graph, dims, branch_dims).Run();
+}
+
+std::vector<bool> BranchDecisions(const Graph& graph, const DimBinding& dims) {
+  std::vector<bool> decisions;
+  BranchEvaluator evaluator(graph, dims);
+  for (const auto& node : graph.nodes()) {
+    if (node->op() == "If" && node->domain().empty()) decisions.push_back(evaluator.Decide(*node));
+  }
+  return decisions;
+}
+
+}  // namespace sinter::passes
