@@ -142,7 +142,6 @@ class Expander {
   ExpandedWgsl out_;
 };
 
-// Line `number` (from 1) of `text`.
 std::string_view LineOf(std::string_view text, uint32_t number) {
   for (; number > 1; --number) TakeLine(text);
   return TakeLine(text);

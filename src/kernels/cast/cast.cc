@@ -13,7 +13,7 @@ namespace {
 std::string_view Conversion(std::string_view from, std::string_view to) {
   const bool from_float = from == "f32" || from == "f16";
   if (from == to) return "x";
-  if (to == "u32") return from_float ? "select(0u, 1u, x != 0.0)" : "select(0u, 1u, x != 0)";
+  if (to == "u32") return from_float ? "is_true(f32(x))" : "select(0u, 1u, x != 0)";
   if (to == "i32") return from_float ? "saturate_i32(f32(x))" : "i32(x)";
   // By way of f32, as i32 does not fit f16.
   return "to_t(f32(x))";

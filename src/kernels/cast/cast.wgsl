@@ -24,6 +24,11 @@ fn saturate_i32(x: f32) -> i32 {
   return select(select(inside, 2147483647, x >= 2147483648.0), 0, bits > 0x7f800000u);
 }
 
+// 1 but for zero of either sign, by the bits: devices differ in whether NaN != 0 holds.
+fn is_true(x: f32) -> u32 {
+  return select(0u, 1u, (bitcast<u32>(x) & 0x7fffffffu) != 0u);
+}
+
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let id = folded_thread(group, local, params.grid_x);

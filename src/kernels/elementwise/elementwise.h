@@ -66,7 +66,8 @@ enum class BinaryOp {
 };
 
 // The operator of that ONNX name: "Gelu" gives kGelu (its approximate = "tanh" is kGeluTanh),
-// "FastGelu" gives kGeluTanh (with a bias it is BinaryOp::kFastGelu).
+// "FastGelu" gives kGeluTanh (with a bias it is BinaryOp::kFastGelu), "Swish" gives kSilu (with an
+// alpha other than 1 it is kQuickGelu).
 std::optional<UnaryOp> UnaryOpFromName(std::string_view onnx_name);
 // "Mod" gives kMod (its fmod = 1 is kFmod).
 std::optional<BinaryOp> BinaryOpFromName(std::string_view onnx_name);

@@ -1,0 +1,376 @@
+#include "kernels/elementwise/elementwise.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <set>
+
+#include "base/error.h"
+#include "kernels/testing/kernel_case.h"
+#include "kernels/testing/kernel_run.h"
+
+namespace sinter::kernels {
+namespace {
+
+using Dims = std::vector<int64_t>;
+
+struct Tolerance {
+  double abs = 0, rel = 0;
+};
+
+// What WGSL's accuracy table allows the f32 expressions, for the inputs below (|x| <= 10, but for
+// values so large that the result has saturated). One unit in the last place (ULP) is 2^-23 of the
+// value.
+Tolerance UnaryTolerance(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::kAbs:
+    case UnaryOp::kCeil:
+    case UnaryOp::kFloor:
+    case UnaryOp::kNeg:
+    case UnaryOp::kNot:
+    case UnaryOp::kRelu:
+    case UnaryOp::kRound:
+    case UnaryOp::kSign:
+      return {};
+    case UnaryOp::kReciprocal:
+      return {0, 0x1p-21};  // 2.5 ULP
+    case UnaryOp::kSqrt:
+      return {0, 0x1p-20};  // 1 / inverseSqrt: 2 + 2.5 ULP
+    case UnaryOp::kExp:
+      return {0, 0x1p-18};  // 3 + 2 |x| ULP
+    case UnaryOp::kLog:
+      return {0x1p-20, 0x1p-21};  // 2^-21 between 0.5 and 2, else 3 ULP
+    case UnaryOp::kCos:
+    case UnaryOp::kSin:
+      return {0x1p-21, 0};  // The polynomials' own 2^-24 and a few roundings.
+    case UnaryOp::kErf:
+      return {0x1p-22, 0x1p-20};  // erf's 1.2e-7 and the error of exp.
+    case UnaryOp::kSigmoid:
+      return {0x1p-30, 0x1p-18};  // That of exp.
+    case UnaryOp::kTanh:
+      return {0, 0x1p-19};  // (3 + 4 |x|) t / (1 - t) ULP, t = exp(-2 |x|) <= 0.61: below 7, and a
+                            // few roundings.
+    case UnaryOp::kGelu:
+      return {0x1p-19, 0x1p-20};  // |x| / 2 times that of erf, until it has saturated.
+    case UnaryOp::kGeluTanh:
+      return {0x1p-18, 0x1p-19};  // |x| / 2 times that of tanh and of its argument.
+    case UnaryOp::kQuickGelu:
+    case UnaryOp::kSilu:
+      return {0x1p-25, 0x1p-17};  // That of exp at 1.702 * 10.
+    case UnaryOp::kSoftplus:
+      return {0x1p-19, 0x1p-20};  // Those of exp and log.
+  }
+  return {};
+}
+
+// The last rounding: f16 may go either way, and results below its smallest normal number to zero.
+Tolerance AtResult(DType dtype, Tolerance tolerance) {
+  if (dtype == DType::kF16) {
+    tolerance.abs += 0x1p-14;
+    tolerance.rel += 2 * Epsilon(DType::kF16);
+  }
+  return tolerance;
+}
+
+std::vector<double> UnaryInputs(UnaryOp op, DType dtype, size_t elems) {
+  std::vector<double> x = RandomValues(dtype, elems, 7, 3.0);
+  // Saturation, cancellation near zero, halves for rounding, where erf and tanh change polynomials.
+  std::vector<double> special = {0,    -0.0, 1e-4,  -1e-4, 0.25,    -0.25, 0.5, -0.5, 1.5,  2.5,
+                                 -2.5, 60,   -1000, 1000,  -50000., 0.93,  -1,  1,    20.0, -88};
+  if (op == UnaryOp::kExp) special = {0, 10, -10, -0.5};
+  for (size_t i = 0; i < special.size() && i + 3 < elems; ++i) x[i + 3] = special[i];
+  for (double& value : x) {
+    if (op == UnaryOp::kSqrt || op == UnaryOp::kLog) value = std::abs(value);
+    if ((op == UnaryOp::kLog || op == UnaryOp::kReciprocal) && std::abs(value) < 1e-3) value = 1e-3;
+    // Past 10 the error of exp grows beyond what is stated above.
+    if (op == UnaryOp::kExp) value = std::fmax(-10, std::fmin(10, value));
+    if (dtype == DType::kBool) value = value > 0;
+    if (dtype == DType::kI32 || dtype == DType::kI64) value = std::round(value);
+  }
+  return RoundTo(dtype, std::move(x));
+}
+
+void AddUnaryCases(const gpu::Caps& caps, UnaryOp op, DType dtype, int64_t elems, bool widened,
+                   std::vector<KernelCase>& cases) {
+  const DType device = DeviceDType(widened ? WithoutF16(caps) : caps, dtype);
+  KernelCase c;
+  c.name = fmt::format("{}.n{}.{}{}", UnaryOpName(op), elems, DTypeName(dtype),
+                       widened ? ".widened" : "");
+  c.variants = {"vec4"};
+  c.operands = [=] {
+    const std::vector<double> x = UnaryInputs(op, dtype, elems);
+    const Tolerance tolerance = AtResult(device, UnaryTolerance(op));
+    return std::vector<Operand>{
+        Operand::Input(device, x),
+        Operand::Output(device, UnaryReference(op, dtype, x, 1.5), tolerance.abs, tolerance.rel)};
+  };
+  c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+    return PlanUnary(widened ? WithoutF16(on) : on,
+                     {.op = op, .dtype = dtype, .elems = elems, .alpha = 1.5f}, variant);
+  };
+  c.bytes = elems > 100000 ? 2.0 * elems * (device == DType::kF16 ? 2 : 4) : 0;
+  cases.push_back(std::move(c));
+}
+
+Tolerance BinaryTolerance(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::kAdd:
+    case BinaryOp::kSub:
+    case BinaryOp::kMul:
+      return {0, 2 * Epsilon(DType::kF32)};  // "Correctly rounded" is either neighbour.
+    case BinaryOp::kDiv:
+      return {0, 0x1p-21};  // 2.5 ULP
+    case BinaryOp::kFastGelu:
+      return UnaryTolerance(UnaryOp::kGeluTanh);
+    case BinaryOp::kPow:
+      // exp2(b * log2(a)), |b| <= 4, |log2(a)| <= 3: the exponent is off by 4 * (2^-21 + 3 ULP of
+      // 3), exp2 by 27 ULP.
+      return {0, 0x1p-16};
+    default:
+      return {};
+  }
+}
+
+// The inputs of one operator, such that results are exact or well conditioned.
+std::vector<double> BinaryInputs(BinaryOp op, DType dtype, size_t elems, bool first) {
+  std::mt19937 engine(first ? 11 : 12);
+  const auto between = [&](int low, int high) {
+    return low + static_cast<int>(engine() % (high - low + 1));
+  };
+  std::vector<double> values(elems);
+  for (double& value : values) {
+    if (dtype == DType::kBool) {
+      value = between(0, 1);
+    } else if (!IsFloat(dtype)) {
+      value = op == BinaryOp::kPow ? (first ? between(-3, 3) : between(-4, 12)) : between(-9, 9);
+    } else if (op == BinaryOp::kPow) {
+      // Bases and exponents in eighths; a negative base wants an integer exponent, which the caller
+      // sees to.
+      value = first ? between(1, 64) / 8.0 : between(-32, 32) / 8.0;
+    } else if (op == BinaryOp::kFmod) {
+      value = first ? between(-800, 800) / 8.0 : between(1, 40) / 8.0 * (between(0, 1) ? 1 : -1);
+    } else if (op == BinaryOp::kDiv) {
+      value = between(1, 1000) / 64.0 * (between(0, 1) ? 1 : -1);
+    } else {
+      // Quarters, so that comparisons meet equal values.
+      value = between(-12, 12) / 4.0;
+    }
+  }
+  return values;
+}
+
+void AddBinaryCase(const gpu::Caps& caps, BinaryOp op, DType dtype, const Dims& a_shape,
+                   const Dims& b_shape, bool widened, std::vector<KernelCase>& cases) {
+  const gpu::Caps used = widened ? WithoutF16(caps) : caps;
+  const DType device = DeviceDType(used, dtype);
+  const DType result = DeviceDType(used, BinaryResultDType(op, dtype));
+  const BinaryShape shape{op, dtype, a_shape, b_shape};
+  KernelCase c;
+  c.name = fmt::format("{}.{}_{}.{}{}", BinaryOpName(op), fmt::join(a_shape, "x"),
+                       fmt::join(b_shape, "x"), DTypeName(dtype), widened ? ".widened" : "");
+  c.variants = BinaryVariants(shape);
+  c.operands = [=] {
+    std::vector<double> a = BinaryInputs(op, dtype, NumElems(a_shape), true);
+    std::vector<double> b = BinaryInputs(op, dtype, NumElems(b_shape), false);
+    if (op == BinaryOp::kPow && IsFloat(dtype) && a.size() == b.size()) {
+      for (size_t i = 0; i < a.size(); ++i) {
+        if (b[i] == std::round(b[i]) && i % 2 == 0) a[i] = -a[i];
+      }
+    }
+    const Tolerance tolerance = AtResult(result, BinaryTolerance(op));
+    return std::vector<Operand>{
+        Operand::Input(device, a), Operand::Input(device, b),
+        Operand::Output(result, BinaryReference(op, dtype, a, a_shape, b, b_shape), tolerance.abs,
+                        tolerance.rel)};
+  };
+  c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+    return PlanBinary(widened ? WithoutF16(on) : on, shape, variant);
+  };
+  const double elems = static_cast<double>(NumElems(BroadcastShape(a_shape, b_shape)));
+  const double item = device == DType::kF16 ? 2 : 4;
+  c.bytes = elems > 100000 ? item * (elems + NumElems(a_shape) + NumElems(b_shape)) : 0;
+  cases.push_back(std::move(c));
+}
+
+const bool kUnaryRegistered = RegisterKernelCases("elementwise_unary", [](const gpu::Caps& caps) {
+  std::vector<KernelCase> cases;
+  for (const UnaryOp op : AllUnaryOps()) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kI32, DType::kBool}) {
+      if (UnaryOpTakes(op, dtype)) AddUnaryCases(caps, op, dtype, 5 * 7 * 11 * 13, false, cases);
+    }
+  }
+  for (const int64_t elems : {1, 3, 1024, 1025})
+    AddUnaryCases(caps, UnaryOp::kSilu, DType::kF16, elems, false, cases);
+  AddUnaryCases(caps, UnaryOp::kNeg, DType::kI64, 5, false, cases);
+  AddUnaryCases(caps, UnaryOp::kGelu, DType::kF16, 5 * 7 * 11 * 13, true, cases);
+  // The gate of Qwen3-1.7B over a 512-token prefill.
+  AddUnaryCases(caps, UnaryOp::kSilu, DType::kF16, 512 * 6144, false, cases);
+  return cases;
+});
+
+const bool kBinaryRegistered = RegisterKernelCases("elementwise_binary", [](const gpu::Caps& caps) {
+  std::vector<KernelCase> cases;
+  const Dims odd = {5, 7, 11, 13};
+  for (const BinaryOp op : AllBinaryOps()) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kI32, DType::kBool}) {
+      if (BinaryOpTakes(op, dtype)) AddBinaryCase(caps, op, dtype, odd, odd, false, cases);
+    }
+  }
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kI64}) {
+    AddBinaryCase(caps, BinaryOp::kMul, dtype, {}, {}, false, cases);
+    AddBinaryCase(caps, BinaryOp::kMul, dtype, {3}, {1}, false, cases);
+    AddBinaryCase(caps, BinaryOp::kSub, dtype, odd, {}, false, cases);
+    AddBinaryCase(caps, BinaryOp::kSub, dtype, {}, odd, false, cases);
+    AddBinaryCase(caps, BinaryOp::kSub, dtype, {33, 64}, {64}, false, cases);
+    AddBinaryCase(caps, BinaryOp::kSub, dtype, {33, 1}, {33, 64}, false, cases);
+    AddBinaryCase(caps, BinaryOp::kSub, dtype, {7, 1}, {1, 9}, false, cases);
+    AddBinaryCase(caps, BinaryOp::kSub, dtype, {2, 1, 3, 1, 2, 1, 5, 1}, {1, 2, 1, 3, 1, 2, 1, 3},
+                  false, cases);
+  }
+  AddBinaryCase(caps, BinaryOp::kAdd, DType::kF16, odd, odd, true, cases);
+  AddBinaryCase(caps, BinaryOp::kFastGelu, DType::kF16, {17, 3072}, {3072}, false, cases);
+  // The residual and a per-feature scale of Qwen3-1.7B over a 512-token prefill.
+  AddBinaryCase(caps, BinaryOp::kAdd, DType::kF16, {512, 2048}, {512, 2048}, false, cases);
+  AddBinaryCase(caps, BinaryOp::kMul, DType::kF16, {512, 2048}, {2048}, false, cases);
+  return cases;
+});
+
+std::vector<double> RunBinary(const BinaryShape& shape, std::string_view variant,
+                              std::span<const double> a, std::span<const double> b) {
+  gpu::Device& device = TestDevice();
+  const DType in = DeviceDType(device.caps(), shape.dtype);
+  const DType out = DeviceDType(device.caps(), BinaryResultDType(shape.op, shape.dtype));
+  const size_t elems = NumElems(BroadcastShape(shape.a, shape.b));
+  const std::vector<Operand> operands = {Operand::Input(in, {a.begin(), a.end()}),
+                                         Operand::Input(in, {b.begin(), b.end()}),
+                                         Operand::Output(out, std::vector<double>(elems), 0)};
+  return DecodeElements(
+      out, RunPlan(device, PlanBinary(device.caps(), shape, variant), operands)[2], elems);
+}
+
+TEST(Elementwise, BroadcastsAnyShapes) {
+  std::mt19937 engine(3);
+  const int64_t sizes[] = {1, 2, 3, 4, 8};
+  for (int round = 0; round < 150; ++round) {
+    // Dimensions of the result, of which each operand drops leading ones and flattens others to 1.
+    Dims a, b;
+    int64_t elems = 1;
+    for (size_t rank = engine() % 9; rank > 0; --rank) {
+      const int64_t size = elems > 20000 ? 1 : sizes[engine() % 5];
+      elems *= size;
+      const auto keep = engine() % 4;
+      a.push_back(keep == 1 ? 1 : size);
+      b.push_back(keep == 2 ? 1 : size);
+    }
+    Dims& shorter = engine() % 2 == 0 ? a : b;
+    shorter.erase(shorter.begin(), shorter.begin() + engine() % (shorter.size() + 1));
+    const DType dtype = std::array{DType::kF32, DType::kF16, DType::kI32}[engine() % 3];
+    const BinaryShape shape{BinaryOp::kSub, dtype, a, b};
+    // Integers up to 2048 and their differences up to 2048 are exact in f16.
+    std::vector<double> a_values(NumElems(a)), b_values(NumElems(b));
+    for (double& value : a_values) value = engine() % 1024;
+    for (double& value : b_values) value = engine() % 1024;
+    const std::vector<double> expected = BinaryReference(shape.op, dtype, a_values, a, b_values, b);
+    for (const std::string& variant : BinaryVariants(shape)) {
+      EXPECT_EQ(RunBinary(shape, variant, a_values, b_values), expected) << fmt::format(
+          "[{}] - [{}], {}, {}", fmt::join(a, ", "), fmt::join(b, ", "), DTypeName(dtype), variant);
+    }
+  }
+}
+
+TEST(Elementwise, SurvivesIntegerOverflowInDivision) {
+  const double least = std::numeric_limits<int32_t>::min();
+  const std::vector<double> a = {least, least, 7, -7, 7, -7}, b = {-1, 0, 2, 2, -2, 0};
+  const auto run = [&](BinaryOp op) { return RunBinary({op, DType::kI32, {6}, {6}}, "", a, b); };
+  EXPECT_EQ(run(BinaryOp::kDiv), (std::vector<double>{least, 0, 3, -3, -3, 0}));
+  EXPECT_EQ(run(BinaryOp::kFmod), (std::vector<double>{0, 0, 1, -1, 1, 0}));
+  EXPECT_EQ(run(BinaryOp::kMod), (std::vector<double>{0, 0, 1, 1, -1, 0}));
+}
+
+TEST(Elementwise, HasATableInTheOrderOfTheOperators) {
+  std::set<std::string_view> names;
+  for (size_t i = 0; i < AllUnaryOps().size(); ++i) {
+    EXPECT_EQ(static_cast<size_t>(AllUnaryOps()[i]), i);
+    EXPECT_TRUE(names.insert(UnaryOpName(AllUnaryOps()[i])).second);
+  }
+  for (size_t i = 0; i < AllBinaryOps().size(); ++i) {
+    EXPECT_EQ(static_cast<size_t>(AllBinaryOps()[i]), i);
+    EXPECT_TRUE(names.insert(BinaryOpName(AllBinaryOps()[i])).second);
+  }
+}
+
+TEST(Elementwise, FindsOperatorsByTheirOnnxNames) {
+  EXPECT_EQ(UnaryOpFromName("Sigmoid"), UnaryOp::kSigmoid);
+  EXPECT_EQ(UnaryOpFromName("FastGelu"), UnaryOp::kGeluTanh);
+  EXPECT_EQ(UnaryOpFromName("Add"), std::nullopt);
+  EXPECT_EQ(BinaryOpFromName("GreaterOrEqual"), BinaryOp::kGreaterOrEqual);
+  EXPECT_EQ(BinaryOpFromName("FastGelu"), BinaryOp::kFastGelu);
+  EXPECT_EQ(BinaryOpFromName(""), std::nullopt);
+  EXPECT_EQ(BinaryOpFromName("Neg"), std::nullopt);
+  EXPECT_EQ(BinaryResultDType(BinaryOp::kLess, DType::kF16), DType::kBool);
+  EXPECT_EQ(BinaryResultDType(BinaryOp::kPow, DType::kF16), DType::kF16);
+}
+
+TEST(Elementwise, PicksTheVectorsWhereTheyFit) {
+  const auto variants = [](const Dims& a, const Dims& b) {
+    return BinaryVariants({BinaryOp::kAdd, DType::kF32, a, b}).front();
+  };
+  EXPECT_EQ(variants({5, 7}, {5, 7}), "vec4");
+  EXPECT_EQ(variants({5, 7}, {}), "vec4");
+  EXPECT_EQ(variants({}, {}), "vec4");
+  EXPECT_EQ(variants({5, 8}, {8}), "vec4");
+  EXPECT_EQ(variants({5, 8}, {5, 1}), "vec4");
+  EXPECT_EQ(variants({5, 7}, {7}), "strided");
+  EXPECT_EQ(variants({5, 7}, {5, 1}), "strided");
+}
+
+TEST(Elementwise, FoldsGridsPastOneDimension) {
+  const gpu::Caps caps;
+  const int64_t elems = int64_t{65535} * 256 * 4 + 1;
+  const KernelPlan unary = PlanUnary(caps, {UnaryOp::kAbs, DType::kF32, elems});
+  EXPECT_EQ(unary.workgroups, (std::array<uint32_t, 3>{32768, 2, 1}));
+  UnaryParams unary_params;
+  std::memcpy(&unary_params, unary.params.data(), sizeof unary_params);
+  EXPECT_EQ(unary_params.elems, elems);
+  EXPECT_EQ(unary_params.grid_x, 32768u);
+  const KernelPlan binary =
+      PlanBinary(caps, {BinaryOp::kAdd, DType::kF32, {65535 * 256 + 1}, {1}}, "strided");
+  EXPECT_EQ(binary.workgroups, (std::array<uint32_t, 3>{32768, 2, 1}));
+  BinaryParams params;
+  std::memcpy(&params, binary.params.data(), sizeof params);
+  EXPECT_EQ(params.threads, 65535u * 256 + 1);
+  EXPECT_EQ(params.rank, 1u);
+  EXPECT_EQ(params.a_strides[0], 1);
+  EXPECT_EQ(params.b_strides[0], 0);
+}
+
+TEST(Elementwise, HasNoWorkForEmptyTensors) {
+  UnaryParams unary;
+  std::memcpy(&unary, PlanUnary({}, {UnaryOp::kAbs, DType::kF32, 0}).params.data(), sizeof unary);
+  EXPECT_EQ(unary.elems, 0u);
+  BinaryParams binary;
+  std::memcpy(&binary, PlanBinary({}, {BinaryOp::kAdd, DType::kF32, {3, 0}, {1}}).params.data(),
+              sizeof binary);
+  EXPECT_EQ(binary.threads, 0u);
+}
+
+TEST(Elementwise, RefusesWhatItCannotDo) {
+  EXPECT_THROW(PlanUnary({}, {UnaryOp::kNot, DType::kF32, 4}), Error);
+  EXPECT_THROW(PlanUnary({}, {UnaryOp::kExp, DType::kI32, 4}), Error);
+  EXPECT_THROW(PlanUnary({}, {UnaryOp::kAbs, DType::kU8, 4}), Error);
+  EXPECT_THROW(PlanUnary({}, {UnaryOp::kAbs, DType::kF32, 4}, "strided"), Error);
+  EXPECT_THROW(PlanBinary({}, {BinaryOp::kAdd, DType::kBool, {4}, {4}}), Error);
+  EXPECT_THROW(PlanBinary({}, {BinaryOp::kAdd, DType::kF32, {4}, {3}}), Error);
+  EXPECT_THROW(PlanBinary({}, {BinaryOp::kAdd, DType::kF32, {2, 3}, {3}}, "vec4"), Error);
+  EXPECT_THROW(PlanBinary({}, {BinaryOp::kAdd, DType::kF32, {1 << 20, 1}, {1, 1 << 20}}), Error);
+  const Dims a = {2, 1, 2, 1, 2, 1, 2, 1, 2}, b = {1, 2, 1, 2, 1, 2, 1, 2, 1};
+  EXPECT_THROW(PlanBinary({}, {BinaryOp::kAdd, DType::kF32, a, b}), Error);
+}
+
+}  // namespace
+}  // namespace sinter::kernels
