@@ -1,4 +1,5 @@
-// Splits a weight whose rows do not fit one storage binding into ranges of rows, one dispatch a range.
+// Splits a weight whose rows do not fit one storage binding into ranges of rows, one dispatch a
+// range.
 #pragma once
 
 #include <cstdint>

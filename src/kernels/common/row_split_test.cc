@@ -21,7 +21,8 @@ TEST(SplitRows, OneRangeForWhatFits) {
 }
 
 TEST(SplitRows, CoversAllRowsAlignedAndWithinTheLimit) {
-  // 151936 rows of Qwen3's vocabulary at 1024 + 128 + 1 + 2 bytes; 1 byte a row aligns every 256 rows.
+  // 151936 rows of Qwen3's vocabulary at 1024 + 128 + 1 + 2 bytes; 1 byte a row aligns every 256
+  // rows.
   const uint64_t row_bytes[] = {1024, 128, 1, 2};
   const gpu::Caps caps = CapsWithBinding(128u << 20);
   const auto ranges = SplitRows(caps, 151936, row_bytes);

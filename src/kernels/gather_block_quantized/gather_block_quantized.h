@@ -1,12 +1,13 @@
 // com.microsoft.GatherBlockQuantized along axis 0 of data quantized along its last axis:
-//   out[i, c] = (code[index[i], c] - zero[index[i], c / block_size]) * scale[index[i], c / block_size]
+//   out[i, c] = (code[index[i], c] - zero[index[i], c / block_size]) * scale[index[i], c /
+//   block_size]
 //
 // Bindings: 0 params, 1 data, 2 indices, 3 scales, 4 zero_points (optional), 5 out.
 //   data         [rows, slice_rows, cols] codes of `bits`, from the lowest bits of each byte up
 //   indices      [indices] i32; negative ones count from the end; any out of range is clamped
 //   scales       [rows, slice_rows, ceil(cols / block_size)] act_t
-//   zero_points  packed like the codes: rows padded to a byte for kU8 data, unpadded for kU4 and kI4
-//   out          [indices, slice_rows, cols] act_t
+//   zero_points  packed like the codes: rows padded to a byte for kU8 data, unpadded for kU4 and
+//   kI4 out          [indices, slice_rows, cols] act_t
 // Without zero points the zero is 2^(bits - 1) for kU8 data, and 0 for kU4 and kI4 data.
 // Source: ONNX Runtime, docs/ContribOperators.md.
 #pragma once
@@ -29,8 +30,8 @@ struct GatherBlockQuantizedShape {
   uint32_t slice_rows = 1;  // product of the dimensions between the first and the last
   uint32_t cols = 1;        // codes of a row (twice the bytes for 4-bit codes in kU8 data)
   uint32_t indices = 1;
-  uint32_t bits = 4;         // 2, 4 or 8; 4 for kU4 and kI4
-  uint32_t block_size = 32;  // a power of two, at least 16
+  uint32_t bits = 4;             // 2, 4 or 8; 4 for kU4 and kI4
+  uint32_t block_size = 32;      // a power of two, at least 16
   DType data_type = DType::kU8;  // kU8, kU4 or kI4
   DType dtype = DType::kF32;     // of scales and out: kF32 or kF16
   bool zero_points = false;

@@ -1,4 +1,5 @@
-// com.microsoft.MatMulNBits: Y[M, N] = A[M, K] x dequantize(B)^T (+ bias[N]), B quantized in blocks along K.
+// com.microsoft.MatMulNBits: Y[M, N] = A[M, K] x dequantize(B)^T (+ bias[N]), B quantized in blocks
+// along K.
 //
 //   blocks = ceil(K / block_size)
 //   w[n, k] = (code[n, k] - zero[n, k / block_size]) * scale[n, k / block_size]
@@ -36,8 +37,8 @@ enum class ZeroPoints {
 
 struct MatMulNBitsShape {
   uint32_t m = 1, n = 1, k = 1;
-  uint32_t bits = 4;         // 2, 4 or 8
-  uint32_t block_size = 32;  // a power of two from 16 to 256
+  uint32_t bits = 4;          // 2, 4 or 8
+  uint32_t block_size = 32;   // a power of two from 16 to 256
   DType dtype = DType::kF32;  // of A, scales, bias and Y: kF32 or kF16
   ZeroPoints zero_points = ZeroPoints::kDefault;
   bool bias = false;
@@ -54,10 +55,10 @@ struct MatMulNBitsShape {
 struct MatMulNBitsParams {
   uint32_t m, n, k;
   uint32_t n_begin, n_count;
-  uint32_t blocks;                    // a row
-  uint32_t row_units;                 // loads of B a row: chunks for vec, words for tile
-  uint32_t zero_points_row_bytes;     // of packed zero points
-  uint32_t grid_x;                    // of the folded grid (vec)
+  uint32_t blocks;                 // a row
+  uint32_t row_units;              // loads of B a row: chunks for vec, words for tile
+  uint32_t zero_points_row_bytes;  // of packed zero points
+  uint32_t grid_x;                 // of the folded grid (vec)
   uint32_t pad[3];
 };
 static_assert(sizeof(MatMulNBitsParams) == 48);

@@ -13,8 +13,8 @@
 //   down     1 h [T, k, I] f32, 2 fc2 u8, 3 scales, 4 zero_points (optional), 5 bias (optional),
 //            6 indices, 7 d [T, k, H] f32 (out)
 //   mix      1 d, 2 weights, 3 y [T, H] act_t (out)
-// Weights, for N output and K input features of an expert (fc1: N = I, or 2 I with a fused SwiGLU, and
-// K = H; fc2: N = H, K = I):
+// Weights, for N output and K input features of an expert (fc1: N = I, or 2 I with a fused SwiGLU,
+// and K = H; fc2: N = H, K = I):
 //   weight       [E, N, ceil(K * bits / 8)] u8: codes from the lowest bits of each byte up
 //   scales       [E, N, ceil(K / block_size)] act_t; [E, N] without blocks
 //   zero_points  [E, N, ceil(blocks * bits / 8)] u8; [E, ceil(N * bits / 8)] without blocks;
@@ -54,8 +54,8 @@ enum class SwiGluFusion { kInterleaved = 1, kHalves = 2 };
 struct QMoEShape {
   uint32_t tokens = 1, experts = 1, top_k = 1;
   uint32_t hidden = 1, intermediate = 1;
-  uint32_t bits = 4;        // 2, 4 or 8
-  uint32_t block_size = 0;  // a power of two from 16; 0: one scale an output feature
+  uint32_t bits = 4;          // 2, 4 or 8
+  uint32_t block_size = 0;    // a power of two from 16; 0: one scale an output feature
   DType dtype = DType::kF32;  // of x, logits, scales, biases and y: kF32 or kF16
   QMoEActivation activation = QMoEActivation::kSwiGlu;
   SwiGluFusion fusion = SwiGluFusion::kInterleaved;
@@ -86,10 +86,10 @@ struct QMoEExpertParams {
   uint32_t outputs;       // features written a slot
   uint32_t k;             // input features
   uint32_t expert_begin, expert_count;
-  uint32_t blocks;       // scales a row
-  uint32_t block_size;   // codes a scale
-  uint32_t row_bytes;    // of the weight
-  uint32_t row_chunks;   // loads a row
+  uint32_t blocks;      // scales a row
+  uint32_t block_size;  // codes a scale
+  uint32_t row_bytes;   // of the weight
+  uint32_t row_chunks;  // loads a row
   uint32_t zero_points_expert_bytes;
   uint32_t zero_points_row_bits;
   float alpha, beta, limit;

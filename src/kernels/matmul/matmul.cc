@@ -1,0 +1,122 @@
+#include "kernels/matmul/matmul.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace sinter::kernels {
+namespace {
+
+// Up to this many rows a thread reads a column of B for all of them at once.
+constexpr uint32_t kVecMaxRows = 8;
+constexpr uint32_t kVecColumns = 32;
+constexpr uint32_t kTile = 64;
+
+// Dimension `i` of `count`, of dimensions aligned at the end.
+uint32_t DimensionAt(const std::vector<uint32_t>& dims, size_t i, size_t count) {
+  return i + dims.size() < count ? 1 : dims[i + dims.size() - count];
+}
+
+struct BatchDim {
+  uint32_t size = 1, a_stride = 0, b_stride = 0;
+};
+
+// The batch dimensions of Y, slowest first, without those of size 1 and with neighbours merged
+// where A and B advance through both alike.
+std::vector<BatchDim> FoldBatch(const MatMulShape& shape) {
+  const std::vector<uint32_t> batch = MatMulBatch(shape);
+  std::vector<BatchDim> folded;
+  uint32_t a_stride = 1, b_stride = 1;
+  for (size_t i = batch.size(); i > 0; --i) {
+    const uint32_t a = DimensionAt(shape.a_batch, i - 1, batch.size());
+    const uint32_t b = DimensionAt(shape.b_batch, i - 1, batch.size());
+    const BatchDim dim = {batch[i - 1], a == 1 ? 0 : a_stride, b == 1 ? 0 : b_stride};
+    a_stride *= a;
+    b_stride *= b;
+    if (dim.size == 1) continue;
+    if (!folded.empty()) {
+      BatchDim& inner = folded.back();
+      if (dim.a_stride == inner.a_stride * inner.size &&
+          dim.b_stride == inner.b_stride * inner.size) {
+        inner.size *= dim.size;
+        continue;
+      }
+    }
+    folded.push_back(dim);
+  }
+  std::reverse(folded.begin(), folded.end());
+  return folded;
+}
+
+}  // namespace
+
+std::vector<uint32_t> MatMulBatch(const MatMulShape& shape) {
+  std::vector<uint32_t> batch(std::max(shape.a_batch.size(), shape.b_batch.size()));
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const uint32_t a = DimensionAt(shape.a_batch, i, batch.size());
+    const uint32_t b = DimensionAt(shape.b_batch, i, batch.size());
+    if (a != b && a != 1 && b != 1) {
+      throw Error("kernels",
+                  "batch dimensions of MatMul: got [{}] and [{}], want them to broadcast",
+                  fmt::join(shape.a_batch, ", "), fmt::join(shape.b_batch, ", "));
+    }
+    batch[i] = a == 1 ? b : a;
+  }
+  return batch;
+}
+
+std::vector<std::string> MatMulVariants() { return {"vec", "tile"}; }
+
+KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape, std::string_view variant) {
+  SINTER_CHECK(shape.m > 0 && shape.n > 0 && shape.k > 0);
+  if (variant.empty()) variant = shape.m > kVecMaxRows ? "tile" : "vec";
+  if (variant != "vec" && variant != "tile")
+    ThrowUnknownVariant("matmul", variant, MatMulVariants());
+  const bool vec = variant == "vec";
+  const std::string_view act = WgslType(caps, shape.dtype);
+
+  KernelPlan plan;
+  plan.wgsl = vec ? "matmul/matmul_vec.wgsl" : "matmul/matmul_tile.wgsl";
+  plan.prelude = fmt::format("alias act_t = {};\n", act);
+  plan.variant = fmt::format("matmul.{}.{}", act, variant);
+  if (act == "f16") plan.defines.emplace_back("f16");
+  const uint32_t rows = vec ? std::bit_ceil(std::min(shape.m, kVecMaxRows)) : kTile;
+  const uint32_t columns = vec ? kVecColumns : kTile;
+  if (vec) {
+    plan.prelude += fmt::format("const kM = {}u;\n", rows);
+    plan.variant += fmt::format(".m{}", rows);
+  }
+
+  MatMulParams params = {};
+  params.m = shape.m;
+  params.n = shape.n;
+  params.k = shape.k;
+  const std::vector<BatchDim> batch = FoldBatch(shape);
+  if (batch.size() > params.batch.size()) {
+    throw Error("kernels", "batch dimensions of MatMul: got [{}] and [{}], want at most {} strides",
+                fmt::join(shape.a_batch, ", "), fmt::join(shape.b_batch, ", "),
+                params.batch.size());
+  }
+  params.batch.fill(1);
+  uint64_t matrices = 1;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const size_t at = params.batch.size() - batch.size() + i;
+    params.batch[at] = batch[i].size;
+    params.a_stride[at] = batch[i].a_stride;
+    params.b_stride[at] = batch[i].b_stride;
+    matrices *= batch[i].size;
+  }
+  const uint64_t tiles =
+      uint64_t{(shape.m + rows - 1) / rows} * ((shape.n + columns - 1) / columns) * matrices;
+  plan.workgroups = FoldGrid(caps, tiles);
+  params.grid_x = plan.workgroups[0];
+  plan.SetParams(params);
+  return plan;
+}
+
+}  // namespace sinter::kernels

@@ -1,0 +1,51 @@
+// Bindings of both MatMul shaders, and where a workgroup's tile lies. matmul.h has the layouts.
+
+struct Params {
+  m: u32,
+  n: u32,
+  k: u32,
+  grid_x: u32,
+  // Batch dimensions of Y, the last one fastest, and how many matrices A and B advance along each.
+  batch: vec4<u32>,
+  a_stride: vec4<u32>,
+  b_stride: vec4<u32>,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<act_t>;
+@group(0) @binding(2) var<storage, read> b: array<act_t>;
+@group(0) @binding(3) var<storage, read_write> y: array<act_t>;
+
+// A tile of Y: its first row and column, and where its matrices start.
+struct Tile {
+  inside: bool,
+  first_m: u32,
+  first_n: u32,
+  a_at: u32,
+  b_at: u32,
+  y_at: u32,
+}
+
+// Tile number `index` in tiles of tile_m x tile_n: columns fastest, then rows, then the batch.
+fn FindTile(index: u32, tile_m: u32, tile_n: u32) -> Tile {
+  let tiles_n = (params.n + tile_n - 1u) / tile_n;
+  let tiles_m = (params.m + tile_m - 1u) / tile_m;
+  let matrix = index / (tiles_n * tiles_m);
+  var rest = matrix;
+  var matrix_a = 0u;
+  var matrix_b = 0u;
+  for (var i = 4u; i > 0u; i--) {
+    let at = rest % params.batch[i - 1u];
+    rest /= params.batch[i - 1u];
+    matrix_a += at * params.a_stride[i - 1u];
+    matrix_b += at * params.b_stride[i - 1u];
+  }
+  var tile: Tile;
+  tile.inside = rest == 0u;
+  tile.first_n = index % tiles_n * tile_n;
+  tile.first_m = index / tiles_n % tiles_m * tile_m;
+  tile.a_at = matrix_a * params.m * params.k;
+  tile.b_at = matrix_b * params.k * params.n;
+  tile.y_at = matrix * params.m * params.n;
+  return tile;
+}

@@ -1,0 +1,85 @@
+// MatMul for many rows of A: Y[m, n] = sum over k of A[m, k] * B[k, n].
+//
+// A workgroup of 16 x 16 threads owns a tile of 64 x 64 outputs and walks along K in steps of 32: all
+// threads bring the step's part of A and of B (turned, so that both have quads along K) into
+// workgroup memory, and thread (column, line) adds to its outputs at line + 16 i, column + 16 j.
+//
+// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows of
+// one quad are eight different bank groups.
+
+#include "matmul/matmul_inputs.wgsl"
+
+const kTile = 64u;
+const kStep = 32u;
+const kQuads = kStep / 4u;
+const kThreads = 256u;
+
+var<workgroup> a_tile: array<vec4<f32>, kTile * kQuads>;
+var<workgroup> b_tile: array<vec4<f32>, kTile * kQuads>;
+
+fn Slot(row: u32, quad: u32) -> u32 {
+  return row * kQuads + (quad ^ (row % kQuads));
+}
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let tile = FindTile(group.y * params.grid_x + group.x, kTile, kTile);
+  if (!tile.inside) {
+    return;
+  }
+  let column = local % 16u;
+  let line = local / 16u;
+
+  var sums: array<array<f32, 4>, 4>;
+  for (var first_k = 0u; first_k < params.k; first_k += kStep) {
+    for (var i = local; i < kTile * kQuads; i += kThreads) {
+      let row = i / kQuads;
+      let quad = i % kQuads;
+      let m = tile.first_m + row;
+      let k = first_k + 4u * quad;
+      var values = vec4<f32>();
+      if (m < params.m) {
+        for (var j = 0u; j < min(4u, max(params.k, k) - k); j++) {
+          values[j] = f32(a[tile.a_at + m * params.k + k + j]);
+        }
+      }
+      a_tile[Slot(row, quad)] = values;
+    }
+    for (var i = local; i < kTile * kQuads; i += kThreads) {
+      let row = i % kTile;
+      let quad = i / kTile;
+      let n = tile.first_n + row;
+      let k = first_k + 4u * quad;
+      var values = vec4<f32>();
+      if (n < params.n) {
+        for (var j = 0u; j < min(4u, max(params.k, k) - k); j++) {
+          values[j] = f32(b[tile.b_at + (k + j) * params.n + n]);
+        }
+      }
+      b_tile[Slot(row, quad)] = values;
+    }
+    workgroupBarrier();
+    for (var quad = 0u; quad < kQuads; quad++) {
+      var rows_b: array<vec4<f32>, 4>;
+      for (var j = 0u; j < 4u; j++) {
+        rows_b[j] = b_tile[Slot(column + 16u * j, quad)];
+      }
+      for (var i = 0u; i < 4u; i++) {
+        let row_a = a_tile[Slot(line + 16u * i, quad)];
+        for (var j = 0u; j < 4u; j++) {
+          sums[i][j] += dot(row_a, rows_b[j]);
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var i = 0u; i < 4u; i++) {
+    for (var j = 0u; j < 4u; j++) {
+      let m = tile.first_m + line + 16u * i;
+      let n = tile.first_n + column + 16u * j;
+      if (m < params.m && n < params.n) {
+        y[tile.y_at + m * params.n + n] = act_t(sums[i][j]);
+      }
+    }
+  }
+}

@@ -1,0 +1,162 @@
+#include "kernels/matmul_nbits/matmul_nbits.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace sinter::kernels {
+namespace {
+
+// Up to this many rows of A every row of B is better read by a team than turned into a tile.
+constexpr uint32_t kVecMaxRows = 8;
+constexpr uint32_t kVecWorkgroup = 128;
+
+void CheckShape(const MatMulNBitsShape& shape) {
+  if (shape.bits != 2 && shape.bits != 4 && shape.bits != 8) {
+    throw Error("kernels", "bits of MatMulNBits: got {}, want 2, 4 or 8", shape.bits);
+  }
+  if (!std::has_single_bit(shape.block_size) || shape.block_size < 16 || shape.block_size > 256) {
+    throw Error("kernels", "block size of MatMulNBits: got {}, want a power of two from 16 to 256",
+                shape.block_size);
+  }
+  SINTER_CHECK(shape.m > 0 && shape.n > 0 && shape.k > 0, "{} x {} x {}", shape.m, shape.n,
+               shape.k);
+  SINTER_CHECK(uint64_t{shape.n_begin} + shape.n_count <= shape.n, "rows {} + {} of {}",
+               shape.n_begin, shape.n_count, shape.n);
+}
+
+std::string_view ZeroPointsName(ZeroPoints zero_points) {
+  switch (zero_points) {
+    case ZeroPoints::kPacked:
+      return "zero_points_packed";
+    case ZeroPoints::kFloat:
+      return "zero_points_float";
+    default:
+      return "zero_points_default";
+  }
+}
+
+std::string_view ZeroPointsTag(ZeroPoints zero_points) {
+  switch (zero_points) {
+    case ZeroPoints::kPacked:
+      return ".zp";
+    case ZeroPoints::kFloat:
+      return ".zpf";
+    default:
+      return "";
+  }
+}
+
+// What both shaders share; their own parts follow in variant, prelude, params and workgroups.
+KernelPlan PlanInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  const std::string_view act = WgslType(caps, shape.dtype);
+  KernelPlan plan;
+  plan.prelude = fmt::format("alias act_t = {};\nconst kBits = {}u;\nconst kBlockSize = {}u;\n",
+                             act, shape.bits, shape.block_size);
+  plan.defines.emplace_back(ZeroPointsName(shape.zero_points));
+  if (act == "f16") plan.defines.emplace_back("f16");
+  if (shape.bias) plan.defines.emplace_back("bias");
+  const bool a_vec4 = shape.k % 4 == 0;
+  if (a_vec4) plan.defines.emplace_back("a_vec4");
+  plan.variant = fmt::format("matmul_nbits.{}.b{}.blk{}{}{}{}", act, shape.bits, shape.block_size,
+                             ZeroPointsTag(shape.zero_points), shape.bias ? ".bias" : "",
+                             a_vec4 ? "" : ".odd");
+  return plan;
+}
+
+MatMulNBitsParams MakeParams(const MatMulNBitsShape& shape) {
+  MatMulNBitsParams params = {};
+  params.m = shape.m;
+  params.n = shape.n;
+  params.k = shape.k;
+  params.n_begin = shape.n_begin;
+  params.n_count = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
+  params.blocks = shape.blocks();
+  params.zero_points_row_bytes = static_cast<uint32_t>(shape.packed_zero_points_row_bytes());
+  return params;
+}
+
+KernelPlan PlanVec(const gpu::Caps& caps, const MatMulNBitsShape& shape, bool subgroups) {
+  KernelPlan plan = PlanInputs(caps, shape);
+  MatMulNBitsParams params = MakeParams(shape);
+  const uint32_t chunk_words = std::min(4u, shape.block_size * shape.bits / 32);
+  const uint32_t lanes = subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
+  const uint32_t rows_a = std::bit_ceil(std::min(shape.m, kVecMaxRows));
+  // More rows of B share each load of A, as far as enough teams remain to fill a large GPU.
+  const uint32_t rows_b = rows_a > 4 || params.n_count < 16384 ? 2 : 4;
+
+  plan.wgsl = "matmul_nbits/matmul_nbits_vec.wgsl";
+  plan.prelude += chunk_words == 1 ? "alias unit_t = array<u32, 1>;\n"
+                                   : fmt::format("alias unit_t = vec{}<u32>;\n", chunk_words);
+  plan.prelude += fmt::format(
+      "const kChunkWords = {}u;\nconst kWorkgroup = {}u;\nconst kLanes = {}u;\n"
+      "const kRows = {}u;\nconst kM = {}u;\n",
+      chunk_words, kVecWorkgroup, lanes, rows_b, rows_a);
+  if (subgroups) plan.defines.emplace_back("subgroups");
+  plan.variant += fmt::format(".vec.m{}.n{}.{}{}", rows_a, rows_b, subgroups ? "sg" : "wg", lanes);
+
+  params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / 4 / chunk_words);
+  const uint32_t rows_workgroup = kVecWorkgroup / lanes * rows_b;
+  plan.workgroups = FoldGrid(caps, (params.n_count + rows_workgroup - 1) / rows_workgroup);
+  plan.workgroups[2] = (shape.m + rows_a - 1) / rows_a;
+  params.grid_x = plan.workgroups[0];
+  plan.SetParams(params);
+  return plan;
+}
+
+KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  KernelPlan plan = PlanInputs(caps, shape);
+  MatMulNBitsParams params = MakeParams(shape);
+  // 64 x 64 x 32 in f32 is just the 16 KiB of workgroup memory that every adapter has.
+  const uint32_t tile_m = shape.m <= 32 ? 32 : 64;
+  constexpr uint32_t kTileN = 64;
+
+  plan.wgsl = "matmul_nbits/matmul_nbits_tile.wgsl";
+  plan.prelude += fmt::format("alias unit_t = u32;\nconst kTileM = {}u;\nconst kTileN = {}u;\n",
+                              tile_m, kTileN);
+  plan.variant += fmt::format(".tile{}x{}", tile_m, kTileN);
+
+  params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / 4);
+  plan.workgroups = {(shape.m + tile_m - 1) / tile_m, (params.n_count + kTileN - 1) / kTileN, 1};
+  plan.SetParams(params);
+  return plan;
+}
+
+}  // namespace
+
+std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps) {
+  if (caps.subgroups) return {"vec", "vec_sg", "tile"};
+  return {"vec", "tile"};
+}
+
+KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                           std::string_view variant) {
+  CheckShape(shape);
+  if (variant.empty()) {
+    variant = shape.m > kVecMaxRows ? "tile" : caps.subgroups ? "vec_sg" : "vec";
+  }
+  if (variant == "vec") return PlanVec(caps, shape, false);
+  if (variant == "vec_sg" && caps.subgroups) return PlanVec(caps, shape, true);
+  if (variant == "tile") return PlanTile(caps, shape);
+  ThrowUnknownVariant("matmul_nbits", variant, MatMulNBitsVariants(caps));
+}
+
+std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  CheckShape(shape);
+  const uint64_t act_bytes = DTypeBits(DeviceDType(caps, shape.dtype)) / 8;
+  uint64_t zero_points_bytes = 0;
+  if (shape.zero_points == ZeroPoints::kPacked) {
+    zero_points_bytes = shape.packed_zero_points_row_bytes();
+  } else if (shape.zero_points == ZeroPoints::kFloat) {
+    zero_points_bytes = shape.blocks() * act_bytes;
+  }
+  const uint64_t row_bytes[] = {shape.b_row_bytes(), shape.blocks() * act_bytes, zero_points_bytes,
+                                shape.bias ? act_bytes : 0};
+  return SplitRows(caps, shape.n, row_bytes);
+}
+
+}  // namespace sinter::kernels

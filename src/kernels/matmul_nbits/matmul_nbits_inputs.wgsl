@@ -1,0 +1,101 @@
+// Bindings of both MatMulNBits shaders, and how to read them. matmul_nbits.h has the layouts.
+//
+// The prelude gives act_t, kBits, kBlockSize, and unit_t, the type in which B is loaded.
+
+#include "common/dequantize.wgsl"
+
+struct Params {
+  m: u32,
+  n: u32,
+  k: u32,
+  n_begin: u32,
+  n_count: u32,
+  blocks: u32,
+  row_units: u32,
+  zero_points_row_bytes: u32,
+  grid_x: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+#if a_vec4
+@group(0) @binding(1) var<storage, read> a: array<vec4<act_t>>;
+#else
+@group(0) @binding(1) var<storage, read> a: array<act_t>;
+#endif
+@group(0) @binding(2) var<storage, read> b: array<unit_t>;
+@group(0) @binding(3) var<storage, read> scales: array<act_t>;
+#if zero_points_packed
+@group(0) @binding(4) var<storage, read> zero_points: array<u32>;
+#endif
+#if zero_points_float
+@group(0) @binding(4) var<storage, read> zero_points: array<act_t>;
+#endif
+#if bias
+@group(0) @binding(5) var<storage, read> bias: array<act_t>;
+#endif
+@group(0) @binding(6) var<storage, read_write> y: array<act_t>;
+
+// A[row, k .. k + 3]; zero outside of A. k is a multiple of 4.
+#if a_vec4
+fn LoadA(row: u32, k: u32) -> vec4<f32> {
+  if (row >= params.m || k >= params.k) {
+    return vec4<f32>();
+  }
+  return vec4<f32>(a[(row * params.k + k) / 4u]);
+}
+#else
+fn LoadA(row: u32, k: u32) -> vec4<f32> {
+  var values = vec4<f32>();
+  if (row >= params.m) {
+    return values;
+  }
+  let at = row * params.k + k;
+  for (var i = 0u; i < min(4u, max(params.k, k) - k); i++) {
+    values[i] = f32(a[at + i]);
+  }
+  return values;
+}
+#endif
+
+// The zero point of a block of row `row` of the bound part of B.
+#if zero_points_packed
+fn ZeroPoint(row: u32, block: u32) -> f32 {
+  let bit = block * kBits;
+  let byte = row * params.zero_points_row_bytes + bit / 8u;
+  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+}
+#endif
+#if zero_points_float
+fn ZeroPoint(row: u32, block: u32) -> f32 {
+  return f32(zero_points[row * params.blocks + block]);
+}
+#endif
+#if zero_points_default
+fn ZeroPoint(row: u32, block: u32) -> f32 {
+  return f32(1u << (kBits - 1u));
+}
+#endif
+
+// Quad `quad` of a word of codes, less their zero point.
+#if zero_points_float
+fn Quad(word: u32, quad: u32, zero: f32) -> vec4<f32> {
+  return QuadLess(word, quad, zero);
+}
+#else
+fn Quad(word: u32, quad: u32, zero: f32) -> vec4<f32> {
+  return QuadLessWhole(word, quad, zero);
+}
+#endif
+
+// Y[m, n_begin + row] = value (+ bias), where that is inside.
+fn Store(m: u32, row: u32, value: f32) {
+  if (m >= params.m || row >= params.n_count) {
+    return;
+  }
+#if bias
+  let sum = value + f32(bias[row]);
+#else
+  let sum = value;
+#endif
+  y[m * params.n + params.n_begin + row] = act_t(sum);
+}

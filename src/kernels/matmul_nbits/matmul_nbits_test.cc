@@ -1,0 +1,239 @@
+// Cases of MatMulNBits: every bits, block size, kind of zero point, tails of K, few and many rows.
+
+#include "kernels/matmul_nbits/matmul_nbits.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "kernels/testing/kernel_case.h"
+
+namespace sinter::kernels {
+namespace {
+
+struct Inputs {
+  std::vector<double> a, scales, zero_points_float, bias;
+  std::vector<std::byte> b, zero_points_packed;
+};
+
+// Random codes use all values; scales keep weights near unit size.
+Inputs MakeInputs(const MatMulNBitsShape& shape) {
+  const size_t blocks = size_t{shape.n} * shape.blocks();
+  Inputs inputs;
+  inputs.a = RandomValues(shape.dtype, size_t{shape.m} * shape.k, 1);
+  inputs.b = RandomBytes(shape.n * shape.b_row_bytes(), 2);
+  inputs.scales = RandomValues(shape.dtype, blocks, 3, 1.0 / (1u << shape.bits));
+  if (shape.zero_points == ZeroPoints::kPacked) {
+    inputs.zero_points_packed = RandomBytes(shape.n * shape.packed_zero_points_row_bytes(), 4);
+  } else if (shape.zero_points == ZeroPoints::kFloat) {
+    inputs.zero_points_float = RandomValues(shape.dtype, blocks, 4, 1u << (shape.bits - 2));
+  }
+  if (shape.bias) inputs.bias = RandomValues(shape.dtype, shape.n, 5);
+  return inputs;
+}
+
+std::vector<double> Expected(const MatMulNBitsShape& shape, const Inputs& inputs) {
+  return MatMulNBitsReference(shape, inputs.a, inputs.b, inputs.scales, inputs.zero_points_packed,
+                              inputs.zero_points_float, inputs.bias);
+}
+
+// The f32 sum of K products rounds at each step by at most an epsilon of the partial sum, which for
+// random signs grows as sqrt(k): sqrt(sum of k) = K / sqrt(2) epsilons of one product (a is of unit
+// size, and a weight of at most about 1 = 2^bits * scale), taken 4 times for the largest of many
+// outputs. The result is then rounded once to the output's type, and the bias may double it.
+double AbsTolerance(const MatMulNBitsShape& shape) {
+  return 4.0 * Epsilon(DType::kF32) * (shape.k + 16.0);
+}
+
+template <typename T>
+std::vector<T> Rows(const std::vector<T>& values, size_t rows, size_t begin, size_t count) {
+  const size_t row = values.size() / rows;
+  return {values.begin() + begin * row, values.begin() + (begin + count) * row};
+}
+
+// Columns outside of [n_begin, n_begin + n_count) of Y must stay as they were.
+constexpr double kUntouched = 7.0;
+
+std::vector<Operand> MakeOperands(const MatMulNBitsShape& shape, DType device) {
+  Inputs inputs = MakeInputs(shape);
+  std::vector<double> expected = Expected(shape, inputs);
+  const size_t begin = shape.n_begin;
+  const size_t count = shape.n_count == 0 ? shape.n : shape.n_count;
+  Operand y =
+      Operand::Output(device, std::move(expected), AbsTolerance(shape), 2 * Epsilon(device));
+  if (count != shape.n) {
+    y.values.assign(y.expected.size(), kUntouched);
+    for (size_t i = 0; i < y.expected.size(); ++i) {
+      const size_t n = i % shape.n;
+      if (n < begin || n >= begin + count) y.expected[i] = kUntouched;
+    }
+  }
+  Operand zero_points = Operand::Absent();
+  if (shape.zero_points == ZeroPoints::kPacked) {
+    zero_points = Operand::Packed(Rows(inputs.zero_points_packed, shape.n, begin, count));
+  } else if (shape.zero_points == ZeroPoints::kFloat) {
+    zero_points = Operand::Input(device, Rows(inputs.zero_points_float, shape.n, begin, count));
+  }
+  return {Operand::Input(device, std::move(inputs.a)),
+          Operand::Packed(Rows(inputs.b, shape.n, begin, count)),
+          Operand::Input(device, Rows(inputs.scales, shape.n, begin, count)),
+          std::move(zero_points),
+          shape.bias ? Operand::Input(device, Rows(inputs.bias, shape.n, begin, count))
+                     : Operand::Absent(),
+          std::move(y)};
+}
+
+std::string Name(const MatMulNBitsShape& shape) {
+  constexpr std::string_view kZeroPoints[] = {"", ".zp", ".zpf"};
+  return fmt::format("m{}.n{}.k{}.b{}.blk{}.{}{}{}{}", shape.m, shape.n, shape.k, shape.bits,
+                     shape.block_size, DTypeName(shape.dtype),
+                     kZeroPoints[static_cast<int>(shape.zero_points)], shape.bias ? ".bias" : "",
+                     shape.n_count == 0 ? "" : fmt::format(".from{}", shape.n_begin));
+}
+
+std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
+  std::vector<KernelCase> cases;
+  const auto add = [&](const MatMulNBitsShape& shape, std::vector<std::string> variants,
+                       bool without_f16 = false) -> KernelCase& {
+    const gpu::Caps used = without_f16 ? WithoutF16(caps) : caps;
+    const DType device = DeviceDType(used, shape.dtype);
+    cases.push_back({.name = Name(shape) + (without_f16 ? ".widened" : ""),
+                     .operands = [=] { return MakeOperands(shape, device); },
+                     .variants = std::move(variants),
+                     .plan =
+                         [=](const gpu::Caps& actual, std::string_view variant) {
+                           return PlanMatMulNBits(without_f16 ? WithoutF16(actual) : actual, shape,
+                                                  variant);
+                         }});
+    return cases.back();
+  };
+  const std::vector<std::string> all = MatMulNBitsVariants(caps);
+
+  // Rows of A, with N and K off every tile and vector size; K is 9 chunks, more than a team has
+  // lanes.
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    for (const uint32_t m : {1u, 2u, 3u, 8u, 9u, 17u, 64u, 130u}) {
+      add({.m = m, .n = 77, .k = 288, .dtype = dtype}, all);
+    }
+  }
+  // Every block size with all bits; K is no multiple of the block nor, with a bias, of 4.
+  for (const uint32_t bits : {2u, 4u, 8u}) {
+    for (const uint32_t block_size : {16u, 32u, 64u, 128u, 256u}) {
+      add({.m = 2, .n = 70, .k = 204, .bits = bits, .block_size = block_size, .dtype = DType::kF16},
+          all);
+      // 13 blocks of 16, 7 of 32, 1 of 256: odd counts end a row of packed zero points in a byte.
+      add({.m = 33,
+           .n = 70,
+           .k = 203,
+           .bits = bits,
+           .block_size = block_size,
+           .dtype = DType::kF32,
+           .zero_points = ZeroPoints::kPacked,
+           .bias = true},
+          all);
+    }
+  }
+  // Every kind of zero point, with and without bias.
+  for (const ZeroPoints kind : {ZeroPoints::kDefault, ZeroPoints::kPacked, ZeroPoints::kFloat}) {
+    for (const uint32_t bits : {4u, 8u}) {
+      for (const bool bias : {false, true}) {
+        add({.m = 3,
+             .n = 143,
+             .k = 385,
+             .bits = bits,
+             .dtype = DType::kF16,
+             .zero_points = kind,
+             .bias = bias},
+            all);
+      }
+    }
+  }
+  // The smallest, and 5 * 7 * 11 * 13.
+  add({.m = 1, .n = 1, .k = 1, .block_size = 16, .dtype = DType::kF32}, all);
+  add({.m = 1, .n = 3, .k = 5005, .dtype = DType::kF32}, all);
+  add({.m = 2, .n = 5005, .k = 40, .dtype = DType::kF16, .zero_points = ZeroPoints::kPacked}, all);
+  add({.m = 1, .n = 17000, .k = 64, .dtype = DType::kF16}, all);
+  // Only the rows [n_begin, n_begin + n_count) of B are bound.
+  for (const uint32_t m : {1u, 33u}) {
+    add({.m = m,
+         .n = 200,
+         .k = 96,
+         .dtype = DType::kF16,
+         .zero_points = ZeroPoints::kPacked,
+         .bias = true,
+         .n_begin = 64,
+         .n_count = 75},
+        all);
+  }
+  // What an adapter without f16 runs for an f16 model, and one without subgroups by default.
+  for (const uint32_t m : {1u, 20u}) {
+    add({.m = m, .n = 77, .k = 160, .dtype = DType::kF16, .zero_points = ZeroPoints::kFloat}, all,
+        true);
+  }
+
+  // Qwen3-1.7B: attention, output and MLP projections; int4 in blocks of 32.
+  const std::pair<uint32_t, uint32_t> kModel[] = {
+      {4096, 2048}, {2048, 2048}, {12288, 2048}, {2048, 6144}, {32768, 2048}};
+  for (const auto& [n, k] : kModel) {
+    KernelCase& model = add({.m = 1, .n = n, .k = k, .dtype = DType::kF16}, {""});
+    model.bytes = n * (k / 2.0 + k / 32.0 * 2 + 2) + 2.0 * k;
+    model.flops = 2.0 * n * k;
+  }
+  for (const uint32_t m : {8u, 16u, 256u}) {
+    KernelCase& model = add({.m = m, .n = 2048, .k = 2048, .dtype = DType::kF16}, {""});
+    model.bytes = 2048 * (2048 / 2.0 + 2048 / 32.0 * 2 + 2.0 * m) + 2.0 * m * 2048;
+    model.flops = 2.0 * m * 2048 * 2048;
+  }
+  return cases;
+}
+
+const bool kRegistered = RegisterKernelCases("matmul_nbits", MakeCases);
+
+TEST(MatMulNBits, ChoosesByRowsAndCapabilities) {
+  gpu::Caps caps;
+  const auto variant = [&](uint32_t m) {
+    return PlanMatMulNBits(caps, {.m = m, .n = 64, .k = 64, .dtype = DType::kF16}).variant;
+  };
+  EXPECT_EQ(variant(1), "matmul_nbits.f32.b4.blk32.vec.m1.n2.wg32");
+  EXPECT_EQ(variant(9), "matmul_nbits.f32.b4.blk32.tile32x64");
+  caps.f16 = caps.subgroups = true;
+  caps.subgroup_min_size = 8;
+  caps.subgroup_max_size = 32;
+  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.vec.m4.n2.sg8");
+  EXPECT_EQ(PlanMatMulNBits(WithoutSubgroups(caps), {.dtype = DType::kF16}).variant,
+            "matmul_nbits.f16.b4.blk32.odd.vec.m1.n2.wg32");
+}
+
+TEST(MatMulNBits, FoldsLargeGrids) {
+  const KernelPlan plan = PlanMatMulNBits({}, {.m = 1, .n = 1'000'000, .k = 64}, "vec");
+  EXPECT_LE(plan.workgroups[0], 65535u);
+  EXPECT_EQ(plan.workgroups[1], 1u);
+  const KernelPlan large = PlanMatMulNBits({}, {.m = 1, .n = 2'000'000, .k = 64}, "vec");
+  EXPECT_LE(large.workgroups[0], 65535u);
+  EXPECT_EQ(large.workgroups[1], 2u);
+}
+
+TEST(MatMulNBits, SplitsRowsThatDoNotFitABinding) {
+  gpu::Caps caps;
+  caps.f16 = true;
+  caps.limits.max_storage_binding_bytes = 128u << 20;
+  const MatMulNBitsShape shape = {.n = 151936, .k = 2048, .dtype = DType::kF16};
+  const auto ranges = SplitMatMulNBits(caps, shape);
+  ASSERT_EQ(ranges.size(), 2u);
+  EXPECT_EQ(ranges[0].count + ranges[1].count, 151936u);
+  EXPECT_EQ(ranges[1].begin, ranges[0].count);
+  EXPECT_LE(ranges[0].count * shape.b_row_bytes(), caps.limits.max_storage_binding_bytes);
+}
+
+TEST(MatMulNBits, RefusesWhatItDoesNotHave) {
+  EXPECT_THROW(PlanMatMulNBits({}, {.bits = 3}), Error);
+  EXPECT_THROW(PlanMatMulNBits({}, {.block_size = 48}), Error);
+  EXPECT_THROW(PlanMatMulNBits({}, {.block_size = 512}), Error);
+  EXPECT_THROW(PlanMatMulNBits({}, {}, "fast"), Error);
+  EXPECT_THROW(PlanMatMulNBits({}, {}, "vec_sg"), Error);
+}
+
+}  // namespace
+}  // namespace sinter::kernels

@@ -1,0 +1,80 @@
+// MatMulNBits for many rows of A: Y[m, n] = sum over k of A[m, k] * (code[n, k] - zero) * scale.
+//
+// A workgroup of 16 x 16 threads owns a tile of kTileM rows of A by kTileN rows of B. It walks along
+// K in steps of 32: all threads bring the step's part of A and of B, dequantized, into workgroup
+// memory, and each thread (column, line) adds to its own outputs, at line + 16 i, column + 16 j.
+// Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
+//
+// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows of
+// one quad are eight different bank groups.
+
+#include "matmul_nbits/matmul_nbits_inputs.wgsl"
+
+const kStep = 32u;
+const kQuads = kStep / 4u;
+const kThreads = 256u;
+const kRowsA = kTileM / 16u;
+const kRowsB = kTileN / 16u;
+
+var<workgroup> a_tile: array<vec4<f32>, kTileM * kQuads>;
+var<workgroup> b_tile: array<vec4<f32>, kTileN * kQuads>;
+
+fn Slot(row: u32, quad: u32) -> u32 {
+  return row * kQuads + (quad ^ (row % kQuads));
+}
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let column = local % 16u;
+  let line = local / 16u;
+  let first_m = group.x * kTileM;
+  let first_n = group.y * kTileN;
+
+  var sums: array<array<f32, kRowsB>, kRowsA>;
+  for (var first_k = 0u; first_k < params.k; first_k += kStep) {
+    for (var i = local; i < kTileM * kQuads; i += kThreads) {
+      let row = i / kQuads;
+      let quad = i % kQuads;
+      a_tile[Slot(row, quad)] = LoadA(first_m + row, first_k + 4u * quad);
+    }
+    // A step of a row of B is kBits words.
+    for (var i = local; i < kTileN * kBits; i += kThreads) {
+      let row = i / kBits;
+      let word = i % kBits;
+      let n = min(first_n + row, params.n_count - 1u);
+      let row_word = first_k / kCodesPerWord + word;
+      var codes = 0u;
+      var scale = 0.0;
+      var zero = 0.0;
+      // A step may pass the last block.
+      if (row_word < params.row_units) {
+        let block = row_word * kCodesPerWord / kBlockSize;
+        codes = b[n * params.row_units + row_word];
+        scale = f32(scales[n * params.blocks + block]);
+        zero = ZeroPoint(n, block);
+      }
+      for (var quad = 0u; quad < kQuadsPerWord; quad++) {
+        b_tile[Slot(row, word * kQuadsPerWord + quad)] = Quad(codes, quad, zero) * scale;
+      }
+    }
+    workgroupBarrier();
+    for (var quad = 0u; quad < kQuads; quad++) {
+      var rows_b: array<vec4<f32>, kRowsB>;
+      for (var j = 0u; j < kRowsB; j++) {
+        rows_b[j] = b_tile[Slot(column + 16u * j, quad)];
+      }
+      for (var i = 0u; i < kRowsA; i++) {
+        let row_a = a_tile[Slot(line + 16u * i, quad)];
+        for (var j = 0u; j < kRowsB; j++) {
+          sums[i][j] += dot(row_a, rows_b[j]);
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var i = 0u; i < kRowsA; i++) {
+    for (var j = 0u; j < kRowsB; j++) {
+      Store(first_m + line + 16u * i, first_n + column + 16u * j, sums[i][j]);
+    }
+  }
+}
