@@ -20,8 +20,9 @@ struct Declaration {
 // WireError or protozero::exception where the bytes are damaged.
 Declaration ParseDeclaration(std::string_view message, const Source& source);
 
-// Gives a value the type and shape declared for it. A type that it has already must be the same, else Error("onnx"). A
-// shape that it has stays: exporters declare wrong shapes for constants (ONNX Runtime GenAI's builder: a scalar for [1]).
+// Gives a value the type and shape declared for it. A type that it has already must be the same,
+// else Error("onnx"). A shape that it has stays: exporters declare wrong shapes for constants (ONNX
+// Runtime GenAI's builder: a scalar for [1]).
 void Declare(const Declaration& declared, const Source& source, graph::Value* value);
 
 }  // namespace sinter::onnx
