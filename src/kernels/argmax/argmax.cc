@@ -10,8 +10,8 @@ std::vector<std::string> ArgmaxVariants(const gpu::Caps& caps) {
 
 KernelPlan PlanArgmax(const gpu::Caps& caps, const TokenChoiceShape& shape,
                       std::string_view variant) {
-  const std::string picked = PickVariant("argmax", variant, caps.subgroups ? "wg256.sg" : "wg256",
-                                         ArgmaxVariants(caps));
+  const std::string picked =
+      PickVariant("argmax", variant, caps.subgroups ? "wg256.sg" : "wg256", ArgmaxVariants(caps));
   return PlanTokenChoice(caps, shape, "argmax", "argmax/argmax.wgsl", picked);
 }
 

@@ -36,7 +36,8 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
                                    std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, kName, shape.dtype);
   if (shape.kv_heads == 0 || shape.heads == 0 || shape.heads % shape.kv_heads != 0) {
-    throw Error("kernels", "num_heads of GroupQueryAttention: got {}, want a multiple of kv_num_heads {}",
+    throw Error("kernels",
+                "num_heads of GroupQueryAttention: got {}, want a multiple of kv_num_heads {}",
                 shape.heads, shape.kv_heads);
   }
   if (shape.head_size == 0 || shape.head_size > kMaxHeadSize) {
@@ -46,9 +47,11 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   SINTER_CHECK(shape.bias_batch == 1 || shape.bias_batch == shape.batch);
   SINTER_CHECK(shape.bias_heads == 1 || shape.bias_heads == shape.heads);
   const bool many_rows = shape.sequence >= kPrefillFromSequence && PrefillFits(shape);
-  const std::string picked =
-      PickVariant(kName, variant, many_rows ? "prefill" : caps.subgroups ? "decode.sg" : "decode",
-                  GroupQueryAttentionVariants(caps, shape));
+  const std::string picked = PickVariant(kName, variant,
+                                         many_rows        ? "prefill"
+                                         : caps.subgroups ? "decode.sg"
+                                                          : "decode",
+                                         GroupQueryAttentionVariants(caps, shape));
   const bool prefill = picked == "prefill";
   const bool vec4 = shape.head_size % 4 == 0;
   const uint32_t vec = vec4 ? 4 : 1;
@@ -70,7 +73,8 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   if (act == "f16") plan.defines.push_back("f16");
   if (picked.ends_with(".sg")) plan.defines.push_back("subgroups");
   plan.prelude = fmt::format(
-      "alias act_t = {};\nalias act_v = {};\nalias acc_v = {};\nconst kVec = {}u;\nconst kCols = {}u;\n",
+      "alias act_t = {};\nalias act_v = {};\nalias acc_v = {};\nconst kVec = {}u;\nconst kCols = "
+      "{}u;\n",
       act, vec4 ? fmt::format("vec4<{}>", act) : std::string(act), vec4 ? "vec4<f32>" : "f32", vec,
       shape.head_size / vec);
   if (!prefill) plan.prelude += "const kWorkgroupSize = 128u;\n";
@@ -99,9 +103,8 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   params.bias_head = shape.bias_heads == 1 ? 0 : bias_plane;
   const uint32_t pairs = shape.sequence * (shape.heads / shape.kv_heads);
   params.tiles = (pairs + kPrefillRows - 1) / kPrefillRows;
-  plan.workgroups =
-      FoldGrid(caps, prefill ? uint64_t{shape.batch} * shape.kv_heads * params.tiles
-                             : uint64_t{shape.batch} * shape.heads * shape.sequence);
+  plan.workgroups = FoldGrid(caps, prefill ? uint64_t{shape.batch} * shape.kv_heads * params.tiles
+                                           : uint64_t{shape.batch} * shape.heads * shape.sequence);
   params.grid_x = plan.workgroups[0];
   plan.SetParams(params);
   return plan;

@@ -17,7 +17,8 @@ KernelPlan PlanRmsNorm(const gpu::Caps& caps, const RmsNormShape& shape, std::st
   const std::string_view out = FloatWgslType(caps, "rms_norm", shape.output_dtype);
   SINTER_CHECK(shape.cols > 0, "rms_norm of empty rows");
   // 256 threads are worth their barrier from one vec4 a thread on.
-  const std::string chosen = fmt::format("wg{}{}", shape.cols >= 1024 ? 256 : 64, caps.subgroups ? ".sg" : "");
+  const std::string chosen =
+      fmt::format("wg{}{}", shape.cols >= 1024 ? 256 : 64, caps.subgroups ? ".sg" : "");
   const std::string picked = PickVariant("rms_norm", variant, chosen, RmsNormVariants(caps));
   const bool wide = picked.starts_with("wg256");
   const bool vec4 = shape.cols % 4 == 0;

@@ -20,7 +20,8 @@ KernelPlan PlanRotaryEmbedding(const gpu::Caps& caps, const RotaryEmbeddingShape
       PickVariant("rotary_embedding", variant, caps.subgroups ? "wg64.sg" : "wg64",
                   RotaryEmbeddingVariants(caps));
   if (shape.rotary_dim % 2 != 0 || shape.rotary_dim > shape.head_size) {
-    throw Error("kernels", "rotary_embedding_dim: got {}, want an even number up to the head size {}",
+    throw Error("kernels",
+                "rotary_embedding_dim: got {}, want an even number up to the head size {}",
                 shape.rotary_dim, shape.head_size);
   }
   if (shape.output_is_cache && shape.output_layout != HeadLayout::kBNSH) {

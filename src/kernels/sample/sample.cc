@@ -10,8 +10,8 @@ std::vector<std::string> SampleVariants(const gpu::Caps& caps) {
 
 KernelPlan PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
                       std::string_view variant) {
-  const std::string picked = PickVariant("sample", variant, caps.subgroups ? "wg256.sg" : "wg256",
-                                         SampleVariants(caps));
+  const std::string picked =
+      PickVariant("sample", variant, caps.subgroups ? "wg256.sg" : "wg256", SampleVariants(caps));
   return PlanTokenChoice(caps, shape, "sample", "sample/sample.wgsl", picked);
 }
 

@@ -44,8 +44,8 @@ fn scan(value: u32, lid: u32) {
   workgroupBarrier();
   prefix_sums[lid] = value;
   workgroupBarrier();
-  for (var step = 1u; step < kWorkgroupSize; step *= 2u) {
-    let before = select(0u, prefix_sums[max(lid, step) - step], lid >= step);
+  for (var reach = 1u; reach < kWorkgroupSize; reach *= 2u) {
+    let before = select(0u, prefix_sums[max(lid, reach) - reach], lid >= reach);
     workgroupBarrier();
     prefix_sums[lid] += before;
     workgroupBarrier();
@@ -58,8 +58,8 @@ fn find_bound(count: u32, share: f32, floor_key: u32, d: Distribution, lid: u32)
   var bound = 0u;  // The bits that are settled, from the top.
   var settled = 0u;
   var remaining = count;
-  for (var pass = 0u; pass < 4u; pass++) {
-    let shift = 24u - 8u * pass;
+  for (var level = 0u; level < 4u; level++) {
+    let shift = 24u - 8u * level;
     atomicStore(&histogram[lid], 0u);
     workgroupBarrier();
     for (var v = lid; 4u * v < params.vocab; v += kWorkgroupSize) {
@@ -79,7 +79,7 @@ fn find_bound(count: u32, share: f32, floor_key: u32, d: Distribution, lid: u32)
     let own = atomicLoad(&histogram[255u - lid]);
     scan(own, lid);
     let total = prefix_sums[255];
-    if (pass == 0u) {
+    if (level == 0u) {
       if (count == 0u) {
         remaining = max(u32(share * f32(total)), 1u);
       }
@@ -112,7 +112,7 @@ fn mul_high(a: u32, b: u32) -> u32 {
 fn philox(seed: u32, position: u32) -> u32 {
   var x = vec2<u32>(position, 0u);
   var key = seed;
-  for (var round = 0u; round < 10u; round++) {
+  for (var i = 0u; i < 10u; i++) {
     x = vec2<u32>(mul_high(0xd256d193u, x.x) ^ key ^ x.y, 0xd256d193u * x.x);
     key += 0x9e3779b9u;
   }

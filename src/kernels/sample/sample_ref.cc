@@ -90,7 +90,8 @@ SampleResult SampleReference(std::span<const double> logits, std::span<const uin
     const double share = std::min<double>(options.min_p, 1);
     for (uint32_t token : order) {
       if (x[token] == largest) continue;
-      result.filter_margin = std::min(result.filter_margin, std::abs(weight(token) - share) / share);
+      result.filter_margin =
+          std::min(result.filter_margin, std::abs(weight(token) - share) / share);
     }
     keep_down_to(largest + std::log(share) * temperature);
   }

@@ -1,0 +1,129 @@
+#include "kernels/argmax/argmax.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.h"
+#include "kernels/sample/token_choice_testing.h"
+
+namespace sinter::kernels {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr StepState kState{.past_length = 5,
+                           .total_length = 8,
+                           .last_row = 2,
+                           .position = 10,
+                           .seed = 1,
+                           .eos_hit = 0,
+                           .token = 0,
+                           .rope_length = 20};
+
+// What a case does to the row's logits.
+enum class Row { kRandom, kTies, kNan, kAllNan, kInfinities };
+
+struct Options {
+  Row row = Row::kRandom;
+  float penalty = 1;
+  bool widen = false, plain = false;
+};
+
+std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& options) {
+  const size_t stride = shape.row_stride == 0 ? shape.vocab : shape.row_stride;
+  auto logits = RandomValues(shape.dtype, stride * shape.rows, shape.vocab);
+  const size_t begin = std::min(kState.last_row, shape.rows - 1) * stride;
+  double* row = &logits[begin];
+  // Behind the vocabulary nothing may be chosen.
+  for (size_t i = shape.vocab; i < stride; ++i) row[i] = 60000;
+  switch (options.row) {
+    case Row::kRandom:
+      break;
+    case Row::kTies:
+      for (const size_t i : {shape.vocab / 3, shape.vocab / 2, shape.vocab - 1}) row[i] = 100;
+      break;
+    case Row::kNan:
+      for (size_t i = 0; i < shape.vocab; i += 2) row[i] = kNan;
+      break;
+    case Row::kAllNan:
+      for (size_t i = 0; i < shape.vocab; ++i) row[i] = kNan;
+      break;
+    case Row::kInfinities:
+      for (size_t i = 0; i < shape.vocab; ++i) row[i] = -kInf;
+      row[shape.vocab / 2] = kInf;
+      break;
+  }
+  std::vector<uint32_t> seen((shape.vocab + 31) / 32);
+  if (options.penalty != 1) {
+    // All but every seventh token, so that the penalty decides.
+    for (uint32_t token = 0; token < shape.vocab; ++token) {
+      if (token % 7 != 3) MarkSeen(seen, token);
+    }
+  }
+  const uint32_t token = ArgmaxReference({row, shape.vocab}, seen, options.penalty);
+  SamplingOptions sampling{.repetition_penalty = options.penalty, .eos_count = 2};
+  sampling.eos_tokens[1] = shape.vocab / 3;  // The kTies case ends the text.
+  sampling.eos_tokens[0] = shape.vocab + 1;
+  const DType dtype = options.widen ? DType::kF32 : shape.dtype;
+  return TokenChoiceOperands(shape, dtype, std::move(logits), kState, sampling, seen, token);
+}
+
+const bool kRegistered = RegisterKernelCases("argmax", [](const gpu::Caps& caps) {
+  std::vector<KernelCase> cases;
+  const auto add = [&](std::string name, TokenChoiceShape shape, Options options = {}) {
+    if (shape.dtype == DType::kF16 && !caps.f16) options.widen = true;
+    KernelCase c;
+    c.name = fmt::format("v{}.r{}.{}{}", shape.vocab, shape.rows, DTypeName(shape.dtype), name);
+    c.operands = [=] { return MakeOperands(shape, options); };
+    c.variants = options.plain ? std::vector<std::string>{""} : ArgmaxVariants(caps);
+    c.plan = [=](gpu::Caps device, std::string_view variant) {
+      if (options.widen) device = WithoutF16(device);
+      if (options.plain) device = WithoutSubgroups(device);
+      return PlanArgmax(device, shape, variant);
+    };
+    c.bytes = double(shape.vocab) * (DTypeBits(shape.dtype) / 8);
+    cases.push_back(std::move(c));
+  };
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    for (const uint32_t vocab :
+         {1u, 2u, 5u, 63u, 64u, 1000u, 1023u, 1024u, 5u * 7 * 11 * 13, 32064u, 151936u, 262144u}) {
+      add("", {.vocab = vocab, .ring_size = 4, .dtype = dtype});
+    }
+    for (const Row row : {Row::kTies, Row::kNan, Row::kAllNan, Row::kInfinities}) {
+      add(fmt::format(".row{}", int(row)), {.vocab = 5000, .ring_size = 16, .dtype = dtype},
+          {.row = row});
+    }
+    add(".rows", {.vocab = 777, .rows = 4, .ring_size = 3, .dtype = dtype});
+    add(".rows.ties", {.vocab = 777, .rows = 4, .ring_size = 3, .dtype = dtype},
+        {.row = Row::kTies});
+    add(".stride", {.vocab = 777, .rows = 4, .row_stride = 800, .ring_size = 3, .dtype = dtype});
+    add(".last_of_two", {.vocab = 50, .rows = 2, .ring_size = 3, .dtype = dtype});
+    add(".penalty", {.vocab = 999, .ring_size = 5, .dtype = dtype}, {.penalty = 3});
+    add(".penalty", {.vocab = 1000, .ring_size = 5, .dtype = dtype}, {.penalty = 0.25});
+  }
+  add(".widened", {.vocab = 100, .ring_size = 1, .dtype = DType::kF16}, {.widen = true});
+  add(".no_subgroups", {.vocab = 100, .ring_size = 1}, {.plain = true});
+  return cases;
+});
+
+TEST(Argmax, ReferencePenalisesSeenTokens) {
+  const std::vector<double> logits = {1, 4, 3, kNan};
+  EXPECT_EQ(ArgmaxReference(logits, std::vector<uint32_t>{0b0010}, 1), 1u);
+  EXPECT_EQ(ArgmaxReference(logits, std::vector<uint32_t>{0b0010}, 2), 2u);
+  // A penalty makes a negative logit smaller.
+  EXPECT_EQ(ArgmaxReference(std::vector<double>{-2, -3}, std::vector<uint32_t>{0b01}, 2), 1u);
+  EXPECT_EQ(ArgmaxReference(std::vector<double>{kNan, kNan}, std::vector<uint32_t>{0}, 2), 0u);
+}
+
+TEST(Argmax, RefusesWhatItCannotRead) {
+  EXPECT_THROW(PlanArgmax({}, {.vocab = 10}, "wg1"), Error);
+  EXPECT_THROW(PlanArgmax({}, {.vocab = 0}), Error);
+  EXPECT_THROW(PlanArgmax({}, {.vocab = kMaxVocab + 1}), Error);
+  EXPECT_THROW(PlanArgmax({}, {.vocab = 10, .dtype = DType::kI32}), Error);
+}
+
+}  // namespace
+}  // namespace sinter::kernels

@@ -1,0 +1,192 @@
+#include "kernels/group_query_attention/group_query_attention.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "kernels/testing/kernel_case.h"
+
+namespace sinter::kernels {
+namespace {
+
+std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
+                                  const std::vector<double>& seqlens_k, bool widen) {
+  const DType dtype = widen ? DType::kF32 : shape.dtype;
+  const size_t size = shape.head_size;
+  const auto q =
+      RandomValues(shape.dtype, size_t{shape.batch} * shape.sequence * shape.heads * size, 1);
+  auto k =
+      RandomValues(shape.dtype, size_t{shape.batch} * shape.kv_heads * shape.capacity * size, 2);
+  auto v = RandomValues(shape.dtype, k.size(), 3);
+  // Nothing may come from behind a sequence's end.
+  for (size_t b = 0; b < shape.batch; ++b) {
+    for (size_t n = 0; n < shape.kv_heads; ++n) {
+      const size_t begin = (b * shape.kv_heads + n) * shape.capacity * size;
+      for (size_t i = begin + static_cast<size_t>(seqlens_k[b] + 1) * size;
+           i < begin + shape.capacity * size; ++i) {
+        k[i] = v[i] = std::numeric_limits<double>::quiet_NaN();
+      }
+    }
+  }
+  const auto sink =
+      shape.has_head_sink ? RandomValues(shape.dtype, shape.heads, 4) : std::vector<double>{};
+  auto bias = RandomValues(
+      shape.dtype, size_t{shape.bias_batch} * shape.bias_heads * shape.sequence * shape.bias_total,
+      5);
+  for (size_t i = 0; i < bias.size(); i += 3) bias[i] = shape.dtype == DType::kF16 ? -65504 : -1e30;
+
+  // Scores are sums of head_size products of normal values: |score| < 8. Their f32 error is less
+  // than 2^-24 * sqrt(head_size) * 8, exp's 3 + 2 * 16 units in the last place (twice: rescaling);
+  // tanh, where there is a softcap, is off by 2^-21 of it. A weight's relative error reaches the
+  // output at most twice (numerator and denominator) times the largest value, 5.
+  const double score = 0x1p-24 * std::sqrt(double(size)) * 8 + shape.softcap * 0x1p-21;
+  const double weight = score + 0x1p-23 * (3 + 2 * 16) * 2;
+  Operand output =
+      Operand::Output(dtype, GroupQueryAttentionReference(shape, q, k, v, seqlens_k, sink, bias),
+                      2 * 5 * weight, Epsilon(dtype));
+  return {Operand::Input(dtype, q),
+          Operand::Input(dtype, std::move(k)),
+          Operand::Input(dtype, std::move(v)),
+          Operand::Input(DType::kI32, seqlens_k),
+          shape.has_head_sink ? Operand::Input(dtype, sink) : Operand::Absent(),
+          shape.bias_total > 0 ? Operand::Input(dtype, std::move(bias)) : Operand::Absent(),
+          std::move(output)};
+}
+
+const bool kRegistered = RegisterKernelCases("group_query_attention", [](const gpu::Caps& caps) {
+  std::vector<KernelCase> cases;
+  const auto add = [&](std::string name, GroupQueryAttentionShape shape,
+                       std::vector<double> seqlens_k, bool widen = false, bool plain = false) {
+    if (shape.dtype == DType::kF16 && !caps.f16) widen = true;
+    KernelCase c;
+    c.name =
+        fmt::format("b{}.s{}.n{}.kv{}.h{}.c{}.{}{}", shape.batch, shape.sequence, shape.heads,
+                    shape.kv_heads, shape.head_size, shape.capacity, DTypeName(shape.dtype), name);
+    c.operands = [=] { return MakeOperands(shape, seqlens_k, widen); };
+    c.variants = plain ? std::vector<std::string>{""} : GroupQueryAttentionVariants(caps, shape);
+    c.plan = [=](gpu::Caps device, std::string_view variant) {
+      if (widen) device = WithoutF16(device);
+      if (plain) device = WithoutSubgroups(device);
+      return PlanGroupQueryAttention(device, shape, variant);
+    };
+    double keys = 0;
+    for (const double last : seqlens_k) keys += last + 1;
+    c.bytes = keys * 2 * shape.kv_heads * shape.head_size * (DTypeBits(shape.dtype) / 8);
+    c.flops = keys * 4 * shape.heads * shape.sequence * shape.head_size;
+    cases.push_back(std::move(c));
+  };
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    const auto shape_of = [dtype](uint32_t sequence, uint32_t heads, uint32_t kv_heads,
+                                  uint32_t size, uint32_t capacity) {
+      return GroupQueryAttentionShape{.sequence = sequence,
+                                      .heads = heads,
+                                      .kv_heads = kv_heads,
+                                      .head_size = size,
+                                      .capacity = capacity,
+                                      .dtype = dtype};
+    };
+    // Decode by length.
+    for (const double length : {1, 2, 63, 64, 65, 127, 128, 129, 1000}) {
+      add(fmt::format(".len{}", length), shape_of(1, 4, 2, 64, 1024), {length - 1});
+    }
+    // Prompts.
+    for (const uint32_t length : {2u, 17u, 63u, 65u, 128u, 129u}) {
+      add("", shape_of(length, 2, 1, 64, 130), {length - 1.0});
+    }
+    // Head sizes and groups.
+    for (const uint32_t size : {5u, 8u, 80u, 96u, 128u, 256u}) {
+      add(".extend", shape_of(3, 2, 2, size, 50), {40});
+    }
+    // Sizes that no model has, for the limits of the layout of threads.
+    for (const uint32_t size : {1u, 65u, 300u, 512u, 520u, 1024u}) {
+      if (dtype == DType::kF32) add(".extend", shape_of(3, 2, 2, size, 50), {40});
+    }
+    for (const uint32_t group : {1u, 2u, 3u, 5u, 8u, 16u}) {
+      add(".group", shape_of(7, 2 * group, 2, 64, 80), {70});
+    }
+    // Several sequences: lengths of their own, a right-padded prompt, the full cache.
+    GroupQueryAttentionShape batch = shape_of(9, 4, 2, 64, 48);
+    batch.batch = 3;
+    add(".batch", batch, {4, 30, 47});
+    batch.q_layout = HeadLayout::kBNSH;
+    add(".bnsh", batch, {4, 30, 47});
+    // Options.
+    for (const uint32_t sequence : {1u, 40u}) {
+      GroupQueryAttentionShape shape = shape_of(sequence, 6, 2, 64, 200);
+      for (const int window : {1, 7, 32, 128, 199}) {
+        shape.local_window = window;
+        add(fmt::format(".window{}", window), shape, {180});
+      }
+      shape.local_window = -1;
+      shape.scale = 0.31f;
+      add(".scale", shape, {100});
+      shape.softcap = 3;
+      add(".softcap", shape, {100});
+      shape.has_head_sink = true;
+      add(".softcap.sink", shape, {100});
+      shape.softcap = 0;
+      shape.local_window = 128;
+      add(".sink.window128", shape, {160});
+      shape.has_head_sink = false;
+      shape.smooth_softmax = true;
+      add(".smooth", shape, {100});
+      shape.smooth_softmax = false;
+      shape.bias_total = 180;  // Less than the keys: the rest has none.
+      add(".bias", shape, {190});
+      shape.batch = 2;
+      add(".bias.batch", shape, {190, 100});
+      shape.bias_batch = 2;
+      shape.bias_heads = 6;
+      add(".bias.full", shape, {190, 100});
+      shape.has_head_sink = true;
+      add(".bias.full.sink", shape, {190, 100});
+    }
+    add("", shape_of(200, 16, 8, 128, 256), {199});  // Qwen3's heads.
+  }
+  GroupQueryAttentionShape shape{.sequence = 2,
+                                 .heads = 4,
+                                 .kv_heads = 2,
+                                 .head_size = 64,
+                                 .capacity = 64,
+                                 .dtype = DType::kF16};
+  add(".widened", shape, {50}, true);
+  add(".no_subgroups", shape, {50}, false, true);
+  return cases;
+});
+
+TEST(GroupQueryAttention, ReferenceMatchesHandComputedRows) {
+  // Two keys of one element; the second row sees both, with scores 0 and ln 3.
+  GroupQueryAttentionShape shape{.sequence = 2, .head_size = 1, .capacity = 2, .scale = 1};
+  const std::vector<double> q = {1, 1}, k = {0, std::log(3.0)}, v = {8, 4}, last = {1};
+  EXPECT_EQ(GroupQueryAttentionReference(shape, q, k, v, last, {}, {}),
+            (std::vector<double>{8, 5}));
+  shape.local_window = 1;
+  EXPECT_EQ(GroupQueryAttentionReference(shape, q, k, v, last, {}, {}),
+            (std::vector<double>{8, 4}));
+  shape.smooth_softmax = true;
+  const auto smooth = GroupQueryAttentionReference(shape, q, k, v, last, {}, {});
+  EXPECT_DOUBLE_EQ(smooth[0], 4);
+  EXPECT_DOUBLE_EQ(smooth[1], 3);
+}
+
+TEST(GroupQueryAttention, PlanPicksByRowsAndHeadSize) {
+  const auto variant = [](uint32_t sequence, uint32_t size) {
+    return PlanGroupQueryAttention({}, {.sequence = sequence, .head_size = size}).variant;
+  };
+  EXPECT_EQ(variant(1, 64), "group_query_attention.f32.h64.decode");
+  EXPECT_EQ(variant(512, 64), "group_query_attention.f32.h64.prefill");
+  EXPECT_EQ(variant(512, 65), "group_query_attention.f32.h65.decode");
+}
+
+TEST(GroupQueryAttention, RefusesWhatItCannotDo) {
+  EXPECT_THROW(PlanGroupQueryAttention({}, {.heads = 3, .kv_heads = 2}), Error);
+  EXPECT_THROW(PlanGroupQueryAttention({}, {.head_size = 1025}), Error);
+  EXPECT_THROW(PlanGroupQueryAttention({}, {.head_size = 65}, "prefill"), Error);
+  EXPECT_THROW(PlanGroupQueryAttention({}, {.dtype = DType::kI32}), Error);
+}
+
+}  // namespace
+}  // namespace sinter::kernels

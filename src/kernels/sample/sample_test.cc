@@ -1,0 +1,230 @@
+#include "kernels/sample/sample.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/error.h"
+#include "kernels/sample/token_choice_testing.h"
+#include "kernels/shader_source.h"
+#include "kernels/testing/kernel_run.h"
+
+namespace sinter::kernels {
+namespace {
+
+// A probability is exp of at most 20 (3 + 2 * 20 units in the last place), times 1 / z, cut to a
+// multiple of 2^-31: draws and bounds that are nearer than the sum of such errors to another
+// outcome have none that is certain.
+constexpr double kMargin = 0x1p-23 * (3 + 2 * 20) * 2;
+
+struct Config {
+  SamplingOptions options;
+  double spread = 2;  // standard deviation of the logits
+  bool seen = false;
+  bool widen = false, plain = false;
+};
+
+StepState StateOf(uint32_t seed, uint32_t position) {
+  return {.past_length = 3,
+          .total_length = 4,
+          .last_row = 0,
+          .position = position,
+          .seed = seed,
+          .eos_hit = 0,
+          .token = 0,
+          .rope_length = 4};
+}
+
+std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Config& config,
+                                  uint32_t position) {
+  std::vector<uint32_t> seen((shape.vocab + 31) / 32);
+  for (uint32_t token = 0; config.seen && token < shape.vocab; token += 3) MarkSeen(seen, token);
+  // The first logits of which no token is too near a bound, then the first seed whose draw is well
+  // inside a token's share.
+  uint32_t logits_seed = shape.vocab + position;
+  auto logits = RandomValues(shape.dtype, shape.vocab, logits_seed, config.spread);
+  for (uint32_t seed = 42;; ++seed) {
+    const SampleResult want = SampleReference(logits, seen, config.options, seed, position);
+    if (want.filter_margin < kMargin) {
+      logits = RandomValues(shape.dtype, shape.vocab, ++logits_seed, config.spread);
+    } else if (want.draw_margin > kMargin + want.kept * 0x1p-31) {
+      return TokenChoiceOperands(shape, config.widen ? DType::kF32 : shape.dtype, logits,
+                                 StateOf(seed, position), config.options, seen, want.token);
+    }
+  }
+}
+
+const bool kRegistered = RegisterKernelCases("sample", [](const gpu::Caps& caps) {
+  std::vector<KernelCase> cases;
+  const auto add = [&](std::string name, TokenChoiceShape shape, Config config) {
+    if (shape.dtype == DType::kF16 && !caps.f16) config.widen = true;
+    // Three draws of each: a wrong choice may hit the right token by luck.
+    for (const uint32_t position : {0u, 1u, 1000u}) {
+      KernelCase c;
+      c.name = fmt::format("v{}.{}{}.p{}", shape.vocab, DTypeName(shape.dtype), name, position);
+      c.operands = [=] { return MakeOperands(shape, config, position); };
+      c.variants = config.plain ? std::vector<std::string>{""} : SampleVariants(caps);
+      c.plan = [=](gpu::Caps device, std::string_view variant) {
+        if (config.widen) device = WithoutF16(device);
+        if (config.plain) device = WithoutSubgroups(device);
+        return PlanSample(device, shape, variant);
+      };
+      c.bytes = double(shape.vocab) * (DTypeBits(shape.dtype) / 8);
+      cases.push_back(std::move(c));
+    }
+  };
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    for (const uint32_t vocab : {1u, 2u, 5u, 63u, 65u, 1000u, 1023u, 5u * 7 * 11 * 13, 32064u}) {
+      const TokenChoiceShape shape{.vocab = vocab, .ring_size = 7, .dtype = dtype};
+      add("", shape, {});
+      add(".t0.3", shape, {.options = {.temperature = 0.3f}});
+      add(".t0", shape, {.options = {.temperature = 0}});
+      add(".k1", shape, {.options = {.top_k = 1}});
+      add(".k40", shape, {.options = {.top_k = 40}});
+      add(".p0.7", shape, {.options = {.top_p = 0.7f}});
+      add(".m0.05", shape, {.options = {.min_p = 0.05f}});
+      add(".all", shape,
+          {.options = {.temperature = 0.8f,
+                       .top_p = 0.9f,
+                       .min_p = 0.02f,
+                       .repetition_penalty = 1.3f,
+                       .top_k = 50},
+           .seen = true});
+    }
+    add(".all", {.vocab = 262144, .ring_size = 7, .dtype = dtype},
+        {.options = {.temperature = 0.7f,
+                     .top_p = 0.9f,
+                     .min_p = 0.01f,
+                     .repetition_penalty = 1.1f,
+                     .top_k = 50},
+         .seen = true});
+    add("", {.vocab = 151936, .ring_size = 7, .dtype = dtype}, {.spread = 4});
+  }
+  add(".widened", {.vocab = 100, .ring_size = 1, .dtype = DType::kF16}, {.widen = true});
+  add(".no_subgroups", {.vocab = 100, .ring_size = 1}, {.options = {.top_k = 5}, .plain = true});
+  return cases;
+});
+
+// Runs `draws` choices from one row in one list, the state stepping by itself, and returns the
+// ring.
+std::vector<uint32_t> Draw(const std::vector<double>& logits, const SamplingOptions& options,
+                           uint32_t seed, uint32_t draws) {
+  gpu::Device& device = TestDevice();
+  const auto vocab = static_cast<uint32_t>(logits.size());
+  const KernelPlan plan = PlanSample(device.caps(), {.vocab = vocab, .ring_size = draws});
+  const gpu::PipelineSpec spec = ExpandPlan(plan);
+  const gpu::Pipeline pipeline = device.GetPipelines({&spec, 1})[0];
+  std::vector<gpu::Binding> bindings = {{0, device.CreateUniformBuffer(plan.params, "params")}};
+  const std::vector<uint32_t> seen((vocab + 31) / 32);
+  const std::vector<Operand> operands =
+      TokenChoiceOperands({.vocab = vocab, .ring_size = draws}, DType::kF32, logits,
+                          StateOf(seed, 0), options, seen, 0);
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const auto bytes = EncodeOperand(operands[i]);
+    bindings.push_back(
+        {static_cast<uint32_t>(i + 1), device.CreateBuffer(bytes.size(), "operand")});
+    device.Upload(bindings.back().buffer, 0, bytes);
+  }
+  gpu::CommandList list(device);
+  for (uint32_t i = 0; i < draws; ++i) list.Dispatch(pipeline, bindings, plan.workgroups);
+  device.Submit(list);
+  const auto bytes = device.Download(bindings[5].buffer, 0, draws * 4);
+  device.Check();
+  std::vector<uint32_t> tokens(draws);
+  std::memcpy(tokens.data(), bytes.data(), draws * 4);
+  return tokens;
+}
+
+// 10,000 draws, 2,500 from each of 4 seeds, against the probabilities that the options leave.
+void ExpectDistribution(const SamplingOptions& options, const std::vector<double>& logits,
+                        const std::vector<double>& probabilities) {
+  std::vector<double> counts(logits.size());
+  const std::vector<uint32_t> seen((logits.size() + 31) / 32);
+  for (const uint32_t seed : {0u, 1u, 12345u, 0xffffffffu}) {
+    const std::vector<uint32_t> tokens = Draw(logits, options, seed, 2500);
+    for (uint32_t position = 0; position < tokens.size(); ++position) {
+      ++counts[tokens[position]];
+      const SampleResult want = SampleReference(logits, seen, options, seed, position);
+      if (want.draw_margin > kMargin) {
+        ASSERT_EQ(tokens[position], want.token) << "seed " << seed << ", position " << position;
+      }
+    }
+  }
+  double chi_square = 0;
+  int freedom = -1;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double expected = 10000 * probabilities[i];
+    if (expected == 0) {
+      EXPECT_EQ(counts[i], 0) << "token " << i << " is filtered out";
+      continue;
+    }
+    chi_square += (counts[i] - expected) * (counts[i] - expected) / expected;
+    ++freedom;
+  }
+  // Mean and 5 standard deviations of the chi-square distribution.
+  EXPECT_LT(chi_square, freedom + 5 * std::sqrt(2.0 * freedom));
+}
+
+std::vector<double> Logarithms(std::vector<double> values) {
+  for (double& value : values) value = std::log(value);
+  return RoundTo(DType::kF32, std::move(values));
+}
+
+TEST(Sample, DrawsByProbability) {
+  const std::vector<double> p = {0.05, 0.3, 0.15, 0.1, 0.2, 0.08, 0.12};
+  ExpectDistribution({}, Logarithms(p), p);
+}
+
+TEST(Sample, DrawsByProbabilityAfterFilters) {
+  const std::vector<double> p = {0.05, 0.3, 0.15, 0.1, 0.2, 0.08, 0.12};
+  // top_k 5 leaves 0.3, 0.2, 0.15, 0.12, 0.1 of 0.87; top_p 0.7 * 0.87 = 0.609 the first three.
+  ExpectDistribution({.top_p = 0.7f, .top_k = 5}, Logarithms(p),
+                     {0, 0.3 / 0.65, 0.15 / 0.65, 0, 0.2 / 0.65, 0, 0});
+  // Half the largest: 0.15.
+  ExpectDistribution({.min_p = 0.45f}, Logarithms(p),
+                     {0, 0.3 / 0.65, 0.15 / 0.65, 0, 0.2 / 0.65, 0, 0});
+  // Temperature 0.5 squares.
+  const double sum = 0.0025 + 0.09 + 0.0225 + 0.01 + 0.04 + 0.0064 + 0.0144;
+  ExpectDistribution(
+      {.temperature = 0.5f}, Logarithms(p),
+      {0.0025 / sum, 0.09 / sum, 0.0225 / sum, 0.01 / sum, 0.04 / sum, 0.0064 / sum, 0.0144 / sum});
+}
+
+TEST(Sample, KeepsEveryTokenThatTiesWithABound) {
+  // top_k 2 meets three equal logits.
+  ExpectDistribution({.top_k = 2}, {1, 2, 2, 0, 2}, {0, 1.0 / 3, 1.0 / 3, 0, 1.0 / 3});
+  ExpectDistribution({.top_p = 0.1f}, {1, 2, 2, 0, 2}, {0, 1.0 / 3, 1.0 / 3, 0, 1.0 / 3});
+}
+
+TEST(Sample, TakesTokenZeroWhereNothingIsFinite) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const SamplingOptions& options :
+       {SamplingOptions{}, SamplingOptions{.top_p = 0.5f, .min_p = 0.1f, .top_k = 3}}) {
+    EXPECT_EQ(Draw({nan, -inf, nan, -inf, nan, -inf}, options, 1, 2),
+              (std::vector<uint32_t>{0, 0}));
+    EXPECT_EQ(Draw({nan, -inf, nan, 1, nan, -inf}, options, 1, 2), (std::vector<uint32_t>{3, 3}));
+    EXPECT_EQ(Draw({nan, 9, nan, 1, inf, -inf}, options, 1, 2), (std::vector<uint32_t>{4, 4}));
+  }
+}
+
+TEST(Sample, PenalisesItsOwnTokens) {
+  // Greedy with a strong penalty: each token once, from the largest down.
+  const SamplingOptions options{.temperature = 0, .repetition_penalty = 100};
+  EXPECT_EQ(Draw({1, 4, 3, 2}, options, 1, 4), (std::vector<uint32_t>{1, 2, 3, 0}));
+}
+
+// Philox2x32-10's known answers, from the Random123 distribution's kat_vectors.
+TEST(Sample, PhiloxMatchesKnownAnswer) { EXPECT_EQ(PhiloxDraw(0, 0), 0xff1dae59u); }
+
+TEST(Sample, RefusesWhatItCannotRead) {
+  EXPECT_THROW(PlanSample({}, {.vocab = 10}, "wg1"), Error);
+  EXPECT_THROW(PlanSample({}, {.vocab = 0}), Error);
+  EXPECT_THROW(PlanSample({}, {.vocab = 10, .dtype = DType::kU8}), Error);
+}
+
+}  // namespace
+}  // namespace sinter::kernels
