@@ -8,10 +8,10 @@
 // [cache_rows, rotary_half]. One workgroup owns one head of one row; thread i owns the pairs and
 // the copied elements i, i + kWorkgroupSize, ...
 //
-// The host defines act_t, norm_t, kInterleaved and kWorkgroupSize, `rotary` where rotary_half > 0, and then one
-// of position_seqlens, position_ids and position_offset; `seqlens` where binding 5 is there,
-// `cache` where the output is a KV cache, `concat` and one of concat_seqlens and concat_total where the cos and sin
-// caches hold a short and a long part.
+// The host defines act_t, norm_t, kInterleaved and kWorkgroupSize; `rotary` where rotary_half > 0,
+// and then one of position_seqlens, position_ids and position_offset; `norm`; `seqlens` where
+// binding 5 is there; `cache` where the output is a KV cache; `concat` and one of concat_seqlens
+// and concat_total where the cos and sin caches hold a short and a long part.
 
 #include "common/workgroup_reduce.wgsl"
 

@@ -23,18 +23,21 @@ var<workgroup> prefix_sums: array<u32, 256>;
 var<workgroup> found: vec2<u32>;
 var<workgroup> drawn_token: u32;
 
-// The filters as one bound: what is left is `key_of(x) >= floor_key`. weight_of gives floor(p 2^31).
+// What turns a logit into a probability, exp((x - largest) * inv_temperature) * inv_z.
 struct Distribution {
   largest: f32,
   inv_temperature: f32,
   inv_z: f32,
 }
 
+// In the order of the floats. Every filter is a bound on it: what is left has
+// key_of(x) >= floor_key.
 fn key_of(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
+// floor(p * 2^31)
 fn weight_of(x: f32, d: Distribution) -> u32 {
   return u32(exp((x - d.largest) * d.inv_temperature) * d.inv_z * 2147483648.0);
 }
