@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
 
 namespace sinter::kernels {
@@ -78,6 +79,8 @@ const bool kRegistered = RegisterKernelCases("cast", [](const gpu::Caps& caps) {
       if (from == DType::kF16 || to == DType::kF16) AddCase(caps, from, to, 1025, true, cases);
     }
   }
+  AddCase(caps, DType::kI32, DType::kF32, 5005, false, cases);
+  cases.back() = WithFoldedGrid(cases.back(), 3);
   AddCase(caps, DType::kF16, DType::kF32, 512 * 2048, false, cases);
   return cases;
 });

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
 #include "kernels/testing/kernel_run.h"
 
@@ -208,6 +209,8 @@ const bool kUnaryRegistered = RegisterKernelCases("elementwise_unary", [](const 
     AddUnaryCases(caps, UnaryOp::kSilu, DType::kF16, elems, false, cases);
   AddUnaryCases(caps, UnaryOp::kNeg, DType::kI64, 5, false, cases);
   AddUnaryCases(caps, UnaryOp::kGelu, DType::kF16, 5 * 7 * 11 * 13, true, cases);
+  AddUnaryCases(caps, UnaryOp::kAbs, DType::kF32, 5005, false, cases);
+  cases.back() = WithFoldedGrid(cases.back(), 3);
   // The gate of Qwen3-1.7B over a 512-token prefill.
   AddUnaryCases(caps, UnaryOp::kSilu, DType::kF16, 512 * 6144, false, cases);
   return cases;
@@ -232,6 +235,8 @@ const bool kBinaryRegistered = RegisterKernelCases("elementwise_binary", [](cons
     AddBinaryCase(caps, BinaryOp::kSub, dtype, {2, 1, 3, 1, 2, 1, 5, 1}, {1, 2, 1, 3, 1, 2, 1, 3},
                   false, cases);
   }
+  AddBinaryCase(caps, BinaryOp::kSub, DType::kF32, odd, {13}, false, cases);
+  cases.back() = WithFoldedGrid(cases.back(), 6);
   AddBinaryCase(caps, BinaryOp::kAdd, DType::kF16, odd, odd, true, cases);
   AddBinaryCase(caps, BinaryOp::kFastGelu, DType::kF16, {17, 3072}, {3072}, false, cases);
   // The residual and a per-feature scale of Qwen3-1.7B over a 512-token prefill.

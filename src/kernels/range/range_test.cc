@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
 
 namespace sinter::kernels {
@@ -46,6 +47,8 @@ const bool kRegistered = RegisterKernelCases("range", [](const gpu::Caps& caps) 
     AddCase(caps, {dtype, 5 * 7 * 11 * 13, 7, 3}, false, cases);
     AddCase(caps, {dtype, 5 * 7 * 11 * 13, -3, 0}, false, cases);
   }
+  AddCase(caps, {DType::kI32, 5005, -7, 2}, false, cases);
+  cases.back() = WithFoldedGrid(cases.back(), 6);
   AddCase(caps, {DType::kF32, 1001, 0.5, -0.1f}, false, cases);
   AddCase(caps, {DType::kF16, 1001, 0.5, 0.25}, true, cases);
   AddCase(caps, {DType::kF32, 257, -INFINITY, 0}, false, cases);

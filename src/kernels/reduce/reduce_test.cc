@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
 
 namespace sinter::kernels {
@@ -116,6 +117,12 @@ const bool kRegistered = RegisterKernelCases("reduce", [](const gpu::Caps& caps)
       AddCase(caps, {op, dtype, {2, 3, 2, 3, 2, 3, 2, 3}, {1, 3, 5, 7}}, false, cases);
     }
   }
+  AddCase(caps, {ReduceOp::kSum, DType::kF32, {5, 7, 11, 13}, {0, 2}}, false, cases);
+  cases.back() = WithFoldedGrid(cases.back(), 10);
+  cases.back().variants = {"tree"};
+  AddCase(caps, {ReduceOp::kSum, DType::kF32, {5005, 3}, {1}}, false, cases);
+  cases.back() = WithFoldedGrid(cases.back(), 6);
+  cases.back().variants = {"serial"};
   // Rows of -inf are what masked attention scores look like: their maximum is -inf, not the
   // smallest float.
   KernelCase infinity;

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
 #include "kernels/testing/kernel_run.h"
 
@@ -83,6 +84,9 @@ const bool kRegistered = RegisterKernelCases("strided_copy", [](const gpu::Caps&
     AddCase("whole", ExpandCopy(dtype, odd, odd), 5005, 5005, cases);
     AddCase("whole_aligned", ExpandCopy(dtype, Dims{4, 5, 7}, Dims{4, 5, 7}), 140, 140, cases);
   }
+  AddCase("transpose_odd", TransposeCopy(DType::kF32, Dims{5, 7, 11, 13}, Dims{3, 1, 0, 2}), 5005,
+          5005, cases);
+  cases.back() = WithFoldedGrid(cases.back(), 6);
   // Queries of Qwen3-1.7B, 512 tokens: heads before tokens.
   AddCase("transpose_prefill", TransposeCopy(DType::kF16, Dims{1, 512, 16, 128}, Dims{0, 2, 1, 3}),
           1 << 20, 1 << 20, cases);

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
 #include "kernels/testing/kernel_run.h"
 
@@ -74,6 +75,8 @@ const bool kRegistered = RegisterKernelCases("where", [](const gpu::Caps& caps) 
     AddCase(caps, {dtype, {3, 1, 5, 1}, {2, 1, 7}, {1}}, false, cases);
   }
   AddCase(caps, {DType::kF16, odd, odd, {}}, true, cases);
+  AddCase(caps, {DType::kF32, odd, odd, {}}, false, cases);
+  cases.back() = WithFoldedGrid(cases.back(), 6);
   // A causal mask over 512 tokens and 16 heads.
   AddCase(caps, {DType::kF16, {512, 512}, {16, 512, 512}, {}}, false, cases);
   return cases;
