@@ -75,16 +75,17 @@ struct QMoEShape {
 
 // Mirrors struct Params in qmoe_router.wgsl.
 struct QMoERouterParams {
-  uint32_t tokens, experts, top_k, normalize;
+  uint32_t tokens, experts, normalize, grid_x;
 };
 static_assert(sizeof(QMoERouterParams) == 16);
 
 // Mirrors struct Params in qmoe_expert.wgsl; gate_up and down.
 struct QMoEExpertParams {
-  uint32_t slots, top_k;  // slots: tokens * top_k
-  uint32_t rows;          // output features of the weight
-  uint32_t outputs;       // features written a slot
-  uint32_t k;             // input features
+  uint32_t slots;        // tokens * top_k
+  uint32_t slots_per_x;  // neighbouring slots that read the same row of x
+  uint32_t rows;         // output features of the weight
+  uint32_t outputs;      // features written a slot
+  uint32_t k;            // input features
   uint32_t expert_begin, expert_count;
   uint32_t blocks;      // scales a row
   uint32_t block_size;  // codes a scale

@@ -1,0 +1,232 @@
+#include "kernels/qmoe/qmoe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "kernels/common/plan_util.h"
+
+namespace sinter::kernels {
+namespace {
+
+constexpr uint32_t kExpertWorkgroup = 128;
+constexpr uint32_t kMixWorkgroup = 64;
+constexpr uint32_t kMaxTopK = 256;
+
+void CheckShape(const QMoEShape& shape) {
+  if (shape.bits != 2 && shape.bits != 4 && shape.bits != 8) {
+    throw Error("kernels", "bits of QMoE: got {}, want 2, 4 or 8", shape.bits);
+  }
+  if (shape.block_size != 0 && (!std::has_single_bit(shape.block_size) || shape.block_size < 16)) {
+    throw Error("kernels", "block size of QMoE: got {}, want 0 or a power of two from 16 on",
+                shape.block_size);
+  }
+  if (shape.top_k == 0 || shape.top_k > std::min(shape.experts, kMaxTopK)) {
+    throw Error("kernels", "experts a token of QMoE: got {} of {}, want 1 to {}", shape.top_k,
+                shape.experts, std::min(shape.experts, kMaxTopK));
+  }
+  SINTER_CHECK(shape.tokens > 0 && shape.hidden > 0 && shape.intermediate > 0);
+  SINTER_CHECK(uint64_t{shape.expert_begin} + shape.expert_count <= shape.experts);
+}
+
+// One of the two layers: its weight is [E, rows, k], and it writes `outputs` features a slot.
+struct Layer {
+  uint32_t rows, k, outputs;
+  bool zero_points, bias;
+
+  uint32_t blocks(const QMoEShape& shape) const {
+    return shape.block_size == 0 ? 1 : (k + shape.block_size - 1) / shape.block_size;
+  }
+  uint32_t row_bytes(const QMoEShape& shape) const { return (k * shape.bits + 7) / 8; }
+  // Bits of packed zero points from one row to the next: without blocks the rows of an expert are
+  // packed together.
+  uint32_t zero_points_row_bits(const QMoEShape& shape) const {
+    return shape.block_size == 0 ? shape.bits : (blocks(shape) * shape.bits + 7) / 8 * 8;
+  }
+  uint32_t zero_points_expert_bytes(const QMoEShape& shape) const {
+    return (rows * zero_points_row_bits(shape) + 7) / 8;
+  }
+};
+
+Layer GateUpLayer(const QMoEShape& shape) {
+  return {shape.fc1_rows(), shape.hidden, shape.intermediate, shape.fc1_zero_points,
+          shape.fc1_bias};
+}
+
+Layer DownLayer(const QMoEShape& shape) {
+  return {shape.hidden, shape.intermediate, shape.hidden, shape.fc2_zero_points, shape.fc2_bias};
+}
+
+// 32-bit words of the widest load that all rows are aligned to and that stays inside a block; 0
+// where rows are not even aligned to words.
+uint32_t ChunkWords(const QMoEShape& shape, const Layer& layer) {
+  const uint32_t row_bytes = layer.row_bytes(shape);
+  uint32_t words = row_bytes % 16 == 0 ? 4 : row_bytes % 8 == 0 ? 2 : row_bytes % 4 == 0 ? 1 : 0;
+  if (shape.block_size != 0) words = std::min(words, shape.block_size * shape.bits / 32);
+  return words;
+}
+
+std::string_view ActivationName(QMoEActivation activation) {
+  switch (activation) {
+    case QMoEActivation::kRelu:
+      return "relu";
+    case QMoEActivation::kGelu:
+      return "gelu";
+    case QMoEActivation::kSilu:
+      return "silu";
+    case QMoEActivation::kSwiGlu:
+      return "swiglu";
+    default:
+      return "identity";
+  }
+}
+
+KernelPlan PlanExpert(const gpu::Caps& caps, const QMoEShape& shape, bool gate_up,
+                      std::string_view variant) {
+  CheckShape(shape);
+  const std::string picked =
+      PickVariant("qmoe", variant, caps.subgroups ? "sg" : "wg", QMoEExpertVariants(caps));
+  const bool subgroups = picked == "sg";
+  const Layer layer = gate_up ? GateUpLayer(shape) : DownLayer(shape);
+  const std::string_view act = FloatWgslType(caps, "QMoE", shape.dtype);
+  const QMoEActivation activation = gate_up ? shape.activation : QMoEActivation::kIdentity;
+  const bool swiglu = activation == QMoEActivation::kSwiGlu;
+  const bool interleaved = swiglu && shape.fusion == SwiGluFusion::kInterleaved;
+  const uint32_t chunk_words = ChunkWords(shape, layer);
+  const bool unaligned = chunk_words == 0;
+  const bool x_vec4 = layer.k % 4 == 0;
+  const uint32_t lanes = subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
+  constexpr uint32_t kOutputs = 2;
+  const uint32_t parts = swiglu ? 2 : 1;
+
+  KernelPlan plan;
+  plan.wgsl = "qmoe/qmoe_expert.wgsl";
+  plan.prelude = fmt::format(
+      "alias act_t = {};\nalias x_t = {};\nalias unit_t = {};\nconst kBits = {}u;\n"
+      "const kChunkWords = {}u;\nconst kWorkgroup = {}u;\nconst kLanes = {}u;\n"
+      "const kOutputs = {}u;\nconst kParts = {}u;\nconst kInterleaved = {};\n"
+      "const kRelu = 0u;\nconst kGelu = 1u;\nconst kSilu = 2u;\nconst kActivation = {}u;\n",
+      act, gate_up ? act : "f32",
+      chunk_words > 1 ? fmt::format("vec{}<u32>", chunk_words) : "array<u32, 1>", shape.bits,
+      std::max(chunk_words, 1u), kExpertWorkgroup, lanes, kOutputs, parts, interleaved,
+      static_cast<uint32_t>(activation));
+  if (act == "f16") plan.defines.emplace_back("f16");
+  if (subgroups) plan.defines.emplace_back("subgroups");
+  if (x_vec4) plan.defines.emplace_back("x_vec4");
+  if (unaligned) plan.defines.emplace_back("unaligned");
+  if (layer.zero_points) plan.defines.emplace_back("zero_points");
+  if (layer.bias) plan.defines.emplace_back("bias");
+  plan.variant = fmt::format(
+      "qmoe_{}.{}.b{}.load{}{}{}{}{}{}.{}{}", gate_up ? "gate_up" : "down", act, shape.bits,
+      chunk_words * 4, gate_up ? fmt::format(".{}", ActivationName(activation)) : "",
+      swiglu ? (interleaved ? "1" : "2") : "", layer.zero_points ? ".zp" : "",
+      layer.bias ? ".bias" : "", x_vec4 ? "" : ".odd", picked, lanes);
+
+  QMoEExpertParams params = {};
+  const uint64_t slots = uint64_t{shape.tokens} * shape.top_k;
+  params.slots = static_cast<uint32_t>(slots);
+  params.slots_per_x = gate_up ? shape.top_k : 1;
+  params.rows = layer.rows;
+  params.outputs = layer.outputs;
+  params.k = layer.k;
+  params.expert_begin = shape.expert_begin;
+  params.expert_count =
+      shape.expert_count == 0 ? shape.experts - shape.expert_begin : shape.expert_count;
+  params.blocks = layer.blocks(shape);
+  params.block_size = shape.block_size == 0 ? layer.k : shape.block_size;
+  params.row_bytes = layer.row_bytes(shape);
+  const uint32_t chunk_bytes = 4 * std::max(chunk_words, 1u);
+  params.row_chunks = (params.row_bytes + chunk_bytes - 1) / chunk_bytes;
+  params.zero_points_row_bits = layer.zero_points_row_bits(shape);
+  params.zero_points_expert_bytes = layer.zero_points_expert_bytes(shape);
+  params.alpha = shape.alpha;
+  params.beta = shape.beta;
+  // WGSL need not know infinities; no finite value passes the largest float.
+  params.limit = std::min(shape.limit, std::numeric_limits<float>::max());
+  const uint64_t groups_outputs = kExpertWorkgroup / lanes * kOutputs;
+  plan.workgroups = FoldGrid(caps, slots * ((layer.outputs + groups_outputs - 1) / groups_outputs));
+  params.grid_x = plan.workgroups[0];
+  plan.SetParams(params);
+  return plan;
+}
+
+std::vector<RowRange> SplitExperts(const gpu::Caps& caps, const QMoEShape& shape,
+                                   const Layer& layer) {
+  CheckShape(shape);
+  const uint64_t act_bytes = DTypeBits(DeviceDType(caps, shape.dtype)) / 8;
+  const uint64_t rows = layer.rows;
+  const uint64_t expert_bytes[] = {
+      rows * layer.row_bytes(shape), rows * layer.blocks(shape) * act_bytes,
+      layer.zero_points ? uint64_t{layer.zero_points_expert_bytes(shape)} : 0,
+      layer.bias ? rows * act_bytes : 0};
+  return SplitRows(caps, shape.experts, expert_bytes);
+}
+
+void OnlyVariant(std::string_view kernel, std::string_view variant) {
+  PickVariant(kernel, variant, "", {""});
+}
+
+}  // namespace
+
+std::vector<std::string> QMoEExpertVariants(const gpu::Caps& caps) {
+  if (caps.subgroups) return {"wg", "sg"};
+  return {"wg"};
+}
+
+KernelPlan PlanQMoERouter(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+  CheckShape(shape);
+  OnlyVariant("qmoe_router", variant);
+  const std::string_view act = FloatWgslType(caps, "QMoE", shape.dtype);
+  KernelPlan plan;
+  plan.wgsl = "qmoe/qmoe_router.wgsl";
+  plan.prelude = fmt::format("alias act_t = {};\nconst kTopK = {}u;\n", act, shape.top_k);
+  plan.variant = fmt::format("qmoe_router.{}.k{}", act, shape.top_k);
+  if (act == "f16") plan.defines.emplace_back("f16");
+  plan.workgroups = FoldGrid(caps, shape.tokens);
+  plan.SetParams(QMoERouterParams{.tokens = shape.tokens,
+                                  .experts = shape.experts,
+                                  .normalize = shape.normalize,
+                                  .grid_x = plan.workgroups[0]});
+  return plan;
+}
+
+KernelPlan PlanQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+  return PlanExpert(caps, shape, true, variant);
+}
+
+KernelPlan PlanQMoEDown(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+  return PlanExpert(caps, shape, false, variant);
+}
+
+KernelPlan PlanQMoEMix(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+  CheckShape(shape);
+  OnlyVariant("qmoe_mix", variant);
+  const std::string_view act = FloatWgslType(caps, "QMoE", shape.dtype);
+  KernelPlan plan;
+  plan.wgsl = "qmoe/qmoe_mix.wgsl";
+  plan.prelude = fmt::format("alias act_t = {};\n", act);
+  plan.variant = fmt::format("qmoe_mix.{}", act);
+  if (act == "f16") plan.defines.emplace_back("f16");
+  const uint64_t threads = uint64_t{shape.tokens} * shape.hidden;
+  SINTER_CHECK(threads * shape.top_k <= std::numeric_limits<uint32_t>::max());
+  plan.workgroups = FoldGrid(caps, (threads + kMixWorkgroup - 1) / kMixWorkgroup);
+  plan.SetParams(QMoEMixParams{.hidden = shape.hidden,
+                               .top_k = shape.top_k,
+                               .threads = static_cast<uint32_t>(threads),
+                               .grid_x = plan.workgroups[0]});
+  return plan;
+}
+
+std::vector<RowRange> SplitQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape) {
+  return SplitExperts(caps, shape, GateUpLayer(shape));
+}
+
+std::vector<RowRange> SplitQMoEDown(const gpu::Caps& caps, const QMoEShape& shape) {
+  return SplitExperts(caps, shape, DownLayer(shape));
+}
+
+}  // namespace sinter::kernels

@@ -1,0 +1,251 @@
+// One quantized layer of each slot's expert. With e = indices[slot], x the slot's row of input:
+//   gate_up  out[slot, i] = activation(w[e, i, :] x + bias[e, i]), or for a SwiGLU of gate g and up u
+//            min(g, limit) * sigmoid(alpha * min(g, limit)) * (clamp(u, -limit, limit) + beta)
+//   down     out[slot, i] = w[e, i, :] x + bias[e, i]
+//   w[e, n, k] = (code[e, n, k] - zero) * scale
+//
+// A team of kLanes threads owns kOutputs neighbouring outputs of a slot, each from kParts rows of the
+// weight: each thread takes every kLanes-th chunk of the rows, the widest load (up to 16 bytes) that is
+// aligned and stays inside one block. The team's partial sums are added up by shuffles inside a
+// subgroup (kLanes is at most the smallest subgroup), or through workgroup memory. A workgroup is
+// kTeams teams of one slot. Slots of experts that are not bound are left alone.
+
+#include "common/activations.wgsl"
+#include "common/dequantize.wgsl"
+
+struct Params {
+  slots: u32,
+  slots_per_x: u32,
+  rows: u32,
+  outputs: u32,
+  k: u32,
+  expert_begin: u32,
+  expert_count: u32,
+  blocks: u32,
+  block_size: u32,
+  row_bytes: u32,
+  row_chunks: u32,
+  zero_points_expert_bytes: u32,
+  zero_points_row_bits: u32,
+  alpha: f32,
+  beta: f32,
+  limit: f32,
+  grid_x: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+#if x_vec4
+@group(0) @binding(1) var<storage, read> x: array<vec4<x_t>>;
+#else
+@group(0) @binding(1) var<storage, read> x: array<x_t>;
+#endif
+#if unaligned
+@group(0) @binding(2) var<storage, read> weight: array<u32>;
+#else
+@group(0) @binding(2) var<storage, read> weight: array<unit_t>;
+#endif
+@group(0) @binding(3) var<storage, read> scales: array<act_t>;
+#if zero_points
+@group(0) @binding(4) var<storage, read> zero_points: array<u32>;
+#endif
+#if bias
+@group(0) @binding(5) var<storage, read> bias: array<act_t>;
+#endif
+@group(0) @binding(6) var<storage, read> indices: array<i32>;
+@group(0) @binding(7) var<storage, read_write> out: array<f32>;
+
+const kTeams = kWorkgroup / kLanes;
+const kChunk = kChunkWords * kCodesPerWord;
+const kRows = kOutputs * kParts;
+
+#if !subgroups
+// [team][row][lane], a lane's stride padded by one against bank conflicts.
+var<workgroup> partials: array<f32, kTeams * kRows * (kLanes + 1u)>;
+#endif
+
+// x[row, k .. k + 3]; zero past the end. k is a multiple of 4.
+#if x_vec4
+fn LoadX(row: u32, k: u32) -> vec4<f32> {
+  if (k >= params.k) {
+    return vec4<f32>();
+  }
+  return vec4<f32>(x[(row * params.k + k) / 4u]);
+}
+#else
+fn LoadX(row: u32, k: u32) -> vec4<f32> {
+  var values = vec4<f32>();
+  let at = row * params.k + k;
+  for (var i = 0u; i < min(4u, max(params.k, k) - k); i++) {
+    values[i] = f32(x[at + i]);
+  }
+  return values;
+}
+#endif
+
+// Chunk `chunk` of row `row` of all bound experts' weights.
+#if unaligned
+fn LoadCodes(row: u32, chunk: u32) -> unit_t {
+  // Rows start at any byte: a word of codes from the two that it lies in.
+  let byte = row * params.row_bytes + 4u * chunk;
+  let shift = byte % 4u * 8u;
+  var word = weight[byte / 4u] >> shift;
+  if (shift != 0u) {
+    word |= weight[min(byte / 4u + 1u, arrayLength(&weight) - 1u)] << (32u - shift);
+  }
+  return unit_t(word);
+}
+#else
+fn LoadCodes(row: u32, chunk: u32) -> unit_t {
+  return weight[row * params.row_chunks + chunk];
+}
+#endif
+
+#if zero_points
+fn ZeroPoint(expert: u32, row: u32, block: u32) -> f32 {
+  let bit = row * params.zero_points_row_bits + block * kBits;
+  let byte = expert * params.zero_points_expert_bytes + bit / 8u;
+  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+}
+#else
+fn ZeroPoint(expert: u32, row: u32, block: u32) -> f32 {
+  return f32(1u << (kBits - 1u));
+}
+#endif
+
+// The row of the weight that part `part` of output `output` comes from.
+fn Row(output: u32, part: u32) -> u32 {
+  if (kInterleaved) {
+    return output * kParts + part;
+  }
+  return part * params.outputs + output;
+}
+
+fn Bias(expert: u32, row: u32) -> f32 {
+#if bias
+  return f32(bias[expert * params.rows + row]);
+#else
+  return 0.0;
+#endif
+}
+
+fn Activate(value: f32) -> f32 {
+  switch (kActivation) {
+    case kRelu: {
+      return max(value, 0.0);
+    }
+    case kGelu: {
+      return gelu_tanh(value);
+    }
+    case kSilu: {
+      return silu(value);
+    }
+    default: {
+      return value;
+    }
+  }
+}
+
+fn SwiGlu(gate_sum: f32, up_sum: f32) -> f32 {
+  let gate = min(gate_sum, params.limit);
+  let up = clamp(up_sum, -params.limit, params.limit);
+  return gate * sigmoid(params.alpha * gate) * (up + params.beta);
+}
+
+// Stores output `output` of the slot; `second` is its up part for a SwiGLU.
+fn Store(slot: u32, expert: u32, output: u32, first: f32, second: f32) {
+  if (output >= params.outputs) {
+    return;
+  }
+  let sum = first + Bias(expert, Row(output, 0u));
+  if (kParts == 2u) {
+    out[slot * params.outputs + output] = SwiGlu(sum, second + Bias(expert, Row(output, 1u)));
+  } else {
+    out[slot * params.outputs + output] = Activate(sum);
+  }
+}
+
+@compute @workgroup_size(kWorkgroup)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let groups = (params.outputs + kTeams * kOutputs - 1u) / (kTeams * kOutputs);
+  let index = group.y * params.grid_x + group.x;
+  let slot = index / groups;
+  if (slot >= params.slots) {
+    return;
+  }
+  let lane = local % kLanes;
+  let team = local / kLanes;
+  let first_output = (index % groups * kTeams + team) * kOutputs;
+  // Below expert_begin this wraps around to more than any count.
+  let expert = u32(indices[slot]) - params.expert_begin;
+  let bound = expert < params.expert_count;
+  let chunks = select(0u, params.row_chunks, bound);
+  let x_row = slot / params.slots_per_x;
+
+  var sums: array<f32, kRows>;
+  // The lanes of a team go round together, so that they are together for the shuffles.
+  for (var first = 0u; first < chunks; first += kLanes) {
+    let chunk = first + lane;
+    if (chunk >= chunks) {
+      continue;
+    }
+    let first_k = chunk * kChunk;
+    let block = first_k / params.block_size;
+    var codes: array<unit_t, kRows>;
+    var zeros: array<f32, kRows>;
+    var block_scales: array<f32, kRows>;
+    for (var r = 0u; r < kRows; r++) {
+      // Outputs past the end repeat the last one, and are not stored.
+      let output = min(first_output + r / kParts, params.outputs - 1u);
+      let row = Row(output, r % kParts);
+      let expert_row = expert * params.rows + row;
+      codes[r] = LoadCodes(expert_row, chunk);
+      block_scales[r] = f32(scales[expert_row * params.blocks + block]);
+      zeros[r] = ZeroPoint(expert, row, block);
+    }
+    // With its zeros written out: lavapipe (Mesa 26) else keeps the last turn's sums where the shader
+    // has subgroup operations.
+    var dots = array<f32, kRows>();
+    for (var word = 0u; word < kChunkWords; word++) {
+      for (var quad = 0u; quad < kQuadsPerWord; quad++) {
+        let values = LoadX(x_row, first_k + word * kCodesPerWord + 4u * quad);
+        for (var r = 0u; r < kRows; r++) {
+          dots[r] += dot(QuadLessWhole(codes[r][word], quad, zeros[r]), values);
+        }
+      }
+    }
+    for (var r = 0u; r < kRows; r++) {
+      sums[r] += block_scales[r] * dots[r];
+    }
+  }
+
+#if subgroups
+  for (var r = 0u; r < kRows; r++) {
+    var sum = sums[r];
+    for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
+      sum += subgroupShuffleXor(sum, distance);
+    }
+    sums[r] = sum;
+  }
+  if (bound && lane == 0u) {
+    for (var i = 0u; i < kOutputs; i++) {
+      Store(slot, expert, first_output + i, sums[i * kParts], sums[i * kParts + kParts - 1u]);
+    }
+  }
+#else
+  for (var r = 0u; r < kRows; r++) {
+    partials[(team * kRows + r) * (kLanes + 1u) + lane] = sums[r];
+  }
+  workgroupBarrier();
+  if (bound && lane < kOutputs) {
+    var totals: array<f32, kParts>;
+    for (var part = 0u; part < kParts; part++) {
+      var total = 0.0;
+      for (var i = 0u; i < kLanes; i++) {
+        total += partials[(team * kRows + lane * kParts + part) * (kLanes + 1u) + i];
+      }
+      totals[part] = total;
+    }
+    Store(slot, expert, first_output + lane, totals[0], totals[kParts - 1u]);
+  }
+#endif
+}

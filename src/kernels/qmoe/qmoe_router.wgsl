@@ -1,0 +1,106 @@
+// QMoE routing: the kTopK largest logits of each token, in falling order (equal ones by rising index),
+// and weights exp(logit) / sum of exp, over the chosen logits or over all.
+//
+// A workgroup owns a token. Each turn finds the largest logit that comes after the last one chosen in
+// that order, so that nothing has to be struck out. NaN is never chosen while other logits are left.
+
+struct Params {
+  tokens: u32,
+  experts: u32,
+  normalize: u32,
+  grid_x: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<act_t>;
+@group(0) @binding(2) var<storage, read_write> indices: array<i32>;
+@group(0) @binding(3) var<storage, read_write> weights: array<f32>;
+
+const kThreads = 64u;
+const kNone = 0xffffffffu;
+
+var<workgroup> best_logit: array<f32, kThreads>;
+var<workgroup> best_index: array<u32, kThreads>;
+var<workgroup> chosen_logit: array<f32, kTopK>;
+var<workgroup> chosen_index: array<u32, kTopK>;
+var<workgroup> sums: array<f32, kThreads>;
+
+// Whether (logit, index) comes before (other_logit, other_index); kNone comes last.
+fn Before(logit: f32, index: u32, other_logit: f32, other_index: u32) -> bool {
+  if (index == kNone || other_index == kNone) {
+    return index != kNone;
+  }
+  return logit > other_logit || (logit == other_logit && index < other_index);
+}
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let token = group.y * params.grid_x + group.x;
+  if (token >= params.tokens) {
+    return;
+  }
+  let at = token * params.experts;
+  for (var turn = 0u; turn < kTopK; turn++) {
+    var logit = 0.0;
+    var index = kNone;
+    for (var i = local; i < params.experts; i += kThreads) {
+      let candidate = f32(logits[at + i]);
+      // NaN: all comparisons with it are false.
+      if (!(candidate == candidate)) {
+        continue;
+      }
+      if (turn > 0u) {
+        let last = turn - 1u;
+        if (!Before(chosen_logit[last], chosen_index[last], candidate, i)) {
+          continue;
+        }
+      }
+      if (Before(candidate, i, logit, index)) {
+        logit = candidate;
+        index = i;
+      }
+    }
+    best_logit[local] = logit;
+    best_index[local] = index;
+    workgroupBarrier();
+    for (var stride = kThreads / 2u; stride > 0u; stride /= 2u) {
+      if (local < stride) {
+        let other = local + stride;
+        if (Before(best_logit[other], best_index[other], best_logit[local], best_index[local])) {
+          best_logit[local] = best_logit[other];
+          best_index[local] = best_index[other];
+        }
+      }
+      workgroupBarrier();
+    }
+    if (local == 0u) {
+      chosen_logit[turn] = best_logit[0];
+      chosen_index[turn] = best_index[0];
+    }
+    workgroupBarrier();
+  }
+
+  // chosen_logit[0] is the largest: no exponential overflows.
+  let largest = chosen_logit[0];
+  var sum = 0.0;
+  if (params.normalize == 0u) {
+    for (var i = local; i < params.experts; i += kThreads) {
+      sum += exp(f32(logits[at + i]) - largest);
+    }
+  } else {
+    for (var i = local; i < kTopK; i += kThreads) {
+      sum += exp(chosen_logit[i] - largest);
+    }
+  }
+  sums[local] = sum;
+  workgroupBarrier();
+  var total = 0.0;
+  for (var i = 0u; i < kThreads; i++) {
+    total += sums[i];
+  }
+  for (var i = local; i < kTopK; i += kThreads) {
+    // Only logits that are NaN leave none: a valid index keeps later reads inside the weights.
+    indices[token * kTopK + i] = i32(min(chosen_index[i], params.experts - 1u));
+    weights[token * kTopK + i] = exp(chosen_logit[i] - largest) / total;
+  }
+}
