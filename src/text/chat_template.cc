@@ -15,9 +15,9 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// A long chat looks up some ten thousand names; these take about a second.
-constexpr int64_t kMaxLookups = 5'000'000;
-// A macro that calls itself ends here; the deepest template in use takes some 30 KiB.
+// Honest templates look up some ten names a message; a million take about a second.
+constexpr int64_t kMaxLookups = 1'000'000;
+// A macro that calls itself ends here. Linux gives a thread 8 MiB.
 constexpr intptr_t kMaxStackBytes = 512 * 1024;
 constexpr int64_t kMaxRange = 1 << 20;
 constexpr size_t kMaxErrorBytes = 400;
@@ -62,7 +62,8 @@ std::string ReadFile(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
   if (file) content << file.rdbuf();
-  if (!file.is_open() || file.bad() || content.bad()) {
+  // Opening a folder succeeds, and reading it looks like an empty file.
+  if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
     throw Error("chat_template", "{}: cannot be read", path.string());
   }
   return std::move(content).str();

@@ -9,7 +9,8 @@
 namespace sinter::text {
 namespace {
 
-// A Replace may turn each space into a few bytes, but a chain of them must not explode.
+// A Replace may turn each space into a few bytes, but a chain of them could multiply a text over
+// and over.
 constexpr size_t kMaxGrowth = 64;
 constexpr size_t kMaxGrowthBytes = 64 * 1024;
 
@@ -135,31 +136,70 @@ class ByteFallbackLink : public Link {
   std::string run_;
 };
 
+// The first of a chain: counts what goes in.
+class CountLink : public Link {
+ public:
+  CountLink(std::unique_ptr<DecoderLink> next, std::shared_ptr<size_t> bytes)
+      : Link(std::move(next)), bytes_(std::move(bytes)) {}
+  void Push(std::string_view token) override {
+    *bytes_ += token.size();
+    next_->Push(token);
+  }
+
+ private:
+  std::shared_ptr<size_t> bytes_;
+};
+
+// What one Replace may produce, as a multiple of what went into the chain.
+class Budget {
+ public:
+  explicit Budget(std::shared_ptr<const size_t> bytes) : bytes_(std::move(bytes)) {}
+  size_t Left() const { return *bytes_ * kMaxGrowth + kMaxGrowthBytes - spent_; }
+  void Spend(size_t bytes) {
+    if (bytes > Left()) {
+      throw Error("tokenizer",
+                  "decoder Replace: got more than {} bytes of text, want a replacement that does "
+                  "not explode",
+                  spent_ + Left());
+    }
+    spent_ += bytes;
+  }
+
+ private:
+  std::shared_ptr<const size_t> bytes_;
+  size_t spent_ = 0;
+};
+
 class ReplaceLink : public Link {
  public:
-  ReplaceLink(std::unique_ptr<DecoderLink> next, const Pattern& pattern, const std::string& content)
-      : Link(std::move(next)), pattern_(pattern), content_(content) {}
+  ReplaceLink(std::unique_ptr<DecoderLink> next, const Pattern& pattern, const std::string& content,
+              Budget budget)
+      : Link(std::move(next)), pattern_(pattern), content_(content), budget_(std::move(budget)) {}
   void Push(std::string_view token) override {
-    next_->Push(pattern_.Replace(token, content_, token.size() * kMaxGrowth + kMaxGrowthBytes));
+    const std::string out = pattern_.Replace(token, content_, budget_.Left());
+    budget_.Spend(out.size());
+    next_->Push(out);
   }
 
  private:
   const Pattern& pattern_;
   const std::string& content_;
+  Budget budget_;
 };
 
 // Replaces a literal in a text that comes in pieces: holds back an end that may begin a match.
 class ReplaceInTextLink : public Link {
  public:
   ReplaceInTextLink(std::unique_ptr<DecoderLink> next, const std::string& literal,
-                    const std::string& content)
-      : Link(std::move(next)), literal_(literal), content_(content) {}
+                    const std::string& content, Budget budget)
+      : Link(std::move(next)), literal_(literal), content_(content), budget_(std::move(budget)) {}
   void Push(std::string_view text) override {
     held_ += text;
     std::string out;
     size_t done = 0;
     for (size_t at = held_.find(literal_); at != std::string::npos;
          at = held_.find(literal_, done)) {
+      budget_.Spend(at - done + content_.size());
       out.append(held_, done, at - done);
       out += content_;
       done = at + literal_.size();
@@ -181,6 +221,7 @@ class ReplaceInTextLink : public Link {
  private:
   const std::string& literal_;
   const std::string& content_;
+  Budget budget_;
   std::string held_;
 };
 
@@ -288,7 +329,8 @@ class BpeLink : public Link {
 
  private:
   void Pass(std::string_view space) {
-    next_->Push(suffix_.Replace(last_, space, last_.size() * kMaxGrowth + kMaxGrowthBytes));
+    // A suffix has at least the one byte that takes its place.
+    next_->Push(suffix_.Replace(last_, space, last_.size()));
   }
   Pattern suffix_;
   std::string last_;
@@ -348,6 +390,7 @@ void Decoder::Append(const Json& json, int depth) {
 }
 
 std::unique_ptr<DecoderLink> Decoder::MakeLink(const Step& step, bool fused,
+                                               const std::shared_ptr<size_t>& bytes,
                                                std::unique_ptr<DecoderLink> next) {
   switch (step.kind) {
     case Kind::kJoin:
@@ -364,9 +407,11 @@ std::unique_ptr<DecoderLink> Decoder::MakeLink(const Step& step, bool fused,
     case Kind::kReplace: {
       const std::string* literal = step.pattern->literal();
       if (fused && literal != nullptr && !literal->empty()) {
-        return std::make_unique<ReplaceInTextLink>(std::move(next), *literal, step.content);
+        return std::make_unique<ReplaceInTextLink>(std::move(next), *literal, step.content,
+                                                   Budget(bytes));
       }
-      next = std::make_unique<ReplaceLink>(std::move(next), *step.pattern, step.content);
+      next = std::make_unique<ReplaceLink>(std::move(next), *step.pattern, step.content,
+                                           Budget(bytes));
       break;
     }
     case Kind::kByteLevel:
@@ -390,9 +435,11 @@ std::unique_ptr<DecoderLink> Decoder::Start(std::string* out) const {
          steps_[first_fuse].kind != Kind::kByteLevel) {
     ++first_fuse;
   }
-  for (size_t i = steps_.size(); i-- > 0;)
-    chain = MakeLink(steps_[i], i > first_fuse, std::move(chain));
-  return chain;
+  const auto bytes = std::make_shared<size_t>(0);
+  for (size_t i = steps_.size(); i-- > 0;) {
+    chain = MakeLink(steps_[i], i > first_fuse, bytes, std::move(chain));
+  }
+  return std::make_unique<CountLink>(std::move(chain), bytes);
 }
 
 }  // namespace sinter::text

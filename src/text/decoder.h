@@ -50,6 +50,7 @@ class Decoder {
   };
   void Append(const Json& json, int depth);
   static std::unique_ptr<DecoderLink> MakeLink(const Step& step, bool fused,
+                                               const std::shared_ptr<size_t>& bytes,
                                                std::unique_ptr<DecoderLink> next);
 
   std::vector<Step> steps_;

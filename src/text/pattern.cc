@@ -22,7 +22,8 @@ constexpr uint32_t kMatchStepsBase = 1'000'000;
 constexpr uint32_t kMatchStepsPerByte = 16;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 constexpr size_t kJitStackStartBytes = 32 * 1024;
-constexpr size_t kJitStackMaxBytes = 1024 * 1024;
+constexpr size_t kJitStackMaxBytes =
+    16 * 1024 * 1024;  // mapped, and touched only as far as it is needed
 // Ordinary patterns run through 10 MB/s even without JIT; the rest is margin.
 constexpr std::chrono::milliseconds kTimeBase{5000};
 constexpr std::chrono::microseconds kTimePerByte{2};

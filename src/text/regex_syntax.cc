@@ -31,15 +31,28 @@ class Translator {
     std::string out;
     while (pos_ < pattern_.size()) {
       const char c = pattern_[pos_];
+      if (c == '{' && Quantifier(&out)) continue;
+      // A continuation byte belongs to the atom that its character began.
+      if ((static_cast<uint8_t>(c) & 0xC0) != 0x80 && c != ')') atom_ = out.size();
       if (c == '\\') {
         Escape(&out);
       } else if (c == '[') {
         out += Set(0);
-      } else if (c == '{' && Quantifier(&out)) {
-        // Quantifier() has moved on.
-      } else if (Rest().starts_with("(?")) {
-        GroupFlags(&out);
+      } else if (c == '(') {
+        groups_.push_back(out.size());
+        if (Rest().starts_with("(?")) {
+          GroupFlags(&out);
+        } else {
+          out += c;
+          ++pos_;
+        }
+        // (?i) is whole already.
+        if (out.back() == ')') groups_.pop_back();
       } else {
+        if (c == ')' && !groups_.empty()) {
+          atom_ = groups_.back();
+          groups_.pop_back();
+        }
         out += c;
         ++pos_;
       }
@@ -118,7 +131,8 @@ class Translator {
     *out += fmt::format("{{{}{}{}}}", low.empty() ? "0" : low, comma ? "," : "", high);
     pos_ = i + 1;
     if (pos_ < pattern_.size() && pattern_[pos_] == '+') {
-      *out += "{1,}";
+      out->insert(atom_, "(?:");
+      *out += ")+";
       ++pos_;
     }
     return true;
@@ -229,6 +243,8 @@ class Translator {
 
   std::string_view pattern_;
   size_t pos_ = 0;
+  size_t atom_ = 0;  // where in the output the last atom begins: what a quantifier repeats
+  std::vector<size_t> groups_;  // where in the output the open groups begin
 };
 
 }  // namespace

@@ -40,7 +40,8 @@ Tokenizer Tokenizer::FromFile(const std::filesystem::path& path) {
   std::ostringstream content;
   // Streaming an empty file sets failbit; only badbit tells of a reading error.
   if (file) content << file.rdbuf();
-  if (!file.is_open() || file.bad() || content.bad()) {
+  // Opening a folder succeeds, and reading it looks like an empty file.
+  if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
     throw Error("tokenizer", "{}: cannot be read, want a tokenizer.json", path.string());
   }
   try {

@@ -1,0 +1,190 @@
+#include "text/chat_template.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "text/chat_template_guard.h"
+#include "text/testing.h"
+
+namespace sinter::text {
+namespace {
+
+const std::vector<ChatMessage> kHello = {{"system", "Be brief."}, {"user", "Hi!"}};
+
+std::string Render(const std::string& source, const ChatTemplateOptions& options = {},
+                   const std::vector<ChatMessage>& messages = kHello) {
+  return ChatTemplate::FromSource(source, "<s>", "</s>").Render(messages, options);
+}
+
+TEST(ChatTemplate, ChatMl) {
+  const std::string source =
+      "{% for m in messages %}<|im_start|>{{m.role}}\n{{m.content}}<|im_end|>\n{% endfor %}"
+      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  EXPECT_EQ(Render(source),
+            "<|im_start|>system\nBe "
+            "brief.<|im_end|>\n<|im_start|>user\nHi!<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(Render(source, {.add_generation_prompt = false}, {}), "");
+}
+
+// Llama 2's: bos and eos, loop controls, raise_exception, trimming.
+TEST(ChatTemplate, RolesMustAlternate) {
+  const std::string source = R"({%- for message in messages -%}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
+      {{- raise_exception('Conversation roles must alternate') -}}
+    {%- endif -%}
+    {%- if message['role'] == 'user' -%}
+      {{- bos_token + '[INST] ' + message['content'] | trim + ' [/INST]' -}}
+    {%- else -%}
+      {{- ' ' + message['content'] + ' ' + eos_token -}}
+    {%- endif -%}
+  {%- endfor -%})";
+  EXPECT_EQ(Render(source, {}, {{"user", " a "}, {"assistant", "b"}, {"user", "c"}}),
+            "<s>[INST] a [/INST] b </s><s>[INST] c [/INST]");
+  EXPECT_ERROR(Render(source, {}, {{"user", "a"}, {"user", "b"}}),
+               "[chat_template] rendering: Conversation roles must alternate");
+}
+
+TEST(ChatTemplate, ToolsAndContext) {
+  ChatTemplateOptions options;
+  options.tools_json = R"([{"type":"function","function":{"name":"add"}}])";
+  options.extra_context_json = R"({"enable_thinking":false})";
+  EXPECT_EQ(
+      Render("{% if tools %}{{ tools[0].function.name }}{% endif %} {{ enable_thinking is false }}",
+             options),
+      "add True");
+  EXPECT_EQ(Render("{{ tools is defined }}|{{ enable_thinking is defined }}"), "False|False");
+  EXPECT_EQ(Render("{{ tools | tojson }}", options),
+            R"([{"type": "function", "function": {"name": "add"}}])");
+  options.tools_json = "{";
+  EXPECT_ERROR(Render("", options), "tools: got no valid JSON");
+  options.tools_json = "";
+  options.extra_context_json = "[]";
+  EXPECT_ERROR(Render("", options), "extra context: got array, want an object");
+}
+
+TEST(ChatTemplate, MessagesAsJson) {
+  const ChatTemplate chat =
+      ChatTemplate::FromSource("{{ messages[0].tool_calls[0].name }}", "", "");
+  EXPECT_EQ(chat.RenderJson(R"([{"role":"assistant","tool_calls":[{"name":"add"}]}])"), "add");
+  EXPECT_ERROR(chat.RenderJson("{}"), "messages: got object, want an array");
+  EXPECT_ERROR(chat.RenderJson("{"), "messages: got no valid JSON");
+}
+
+TEST(ChatTemplate, StrftimeNow) {
+  ChatTemplateOptions options;
+  std::tm noon = {};
+  noon.tm_year = 126, noon.tm_mon = 10, noon.tm_mday = 20, noon.tm_hour = 12;
+  options.now = std::chrono::system_clock::from_time_t(std::mktime(&noon));
+  EXPECT_EQ(Render("{{ strftime_now('%d %b %Y') }}", options), "20 Nov 2026");
+  EXPECT_ERROR(Render("{{ strftime_now() }}"), "[chat_template] rendering: ");
+}
+
+TEST(ChatTemplate, IllFormedContent) {
+  EXPECT_EQ(Render("{{ messages[0].content }}", {}, {{"user", "a\xFF"}}), "a\uFFFD");
+  EXPECT_EQ(Render("{{ messages[0].content | tojson }}", {}, {{"user", "\xFF"}}), "\"\uFFFD\"");
+  // Content is data: braces in it are no template.
+  EXPECT_EQ(Render("{{ messages[0].content }}", {}, {{"user", "{{ 1 }}"}}), "{{ 1 }}");
+}
+
+TEST(ChatTemplate, Macros) {
+  EXPECT_EQ(Render("{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}{{ twice('ab') }}"), "abab");
+}
+
+TEST(ChatTemplate, SyntaxErrors) {
+  for (const char* source : {"{% if %}", "{{ 1 + }}", "{% for x in %}{% endfor %}", "{% endif %}",
+                             "{{ 'a", "{% if 1 %}"}) {
+    EXPECT_ERROR(Render(source), "[chat_template] template: ");
+  }
+  EXPECT_ERROR(Render("{# never closed"), "comment without end at byte 0");
+  EXPECT_ERROR(Render("{{ messages.nothing.more }}"), "[chat_template] rendering: ");
+}
+
+TEST(ChatTemplate, HostileTemplatesEndInAnError) {
+  const std::string open(70, '(');
+  EXPECT_ERROR(Render("{{ " + open + "1" + std::string(70, ')') + " }}"), "nested brackets");
+  std::string words;
+  for (int i = 0; i < 100; ++i) words += "not ";
+  EXPECT_ERROR(Render("{{ " + words + "1 }}"), "chained words");
+  std::string sum = "1";
+  for (int i = 0; i < 3000; ++i) sum += "+1";
+  EXPECT_ERROR(Render("{{ " + sum + " }}"), "bytes of code");
+  std::string blocks;
+  for (int i = 0; i < 100; ++i) blocks += "{% if 1 %}";
+  EXPECT_ERROR(Render(blocks), "nested blocks");
+  EXPECT_ERROR(Render(std::string((1 << 20) + 1, 'a')), "want at most 1048576");
+  EXPECT_ERROR(Render("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), "recurses without end");
+  EXPECT_ERROR(Render("{% for i in range(1000000000) %}{% endfor %}"), "range");
+  EXPECT_ERROR(
+      Render(
+          "{% for i in range(10000) %}{% for j in range(10000) %}{{ x }}{% endfor %}{% endfor %}"),
+      "does not come to an end");
+}
+
+TEST(ChatTemplate, LongCommentsAndManySets) {
+  EXPECT_EQ(Render("a{#- " + std::string(200'000, '*') + " -#} b"), "ab");
+  EXPECT_EQ(GuardTemplate("{#- x -#}{# y #}{#-#}{##}z"), "{#--#}{##}{#-#}{##}z");
+  std::string sets;
+  for (int i = 0; i < 200; ++i) sets += "{% set x = 1 %}{% set y %}b{% endset %}";
+  EXPECT_EQ(Render(sets + "{{ x }}{{ y }}"), "1b");
+  EXPECT_EQ(Render("{{ {'a': {'b': '}}'}}.a.b }}"), "}}");
+}
+
+class ChatTemplateFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() /
+              fmt::format("sinter_chat_{}_{}", getpid(),
+                          testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void Write(const char* name, const std::string& content) const {
+    std::ofstream(folder_ / name) << content;
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(ChatTemplateFolder, JinjaFileComesFirst) {
+  EXPECT_FALSE(ChatTemplate::FromFolder(folder_));
+  Write("tokenizer_config.json", R"({"bos_token":"<s>","eos_token":{"content":"</s>"}})");
+  EXPECT_FALSE(ChatTemplate::FromFolder(folder_));
+  Write(
+      "tokenizer_config.json",
+      R"({"bos_token":"<s>","eos_token":{"content":"</s>"},"chat_template":"config{{eos_token}}"})");
+  EXPECT_EQ(ChatTemplate::FromFolder(folder_)->Render(kHello), "config</s>");
+  Write("chat_template.jinja", "file{{bos_token}}{{eos_token}}\n");
+  EXPECT_EQ(ChatTemplate::FromFolder(folder_)->Render(kHello), "file<s></s>");
+}
+
+TEST_F(ChatTemplateFolder, NamedTemplates) {
+  Write(
+      "tokenizer_config.json",
+      R"({"chat_template":[{"name":"default","template":"d"},{"name":"tool_use","template":"t"}]})");
+  EXPECT_EQ(ChatTemplate::FromFolder(folder_)->Render(kHello), "d");
+  EXPECT_EQ(ChatTemplate::FromFolder(folder_, "tool_use")->Render(kHello), "t");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_, "rag"),
+               "got the templates default, tool_use, want one named rag");
+}
+
+TEST_F(ChatTemplateFolder, Errors) {
+  Write("tokenizer_config.json", "{");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "tokenizer_config.json: got no valid JSON");
+  Write("tokenizer_config.json", "[]");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "got array, want an object");
+  Write("tokenizer_config.json", R"({"chat_template":7})");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "\"chat_template\": got number");
+  Write("tokenizer_config.json", R"({"chat_template":[{"name":"default"}]})");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "entry without the strings");
+  Write("tokenizer_config.json", R"({"chat_template":"","bos_token":[]})");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "field \"bos_token\": got array, want a string");
+  std::filesystem::create_directory(folder_ / "chat_template.jinja");
+  Write("tokenizer_config.json", "{}");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "chat_template.jinja: cannot be read");
+}
+
+}  // namespace
+}  // namespace sinter::text
