@@ -38,6 +38,10 @@ class Program {
 
   // Queues one run.
   void Run(const RunOptions& options = {});
+  // What Run replays, to be joined with other work into one list.
+  const gpu::CommandList& captured() const { return *captured_; }
+  // The same, with every dispatch bound anew.
+  gpu::CommandList Record() const;
   // Runs once with a timestamp around every dispatch, and waits.
   std::vector<DispatchTime> Profile();
 
@@ -49,8 +53,6 @@ class Program {
   const Lowered& lowered() const { return lowered_; }
 
  private:
-  gpu::CommandList Record() const;
-
   std::shared_ptr<gpu::Device> device_;
   Lowered lowered_;
   MemoryPlan memory_;

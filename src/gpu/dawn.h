@@ -84,6 +84,27 @@ struct ErrorStore {
   void Throw();
 };
 
+// Unmapped buffers for small downloads, ready for the next one.
+class ReadbackPool {
+ public:
+  // Null where there is none.
+  wgpu::Buffer Take() {
+    std::lock_guard lock(mutex_);
+    if (free_.empty()) return nullptr;
+    wgpu::Buffer buffer = std::move(free_.back());
+    free_.pop_back();
+    return buffer;
+  }
+  void Give(wgpu::Buffer buffer) {
+    std::lock_guard lock(mutex_);
+    free_.push_back(std::move(buffer));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<wgpu::Buffer> free_;
+};
+
 struct Device::Impl {
   std::shared_ptr<dawn::native::Instance> instance_owner;
   wgpu::Instance instance;
@@ -94,6 +115,8 @@ struct Device::Impl {
   std::unique_ptr<DiskCache> disk_cache;
   std::shared_ptr<ErrorStore> errors = std::make_shared<ErrorStore>();
   std::shared_ptr<std::atomic<uint64_t>> allocated = std::make_shared<std::atomic<uint64_t>>(0);
+
+  std::shared_ptr<ReadbackPool> readbacks = std::make_shared<ReadbackPool>();
 
   std::mutex pipelines_mutex;
   std::map<std::string, Pipeline, std::less<>> pipelines;

@@ -73,15 +73,29 @@ void Device::Upload(const Buffer& buffer, uint64_t offset, std::span<const std::
   });
 }
 
+// Downloads up to this size keep their buffer for the next one, so that reading a token allocates nothing.
+constexpr uint64_t kPooledReadbackBytes = 4096;
+
 struct Readback::Impl {
   std::shared_ptr<ErrorStore> errors;
+  std::shared_ptr<ReadbackPool> pool;
   wgpu::Instance instance;
   wgpu::Buffer buffer;
   wgpu::Future mapped;
   uint64_t bytes = 0;
   uint64_t copied_bytes = 0;
+  bool done = false;
   bool ok = false;
   std::string message;
+
+  // The callback writes into this object, so it stays until that was called, read or not.
+  ~Impl() {
+    if (!done) instance.WaitAny(mapped, UINT64_MAX);
+    if (pool && ok && buffer) {
+      buffer.Unmap();
+      pool->Give(std::move(buffer));
+    }
+  }
 };
 
 Readback Device::DownloadAsync(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
@@ -94,8 +108,15 @@ Readback Device::DownloadAsync(const Buffer& buffer, uint64_t offset, uint64_t b
   readback.instance = impl_->instance;
   readback.bytes = bytes;
   readback.copied_bytes = std::max<uint64_t>(4, (bytes + 3) / 4 * 4);
-  readback.buffer = impl_->NewBuffer(readback.copied_bytes, wgpu::BufferUsage::MapRead | wgpu::BufferUsage::CopyDst,
-                                     "readback");
+  const bool pooled = readback.copied_bytes <= kPooledReadbackBytes;
+  if (pooled) {
+    readback.pool = impl_->readbacks;
+    readback.buffer = readback.pool->Take();
+  }
+  if (!readback.buffer) {
+    readback.buffer = impl_->NewBuffer(pooled ? kPooledReadbackBytes : readback.copied_bytes,
+                                       wgpu::BufferUsage::MapRead | wgpu::BufferUsage::CopyDst, "readback");
+  }
   wgpu::CommandEncoder encoder = impl_->device.CreateCommandEncoder();
   encoder.CopyBufferToBuffer(buffer.impl()->buffer, offset, readback.buffer, 0, readback.copied_bytes);
   const wgpu::CommandBuffer commands = encoder.Finish();
@@ -103,6 +124,7 @@ Readback Device::DownloadAsync(const Buffer& buffer, uint64_t offset, uint64_t b
   readback.mapped = readback.buffer.MapAsync(
       wgpu::MapMode::Read, 0, readback.copied_bytes, wgpu::CallbackMode::WaitAnyOnly,
       [](wgpu::MapAsyncStatus status, wgpu::StringView message, Readback::Impl* impl) {
+        impl->done = true;
         impl->ok = status == wgpu::MapAsyncStatus::Success;
         if (!impl->ok) impl->message = ToString(message);
       },
@@ -119,7 +141,6 @@ std::vector<std::byte> Readback::Wait() {
   if (!impl->ok) throw Error("gpu", "download: got '{}', want {} bytes", impl->message, impl->bytes);
   std::vector<std::byte> bytes(impl->bytes);
   std::memcpy(bytes.data(), impl->buffer.GetConstMappedRange(0, impl->copied_bytes), bytes.size());
-  impl->buffer.Unmap();
   return bytes;
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "base/half.h"
-#include "kernels/shader_source.h"
+#include "kernels/record_plan.h"
 
 namespace sinter::kernels {
 namespace {
@@ -41,14 +41,8 @@ void AppendElement(std::vector<std::byte>& bytes, DType dtype, double value) {
 }
 
 gpu::CommandList Record(gpu::Device& device, const KernelPlan& plan, std::span<const gpu::Buffer> buffers) {
-  const gpu::PipelineSpec spec = ExpandPlan(plan);
-  const gpu::Pipeline pipeline = device.GetPipelines({&spec, 1})[0];
-  std::vector<gpu::Binding> bindings = {{0, device.CreateUniformBuffer(plan.params, plan.variant + ".params")}};
-  for (size_t i = 0; i < buffers.size(); ++i) {
-    if (buffers[i]) bindings.push_back({static_cast<uint32_t>(i + 1), buffers[i]});
-  }
   gpu::CommandList list(device);
-  list.Dispatch(pipeline, bindings, plan.workgroups);
+  RecordPlan(device, plan, buffers, list);
   return list;
 }
 

@@ -1,0 +1,187 @@
+// sinter inspect: what a model folder holds and what it will take, without loading it.
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "cli/common.h"
+#include "exec/memory_plan.h"
+#include "graph/text.h"
+
+namespace sinter::cli {
+namespace {
+
+struct InspectArgs {
+  ModelArgs model;
+  bool tensors = false;
+  bool graph = false;
+};
+
+// What a session takes on a GPU with f16, by the same planning that builds it.
+struct MemoryEstimate {
+  uint64_t weights = 0, cache = 0, workspace = 0;
+  size_t dispatches_per_token = 0;
+};
+
+void CountOperators(const graph::Graph& graph, std::map<std::string, size_t>& operators) {
+  for (const auto& node : graph.nodes()) {
+    ++operators[node->domain().empty() ? node->op() : node->domain() + "::" + node->op()];
+    for (const auto& [name, attribute] : node->attributes) {
+      if (const auto* body = std::get_if<std::shared_ptr<graph::Graph>>(&attribute)) CountOperators(**body, operators);
+    }
+  }
+}
+
+MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args, int64_t max_length) {
+  gpu::Caps caps;
+  caps.f16 = !args.f32;
+  caps.subgroups = true;
+  caps.subgroup_min_size = caps.subgroup_max_size = 32;
+  // Planning only: weights past a device's binding limit are split when they are loaded.
+  caps.limits.max_storage_binding_bytes = UINT32_MAX;
+  const model::ModelOptions options = ToModelOptions(args);
+  MemoryEstimate estimate;
+  for (const int64_t sequence : {std::min(args.chunk, max_length), int64_t{1}}) {
+    const int64_t capacity = max_length + args.chunk;
+    const auto graph = model::SpecializeFor(*folder.graph, folder.config, {sequence, capacity}, sequence,
+                                            options.disabled_passes);
+    const exec::Lowered lowered = exec::Lower(*graph, caps, {}, options.variants);
+    estimate.workspace += exec::PlanMemory(lowered).total_bytes();
+    estimate.dispatches_per_token = lowered.dispatches.size();
+    if (sequence != 1) continue;
+    estimate.weights = estimate.cache = 0;
+    for (const exec::BufferInfo& buffer : lowered.buffers) {
+      if (buffer.kind == exec::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;
+    }
+    for (const graph::Value* input : graph->inputs()) {
+      if (input->has_static_shape() && input->shape().size() == 4) {
+        estimate.cache += DTypeBytes(kernels::DeviceDType(caps, input->dtype),
+                                     static_cast<size_t>(graph::NumElements(input->shape())));
+      }
+    }
+  }
+  return estimate;
+}
+
+std::string DimsText(const graph::Value& value) {
+  std::vector<std::string> dims;
+  if (!value.dims) return "?";
+  for (const graph::Dim& dim : *value.dims) {
+    dims.push_back(dim.known() ? std::to_string(dim.value) : dim.symbol.empty() ? "?" : dim.symbol);
+  }
+  return fmt::format("[{}]", fmt::join(dims, ", "));
+}
+
+nlohmann::json ValuesJson(const std::vector<graph::Value*>& values) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const graph::Value* value : values) {
+    list.push_back({{"name", value->name()}, {"type", DTypeName(value->dtype)}, {"shape", DimsText(*value)}});
+  }
+  return list;
+}
+
+std::vector<const graph::Value*> Tensors(const graph::Graph& graph) {
+  std::vector<const graph::Value*> tensors;
+  for (const graph::Value* value : graph.values()) {
+    if (value->constant && value->constant->bytes.size() >= 64) tensors.push_back(value);
+  }
+  std::stable_sort(tensors.begin(), tensors.end(), [](const graph::Value* a, const graph::Value* b) {
+    return a->constant->bytes.size() > b->constant->bytes.size();
+  });
+  return tensors;
+}
+
+void Inspect(const InspectArgs& args) {
+  model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
+  if (args.graph) {
+    fmt::print("{}", graph::Print(*folder.graph));
+    return;
+  }
+  const model::GenaiConfig& config = folder.config;
+  int64_t max_length = args.model.max_length != 0 ? args.model.max_length : config.search.max_length;
+  if (max_length == 0) max_length = config.context_length;
+  std::map<std::string, size_t> operators;
+  CountOperators(*folder.graph, operators);
+  const uint64_t file_bytes = folder.weight_bytes();
+  const std::vector<const graph::Value*> tensors = Tensors(*folder.graph);
+  nlohmann::json tensor_list = nlohmann::json::array();
+  for (const graph::Value* tensor : tensors) {
+    tensor_list.push_back({{"name", tensor->name()},
+                           {"type", DTypeName(tensor->dtype)},
+                           {"shape", tensor->constant->shape},
+                           {"bytes", tensor->constant->bytes.size()}});
+  }
+  const nlohmann::json inputs = ValuesJson(folder.graph->inputs()), outputs = ValuesJson(folder.graph->outputs());
+  const size_t nodes = folder.graph->num_nodes();
+  model::Rewrite(*folder.graph, config, ToModelOptions(args.model).disabled_passes);
+  const MemoryEstimate memory = Estimate(folder, args.model, max_length);
+  const uint64_t total = memory.weights + memory.cache + memory.workspace;
+
+  if (args.model.json) {
+    nlohmann::json json = {{"type", config.type},
+                           {"context_length", config.context_length},
+                           {"vocab_size", config.vocab_size},
+                           {"layers", config.num_hidden_layers},
+                           {"heads", config.num_attention_heads},
+                           {"kv_heads", config.num_key_value_heads},
+                           {"head_size", config.head_size},
+                           {"hidden_size", config.hidden_size},
+                           {"nodes", nodes},
+                           {"operators", operators},
+                           {"inputs", inputs},
+                           {"outputs", outputs},
+                           {"file_bytes", file_bytes},
+                           {"max_length", max_length},
+                           {"weight_bytes", memory.weights},
+                           {"kv_cache_bytes", memory.cache},
+                           {"workspace_bytes", memory.workspace},
+                           {"total_bytes", total},
+                           {"dispatches_per_token", memory.dispatches_per_token}};
+    if (args.tensors) json["tensors"] = tensor_list;
+    fmt::print("{}\n", json.dump(2));
+    return;
+  }
+  fmt::print("{}: {} layers, {} heads ({} for keys and values) of {}, hidden size {}, vocabulary {}, context {}\n",
+             config.type, config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads,
+             config.head_size, config.hidden_size, config.vocab_size, config.context_length);
+  fmt::print("\ngraph: {} nodes\n", nodes);
+  for (const auto& [name, count] : operators) fmt::print("  {:6}  {}\n", count, name);
+  for (const auto& [what, list] : {std::pair("inputs", &inputs), std::pair("outputs", &outputs)}) {
+    fmt::print("{}:\n", what);
+    for (const nlohmann::json& value : *list) {
+      fmt::print("  {:32} {:5} {}\n", value["name"].get<std::string>(), value["type"].get<std::string>(),
+                 value["shape"].get<std::string>());
+    }
+  }
+  const size_t shown = args.tensors ? tensors.size() : std::min<size_t>(tensors.size(), 8);
+  fmt::print("tensors: {} of 64 bytes or more{}\n", tensors.size(),
+             shown < tensors.size() ? "; the largest (all: --tensors)" : "");
+  for (size_t i = 0; i < shown; ++i) {
+    fmt::print("  {:>10}  {:5} [{}]  {}\n", BytesText(tensor_list[i]["bytes"].get<uint64_t>()),
+               tensor_list[i]["type"].get<std::string>(),
+               fmt::join(tensor_list[i]["shape"].get<std::vector<int64_t>>(), ", "),
+               tensor_list[i]["name"].get<std::string>());
+  }
+  fmt::print("\nmemory on the GPU at a maximum length of {} (--max-length):\n", max_length);
+  fmt::print("  {:>10}  weights ({} in the files)\n", BytesText(memory.weights), BytesText(file_bytes));
+  fmt::print("  {:>10}  KV cache\n", BytesText(memory.cache));
+  fmt::print("  {:>10}  workspace\n", BytesText(memory.workspace));
+  fmt::print("  {:>10}  in all\n", BytesText(total));
+  fmt::print("dispatches per token: {}\n", memory.dispatches_per_token);
+}
+
+}  // namespace
+
+void AddInspect(CLI::App& app) {
+  auto args = std::make_shared<InspectArgs>();
+  CLI::App* command = app.add_subcommand("inspect", "Operators, tensors, sizes and a memory estimate");
+  AddModelArgs(*command, args->model);
+  command->add_flag("--tensors", args->tensors, "List every tensor");
+  command->add_flag("--graph", args->graph, "Print the graph as text and nothing else");
+  command->callback([args] { Inspect(*args); });
+}
+
+}  // namespace sinter::cli

@@ -1,0 +1,167 @@
+// sinter verify: a model folder against its recorded reference logits, teacher-forced.
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+
+#include "base/error.h"
+#include "cli/common.h"
+
+namespace sinter::cli {
+namespace {
+
+struct VerifyArgs {
+  ModelArgs model;
+  double max_abs = -1;
+  double min_cosine = -1;
+};
+
+struct Case {
+  std::vector<int32_t> prompt, tokens;
+};
+
+// reference.json and the file of logits that it names: [case, step, vocabulary] as f32. Step 0 is the row of the
+// prompt's last token, step i that of tokens[i - 1].
+struct Reference {
+  std::vector<Case> cases;
+  size_t steps = 0, vocab = 0;
+  std::vector<float> logits;
+
+  std::span<const float> Row(size_t index, size_t step) const {
+    return std::span(logits).subspan((index * steps + step) * vocab, vocab);
+  }
+};
+
+Reference ReadReference(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "reference.json";
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) throw Error("verify", "{}: got no such file, want a folder with reference logits", file.string());
+  Reference reference;
+  std::filesystem::path logits_file;
+  try {
+    const nlohmann::json json = nlohmann::json::parse(stream);
+    logits_file = folder / json.at("logits_file").get<std::string>();
+    const auto shape = json.at("logits_shape").get<std::vector<size_t>>();
+    if (shape.size() != 3) throw Error("verify", "logits_shape: got {} numbers, want case, step, vocabulary", shape.size());
+    for (const nlohmann::json& entry : json.at("cases")) {
+      reference.cases.push_back({entry.at("prompt").get<std::vector<int32_t>>(),
+                                 entry.at("tokens").get<std::vector<int32_t>>()});
+    }
+    reference.steps = shape[1];
+    reference.vocab = shape[2];
+    if (shape[0] != reference.cases.size()) {
+      throw Error("verify", "{}: got {} cases, want {} (logits_shape)", file.string(), reference.cases.size(), shape[0]);
+    }
+    for (const Case& entry : reference.cases) {
+      if (entry.prompt.empty() || reference.steps == 0 || entry.tokens.size() + 1 < reference.steps) {
+        throw Error("verify", "{}: got a case of {} prompt tokens and {} tokens, want a prompt and {} tokens",
+                    file.string(), entry.prompt.size(), entry.tokens.size(), reference.steps);
+      }
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw Error("verify", "{}: got {}, want reference logits' description", file.string(), error.what());
+  }
+  std::ifstream data(logits_file, std::ios::binary);
+  const std::vector<char> bytes{std::istreambuf_iterator<char>(data), {}};
+  const size_t want = reference.cases.size() * reference.steps * reference.vocab * sizeof(float);
+  if (bytes.size() != want) {
+    throw Error("verify", "{}: got {} bytes, want {}", logits_file.string(), bytes.size(), want);
+  }
+  reference.logits.resize(want / sizeof(float));
+  std::memcpy(reference.logits.data(), bytes.data(), want);
+  return reference;
+}
+
+struct Difference {
+  double max_abs = 0;
+  double cosine = 1;
+  bool same_token = true;
+};
+
+Difference Compare(std::span<const float> got, std::span<const float> want) {
+  double max_abs = 0, dot = 0, got_norm = 0, want_norm = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    // A NaN must not pass as "no difference".
+    if (!std::isfinite(got[i])) max_abs = std::numeric_limits<double>::infinity();
+    max_abs = std::max(max_abs, std::abs(double{got[i]} - want[i]));
+    dot += double{got[i]} * want[i];
+    got_norm += double{got[i]} * got[i];
+    want_norm += double{want[i]} * want[i];
+  }
+  Difference result;
+  result.max_abs = max_abs;
+  result.cosine = std::isfinite(max_abs) ? dot / std::sqrt(std::max(got_norm * want_norm, 1e-300)) : -1;
+  result.same_token = std::max_element(got.begin(), got.end()) - got.begin() ==
+                      std::max_element(want.begin(), want.end()) - want.begin();
+  return result;
+}
+
+void Verify(const VerifyArgs& args) {
+  const Reference reference = ReadReference(args.model.model);
+  const Loaded loaded = Load(args.model);
+  const auto vocab = static_cast<size_t>(loaded.model->config().vocab_size);
+  if (reference.vocab != vocab) {
+    throw Error("verify", "vocabulary: got {} in the reference, want {}", reference.vocab, vocab);
+  }
+  nlohmann::json rows = nlohmann::json::array();
+  Difference worst;
+  for (size_t index = 0; index < reference.cases.size(); ++index) {
+    const Case& entry = reference.cases[index];
+    Difference of_case;
+    size_t agree = 0;
+    loaded.session->Rewind(0);
+    for (size_t step = 0; step < reference.steps; ++step) {
+      CheckInterrupted();
+      loaded.session->Append(step == 0 ? std::span<const int32_t>(entry.prompt)
+                                       : std::span<const int32_t>(&entry.tokens[step - 1], 1));
+      const Difference at = Compare(loaded.session->Logits(), reference.Row(index, step));
+      of_case.max_abs = std::max(of_case.max_abs, at.max_abs);
+      of_case.cosine = std::min(of_case.cosine, at.cosine);
+      agree += at.same_token ? 1 : 0;
+    }
+    worst.max_abs = std::max(worst.max_abs, of_case.max_abs);
+    worst.cosine = std::min(worst.cosine, of_case.cosine);
+    if (args.model.json) {
+      rows.push_back({{"case", index},
+                      {"prompt_tokens", entry.prompt.size()},
+                      {"steps", reference.steps},
+                      {"max_abs", of_case.max_abs},
+                      {"min_cosine", of_case.cosine},
+                      {"tokens_agree", agree}});
+    } else {
+      fmt::print("case {}: {} prompt tokens, {} steps: max abs {:.6f}, min cosine {:.7f}, tokens {}/{}\n", index,
+                 entry.prompt.size(), reference.steps, of_case.max_abs, of_case.cosine, agree, reference.steps);
+    }
+  }
+  const bool past_abs = args.max_abs >= 0 && !(worst.max_abs <= args.max_abs);
+  const bool past_cosine = args.min_cosine >= 0 && !(worst.cosine >= args.min_cosine);
+  if (args.model.json) {
+    const nlohmann::json json = {{"cases", rows},
+                                 {"max_abs", worst.max_abs},
+                                 {"min_cosine", worst.cosine},
+                                 {"pass", !past_abs && !past_cosine},
+                                 {"device", loaded.model->device()->adapter().name}};
+    fmt::print("{}\n", json.dump(2));
+  }
+  if (past_abs) throw Error("verify", "max abs: got {}, want at most {}", worst.max_abs, args.max_abs);
+  if (past_cosine) throw Error("verify", "cosine: got {}, want at least {}", worst.cosine, args.min_cosine);
+}
+
+}  // namespace
+
+void AddVerify(CLI::App& app) {
+  auto args = std::make_shared<VerifyArgs>();
+  CLI::App* command = app.add_subcommand("verify", "Compare a folder's logits with its reference.json");
+  AddModelArgs(*command, args->model);
+  command->add_option("--max-abs", args->max_abs, "Fail (exit code 1) past this absolute difference of a logit")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--min-cosine", args->min_cosine, "Fail (exit code 1) below this cosine of a step's logits")
+      ->check(CLI::Range(0., 1.));
+  command->callback([args] { Verify(*args); });
+}
+
+}  // namespace sinter::cli

@@ -1,0 +1,136 @@
+#include "generate/generator.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "generate/stop_strings.h"
+
+namespace sinter::generate {
+namespace {
+
+// Steps queued before a token is read: the GPU works on the next while the CPU turns the last into text.
+constexpr int64_t kStepsAhead = 3;
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double InRange(const char* what, double value, double low, double high) {
+  if (!(value >= low && value <= high)) {
+    throw Error("generate", "{}: got {}, want {} to {}", what, value, low, high);
+  }
+  return value;
+}
+
+}  // namespace
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kEndToken:
+      return "end_token";
+    case FinishReason::kStopString:
+      return "stop_string";
+    case FinishReason::kMaxNewTokens:
+      return "max_new_tokens";
+    case FinishReason::kMaxLength:
+      return "max_length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+double Generation::decode_tokens_per_second() const {
+  return tokens.size() < 2 || decode_seconds <= 0 ? 0 : static_cast<double>(tokens.size() - 1) / decode_seconds;
+}
+
+model::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOptions& options) {
+  const model::SearchDefaults& defaults = config.search;
+  model::TokenChoice choice;
+  const double temperature = InRange("temperature", options.temperature.value_or(defaults.temperature), 0, 1e6);
+  // A temperature given by hand asks for sampling, as every other tool takes it.
+  const bool sample = options.do_sample.value_or(defaults.do_sample || options.temperature.has_value());
+  choice.greedy = !sample || temperature == 0;
+  choice.seed = options.seed;
+  choice.options.temperature = static_cast<float>(temperature);
+  choice.options.top_k = static_cast<uint32_t>(
+      InRange("top_k", static_cast<double>(options.top_k.value_or(defaults.top_k)), 0, 1 << 30));
+  choice.options.top_p = static_cast<float>(InRange("top_p", options.top_p.value_or(defaults.top_p), 0, 1));
+  choice.options.min_p = static_cast<float>(InRange("min_p", options.min_p.value_or(defaults.min_p), 0, 1));
+  choice.options.repetition_penalty = static_cast<float>(
+      InRange("repetition_penalty", options.repetition_penalty.value_or(defaults.repetition_penalty), 1e-3, 1e3));
+  const std::vector<int64_t>& eos = options.eos_token_ids.empty() ? config.eos_token_ids : options.eos_token_ids;
+  // The GPU only notes the end; the CPU compares every token, so that more end tokens than fit here still end the text.
+  for (const int64_t id : eos) {
+    if (choice.options.eos_count == kernels::kMaxEosTokens) break;
+    choice.options.eos_tokens[choice.options.eos_count++] = static_cast<uint32_t>(id);
+  }
+  return choice;
+}
+
+Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions& options,
+                          const std::function<bool(std::string_view)>& on_text) {
+  const model::GenaiConfig& config = session_->config();
+  const model::TokenChoice choice = ChooseBy(config, options);
+  if (options.max_new_tokens < 0) {
+    throw Error("generate", "max_new_tokens: got {}, want 0 (no limit) or more", options.max_new_tokens);
+  }
+  const std::vector<int64_t>& eos = options.eos_token_ids.empty() ? config.eos_token_ids : options.eos_token_ids;
+
+  Generation result;
+  result.prompt_tokens = static_cast<int64_t>(prompt.size());
+  const auto start = std::chrono::steady_clock::now();
+  session_->Append(prompt);
+  session_->BeginGeneration(choice);
+  // The last token is chosen but never run, so it needs no row in the cache.
+  const int64_t room = session_->max_length() - session_->length() + 1;
+  const int64_t limit = options.max_new_tokens > 0 ? std::min(options.max_new_tokens, room) : room;
+  result.reason = limit < room ? FinishReason::kMaxNewTokens : FinishReason::kMaxLength;
+
+  text::StreamDecoder decoder(tokenizer_, /*skip_special=*/true);
+  StopStrings stop(options.stop);
+  const auto emit = [&](const std::string& text) {
+    result.text += text;
+    return text.empty() || !on_text || on_text(text);
+  };
+  auto first = start;
+  int64_t kept = 0;
+  bool done = false;
+  try {
+    while (!done && kept < limit) {
+      while (session_->steps() < std::min(limit, kept + kStepsAhead)) session_->Step();
+      const int32_t token = session_->Token(kept++);
+      if (kept == 1) {
+        result.prefill_seconds = SecondsSince(start);
+        first = std::chrono::steady_clock::now();
+      }
+      result.tokens.push_back(token);
+      if (std::find(eos.begin(), eos.end(), token) != eos.end()) {
+        result.reason = FinishReason::kEndToken;
+        done = true;
+        continue;
+      }
+      const bool go_on = emit(stop.Push(decoder.Push(token)));
+      if (stop.stopped()) {
+        result.reason = FinishReason::kStopString;
+        done = true;
+      } else if (!go_on) {
+        result.reason = FinishReason::kCancelled;
+        done = true;
+      }
+    }
+    result.decode_seconds = SecondsSince(first);
+    if (!stop.stopped()) {
+      emit(stop.Push(decoder.Flush()));
+      emit(stop.Flush());
+    }
+  } catch (...) {
+    session_->AbandonGeneration();
+    throw;
+  }
+  session_->EndGeneration(kept);
+  return result;
+}
+
+}  // namespace sinter::generate

@@ -1,0 +1,37 @@
+#include "generate/stop_strings.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sinter::generate {
+
+StopStrings::StopStrings(std::vector<std::string> strings) : strings_(std::move(strings)) {
+  std::erase_if(strings_, [](const std::string& string) { return string.empty(); });
+}
+
+std::string StopStrings::Push(std::string_view text) {
+  if (stopped_) return {};
+  held_ += text;
+  size_t found = std::string::npos;
+  for (const std::string& string : strings_) found = std::min(found, held_.find(string));
+  if (found != std::string::npos) {
+    stopped_ = true;
+    held_.resize(found);
+    return std::exchange(held_, {});
+  }
+  size_t keep = 0;
+  for (const std::string& string : strings_) {
+    for (size_t length = std::min(string.size() - 1, held_.size()); length > keep; --length) {
+      if (std::string_view(held_).substr(held_.size() - length) == std::string_view(string).substr(0, length)) {
+        keep = length;
+      }
+    }
+  }
+  std::string out = held_.substr(0, held_.size() - keep);
+  held_.erase(0, out.size());
+  return out;
+}
+
+std::string StopStrings::Flush() { return std::exchange(held_, {}); }
+
+}  // namespace sinter::generate

@@ -1,0 +1,200 @@
+#include "model/genai_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace sinter::model {
+namespace {
+
+using nlohmann::json;
+
+// A JSON object with its path in the file, for errors.
+class Section {
+ public:
+  Section(const json& object, std::string file, std::string path)
+      : object_(object), file_(std::move(file)), path_(std::move(path)) {
+    if (!object_.is_object()) Fail("", object_.type_name(), "an object");
+  }
+
+  bool has(const char* key) const { return object_.contains(key) && !object_[key].is_null(); }
+  const json& at(const char* key) const { return object_[key]; }
+
+  Section Object(const char* key) const {
+    static const json kEmpty = json::object();
+    return {has(key) ? object_[key] : kEmpty, file_, path_ + key + "."};
+  }
+  int64_t Int(const char* key, std::optional<int64_t> fallback, int64_t low, int64_t high) const {
+    if (!has(key)) return Missing(key, fallback);
+    if (!object_[key].is_number_integer()) Fail(key, object_[key].type_name(), "a whole number");
+    const auto value = object_[key].get<int64_t>();
+    if (value < low || value > high) Fail(key, std::to_string(value), fmt::format("{} to {}", low, high));
+    return value;
+  }
+  double Number(const char* key, double fallback, double low, double high) const {
+    if (!has(key)) return fallback;
+    if (!object_[key].is_number()) Fail(key, object_[key].type_name(), "a number");
+    const auto value = object_[key].get<double>();
+    if (!(value >= low && value <= high)) Fail(key, fmt::format("{}", value), fmt::format("{} to {}", low, high));
+    return value;
+  }
+  bool Bool(const char* key, bool fallback) const {
+    if (!has(key)) return fallback;
+    if (!object_[key].is_boolean()) Fail(key, object_[key].type_name(), "true or false");
+    return object_[key].get<bool>();
+  }
+  std::string Text(const char* key, const std::string& fallback) const {
+    if (!has(key)) return fallback;
+    if (!object_[key].is_string()) Fail(key, object_[key].type_name(), "a string");
+    return object_[key].get<std::string>();
+  }
+
+  [[noreturn]] void Fail(std::string_view key, std::string_view got, std::string_view want) const {
+    throw Error("config", "{}: {}{}: got {}, want {}", file_, path_, key, got, want);
+  }
+
+ private:
+  int64_t Missing(const char* key, std::optional<int64_t> fallback) const {
+    if (!fallback) Fail(key, "nothing", "a number");
+    return *fallback;
+  }
+
+  const json& object_;
+  std::string file_, path_;
+};
+
+constexpr int64_t kMaxId = std::numeric_limits<int32_t>::max();
+
+std::vector<int64_t> TokenIds(const Section& section, const char* key) {
+  std::vector<int64_t> ids;
+  if (!section.has(key)) return ids;
+  const json& value = section.at(key);
+  const auto add = [&](const json& id) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > kMaxId) {
+      section.Fail(key, id.dump(), "a token id, or a list of them");
+    }
+    ids.push_back(id.get<int64_t>());
+  };
+  if (value.is_array()) {
+    for (const json& id : value) add(id);
+  } else {
+    add(value);
+  }
+  return ids;
+}
+
+std::optional<int64_t> OptionalId(const Section& section, const char* key) {
+  if (!section.has(key)) return std::nullopt;
+  // Some models' configs say -1 for "none".
+  const int64_t id = section.Int(key, {}, -1, kMaxId);
+  return id < 0 ? std::nullopt : std::optional(id);
+}
+
+// provider_options: [{"webgpu": {"multiRotaryCacheConcatOffset": "4096"}}]
+std::optional<int64_t> MultiRotaryOffset(const Section& decoder) {
+  const Section session = decoder.Object("session_options");
+  if (!session.has("provider_options") || !session.at("provider_options").is_array()) return std::nullopt;
+  for (const json& provider : session.at("provider_options")) {
+    if (!provider.is_object()) continue;
+    for (const auto& [name, options] : provider.items()) {
+      if (!options.is_object()) continue;
+      for (const auto& [key, value] : options.items()) {
+        if (key != "multiRotaryCacheConcatOffset") continue;
+        const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+        int64_t offset = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), offset);
+        if (error != std::errc() || end != text.data() + text.size() || offset < 0 || offset > kMaxId) {
+          decoder.Fail("session_options.provider_options.multiRotaryCacheConcatOffset", text, "a number of rows");
+        }
+        return offset > 0 ? std::optional(offset) : std::nullopt;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+SearchDefaults ReadSearch(const Section& search) {
+  SearchDefaults defaults;
+  defaults.do_sample = search.Bool("do_sample", defaults.do_sample);
+  defaults.max_length = search.Int("max_length", defaults.max_length, 0, kMaxId);
+  defaults.temperature = search.Number("temperature", defaults.temperature, 0, 1e6);
+  defaults.top_k = search.Int("top_k", defaults.top_k, 0, kMaxId);
+  defaults.top_p = search.Number("top_p", defaults.top_p, 0, 1);
+  defaults.min_p = search.Number("min_p", defaults.min_p, 0, 1);
+  defaults.repetition_penalty = search.Number("repetition_penalty", defaults.repetition_penalty, 1e-3, 1e3);
+  // What Sinter does not have, and would change the text if it were left out silently.
+  search.Int("num_beams", 1, 1, 1);
+  search.Int("num_return_sequences", 1, 1, 1);
+  search.Int("no_repeat_ngram_size", 0, 0, 0);
+  search.Int("min_length", 0, 0, 0);
+  return defaults;
+}
+
+}  // namespace
+
+GenaiConfig ParseGenaiConfig(std::string_view text, std::string_view file_name) {
+  const std::string file(file_name);
+  json root;
+  try {
+    root = json::parse(text);
+  } catch (const json::exception& error) {
+    throw Error("config", "{}: got text that is not JSON ({}), want a genai_config.json", file, error.what());
+  }
+  const Section top(root, file, "");
+  if (!top.has("model")) top.Fail("model", "nothing", "an object");
+  const Section model = top.Object("model");
+  if (!model.has("decoder")) model.Fail("decoder", "nothing", "an object (Sinter runs decoder-only models)");
+  const Section decoder = model.Object("decoder");
+  const Section inputs = decoder.Object("inputs");
+  const Section outputs = decoder.Object("outputs");
+
+  GenaiConfig config;
+  config.type = model.Text("type", "");
+  config.context_length = model.Int("context_length", {}, 1, kMaxId);
+  config.vocab_size = model.Int("vocab_size", {}, 1, kMaxId);
+  config.bos_token_id = OptionalId(model, "bos_token_id");
+  config.pad_token_id = OptionalId(model, "pad_token_id");
+  config.eos_token_ids = TokenIds(model, "eos_token_id");
+  config.filename = decoder.Text("filename", config.filename);
+  config.head_size = decoder.Int("head_size", {}, 1, 65536);
+  config.hidden_size = decoder.Int("hidden_size", 0, 0, kMaxId);
+  config.num_attention_heads = decoder.Int("num_attention_heads", 0, 0, 65536);
+  config.num_hidden_layers = decoder.Int("num_hidden_layers", {}, 0, 65536);
+  config.num_key_value_heads = decoder.Int("num_key_value_heads", {}, 1, 65536);
+  config.input_ids = inputs.Text("input_ids", config.input_ids);
+  config.attention_mask = inputs.Text("attention_mask", config.attention_mask);
+  config.position_ids = inputs.Text("position_ids", config.position_ids);
+  config.past_key_names = inputs.Text("past_key_names", config.past_key_names);
+  config.past_value_names = inputs.Text("past_value_names", config.past_value_names);
+  config.logits = outputs.Text("logits", config.logits);
+  config.present_key_names = outputs.Text("present_key_names", config.present_key_names);
+  config.present_value_names = outputs.Text("present_value_names", config.present_value_names);
+  config.multi_rotary_offset = MultiRotaryOffset(decoder);
+  config.search = ReadSearch(top.Object("search"));
+  return config;
+}
+
+GenaiConfig ReadGenaiConfig(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) {
+    throw Error("config", "{}: got no such file, want the genai_config.json of a model folder", file.string());
+  }
+  const std::string text(std::istreambuf_iterator<char>(stream), {});
+  return ParseGenaiConfig(text, file.string());
+}
+
+std::string LayerName(std::string_view pattern, int64_t layer) {
+  std::string name(pattern);
+  if (const size_t at = name.find("%d"); at != std::string::npos) name.replace(at, 2, std::to_string(layer));
+  return name;
+}
+
+}  // namespace sinter::model

@@ -1,0 +1,54 @@
+// genai_config.json: what ONNX Runtime GenAI writes beside a model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sinter::model {
+
+// The `search` object: how tokens are chosen unless the user says otherwise.
+struct SearchDefaults {
+  bool do_sample = false;
+  int64_t max_length = 0;  // prompt and generated tokens together; 0: the context length
+  double temperature = 1.0;
+  int64_t top_k = 50;  // 0: off
+  double top_p = 1.0;
+  double min_p = 0.0;
+  double repetition_penalty = 1.0;
+};
+
+struct GenaiConfig {
+  std::string type;  // `qwen3`, `phi3`, ...
+  int64_t context_length = 0;
+  int64_t vocab_size = 0;
+  std::optional<int64_t> bos_token_id, pad_token_id;
+  std::vector<int64_t> eos_token_ids;
+
+  // model.decoder
+  std::string filename = "model.onnx";
+  int64_t head_size = 0, hidden_size = 0;
+  int64_t num_attention_heads = 0, num_key_value_heads = 0, num_hidden_layers = 0;
+  // Names of graph inputs and outputs; `%d` stands for the layer. position_ids may be missing from the graph.
+  std::string input_ids = "input_ids", attention_mask = "attention_mask", position_ids = "position_ids";
+  std::string past_key_names = "past_key_values.%d.key", past_value_names = "past_key_values.%d.value";
+  std::string logits = "logits";
+  std::string present_key_names = "present.%d.key", present_value_names = "present.%d.value";
+  // The row of the rotary caches where the long-context half begins (provider option multiRotaryCacheConcatOffset).
+  std::optional<int64_t> multi_rotary_offset;
+
+  SearchDefaults search;
+};
+
+// Throws Error (area `config`) naming the file and the field: a missing field that has no default, a wrong type, a
+// value out of range, an option that Sinter does not have (beam search, n-gram blocking, a minimum length).
+GenaiConfig ReadGenaiConfig(const std::filesystem::path& file);
+GenaiConfig ParseGenaiConfig(std::string_view json, std::string_view file_name);
+
+// `pattern` with the layer's number in place of `%d`.
+std::string LayerName(std::string_view pattern, int64_t layer);
+
+}  // namespace sinter::model

@@ -1,0 +1,377 @@
+#include "model/session.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "kernels/argmax/argmax.h"
+#include "kernels/record_plan.h"
+#include "kernels/sample/sample.h"
+#include "kernels/sample/step_inputs.h"
+
+namespace sinter::model {
+namespace {
+
+// The graph input that the rewrite of the attention mask leaves: the number of valid positions.
+constexpr char kTotalLength[] = "sinter.total_length";
+
+template <typename T>
+std::span<const std::byte> BytesOf(const T& value) {
+  return std::as_bytes(std::span(&value, 1));
+}
+
+// Whether the graph has an input of that name and reads it.
+bool Reads(const graph::Graph& graph, const std::string& name) {
+  return std::any_of(graph.inputs().begin(), graph.inputs().end(), [&](const graph::Value* input) {
+    return input->name() == name && !input->uses().empty();
+  });
+}
+
+// Program lengths for prompts: the largest does most of the work, the smaller ones keep the padding of a rest low.
+std::vector<int64_t> ChunkLadder(int64_t chunk) {
+  std::vector<int64_t> ladder;
+  for (int64_t length = 16; length < chunk; length *= 4) ladder.push_back(length);
+  ladder.push_back(chunk);
+  return ladder;
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
+    : model_(std::move(model)), device_(model_->device()), options_(options) {
+  const GenaiConfig& config = model_->config();
+  max_length_ = options_.max_length != 0 ? options_.max_length : config.search.max_length;
+  if (max_length_ == 0) max_length_ = config.context_length;
+  if (max_length_ < 1 || max_length_ > config.context_length) {
+    throw Error("model", "maximum length: got {}, want 1 to {} (the model's context length)", max_length_,
+                config.context_length);
+  }
+  if (options_.chunk < 1) throw Error("model", "chunk: got {}, want at least 1", options_.chunk);
+  options_.chunk = std::min(options_.chunk, max_length_);
+  chunks_ = ChunkLadder(options_.chunk);
+  // Room for the padding rows behind a sequence of the full length, so that a padded run never writes outside.
+  capacity_ = max_length_ + options_.chunk;
+
+  const gpu::Limits& limits = device_->caps().limits;
+  branches_ = model_->BranchDecisions(1);
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    for (const auto& [past, present] : {std::pair(config.past_key_names, config.present_key_names),
+                                        std::pair(config.past_value_names, config.present_value_names)}) {
+      const graph::Value* value = model_->graph().FindValue(LayerName(past, layer));
+      if (value == nullptr) {
+        throw Error("model", "graph input '{}': got none of that name, want it as genai_config.json says",
+                    LayerName(past, layer));
+      }
+      const uint64_t row_bytes = DTypeBytes(kernels::DeviceDType(device_->caps(), value->dtype),
+                                            static_cast<size_t>(config.num_key_value_heads * config.head_size));
+      const uint64_t bytes = static_cast<uint64_t>(capacity_) * row_bytes;
+      if (bytes > limits.max_storage_binding_bytes) {
+        throw Error("model", "KV cache of layer {}: got {} bytes at a maximum length of {}, want at most {} (this "
+                    "adapter's largest storage binding): choose a maximum length of {} or less",
+                    layer, bytes, max_length_, limits.max_storage_binding_bytes,
+                    std::max<int64_t>(1, static_cast<int64_t>(limits.max_storage_binding_bytes / row_bytes) -
+                                             options_.chunk));
+      }
+      const gpu::Buffer buffer = device_->CreateBuffer(bytes, LayerName(past, layer));
+      cache_bytes_ += bytes;
+      // Padding rows are read before anything was written to some of them; they must not hold NaN.
+      gpu::CommandList clear(*device_);
+      clear.Clear(buffer, 0, buffer.size_bytes());
+      device_->Submit(clear);
+      cache_[LayerName(past, layer)] = buffer;
+      cache_[LayerName(present, layer)] = buffer;
+    }
+  }
+
+  state_ = device_->CreateBuffer(sizeof(kernels::StepState), "step state");
+  sampling_ = device_->CreateBuffer(sizeof(kernels::SamplingOptions), "sampling options");
+  seen_ = device_->CreateBuffer(static_cast<uint64_t>(config.vocab_size + 31) / 32 * 4, "seen tokens");
+  ring_ = device_->CreateBuffer(static_cast<uint64_t>(capacity_) * 4, "tokens");
+  total_length_ = device_->CreateBuffer(4, "total length");
+  attention_mask_ = device_->CreateBuffer(static_cast<uint64_t>(capacity_) * 4, "attention mask");
+  decode_input_ids_ = device_->CreateBuffer(4, "input ids");
+  const graph::Value* logits = model_->graph().FindValue(config.logits);
+  if (logits == nullptr) {
+    throw Error("model", "graph output '{}': got none of that name, want it as genai_config.json says", config.logits);
+  }
+  logits_ = device_->CreateBuffer(
+      DTypeBytes(kernels::DeviceDType(device_->caps(), logits->dtype),
+                 static_cast<size_t>(config.vocab_size * chunks_.back())),
+      "logits");
+  ProgramFor(1);
+}
+
+Session::StepProgram& Session::ProgramFor(int64_t sequence) {
+  const auto key = std::make_pair(sequence, branches_);
+  if (const auto it = programs_.find(key); it != programs_.end()) return it->second;
+  const GenaiConfig& config = model_->config();
+  // Any length with these decisions gives the same graph; the sequence's own is one.
+  const int64_t length = std::max<int64_t>(1, branch_length_);
+  const std::unique_ptr<graph::Graph> graph = model_->Specialize({sequence, capacity_}, length);
+
+  std::map<std::string, gpu::Buffer> externals = cache_;
+  const gpu::Buffer input_ids =
+      sequence == 1 ? decode_input_ids_ : device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "input ids");
+  externals[config.input_ids] = input_ids;
+  externals[config.logits] = logits_;
+
+  kernels::StepInputsShape inputs;
+  inputs.sequence = static_cast<uint32_t>(sequence);
+  inputs.mask_length = static_cast<uint32_t>(capacity_);
+  gpu::Buffer mask, positions, total;
+  if (Reads(*graph, config.attention_mask)) {
+    inputs.has_attention_mask = true;
+    mask = externals[config.attention_mask] = attention_mask_;
+  }
+  if (Reads(*graph, config.position_ids)) {
+    inputs.has_position_ids = true;
+    positions = externals[config.position_ids] =
+        device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "position ids");
+  }
+  if (Reads(*graph, kTotalLength)) {
+    inputs.has_total_length = true;
+    total = externals[kTotalLength] = total_length_;
+  }
+  gpu::CommandList prepare(*device_);
+  if (inputs.has_attention_mask || inputs.has_position_ids || inputs.has_total_length) {
+    const gpu::Buffer buffers[] = {state_, mask, positions, total};
+    kernels::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), inputs), buffers, prepare, "step inputs");
+  }
+  auto program = std::make_unique<exec::Program>(device_, model_->weights(), *graph, std::move(externals),
+                                                 model_->options().variants);
+  gpu::CommandList captured(*device_);
+  captured.Append(prepare);
+  captured.Append(program->captured());
+  device_->Check();
+  return programs_
+      .emplace(key, StepProgram{std::move(program), std::move(prepare), std::move(captured), input_ids})
+      .first->second;
+}
+
+size_t Session::decode_dispatches() { return ProgramFor(1).captured.num_dispatches(); }
+
+void Session::Run(StepProgram& program) {
+  if (options_.run.capture) {
+    device_->Submit(program.captured);
+    return;
+  }
+  device_->Submit(program.inputs);
+  program.program->Run({.capture = false});
+}
+
+void Session::UpdateBranches(int64_t length) {
+  std::vector<bool> branches = model_->BranchDecisions(length);
+  branch_length_ = length;
+  if (branches == branches_) return;
+  branches_ = std::move(branches);
+  // Keys in the cache were rotated with the other branch's factors: everything runs again.
+  decode_and_choose_.reset();
+  const std::vector<int32_t> tokens = std::move(tokens_);
+  tokens_.clear();
+  if (!tokens.empty()) RunTokens(tokens);
+}
+
+void Session::UploadState(uint32_t past, uint32_t total, uint32_t last_row) {
+  kernels::StepState state = {};
+  state.past_length = past;
+  state.total_length = total;
+  state.last_row = last_row;
+  state.position = static_cast<uint32_t>(pending_tokens_.size());
+  state.seed = choice_.seed;
+  state.rope_length = total;
+  device_->Upload(state_, 0, BytesOf(state));
+}
+
+void Session::RunTokens(std::span<const int32_t> tokens) {
+  for (size_t done = 0; done < tokens.size();) {
+    const auto left = static_cast<int64_t>(tokens.size() - done);
+    // The smallest program that takes all that is left, else the largest.
+    int64_t sequence = chunks_.back();
+    if (left == 1) {
+      sequence = 1;
+    } else if (const auto it = std::lower_bound(chunks_.begin(), chunks_.end(), left); it != chunks_.end()) {
+      sequence = *it;
+    }
+    const auto valid = static_cast<size_t>(std::min(left, sequence));
+    StepProgram& program = ProgramFor(sequence);
+    std::vector<int32_t> padded(tokens.begin() + static_cast<std::ptrdiff_t>(done),
+                                tokens.begin() + static_cast<std::ptrdiff_t>(done + valid));
+    padded.resize(static_cast<size_t>(sequence), tokens.back());
+    device_->Upload(program.input_ids, 0, std::as_bytes(std::span(padded)));
+    const auto past = static_cast<uint32_t>(tokens_.size());
+    logits_row_ = static_cast<uint32_t>(valid - 1);
+    UploadState(past, past + static_cast<uint32_t>(valid), logits_row_);
+    Run(program);
+    tokens_.insert(tokens_.end(), padded.begin(), padded.begin() + static_cast<std::ptrdiff_t>(valid));
+    done += valid;
+  }
+  logits_valid_ = true;
+}
+
+void Session::Append(std::span<const int32_t> tokens) {
+  SINTER_CHECK(!generating_, "Append during generation");
+  const GenaiConfig& config = model_->config();
+  if (tokens.empty() && !has_pending_) throw Error("model", "prompt: got no tokens, want at least one");
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= config.vocab_size) {
+      throw Error("model", "token: got {}, want 0 to {} (the model's vocabulary)", token, config.vocab_size - 1);
+    }
+  }
+  const int64_t total = length() + static_cast<int64_t>(tokens.size());
+  if (total > max_length_) {
+    throw Error("model", "prompt: got {} tokens{}, want at most {} (the maximum length; the model's context is {})",
+                total, length() > 0 ? " with what came before" : "", max_length_, config.context_length);
+  }
+  std::vector<int32_t> all;
+  if (has_pending_) all.push_back(pending_);
+  all.insert(all.end(), tokens.begin(), tokens.end());
+  has_pending_ = false;
+  UpdateBranches(total);
+  RunTokens(all);
+  device_->Check();
+}
+
+std::vector<float> Session::Logits() {
+  SINTER_CHECK(logits_valid_, "logits before any token has run");
+  const auto vocab = static_cast<uint64_t>(model_->config().vocab_size);
+  const DType dtype =
+      kernels::DeviceDType(device_->caps(), model_->graph().FindValue(model_->config().logits)->dtype);
+  const uint64_t elem_bytes = DTypeBytes(dtype, 1);
+  // Downloads start at whole words.
+  const uint64_t begin = logits_row_ * vocab * elem_bytes;
+  const uint64_t aligned = begin / 4 * 4;
+  const std::vector<std::byte> bytes = device_->Download(logits_, aligned, begin - aligned + vocab * elem_bytes);
+  std::vector<float> values(vocab);
+  const std::byte* from = bytes.data() + (begin - aligned);
+  for (uint64_t i = 0; i < vocab; ++i) {
+    if (dtype == DType::kF16) {
+      uint16_t half = 0;
+      std::memcpy(&half, from + i * 2, 2);
+      values[i] = HalfToFloat(half);
+    } else {
+      std::memcpy(&values[i], from + i * 4, 4);
+    }
+  }
+  return values;
+}
+
+void Session::Rewind(int64_t length) {
+  SINTER_CHECK(!generating_, "Rewind during generation");
+  if (length < 0 || length > this->length()) {
+    throw Error("model", "rewind: got {}, want 0 to {} (the sequence's length)", length, this->length());
+  }
+  if (length == this->length()) return;
+  has_pending_ = false;
+  logits_valid_ = false;
+  tokens_.resize(static_cast<size_t>(length));
+}
+
+void Session::RecordChoice() {
+  const GenaiConfig& config = model_->config();
+  kernels::TokenChoiceShape shape;
+  shape.vocab = static_cast<uint32_t>(config.vocab_size);
+  shape.rows = static_cast<uint32_t>(chunks_.back());
+  shape.ring_size = static_cast<uint32_t>(capacity_);
+  shape.dtype = model_->graph().FindValue(config.logits)->dtype;
+  const kernels::KernelPlan plan = choice_.greedy ? kernels::PlanArgmax(device_->caps(), shape)
+                                                  : kernels::PlanSample(device_->caps(), shape);
+  const gpu::Buffer buffers[] = {logits_, state_, sampling_, seen_, ring_, decode_input_ids_};
+  choose_.emplace(*device_);
+  kernels::RecordPlan(*device_, plan, buffers, *choose_, "token choice");
+  decode_and_choose_.reset();
+}
+
+void Session::BeginGeneration(const TokenChoice& choice) {
+  SINTER_CHECK(!generating_, "generation is under way");
+  if (!logits_valid_) throw Error("model", "generation: got no tokens to go on from, want a prompt");
+  const bool same_kind = choose_.has_value() && choice_.greedy == choice.greedy;
+  choice_ = choice;
+  if (!same_kind) RecordChoice();
+  generating_ = true;
+  pending_tokens_.clear();
+  generated_.clear();
+  device_->Upload(sampling_, 0, BytesOf(choice_.options));
+  std::vector<uint32_t> seen(static_cast<size_t>(model_->config().vocab_size + 31) / 32);
+  for (const int32_t token : tokens_) seen[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+  device_->Upload(seen_, 0, std::as_bytes(std::span(seen)));
+  const auto length = static_cast<uint32_t>(tokens_.size());
+  UploadState(length, length, logits_row_);
+}
+
+void Session::Step() {
+  SINTER_CHECK(generating_, "Step outside generation");
+  const int64_t step = steps();
+  const int64_t total = static_cast<int64_t>(tokens_.size()) + step;
+  if (step == 0) {
+    device_->Submit(*choose_);
+  } else {
+    if (total > max_length_) {
+      throw Error("model", "generation: got {} tokens, want at most {} (the maximum length)", total, max_length_);
+    }
+    if (model_->BranchDecisions(total) != branches_) {
+      // The sequence passes the length where other factors hold: run it anew with them, then go on.
+      std::vector<int32_t> sequence = tokens_;
+      for (int64_t i = 0; i < step; ++i) sequence.push_back(Token(i));
+      const std::vector<int32_t> before = std::move(tokens_);
+      tokens_.clear();
+      UpdateBranches(total);
+      RunTokens(sequence);
+      tokens_ = before;
+      device_->Submit(*choose_);
+    } else if (options_.run.capture) {
+      if (!decode_and_choose_) {
+        decode_and_choose_.emplace(*device_);
+        decode_and_choose_->Append(ProgramFor(1).captured);
+        decode_and_choose_->Append(*choose_);
+      }
+      device_->Submit(*decode_and_choose_);
+    } else {
+      Run(ProgramFor(1));
+      device_->Submit(*choose_);
+    }
+  }
+  pending_tokens_.push_back(
+      device_->DownloadAsync(ring_, static_cast<uint64_t>(step % capacity_) * 4, 4));
+}
+
+int32_t Session::Token(int64_t step) {
+  SINTER_CHECK(step >= 0 && step < steps(), "token {} of {}", step, steps());
+  while (static_cast<int64_t>(generated_.size()) <= step) {
+    const std::vector<std::byte> bytes = pending_tokens_[generated_.size()].Wait();
+    int32_t token = 0;
+    std::memcpy(&token, bytes.data(), sizeof(token));
+    generated_.push_back(token);
+  }
+  return generated_[static_cast<size_t>(step)];
+}
+
+void Session::EndGeneration(int64_t kept) {
+  SINTER_CHECK(generating_ && kept >= 0 && kept <= steps(), "{} of {} tokens kept", kept, steps());
+  generating_ = false;
+  if (kept > 0) Token(kept - 1);
+  // Tokens queued past the end were decoded too: their rows lie behind the sequence and are overwritten later.
+  pending_tokens_.clear();
+  if (kept == 0) return KeepNone();
+  tokens_.insert(tokens_.end(), generated_.begin(), generated_.begin() + kept - 1);
+  has_pending_ = true;
+  pending_ = generated_[static_cast<size_t>(kept - 1)];
+  logits_valid_ = false;
+}
+
+void Session::AbandonGeneration() noexcept {
+  generating_ = false;
+  pending_tokens_.clear();
+  KeepNone();
+}
+
+// The logits of the sequence's last token may be gone: it runs again with what comes next.
+void Session::KeepNone() noexcept {
+  logits_valid_ = false;
+  has_pending_ = true;
+  pending_ = tokens_.back();
+  tokens_.pop_back();
+}
+
+}  // namespace sinter::model

@@ -1,0 +1,111 @@
+// One sequence of tokens on a model: its KV cache, its programs, the loop on the GPU.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "exec/program.h"
+#include "gpu/device.h"
+#include "kernels/sample/step_state.h"
+#include "model/model.h"
+
+namespace sinter::model {
+
+struct SessionOptions {
+  // Tokens that the KV cache holds, prompt and generated ones; 0: search.max_length of the model's config. At most the
+  // context length.
+  int64_t max_length = 0;
+  // Largest number of prompt tokens in one run.
+  int64_t chunk = 256;
+  exec::RunOptions run;
+};
+
+// How Step chooses tokens.
+struct TokenChoice {
+  bool greedy = true;
+  kernels::SamplingOptions options;
+  uint32_t seed = 0;
+};
+
+class Session {
+ public:
+  // Allocates the KV cache and compiles the one-token program. Throws Error where the cache does not fit the adapter.
+  Session(std::shared_ptr<Model> model, const SessionOptions& options = {});
+
+  const GenaiConfig& config() const { return model_->config(); }
+  int64_t max_length() const { return max_length_; }
+  // Tokens of the sequence, whether they have run yet or not.
+  int64_t length() const { return static_cast<int64_t>(tokens_.size()) + (has_pending_ ? 1 : 0); }
+  const gpu::Device& device() const { return *device_; }
+  // Bytes of the KV cache.
+  uint64_t cache_bytes() const { return cache_bytes_; }
+  size_t decode_dispatches();
+
+  // Runs `tokens` behind what there is. Throws Error: no tokens, an id outside the vocabulary, past max_length().
+  void Append(std::span<const int32_t> tokens);
+  // The logits after the last token, [vocab_size].
+  std::vector<float> Logits();
+  // Forgets everything from the token at `length` on.
+  void Rewind(int64_t length);
+
+  // Generation without the CPU in the loop: each Step queues one more token and returns at once; Token(i) waits for the
+  // i-th. Several steps may be queued before the first is read.
+  void BeginGeneration(const TokenChoice& choice);
+  void Step();
+  // Steps queued since BeginGeneration.
+  int64_t steps() const { return static_cast<int64_t>(pending_tokens_.size()); }
+  int32_t Token(int64_t step);
+  // Ends it: of the queued tokens the first `kept` belong to the sequence.
+  void EndGeneration(int64_t kept);
+  // Ends it after an error, whatever state the device is in; the sequence is as it was before BeginGeneration.
+  void AbandonGeneration() noexcept;
+
+ private:
+  // A program of one length, with the dispatch that derives its inputs from StepState before it.
+  struct StepProgram {
+    std::unique_ptr<exec::Program> program;
+    gpu::CommandList inputs;
+    gpu::CommandList captured;  // inputs, then the program
+    gpu::Buffer input_ids;
+  };
+
+  StepProgram& ProgramFor(int64_t sequence);
+  void Run(StepProgram& program);
+  void RunTokens(std::span<const int32_t> tokens);
+  void UploadState(uint32_t past, uint32_t total, uint32_t last_row);
+  void UpdateBranches(int64_t length);
+  void RecordChoice();
+  void KeepNone() noexcept;
+
+  std::shared_ptr<Model> model_;
+  std::shared_ptr<gpu::Device> device_;
+  SessionOptions options_;
+  int64_t max_length_ = 0, capacity_ = 0;
+  uint64_t cache_bytes_ = 0;
+  std::vector<int64_t> chunks_;  // program lengths, ascending
+
+  std::map<std::string, gpu::Buffer> cache_;  // past and present names -> buffer
+  gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, decode_input_ids_;
+  std::map<std::pair<int64_t, std::vector<bool>>, StepProgram> programs_;
+  std::vector<bool> branches_;
+  int64_t branch_length_ = 1;  // a length with these decisions
+
+  std::vector<int32_t> tokens_;  // in the cache
+  bool has_pending_ = false;     // a token that belongs to the sequence and has not run yet
+  int32_t pending_ = 0;
+  uint32_t logits_row_ = 0;      // the row of logits_ after the last token
+  bool logits_valid_ = false;
+
+  TokenChoice choice_;
+  std::optional<gpu::CommandList> choose_;
+  std::optional<gpu::CommandList> decode_and_choose_;
+  std::vector<gpu::Readback> pending_tokens_;
+  std::vector<int32_t> generated_;  // those read so far, in order
+  bool generating_ = false;
+};
+
+}  // namespace sinter::model
