@@ -17,7 +17,10 @@ namespace {
 class Odometer {
  public:
   Odometer(const Shape& shape, std::vector<Shape> strides)
-      : shape_(shape), strides_(std::move(strides)), index_(shape.size(), 0), offsets_(strides_.size(), 0) {}
+      : shape_(shape),
+        strides_(std::move(strides)),
+        index_(shape.size(), 0),
+        offsets_(strides_.size(), 0) {}
 
   int64_t offset(size_t set) const { return offsets_[set]; }
   void Next() {
@@ -69,7 +72,8 @@ struct Call {
   const Shape& out_shape(size_t i = 0) const { return types[i].shape; }
   int64_t out_elems(size_t i = 0) const { return NumElements(types[i].shape); }
   bool TooBig(size_t i = 0) const {
-    return out_elems(i) > max_bytes || static_cast<int64_t>(DTypeBytes(types[i].dtype, out_elems(i))) > max_bytes;
+    return out_elems(i) > max_bytes ||
+           static_cast<int64_t>(DTypeBytes(types[i].dtype, out_elems(i))) > max_bytes;
   }
 };
 
@@ -86,11 +90,14 @@ Tensor Own(DType dtype, const Shape& shape, std::vector<std::byte> bytes) {
   return Tensor{dtype, shape, *storage, storage};
 }
 
-Tensor View(const Tensor& from, const Shape& shape) { return Tensor{from.dtype, shape, from.bytes, from.owner}; }
+Tensor View(const Tensor& from, const Shape& shape) {
+  return Tensor{from.dtype, shape, from.bytes, from.owner};
+}
 
-// out[i] = from[offset + i . strides]. Null where neither a view nor a copy of at most `max_bytes` will do.
-std::optional<Tensor> Strided(const Tensor& from, const Shape& shape, int64_t offset, const Shape& strides,
-                              int64_t max_bytes) {
+// out[i] = from[offset + i . strides]. Null where neither a view nor a copy of at most `max_bytes`
+// will do.
+std::optional<Tensor> Strided(const Tensor& from, const Shape& shape, int64_t offset,
+                              const Shape& strides, int64_t max_bytes) {
   const int64_t elems = NumElements(shape);
   const int bits = DTypeBits(from.dtype);
   const Shape dense = RowMajorStrides(shape);
@@ -98,7 +105,8 @@ std::optional<Tensor> Strided(const Tensor& from, const Shape& shape, int64_t of
   for (size_t d = 0; d < shape.size(); ++d) is_dense &= shape[d] == 1 || strides[d] == dense[d];
   if (elems == 0) return Tensor{from.dtype, shape, {}, nullptr};
   if (is_dense && offset * bits % 8 == 0) {
-    return Tensor{from.dtype, shape, from.bytes.subspan(offset * bits / 8, DTypeBytes(from.dtype, elems)), from.owner};
+    return Tensor{from.dtype, shape,
+                  from.bytes.subspan(offset * bits / 8, DTypeBytes(from.dtype, elems)), from.owner};
   }
   if (bits < 8 || elems > max_bytes || elems * (bits / 8) > max_bytes) return std::nullopt;
   const size_t size = bits / 8;
@@ -111,7 +119,8 @@ std::optional<Tensor> Strided(const Tensor& from, const Shape& shape, int64_t of
 }
 
 Result OneStrided(const Call& call, int64_t offset, const Shape& strides) {
-  std::optional<Tensor> out = Strided(call.in(0), call.out_shape(), offset, strides, call.max_bytes);
+  std::optional<Tensor> out =
+      Strided(call.in(0), call.out_shape(), offset, strides, call.max_bytes);
   if (!out) return std::nullopt;
   return One(std::move(*out));
 }
@@ -162,7 +171,8 @@ T Pick(T a, T b, bool max) {
   return max ? std::max(a, b) : std::min(a, b);
 }
 
-// Applies `operation` to the elements of inputs 0 and 1; with T double or int64_t after input 0's type.
+// Applies `operation` to the elements of inputs 0 and 1; with T double or int64_t after input 0's
+// type.
 template <typename T, typename F>
 Tensor Binary(const Call& call, const Tensor& left, const Tensor& right, DType dtype, F operation) {
   Shape shape;
@@ -171,7 +181,8 @@ Tensor Binary(const Call& call, const Tensor& left, const Tensor& right, DType d
   const int64_t elems = NumElements(shape);
   std::vector<T> out(elems);
   Odometer at(shape, {BroadcastStrides(left.shape, shape), BroadcastStrides(right.shape, shape)});
-  for (int64_t i = 0; i < elems; ++i, at.Next()) out[i] = operation(call.node, a[at.offset(0)], b[at.offset(1)]);
+  for (int64_t i = 0; i < elems; ++i, at.Next())
+    out[i] = operation(call.node, a[at.offset(0)], b[at.offset(1)]);
   return FromElements<T>(dtype, shape, out);
 }
 
@@ -182,7 +193,8 @@ Tensor BinaryByName(const Call& call, const Tensor& left, const Tensor& right) {
   const auto run = [&](auto operation) { return Binary<T>(call, left, right, dtype, operation); };
   if (op == "Add") return run([](const Node&, T a, T b) { return Wrap<T>(a, b, std::plus<>()); });
   if (op == "Sub") return run([](const Node&, T a, T b) { return Wrap<T>(a, b, std::minus<>()); });
-  if (op == "Mul") return run([](const Node&, T a, T b) { return Wrap<T>(a, b, std::multiplies<>()); });
+  if (op == "Mul")
+    return run([](const Node&, T a, T b) { return Wrap<T>(a, b, std::multiplies<>()); });
   if (op == "Div") return run([](const Node& node, T a, T b) { return Divide<T>(node, a, b); });
   if (op == "Min") return run([](const Node&, T a, T b) { return Pick<T>(a, b, false); });
   if (op == "Max") return run([](const Node&, T a, T b) { return Pick<T>(a, b, true); });
@@ -240,8 +252,9 @@ Tensor Select(const Call& call) {
   const std::vector<int64_t> condition = call.in(0).ToInts();
   const std::vector<T> a = Elements<T>(call.in(1)), b = Elements<T>(call.in(2));
   std::vector<T> out(NumElements(shape));
-  Odometer at(shape, {BroadcastStrides(call.in(0).shape, shape), BroadcastStrides(call.in(1).shape, shape),
-                      BroadcastStrides(call.in(2).shape, shape)});
+  Odometer at(shape,
+              {BroadcastStrides(call.in(0).shape, shape), BroadcastStrides(call.in(1).shape, shape),
+               BroadcastStrides(call.in(2).shape, shape)});
   for (T& value : out) {
     value = condition[at.offset(0)] != 0 ? a[at.offset(1)] : b[at.offset(2)];
     at.Next();
@@ -260,8 +273,10 @@ Tensor Reduce(const Call& call) {
   const std::string& op = call.node.op();
   std::vector<int64_t> axes = call.node.Ints("axes", {});
   if (call.has(1)) axes = call.in(1).ToInts();
-  std::vector<bool> reduced(shape.size(), axes.empty() && call.node.Int("noop_with_empty_axes", 0) == 0);
-  for (const int64_t axis : axes) reduced[NormalizeAxis(call.node, axis, static_cast<int64_t>(shape.size()))] = true;
+  std::vector<bool> reduced(shape.size(),
+                            axes.empty() && call.node.Int("noop_with_empty_axes", 0) == 0);
+  for (const int64_t axis : axes)
+    reduced[NormalizeAxis(call.node, axis, static_cast<int64_t>(shape.size()))] = true;
   // The output's strides laid over the input: 0 along what is summed.
   Shape kept;
   for (size_t d = 0; d < shape.size(); ++d) kept.push_back(reduced[d] ? 1 : shape[d]);
@@ -290,14 +305,17 @@ Tensor Reduce(const Call& call) {
 }
 
 Result EvaluateReduce(const Call& call) {
-  if (call.TooBig() || static_cast<int64_t>(call.in(0).bytes.size()) > call.max_bytes) return std::nullopt;
+  if (call.TooBig() || static_cast<int64_t>(call.in(0).bytes.size()) > call.max_bytes)
+    return std::nullopt;
   return One(IsFloat(call.in(0).dtype) ? Reduce<double>(call) : Reduce<int64_t>(call));
 }
 
 Result EvaluateShapeOf(const Call& call) {
   const Shape& shape = call.inputs[0].shape;
   const auto rank = static_cast<int64_t>(shape.size());
-  const auto clamp = [&](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank); };
+  const auto clamp = [&](int64_t at) {
+    return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank);
+  };
   const int64_t start = clamp(call.node.Int("start", 0));
   const Shape dims(shape.begin() + start, shape.begin() + start + call.out_elems());
   return One(Tensor::FromInts(DType::kI64, call.out_shape(), dims));
@@ -325,8 +343,9 @@ Result EvaluateSlice(const Call& call) {
   const Tensor& from = call.in(0);
   Shape strides = RowMajorStrides(from.shape);
   int64_t offset = 0;
-  const std::vector<SliceRange> ranges = SliceRanges(call.node, from.shape, call.in(1).ToInts(), call.in(2).ToInts(),
-                                                     call.OptionalInts(3), call.OptionalInts(4));
+  const std::vector<SliceRange> ranges =
+      SliceRanges(call.node, from.shape, call.in(1).ToInts(), call.in(2).ToInts(),
+                  call.OptionalInts(3), call.OptionalInts(4));
   for (size_t d = 0; d < ranges.size(); ++d) {
     offset += ranges[d].start * strides[d];
     // A step beyond the dimension takes one element, and its product could overflow.
@@ -337,14 +356,17 @@ Result EvaluateSlice(const Call& call) {
 
 Result EvaluateSplit(const Call& call) {
   const Tensor& from = call.in(0);
-  const int64_t axis = NormalizeAxis(call.node, call.node.Int("axis", 0), static_cast<int64_t>(from.shape.size()));
+  const int64_t axis =
+      NormalizeAxis(call.node, call.node.Int("axis", 0), static_cast<int64_t>(from.shape.size()));
   const Shape strides = RowMajorStrides(from.shape);
   std::vector<Tensor> out;
   int64_t start = 0;
-  for (const int64_t size : SplitSizes(call.node, from.shape[axis], call.types.size(), call.OptionalInts(1))) {
+  for (const int64_t size :
+       SplitSizes(call.node, from.shape[axis], call.types.size(), call.OptionalInts(1))) {
     Shape shape = from.shape;
     shape[axis] = size;
-    std::optional<Tensor> part = Strided(from, shape, start * strides[axis], strides, call.max_bytes);
+    std::optional<Tensor> part =
+        Strided(from, shape, start * strides[axis], strides, call.max_bytes);
     if (!part) return std::nullopt;
     out.push_back(std::move(*part));
     start += size;
@@ -356,7 +378,8 @@ Result EvaluateConcat(const Call& call) {
   const Shape& shape = call.out_shape();
   const int bits = DTypeBits(call.types[0].dtype);
   if (call.TooBig() || bits < 8) return std::nullopt;
-  const int64_t axis = NormalizeAxis(call.node, call.node.Int("axis", 0), static_cast<int64_t>(shape.size()));
+  const int64_t axis =
+      NormalizeAxis(call.node, call.node.Int("axis", 0), static_cast<int64_t>(shape.size()));
   if (call.out_elems() == 0) return One(Own(call.types[0].dtype, shape, {}));
   const int64_t rows = NumElements(Shape(shape.begin(), shape.begin() + axis));
   std::vector<std::byte> bytes;
@@ -374,21 +397,25 @@ Result EvaluateGather(const Call& call) {
   const Tensor& data = call.in(0);
   const int bits = DTypeBits(data.dtype);
   if (call.TooBig() || bits < 8) return std::nullopt;
-  const int64_t axis = NormalizeAxis(call.node, call.node.Int("axis", 0), static_cast<int64_t>(data.shape.size()));
+  const int64_t axis =
+      NormalizeAxis(call.node, call.node.Int("axis", 0), static_cast<int64_t>(data.shape.size()));
   const int64_t size = data.shape[axis];
   const int64_t outer = NumElements(Shape(data.shape.begin(), data.shape.begin() + axis));
-  const size_t inner = NumElements(Shape(data.shape.begin() + axis + 1, data.shape.end())) * (bits / 8);
+  const size_t inner =
+      NumElements(Shape(data.shape.begin() + axis + 1, data.shape.end())) * (bits / 8);
   std::vector<std::byte> bytes;
   const std::vector<int64_t> indices = call.in(1).ToInts();
   for (const int64_t index : indices) {
     if (index < -size || index >= size) {
-      throw Error("graph", "{}: index: got {}, want one of {} elements", call.node.Describe(), index, size);
+      throw Error("graph", "{}: index: got {}, want one of {} elements", call.node.Describe(),
+                  index, size);
     }
   }
   if (call.out_elems() == 0) return One(Own(data.dtype, call.out_shape(), {}));
   for (int64_t row = 0; row < outer; ++row) {
     for (const int64_t index : indices) {
-      const auto part = data.bytes.subspan((row * size + (index < 0 ? index + size : index)) * inner, inner);
+      const auto part =
+          data.bytes.subspan((row * size + (index < 0 ? index + size : index)) * inner, inner);
       bytes.insert(bytes.end(), part.begin(), part.end());
     }
   }
@@ -400,7 +427,8 @@ Tensor MakeRange(const Call& call) {
   const T start = Elements<T>(call.in(0))[0], delta = Elements<T>(call.in(2))[0];
   std::vector<T> values;
   for (int64_t i = 0; i < call.out_elems(); ++i) {
-    values.push_back(Wrap<T>(start, Wrap<T>(static_cast<T>(i), delta, std::multiplies<>()), std::plus<>()));
+    values.push_back(
+        Wrap<T>(start, Wrap<T>(static_cast<T>(i), delta, std::multiplies<>()), std::plus<>()));
   }
   return FromElements<T>(call.types[0].dtype, call.out_shape(), values);
 }
@@ -435,42 +463,63 @@ Result EvaluateConstantOfShape(const Call& call) {
   const TensorType& type = call.types[0];
   const Attribute* value = call.node.Find("value");
   if (value == nullptr) {
-    return One(Tensor::FromDoubles(type.dtype, type.shape, std::vector<double>(call.out_elems(), 0)));
+    return One(
+        Tensor::FromDoubles(type.dtype, type.shape, std::vector<double>(call.out_elems(), 0)));
   }
   const Tensor& element = std::get<Tensor>(*value);
-  std::optional<Tensor> out = Strided(element, type.shape, 0, Shape(type.shape.size(), 0), call.max_bytes);
+  std::optional<Tensor> out =
+      Strided(element, type.shape, 0, Shape(type.shape.size(), 0), call.max_bytes);
   if (!out) return std::nullopt;
   return One(std::move(*out));
 }
 
 const std::unordered_map<std::string_view, Result (*)(const Call&)> kEvaluators = {
-    {"Add", EvaluateBinary},         {"Sub", EvaluateBinary},
-    {"Mul", EvaluateBinary},         {"Div", EvaluateBinary},
-    {"Min", EvaluateBinary},         {"Max", EvaluateBinary},
-    {"Equal", EvaluateBinary},       {"Greater", EvaluateBinary},
-    {"GreaterOrEqual", EvaluateBinary}, {"Less", EvaluateBinary},
-    {"LessOrEqual", EvaluateBinary}, {"And", EvaluateBinary},
-    {"Or", EvaluateBinary},          {"Not", EvaluateNot},
-    {"Neg", EvaluateNeg},            {"Cast", EvaluateCast},
-    {"Where", EvaluateWhere},        {"ReduceSum", EvaluateReduce},
-    {"ReduceMax", EvaluateReduce},   {"ReduceMean", EvaluateReduce},
-    {"Shape", EvaluateShapeOf},      {"Reshape", EvaluateView},
-    {"Unsqueeze", EvaluateView},     {"Squeeze", EvaluateView},
-    {"Flatten", EvaluateView},       {"Identity", EvaluateView},
-    {"Transpose", EvaluateTranspose}, {"Expand", EvaluateExpand},
-    {"Slice", EvaluateSlice},        {"Split", EvaluateSplit},
-    {"Concat", EvaluateConcat},      {"Gather", EvaluateGather},
-    {"Range", EvaluateRange},        {"Constant", EvaluateConstant},
+    {"Add", EvaluateBinary},
+    {"Sub", EvaluateBinary},
+    {"Mul", EvaluateBinary},
+    {"Div", EvaluateBinary},
+    {"Min", EvaluateBinary},
+    {"Max", EvaluateBinary},
+    {"Equal", EvaluateBinary},
+    {"Greater", EvaluateBinary},
+    {"GreaterOrEqual", EvaluateBinary},
+    {"Less", EvaluateBinary},
+    {"LessOrEqual", EvaluateBinary},
+    {"And", EvaluateBinary},
+    {"Or", EvaluateBinary},
+    {"Not", EvaluateNot},
+    {"Neg", EvaluateNeg},
+    {"Cast", EvaluateCast},
+    {"Where", EvaluateWhere},
+    {"ReduceSum", EvaluateReduce},
+    {"ReduceMax", EvaluateReduce},
+    {"ReduceMean", EvaluateReduce},
+    {"Shape", EvaluateShapeOf},
+    {"Reshape", EvaluateView},
+    {"Unsqueeze", EvaluateView},
+    {"Squeeze", EvaluateView},
+    {"Flatten", EvaluateView},
+    {"Identity", EvaluateView},
+    {"Transpose", EvaluateTranspose},
+    {"Expand", EvaluateExpand},
+    {"Slice", EvaluateSlice},
+    {"Split", EvaluateSplit},
+    {"Concat", EvaluateConcat},
+    {"Gather", EvaluateGather},
+    {"Range", EvaluateRange},
+    {"Constant", EvaluateConstant},
     {"ConstantOfShape", EvaluateConstantOfShape},
 };
 
 }  // namespace
 
-std::optional<std::vector<Tensor>> Evaluate(const Node& node, std::span<const TensorType> inputs, int64_t max_bytes) {
+std::optional<std::vector<Tensor>> Evaluate(const Node& node, std::span<const TensorType> inputs,
+                                            int64_t max_bytes) {
   const auto evaluator = kEvaluators.find(node.op());
   if (evaluator == kEvaluators.end() || !node.domain().empty()) return std::nullopt;
   for (const TensorType& input : inputs) {
-    if (input.dtype != DType::kUndefined && input.constant == nullptr && node.op() != "Shape") return std::nullopt;
+    if (input.dtype != DType::kUndefined && input.constant == nullptr && node.op() != "Shape")
+      return std::nullopt;
   }
   const Call call{node, inputs, InferOutputs(node, inputs), max_bytes};
   return evaluator->second(call);

@@ -18,7 +18,8 @@ const T* Get(const Node& node, std::string_view name, std::string_view kind) {
   if (attribute == nullptr) return nullptr;
   const T* value = std::get_if<T>(attribute);
   if (value == nullptr) {
-    throw Error("graph", "{}: attribute '{}' has the wrong kind, want {}", node.Describe(), name, kind);
+    throw Error("graph", "{}: attribute '{}' has the wrong kind, want {}", node.Describe(), name,
+                kind);
   }
   return value;
 }
@@ -26,7 +27,8 @@ const T* Get(const Node& node, std::string_view name, std::string_view kind) {
 }  // namespace
 
 bool Value::has_static_shape() const {
-  return dims && std::all_of(dims->begin(), dims->end(), [](const Dim& dim) { return dim.known(); });
+  return dims &&
+         std::all_of(dims->begin(), dims->end(), [](const Dim& dim) { return dim.known(); });
 }
 
 Shape Value::shape() const {
@@ -68,7 +70,8 @@ std::vector<int64_t> Node::Ints(std::string_view name, const std::vector<int64_t
 }
 
 std::string Node::Describe() const {
-  return fmt::format("node '{}' ({}::{}, version {})", name_, domain_.empty() ? "ai.onnx" : domain_, op_, version_);
+  return fmt::format("node '{}' ({}::{}, version {})", name_, domain_.empty() ? "ai.onnx" : domain_,
+                     op_, version_);
 }
 
 std::vector<std::string> CapturedNames(const Node& node) {
@@ -105,7 +108,8 @@ std::unique_ptr<Graph> Graph::Clone() const {
     return out;
   };
   for (const auto& node : nodes_) {
-    Node* copy = clone->AddNode(node->name_, node->domain_, node->op_, twins(node->inputs_), twins(node->outputs_));
+    Node* copy = clone->AddNode(node->name_, node->domain_, node->op_, twins(node->inputs_),
+                                twins(node->outputs_));
     copy->version_ = node->version_;
     copy->attributes = node->attributes;
   }
@@ -122,12 +126,14 @@ Value* Graph::FindValue(std::string_view name) const {
 
 bool Graph::IsCaptured(const Value* value) const {
   return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& node) {
-    return std::any_of(node->attributes.begin(), node->attributes.end(), [&](const auto& attribute) {
-      const auto* subgraph = std::get_if<std::shared_ptr<Graph>>(&attribute.second);
-      if (subgraph == nullptr || *subgraph == nullptr) return false;
-      const auto& captures = (*subgraph)->captures_;
-      return std::any_of(captures.begin(), captures.end(), [&](const Value* c) { return c->name_ == value->name_; });
-    });
+    return std::any_of(
+        node->attributes.begin(), node->attributes.end(), [&](const auto& attribute) {
+          const auto* subgraph = std::get_if<std::shared_ptr<Graph>>(&attribute.second);
+          if (subgraph == nullptr || *subgraph == nullptr) return false;
+          const auto& captures = (*subgraph)->captures_;
+          return std::any_of(captures.begin(), captures.end(),
+                             [&](const Value* c) { return c->name_ == value->name_; });
+        });
   });
 }
 
@@ -169,13 +175,14 @@ void Graph::AddOutput(Value* value) {
 void Graph::RemoveInput(Value* value) {
   const auto found = std::find(inputs_.begin(), inputs_.end(), value);
   SINTER_CHECK(found != inputs_.end(), "'{}' is no input", value->name_);
-  SINTER_CHECK(value->uses_.empty() && !value->is_graph_output_ && !IsCaptured(value), "'{}' is read", value->name_);
+  SINTER_CHECK(value->uses_.empty() && !value->is_graph_output_ && !IsCaptured(value),
+               "'{}' is read", value->name_);
   inputs_.erase(found);
   EraseValues({value});
 }
 
-Node* Graph::AddNode(std::string_view name, std::string_view domain, std::string_view op, std::vector<Value*> inputs,
-                     std::vector<Value*> outputs, Node* before) {
+Node* Graph::AddNode(std::string_view name, std::string_view domain, std::string_view op,
+                     std::vector<Value*> inputs, std::vector<Value*> outputs, Node* before) {
   auto owned = std::make_unique<Node>();
   Node* node = owned.get();
   node->name_ = name;
@@ -217,7 +224,8 @@ bool Graph::CanReplaceAllUses(const Value* from, const Value* to) const {
 
 void Graph::ReplaceAllUses(Value* from, Value* to) {
   if (from == to) return;
-  SINTER_CHECK(CanReplaceAllUses(from, to), "'{}' cannot take the name of output '{}'", to->name_, from->name_);
+  SINTER_CHECK(CanReplaceAllUses(from, to), "'{}' cannot take the name of output '{}'", to->name_,
+               from->name_);
   for (const auto& [node, index] : std::vector(from->uses_)) SetInput(node, index, to);
   RenameCaptures(from->name_, to->name_);
   if (!from->is_graph_output_) return;
@@ -234,7 +242,8 @@ void Graph::RemoveNode(Node* node) {
   std::vector<Value*> dead;
   for (Value* value : node->outputs_) {
     if (value == nullptr) continue;
-    SINTER_CHECK(value->uses_.empty() && !value->is_graph_output_ && !IsCaptured(value), "'{}' is read", value->name_);
+    SINTER_CHECK(value->uses_.empty() && !value->is_graph_output_ && !IsCaptured(value),
+                 "'{}' is read", value->name_);
     dead.push_back(value);
   }
   for (size_t i = 0; i < node->inputs_.size(); ++i) SetInput(node, i, nullptr);
@@ -273,11 +282,13 @@ void Graph::RemoveDead() {
     nodes_.erase(node->self_);
   }
   const std::unordered_set<const Value*> inputs(inputs_.begin(), inputs_.end());
-  std::erase_if(captures_, [](const Value* value) { return value->uses_.empty() && !value->is_graph_output_; });
+  std::erase_if(captures_, [](const Value* value) {
+    return value->uses_.empty() && !value->is_graph_output_;
+  });
   std::vector<Value*> dead;
   for (Value* value : order_) {
-    if (value->producer_ == nullptr && value->uses_.empty() && !value->is_graph_output_ && !captured.contains(value) &&
-        !inputs.contains(value)) {
+    if (value->producer_ == nullptr && value->uses_.empty() && !value->is_graph_output_ &&
+        !captured.contains(value) && !inputs.contains(value)) {
       dead.push_back(value);
     }
   }
@@ -324,7 +335,8 @@ void Graph::SortTopologically() {
     nodes_.swap(sorted);
     return;
   }
-  // What is left is a cycle or hangs off one; walking producers among it must come round to a node of the cycle.
+  // What is left is a cycle or hangs off one; walking producers among it must come round to a node
+  // of the cycle.
   std::set<const Node*> seen;
   const Node* node = nodes_.front().get();
   const auto stuck_producer = [&](const Value* value) -> const Node* {
@@ -364,11 +376,14 @@ void Graph::RenameCaptures(std::string_view from, std::string_view to) {
       auto* subgraph = std::get_if<std::shared_ptr<Graph>>(&attribute);
       if (subgraph == nullptr || *subgraph == nullptr) continue;
       const auto& captures = (*subgraph)->captures_;
-      if (std::none_of(captures.begin(), captures.end(), [&](const Value* c) { return c->name_ == from; })) continue;
+      if (std::none_of(captures.begin(), captures.end(),
+                       [&](const Value* c) { return c->name_ == from; }))
+        continue;
       std::shared_ptr<Graph> copy = (*subgraph)->Clone();
       Value* old = copy->FindValue(from);
       Value* target = copy->FindValue(to);
-      if (target != nullptr && std::find(copy->captures_.begin(), copy->captures_.end(), target) == copy->captures_.end()) {
+      if (target != nullptr && std::find(copy->captures_.begin(), copy->captures_.end(), target) ==
+                                   copy->captures_.end()) {
         // A local value of that name shadows the outer one: it moves aside.
         Value* aside = copy->AddValue(to);
         copy->SwapNames(aside, target);
@@ -382,7 +397,8 @@ void Graph::RenameCaptures(std::string_view from, std::string_view to) {
         target->dims = old->dims;
       }
       // By hand, for a branch's outputs go by position: their names need not stay.
-      for (const auto& [reader, index] : std::vector(old->uses_)) copy->SetInput(reader, index, target);
+      for (const auto& [reader, index] : std::vector(old->uses_))
+        copy->SetInput(reader, index, target);
       copy->RenameCaptures(from, to);
       if (old->is_graph_output_) {
         std::replace(copy->outputs_.begin(), copy->outputs_.end(), old, target);

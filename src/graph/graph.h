@@ -1,8 +1,9 @@
-// The graph: nodes in topological order, values with def-use links. Knows no ONNX file format and no GPU.
+// The graph: nodes in topological order, values with def-use links. Knows no ONNX file format and
+// no GPU.
 //
-// A Graph owns its nodes and values; raw pointers between them stay valid until the node or value is removed. Shapes may
-// hold symbolic dimensions when a graph is read; Specialize (specialize.h) binds them, so that a program's graph has
-// numbers only.
+// A Graph owns its nodes and values; raw pointers between them stay valid until the node or value
+// is removed. Shapes may hold symbolic dimensions when a graph is read; Specialize (specialize.h)
+// binds them, so that a program's graph has numbers only.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,8 @@ struct Dim {
   std::string symbol;
 
   Dim() = default;
-  Dim(int64_t v) : value(v) {}                              // NOLINT(google-explicit-constructor)
-  Dim(std::string s) : symbol(std::move(s)) {}              // NOLINT(google-explicit-constructor)
+  Dim(int64_t v) : value(v) {}                  // NOLINT(google-explicit-constructor)
+  Dim(std::string s) : symbol(std::move(s)) {}  // NOLINT(google-explicit-constructor)
   bool known() const { return value >= 0; }
   bool operator==(const Dim&) const = default;
 };
@@ -67,11 +68,13 @@ class Value {
   bool is_graph_output_ = false;
 };
 
-// An attribute: ONNX's kinds. Graph-valued attributes (If) hold a subgraph whose captured outer values are listed in
-// Graph::captures(): each stands for the value of the same name in the graph that holds the node (a capture of that
-// graph in turn, where the value lies further out). Subgraphs are shared between clones, so nobody changes one in place.
-using Attribute = std::variant<int64_t, float, std::string, Tensor, std::shared_ptr<Graph>, std::vector<int64_t>,
-                               std::vector<float>, std::vector<std::string>, std::vector<Tensor>>;
+// An attribute: ONNX's kinds. Graph-valued attributes (If) hold a subgraph whose captured outer
+// values are listed in Graph::captures(): each stands for the value of the same name in the graph
+// that holds the node (a capture of that graph in turn, where the value lies further out).
+// Subgraphs are shared between clones, so nobody changes one in place.
+using Attribute =
+    std::variant<int64_t, float, std::string, Tensor, std::shared_ptr<Graph>, std::vector<int64_t>,
+                 std::vector<float>, std::vector<std::string>, std::vector<Tensor>>;
 
 // One operator call. An optional input or output that is absent is a null pointer.
 class Node {
@@ -90,7 +93,8 @@ class Node {
 
   std::map<std::string, Attribute, std::less<>> attributes;
 
-  // The attribute, or `fallback` where it is absent. Throws Error naming node and attribute where the kind is another.
+  // The attribute, or `fallback` where it is absent. Throws Error naming node and attribute where
+  // the kind is another.
   int64_t Int(std::string_view name, int64_t fallback) const;
   float Float(std::string_view name, float fallback) const;
   std::string String(std::string_view name, std::string_view fallback) const;
@@ -129,7 +133,8 @@ class Graph {
   size_t num_nodes() const { return nodes_.size(); }
   // Every value, in the order of creation.
   std::vector<Value*> values() const;
-  // In a subgraph: outer values that it reads, by name; they are Values of this graph without producer.
+  // In a subgraph: outer values that it reads, by name; they are Values of this graph without
+  // producer.
   const std::vector<Value*>& captures() const { return captures_; }
 
   // The value of that name, or null.
@@ -137,29 +142,34 @@ class Graph {
   // Whether a subgraph of one of the nodes reads `value`.
   bool IsCaptured(const Value* value) const;
 
-  // A new value. The name is made unique by a suffix where it is taken; an empty name gets a fresh one.
-  Value* AddValue(std::string_view name, DType dtype = DType::kUndefined, std::optional<Dims> dims = {});
+  // A new value. The name is made unique by a suffix where it is taken; an empty name gets a fresh
+  // one.
+  Value* AddValue(std::string_view name, DType dtype = DType::kUndefined,
+                  std::optional<Dims> dims = {});
   Value* AddInput(std::string_view name, DType dtype, std::optional<Dims> dims);
   Value* AddConstant(std::string_view name, Tensor tensor);
   Value* AddCapture(std::string_view name);
   void AddOutput(Value* value);
   void RemoveInput(Value* value);
 
-  // A new node before `before` (at the end where null). SINTER_CHECKs that no output has a producer yet.
-  Node* AddNode(std::string_view name, std::string_view domain, std::string_view op, std::vector<Value*> inputs,
-                std::vector<Value*> outputs, Node* before = nullptr);
+  // A new node before `before` (at the end where null). SINTER_CHECKs that no output has a producer
+  // yet.
+  Node* AddNode(std::string_view name, std::string_view domain, std::string_view op,
+                std::vector<Value*> inputs, std::vector<Value*> outputs, Node* before = nullptr);
   void SetInput(Node* node, size_t index, Value* value);
   void SetOutput(Node* node, size_t index, Value* value);
-  // Makes every reader of `from` (graph outputs and subgraphs too) read `to`. A graph output keeps its name: `to` takes
-  // it over. SINTER_CHECKs CanReplaceAllUses().
+  // Makes every reader of `from` (graph outputs and subgraphs too) read `to`. A graph output keeps
+  // its name: `to` takes it over. SINTER_CHECKs CanReplaceAllUses().
   void ReplaceAllUses(Value* from, Value* to);
-  // False where `from` is a graph output and `to` cannot take its name (an input, a capture or another output).
+  // False where `from` is a graph output and `to` cannot take its name (an input, a capture or
+  // another output).
   bool CanReplaceAllUses(const Value* from, const Value* to) const;
   // Removes a node whose outputs nobody reads, and those outputs. SINTER_CHECKs that.
   void RemoveNode(Node* node);
   // Removes nodes that do not lead to a graph output, and values that nobody makes or reads.
   void RemoveDead();
-  // Puts the nodes into topological order, keeping their order otherwise. Throws Error naming a node of a cycle.
+  // Puts the nodes into topological order, keeping their order otherwise. Throws Error naming a
+  // node of a cycle.
   void SortTopologically();
 
  private:
@@ -179,7 +189,8 @@ class Graph {
 // The outer values that the node's subgraphs capture, as names.
 std::vector<std::string> CapturedNames(const Node& node);
 
-// The single reader of `value`, or null where there are none or several, or where it is a graph output or captured.
+// The single reader of `value`, or null where there are none or several, or where it is a graph
+// output or captured.
 Node* OnlyUse(const Value* value);
 
 }  // namespace sinter::graph

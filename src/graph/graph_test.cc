@@ -115,7 +115,8 @@ TEST(Graph, AttributesOfTheWrongKindAreNamed) {
     }
     return "";
   };
-  EXPECT_THAT(message([&] { c.neg->Float("axis", 0); }), HasSubstr("node 'neg' (ai.onnx::Neg, version 0): attribute 'axis'"));
+  EXPECT_THAT(message([&] { c.neg->Float("axis", 0); }),
+              HasSubstr("node 'neg' (ai.onnx::Neg, version 0): attribute 'axis'"));
   EXPECT_THAT(message([&] { c.neg->String("axis", ""); }), HasSubstr("want string"));
   EXPECT_THAT(message([&] { c.neg->Ints("axis", {}); }), HasSubstr("want ints"));
 }
@@ -164,7 +165,8 @@ TEST(Graph, RemoveInputWantsAnUnreadInput) {
 TEST(Graph, CloneIsDeepAndSharesConstants) {
   Chain c;
   c.graph.opsets[""] = 21;
-  Value* one = c.graph.AddConstant("one", Tensor::FromInts(DType::kI64, {1}, std::vector<int64_t>{1}));
+  Value* one =
+      c.graph.AddConstant("one", Tensor::FromInts(DType::kI64, {1}, std::vector<int64_t>{1}));
   c.sqrt->attributes["k"] = int64_t{5};
   const auto clone = c.graph.Clone();
   c.graph.ReplaceAllUses(c.a, c.x);
@@ -233,7 +235,8 @@ TEST(Graph, CapturesAreDependencies) {
 TEST(Graph, ReplaceAllUsesReachesSubgraphsAndLeavesClonesAlone) {
   Graph graph;
   Value* condition = graph.AddInput("condition", DType::kBool, Dims{});
-  Value* x = graph.AddInput("local", DType::kF32, Dims{});  // Also the name of a value inside the else branch.
+  Value* x = graph.AddInput("local", DType::kF32,
+                            Dims{});  // Also the name of a value inside the else branch.
   Value *outer = graph.AddValue("outer"), *y = graph.AddValue("y");
   graph.AddNode("producer", "", "Neg", {x}, {outer});
   Node* node = AddIf(graph, condition, "outer", y);

@@ -15,8 +15,8 @@ namespace sinter::graph {
 
 inline constexpr std::initializer_list<DType> kFloats = {DType::kF32, DType::kF16};
 inline constexpr std::initializer_list<DType> kInts = {DType::kI64, DType::kI32};
-inline constexpr std::initializer_list<DType> kNumbers = {DType::kF32, DType::kF16, DType::kI64, DType::kI32,
-                                                          DType::kF64};
+inline constexpr std::initializer_list<DType> kNumbers = {DType::kF32, DType::kF16, DType::kI64,
+                                                          DType::kI32, DType::kF64};
 
 class Inference {
  public:
@@ -26,13 +26,16 @@ class Inference {
   const Node& node() const { return node_; }
   size_t num_inputs() const { return inputs_.size(); }
   size_t num_outputs() const { return outputs_.size(); }
-  bool has(size_t input) const { return input < inputs_.size() && inputs_[input].dtype != DType::kUndefined; }
+  bool has(size_t input) const {
+    return input < inputs_.size() && inputs_[input].dtype != DType::kUndefined;
+  }
   DType dtype(size_t input) const { return inputs_[input].dtype; }
   const Shape& shape(size_t input) const { return inputs_[input].shape; }
   int64_t rank(size_t input) const { return static_cast<int64_t>(shape(input).size()); }
   bool is_constant(size_t input) const { return inputs_[input].constant != nullptr; }
 
-  // The elements of a constant list (rank 0 or 1) of integers, of at most 64 elements: a shape, axes, sizes.
+  // The elements of a constant list (rank 0 or 1) of integers, of at most 64 elements: a shape,
+  // axes, sizes.
   std::vector<int64_t> ConstantInts(size_t input) const;
   // The only element of a constant.
   double ConstantDouble(size_t input) const;
@@ -46,12 +49,14 @@ class Inference {
   // Axes in [-rank, rank), as one flag a dimension. Refuses a repeated axis.
   std::vector<bool> AxisSet(const std::vector<int64_t>& axes, int64_t rank) const;
 
-  // Ignored where the output is absent. Refuses shapes of 2^56 elements and more, whose bytes could overflow.
+  // Ignored where the output is absent. Refuses shapes of 2^56 elements and more, whose bytes could
+  // overflow.
   void Out(size_t output, DType dtype, Shape shape);
 
   template <typename... Args>
   [[noreturn]] void Fail(fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error("graph", "{}: {}", node_.Describe(), fmt::format(format, std::forward<Args>(args)...));
+    throw Error("graph", "{}: {}", node_.Describe(),
+                fmt::format(format, std::forward<Args>(args)...));
   }
 
   std::vector<TensorType> Take() { return std::move(outputs_); }

@@ -39,25 +39,27 @@ const std::unordered_map<std::string, std::vector<OpSpec>>& Table() {
   static const auto* table = [] {
     auto* out = new std::unordered_map<std::string, std::vector<OpSpec>>;
     for (auto group : {ElementwiseOps(), ShapeOps(), ReduceOps(), ContribOps()}) {
-      for (OpSpec& spec : group) (*out)[fmt::format("{}::{}", spec.domain, spec.name)].push_back(std::move(spec));
+      for (OpSpec& spec : group)
+        (*out)[fmt::format("{}::{}", spec.domain, spec.name)].push_back(std::move(spec));
     }
     return out;
   }();
   return *table;
 }
 
-void CheckSlots(const Node& node, std::string_view what, std::string_view text, const std::vector<Value*>& values) {
+void CheckSlots(const Node& node, std::string_view what, std::string_view text,
+                const std::vector<Value*>& values) {
   const std::vector<Slot> slots = ParseSlots(text);
   const bool variadic = !slots.empty() && slots.back().mark == '*';
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i] == nullptr) continue;
     if (i >= slots.size() && !variadic) {
-      throw Error("graph", "{}: got {} {} ('{}'), want at most {}", node.Describe(), what, i, values[i]->name(),
-                  slots.size());
+      throw Error("graph", "{}: got {} {} ('{}'), want at most {}", node.Describe(), what, i,
+                  values[i]->name(), slots.size());
     }
     if (i < slots.size() && slots[i].mark == '!') {
-      throw Error("graph", "{}: {} {} ({}): got '{}', want none: it is not implemented", node.Describe(), what, i,
-                  slots[i].name, values[i]->name());
+      throw Error("graph", "{}: {} {} ({}): got '{}', want none: it is not implemented",
+                  node.Describe(), what, i, slots[i].name, values[i]->name());
     }
   }
   for (size_t i = 0; i < std::max(slots.size(), variadic ? values.size() : 0); ++i) {
@@ -72,37 +74,53 @@ void CheckSlots(const Node& node, std::string_view what, std::string_view text, 
 
 std::string_view KindName(AttributeSpec::Kind kind) {
   switch (kind) {
-    case AttributeSpec::Kind::kInt: return "int";
-    case AttributeSpec::Kind::kFloat: return "float";
-    case AttributeSpec::Kind::kString: return "string";
-    case AttributeSpec::Kind::kTensor: return "tensor";
-    case AttributeSpec::Kind::kGraph: return "graph";
-    case AttributeSpec::Kind::kInts: return "ints";
-    case AttributeSpec::Kind::kFloats: return "floats";
-    case AttributeSpec::Kind::kStrings: return "strings";
+    case AttributeSpec::Kind::kInt:
+      return "int";
+    case AttributeSpec::Kind::kFloat:
+      return "float";
+    case AttributeSpec::Kind::kString:
+      return "string";
+    case AttributeSpec::Kind::kTensor:
+      return "tensor";
+    case AttributeSpec::Kind::kGraph:
+      return "graph";
+    case AttributeSpec::Kind::kInts:
+      return "ints";
+    case AttributeSpec::Kind::kFloats:
+      return "floats";
+    case AttributeSpec::Kind::kStrings:
+      return "strings";
   }
   return "";
 }
 
 bool HasKind(const Attribute& value, AttributeSpec::Kind kind) {
   switch (kind) {
-    case AttributeSpec::Kind::kInt: return std::holds_alternative<int64_t>(value);
-    case AttributeSpec::Kind::kFloat: return std::holds_alternative<float>(value);
-    case AttributeSpec::Kind::kString: return std::holds_alternative<std::string>(value);
-    case AttributeSpec::Kind::kTensor: return std::holds_alternative<Tensor>(value);
+    case AttributeSpec::Kind::kInt:
+      return std::holds_alternative<int64_t>(value);
+    case AttributeSpec::Kind::kFloat:
+      return std::holds_alternative<float>(value);
+    case AttributeSpec::Kind::kString:
+      return std::holds_alternative<std::string>(value);
+    case AttributeSpec::Kind::kTensor:
+      return std::holds_alternative<Tensor>(value);
     case AttributeSpec::Kind::kGraph: {
       const auto* graph = std::get_if<std::shared_ptr<Graph>>(&value);
       return graph != nullptr && *graph != nullptr;
     }
-    case AttributeSpec::Kind::kInts: return std::holds_alternative<std::vector<int64_t>>(value);
-    case AttributeSpec::Kind::kFloats: return std::holds_alternative<std::vector<float>>(value);
-    case AttributeSpec::Kind::kStrings: return std::holds_alternative<std::vector<std::string>>(value);
+    case AttributeSpec::Kind::kInts:
+      return std::holds_alternative<std::vector<int64_t>>(value);
+    case AttributeSpec::Kind::kFloats:
+      return std::holds_alternative<std::vector<float>>(value);
+    case AttributeSpec::Kind::kStrings:
+      return std::holds_alternative<std::vector<std::string>>(value);
   }
   return false;
 }
 
 template <typename T, typename Allowed>
-void CheckAllowed(const Node& node, std::string_view name, const T* value, const std::vector<Allowed>& allowed) {
+void CheckAllowed(const Node& node, std::string_view name, const T* value,
+                  const std::vector<Allowed>& allowed) {
   if (allowed.empty() || std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) return;
   throw Error("graph", "{}: attribute '{}': got {}, want {}", node.Describe(), name, *value,
               fmt::join(allowed, " or "));
@@ -110,8 +128,9 @@ void CheckAllowed(const Node& node, std::string_view name, const T* value, const
 
 void CheckAttributes(const Node& node, const OpSpec& spec) {
   for (const auto& [name, value] : node.attributes) {
-    const auto found = std::find_if(spec.attributes.begin(), spec.attributes.end(),
-                                    [&](const AttributeSpec& attribute) { return attribute.name == name; });
+    const auto found =
+        std::find_if(spec.attributes.begin(), spec.attributes.end(),
+                     [&](const AttributeSpec& attribute) { return attribute.name == name; });
     if (found == spec.attributes.end()) {
       throw Error("graph", "{}: attribute '{}' is not implemented", node.Describe(), name);
     }
@@ -119,12 +138,16 @@ void CheckAttributes(const Node& node, const OpSpec& spec) {
       throw Error("graph", "{}: attribute '{}' has the wrong kind, want {}", node.Describe(), name,
                   KindName(found->kind));
     }
-    if (const auto* number = std::get_if<int64_t>(&value)) CheckAllowed(node, name, number, found->ints);
-    if (const auto* number = std::get_if<float>(&value)) CheckAllowed(node, name, number, found->floats);
-    if (const auto* text = std::get_if<std::string>(&value)) CheckAllowed(node, name, text, found->strings);
-    if (const auto* tensor = std::get_if<Tensor>(&value); tensor != nullptr && !tensor->has_all_bytes()) {
-      throw Error("graph", "{}: attribute '{}': got {} bytes for {}{}", node.Describe(), name, tensor->bytes.size(),
-                  DTypeName(tensor->dtype), ShapeText(tensor->shape));
+    if (const auto* number = std::get_if<int64_t>(&value))
+      CheckAllowed(node, name, number, found->ints);
+    if (const auto* number = std::get_if<float>(&value))
+      CheckAllowed(node, name, number, found->floats);
+    if (const auto* text = std::get_if<std::string>(&value))
+      CheckAllowed(node, name, text, found->strings);
+    if (const auto* tensor = std::get_if<Tensor>(&value);
+        tensor != nullptr && !tensor->has_all_bytes()) {
+      throw Error("graph", "{}: attribute '{}': got {} bytes for {}{}", node.Describe(), name,
+                  tensor->bytes.size(), DTypeName(tensor->dtype), ShapeText(tensor->shape));
     }
   }
   for (const AttributeSpec& attribute : spec.attributes) {
@@ -151,14 +174,15 @@ const OpSpec& CheckNode(const Node& node) {
   const OpSpec* spec = FindOp(node.domain(), node.op(), node.version());
   if (spec == nullptr) {
     const auto found = Table().find(fmt::format("{}::{}", node.domain(), node.op()));
-    if (found == Table().end()) throw Error("graph", "{}: this operator is not implemented", node.Describe());
+    if (found == Table().end())
+      throw Error("graph", "{}: this operator is not implemented", node.Describe());
     int min_version = found->second[0].min_version, max_version = found->second[0].max_version;
     for (const OpSpec& other : found->second) {
       min_version = std::min(min_version, other.min_version);
       max_version = std::max(max_version, other.max_version);
     }
-    throw Error("graph", "{}: this version is not implemented: got {}, want {} to {}", node.Describe(), node.version(),
-                min_version, max_version);
+    throw Error("graph", "{}: this version is not implemented: got {}, want {} to {}",
+                node.Describe(), node.version(), min_version, max_version);
   }
   CheckAttributes(node, *spec);
   CheckSlots(node, "input", spec->inputs, node.inputs());
@@ -170,13 +194,15 @@ bool CanInfer(const Node& node) {
   const OpSpec* spec = FindOp(node.domain(), node.op(), node.version());
   return spec != nullptr && spec->infer != nullptr &&
          std::all_of(node.inputs().begin(), node.inputs().end(), [](const Value* value) {
-           return value == nullptr || (value->dtype != DType::kUndefined && value->has_static_shape());
+           return value == nullptr ||
+                  (value->dtype != DType::kUndefined && value->has_static_shape());
          });
 }
 
 std::vector<TensorType> InferOutputs(const Node& node, std::span<const TensorType> inputs) {
   const OpSpec& spec = CheckNode(node);
-  SINTER_CHECK(spec.infer != nullptr && inputs.size() == node.inputs().size(), "{}", node.Describe());
+  SINTER_CHECK(spec.infer != nullptr && inputs.size() == node.inputs().size(), "{}",
+               node.Describe());
   Inference inference(node, spec, inputs);
   spec.infer(inference);
   return inference.Take();
@@ -187,7 +213,8 @@ std::vector<TensorType> InferOutputs(const Node& node) {
   for (const Value* value : node.inputs()) {
     TensorType& type = inputs.emplace_back();
     if (value == nullptr) continue;
-    SINTER_CHECK(value->dtype != DType::kUndefined, "{}: input '{}'", node.Describe(), value->name());
+    SINTER_CHECK(value->dtype != DType::kUndefined, "{}: input '{}'", node.Describe(),
+                 value->name());
     type = {value->dtype, value->shape(), value->constant ? &*value->constant : nullptr};
     NumElements(type.shape);  // Throws where it overflows.
   }
@@ -200,8 +227,9 @@ void InferNode(Node& node) {
     Value* value = node.output(i);
     if (value == nullptr) continue;
     if (value->dtype != DType::kUndefined && value->dtype != types[i].dtype) {
-      throw Error("graph", "{}: output '{}': declared {}, but the operator gives {}", node.Describe(), value->name(),
-                  DTypeName(value->dtype), DTypeName(types[i].dtype));
+      throw Error("graph", "{}: output '{}': declared {}, but the operator gives {}",
+                  node.Describe(), value->name(), DTypeName(value->dtype),
+                  DTypeName(types[i].dtype));
     }
     value->dtype = types[i].dtype;
     value->set_shape(types[i].shape);
@@ -223,7 +251,8 @@ bool Broadcast(const Shape& a, const Shape& b, Shape* out) {
 
 int64_t NormalizeAxis(const Node& node, int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank) {
-    throw Error("graph", "{}: axis: got {}, want one of {} dimensions", node.Describe(), axis, rank);
+    throw Error("graph", "{}: axis: got {}, want one of {} dimensions", node.Describe(), axis,
+                rank);
   }
   return axis < 0 ? axis + rank : axis;
 }
@@ -236,8 +265,9 @@ std::string Inference::InputName(size_t input) const {
 
 const Tensor& Inference::Constant(size_t input) const {
   if (inputs_[input].constant == nullptr) {
-    throw DataDependentError(fmt::format("{}: {}: is known only when the model runs, want a constant: a shape depends on it",
-                                         node_.Describe(), InputName(input)));
+    throw DataDependentError(fmt::format(
+        "{}: {}: is known only when the model runs, want a constant: a shape depends on it",
+        node_.Describe(), InputName(input)));
   }
   return *inputs_[input].constant;
 }
@@ -245,7 +275,8 @@ const Tensor& Inference::Constant(size_t input) const {
 std::vector<int64_t> Inference::ConstantInts(size_t input) const {
   WantDType(input, kInts);
   if (rank(input) > 1 || NumElements(shape(input)) > kMaxListElements) {
-    Fail("{}: got shape {}, want a list of at most {}", InputName(input), ShapeText(shape(input)), kMaxListElements);
+    Fail("{}: got shape {}, want a list of at most {}", InputName(input), ShapeText(shape(input)),
+         kMaxListElements);
   }
   return Constant(input).ToInts();
 }
@@ -261,10 +292,13 @@ void Inference::WantDType(size_t input, std::initializer_list<DType> allowed) co
   if (std::find(allowed.begin(), allowed.end(), dtype(input)) != allowed.end()) return;
   std::vector<std::string_view> names;
   for (const DType type : allowed) names.push_back(DTypeName(type));
-  Fail("{}: got type {}, want {}", InputName(input), DTypeName(dtype(input)), fmt::join(names, " or "));
+  Fail("{}: got type {}, want {}", InputName(input), DTypeName(dtype(input)),
+       fmt::join(names, " or "));
 }
 
-void Inference::WantSameDType(size_t input, size_t other) const { WantDType(input, {dtype(other)}); }
+void Inference::WantSameDType(size_t input, size_t other) const {
+  WantDType(input, {dtype(other)});
+}
 
 void Inference::WantRank(size_t input, int64_t want) const {
   if (rank(input) != want) {
@@ -296,7 +330,8 @@ void Inference::Out(size_t output, DType dtype, Shape shape) {
   } catch (const Error&) {
     elems = kMaxElements;
   }
-  if (elems >= kMaxElements) Fail("output {}: got shape {}, want fewer than 2^56 elements", output, ShapeText(shape));
+  if (elems >= kMaxElements)
+    Fail("output {}: got shape {}, want fewer than 2^56 elements", output, ShapeText(shape));
   outputs_[output] = {dtype, std::move(shape), nullptr};
 }
 

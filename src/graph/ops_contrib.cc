@@ -8,19 +8,22 @@ namespace {
 
 using Kind = AttributeSpec::Kind;
 
-// Block sizes, weights and shapes from a file are bounded here, so that products of two stay far inside int64.
+// Block sizes, weights and shapes from a file are bounded here, so that products of two stay far
+// inside int64.
 constexpr int64_t kMaxDim = int64_t{1} << 31;
 
 int64_t PositiveInt(const Inference& in, std::string_view name) {
   const int64_t value = in.node().Int(name, 0);
-  if (value <= 0 || value >= kMaxDim) in.Fail("attribute '{}': got {}, want a number from 1 to 2^31", name, value);
+  if (value <= 0 || value >= kMaxDim)
+    in.Fail("attribute '{}': got {}, want a number from 1 to 2^31", name, value);
   return value;
 }
 
 int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 // Zero points are packed like the weights, or have the scales' type, one each.
-void CheckZeroPoints(const Inference& in, size_t input, size_t scales, int64_t rows, int64_t blocks, int64_t bits) {
+void CheckZeroPoints(const Inference& in, size_t input, size_t scales, int64_t rows, int64_t blocks,
+                     int64_t bits) {
   if (!in.has(input)) return;
   in.WantDType(input, {DType::kU8, in.dtype(scales)});
   const int64_t columns = in.dtype(input) == DType::kU8 ? CeilDiv(blocks * bits, 8) : blocks;
@@ -30,7 +33,8 @@ void CheckZeroPoints(const Inference& in, size_t input, size_t scales, int64_t r
   }
 }
 
-// Y = A * dequantize(B)^T + bias. B: [N, K / block_size, block_size * bits / 8], scales: [N, K / block_size].
+// Y = A * dequantize(B)^T + bias. B: [N, K / block_size, block_size * bits / 8], scales: [N, K /
+// block_size].
 void InferMatMulNBits(Inference& in) {
   const int64_t k = PositiveInt(in, "K"), n = PositiveInt(in, "N");
   const int64_t bits = in.node().Int("bits", 4), block = PositiveInt(in, "block_size");
@@ -53,20 +57,23 @@ void InferMatMulNBits(Inference& in) {
   in.Out(0, in.dtype(0), std::move(shape));
 }
 
-// Rows of a table quantized in blocks along its last dimension. data: [rows, columns * bits / 8] as uint8, or
-// [rows, columns] as a 4-bit type; scales: [rows, columns / block_size].
+// Rows of a table quantized in blocks along its last dimension. data: [rows, columns * bits / 8] as
+// uint8, or [rows, columns] as a 4-bit type; scales: [rows, columns / block_size].
 void InferGatherBlockQuantized(Inference& in) {
   const int64_t bits = in.node().Int("bits", 4), block = in.node().Int("block_size", 128);
   in.WantDType(0, {DType::kU8, DType::kU4, DType::kI4});
   in.WantDType(1, kInts);
   in.WantDType(2, kFloats);
   in.WantRank(0, 2);
-  if (in.Axis(in.node().Int("gather_axis", 0), 2) != 0 || in.Axis(in.node().Int("quantize_axis", 1), 2) != 1) {
+  if (in.Axis(in.node().Int("gather_axis", 0), 2) != 0 ||
+      in.Axis(in.node().Int("quantize_axis", 1), 2) != 1) {
     in.Fail("attributes 'gather_axis' and 'quantize_axis': got others, want 0 and 1");
   }
-  if (in.dtype(0) != DType::kU8 && bits != 4) in.Fail("attribute 'bits': got {}, want 4 for this data type", bits);
+  if (in.dtype(0) != DType::kU8 && bits != 4)
+    in.Fail("attribute 'bits': got {}, want 4 for this data type", bits);
   const int64_t rows = in.shape(0)[0], width = in.shape(0)[1];
-  if (rows >= kMaxDim || width >= kMaxDim) in.Fail("input 0 (data): got shape {}", ShapeText(in.shape(0)));
+  if (rows >= kMaxDim || width >= kMaxDim)
+    in.Fail("input 0 (data): got shape {}", ShapeText(in.shape(0)));
   const int64_t columns = in.dtype(0) == DType::kU8 ? width * (8 / bits) : width;
   const int64_t blocks = CeilDiv(columns, block);
   in.WantShape(2, {rows, blocks});
@@ -79,43 +86,48 @@ void InferGatherBlockQuantized(Inference& in) {
   in.Out(0, in.dtype(2), std::move(shape));
 }
 
-void CheckRotaryCaches(const Inference& in, size_t cos, size_t sin, DType dtype, int64_t head_size) {
+void CheckRotaryCaches(const Inference& in, size_t cos, size_t sin, DType dtype,
+                       int64_t head_size) {
   in.WantDType(cos, {dtype});
   in.WantDType(sin, {dtype});
   in.WantRank(cos, 2);
   in.WantShape(sin, in.shape(cos));
   const int64_t half = in.shape(cos)[1];
   if (half <= 0 || half > head_size / 2) {
-    in.Fail("inputs {} and {}: got rotary caches {}, want 1 to {} columns", cos, sin, ShapeText(in.shape(cos)),
-            head_size / 2);
+    in.Fail("inputs {} and {}: got rotary caches {}, want 1 to {} columns", cos, sin,
+            ShapeText(in.shape(cos)), head_size / 2);
   }
 }
 
-// Inputs: 0 query, 1 key, 2 value, 3 past_key, 4 past_value, 5 seqlens_k, 6 total_sequence_length, 7 cos_cache,
-// 8 sin_cache, 9 position_ids, 10 attention_bias, 11 head_sink, 12 k_scale, 13 v_scale, 14 q_norm_weight,
-// 15 k_norm_weight.
+// Inputs: 0 query, 1 key, 2 value, 3 past_key, 4 past_value, 5 seqlens_k, 6 total_sequence_length,
+// 7 cos_cache, 8 sin_cache, 9 position_ids, 10 attention_bias, 11 head_sink, 12 k_scale, 13
+// v_scale, 14 q_norm_weight, 15 k_norm_weight.
 void InferGroupQueryAttention(Inference& in) {
   const int64_t heads = PositiveInt(in, "num_heads"), kv_heads = PositiveInt(in, "kv_num_heads");
-  if (heads % kv_heads != 0) in.Fail("attributes 'num_heads' and 'kv_num_heads': {} is no multiple of {}", heads, kv_heads);
+  if (heads % kv_heads != 0)
+    in.Fail("attributes 'num_heads' and 'kv_num_heads': {} is no multiple of {}", heads, kv_heads);
   in.WantDType(0, kFloats);
   in.WantRank(0, 3);
   const DType dtype = in.dtype(0);
   const int64_t batch = in.shape(0)[0], sequence = in.shape(0)[1], width = in.shape(0)[2];
-  if (in.has(1) != in.has(2)) in.Fail("inputs 1 (key) and 2 (value): got one of them, want both or none");
+  if (in.has(1) != in.has(2))
+    in.Fail("inputs 1 (key) and 2 (value): got one of them, want both or none");
   // Without key and value, each row of the query holds all three.
   const bool packed = !in.has(1);
   const int64_t parts = packed ? heads + 2 * kv_heads : heads;
   if (width == 0 || width % parts != 0) {
-    in.Fail("input 0 (query): got shape {}, want columns for {} heads{}", ShapeText(in.shape(0)), parts,
-            packed ? " (query, key and value)" : "");
+    in.Fail("input 0 (query): got shape {}, want columns for {} heads{}", ShapeText(in.shape(0)),
+            parts, packed ? " (query, key and value)" : "");
   }
   const int64_t head_size = width / parts;
-  if (head_size % 2 != 0 || head_size >= kMaxDim) in.Fail("input 0 (query): got head size {}, want an even one", head_size);
+  if (head_size % 2 != 0 || head_size >= kMaxDim)
+    in.Fail("input 0 (query): got head size {}, want an even one", head_size);
   for (size_t i = 1; i <= 2 && !packed; ++i) {
     in.WantSameDType(i, 0);
     in.WantShape(i, {batch, sequence, kv_heads * head_size});
   }
-  if (in.has(3) != in.has(4)) in.Fail("inputs 3 (past_key) and 4 (past_value): got one of them, want both or none");
+  if (in.has(3) != in.has(4))
+    in.Fail("inputs 3 (past_key) and 4 (past_value): got one of them, want both or none");
   int64_t capacity = sequence;
   if (in.has(3)) {
     in.WantSameDType(3, 0);
@@ -129,12 +141,14 @@ void InferGroupQueryAttention(Inference& in) {
   if (in.shape(5) != Shape{batch, 1}) in.WantShape(5, {batch});
   in.WantDType(6, {DType::kI32});
   if (in.rank(6) > 2 || NumElements(in.shape(6)) != 1) {
-    in.Fail("input 6 (total_sequence_length): got shape {}, want one element", ShapeText(in.shape(6)));
+    in.Fail("input 6 (total_sequence_length): got shape {}, want one element",
+            ShapeText(in.shape(6)));
   }
   if (in.is_constant(6)) capacity = std::max(capacity, static_cast<int64_t>(in.ConstantDouble(6)));
   const bool rotary = in.node().Int("do_rotary", 0) != 0;
   if (in.has(7) != in.has(8) || (rotary && !in.has(7))) {
-    in.Fail("inputs 7 (cos_cache) and 8 (sin_cache): got {}, want {}", in.has(7) || in.has(8) ? "one of them" : "none",
+    in.Fail("inputs 7 (cos_cache) and 8 (sin_cache): got {}, want {}",
+            in.has(7) || in.has(8) ? "one of them" : "none",
             rotary ? "both: do_rotary is 1" : "both or none");
   }
   if (in.has(7)) CheckRotaryCaches(in, 7, 8, dtype, head_size);
@@ -146,16 +160,18 @@ void InferGroupQueryAttention(Inference& in) {
     in.WantSameDType(10, 0);
     in.WantRank(10, 4);
     const Shape& bias = in.shape(10);
-    if ((bias[0] != 1 && bias[0] != batch) || (bias[1] != 1 && bias[1] != heads) || bias[2] != sequence) {
-      in.Fail("input 10 (attention_bias): got shape {}, want [batch or 1, heads or 1, {}, total]", ShapeText(bias),
-              sequence);
+    if ((bias[0] != 1 && bias[0] != batch) || (bias[1] != 1 && bias[1] != heads) ||
+        bias[2] != sequence) {
+      in.Fail("input 10 (attention_bias): got shape {}, want [batch or 1, heads or 1, {}, total]",
+              ShapeText(bias), sequence);
     }
   }
   if (in.has(11)) {
     in.WantSameDType(11, 0);
     in.WantShape(11, {heads});
   }
-  if (in.has(14) != in.has(15)) in.Fail("inputs 14 and 15 (q_norm_weight, k_norm_weight): got one, want both or none");
+  if (in.has(14) != in.has(15))
+    in.Fail("inputs 14 and 15 (q_norm_weight, k_norm_weight): got one, want both or none");
   for (size_t i = 14; i <= 15 && in.has(14); ++i) {
     in.WantSameDType(i, 0);
     in.WantShape(i, {head_size});
@@ -170,7 +186,8 @@ void CheckRotary(Inference& in, size_t positions, size_t cos, size_t sin) {
   in.WantDType(0, kFloats);
   if (in.rank(0) != 3) in.WantRank(0, 4);
   const Shape& shape = in.shape(0);
-  const int64_t heads = in.node().Int("num_heads", 0), rotary = in.node().Int("rotary_embedding_dim", 0);
+  const int64_t heads = in.node().Int("num_heads", 0),
+                rotary = in.node().Int("rotary_embedding_dim", 0);
   const int64_t batch = shape[0], sequence = shape[in.rank(0) - 2];
   int64_t head_size = shape.back();
   const int64_t length = in.rank(0) == 3 ? shape[1] : sequence;
@@ -182,19 +199,21 @@ void CheckRotary(Inference& in, size_t positions, size_t cos, size_t sin) {
   const int64_t half = in.shape(cos).back();
   if (in.rank(0) == 3) {
     if (heads > 0) {
-      if (head_size % heads != 0) in.Fail("input 0: got shape {}, want columns for {} heads", ShapeText(shape), heads);
+      if (head_size % heads != 0)
+        in.Fail("input 0: got shape {}, want columns for {} heads", ShapeText(shape), heads);
       head_size /= heads;
     } else {
       // Without a number of heads the caches tell the head size, and all of it turns.
       head_size = half < kMaxDim ? half * 2 : 0;
       if (head_size == 0 || shape[2] % head_size != 0) {
-        in.Fail("input 0: got shape {}, want a multiple of {} columns", ShapeText(shape), head_size);
+        in.Fail("input 0: got shape {}, want a multiple of {} columns", ShapeText(shape),
+                head_size);
       }
     }
   }
   if (half <= 0 || half > head_size / 2 || (rotary != 0 && half != rotary / 2)) {
-    in.Fail("rotary caches: got shape {} for head size {} and rotary_embedding_dim {}", ShapeText(in.shape(cos)),
-            head_size, rotary);
+    in.Fail("rotary caches: got shape {} for head size {} and rotary_embedding_dim {}",
+            ShapeText(in.shape(cos)), head_size, rotary);
   }
   if (by_position) {
     in.WantDType(positions, kInts);
@@ -208,14 +227,17 @@ void CheckRotary(Inference& in, size_t positions, size_t cos, size_t sin) {
 void InferRotaryEmbedding(Inference& in) { CheckRotary(in, 1, 2, 3); }
 void InferOnnxRotaryEmbedding(Inference& in) { CheckRotary(in, 3, 1, 2); }
 
-// input: [..., hidden]; router_probs: [tokens, experts]; fc1: [experts, outputs, hidden * bits / 8] and fc2: [experts,
-// hidden, inner * bits / 8], with scales for each block along a row (one a row without block_size).
-// Inputs: 0 input, 1 router_probs, 2..4 fc1 weights, scales, bias, 5..7 fc2, 8..10 fc3, 11..13 zero points.
+// input: [..., hidden]; router_probs: [tokens, experts]; fc1: [experts, outputs, hidden * bits / 8]
+// and fc2: [experts, hidden, inner * bits / 8], with scales for each block along a row (one a row
+// without block_size). Inputs: 0 input, 1 router_probs, 2..4 fc1 weights, scales, bias, 5..7
+// fc2, 8..10 fc3, 11..13 zero points.
 void InferQMoE(Inference& in) {
-  const int64_t bits = in.node().Int("expert_weight_bits", 4), block = in.node().Int("block_size", 0);
+  const int64_t bits = in.node().Int("expert_weight_bits", 4),
+                block = in.node().Int("block_size", 0);
   in.WantDType(0, kFloats);
   in.WantSameDType(1, 0);
-  if (in.rank(0) < 2) in.Fail("input 0: got shape {}, want 2 or 3 dimensions", ShapeText(in.shape(0)));
+  if (in.rank(0) < 2)
+    in.Fail("input 0: got shape {}, want 2 or 3 dimensions", ShapeText(in.shape(0)));
   const Shape& shape = in.shape(0);
   const int64_t hidden = shape.back();
   const int64_t tokens = NumElements(Shape(shape.begin(), shape.end() - 1));
@@ -226,15 +248,19 @@ void InferQMoE(Inference& in) {
   if (k < 1 || k > experts) in.Fail("attribute 'k': got {}, want 1 to {} experts", k, experts);
   const bool gated = in.node().String("activation_type", "relu") == "swiglu";
   if (gated && in.node().Int("swiglu_fusion", 0) == 0) {
-    in.Fail("attribute 'swiglu_fusion': got 0, want 1 or 2: separate gate weights (fc3) are not implemented");
+    in.Fail(
+        "attribute 'swiglu_fusion': got 0, want 1 or 2: separate gate weights (fc3) are not "
+        "implemented");
   }
   const auto check_fc = [&](size_t first, size_t zero_points, int64_t rows, int64_t columns) {
     in.WantDType(first, {DType::kU8});
     in.WantDType(first + 1, kFloats);
-    if (columns % (8 / bits) != 0) in.Fail("input {}: got {} columns, want whole bytes", first, columns);
+    if (columns % (8 / bits) != 0)
+      in.Fail("input {}: got {} columns, want whole bytes", first, columns);
     in.WantShape(first, {experts, rows, columns / (8 / bits)});
     const int64_t blocks = block > 0 ? CeilDiv(columns, block) : 1;
-    if (block > 0 || in.shape(first + 1) != Shape{experts, rows}) in.WantShape(first + 1, {experts, rows, blocks});
+    if (block > 0 || in.shape(first + 1) != Shape{experts, rows})
+      in.WantShape(first + 1, {experts, rows, blocks});
     if (in.has(first + 2)) {
       in.WantSameDType(first + 2, 0);
       in.WantShape(first + 2, {experts, rows});
@@ -246,8 +272,10 @@ void InferQMoE(Inference& in) {
   };
   in.WantRank(2, 3);
   const int64_t rows = in.shape(2)[1];
-  if (hidden >= kMaxDim || rows >= kMaxDim) in.Fail("input 2: got shape {}", ShapeText(in.shape(2)));
-  if (gated && rows % 2 != 0) in.Fail("input 2: got {} rows, want gate and value rows in pairs", rows);
+  if (hidden >= kMaxDim || rows >= kMaxDim)
+    in.Fail("input 2: got shape {}", ShapeText(in.shape(2)));
+  if (gated && rows % 2 != 0)
+    in.Fail("input 2: got {} rows, want gate and value rows in pairs", rows);
   check_fc(2, 11, rows, hidden);
   check_fc(5, 12, hidden, gated ? rows / 2 : rows);
   in.Out(0, in.dtype(0), shape);
@@ -259,42 +287,76 @@ std::vector<OpSpec> ContribOps() {
   constexpr std::string_view kDomain = "com.microsoft";
   const std::vector<int64_t> no = {0}, flag = {0, 1}, blocks = {16, 32, 64, 128, 256};
   return {
-      {kDomain, "MatMulNBits", 1, 1, "A B scales zero_points? g_idx! bias?", "Y",
+      {kDomain,
+       "MatMulNBits",
+       1,
+       1,
+       "A B scales zero_points? g_idx! bias?",
+       "Y",
        // accuracy_level allows faster arithmetic; it asks for none.
-       {attr::RequiredInt("K"), attr::RequiredInt("N"), attr::Int("bits", {4, 8}), attr::RequiredInt("block_size", blocks),
-        attr::Int("accuracy_level"), attr::Int("weight_prepacked", no)},
+       {attr::RequiredInt("K"), attr::RequiredInt("N"), attr::Int("bits", {4, 8}),
+        attr::RequiredInt("block_size", blocks), attr::Int("accuracy_level"),
+        attr::Int("weight_prepacked", no)},
        InferMatMulNBits},
-      {kDomain, "GatherBlockQuantized", 1, 1, "data indices scales zero_points?", "output",
+      {kDomain,
+       "GatherBlockQuantized",
+       1,
+       1,
+       "data indices scales zero_points?",
+       "output",
        {attr::Int("bits", {4, 8}), attr::Int("block_size", blocks), attr::Int("gather_axis"),
         attr::Int("quantize_axis")},
        InferGatherBlockQuantized},
-      {kDomain, "GroupQueryAttention", 1, 1,
-       "query key? value? past_key? past_value? seqlens_k total_sequence_length cos_cache? sin_cache? position_ids? "
+      {kDomain,
+       "GroupQueryAttention",
+       1,
+       1,
+       "query key? value? past_key? past_value? seqlens_k total_sequence_length cos_cache? "
+       "sin_cache? position_ids? "
        "attention_bias? head_sink? k_scale! v_scale! q_norm_weight? k_norm_weight?",
        "output present_key? present_value? output_qk!",
-       {attr::RequiredInt("num_heads"), attr::RequiredInt("kv_num_heads"), attr::Float("scale"), attr::Float("softcap"),
-        attr::Int("local_window_size"), attr::Int("do_rotary", flag), attr::Int("rotary_interleaved", flag),
-        attr::Int("smooth_softmax", {-1, 0, 1}), attr::Int("qk_output", no), attr::Float("qk_norm_epsilon"),
+       {attr::RequiredInt("num_heads"), attr::RequiredInt("kv_num_heads"), attr::Float("scale"),
+        attr::Float("softcap"), attr::Int("local_window_size"), attr::Int("do_rotary", flag),
+        attr::Int("rotary_interleaved", flag), attr::Int("smooth_softmax", {-1, 0, 1}),
+        attr::Int("qk_output", no), attr::Float("qk_norm_epsilon"),
         attr::String("k_quant_type", {"NONE"}), attr::String("v_quant_type", {"NONE"}),
-        attr::Int("kv_cache_bit_width", {0, 16}), attr::Int("causal", {1}), attr::Int("sliding_window_cache", no)},
+        attr::Int("kv_cache_bit_width", {0, 16}), attr::Int("causal", {1}),
+        attr::Int("sliding_window_cache", no)},
        InferGroupQueryAttention},
-      {kDomain, "RotaryEmbedding", 1, 1, "input position_ids cos_cache sin_cache", "output",
+      {kDomain,
+       "RotaryEmbedding",
+       1,
+       1,
+       "input position_ids cos_cache sin_cache",
+       "output",
        {attr::Int("interleaved", flag), attr::Int("num_heads"), attr::Int("rotary_embedding_dim"),
         attr::Float("scale", {1.0f}), attr::Int("is_packed_batching", no)},
        InferRotaryEmbedding},
-      {"", "RotaryEmbedding", 23, kMaxOpset, "X cos_cache sin_cache position_ids?", "Y",
+      {"",
+       "RotaryEmbedding",
+       23,
+       kMaxOpset,
+       "X cos_cache sin_cache position_ids?",
+       "Y",
        {attr::Int("interleaved", flag), attr::Int("num_heads"), attr::Int("rotary_embedding_dim")},
        InferOnnxRotaryEmbedding},
-      {kDomain, "QMoE", 1, 1,
-       "input router_probs fc1_experts_weights fc1_scales fc1_experts_bias? fc2_experts_weights fc2_scales "
-       "fc2_experts_bias? fc3_experts_weights! fc3_scales! fc3_experts_bias! fc1_zero_points? fc2_zero_points? "
+      {kDomain,
+       "QMoE",
+       1,
+       1,
+       "input router_probs fc1_experts_weights fc1_scales fc1_experts_bias? fc2_experts_weights "
+       "fc2_scales "
+       "fc2_experts_bias? fc3_experts_weights! fc3_scales! fc3_experts_bias! fc1_zero_points? "
+       "fc2_zero_points? "
        "fc3_zero_points!",
        "output",
-       {attr::String("activation_type", {"relu", "gelu", "silu", "swiglu", "identity"}), attr::Float("activation_alpha"),
-        attr::Float("activation_beta"), attr::Float("swiglu_limit"), attr::Int("swiglu_fusion", {0, 1, 2}),
-        attr::Int("k"), attr::Int("normalize_routing_weights", flag), attr::Int("use_sparse_mixer", no),
-        attr::Int("expert_weight_bits", {4, 8}), attr::Int("block_size", {-1, 0, 16, 32, 64, 128, 256}),
-        attr::String("quant_type", {"int"}), attr::Int("weights_prepacked", no)},
+       {attr::String("activation_type", {"relu", "gelu", "silu", "swiglu", "identity"}),
+        attr::Float("activation_alpha"), attr::Float("activation_beta"),
+        attr::Float("swiglu_limit"), attr::Int("swiglu_fusion", {0, 1, 2}), attr::Int("k"),
+        attr::Int("normalize_routing_weights", flag), attr::Int("use_sparse_mixer", no),
+        attr::Int("expert_weight_bits", {4, 8}),
+        attr::Int("block_size", {-1, 0, 16, 32, 64, 128, 256}), attr::String("quant_type", {"int"}),
+        attr::Int("weights_prepacked", no)},
        InferQMoE},
   };
 }

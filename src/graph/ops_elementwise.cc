@@ -17,7 +17,8 @@ Shape BroadcastInputs(const Inference& in) {
   for (size_t i = 1; i < in.num_inputs(); ++i) {
     Shape wider;
     if (!Broadcast(shape, in.shape(i), &wider)) {
-      in.Fail("inputs: got shapes {} and {}, want shapes that broadcast", ShapeText(shape), ShapeText(in.shape(i)));
+      in.Fail("inputs: got shapes {} and {}, want shapes that broadcast", ShapeText(shape),
+              ShapeText(in.shape(i)));
     }
     shape = std::move(wider);
   }
@@ -36,7 +37,9 @@ void InferOrder(Inference& in) { InferSameTypes(in, kNumbers, DType::kBool); }
 void InferLogic(Inference& in) { InferSameTypes(in, {DType::kBool}, DType::kBool); }
 
 void InferEqual(Inference& in) {
-  InferSameTypes(in, {DType::kF32, DType::kF16, DType::kF64, DType::kI64, DType::kI32, DType::kBool}, DType::kBool);
+  InferSameTypes(in,
+                 {DType::kF32, DType::kF16, DType::kF64, DType::kI64, DType::kI32, DType::kBool},
+                 DType::kBool);
 }
 
 // The exponent may have another type than the base.
@@ -50,7 +53,8 @@ void InferCast(Inference& in) {
   in.WantDType(0, kCastable);
   const int64_t to = in.node().Int("to", 0);
   const auto dtype = static_cast<DType>(to);
-  if (to <= 0 || to > 255 || std::find(kCastable.begin(), kCastable.end(), dtype) == kCastable.end()) {
+  if (to <= 0 || to > 255 ||
+      std::find(kCastable.begin(), kCastable.end(), dtype) == kCastable.end()) {
     in.Fail("attribute 'to': got type {}, want a numeric type or bool", to);
   }
   in.Out(0, dtype, in.shape(0));
@@ -87,7 +91,14 @@ std::vector<OpSpec> ElementwiseOps() {
   for (const std::string_view name : {"Sqrt", "Reciprocal", "Sigmoid", "Tanh", "Relu", "Erf"}) {
     ops.push_back({"", name, 6, kMaxOpset, "X", "Y", {}, InferFloat});
   }
-  ops.push_back({"", "Gelu", 20, kMaxOpset, "X", "Y", {attr::String("approximate", {"none", "tanh"})}, InferFloat});
+  ops.push_back({"",
+                 "Gelu",
+                 20,
+                 kMaxOpset,
+                 "X",
+                 "Y",
+                 {attr::String("approximate", {"none", "tanh"})},
+                 InferFloat});
   ops.push_back({"com.microsoft", "Gelu", 1, 1, "X", "Y", {}, InferFloat});
   ops.push_back({"com.microsoft", "FastGelu", 1, 1, "X bias?", "Y", {}, InferFastGelu});
   ops.push_back({"com.microsoft", "QuickGelu", 1, 1, "X", "Y", {attr::Float("alpha")}, InferFloat});
@@ -105,8 +116,15 @@ std::vector<OpSpec> ElementwiseOps() {
   ops.push_back({"", "Not", 1, kMaxOpset, "X", "Y", {}, InferLogic});
   ops.push_back({"", "Where", 9, kMaxOpset, "condition X Y", "output", {}, InferWhere});
   // `saturate` and `round_mode` matter only for 8-bit floats, which no type here is.
-  ops.push_back({"", "Cast", 6, kMaxOpset, "input", "output",
-                 {attr::RequiredInt("to"), attr::Int("saturate", {1}), attr::String("round_mode", {"up"})}, InferCast});
+  ops.push_back(
+      {"",
+       "Cast",
+       6,
+       kMaxOpset,
+       "input",
+       "output",
+       {attr::RequiredInt("to"), attr::Int("saturate", {1}), attr::String("round_mode", {"up"})},
+       InferCast});
   return ops;
 }
 

@@ -14,7 +14,8 @@ void InferReduce(Inference& in) {
   std::vector<int64_t> axes = in.node().Ints("axes", {});
   if (in.has(1)) axes = in.ConstantInts(1);
   std::vector<bool> reduced = in.AxisSet(axes, in.rank(0));
-  if (axes.empty() && in.node().Int("noop_with_empty_axes", 0) == 0) reduced.assign(reduced.size(), true);
+  if (axes.empty() && in.node().Int("noop_with_empty_axes", 0) == 0)
+    reduced.assign(reduced.size(), true);
   const bool keep = in.node().Int("keepdims", 1) != 0;
   Shape shape;
   for (size_t i = 0; i < reduced.size(); ++i) {
@@ -43,8 +44,10 @@ void InferMatMul(Inference& in) {
   if (row) a.insert(a.begin(), 1);
   if (column) b.push_back(1);
   Shape shape;
-  if (a.back() != b[b.size() - 2] || !Broadcast(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2), &shape)) {
-    in.Fail("inputs: got shapes {} and {}, want a matrix product", ShapeText(in.shape(0)), ShapeText(in.shape(1)));
+  if (a.back() != b[b.size() - 2] ||
+      !Broadcast(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2), &shape)) {
+    in.Fail("inputs: got shapes {} and {}, want a matrix product", ShapeText(in.shape(0)),
+            ShapeText(in.shape(1)));
   }
   if (!row) shape.push_back(a[a.size() - 2]);
   if (!column) shape.push_back(b.back());
@@ -56,7 +59,8 @@ void InferRmsNorm(Inference& in) {
   in.WantDType(0, kFloats);
   in.WantDType(1, kFloats);
   const int64_t axis = in.Axis(in.node().Int("axis", -1), in.rank(0));
-  if (axis != in.rank(0) - 1) in.Fail("attribute 'axis': got {}, want the last one: others are not implemented", axis);
+  if (axis != in.rank(0) - 1)
+    in.Fail("attribute 'axis': got {}, want the last one: others are not implemented", axis);
   in.WantShape(1, {in.shape(0).back()});
   in.Out(0, in.dtype(1), in.shape(0));
 }
@@ -83,24 +87,46 @@ void InferSkipRmsNorm(Inference& in) {
 
 std::vector<OpSpec> ReduceOps() {
   std::vector<OpSpec> ops;
-  const std::pair<std::string_view, int> reductions[] = {{"ReduceSum", 13}, {"ReduceMax", 18}, {"ReduceMean", 18}};
+  const std::pair<std::string_view, int> reductions[] = {
+      {"ReduceSum", 13}, {"ReduceMax", 18}, {"ReduceMean", 18}};
   for (const auto& [name, axes_input_version] : reductions) {
-    ops.push_back({"", name, 1, axes_input_version - 1, "data", "reduced",
-                   {attr::Of("axes", Kind::kInts), attr::Int("keepdims", {0, 1})}, InferReduce});
-    ops.push_back({"", name, axes_input_version, kMaxOpset, "data axes?", "reduced",
-                   {attr::Int("keepdims", {0, 1}), attr::Int("noop_with_empty_axes", {0, 1})}, InferReduce});
+    ops.push_back({"",
+                   name,
+                   1,
+                   axes_input_version - 1,
+                   "data",
+                   "reduced",
+                   {attr::Of("axes", Kind::kInts), attr::Int("keepdims", {0, 1})},
+                   InferReduce});
+    ops.push_back({"",
+                   name,
+                   axes_input_version,
+                   kMaxOpset,
+                   "data axes?",
+                   "reduced",
+                   {attr::Int("keepdims", {0, 1}), attr::Int("noop_with_empty_axes", {0, 1})},
+                   InferReduce});
   }
   // Before version 13 the softmax ran over all dimensions from `axis` on.
-  ops.push_back({"", "Softmax", 13, kMaxOpset, "input", "output", {attr::Int("axis")}, InferSoftmax});
+  ops.push_back(
+      {"", "Softmax", 13, kMaxOpset, "input", "output", {attr::Int("axis")}, InferSoftmax});
   ops.push_back({"", "MatMul", 1, kMaxOpset, "A B", "Y", {}, InferMatMul});
-  const std::vector<AttributeSpec> norm = {attr::Int("axis"), attr::Float("epsilon"), attr::Int("stash_type", {1})};
+  const std::vector<AttributeSpec> norm = {attr::Int("axis"), attr::Float("epsilon"),
+                                           attr::Int("stash_type", {1})};
   // ONNX Runtime keeps this one in ONNX's own domain.
-  ops.push_back({"", "SimplifiedLayerNormalization", 1, kMaxOpset, "X scale", "Y inv_std_var!", norm, InferRmsNorm});
-  ops.push_back({"com.microsoft", "SimplifiedLayerNormalization", 1, 1, "X scale", "Y inv_std_var!", norm,
-                 InferRmsNorm});
+  ops.push_back({"", "SimplifiedLayerNormalization", 1, kMaxOpset, "X scale", "Y inv_std_var!",
+                 norm, InferRmsNorm});
+  ops.push_back({"com.microsoft", "SimplifiedLayerNormalization", 1, 1, "X scale", "Y inv_std_var!",
+                 norm, InferRmsNorm});
   ops.push_back({"", "RMSNormalization", 23, kMaxOpset, "X scale", "Y", norm, InferRmsNorm});
-  ops.push_back({"com.microsoft", "SkipSimplifiedLayerNormalization", 1, 1, "input skip gamma bias?",
-                 "output mean? inv_std_var? input_skip_bias_sum?", {attr::Float("epsilon")}, InferSkipRmsNorm});
+  ops.push_back({"com.microsoft",
+                 "SkipSimplifiedLayerNormalization",
+                 1,
+                 1,
+                 "input skip gamma bias?",
+                 "output mean? inv_std_var? input_skip_bias_sum?",
+                 {attr::Float("epsilon")},
+                 InferSkipRmsNorm});
   return ops;
 }
 

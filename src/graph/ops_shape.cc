@@ -20,17 +20,20 @@ void InferIdentity(Inference& in) { in.Out(0, in.dtype(0), in.shape(0)); }
 
 void InferReshape(Inference& in) {
   in.Out(0, in.dtype(0),
-         ReshapeTarget(in.node(), in.shape(0), in.ConstantInts(1), in.node().Int("allowzero", 0) != 0));
+         ReshapeTarget(in.node(), in.shape(0), in.ConstantInts(1),
+                       in.node().Int("allowzero", 0) != 0));
 }
 
 void InferFlatten(Inference& in) {
   const Shape& shape = in.shape(0);
   // Unlike elsewhere `rank` is an axis too: everything goes into the rows.
   int64_t axis = in.node().Int("axis", 1);
-  if (axis < -in.rank(0) || axis > in.rank(0)) in.Fail("axis: got {}, want one of {} dimensions", axis, in.rank(0));
+  if (axis < -in.rank(0) || axis > in.rank(0))
+    in.Fail("axis: got {}, want one of {} dimensions", axis, in.rank(0));
   if (axis < 0) axis += in.rank(0);
-  in.Out(0, in.dtype(0), {NumElements(Shape(shape.begin(), shape.begin() + axis)),
-                          NumElements(Shape(shape.begin() + axis, shape.end()))});
+  in.Out(0, in.dtype(0),
+         {NumElements(Shape(shape.begin(), shape.begin() + axis)),
+          NumElements(Shape(shape.begin() + axis, shape.end()))});
 }
 
 void InferTranspose(Inference& in) {
@@ -38,7 +41,8 @@ void InferTranspose(Inference& in) {
   std::vector<int64_t> perm(shape.size());
   for (size_t i = 0; i < perm.size(); ++i) perm[i] = static_cast<int64_t>(perm.size() - 1 - i);
   perm = in.node().Ints("perm", perm);
-  if (perm.size() != shape.size()) in.Fail("perm: got {}, want {} axes", ShapeText(perm), shape.size());
+  if (perm.size() != shape.size())
+    in.Fail("perm: got {}, want {} axes", ShapeText(perm), shape.size());
   in.AxisSet(perm, in.rank(0));
   Shape out;
   for (const int64_t axis : perm) out.push_back(shape[in.Axis(axis, in.rank(0))]);
@@ -106,7 +110,8 @@ void InferSplit(Inference& in) {
   if (parts != static_cast<int64_t>(in.num_outputs())) {
     in.Fail("attribute 'num_outputs': got {}, want {}", parts, in.num_outputs());
   }
-  const std::vector<int64_t> pieces = SplitSizes(in.node(), in.shape(0)[axis], in.num_outputs(), sizes);
+  const std::vector<int64_t> pieces =
+      SplitSizes(in.node(), in.shape(0)[axis], in.num_outputs(), sizes);
   for (size_t i = 0; i < pieces.size(); ++i) {
     Shape shape = in.shape(0);
     shape[axis] = pieces[i];
@@ -139,7 +144,9 @@ void InferGather(Inference& in) {
 void InferShape(Inference& in) {
   // Unlike elsewhere, positions out of range are clamped.
   const int64_t rank = in.rank(0);
-  const auto clamp = [&](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank); };
+  const auto clamp = [&](int64_t at) {
+    return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank);
+  };
   const int64_t start = clamp(in.node().Int("start", 0)), end = clamp(in.node().Int("end", rank));
   in.Out(0, DType::kI64, {std::max<int64_t>(0, end - start)});
 }
@@ -155,7 +162,8 @@ void InferRange(Inference& in) {
 }
 
 void InferConstant(Inference& in) {
-  if (in.node().attributes.size() != 1) in.Fail("got {} attributes, want one", in.node().attributes.size());
+  if (in.node().attributes.size() != 1)
+    in.Fail("got {} attributes, want one", in.node().attributes.size());
   const Attribute& attribute = in.node().attributes.begin()->second;
   if (const auto* tensor = std::get_if<Tensor>(&attribute)) {
     in.Out(0, tensor->dtype, tensor->shape);
@@ -180,7 +188,8 @@ void InferConstantOfShape(Inference& in) {
   DType dtype = DType::kF32;
   if (const Attribute* value = in.node().Find("value")) {
     const Tensor& tensor = std::get<Tensor>(*value);
-    if (tensor.num_elements() != 1) in.Fail("attribute 'value': got {} elements, want one", tensor.num_elements());
+    if (tensor.num_elements() != 1)
+      in.Fail("attribute 'value': got {} elements, want one", tensor.num_elements());
     dtype = tensor.dtype;
   }
   in.Out(0, dtype, shape);
@@ -193,27 +202,73 @@ std::vector<OpSpec> ShapeOps() {
   return {
       {"", "Identity", 1, kMaxOpset, "input", "output", {}, InferIdentity},
       {"", "Reshape", 5, 13, "data shape", "reshaped", {}, InferReshape},
-      {"", "Reshape", 14, kMaxOpset, "data shape", "reshaped", {attr::Int("allowzero", {0, 1})}, InferReshape},
+      {"",
+       "Reshape",
+       14,
+       kMaxOpset,
+       "data shape",
+       "reshaped",
+       {attr::Int("allowzero", {0, 1})},
+       InferReshape},
       {"", "Flatten", 9, kMaxOpset, "input", "output", {attr::Int("axis")}, InferFlatten},
-      {"", "Transpose", 1, kMaxOpset, "data", "transposed", {attr::Of("perm", Kind::kInts)}, InferTranspose},
+      {"",
+       "Transpose",
+       1,
+       kMaxOpset,
+       "data",
+       "transposed",
+       {attr::Of("perm", Kind::kInts)},
+       InferTranspose},
       {"", "Expand", 8, kMaxOpset, "input shape", "output", {}, InferExpand},
       {"", "Unsqueeze", 13, kMaxOpset, "data axes", "expanded", {}, InferUnsqueeze},
       {"", "Squeeze", 13, kMaxOpset, "data axes?", "squeezed", {}, InferSqueeze},
-      {"", "Concat", 4, kMaxOpset, "inputs*", "concat_result", {attr::RequiredInt("axis")}, InferConcat},
+      {"",
+       "Concat",
+       4,
+       kMaxOpset,
+       "inputs*",
+       "concat_result",
+       {attr::RequiredInt("axis")},
+       InferConcat},
       {"", "Split", 13, 17, "input split?", "outputs*", {attr::Int("axis")}, InferSplit},
-      {"", "Split", 18, kMaxOpset, "input split?", "outputs*", {attr::Int("axis"), attr::Int("num_outputs")}, InferSplit},
+      {"",
+       "Split",
+       18,
+       kMaxOpset,
+       "input split?",
+       "outputs*",
+       {attr::Int("axis"), attr::Int("num_outputs")},
+       InferSplit},
       {"", "Slice", 10, kMaxOpset, "data starts ends axes? steps?", "output", {}, InferSlice},
       {"", "Gather", 1, kMaxOpset, "data indices", "output", {attr::Int("axis")}, InferGather},
       {"", "Shape", 1, 14, "data", "shape", {}, InferShape},
-      {"", "Shape", 15, kMaxOpset, "data", "shape", {attr::Int("start"), attr::Int("end")}, InferShape},
+      {"",
+       "Shape",
+       15,
+       kMaxOpset,
+       "data",
+       "shape",
+       {attr::Int("start"), attr::Int("end")},
+       InferShape},
       {"", "Range", 11, kMaxOpset, "start limit delta", "output", {}, InferRange},
-      {"", "Constant", 12, kMaxOpset, "", "output",
-       {tensor, attr::Int("value_int"), attr::Float("value_float"), attr::Of("value_ints", Kind::kInts),
-        attr::Of("value_floats", Kind::kFloats)},
+      {"",
+       "Constant",
+       12,
+       kMaxOpset,
+       "",
+       "output",
+       {tensor, attr::Int("value_int"), attr::Float("value_float"),
+        attr::Of("value_ints", Kind::kInts), attr::Of("value_floats", Kind::kFloats)},
        InferConstant},
       {"", "ConstantOfShape", 9, kMaxOpset, "input", "output", {tensor}, InferConstantOfShape},
-      {"", "If", 1, kMaxOpset, "cond", "outputs*",
-       {attr::Of("then_branch", Kind::kGraph, true), attr::Of("else_branch", Kind::kGraph, true)}, nullptr},
+      {"",
+       "If",
+       1,
+       kMaxOpset,
+       "cond",
+       "outputs*",
+       {attr::Of("then_branch", Kind::kGraph, true), attr::Of("else_branch", Kind::kGraph, true)},
+       nullptr},
   };
 }
 

@@ -8,9 +8,11 @@
 
 namespace sinter::graph {
 
-Shape ReshapeTarget(const Node& node, const Shape& from, const std::vector<int64_t>& target, bool allow_zero) {
+Shape ReshapeTarget(const Node& node, const Shape& from, const std::vector<int64_t>& target,
+                    bool allow_zero) {
   const auto fail = [&] [[noreturn]] () {
-    throw Error("graph", "{}: shape: cannot make {} of {}", node.Describe(), ShapeText(target), ShapeText(from));
+    throw Error("graph", "{}: shape: cannot make {} of {}", node.Describe(), ShapeText(target),
+                ShapeText(from));
   };
   Shape shape = target;
   std::optional<size_t> open;
@@ -36,13 +38,16 @@ Shape ReshapeTarget(const Node& node, const Shape& from, const std::vector<int64
   return shape;
 }
 
-std::vector<SliceRange> SliceRanges(const Node& node, const Shape& shape, const std::vector<int64_t>& starts,
-                                    const std::vector<int64_t>& ends, const std::optional<std::vector<int64_t>>& axes,
+std::vector<SliceRange> SliceRanges(const Node& node, const Shape& shape,
+                                    const std::vector<int64_t>& starts,
+                                    const std::vector<int64_t>& ends,
+                                    const std::optional<std::vector<int64_t>>& axes,
                                     const std::optional<std::vector<int64_t>>& steps) {
   const auto rank = static_cast<int64_t>(shape.size());
   if (ends.size() != starts.size() || (axes && axes->size() != starts.size()) ||
       (steps && steps->size() != starts.size()) || (!axes && starts.size() > shape.size())) {
-    throw Error("graph", "{}: starts, ends, axes and steps: got lists of different lengths", node.Describe());
+    throw Error("graph", "{}: starts, ends, axes and steps: got lists of different lengths",
+                node.Describe());
   }
   std::vector<SliceRange> ranges(shape.size());
   for (size_t i = 0; i < shape.size(); ++i) ranges[i].count = shape[i];
@@ -56,7 +61,8 @@ std::vector<SliceRange> SliceRanges(const Node& node, const Shape& shape, const 
     if (step == 0 || step == INT64_MIN) {
       throw Error("graph", "{}: steps: got {}, want another number", node.Describe(), step);
     }
-    // Negative positions count from the end; then both are clamped into what the direction can reach.
+    // Negative positions count from the end; then both are clamped into what the direction can
+    // reach.
     const auto clamp = [&](int64_t at, int64_t low, int64_t high) {
       return std::clamp(at < 0 ? (at < -dim ? int64_t{-1} : at + dim) : at, low, high);
     };
@@ -85,15 +91,16 @@ std::vector<int64_t> SplitSizes(const Node& node, int64_t size, size_t parts,
       out.push_back(part);
     }
     if (left != 0 || out.size() != sizes->size() || out.size() != parts) {
-      throw Error("graph", "{}: split: got {}, want {} sizes with the sum {}", node.Describe(), ShapeText(*sizes),
-                  parts, size);
+      throw Error("graph", "{}: split: got {}, want {} sizes with the sum {}", node.Describe(),
+                  ShapeText(*sizes), parts, size);
     }
     return out;
   }
   // Equal pieces; the last one is smaller where the division leaves a rest.
   const int64_t count = static_cast<int64_t>(parts);
   const int64_t piece = size / count + (size % count != 0);
-  for (int64_t i = 0; i < count; ++i) out.push_back(std::clamp<int64_t>(size - i * piece, 0, piece));
+  for (int64_t i = 0; i < count; ++i)
+    out.push_back(std::clamp<int64_t>(size - i * piece, 0, piece));
   return out;
 }
 
@@ -101,8 +108,8 @@ int64_t RangeCount(const Node& node, double start, double limit, double delta) {
   const double count = std::ceil((limit - start) / delta);
   // Also false for NaN. 2^31 indices are far beyond any sequence.
   if (!(count < 0x1p31) || delta == 0) {
-    throw Error("graph", "{}: start, limit, delta: got {}, {}, {}, want at most 2^31 elements", node.Describe(), start,
-                limit, delta);
+    throw Error("graph", "{}: start, limit, delta: got {}, {}, {}, want at most 2^31 elements",
+                node.Describe(), start, limit, delta);
   }
   return std::max<int64_t>(0, static_cast<int64_t>(std::max(count, 0.0)));
 }

@@ -11,13 +11,16 @@
 namespace sinter::graph {
 namespace {
 
-// Float to integer without undefined behaviour: truncates, clamps to the range of T, and maps NaN to 0.
+// Float to integer without undefined behaviour: truncates, clamps to the range of T, and maps NaN
+// to 0.
 template <typename T>
 T Saturate(double value) {
   if (std::isnan(value)) return 0;
-  if (value <= static_cast<double>(std::numeric_limits<T>::min())) return std::numeric_limits<T>::min();
+  if (value <= static_cast<double>(std::numeric_limits<T>::min()))
+    return std::numeric_limits<T>::min();
   // For 64-bit types max() rounds up to a power of two as a double, so that `>=` is the right test.
-  if (value >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
+  if (value >= static_cast<double>(std::numeric_limits<T>::max()))
+    return std::numeric_limits<T>::max();
   return static_cast<T>(value);
 }
 
@@ -58,21 +61,41 @@ void StoreNibbles(std::byte* out, std::span<const From> values) {
 
 template <typename From>
 Tensor FromValues(DType dtype, Shape shape, std::span<const From> values) {
-  SINTER_CHECK(NumElements(shape) == static_cast<int64_t>(values.size()), "{} values for {} elements",
-               values.size(), NumElements(shape));
+  SINTER_CHECK(NumElements(shape) == static_cast<int64_t>(values.size()),
+               "{} values for {} elements", values.size(), NumElements(shape));
   auto storage = std::make_shared<std::vector<std::byte>>(DTypeBytes(dtype, values.size()));
   std::byte* out = storage->data();
   switch (dtype) {
-    case DType::kF32: Store<float>(out, values); break;
-    case DType::kF64: Store<double>(out, values); break;
-    case DType::kU8: Store<uint8_t>(out, values); break;
-    case DType::kI8: Store<int8_t>(out, values); break;
-    case DType::kU16: Store<uint16_t>(out, values); break;
-    case DType::kI16: Store<int16_t>(out, values); break;
-    case DType::kI32: Store<int32_t>(out, values); break;
-    case DType::kI64: Store<int64_t>(out, values); break;
-    case DType::kU32: Store<uint32_t>(out, values); break;
-    case DType::kU64: Store<uint64_t>(out, values); break;
+    case DType::kF32:
+      Store<float>(out, values);
+      break;
+    case DType::kF64:
+      Store<double>(out, values);
+      break;
+    case DType::kU8:
+      Store<uint8_t>(out, values);
+      break;
+    case DType::kI8:
+      Store<int8_t>(out, values);
+      break;
+    case DType::kU16:
+      Store<uint16_t>(out, values);
+      break;
+    case DType::kI16:
+      Store<int16_t>(out, values);
+      break;
+    case DType::kI32:
+      Store<int32_t>(out, values);
+      break;
+    case DType::kI64:
+      Store<int64_t>(out, values);
+      break;
+    case DType::kU32:
+      Store<uint32_t>(out, values);
+      break;
+    case DType::kU64:
+      Store<uint64_t>(out, values);
+      break;
     case DType::kBool:
       for (size_t i = 0; i < values.size(); ++i) out[i] = std::byte{values[i] != 0};
       break;
@@ -85,8 +108,11 @@ Tensor FromValues(DType dtype, Shape shape, std::span<const From> values) {
       }
       break;
     case DType::kU4:
-    case DType::kI4: StoreNibbles(out, values); break;
-    default: throw Error("graph", "a constant: got type {}, want a numeric type", DTypeName(dtype));
+    case DType::kI4:
+      StoreNibbles(out, values);
+      break;
+    default:
+      throw Error("graph", "a constant: got type {}, want a numeric type", DTypeName(dtype));
   }
   return Tensor{dtype, std::move(shape), *storage, storage};
 }
@@ -114,17 +140,37 @@ std::vector<To> ToValues(const Tensor& tensor) {
                DTypeName(tensor.dtype));
   std::vector<To> out(elems);
   switch (tensor.dtype) {
-    case DType::kF32: Load<float>(tensor.bytes, out); break;
-    case DType::kF64: Load<double>(tensor.bytes, out); break;
+    case DType::kF32:
+      Load<float>(tensor.bytes, out);
+      break;
+    case DType::kF64:
+      Load<double>(tensor.bytes, out);
+      break;
     case DType::kBool:
-    case DType::kU8: Load<uint8_t>(tensor.bytes, out); break;
-    case DType::kI8: Load<int8_t>(tensor.bytes, out); break;
-    case DType::kU16: Load<uint16_t>(tensor.bytes, out); break;
-    case DType::kI16: Load<int16_t>(tensor.bytes, out); break;
-    case DType::kI32: Load<int32_t>(tensor.bytes, out); break;
-    case DType::kI64: Load<int64_t>(tensor.bytes, out); break;
-    case DType::kU32: Load<uint32_t>(tensor.bytes, out); break;
-    case DType::kU64: Load<uint64_t>(tensor.bytes, out); break;
+    case DType::kU8:
+      Load<uint8_t>(tensor.bytes, out);
+      break;
+    case DType::kI8:
+      Load<int8_t>(tensor.bytes, out);
+      break;
+    case DType::kU16:
+      Load<uint16_t>(tensor.bytes, out);
+      break;
+    case DType::kI16:
+      Load<int16_t>(tensor.bytes, out);
+      break;
+    case DType::kI32:
+      Load<int32_t>(tensor.bytes, out);
+      break;
+    case DType::kI64:
+      Load<int64_t>(tensor.bytes, out);
+      break;
+    case DType::kU32:
+      Load<uint32_t>(tensor.bytes, out);
+      break;
+    case DType::kU64:
+      Load<uint64_t>(tensor.bytes, out);
+      break;
     case DType::kF16:
     case DType::kBF16:
       for (size_t i = 0; i < out.size(); ++i) {
@@ -159,7 +205,8 @@ int64_t NumElements(const Shape& shape) {
   if (empty) return 0;
   for (const int64_t dim : shape) {
     if (__builtin_mul_overflow(elems, dim, &elems)) {
-      throw Error("graph", "a shape: got [{}], want fewer than 2^63 elements", fmt::join(shape, ", "));
+      throw Error("graph", "a shape: got [{}], want fewer than 2^63 elements",
+                  fmt::join(shape, ", "));
     }
   }
   return elems;

@@ -28,8 +28,8 @@ TEST(NumElements, MultipliesAndRefusesNonsense) {
 }
 
 TEST(Tensor, EveryTypeRoundTrips) {
-  for (const DType dtype : {DType::kF32, DType::kF64, DType::kF16, DType::kBF16, DType::kI8, DType::kI16, DType::kI32,
-                            DType::kI64, DType::kI4}) {
+  for (const DType dtype : {DType::kF32, DType::kF64, DType::kF16, DType::kBF16, DType::kI8,
+                            DType::kI16, DType::kI32, DType::kI64, DType::kI4}) {
     const Tensor t = Tensor::FromDoubles(dtype, {3}, std::vector<double>{-3, 0, 7});
     EXPECT_THAT(t.ToDoubles(), ElementsAre(-3, 0, 7)) << DTypeName(dtype);
     EXPECT_THAT(t.ToInts(), ElementsAre(-3, 0, 7)) << DTypeName(dtype);
@@ -45,14 +45,16 @@ TEST(Tensor, EveryTypeRoundTrips) {
 
 TEST(Tensor, Int64IsExact) {
   const int64_t big = std::numeric_limits<int64_t>::max() - 1;
-  EXPECT_THAT(Tensor::FromInts(DType::kI64, {}, std::vector<int64_t>{big}).ToInts(), ElementsAre(big));
+  EXPECT_THAT(Tensor::FromInts(DType::kI64, {}, std::vector<int64_t>{big}).ToInts(),
+              ElementsAre(big));
 }
 
 TEST(Tensor, FloatsTruncateAndSaturate) {
   const std::vector<double> values = {1.9, -1.9, 1e30, -1e30, kInf, std::nan("")};
-  EXPECT_THAT(Tensor::FromDoubles(DType::kI64, {6}, values).ToInts(),
-              ElementsAre(1, -1, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min(),
-                          std::numeric_limits<int64_t>::max(), 0));
+  EXPECT_THAT(
+      Tensor::FromDoubles(DType::kI64, {6}, values).ToInts(),
+      ElementsAre(1, -1, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min(),
+                  std::numeric_limits<int64_t>::max(), 0));
   EXPECT_THAT(Tensor::FromDoubles(DType::kI32, {6}, values).ToInts(),
               ElementsAre(1, -1, 2147483647, -2147483648, 2147483647, 0));
   const Tensor floats = Tensor::FromDoubles(DType::kF16, {2}, std::vector<double>{kInf, 2.5});

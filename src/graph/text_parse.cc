@@ -40,7 +40,8 @@ class Parser {
   }
 
   static bool IsWordChar(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("_./:-+").find(c) != std::string_view::npos;
+    return std::isalnum(static_cast<unsigned char>(c)) ||
+           std::string_view("_./:-+").find(c) != std::string_view::npos;
   }
 
   char Take() {
@@ -55,7 +56,8 @@ class Parser {
   }
 
   void Advance() {
-    while (at_ < text_.size() && (std::isspace(static_cast<unsigned char>(text_[at_])) || text_[at_] == '#')) {
+    while (at_ < text_.size() &&
+           (std::isspace(static_cast<unsigned char>(text_[at_])) || text_[at_] == '#')) {
       if (text_[at_] == '#') {
         while (at_ < text_.size() && text_[at_] != '\n') Take();
       } else {
@@ -68,7 +70,8 @@ class Parser {
       ReadQuoted();
     } else if (IsWordChar(text_[at_]) && !(text_[at_] == ':' && !NextIsWord())) {
       token_.kind = Token::Kind::kWord;
-      while (at_ < text_.size() && IsWordChar(text_[at_]) && !(text_[at_] == ':' && !NextIsWord())) token_.text += Take();
+      while (at_ < text_.size() && IsWordChar(text_[at_]) && !(text_[at_] == ':' && !NextIsWord()))
+        token_.text += Take();
     } else {
       token_.kind = Token::Kind::kSign;
       token_.text = Take();
@@ -87,7 +90,8 @@ class Parser {
         c = Take();
         if (c == 'x') {
           unsigned code = 256;
-          if (at_ + 2 <= text_.size()) std::from_chars(text_.data() + at_, text_.data() + at_ + 2, code, 16);
+          if (at_ + 2 <= text_.size())
+            std::from_chars(text_.data() + at_, text_.data() + at_ + 2, code, 16);
           if (code > 255) Fail("two hexadecimal digits after \\x");
           c = static_cast<char>(code);
           Take();
@@ -100,8 +104,12 @@ class Parser {
     Take();
   }
 
-  bool IsSign(char sign) const { return token_.kind == Token::Kind::kSign && token_.text[0] == sign; }
-  bool IsWord(std::string_view word) const { return token_.kind == Token::Kind::kWord && token_.text == word; }
+  bool IsSign(char sign) const {
+    return token_.kind == Token::Kind::kSign && token_.text[0] == sign;
+  }
+  bool IsWord(std::string_view word) const {
+    return token_.kind == Token::Kind::kWord && token_.text == word;
+  }
   bool AcceptSign(char sign) {
     if (!IsSign(sign)) return false;
     Advance();
@@ -126,7 +134,9 @@ class Parser {
     T value{};
     std::string_view text = token_.text;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (token_.kind != Token::Kind::kWord || error != std::errc() || end != text.data() + text.size()) Fail(want);
+    if (token_.kind != Token::Kind::kWord || error != std::errc() ||
+        end != text.data() + text.size())
+      Fail(want);
     Advance();
     return value;
   }
@@ -151,7 +161,8 @@ class Parser {
     Type type;
     if (!AcceptSign('?')) {
       type.dtype = DTypeFromName(token_.text);
-      if (token_.kind != Token::Kind::kWord || type.dtype == DType::kUndefined) Fail("an element type");
+      if (token_.kind != Token::Kind::kWord || type.dtype == DType::kUndefined)
+        Fail("an element type");
       Advance();
     }
     Dims dims;
@@ -161,7 +172,8 @@ class Parser {
         any_rank = true;
       } else if (AcceptSign('?')) {
         dims.emplace_back();
-      } else if (token_.kind == Token::Kind::kWord && std::isdigit(static_cast<unsigned char>(token_.text[0]))) {
+      } else if (token_.kind == Token::Kind::kWord &&
+                 std::isdigit(static_cast<unsigned char>(token_.text[0]))) {
         dims.emplace_back(ExpectNumber<int64_t>("a dimension"));
       } else {
         dims.emplace_back(ExpectName());
@@ -175,7 +187,8 @@ class Parser {
     const Token start = token_;
     Shape shape;
     for (const Dim& dim : type.dims.value_or(Dims{Dim()})) shape.push_back(dim.value);
-    if (DTypeBits(type.dtype) == 0 || std::any_of(shape.begin(), shape.end(), [](int64_t dim) { return dim < 0; })) {
+    if (DTypeBits(type.dtype) == 0 ||
+        std::any_of(shape.begin(), shape.end(), [](int64_t dim) { return dim < 0; })) {
       Fail("a type with numbers only before a constant");
     }
     const int64_t elems = NumElements(shape);
@@ -268,8 +281,10 @@ class Parser {
   }
 
   // Defines a value: gives it its type and takes it off the undefined ones.
-  void Define(Value* value, const Token& start, std::map<std::string, Token>& undefined, std::set<Value*>& defined) {
-    if (!defined.insert(value).second) Fail(start, fmt::format("one definition of '{}'", value->name()));
+  void Define(Value* value, const Token& start, std::map<std::string, Token>& undefined,
+              std::set<Value*>& defined) {
+    if (!defined.insert(value).second)
+      Fail(start, fmt::format("one definition of '{}'", value->name()));
     undefined.erase(value->name());
     if (!AcceptSign(':')) return;
     Type type = ParseType();
@@ -298,9 +313,11 @@ class Parser {
         const Token at = token_;
         const std::string name = ExpectName();
         if (graph.FindValue(name) != nullptr) Fail(at, "a name that is not used before");
-        Value* value = start.text == "input" ? graph.AddInput(name, DType::kUndefined, {}) : graph.AddCapture(name);
+        Value* value = start.text == "input" ? graph.AddInput(name, DType::kUndefined, {})
+                                             : graph.AddCapture(name);
         Define(value, start, undefined, defined);
-        if (start.text == "input" && AcceptSign('=')) value->SetConstant(ParseData({value->dtype, value->dims}));
+        if (start.text == "input" && AcceptSign('='))
+          value->SetConstant(ParseData({value->dtype, value->dims}));
       } else if (IsWord("const") || IsWord("value")) {
         Advance();
         Value* value = Reference(graph, undefined);
@@ -324,7 +341,8 @@ class Parser {
     }
   }
 
-  void ParseNode(Graph& graph, std::map<std::string, Token>& undefined, std::set<Value*>& defined, int depth) {
+  void ParseNode(Graph& graph, std::map<std::string, Token>& undefined, std::set<Value*>& defined,
+                 int depth) {
     std::vector<Value*> outputs, inputs;
     if (IsSign('%') || IsWord("_")) {
       do {

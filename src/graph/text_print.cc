@@ -13,7 +13,8 @@ constexpr int64_t kMaxPrinted = 64;
 bool IsPlain(std::string_view name) {
   if (name.empty() || name == "_" || name.back() == ':') return false;
   for (const char c : name) {
-    if (!std::isalnum(static_cast<unsigned char>(c)) && std::string_view("_./:-").find(c) == std::string_view::npos) {
+    if (!std::isalnum(static_cast<unsigned char>(c)) &&
+        std::string_view("_./:-").find(c) == std::string_view::npos) {
       return false;
     }
   }
@@ -37,7 +38,9 @@ std::string Quoted(std::string_view text) {
 
 std::string Name(std::string_view name) { return IsPlain(name) ? std::string(name) : Quoted(name); }
 
-std::string Ref(const Value* value) { return value == nullptr ? "_" : fmt::format("%{}", Name(value->name())); }
+std::string Ref(const Value* value) {
+  return value == nullptr ? "_" : fmt::format("%{}", Name(value->name()));
+}
 
 // A symbol must not read as a number or as one of the signs.
 std::string Symbol(const std::string& symbol) {
@@ -73,7 +76,8 @@ std::string Data(const Tensor& tensor) {
 }
 
 std::string Literal(const Tensor& tensor) {
-  return fmt::format("{} = {}", Type(tensor.dtype, Dims(tensor.shape.begin(), tensor.shape.end())), Data(tensor));
+  return fmt::format("{} = {}", Type(tensor.dtype, Dims(tensor.shape.begin(), tensor.shape.end())),
+                     Data(tensor));
 }
 
 class Printer {
@@ -91,7 +95,8 @@ class Printer {
     out_ += " {\n";
     if (parent == nullptr || parent->opsets != graph.opsets) {
       for (const auto& [domain, version] : graph.opsets) {
-        out_ += fmt::format("{}opset {} {}\n", pad, Name(domain.empty() ? "ai.onnx" : domain), version);
+        out_ +=
+            fmt::format("{}opset {} {}\n", pad, Name(domain.empty() ? "ai.onnx" : domain), version);
       }
     }
     std::unordered_set<const Value*> done;
@@ -128,8 +133,9 @@ class Printer {
     std::vector<std::string> outputs, inputs;
     for (const Value* value : node.outputs()) outputs.push_back(Ref(value) + TypeSuffix(value));
     for (const Value* value : node.inputs()) inputs.push_back(Ref(value));
-    out_ += fmt::format("{}{}{}", fmt::join(outputs, ", "), outputs.empty() ? "" : " = ",
-                        Name(fmt::format("{}::{}", node.domain().empty() ? "ai.onnx" : node.domain(), node.op())));
+    out_ += fmt::format(
+        "{}{}{}", fmt::join(outputs, ", "), outputs.empty() ? "" : " = ",
+        Name(fmt::format("{}::{}", node.domain().empty() ? "ai.onnx" : node.domain(), node.op())));
     if (!node.name().empty()) out_ += fmt::format(" @{}", Name(node.name()));
     out_ += fmt::format(" ({})", fmt::join(inputs, ", "));
     if (!node.attributes.empty()) {
@@ -165,7 +171,8 @@ class Printer {
       out_ += fmt::format("strings[{}]", fmt::join(quoted, ", "));
     } else {
       std::vector<std::string> literals;
-      for (const Tensor& tensor : std::get<std::vector<Tensor>>(attribute)) literals.push_back(Literal(tensor));
+      for (const Tensor& tensor : std::get<std::vector<Tensor>>(attribute))
+        literals.push_back(Literal(tensor));
       out_ += fmt::format("tensors[{}]", fmt::join(literals, ", "));
     }
   }

@@ -28,8 +28,10 @@ class Verifier {
     }
     for (const auto& node : graph_.nodes()) CheckNodeOf(*node);
     for (const Value* value : graph_.outputs()) {
-      if (!Owns(value) || !value->is_graph_output()) throw Error("graph", "graph outputs: one is no value of the graph");
-      if (!defined_.contains(value)) throw Error("graph", "output '{}': nothing produces it", value->name());
+      if (!Owns(value) || !value->is_graph_output())
+        throw Error("graph", "graph outputs: one is no value of the graph");
+      if (!defined_.contains(value))
+        throw Error("graph", "output '{}': nothing produces it", value->name());
     }
     for (const Value* value : values_) {
       if (uses_[value] != static_cast<int>(value->uses().size())) {
@@ -62,13 +64,16 @@ class Verifier {
         throw Error("graph", "value '{}': is a constant, but {} produces it", value->name(),
                     value->producer()->Describe());
       }
-      if (value->dtype != tensor.dtype || !value->has_static_shape() || value->shape() != tensor.shape) {
-        throw Error("graph", "constant '{}': its value is declared with another type or shape than its elements",
-                    value->name());
+      if (value->dtype != tensor.dtype || !value->has_static_shape() ||
+          value->shape() != tensor.shape) {
+        throw Error(
+            "graph",
+            "constant '{}': its value is declared with another type or shape than its elements",
+            value->name());
       }
       if (!tensor.has_all_bytes()) {
-        throw Error("graph", "constant '{}': got {} bytes for {}{}", value->name(), tensor.bytes.size(),
-                    DTypeName(tensor.dtype), ShapeText(tensor.shape));
+        throw Error("graph", "constant '{}': got {} bytes for {}{}", value->name(),
+                    tensor.bytes.size(), DTypeName(tensor.dtype), ShapeText(tensor.shape));
       }
     }
   }
@@ -85,10 +90,13 @@ class Verifier {
     for (size_t i = 0; i < node.inputs().size(); ++i) {
       const Value* value = node.input(i);
       if (value == nullptr) continue;
-      if (!Owns(value)) throw Error("graph", "{}: input {} is no value of the graph", node.Describe(), i);
+      if (!Owns(value))
+        throw Error("graph", "{}: input {} is no value of the graph", node.Describe(), i);
       const auto& uses = value->uses();
-      if (std::count(uses.begin(), uses.end(), std::pair(const_cast<Node*>(&node), static_cast<int>(i))) != 1) {
-        throw Error("graph", "{}: input {} ('{}') does not list this use", node.Describe(), i, value->name());
+      if (std::count(uses.begin(), uses.end(),
+                     std::pair(const_cast<Node*>(&node), static_cast<int>(i))) != 1) {
+        throw Error("graph", "{}: input {} ('{}') does not list this use", node.Describe(), i,
+                    value->name());
       }
       ++uses_[value];
       CheckDefined(node, *value);
@@ -115,21 +123,22 @@ class Verifier {
     if (value.producer() == nullptr) {
       throw Error("graph", "{}: input '{}': nothing produces it", node.Describe(), value.name());
     }
-    throw Error("graph", "{}: input '{}': comes from {}, which is not before it", node.Describe(), value.name(),
-                value.producer()->Describe());
+    throw Error("graph", "{}: input '{}': comes from {}, which is not before it", node.Describe(),
+                value.name(), value.producer()->Describe());
   }
 
   void CheckSubgraph(const Node& node, const std::string& name, const Graph& subgraph) const {
     for (const Value* capture : subgraph.captures()) {
       const Value* outer = graph_.FindValue(capture->name());
       if (outer == nullptr) {
-        throw Error("graph", "{}: {} reads '{}', which is no value around it", node.Describe(), name, capture->name());
+        throw Error("graph", "{}: {} reads '{}', which is no value around it", node.Describe(),
+                    name, capture->name());
       }
       CheckDefined(node, *outer);
     }
     if (subgraph.outputs().size() != node.outputs().size()) {
-      throw Error("graph", "{}: {} gives {} outputs, want {}", node.Describe(), name, subgraph.outputs().size(),
-                  node.outputs().size());
+      throw Error("graph", "{}: {} gives {} outputs, want {}", node.Describe(), name,
+                  subgraph.outputs().size(), node.outputs().size());
     }
     Verifier(subgraph, depth_ + 1).Run();
   }
@@ -152,8 +161,9 @@ class Verifier {
         shape_fits = !dim.known() || dim.value == types[i].shape[d];
       }
       if (!type_fits || !shape_fits) {
-        throw Error("graph", "{}: output '{}': declared otherwise than the operator gives it: {}{}", node.Describe(),
-                    value->name(), DTypeName(types[i].dtype), ShapeText(types[i].shape));
+        throw Error("graph", "{}: output '{}': declared otherwise than the operator gives it: {}{}",
+                    node.Describe(), value->name(), DTypeName(types[i].dtype),
+                    ShapeText(types[i].shape));
       }
     }
   }

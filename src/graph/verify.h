@@ -5,10 +5,11 @@
 
 namespace sinter::graph {
 
-// Throws Error where: a name stands twice or a link between value and node is one-sided; a value that is read has no
-// producer and is no input, capture or constant; a constant has a producer or another type than its elements; nodes are
-// not in topological order; a node is none that CheckNode() accepts; a declared type or static shape is another than the
-// operator gives; a subgraph captures what its surroundings do not have, or fails itself; subgraphs nest more than 16
+// Throws Error where: a name stands twice or a link between value and node is one-sided; a value
+// that is read has no producer and is no input, capture or constant; a constant has a producer or
+// another type than its elements; nodes are not in topological order; a node is none that
+// CheckNode() accepts; a declared type or static shape is another than the operator gives; a
+// subgraph captures what its surroundings do not have, or fails itself; subgraphs nest more than 16
 // deep.
 void Verify(const Graph& graph);
 

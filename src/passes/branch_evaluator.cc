@@ -23,12 +23,14 @@ Shape BindInput(const Value& input, const DimBinding& dims) {
     if (dim.known()) {
       shape.push_back(dim.value);
     } else if (dim.symbol.empty()) {
-      throw Error("graph", "input '{}': dimension {}: got neither number nor name", input.name(), shape.size());
+      throw Error("graph", "input '{}': dimension {}: got neither number nor name", input.name(),
+                  shape.size());
     } else if (bound == dims.end()) {
-      throw Error("graph", "input '{}': dimension '{}' is not bound to a number", input.name(), dim.symbol);
+      throw Error("graph", "input '{}': dimension '{}' is not bound to a number", input.name(),
+                  dim.symbol);
     } else if (bound->second < 0) {
-      throw Error("graph", "input '{}': dimension '{}': got {}, want a number >= 0", input.name(), dim.symbol,
-                  bound->second);
+      throw Error("graph", "input '{}': dimension '{}': got {}, want a number >= 0", input.name(),
+                  dim.symbol, bound->second);
     } else {
       shape.push_back(bound->second);
     }
@@ -42,11 +44,13 @@ bool BranchEvaluator::Decide(const Node& node) {
   graph::CheckNode(node);
   const Known& condition = Get(node.input(0));
   if (condition.dtype != DType::kBool || graph::NumElements(condition.shape) != 1) {
-    throw Error("graph", "{}: condition: got {}[{}], want one bool", node.Describe(), DTypeName(condition.dtype),
-                fmt::join(condition.shape, ", "));
+    throw Error("graph", "{}: condition: got {}[{}], want one bool", node.Describe(),
+                DTypeName(condition.dtype), fmt::join(condition.shape, ", "));
   }
   if (!condition.constant) {
-    throw Error("graph", "{}: its condition '{}' is known only when the model runs, want one that follows from shapes",
+    throw Error("graph",
+                "{}: its condition '{}' is known only when the model runs, want one that follows "
+                "from shapes",
                 node.Describe(), node.input(0)->name());
   }
   return decisions_[&node] = condition.constant->ToInts()[0] != 0;
@@ -58,8 +62,9 @@ BranchEvaluator& BranchEvaluator::Branch(const Node& node) {
     const auto* attribute = node.Find(Decide(node) ? "then_branch" : "else_branch");
     const Graph& subgraph = *std::get<std::shared_ptr<Graph>>(*attribute);
     if (!subgraph.inputs().empty() || subgraph.outputs().size() != node.outputs().size()) {
-      throw Error("graph", "{}: its branch has {} inputs and {} outputs, want 0 and {}", node.Describe(),
-                  subgraph.inputs().size(), subgraph.outputs().size(), node.outputs().size());
+      throw Error("graph", "{}: its branch has {} inputs and {} outputs, want 0 and {}",
+                  node.Describe(), subgraph.inputs().size(), subgraph.outputs().size(),
+                  node.outputs().size());
     }
     branch = std::make_unique<BranchEvaluator>(subgraph, dims_, this);
   }
@@ -88,7 +93,8 @@ const BranchEvaluator::Known& BranchEvaluator::Get(const Value* wanted) {
     if (stack.size() == size) {
       EvaluateNode(node);
     } else if (!begun_.insert(value).second) {
-      throw Error("graph", "{}: depends on its own output, want a graph without cycles", node.Describe());
+      throw Error("graph", "{}: depends on its own output, want a graph without cycles",
+                  node.Describe());
     }
   }
   return known_.at(wanted);
@@ -100,10 +106,13 @@ std::optional<BranchEvaluator::Known> BranchEvaluator::Leaf(const Value& value) 
   const auto& captures = graph_.captures();
   if (std::find(captures.begin(), captures.end(), &value) != captures.end()) {
     const Value* outer = parent_ == nullptr ? nullptr : parent_->graph_.FindValue(value.name());
-    if (outer == nullptr) throw Error("graph", "value '{}': a subgraph reads it, but nothing produces it", value.name());
+    if (outer == nullptr)
+      throw Error("graph", "value '{}': a subgraph reads it, but nothing produces it",
+                  value.name());
     return parent_->Get(outer);
   }
-  if (value.dtype == DType::kUndefined) throw Error("graph", "input '{}': got no type, want one", value.name());
+  if (value.dtype == DType::kUndefined)
+    throw Error("graph", "input '{}': got no type, want one", value.name());
   return Known{value.dtype, BindInput(value, dims_), std::nullopt};
 }
 
@@ -112,7 +121,8 @@ void BranchEvaluator::EvaluateNode(const Node& node) {
   if (spec.infer == nullptr) {
     BranchEvaluator& branch = Branch(node);
     for (size_t i = 0; i < node.outputs().size(); ++i) {
-      if (node.output(i) != nullptr) known_[node.output(i)] = branch.Get(branch.graph_.outputs()[i]);
+      if (node.output(i) != nullptr)
+        known_[node.output(i)] = branch.Get(branch.graph_.outputs()[i]);
     }
     return;
   }

@@ -1,4 +1,5 @@
-// Decides Ifs: evaluates single values of a graph with symbolic dimensions, by need. Internal to src/passes.
+// Decides Ifs: evaluates single values of a graph with symbolic dimensions, by need. Internal to
+// src/passes.
 #pragma once
 
 #include <map>
@@ -20,7 +21,8 @@ class BranchEvaluator {
   BranchEvaluator(const graph::Graph& graph, DimBinding dims, BranchEvaluator* parent = nullptr)
       : graph_(graph), dims_(std::move(dims)), parent_(parent) {}
 
-  // Whether `node`, an If of the graph, takes its then branch. Throws Error naming it where that depends on data.
+  // Whether `node`, an If of the graph, takes its then branch. Throws Error naming it where that
+  // depends on data.
   bool Decide(const graph::Node& node);
 
   // The evaluator of the branch that `node`, an If of the graph, takes.
@@ -50,7 +52,8 @@ class BranchEvaluator {
   std::unordered_map<const graph::Node*, std::unique_ptr<BranchEvaluator>> branches_;
 };
 
-// The shape of a graph input under `dims`. Throws Error naming the input and the symbol that is not bound.
+// The shape of a graph input under `dims`. Throws Error naming the input and the symbol that is not
+// bound.
 graph::Shape BindInput(const graph::Value& input, const DimBinding& dims);
 
 }  // namespace sinter::passes

@@ -5,7 +5,8 @@
 
 namespace sinter::passes {
 
-// Returns the number of nodes removed. Graph inputs stay, read or not: they are the graph's interface.
+// Returns the number of nodes removed. Graph inputs stay, read or not: they are the graph's
+// interface.
 int EliminateDead(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

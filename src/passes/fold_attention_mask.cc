@@ -1,8 +1,9 @@
 // %sum = ReduceSum(%attention_mask, [1])          ->  input %sinter.total_length
 // %sum = ReduceSum(Cast(%attention_mask), [1])    ->  the same, of the Cast's type
 //
-// The mask is one over the past and new positions, and zero behind them, so that its sum is their number. With the KV
-// cache bound at its full capacity the mask would be as long: this spares its upload and sum in every step.
+// The mask is one over the past and new positions, and zero behind them, so that its sum is their
+// number. With the KV cache bound at its full capacity the mask would be as long: this spares its
+// upload and sum in every step.
 #include "passes/fold_attention_mask.h"
 
 #include <algorithm>
@@ -18,7 +19,8 @@ using graph::Value;
 
 Value* FindInput(const Graph& graph, std::string_view name) {
   const auto& inputs = graph.inputs();
-  const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const Value* v) { return v->name() == name; });
+  const auto found =
+      std::find_if(inputs.begin(), inputs.end(), [&](const Value* v) { return v->name() == name; });
   return found == inputs.end() ? nullptr : *found;
 }
 
@@ -26,12 +28,13 @@ Value* FindInput(const Graph& graph, std::string_view name) {
 bool IsMask(const Value* value, const Value* mask) {
   if (value == mask) return true;
   const Node* cast = value->producer();
-  return cast != nullptr && cast->op() == "Cast" && cast->domain().empty() && cast->input(0) == mask &&
-         (value->dtype == DType::kI64 || value->dtype == DType::kI32);
+  return cast != nullptr && cast->op() == "Cast" && cast->domain().empty() &&
+         cast->input(0) == mask && (value->dtype == DType::kI64 || value->dtype == DType::kI32);
 }
 
 bool SumsPositions(const Node& node, const Value* mask) {
-  if (node.op() != "ReduceSum" || !node.domain().empty() || !IsMask(node.input(0), mask)) return false;
+  if (node.op() != "ReduceSum" || !node.domain().empty() || !IsMask(node.input(0), mask))
+    return false;
   std::vector<int64_t> axes = node.Ints("axes", {});
   if (const Value* list = node.input(1)) {
     if (!list->constant) return false;
@@ -66,7 +69,9 @@ Value* Adapt(Graph& graph, Node* before, Value* total, const Value& like) {
 int FoldAttentionMask(Graph& graph, const PassOptions& options) {
   Value* mask = FindInput(graph, options.attention_mask);
   // More rows than one may be padded on the left: then the sum is not where the next token goes.
-  if (mask == nullptr || !mask->has_static_shape() || mask->dims->size() != 2 || mask->shape()[0] != 1) return 0;
+  if (mask == nullptr || !mask->has_static_shape() || mask->dims->size() != 2 ||
+      mask->shape()[0] != 1)
+    return 0;
   if (mask->dtype != DType::kI64 && mask->dtype != DType::kI32) return 0;
   Value* total = FindInput(graph, kTotalLength);
   int folded = 0;
@@ -82,7 +87,8 @@ int FoldAttentionMask(Graph& graph, const PassOptions& options) {
   }
   if (folded == 0) return 0;
   graph.RemoveDead();
-  if (mask->uses().empty() && !mask->is_graph_output() && !graph.IsCaptured(mask)) graph.RemoveInput(mask);
+  if (mask->uses().empty() && !mask->is_graph_output() && !graph.IsCaptured(mask))
+    graph.RemoveInput(mask);
   return folded;
 }
 

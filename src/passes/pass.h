@@ -15,8 +15,9 @@ namespace sinter::passes {
 struct PassOptions {
   // Passes to leave out, by name.
   std::set<std::string, std::less<>> disabled;
-  // Where one rotary cache holds the table for short contexts in its first rows and the table for long ones behind them
-  // (genai_config.json, provider option `multiRotaryCacheConcatOffset`): the row where the second begins.
+  // Where one rotary cache holds the table for short contexts in its first rows and the table for
+  // long ones behind them (genai_config.json, provider option `multiRotaryCacheConcatOffset`): the
+  // row where the second begins.
   std::optional<int64_t> multi_rotary_offset;
   // The graph input whose sum is the number of valid positions: ones over them, nothing else.
   std::string attention_mask = "attention_mask";

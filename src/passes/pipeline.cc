@@ -26,7 +26,9 @@ constexpr Pass kProgramPasses[] = {
 bool IsPass(std::string_view name) {
   for (const Stage stage : {Stage::kModel, Stage::kProgram}) {
     const std::span<const Pass> passes = Passes(stage);
-    if (std::any_of(passes.begin(), passes.end(), [&](const Pass& pass) { return pass.name == name; })) return true;
+    if (std::any_of(passes.begin(), passes.end(),
+                    [&](const Pass& pass) { return pass.name == name; }))
+      return true;
   }
   return false;
 }
@@ -40,7 +42,8 @@ std::span<const Pass> Passes(Stage stage) {
 
 std::vector<PassReport> RunPasses(graph::Graph& graph, Stage stage, const PassOptions& options) {
   for (const std::string& name : options.disabled) {
-    if (!IsPass(name)) throw Error("passes", "disabled pass: got '{}', want the name of a pass", name);
+    if (!IsPass(name))
+      throw Error("passes", "disabled pass: got '{}', want the name of a pass", name);
   }
   std::vector<PassReport> reports;
   for (const Pass& pass : Passes(stage)) {

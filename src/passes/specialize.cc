@@ -53,7 +53,9 @@ class Specializer {
     }
     graph_->RemoveDead();
     for (const Value* value : graph_->outputs()) {
-      SINTER_CHECK(value->dtype != DType::kUndefined && value->has_static_shape(), "output '{}'", value->name());
+      if (value->dtype == DType::kUndefined || !value->has_static_shape()) {
+        throw Error("graph", "output '{}': nothing produces it", value->name());
+      }
     }
     return std::move(graph_);
   }
@@ -64,7 +66,8 @@ class Specializer {
     return dims;
   }
 
-  // Ifs are decided in the graph that they come from, where nothing is folded with the wrong dimensions.
+  // Ifs are decided in the graph that they come from, where nothing is folded with the wrong
+  // dimensions.
   struct Origin {
     BranchEvaluator* evaluator;
     const Node* node;
@@ -82,7 +85,8 @@ class Specializer {
       TensorType& type = inputs.emplace_back();
       if (input == nullptr) continue;
       if (input->dtype == DType::kUndefined || !input->has_static_shape()) {
-        throw Error("graph", "{}: input '{}': nothing produces it", node->Describe(), input->name());
+        throw Error("graph", "{}: input '{}': nothing produces it", node->Describe(),
+                    input->name());
       }
       type = {input->dtype, input->shape(), input->constant ? &*input->constant : nullptr};
     }
@@ -96,8 +100,9 @@ class Specializer {
       if (outputs[i] == nullptr) continue;
       const Tensor& tensor = (*tensors)[i];
       if (outputs[i]->dtype != DType::kUndefined && outputs[i]->dtype != tensor.dtype) {
-        throw Error("graph", "{}: output '{}': declared {}, but the operator gives {}", node->Describe(),
-                    outputs[i]->name(), DTypeName(outputs[i]->dtype), DTypeName(tensor.dtype));
+        throw Error("graph", "{}: output '{}': declared {}, but the operator gives {}",
+                    node->Describe(), outputs[i]->name(), DTypeName(outputs[i]->dtype),
+                    DTypeName(tensor.dtype));
       }
       graph_->SetOutput(node, i, nullptr);
       outputs[i]->SetConstant(tensor);
@@ -117,7 +122,8 @@ class Specializer {
     for (const Value* capture : subgraph->captures()) {
       twin[capture] = graph_->FindValue(capture->name());
       if (twin[capture] == nullptr) {
-        throw Error("graph", "{}: its branch reads '{}', which nothing produces", node->Describe(), capture->name());
+        throw Error("graph", "{}: its branch reads '{}', which nothing produces", node->Describe(),
+                    capture->name());
       }
     }
     for (const Value* value : subgraph->values()) {
@@ -132,12 +138,14 @@ class Specializer {
       std::vector<Value*> inputs, outputs;
       for (const Value* value : inner->inputs()) inputs.push_back(twin.at(value));
       for (const Value* value : inner->outputs()) outputs.push_back(twin.at(value));
-      Node* copy = graph_->AddNode(inner->name(), inner->domain(), inner->op(), inputs, outputs, node);
+      Node* copy =
+          graph_->AddNode(inner->name(), inner->domain(), inner->op(), inputs, outputs, node);
       copy->attributes = inner->attributes;
       for (const std::string& name : graph::CapturedNames(*copy)) {
         const Value* value = subgraph->FindValue(name);
         if (value != nullptr && twin.at(value)->name() != name) {
-          throw Error("graph", "{}: value '{}' stands both in its branch and around it", node->Describe(), name);
+          throw Error("graph", "{}: value '{}' stands both in its branch and around it",
+                      node->Describe(), name);
         }
       }
       origins_[copy] = {&branch, (source++)->get()};
@@ -165,7 +173,8 @@ class Specializer {
 
 }  // namespace
 
-std::unique_ptr<Graph> Specialize(const Graph& graph, const DimBinding& dims, const DimBinding& branch_dims) {
+std::unique_ptr<Graph> Specialize(const Graph& graph, const DimBinding& dims,
+                                  const DimBinding& branch_dims) {
   return Specializer(graph, dims, branch_dims).Run();
 }
 

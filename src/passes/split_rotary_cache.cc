@@ -1,11 +1,16 @@
-// GroupQueryAttention(..., %cos, %sin)  ->  %long = Greater(Gather(Shape(%attention_mask), 1), N)
-//                                           %c, %s = If(%long) {then: Slice(%cos, N:), Slice(%sin, N:);
-//                                                               else: Slice(%cos, :N), Slice(%sin, :N)}
-//                                           GroupQueryAttention(..., %c, %s)
-// and the same for RotaryEmbedding, where N = options.multi_rotary_offset and the caches are constants.
+// GroupQueryAttention(..., %cos, %sin)
+//   ->
+// %long = Greater(Gather(Shape(%attention_mask), 1), N)
+// %c, %s = If(%long) {then: Slice(%cos, N:), Slice(%sin, N:)
+//                     else: Slice(%cos, :N), Slice(%sin, :N)}
+// GroupQueryAttention(..., %c, %s)
 //
-// Models with LongRoPE that are built for graph capture carry no If: ONNX Runtime's WebGPU provider adds N to each
-// position once the total length is beyond N. Specialize() decides the If, and the slices are views of the cache.
+// and the same for RotaryEmbedding, where N = options.multi_rotary_offset and the caches are
+// constants.
+//
+// Models with LongRoPE that are built for graph capture carry no If: ONNX Runtime's WebGPU provider
+// adds N to each position once the total length is beyond N. Specialize() decides the If, and the
+// slices are views of the cache.
 #include "passes/split_rotary_cache.h"
 
 #include <algorithm>
@@ -23,7 +28,8 @@ using graph::Node;
 using graph::Tensor;
 using graph::Value;
 
-// The inputs that hold the cosine cache (the sine cache comes next), or -1 where the node turns nothing.
+// The inputs that hold the cosine cache (the sine cache comes next), or -1 where the node turns
+// nothing.
 int CosInput(const Node& node) {
   if (node.domain() == "com.microsoft" && node.op() == "GroupQueryAttention") {
     return node.Int("do_rotary", 0) != 0 ? 7 : -1;
@@ -34,12 +40,13 @@ int CosInput(const Node& node) {
   return node.domain().empty() && node.input(3) != nullptr ? 1 : -1;
 }
 
-Value* AddInts(Graph& graph, std::string_view name, const std::vector<int64_t>& values, graph::Shape shape) {
+Value* AddInts(Graph& graph, std::string_view name, const std::vector<int64_t>& values,
+               graph::Shape shape) {
   return graph.AddConstant(name, Tensor::FromInts(DType::kI64, std::move(shape), values));
 }
 
-std::shared_ptr<Graph> MakeBranch(const Graph& outer, std::string_view name, const Value& cos, const Value& sin,
-                                  int64_t start, int64_t end) {
+std::shared_ptr<Graph> MakeBranch(const Graph& outer, std::string_view name, const Value& cos,
+                                  const Value& sin, int64_t start, int64_t end) {
   auto branch = std::make_shared<Graph>();
   branch->name = name;
   branch->opsets = outer.opsets;
@@ -50,7 +57,8 @@ std::shared_ptr<Graph> MakeBranch(const Graph& outer, std::string_view name, con
     Value* captured = branch->FindValue(cache->name());
     if (captured == nullptr) captured = branch->AddCapture(cache->name());
     Value* rows = branch->AddValue(fmt::format("{}.{}", cache->name(), name));
-    branch->AddNode(fmt::format("{}/{}", cache->name(), name), "", "Slice", {captured, starts, ends, axes}, {rows});
+    branch->AddNode(fmt::format("{}/{}", cache->name(), name), "", "Slice",
+                    {captured, starts, ends, axes}, {rows});
     branch->AddOutput(rows);
   }
   return branch;
@@ -60,18 +68,21 @@ std::shared_ptr<Graph> MakeBranch(const Graph& outer, std::string_view name, con
 Value* AddCondition(Graph& graph, const PassOptions& options, int64_t offset) {
   Value* mask = graph.FindValue(options.attention_mask);
   const auto& inputs = graph.inputs();
-  if (mask == nullptr || std::find(inputs.begin(), inputs.end(), mask) == inputs.end() || !mask->dims ||
-      mask->dims->size() != 2) {
-    throw Error("graph", "input '{}': got none of two dimensions, want it to tell which rotary cache holds",
+  if (mask == nullptr || std::find(inputs.begin(), inputs.end(), mask) == inputs.end() ||
+      !mask->dims || mask->dims->size() != 2) {
+    throw Error("graph",
+                "input '{}': got none of two dimensions, want it to tell which rotary cache holds",
                 options.attention_mask);
   }
   Node* first = graph.nodes().front().get();
   Value* shape = graph.AddValue("sinter.mask_shape");
   graph.AddNode("sinter/mask_shape", "", "Shape", {mask}, {shape}, first);
   Value* length = graph.AddValue("sinter.mask_length");
-  graph.AddNode("sinter/mask_length", "", "Gather", {shape, AddInts(graph, "", {1}, {})}, {length}, first);
+  graph.AddNode("sinter/mask_length", "", "Gather", {shape, AddInts(graph, "", {1}, {})}, {length},
+                first);
   Value* is_long = graph.AddValue("sinter.is_long");
-  graph.AddNode("sinter/is_long", "", "Greater", {length, AddInts(graph, "", {offset}, {})}, {is_long}, first);
+  graph.AddNode("sinter/is_long", "", "Greater", {length, AddInts(graph, "", {offset}, {})},
+                {is_long}, first);
   return is_long;
 }
 
@@ -84,8 +95,8 @@ int SplitRotaryCache(Graph& graph, const PassOptions& options) {
   for (const auto& node : graph.nodes()) {
     const int cos = CosInput(*node);
     // A cache that is computed (by an If, say) has its choice made elsewhere.
-    if (cos >= 0 && node->input(cos) != nullptr && node->input(cos + 1) != nullptr && node->input(cos)->constant &&
-        node->input(cos + 1)->constant) {
+    if (cos >= 0 && node->input(cos) != nullptr && node->input(cos + 1) != nullptr &&
+        node->input(cos)->constant && node->input(cos + 1)->constant) {
       readers.emplace_back(node.get(), cos);
     }
   }
@@ -99,15 +110,19 @@ int SplitRotaryCache(Graph& graph, const PassOptions& options) {
       for (const Value* cache : {cos, sin}) {
         const int64_t rows = cache->shape().empty() ? 0 : cache->shape()[0];
         if (offset <= 0 || offset >= rows) {
-          throw Error("graph", "{}: rotary cache '{}': got {} rows for an offset of {}, want more rows than it and it > 0",
+          throw Error("graph",
+                      "{}: rotary cache '{}': got {} rows for an offset of {}, want more rows than "
+                      "it and it > 0",
                       node->Describe(), cache->name(), rows, offset);
         }
       }
       if (condition == nullptr) condition = AddCondition(graph, options, offset);
       new_cos = graph.AddValue(fmt::format("{}.chosen", cos->name()));
       new_sin = graph.AddValue(fmt::format("{}.chosen", sin->name()));
-      Node* choice = graph.AddNode("sinter/choose_rotary_cache", "", "If", {condition}, {new_cos, new_sin}, node);
-      choice->attributes["then_branch"] = MakeBranch(graph, "long", *cos, *sin, offset, cos->shape()[0]);
+      Node* choice = graph.AddNode("sinter/choose_rotary_cache", "", "If", {condition},
+                                   {new_cos, new_sin}, node);
+      choice->attributes["then_branch"] =
+          MakeBranch(graph, "long", *cos, *sin, offset, cos->shape()[0]);
       choice->attributes["else_branch"] = MakeBranch(graph, "short", *cos, *sin, 0, offset);
     }
     graph.SetInput(node, index, new_cos);
