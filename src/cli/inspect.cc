@@ -48,7 +48,15 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
     const int64_t capacity = max_length + args.chunk;
     const auto graph = model::SpecializeFor(*folder.graph, folder.config, {sequence, capacity}, sequence,
                                             options.disabled_passes);
-    const exec::Lowered lowered = exec::Lower(*graph, caps, {}, options.variants);
+    std::map<std::string, int> shared;
+    for (int layer = 0; layer < folder.config.num_hidden_layers; ++layer) {
+      const model::GenaiConfig& config = folder.config;
+      shared[model::LayerName(config.past_key_names, layer)] = 2 * layer;
+      shared[model::LayerName(config.present_key_names, layer)] = 2 * layer;
+      shared[model::LayerName(config.past_value_names, layer)] = 2 * layer + 1;
+      shared[model::LayerName(config.present_value_names, layer)] = 2 * layer + 1;
+    }
+    const exec::Lowered lowered = exec::Lower(*graph, caps, shared, options.variants);
     estimate.workspace += exec::PlanMemory(lowered).total_bytes();
     estimate.dispatches_per_token = lowered.dispatches.size();
     if (sequence != 1) continue;

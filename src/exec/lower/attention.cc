@@ -91,6 +91,8 @@ void LowerGroupQueryAttention(LowerContext& context) {
   emit(into_cache(rotate, heads), kKNormWeight, context.In(packed ? kQuery : kKey), k_cache);
   emit(into_cache(move, heads + kv_heads), 0, context.In(packed ? kQuery : kValue), v_cache);
 
+  // A graph may keep a layer only for its cache.
+  if (!context.wants(0)) return;
   BufferRef q = context.In(kQuery);
   if (packed || rotate.rotary_dim > 0 || context.has(kQNormWeight)) {
     kernels::RotaryEmbeddingShape shape = rotate;

@@ -9,6 +9,16 @@
 #include "kernels/softmax/softmax.h"
 
 namespace sinter::exec {
+namespace {
+
+// Output 0, which the kernel writes even where only another output is read.
+BufferRef OutOrScratch(LowerContext& context, const kernels::RmsNormShape& norm) {
+  if (context.wants(0)) return context.Out(0);
+  const DType device = kernels::DeviceDType(context.caps(), norm.output_dtype);
+  return context.Scratch(DTypeBytes(device, size_t{norm.rows} * norm.cols), "output");
+}
+
+}  // namespace
 
 void LowerReduce(LowerContext& context) {
   const graph::Node& node = context.node();
@@ -55,7 +65,7 @@ void LowerSimplifiedLayerNormalization(LowerContext& context) {
   norm.has_inv_std = context.wants(1);
   if (norm.rows == 0 || norm.cols == 0) return;
   context.Emit(kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
-               {context.In(0), context.In(1), {}, {}, context.Out(0), context.Out(1), {}}, {4, 5});
+               {context.In(0), context.In(1), {}, {}, OutOrScratch(context, norm), context.Out(1), {}}, {4, 5});
 }
 
 void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
@@ -74,13 +84,8 @@ void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
   norm.has_inv_std = context.wants(2);
   norm.has_sum = context.wants(3);
   if (norm.rows == 0 || norm.cols == 0) return;
-  BufferRef output = context.Out(0);
-  if (!output) {
-    // Only the sum is read: the kernel still has somewhere to write the rest.
-    output = context.Scratch(DTypeBytes(norm.output_dtype, size_t{norm.rows} * norm.cols), "output");
-  }
   context.Emit(kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
-               {context.In(0), context.In(2), context.In(1), context.In(3), output, context.Out(2), context.Out(3)},
+               {context.In(0), context.In(2), context.In(1), context.In(3), OutOrScratch(context, norm), context.Out(2), context.Out(3)},
                {4, 5, 6});
 }
 
