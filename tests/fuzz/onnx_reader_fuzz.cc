@@ -1,5 +1,7 @@
 // Any bytes as model.onnx: an Error("onnx") or a graph. A graph can be verified, printed and
-// written, and what was written reads and writes the same again.
+// written, and what was written reads and writes the same again. seeds/control_flow.onnx gets past
+// the reader: an If whose branches read outer values, constants in raw, typed and attribute form,
+// two operator sets; made with onnx.helper.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
