@@ -14,14 +14,14 @@ struct Case {
 };
 
 constexpr Case kCases[] = {
-    {DType::kF32, 1, "f32", 32, true},      {DType::kU8, 2, "u8", 8, false},
-    {DType::kI8, 3, "i8", 8, false},        {DType::kU16, 4, "u16", 16, false},
-    {DType::kI16, 5, "i16", 16, false},     {DType::kI32, 6, "i32", 32, false},
-    {DType::kI64, 7, "i64", 64, false},     {DType::kString, 8, "string", 0, false},
-    {DType::kBool, 9, "bool", 8, false},    {DType::kF16, 10, "f16", 16, true},
-    {DType::kF64, 11, "f64", 64, true},     {DType::kU32, 12, "u32", 32, false},
-    {DType::kU64, 13, "u64", 64, false},    {DType::kBF16, 16, "bf16", 16, true},
-    {DType::kU4, 21, "u4", 4, false},       {DType::kI4, 22, "i4", 4, false},
+    {DType::kF32, 1, "f32", 32, true},   {DType::kU8, 2, "u8", 8, false},
+    {DType::kI8, 3, "i8", 8, false},     {DType::kU16, 4, "u16", 16, false},
+    {DType::kI16, 5, "i16", 16, false},  {DType::kI32, 6, "i32", 32, false},
+    {DType::kI64, 7, "i64", 64, false},  {DType::kString, 8, "string", 0, false},
+    {DType::kBool, 9, "bool", 8, false}, {DType::kF16, 10, "f16", 16, true},
+    {DType::kF64, 11, "f64", 64, true},  {DType::kU32, 12, "u32", 32, false},
+    {DType::kU64, 13, "u64", 64, false}, {DType::kBF16, 16, "bf16", 16, true},
+    {DType::kU4, 21, "u4", 4, false},    {DType::kI4, 22, "i4", 4, false},
 };
 
 TEST(DType, Table) {

@@ -37,11 +37,14 @@ std::string CheckMessage(void (*check)()) {
   return "no error";
 }
 
-TEST(Check, HoldsSilently) { EXPECT_EQ(CheckMessage([] { SINTER_CHECK(1 + 1 == 2); }), "no error"); }
+TEST(Check, HoldsSilently) {
+  EXPECT_EQ(CheckMessage([] { SINTER_CHECK(1 + 1 == 2); }), "no error");
+}
 
 TEST(Check, NamesPlaceAndCondition) {
   EXPECT_THAT(CheckMessage([] { SINTER_CHECK(1 + 1 == 3); }),
-              testing::MatchesRegex(R"(\[bug\] src/base/error_test\.cc:[0-9]+: 1 \+ 1 == 3 does not hold)"));
+              testing::MatchesRegex(
+                  R"(\[bug\] src/base/error_test\.cc:[0-9]+: 1 \+ 1 == 3 does not hold)"));
 }
 
 TEST(Check, FormatsItsMessage) {
@@ -60,8 +63,10 @@ TEST(Check, EvaluatesItsConditionOnce) {
 }
 
 TEST(Check, IsOneStatement) {
-  if (false) SINTER_CHECK(false);
-  else SUCCEED();
+  if (false)
+    SINTER_CHECK(false);
+  else
+    SUCCEED();
 }
 
 TEST(Check, KeepsAPathWithoutSourceFolder) {

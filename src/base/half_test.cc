@@ -12,8 +12,8 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 bool IsNaNHalf(uint32_t half) { return (half & 0x7c00) == 0x7c00 && (half & 0x3ff) != 0; }
 
-// The value of a finite half from the definition of binary16: (-1)^sign 2^(e - 25) (1024 + mantissa), or without the
-// leading one where the exponent field is 0.
+// The value of a finite half from the definition of binary16: (-1)^sign 2^(e - 25) (1024 +
+// mantissa), or without the leading one where the exponent field is 0.
 double ByDefinition(uint32_t half) {
   const int exponent = half >> 10 & 31;
   const int mantissa = half & 1023;
@@ -42,7 +42,8 @@ TEST(Half, EveryHalfHasItsValueAndComesBack) {
   }
 }
 
-// Between every two neighbours: the midpoint goes to the even one, and the floats next to it to their own side.
+// Between every two neighbours: the midpoint goes to the even one, and the floats next to it to
+// their own side.
 TEST(Half, RoundsToNearestTiesToEven) {
   for (uint32_t half = 0; half < 0x7c00; ++half) {
     const double low = ByDefinition(half);
@@ -103,7 +104,8 @@ TEST(BFloat16, RoundsToNearestTiesToEven) {
     ASSERT_EQ(FloatToBFloat16(std::bit_cast<float>(middle)), bits + bits % 2) << bits;
     ASSERT_EQ(FloatToBFloat16(std::bit_cast<float>(middle - 1)), bits);
     ASSERT_EQ(FloatToBFloat16(std::bit_cast<float>(middle + 1)), bits + 1);
-    ASSERT_EQ(FloatToBFloat16(std::bit_cast<float>(middle | 0x80000000u)), (bits + bits % 2) | 0x8000);
+    ASSERT_EQ(FloatToBFloat16(std::bit_cast<float>(middle | 0x80000000u)),
+              (bits + bits % 2) | 0x8000);
   }
 }
 

@@ -27,7 +27,8 @@ std::string ErrorText(int code) { return std::generic_category().message(code); 
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::Open(const std::filesystem::path& path) {
-  // O_NONBLOCK, so that a FIFO of that name does not hang the process; it means nothing for regular files.
+  // O_NONBLOCK, so that a FIFO of that name does not hang the process; it means nothing for regular
+  // files.
   const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat info;
   if (file.fd < 0 || fstat(file.fd, &info) != 0) {
@@ -43,8 +44,8 @@ std::shared_ptr<const MappedFile> MappedFile::Open(const std::filesystem::path& 
     const auto size = static_cast<uint64_t>(info.st_size);
     // size_t has 32 bits in a browser.
     errno = ENOMEM;
-    void* data = size > SIZE_MAX ? MAP_FAILED
-                                 : mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    void* data =
+        size > SIZE_MAX ? MAP_FAILED : mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
     if (data == MAP_FAILED) {
       const int code = errno;
       throw Error("file", "cannot map '{}' of {} bytes into memory: {}", path.string(), size,

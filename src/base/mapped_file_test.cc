@@ -79,8 +79,8 @@ TEST_F(MappedFileTest, OutlivesTheRemovedFile) {
 }
 
 TEST_F(MappedFileTest, MissingFile) {
-  EXPECT_THAT(OpenError(dir_ / "none"),
-              AllOf(StartsWith("[file] cannot open '"), HasSubstr("/none': No such file or directory")));
+  EXPECT_THAT(OpenError(dir_ / "none"), AllOf(StartsWith("[file] cannot open '"),
+                                              HasSubstr("/none': No such file or directory")));
 }
 
 TEST_F(MappedFileTest, Directory) {
