@@ -21,6 +21,21 @@ fn Slot(row: u32, quad: u32) -> u32 {
   return row * kQuads + (quad ^ (row % kQuads));
 }
 
+fn Store(tile: Tile, m: u32, n: u32, value: f32) {
+  if (m < params.m && n < params.n) {
+    y[tile.y_at + m * params.n + n] = act_t(value);
+  }
+}
+
+fn StoreColumns(tile: Tile, line: u32, column: u32, sums: vec4<f32>) {
+  let m = tile.first_m + line;
+  let n = tile.first_n + column;
+  Store(tile, m, n, sums.x);
+  Store(tile, m, n + 16u, sums.y);
+  Store(tile, m, n + 32u, sums.z);
+  Store(tile, m, n + 48u, sums.w);
+}
+
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let tile = FindTile(group.y * params.grid_x + group.x, kTile, kTile);
@@ -30,7 +45,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let column = local % 16u;
   let line = local / 16u;
 
-  var sums: array<array<f32, 4>, 4>;
+  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no array
+  // of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in memory.
+  var sums_0 = vec4<f32>();
+  var sums_1 = vec4<f32>();
+  var sums_2 = vec4<f32>();
+  var sums_3 = vec4<f32>();
   for (var first_k = 0u; first_k < params.k; first_k += kStep) {
     for (var i = local; i < kTile * kQuads; i += kThreads) {
       let row = i / kQuads;
@@ -60,26 +80,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     for (var quad = 0u; quad < kQuads; quad++) {
-      var rows_b: array<vec4<f32>, 4>;
-      for (var j = 0u; j < 4u; j++) {
-        rows_b[j] = b_tile[Slot(column + 16u * j, quad)];
-      }
-      for (var i = 0u; i < 4u; i++) {
-        let row_a = a_tile[Slot(line + 16u * i, quad)];
-        for (var j = 0u; j < 4u; j++) {
-          sums[i][j] += dot(row_a, rows_b[j]);
-        }
-      }
+      let rows_b = mat4x4<f32>(
+          b_tile[Slot(column, quad)], b_tile[Slot(column + 16u, quad)],
+          b_tile[Slot(column + 32u, quad)], b_tile[Slot(column + 48u, quad)]);
+      sums_0 += a_tile[Slot(line, quad)] * rows_b;
+      sums_1 += a_tile[Slot(line + 16u, quad)] * rows_b;
+      sums_2 += a_tile[Slot(line + 32u, quad)] * rows_b;
+      sums_3 += a_tile[Slot(line + 48u, quad)] * rows_b;
     }
     workgroupBarrier();
   }
-  for (var i = 0u; i < 4u; i++) {
-    for (var j = 0u; j < 4u; j++) {
-      let m = tile.first_m + line + 16u * i;
-      let n = tile.first_n + column + 16u * j;
-      if (m < params.m && n < params.n) {
-        y[tile.y_at + m * params.n + n] = act_t(sums[i][j]);
-      }
-    }
-  }
+  StoreColumns(tile, line, column, sums_0);
+  StoreColumns(tile, line + 16u, column, sums_1);
+  StoreColumns(tile, line + 32u, column, sums_2);
+  StoreColumns(tile, line + 48u, column, sums_3);
 }

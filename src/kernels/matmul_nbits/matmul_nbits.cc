@@ -14,6 +14,7 @@ namespace {
 // Up to this many rows of A every row of B is better read by a team than turned into a tile.
 constexpr uint32_t kVecMaxRows = 8;
 constexpr uint32_t kVecWorkgroup = 128;
+constexpr uint32_t kVecRows = 4;  // of B a team
 
 void CheckShape(const MatMulNBitsShape& shape) {
   if (shape.bits != 2 && shape.bits != 4 && shape.bits != 8) {
@@ -86,21 +87,19 @@ KernelPlan PlanVec(const gpu::Caps& caps, const MatMulNBitsShape& shape, bool su
   const uint32_t chunk_words = std::min(4u, shape.block_size * shape.bits / 32);
   const uint32_t lanes = subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
   const uint32_t rows_a = std::bit_ceil(std::min(shape.m, kVecMaxRows));
-  // More rows of B share each load of A, as far as enough teams remain to fill a large GPU.
-  const uint32_t rows_b = rows_a > 4 || params.n_count < 16384 ? 2 : 4;
 
   plan.wgsl = "matmul_nbits/matmul_nbits_vec.wgsl";
-  plan.prelude += chunk_words == 1 ? "alias unit_t = array<u32, 1>;\n"
-                                   : fmt::format("alias unit_t = vec{}<u32>;\n", chunk_words);
   plan.prelude += fmt::format(
-      "const kChunkWords = {}u;\nconst kWorkgroup = {}u;\nconst kLanes = {}u;\n"
-      "const kRows = {}u;\nconst kM = {}u;\n",
-      chunk_words, kVecWorkgroup, lanes, rows_b, rows_a);
+      "alias unit_t = {};\nconst kChunkWords = {}u;\nconst kWorkgroup = {}u;\n"
+      "const kLanes = {}u;\nconst kM = {}u;\n",
+      chunk_words == 1 ? "u32" : fmt::format("vec{}<u32>", chunk_words), chunk_words, kVecWorkgroup,
+      lanes, rows_a);
+  plan.defines.push_back(fmt::format("chunk{}", chunk_words));
   if (subgroups) plan.defines.emplace_back("subgroups");
-  plan.variant += fmt::format(".vec.m{}.n{}.{}{}", rows_a, rows_b, subgroups ? "sg" : "wg", lanes);
+  plan.variant += fmt::format(".vec.m{}.{}{}", rows_a, subgroups ? "sg" : "wg", lanes);
 
   params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / 4 / chunk_words);
-  const uint32_t rows_workgroup = kVecWorkgroup / lanes * rows_b;
+  const uint32_t rows_workgroup = kVecWorkgroup / lanes * kVecRows;
   plan.workgroups = FoldGrid(caps, (params.n_count + rows_workgroup - 1) / rows_workgroup);
   plan.workgroups[2] = (shape.m + rows_a - 1) / rows_a;
   params.grid_x = plan.workgroups[0];
@@ -116,8 +115,7 @@ KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   constexpr uint32_t kTileN = 64;
 
   plan.wgsl = "matmul_nbits/matmul_nbits_tile.wgsl";
-  plan.prelude += fmt::format("alias unit_t = u32;\nconst kTileM = {}u;\nconst kTileN = {}u;\n",
-                              tile_m, kTileN);
+  plan.prelude += fmt::format("alias unit_t = u32;\nconst kTileM = {}u;\n", tile_m);
   plan.variant += fmt::format(".tile{}x{}", tile_m, kTileN);
 
   params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / 4);

@@ -196,14 +196,14 @@ TEST(MatMulNBits, ChoosesByRowsAndCapabilities) {
   const auto variant = [&](uint32_t m) {
     return PlanMatMulNBits(caps, {.m = m, .n = 64, .k = 64, .dtype = DType::kF16}).variant;
   };
-  EXPECT_EQ(variant(1), "matmul_nbits.f32.b4.blk32.vec.m1.n2.wg32");
+  EXPECT_EQ(variant(1), "matmul_nbits.f32.b4.blk32.vec.m1.wg32");
   EXPECT_EQ(variant(9), "matmul_nbits.f32.b4.blk32.tile32x64");
   caps.f16 = caps.subgroups = true;
   caps.subgroup_min_size = 8;
   caps.subgroup_max_size = 32;
-  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.vec.m4.n2.sg8");
+  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.vec.m4.sg8");
   EXPECT_EQ(PlanMatMulNBits(WithoutSubgroups(caps), {.dtype = DType::kF16}).variant,
-            "matmul_nbits.f16.b4.blk32.odd.vec.m1.n2.wg32");
+            "matmul_nbits.f16.b4.blk32.odd.vec.m1.wg32");
 }
 
 TEST(MatMulNBits, FoldsLargeGrids) {

@@ -1,6 +1,6 @@
 // MatMulNBits for many rows of A: Y[m, n] = sum over k of A[m, k] * (code[n, k] - zero) * scale.
 //
-// A workgroup of 16 x 16 threads owns a tile of kTileM rows of A by kTileN rows of B. It walks along
+// A workgroup of 16 x 16 threads owns a tile of kTileM (32 or 64) rows of A by 64 rows of B. It walks along
 // K in steps of 32: all threads bring the step's part of A and of B, dequantized, into workgroup
 // memory, and each thread (column, line) adds to its own outputs, at line + 16 i, column + 16 j.
 // Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
@@ -13,14 +13,20 @@
 const kStep = 32u;
 const kQuads = kStep / 4u;
 const kThreads = 256u;
-const kRowsA = kTileM / 16u;
-const kRowsB = kTileN / 16u;
+const kTileN = 64u;
 
 var<workgroup> a_tile: array<vec4<f32>, kTileM * kQuads>;
 var<workgroup> b_tile: array<vec4<f32>, kTileN * kQuads>;
 
 fn Slot(row: u32, quad: u32) -> u32 {
   return row * kQuads + (quad ^ (row % kQuads));
+}
+
+fn StoreColumns(m: u32, n: u32, sums: vec4<f32>) {
+  Store(m, n, sums.x);
+  Store(m, n + 16u, sums.y);
+  Store(m, n + 32u, sums.z);
+  Store(m, n + 48u, sums.w);
 }
 
 @compute @workgroup_size(kThreads)
@@ -30,7 +36,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_m = group.x * kTileM;
   let first_n = group.y * kTileN;
 
-  var sums: array<array<f32, kRowsB>, kRowsA>;
+  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no array
+  // of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in memory.
+  var sums_0 = vec4<f32>();
+  var sums_1 = vec4<f32>();
+  var sums_2 = vec4<f32>();
+  var sums_3 = vec4<f32>();
   for (var first_k = 0u; first_k < params.k; first_k += kStep) {
     for (var i = local; i < kTileM * kQuads; i += kThreads) {
       let row = i / kQuads;
@@ -59,22 +70,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     for (var quad = 0u; quad < kQuads; quad++) {
-      var rows_b: array<vec4<f32>, kRowsB>;
-      for (var j = 0u; j < kRowsB; j++) {
-        rows_b[j] = b_tile[Slot(column + 16u * j, quad)];
-      }
-      for (var i = 0u; i < kRowsA; i++) {
-        let row_a = a_tile[Slot(line + 16u * i, quad)];
-        for (var j = 0u; j < kRowsB; j++) {
-          sums[i][j] += dot(row_a, rows_b[j]);
-        }
+      let rows_b = mat4x4<f32>(
+          b_tile[Slot(column, quad)], b_tile[Slot(column + 16u, quad)],
+          b_tile[Slot(column + 32u, quad)], b_tile[Slot(column + 48u, quad)]);
+      sums_0 += a_tile[Slot(line, quad)] * rows_b;
+      sums_1 += a_tile[Slot(line + 16u, quad)] * rows_b;
+      if (kTileM > 32u) {
+        sums_2 += a_tile[Slot(line + 32u, quad)] * rows_b;
+        sums_3 += a_tile[Slot(line + 48u, quad)] * rows_b;
       }
     }
     workgroupBarrier();
   }
-  for (var i = 0u; i < kRowsA; i++) {
-    for (var j = 0u; j < kRowsB; j++) {
-      Store(first_m + line + 16u * i, first_n + column + 16u * j, sums[i][j]);
-    }
+  StoreColumns(first_m + line, first_n + column, sums_0);
+  StoreColumns(first_m + line + 16u, first_n + column, sums_1);
+  if (kTileM > 32u) {
+    StoreColumns(first_m + line + 32u, first_n + column, sums_2);
+    StoreColumns(first_m + line + 48u, first_n + column, sums_3);
   }
 }

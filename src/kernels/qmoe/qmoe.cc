@@ -14,6 +14,7 @@ namespace sinter::kernels {
 namespace {
 
 constexpr uint32_t kExpertWorkgroup = 128;
+constexpr uint32_t kExpertRows = 4;  // of the weight a team
 constexpr uint32_t kMixWorkgroup = 64;
 constexpr uint32_t kMaxTopK = 256;
 
@@ -100,24 +101,23 @@ KernelPlan PlanExpert(const gpu::Caps& caps, const QMoEShape& shape, bool gate_u
   const bool unaligned = chunk_words == 0;
   const bool x_vec4 = layer.k % 4 == 0;
   const uint32_t lanes = subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
-  constexpr uint32_t kOutputs = 2;
   const uint32_t parts = swiglu ? 2 : 1;
+  const uint32_t outputs = kExpertRows / parts;
 
   KernelPlan plan;
   plan.wgsl = "qmoe/qmoe_expert.wgsl";
   plan.prelude = fmt::format(
       "alias act_t = {};\nalias x_t = {};\nalias unit_t = {};\nconst kBits = {}u;\n"
       "const kChunkWords = {}u;\nconst kWorkgroup = {}u;\nconst kLanes = {}u;\n"
-      "const kOutputs = {}u;\nconst kParts = {}u;\nconst kInterleaved = {};\n"
+      "const kParts = {}u;\nconst kInterleaved = {};\n"
       "const kRelu = 0u;\nconst kGelu = 1u;\nconst kSilu = 2u;\nconst kActivation = {}u;\n",
-      act, gate_up ? act : "f32",
-      chunk_words > 1 ? fmt::format("vec{}<u32>", chunk_words) : "array<u32, 1>", shape.bits,
-      std::max(chunk_words, 1u), kExpertWorkgroup, lanes, kOutputs, parts, interleaved,
+      act, gate_up ? act : "f32", chunk_words > 1 ? fmt::format("vec{}<u32>", chunk_words) : "u32",
+      shape.bits, std::max(chunk_words, 1u), kExpertWorkgroup, lanes, parts, interleaved,
       static_cast<uint32_t>(activation));
   if (act == "f16") plan.defines.emplace_back("f16");
   if (subgroups) plan.defines.emplace_back("subgroups");
   if (x_vec4) plan.defines.emplace_back("x_vec4");
-  if (unaligned) plan.defines.emplace_back("unaligned");
+  plan.defines.push_back(unaligned ? "unaligned" : fmt::format("chunk{}", chunk_words));
   if (layer.zero_points) plan.defines.emplace_back("zero_points");
   if (layer.bias) plan.defines.emplace_back("bias");
   plan.variant = fmt::format(
@@ -147,7 +147,7 @@ KernelPlan PlanExpert(const gpu::Caps& caps, const QMoEShape& shape, bool gate_u
   params.beta = shape.beta;
   // WGSL need not know infinities; no finite value passes the largest float.
   params.limit = std::min(shape.limit, std::numeric_limits<float>::max());
-  const uint64_t groups_outputs = kExpertWorkgroup / lanes * kOutputs;
+  const uint64_t groups_outputs = kExpertWorkgroup / lanes * outputs;
   plan.workgroups = FoldGrid(caps, slots * ((layer.outputs + groups_outputs - 1) / groups_outputs));
   params.grid_x = plan.workgroups[0];
   plan.SetParams(params);

@@ -4,9 +4,9 @@
 //   down     out[slot, i] = w[e, i, :] x + bias[e, i]
 //   w[e, n, k] = (code[e, n, k] - zero) * scale
 //
-// A team of kLanes threads owns kOutputs neighbouring outputs of a slot, each from kParts rows of the
-// weight: each thread takes every kLanes-th chunk of the rows, the widest load (up to 16 bytes) that is
-// aligned and stays inside one block. The team's partial sums are added up by shuffles inside a
+// A team of kLanes threads owns 4 rows of the weight, which make 4 / kParts neighbouring outputs of a
+// slot: each thread takes every kLanes-th chunk of the rows, the widest load (up to 16 bytes) that is
+// aligned and stays inside one block. A vec4 holds a value for each of the 4 rows. The team's partial sums are added up by shuffles inside a
 // subgroup (kLanes is at most the smallest subgroup), or through workgroup memory. A workgroup is
 // kTeams teams of one slot. Slots of experts that are not bound are left alone.
 
@@ -56,11 +56,11 @@ struct Params {
 
 const kTeams = kWorkgroup / kLanes;
 const kChunk = kChunkWords * kCodesPerWord;
-const kRows = kOutputs * kParts;
+const kOutputs = 4u / kParts;
 
 #if !subgroups
-// [team][row][lane], a lane's stride padded by one against bank conflicts.
-var<workgroup> partials: array<f32, kTeams * kRows * (kLanes + 1u)>;
+// [team][lane], a lane's stride padded by one against bank conflicts.
+var<workgroup> partials: array<vec4<f32>, kTeams * (kLanes + 1u)>;
 #endif
 
 // x[row, k .. k + 3]; zero past the end. k is a multiple of 4.
@@ -82,9 +82,9 @@ fn LoadX(row: u32, k: u32) -> vec4<f32> {
 }
 #endif
 
-// Chunk `chunk` of row `row` of all bound experts' weights.
+// Chunk `chunk` of row `row` of all bound experts' weights, words past the chunk's last one zero.
 #if unaligned
-fn LoadCodes(row: u32, chunk: u32) -> unit_t {
+fn LoadChunk(row: u32, chunk: u32) -> vec4<u32> {
   // Rows start at any byte: a word of codes from the two that it lies in.
   let byte = row * params.row_bytes + 4u * chunk;
   let shift = byte % 4u * 8u;
@@ -92,11 +92,27 @@ fn LoadCodes(row: u32, chunk: u32) -> unit_t {
   if (shift != 0u) {
     word |= weight[min(byte / 4u + 1u, arrayLength(&weight) - 1u)] << (32u - shift);
   }
-  return unit_t(word);
+  return vec4<u32>(word, 0u, 0u, 0u);
 }
 #else
-fn LoadCodes(row: u32, chunk: u32) -> unit_t {
-  return weight[row * params.row_chunks + chunk];
+fn LoadChunk(row: u32, chunk: u32) -> vec4<u32> {
+  return Widen(weight[row * params.row_chunks + chunk]);
+}
+#endif
+
+#if chunk4
+fn Widen(unit: vec4<u32>) -> vec4<u32> {
+  return unit;
+}
+#endif
+#if chunk2
+fn Widen(unit: vec2<u32>) -> vec4<u32> {
+  return vec4<u32>(unit, 0u, 0u);
+}
+#endif
+#if chunk1
+fn Widen(unit: u32) -> vec4<u32> {
+  return vec4<u32>(unit, 0u, 0u, 0u);
 }
 #endif
 
@@ -164,6 +180,31 @@ fn Store(slot: u32, expert: u32, output: u32, first: f32, second: f32) {
   }
 }
 
+// The outputs of 4 rows' sums.
+fn StoreRows(slot: u32, expert: u32, first_output: u32, sums: vec4<f32>) {
+  if (kParts == 2u) {
+    Store(slot, expert, first_output, sums.x, sums.y);
+    Store(slot, expert, first_output + 1u, sums.z, sums.w);
+  } else {
+    Store(slot, expert, first_output, sums.x, 0.0);
+    Store(slot, expert, first_output + 1u, sums.y, 0.0);
+    Store(slot, expert, first_output + 2u, sums.z, 0.0);
+    Store(slot, expert, first_output + 3u, sums.w, 0.0);
+  }
+}
+
+// A word of each of the 4 rows, whose first code is at k, times x[x_row, k ..].
+fn DotWord(words: vec4<u32>, zeros: vec4<f32>, x_row: u32, k: u32) -> vec4<f32> {
+  var dots = vec4<f32>();
+  for (var quad = 0u; quad < kQuadsPerWord; quad++) {
+    let w = mat4x4<f32>(
+        QuadLessWhole(words.x, quad, zeros.x), QuadLessWhole(words.y, quad, zeros.y),
+        QuadLessWhole(words.z, quad, zeros.z), QuadLessWhole(words.w, quad, zeros.w));
+    dots += LoadX(x_row, k + 4u * quad) * w;
+  }
+  return dots;
+}
+
 @compute @workgroup_size(kWorkgroup)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let groups = (params.outputs + kTeams * kOutputs - 1u) / (kTeams * kOutputs);
@@ -181,71 +222,60 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let chunks = select(0u, params.row_chunks, bound);
   let x_row = slot / params.slots_per_x;
 
-  var sums: array<f32, kRows>;
+  // The 4 rows of the weight, as rows of all bound experts. Outputs past the end repeat the last one,
+  // and are not stored.
+  let numbers = vec4<u32>(0u, 1u, 2u, 3u);
+  let outputs =
+      min(vec4<u32>(first_output) + numbers / kParts, vec4<u32>(params.outputs - 1u));
+  let rows = vec4<u32>(Row(outputs.x, 0u), Row(outputs.y, 1u % kParts),
+                       Row(outputs.z, 2u % kParts), Row(outputs.w, 3u % kParts));
+  let expert_rows = rows + expert * params.rows;
+
+  var sums = vec4<f32>();
   // The lanes of a team go round together, so that they are together for the shuffles.
   for (var first = 0u; first < chunks; first += kLanes) {
     let chunk = first + lane;
     if (chunk >= chunks) {
       continue;
     }
-    let first_k = chunk * kChunk;
-    let block = first_k / params.block_size;
-    var codes: array<unit_t, kRows>;
-    var zeros: array<f32, kRows>;
-    var block_scales: array<f32, kRows>;
-    for (var r = 0u; r < kRows; r++) {
-      // Outputs past the end repeat the last one, and are not stored.
-      let output = min(first_output + r / kParts, params.outputs - 1u);
-      let row = Row(output, r % kParts);
-      let expert_row = expert * params.rows + row;
-      codes[r] = LoadCodes(expert_row, chunk);
-      block_scales[r] = f32(scales[expert_row * params.blocks + block]);
-      zeros[r] = ZeroPoint(expert, row, block);
+    let k = chunk * kChunk;
+    let block = k / params.block_size;
+    let x = LoadChunk(expert_rows.x, chunk);
+    let y = LoadChunk(expert_rows.y, chunk);
+    let z = LoadChunk(expert_rows.z, chunk);
+    let w = LoadChunk(expert_rows.w, chunk);
+    let at = expert_rows * params.blocks + block;
+    let block_scales =
+        vec4<f32>(f32(scales[at.x]), f32(scales[at.y]), f32(scales[at.z]), f32(scales[at.w]));
+    let zeros = vec4<f32>(ZeroPoint(expert, rows.x, block), ZeroPoint(expert, rows.y, block),
+                          ZeroPoint(expert, rows.z, block), ZeroPoint(expert, rows.w, block));
+    var dots = DotWord(vec4<u32>(x.x, y.x, z.x, w.x), zeros, x_row, k);
+    if (kChunkWords > 1u) {
+      dots += DotWord(vec4<u32>(x.y, y.y, z.y, w.y), zeros, x_row, k + kCodesPerWord);
     }
-    // With its zeros written out: lavapipe (Mesa 26) else keeps the last turn's sums where the shader
-    // has subgroup operations.
-    var dots = array<f32, kRows>();
-    for (var word = 0u; word < kChunkWords; word++) {
-      for (var quad = 0u; quad < kQuadsPerWord; quad++) {
-        let values = LoadX(x_row, first_k + word * kCodesPerWord + 4u * quad);
-        for (var r = 0u; r < kRows; r++) {
-          dots[r] += dot(QuadLessWhole(codes[r][word], quad, zeros[r]), values);
-        }
-      }
+    if (kChunkWords > 2u) {
+      dots += DotWord(vec4<u32>(x.z, y.z, z.z, w.z), zeros, x_row, k + 2u * kCodesPerWord);
+      dots += DotWord(vec4<u32>(x.w, y.w, z.w, w.w), zeros, x_row, k + 3u * kCodesPerWord);
     }
-    for (var r = 0u; r < kRows; r++) {
-      sums[r] += block_scales[r] * dots[r];
-    }
+    sums += block_scales * dots;
   }
 
 #if subgroups
-  for (var r = 0u; r < kRows; r++) {
-    var sum = sums[r];
-    for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
-      sum += subgroupShuffleXor(sum, distance);
-    }
-    sums[r] = sum;
+  for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
+    sums += subgroupShuffleXor(sums, distance);
   }
   if (bound && lane == 0u) {
-    for (var i = 0u; i < kOutputs; i++) {
-      Store(slot, expert, first_output + i, sums[i * kParts], sums[i * kParts + kParts - 1u]);
-    }
+    StoreRows(slot, expert, first_output, sums);
   }
 #else
-  for (var r = 0u; r < kRows; r++) {
-    partials[(team * kRows + r) * (kLanes + 1u) + lane] = sums[r];
-  }
+  partials[team * (kLanes + 1u) + lane] = sums;
   workgroupBarrier();
-  if (bound && lane < kOutputs) {
-    var totals: array<f32, kParts>;
-    for (var part = 0u; part < kParts; part++) {
-      var total = 0.0;
-      for (var i = 0u; i < kLanes; i++) {
-        total += partials[(team * kRows + lane * kParts + part) * (kLanes + 1u) + i];
-      }
-      totals[part] = total;
+  if (bound && lane == 0u) {
+    var total = vec4<f32>();
+    for (var other = 0u; other < kLanes; other++) {
+      total += partials[team * (kLanes + 1u) + other];
     }
-    Store(slot, expert, first_output + lane, totals[0], totals[kParts - 1u]);
+    StoreRows(slot, expert, first_output, total);
   }
 #endif
 }

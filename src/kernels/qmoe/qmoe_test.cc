@@ -299,8 +299,8 @@ std::vector<KernelCase> MakeRouterCases(const gpu::Caps& caps) {
              for (double& logit : logits) logit = std::round(logit / 2);
            }
            const QMoERouting routing = QMoERouterReference(shape, logits);
-           // An exponential good to |argument| / 2 + 3 epsilons (WGSL asks for 3 + 2 |x| units
-           // in the last place) and a sum of as many terms as there are experts.
+           // WGSL allows an exponential 3 + 2 |x| units in the last place (2 epsilons each); x is
+           // within 30 here. The sum has as many terms as there are experts.
            const double relative =
                Epsilon(DType::kF32) * (2 * (3 + 2 * 30.0) + shape.experts + 4.0);
            return {Operand::Input(device, logits), Operand::Output(DType::kI32, routing.indices, 0),
