@@ -38,6 +38,7 @@ passes::PassOptions PassOptionsFor(const GenaiConfig& config,
   options.disabled = disabled_passes;
   options.multi_rotary_offset = config.multi_rotary_offset;
   options.attention_mask = config.attention_mask;
+  options.logits = config.logits;
   return options;
 }
 

@@ -16,6 +16,8 @@ namespace {
 
 // The graph input that the rewrite of the attention mask leaves: the number of valid positions.
 constexpr char kTotalLength[] = "sinter.total_length";
+// The one that the rewrite of the logits leaves: the last row that is not padding.
+constexpr char kLastRow[] = "sinter.last_row";
 
 template <typename T>
 std::span<const std::byte> BytesOf(const T& value) {
@@ -90,16 +92,17 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   seen_ = device_->CreateBuffer(static_cast<uint64_t>(config.vocab_size + 31) / 32 * 4, "seen tokens");
   ring_ = device_->CreateBuffer(static_cast<uint64_t>(capacity_) * 4, "tokens");
   total_length_ = device_->CreateBuffer(4, "total length");
+  last_row_ = device_->CreateBuffer(4, "last row");
   attention_mask_ = device_->CreateBuffer(static_cast<uint64_t>(capacity_) * 4, "attention mask");
   decode_input_ids_ = device_->CreateBuffer(4, "input ids");
   const graph::Value* logits = model_->graph().FindValue(config.logits);
   if (logits == nullptr) {
     throw Error("model", "graph output '{}': got none of that name, want it as genai_config.json says", config.logits);
   }
-  logits_ = device_->CreateBuffer(
-      DTypeBytes(kernels::DeviceDType(device_->caps(), logits->dtype),
-                 static_cast<size_t>(config.vocab_size * chunks_.back())),
-      "logits");
+  logits_rows_ = Reads(model_->graph(), kLastRow) ? 1 : chunks_.back();
+  logits_ = device_->CreateBuffer(DTypeBytes(kernels::DeviceDType(device_->caps(), logits->dtype),
+                                             static_cast<size_t>(config.vocab_size * logits_rows_)),
+                                  "logits");
   ProgramFor(1);
 }
 
@@ -120,7 +123,7 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
   kernels::StepInputsShape inputs;
   inputs.sequence = static_cast<uint32_t>(sequence);
   inputs.mask_length = static_cast<uint32_t>(capacity_);
-  gpu::Buffer mask, positions, total;
+  gpu::Buffer mask, positions, total, last_row;
   if (Reads(*graph, config.attention_mask)) {
     inputs.has_attention_mask = true;
     mask = externals[config.attention_mask] = attention_mask_;
@@ -134,9 +137,13 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
     inputs.has_total_length = true;
     total = externals[kTotalLength] = total_length_;
   }
+  if (Reads(*graph, kLastRow)) {
+    inputs.has_last_row = true;
+    last_row = externals[kLastRow] = last_row_;
+  }
   gpu::CommandList prepare(*device_);
-  if (inputs.has_attention_mask || inputs.has_position_ids || inputs.has_total_length) {
-    const gpu::Buffer buffers[] = {state_, mask, positions, total};
+  if (inputs.has_attention_mask || inputs.has_position_ids || inputs.has_total_length || inputs.has_last_row) {
+    const gpu::Buffer buffers[] = {state_, mask, positions, total, last_row};
     kernels::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), inputs), buffers, prepare, "step inputs");
   }
   auto program = std::make_unique<exec::Program>(device_, model_->weights(), *graph, std::move(externals),
@@ -180,7 +187,6 @@ void Session::UploadState(uint32_t past, uint32_t total, uint32_t last_row) {
   state.last_row = last_row;
   state.position = static_cast<uint32_t>(pending_tokens_.size());
   state.seed = choice_.seed;
-  state.rope_length = total;
   device_->Upload(state_, 0, BytesOf(state));
 }
 
@@ -240,7 +246,7 @@ std::vector<float> Session::Logits() {
       kernels::DeviceDType(device_->caps(), model_->graph().FindValue(model_->config().logits)->dtype);
   const uint64_t elem_bytes = DTypeBytes(dtype, 1);
   // Downloads start at whole words.
-  const uint64_t begin = logits_row_ * vocab * elem_bytes;
+  const uint64_t begin = std::min<uint64_t>(logits_row_, static_cast<uint64_t>(logits_rows_) - 1) * vocab * elem_bytes;
   const uint64_t aligned = begin / 4 * 4;
   const std::vector<std::byte> bytes = device_->Download(logits_, aligned, begin - aligned + vocab * elem_bytes);
   std::vector<float> values(vocab);
@@ -272,7 +278,7 @@ void Session::RecordChoice() {
   const GenaiConfig& config = model_->config();
   kernels::TokenChoiceShape shape;
   shape.vocab = static_cast<uint32_t>(config.vocab_size);
-  shape.rows = static_cast<uint32_t>(chunks_.back());
+  shape.rows = static_cast<uint32_t>(logits_rows_);
   shape.ring_size = static_cast<uint32_t>(capacity_);
   shape.dtype = model_->graph().FindValue(config.logits)->dtype;
   const kernels::KernelPlan plan = choice_.greedy ? kernels::PlanArgmax(device_->caps(), shape)

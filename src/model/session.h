@@ -87,9 +87,10 @@ class Session {
   int64_t max_length_ = 0, capacity_ = 0;
   uint64_t cache_bytes_ = 0;
   std::vector<int64_t> chunks_;  // program lengths, ascending
+  int64_t logits_rows_ = 1;      // rows that a run leaves in logits_
 
   std::map<std::string, gpu::Buffer> cache_;  // past and present names -> buffer
-  gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, decode_input_ids_;
+  gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, last_row_, decode_input_ids_;
   std::map<std::pair<int64_t, std::vector<bool>>, StepProgram> programs_;
   std::vector<bool> branches_;
   int64_t branch_length_ = 1;  // a length with these decisions

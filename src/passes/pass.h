@@ -21,6 +21,8 @@ struct PassOptions {
   std::optional<int64_t> multi_rotary_offset;
   // The graph input whose sum is the number of valid positions: ones over them, nothing else.
   std::string attention_mask = "attention_mask";
+  // The graph output from which tokens are chosen: one row of it a run.
+  std::string logits = "logits";
 };
 
 struct Pass {

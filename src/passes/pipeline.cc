@@ -7,7 +7,9 @@
 #include "graph/verify.h"
 #include "passes/eliminate_dead.h"
 #include "passes/eliminate_identity.h"
+#include "passes/eliminate_unit_gather.h"
 #include "passes/fold_attention_mask.h"
+#include "passes/last_row_logits.h"
 #include "passes/split_rotary_cache.h"
 
 namespace sinter::passes {
@@ -15,10 +17,12 @@ namespace {
 
 constexpr Pass kModelPasses[] = {
     {"split_rotary_cache", SplitRotaryCache},
+    {"last_row_logits", LastRowLogits},
 };
 
 constexpr Pass kProgramPasses[] = {
     {"fold_attention_mask", FoldAttentionMask},
+    {"eliminate_unit_gather", EliminateUnitGather},
     {"eliminate_identity", EliminateIdentity},
     {"eliminate_dead", EliminateDead},
 };

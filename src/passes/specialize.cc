@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "base/check.h"
 #include "base/error.h"
 #include "graph/evaluate.h"
 #include "graph/ops.h"

@@ -286,6 +286,18 @@ TEST(BranchDecisions, NeedOnlyWhatTheConditionReads) {
   EXPECT_THROW(BranchDecisions(*graph, {{"batch", 1}}), Error);
 }
 
+TEST(BranchDecisions, ConditionsOfNothingAreErrors) {
+  // Not verified: Verify would refuse the first.
+  for (const char* head : {"capture %c: bool[1]", "input %c", "input %c: bool[*]"}) {
+    const auto graph = graph::Parse(
+        fmt::format("graph {{ opset ai.onnx 21 {} %y = ai.onnx::If(%c) {{then_branch = graph {{ "
+                    "capture %c return %c }}, else_branch = graph {{ capture %c return %c }}}} "
+                    "return %y }}",
+                    head));
+    EXPECT_THROW(BranchDecisions(*graph, {}), Error) << head;
+  }
+}
+
 TEST(BranchDecisions, LongChainsDoNotExhaustTheStack) {
   std::string body = "input %x: f16[n] %v0 = ai.onnx::Shape(%x) const %one: i64[1] = [1] ";
   constexpr int kLength = 20000;

@@ -20,8 +20,7 @@ constexpr StepState kState{.past_length = 5,
                            .position = 10,
                            .seed = 1,
                            .eos_hit = 0,
-                           .token = 0,
-                           .rope_length = 20};
+                           .token = 0};
 
 // What a case does to the row's logits.
 enum class Row { kRandom, kTies, kNan, kAllNan, kInfinities };

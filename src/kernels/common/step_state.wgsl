@@ -8,7 +8,7 @@ struct StepState {
   seed: u32,
   eos_hit: u32,
   token: u32,
-  rope_length: u32,
+  pad: u32,
 }
 
 const kMaxEosTokens = 16u;

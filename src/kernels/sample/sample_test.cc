@@ -34,8 +34,7 @@ StepState StateOf(uint32_t seed, uint32_t position) {
           .position = position,
           .seed = seed,
           .eos_hit = 0,
-          .token = 0,
-          .rope_length = 4};
+          .token = 0};
 }
 
 std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Config& config,

@@ -30,9 +30,7 @@ KernelPlan PlanStepInputs(const gpu::Caps& caps, const StepInputsShape& shape,
   define(shape.has_attention_mask, "attention_mask");
   define(shape.has_position_ids, "position_ids");
   define(shape.has_total_length, "total_length");
-  define(shape.has_seqlens_k, "seqlens_k");
-  define(shape.has_past_length, "past_length");
-  define(shape.has_rope_length, "rope_length");
+  define(shape.has_last_row, "last_row");
   plan.variant += "." + picked;
   plan.prelude = fmt::format("const kWorkgroupSize = {}u;\n", kWorkgroupSize);
   const uint32_t longest =

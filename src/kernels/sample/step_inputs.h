@@ -17,17 +17,14 @@ namespace sinter::kernels {
 //
 // Bindings: 1 state: StepState, and as they are there 2 attention_mask i32 [1, mask_length]
 // (1 below end, else 0), 3 position_ids i32 [1, sequence] (past_length + i), 4 total_length
-// i32 [1] (end), 5 seqlens_k i32 [1] (end - 1), 6 past_length i32 [1], 7 rope_length i32 [1]
-// (StepState::rope_length, for RotaryEmbeddingShape::has_total_length).
+// i32 [1] (end), 5 last_row i32 [1] (StepState::last_row).
 struct StepInputsShape {
   uint32_t sequence = 1;
   uint32_t mask_length = 0;
   bool has_attention_mask = false;
   bool has_position_ids = false;
   bool has_total_length = false;
-  bool has_seqlens_k = false;
-  bool has_past_length = false;
-  bool has_rope_length = false;
+  bool has_last_row = false;
 };
 
 // Mirrors Params in step_inputs.wgsl.

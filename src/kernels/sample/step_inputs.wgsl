@@ -23,14 +23,8 @@ struct Params {
 #if total_length
 @group(0) @binding(4) var<storage, read_write> total_length: array<i32>;
 #endif
-#if seqlens_k
-@group(0) @binding(5) var<storage, read_write> seqlens_k: array<i32>;
-#endif
-#if past_length
-@group(0) @binding(6) var<storage, read_write> past_length: array<i32>;
-#endif
-#if rope_length
-@group(0) @binding(7) var<storage, read_write> rope_length: array<i32>;
+#if last_row
+@group(0) @binding(5) var<storage, read_write> last_row: array<i32>;
 #endif
 
 @compute @workgroup_size(kWorkgroupSize)
@@ -53,13 +47,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #if total_length
   total_length[0] = i32(end);
 #endif
-#if seqlens_k
-  seqlens_k[0] = i32(end) - 1;
-#endif
-#if past_length
-  past_length[0] = i32(state.past_length);
-#endif
-#if rope_length
-  rope_length[0] = i32(state.rope_length);
+#if last_row
+  last_row[0] = i32(state.last_row);
 #endif
 }

@@ -12,12 +12,11 @@ namespace {
 std::vector<Operand> MakeOperands(const StepInputsShape& shape, uint32_t past) {
   const StepState state{.past_length = past,
                         .total_length = past + 1,
-                        .last_row = 0,
+                        .last_row = 5,
                         .position = 9,
                         .seed = 8,
                         .eos_hit = 1,
-                        .token = 7,
-                        .rope_length = 123};
+                        .token = 7};
   const uint32_t end = past + shape.sequence;
   std::vector<double> mask(shape.mask_length), ids(shape.sequence);
   for (uint32_t i = 0; i < shape.mask_length; ++i) mask[i] = i < end;
@@ -29,9 +28,7 @@ std::vector<Operand> MakeOperands(const StepInputsShape& shape, uint32_t past) {
           output(shape.has_attention_mask, mask),
           output(shape.has_position_ids, ids),
           output(shape.has_total_length, {double(end)}),
-          output(shape.has_seqlens_k, {double(end) - 1}),
-          output(shape.has_past_length, {double(past)}),
-          output(shape.has_rope_length, {123})};
+          output(shape.has_last_row, {5})};
 }
 
 const bool kRegistered = RegisterKernelCases("step_inputs", [](const gpu::Caps&) {
@@ -51,15 +48,13 @@ const bool kRegistered = RegisterKernelCases("step_inputs", [](const gpu::Caps&)
                           .has_attention_mask = true,
                           .has_position_ids = true,
                           .has_total_length = true,
-                          .has_seqlens_k = true,
-                          .has_past_length = true,
-                          .has_rope_length = true};
+                          .has_last_row = true};
     for (const uint32_t past : {0u, 1u, mask - sequence}) {
       if (past + sequence <= mask) add(".all", shape, past);
     }
     add(".mask", {.sequence = sequence, .mask_length = mask, .has_attention_mask = true}, 0);
     add(".ids", {.sequence = sequence, .has_position_ids = true}, 4);
-    add(".seqlens_k", {.sequence = sequence, .has_seqlens_k = true}, 4);
+    add(".last_row", {.sequence = sequence, .has_last_row = true}, 4);
   }
   return cases;
 });

@@ -11,8 +11,8 @@ namespace sinter::kernels {
 // Mirrors StepState in common/step_state.wgsl: a storage buffer, read_write for argmax and
 // sample, read for step_inputs. The host writes all of it before a prefill chunk:
 //   past_length = tokens in the KV cache, total_length = past_length + the chunk's valid rows,
-//   last_row = valid rows - 1, rope_length = the whole prompt's length; position, token and
-//   eos_hit = 0 at the start of a sequence; seed as the user says.
+//   last_row = valid rows - 1; position, token and eos_hit = 0 at the start of a sequence; seed as
+//   the user says.
 // A chunk that is not the prompt's last has no argmax or sample behind it.
 struct StepState {
   uint32_t past_length;   // tokens in the KV cache before this run
@@ -20,12 +20,11 @@ struct StepState {
   uint32_t last_row;      // the row of the logits that the next token is chosen from
   uint32_t position;      // index of the next generated token, 0 for the first
   uint32_t seed;
-  uint32_t eos_hit;      // 1 once an end token was generated
-  uint32_t token;        // the token generated last
-  uint32_t rope_length;  // the length by which LongRoPE chooses its factors: never below
-                         // total_length; the host sets it to the whole prompt's length
+  uint32_t eos_hit;  // 1 once an end token was generated
+  uint32_t token;    // the token generated last
+  uint32_t pad = 0;
 };
-static_assert(sizeof(StepState) == 32 && offsetof(StepState, rope_length) == 28);
+static_assert(sizeof(StepState) == 32 && offsetof(StepState, token) == 24);
 
 inline constexpr uint32_t kMaxEosTokens = 16;
 

@@ -19,8 +19,8 @@ inline constexpr uint32_t kMaxVocab = 1u << 20;
 // position % ring_size), 6 input_ids i32 (element 0 written).
 //
 // The step after the choice: the token goes to tokens, input_ids, seen and state.token;
-// past_length = total_length, total_length += 1, rope_length = max(rope_length, total_length),
-// last_row = 0, position += 1, eos_hit = 1 where the token is among eos_tokens.
+// past_length = total_length, total_length += 1, last_row = 0, position += 1, eos_hit = 1 where the
+// token is among eos_tokens.
 struct TokenChoiceShape {
   uint32_t vocab = 1;       // up to kMaxVocab
   uint32_t rows = 1;        // rows of logits; row min(last_row, rows - 1) is used

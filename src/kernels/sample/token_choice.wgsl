@@ -79,7 +79,6 @@ fn take_step(token: u32) {
   state.token = token;
   state.past_length = state.total_length;
   state.total_length += 1u;
-  state.rope_length = max(state.rope_length, state.total_length);
   state.last_row = 0u;
   state.position += 1u;
 }

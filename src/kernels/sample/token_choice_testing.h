@@ -40,7 +40,6 @@ inline std::vector<Operand> TokenChoiceOperands(const TokenChoiceShape& shape, D
   after.last_row = 0;
   after.position = state.position + 1;
   after.token = token;
-  after.rope_length = std::max(state.rope_length, after.total_length);
   for (uint32_t i = 0; i < options.eos_count; ++i) {
     if (options.eos_tokens[i] == token) after.eos_hit = 1;
   }
