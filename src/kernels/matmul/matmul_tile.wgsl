@@ -21,6 +21,21 @@ fn Slot(row: u32, quad: u32) -> u32 {
   return row * kQuads + (quad ^ (row % kQuads));
 }
 
+// A[m, k] and B[k, n] of a tile's matrices; zero outside.
+fn LoadA(tile: Tile, m: u32, k: u32) -> f32 {
+  if (m >= params.m || k >= params.k) {
+    return 0.0;
+  }
+  return f32(a[tile.a_at + m * params.k + k]);
+}
+
+fn LoadB(tile: Tile, n: u32, k: u32) -> f32 {
+  if (n >= params.n || k >= params.k) {
+    return 0.0;
+  }
+  return f32(b[tile.b_at + k * params.n + n]);
+}
+
 fn Store(tile: Tile, m: u32, n: u32, value: f32) {
   if (m < params.m && n < params.n) {
     y[tile.y_at + m * params.n + n] = act_t(value);
@@ -57,26 +72,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let quad = i % kQuads;
       let m = tile.first_m + row;
       let k = first_k + 4u * quad;
-      var values = vec4<f32>();
-      if (m < params.m) {
-        for (var j = 0u; j < min(4u, max(params.k, k) - k); j++) {
-          values[j] = f32(a[tile.a_at + m * params.k + k + j]);
-        }
-      }
-      a_tile[Slot(row, quad)] = values;
+      a_tile[Slot(row, quad)] = vec4<f32>(LoadA(tile, m, k), LoadA(tile, m, k + 1u),
+                                          LoadA(tile, m, k + 2u), LoadA(tile, m, k + 3u));
     }
     for (var i = local; i < kTile * kQuads; i += kThreads) {
       let row = i % kTile;
       let quad = i / kTile;
       let n = tile.first_n + row;
       let k = first_k + 4u * quad;
-      var values = vec4<f32>();
-      if (n < params.n) {
-        for (var j = 0u; j < min(4u, max(params.k, k) - k); j++) {
-          values[j] = f32(b[tile.b_at + (k + j) * params.n + n]);
-        }
-      }
-      b_tile[Slot(row, quad)] = values;
+      b_tile[Slot(row, quad)] = vec4<f32>(LoadB(tile, n, k), LoadB(tile, n, k + 1u),
+                                          LoadB(tile, n, k + 2u), LoadB(tile, n, k + 3u));
     }
     workgroupBarrier();
     for (var quad = 0u; quad < kQuads; quad++) {

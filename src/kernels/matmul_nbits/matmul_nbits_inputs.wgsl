@@ -44,16 +44,20 @@ fn LoadA(row: u32, k: u32) -> vec4<f32> {
   return vec4<f32>(a[(row * params.k + k) / 4u]);
 }
 #else
+fn LoadOneA(at: u32, k: u32) -> f32 {
+  if (k >= params.k) {
+    return 0.0;
+  }
+  return f32(a[at + k]);
+}
+
 fn LoadA(row: u32, k: u32) -> vec4<f32> {
-  var values = vec4<f32>();
   if (row >= params.m) {
-    return values;
+    return vec4<f32>();
   }
-  let at = row * params.k + k;
-  for (var i = 0u; i < min(4u, max(params.k, k) - k); i++) {
-    values[i] = f32(a[at + i]);
-  }
-  return values;
+  let at = row * params.k;
+  return vec4<f32>(LoadOneA(at, k), LoadOneA(at, k + 1u), LoadOneA(at, k + 2u),
+                   LoadOneA(at, k + 3u));
 }
 #endif
 

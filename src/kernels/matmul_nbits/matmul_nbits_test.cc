@@ -197,7 +197,10 @@ TEST(MatMulNBits, ChoosesByRowsAndCapabilities) {
     return PlanMatMulNBits(caps, {.m = m, .n = 64, .k = 64, .dtype = DType::kF16}).variant;
   };
   EXPECT_EQ(variant(1), "matmul_nbits.f32.b4.blk32.vec.m1.wg32");
-  EXPECT_EQ(variant(9), "matmul_nbits.f32.b4.blk32.tile32x64");
+  EXPECT_EQ(variant(9), "matmul_nbits.f32.b4.blk32.vec.m8.wg32");
+  EXPECT_EQ(variant(130), "matmul_nbits.f32.b4.blk32.tile64x64");
+  EXPECT_EQ(PlanMatMulNBits(caps, {.m = 17, .n = 8192, .k = 64}).variant,
+            "matmul_nbits.f32.b4.blk32.tile32x64");
   caps.f16 = caps.subgroups = true;
   caps.subgroup_min_size = 8;
   caps.subgroup_max_size = 32;

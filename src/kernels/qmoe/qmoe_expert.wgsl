@@ -72,13 +72,17 @@ fn LoadX(row: u32, k: u32) -> vec4<f32> {
   return vec4<f32>(x[(row * params.k + k) / 4u]);
 }
 #else
-fn LoadX(row: u32, k: u32) -> vec4<f32> {
-  var values = vec4<f32>();
-  let at = row * params.k + k;
-  for (var i = 0u; i < min(4u, max(params.k, k) - k); i++) {
-    values[i] = f32(x[at + i]);
+fn LoadOneX(at: u32, k: u32) -> f32 {
+  if (k >= params.k) {
+    return 0.0;
   }
-  return values;
+  return f32(x[at + k]);
+}
+
+fn LoadX(row: u32, k: u32) -> vec4<f32> {
+  let at = row * params.k;
+  return vec4<f32>(LoadOneX(at, k), LoadOneX(at, k + 1u), LoadOneX(at, k + 2u),
+                   LoadOneX(at, k + 3u));
 }
 #endif
 
