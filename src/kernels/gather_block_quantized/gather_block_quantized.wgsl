@@ -2,8 +2,8 @@
 //   out[i, s, c] = (code[r, s, c] - zero[r, s, c / kBlockSize]) * scale[r, s, c / kBlockSize]
 // with r = indices[i], counted from the end where negative and clamped to the table.
 //
-// Codes are packed without gaps, element e at bit e * kBits (a row of kU8 data is whole bytes).
-// A thread owns kElements neighbouring columns of one output row: 4, whose codes lie in one word, or
+// Codes are packed without gaps, element e at bit e * kBits (a row of kU8 data is whole bytes). A
+// thread owns kElements neighbouring columns of one output row: 4, whose codes lie in one word, or
 // one. Only rows in [row_begin, row_begin + row_count) are bound, and written.
 
 #include "common/dequantize.wgsl"
@@ -34,7 +34,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> out: array<act_t>;
 #endif
 
-// Signed codes are in two's complement: flipping the top bit makes them unsigned, 2^(bits - 1) more.
+// Signed codes are in two's complement: flipping the top bit makes them unsigned, 2^(bits - 1)
+// more.
 const kFlip = select(0u, 1u << (kBits - 1u), kSigned);
 
 #if zero_points

@@ -1,11 +1,11 @@
 // MatMul for many rows of A: Y[m, n] = sum over k of A[m, k] * B[k, n].
 //
-// A workgroup of 16 x 16 threads owns a tile of 64 x 64 outputs and walks along K in steps of 32: all
-// threads bring the step's part of A and of B (turned, so that both have quads along K) into
+// A workgroup of 16 x 16 threads owns a tile of 64 x 64 outputs and walks along K in steps of 32:
+// all threads bring the step's part of A and of B (turned, so that both have quads along K) into
 // workgroup memory, and thread (column, line) adds to its outputs at line + 16 i, column + 16 j.
 //
-// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows of
-// one quad are eight different bank groups.
+// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows
+// of one quad are eight different bank groups.
 
 #include "matmul/matmul_inputs.wgsl"
 
@@ -60,8 +60,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let column = local % 16u;
   let line = local / 16u;
 
-  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no array
-  // of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in memory.
+  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no
+  // array of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in
+  // memory.
   var sums_0 = vec4<f32>();
   var sums_1 = vec4<f32>();
   var sums_2 = vec4<f32>();

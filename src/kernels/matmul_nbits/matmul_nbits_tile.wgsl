@@ -1,12 +1,12 @@
 // MatMulNBits for many rows of A: Y[m, n] = sum over k of A[m, k] * (code[n, k] - zero) * scale.
 //
-// A workgroup of 16 x 16 threads owns a tile of kTileM (32 or 64) rows of A by 64 rows of B. It walks along
-// K in steps of 32: all threads bring the step's part of A and of B, dequantized, into workgroup
-// memory, and each thread (column, line) adds to its own outputs, at line + 16 i, column + 16 j.
-// Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
+// A workgroup of 16 x 16 threads owns a tile of kTileM (32 or 64) rows of A by 64 rows of B. It
+// walks along K in steps of 32: all threads bring the step's part of A and of B, dequantized, into
+// workgroup memory, and each thread (column, line) adds to its own outputs, at line + 16 i, column
+// + 16 j. Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
 //
-// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows of
-// one quad are eight different bank groups.
+// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows
+// of one quad are eight different bank groups.
 
 #include "matmul_nbits/matmul_nbits_inputs.wgsl"
 
@@ -36,8 +36,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_m = group.x * kTileM;
   let first_n = group.y * kTileN;
 
-  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no array
-  // of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in memory.
+  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no
+  // array of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in
+  // memory.
   var sums_0 = vec4<f32>();
   var sums_1 = vec4<f32>();
   var sums_2 = vec4<f32>();

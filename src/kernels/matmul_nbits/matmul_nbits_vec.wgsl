@@ -1,15 +1,15 @@
 // MatMulNBits for few rows of A: Y[m, n] = sum over k of A[m, k] * (code[n, k] - zero) * scale.
 //
-// A team of kLanes threads owns 4 neighbouring rows of B and kM (1, 2, 4 or 8) rows of A: each thread
-// takes every kLanes-th chunk of B's rows, a chunk being the widest load (up to 16 bytes) that stays
-// inside one block, and sums code * A over the chunk before it multiplies by the block's scale.
-// Then the team's partial sums are added up: by shuffles inside a subgroup (kLanes is at most the
-// smallest subgroup), or through workgroup memory.
-// Workgroup (x, y) owns kTeams * 4 rows of B, z owns kM rows of A.
+// A team of kLanes threads owns 4 neighbouring rows of B and kM (1, 2, 4 or 8) rows of A: each
+// thread takes every kLanes-th chunk of B's rows, a chunk being the widest load (up to 16 bytes)
+// that stays inside one block, and sums code * A over the chunk before it multiplies by the block's
+// scale. Then the team's partial sums are added up: by shuffles inside a subgroup (kLanes is at
+// most the smallest subgroup), or through workgroup memory. Workgroup (x, y) owns kTeams * 4 rows
+// of B, z owns kM rows of A.
 //
-// B is read once, in coalesced loads; A comes from the caches, once for the 4 rows.
-// A vec4 holds a value for each of the 4 rows of B, an array of them has the rows of A; its indices are
-// all constant, since NVIDIA's compiler does not unroll such loops and then keeps arrays in memory.
+// B is read once, in coalesced loads; A comes from the caches, once for the 4 rows. A vec4 holds a
+// value for each of the 4 rows of B, an array of them has the rows of A; its indices are all
+// constant, since NVIDIA's compiler does not unroll such loops and then keeps arrays in memory.
 
 #include "matmul_nbits/matmul_nbits_inputs.wgsl"
 
@@ -134,8 +134,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         vec4<f32>(f32(scales[at.x]), f32(scales[at.y]), f32(scales[at.z]), f32(scales[at.w]));
     let zeros = vec4<f32>(ZeroPoint(rows.x, block), ZeroPoint(rows.y, block),
                           ZeroPoint(rows.z, block), ZeroPoint(rows.w, block));
-    // With its zeros written out: lavapipe (Mesa 26) else keeps the last turn's sums where the shader
-    // has subgroup operations.
+    // With its zeros written out: lavapipe (Mesa 26) else keeps the last turn's sums where the
+    // shader has subgroup operations.
     var dots = Sums();
     AddWord(&dots, vec4<u32>(x.x, y.x, z.x, w.x), zeros, first_m, k);
     if (kChunkWords > 1u) {

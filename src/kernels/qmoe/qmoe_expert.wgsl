@@ -1,14 +1,15 @@
 // One quantized layer of each slot's expert. With e = indices[slot], x the slot's row of input:
-//   gate_up  out[slot, i] = activation(w[e, i, :] x + bias[e, i]), or for a SwiGLU of gate g and up u
-//            min(g, limit) * sigmoid(alpha * min(g, limit)) * (clamp(u, -limit, limit) + beta)
+//   gate_up  out[slot, i] = activation(w[e, i, :] x + bias[e, i]), or for a SwiGLU of gate g and up
+//            u: min(g, limit) * sigmoid(alpha * min(g, limit)) * (clamp(u, -limit, limit) + beta)
 //   down     out[slot, i] = w[e, i, :] x + bias[e, i]
 //   w[e, n, k] = (code[e, n, k] - zero) * scale
 //
-// A team of kLanes threads owns 4 rows of the weight, which make 4 / kParts neighbouring outputs of a
-// slot: each thread takes every kLanes-th chunk of the rows, the widest load (up to 16 bytes) that is
-// aligned and stays inside one block. A vec4 holds a value for each of the 4 rows. The team's partial sums are added up by shuffles inside a
-// subgroup (kLanes is at most the smallest subgroup), or through workgroup memory. A workgroup is
-// kTeams teams of one slot. Slots of experts that are not bound are left alone.
+// A team of kLanes threads owns 4 rows of the weight, which make 4 / kParts neighbouring outputs of
+// a slot: each thread takes every kLanes-th chunk of the rows, the widest load (up to 16 bytes)
+// that is aligned and stays inside one block. A vec4 holds a value for each of the 4 rows. The
+// team's partial sums are added up by shuffles inside a subgroup (kLanes is at most the smallest
+// subgroup), or through workgroup memory. A workgroup is kTeams teams of one slot. Slots of experts
+// that are not bound are left alone.
 
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
@@ -226,8 +227,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let chunks = select(0u, params.row_chunks, bound);
   let x_row = slot / params.slots_per_x;
 
-  // The 4 rows of the weight, as rows of all bound experts. Outputs past the end repeat the last one,
-  // and are not stored.
+  // The 4 rows of the weight, as rows of all bound experts. Outputs past the end repeat the last
+  // one, and are not stored.
   let numbers = vec4<u32>(0u, 1u, 2u, 3u);
   let outputs =
       min(vec4<u32>(first_output) + numbers / kParts, vec4<u32>(params.outputs - 1u));

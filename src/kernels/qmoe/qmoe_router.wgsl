@@ -1,8 +1,9 @@
-// QMoE routing: the kTopK largest logits of each token, in falling order (equal ones by rising index),
-// and weights exp(logit) / sum of exp, over the chosen logits or over all.
+// QMoE routing: the kTopK largest logits of each token, in falling order (equal ones by rising
+// index), and weights exp(logit) / sum of exp, over the chosen logits or over all.
 //
-// A workgroup owns a token. Each turn finds the largest logit that comes after the last one chosen in
-// that order, so that nothing has to be struck out. NaN is never chosen while other logits are left.
+// A workgroup owns a token. Each turn finds the largest logit that comes after the last one chosen
+// in that order, so that nothing has to be struck out. NaN is never chosen while other logits are
+// left.
 
 struct Params {
   tokens: u32,
