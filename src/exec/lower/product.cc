@@ -89,18 +89,24 @@ void LowerMatMulNBits(LowerContext& context) {
 void LowerQMoE(LowerContext& context) {
   const graph::Node& node = context.node();
   const graph::Shape x = context.shape(0);
-  const graph::Shape fc1 = context.shape(2), fc2 = context.shape(5);
+  const graph::Shape fc1 = context.shape(2);
   kernels::QMoEShape shape;
   shape.hidden = Count(x.back());
   shape.tokens = Count(x, 0, x.size() - 1);
   shape.experts = Count(fc1[0]);
   shape.top_k = Count(node.Int("k", 1));
   shape.bits = Count(node.Int("expert_weight_bits", 4));
-  shape.intermediate = Count(fc2[2] * 8 / shape.bits);
   shape.block_size = Count(std::max<int64_t>(0, node.Int("block_size", 0)));
   shape.dtype = context.dtype(0);
   shape.activation = ActivationOf(node);
-  shape.fusion = static_cast<kernels::SwiGluFusion>(node.Int("swiglu_fusion", 1));
+  const bool gated = shape.activation == kernels::QMoEActivation::kSwiGlu;
+  const int64_t fusion = node.Int("swiglu_fusion", 0);
+  if (gated && fusion != 1 && fusion != 2) {
+    throw Error("exec", "{}: attribute 'swiglu_fusion': got {}, want 1 (gate and up interleaved) or 2 (halves)",
+                node.Describe(), fusion);
+  }
+  shape.fusion = static_cast<kernels::SwiGluFusion>(gated ? fusion : 1);
+  shape.intermediate = Count(gated ? fc1[1] / 2 : fc1[1]);
   shape.alpha = node.Float("activation_alpha", 1.0f);
   shape.beta = node.Float("activation_beta", 0.0f);
   shape.limit = node.Float("swiglu_limit", std::numeric_limits<float>::infinity());

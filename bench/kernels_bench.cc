@@ -1,0 +1,84 @@
+// Times every registered kernel case that states its work, each variant, by GPU timestamps.
+//
+// The device is unchecked, as in production: SINTER_TEST_DEVICE chooses it. Operands are rotated over copies larger than
+// any cache. The result of a case is checked once before it is timed.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "gpu/device.h"
+#include "kernels/testing/kernel_case.h"
+#include "kernels/testing/kernel_run.h"
+
+namespace sinter::kernels {
+namespace {
+
+// The H200 holds 60 MB in its second level cache; nothing holds more.
+constexpr double kRotationBytes = 256e6;
+constexpr int kMaxCopies = 64;
+
+std::shared_ptr<gpu::Device> OpenDevice() {
+  gpu::DeviceOptions options;
+  options.cache_dir = gpu::DefaultCacheDir();
+  if (const char* name = std::getenv("SINTER_TEST_DEVICE")) options.adapter = name;
+  return gpu::Device::Open(options);
+}
+
+void Time(benchmark::State& state, gpu::Device& device, const KernelCase& kernel_case, const std::string& variant) {
+  // On a CPU pretending to be a GPU there is no bandwidth to measure, and little memory to spend.
+  const int copies = device.adapter().software
+                         ? 1
+                         : std::clamp(static_cast<int>(kRotationBytes / std::max(kernel_case.bytes, 1.0)), 1, kMaxCopies);
+  std::vector<PreparedCase> prepared;
+  gpu::CommandList list(device);
+  for (int i = 0; i < copies; ++i) {
+    prepared.push_back(PrepareCase(device, kernel_case, variant));
+    list.Append(prepared.back().list);
+  }
+  device.Submit(list);
+  for (size_t i = 0; i < prepared[0].operands.size(); ++i) {
+    const Operand& operand = prepared[0].operands[i];
+    if (operand.expected.empty() || !operand.present) continue;
+    const gpu::Buffer& buffer = prepared[0].buffers[i];
+    const std::string difference = CompareOperand(operand, device.Download(buffer, 0, buffer.size_bytes()));
+    if (!difference.empty()) return state.SkipWithError(difference.c_str());
+  }
+  for (auto _ : state) {
+    std::vector<double> nanoseconds = device.SubmitProfiled(list);
+    std::nth_element(nanoseconds.begin(), nanoseconds.begin() + static_cast<std::ptrdiff_t>(nanoseconds.size() / 2),
+                     nanoseconds.end());
+    state.SetIterationTime(std::max(nanoseconds[nanoseconds.size() / 2], 1.0) * 1e-9);
+  }
+  const auto per_second = benchmark::Counter::kIsIterationInvariantRate;
+  state.counters["GB/s"] = benchmark::Counter(kernel_case.bytes * 1e-9, per_second);
+  state.counters["TFLOP/s"] = benchmark::Counter(kernel_case.flops * 1e-12, per_second);
+  state.SetLabel(prepared[0].variant);
+}
+
+}  // namespace
+}  // namespace sinter::kernels
+
+int main(int argc, char** argv) {
+  using namespace sinter;  // NOLINT: a main of one screen
+  const std::shared_ptr<gpu::Device> device = kernels::OpenDevice();
+  benchmark::AddCustomContext("device", device->adapter().name);
+  benchmark::AddCustomContext("driver", device->adapter().driver);
+  for (const auto& [kernel, make_cases] : kernels::RegisteredKernelCases()) {
+    for (const kernels::KernelCase& kernel_case : make_cases(device->caps())) {
+      if (kernel_case.bytes == 0) continue;
+      for (const std::string& variant : kernel_case.variants) {
+        const std::string name = kernel + "/" + kernel_case.name + (variant.empty() ? "" : "/" + variant);
+        benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+          kernels::Time(state, *device, kernel_case, variant);
+        })->UseManualTime()->Unit(benchmark::kMicrosecond);
+      }
+    }
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
