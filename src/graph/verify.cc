@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "graph/inference.h"
 #include "graph/ops.h"
@@ -28,19 +29,17 @@ class Verifier {
     }
     for (const auto& node : graph_.nodes()) CheckNodeOf(*node);
     for (const Value* value : graph_.outputs()) {
-      if (!Owns(value) || !value->is_graph_output())
-        throw Error("graph", "graph outputs: one is no value of the graph");
-      if (!defined_.contains(value))
+      SINTER_CHECK(Owns(value) && value->is_graph_output(), "a graph output of another graph");
+      if (!defined_.contains(value)) {
         throw Error("graph", "output '{}': nothing produces it", value->name());
+      }
     }
     for (const Value* value : values_) {
-      if (uses_[value] != static_cast<int>(value->uses().size())) {
-        throw Error("graph", "value '{}': lists {} uses, but nodes read it {} times", value->name(),
-                    value->uses().size(), uses_[value]);
-      }
-      if (value->producer() != nullptr && !defined_.contains(value)) {
-        throw Error("graph", "value '{}': its producer does not list it", value->name());
-      }
+      SINTER_CHECK(uses_[value] == static_cast<int>(value->uses().size()),
+                   "value '{}' lists {} uses, but nodes read it {} times", value->name(),
+                   value->uses().size(), uses_[value]);
+      SINTER_CHECK(value->producer() == nullptr || defined_.contains(value),
+                   "value '{}': its producer does not list it", value->name());
     }
   }
 
@@ -51,12 +50,9 @@ class Verifier {
     owned_.insert(values_.begin(), values_.end());
     std::set<std::string_view> names;
     for (const Value* value : values_) {
-      if (value->name().empty() || !names.insert(value->name()).second) {
-        throw Error("graph", "value '{}': another one has this name", value->name());
-      }
-      if (graph_.FindValue(value->name()) != value) {
-        throw Error("graph", "value '{}': its name finds another value", value->name());
-      }
+      SINTER_CHECK(!value->name().empty() && names.insert(value->name()).second &&
+                       graph_.FindValue(value->name()) == value,
+                   "value '{}': its name finds another value", value->name());
       if (value->has_static_shape()) NumElements(value->shape());
       if (!value->constant) continue;
       const Tensor& tensor = *value->constant;
@@ -81,7 +77,7 @@ class Verifier {
   bool Owns(const Value* value) const { return owned_.contains(value); }
 
   void Define(const Value* value) {
-    if (!Owns(value)) throw Error("graph", "graph inputs: one is no value of the graph");
+    SINTER_CHECK(Owns(value), "an input or capture of another graph");
     defined_.insert(value);
   }
 
@@ -90,14 +86,11 @@ class Verifier {
     for (size_t i = 0; i < node.inputs().size(); ++i) {
       const Value* value = node.input(i);
       if (value == nullptr) continue;
-      if (!Owns(value))
-        throw Error("graph", "{}: input {} is no value of the graph", node.Describe(), i);
+      SINTER_CHECK(Owns(value), "{}: input {} is of another graph", node.Describe(), i);
       const auto& uses = value->uses();
-      if (std::count(uses.begin(), uses.end(),
-                     std::pair(const_cast<Node*>(&node), static_cast<int>(i))) != 1) {
-        throw Error("graph", "{}: input {} ('{}') does not list this use", node.Describe(), i,
-                    value->name());
-      }
+      const std::pair use(const_cast<Node*>(&node), static_cast<int>(i));
+      SINTER_CHECK(std::count(uses.begin(), uses.end(), use) == 1,
+                   "{}: input '{}' does not list this use", node.Describe(), value->name());
       ++uses_[value];
       CheckDefined(node, *value);
     }
@@ -108,12 +101,8 @@ class Verifier {
     for (size_t i = 0; i < node.outputs().size(); ++i) {
       const Value* value = node.output(i);
       if (value == nullptr) continue;
-      if (!Owns(value) || value->producer() != &node) {
-        throw Error("graph", "{}: output {} has another producer", node.Describe(), i);
-      }
-      if (!defined_.insert(value).second) {
-        throw Error("graph", "{}: output '{}' is defined twice", node.Describe(), value->name());
-      }
+      SINTER_CHECK(Owns(value) && value->producer() == &node && defined_.insert(value).second,
+                   "{}: output '{}' has another producer", node.Describe(), value->name());
     }
     if (spec.infer != nullptr && CanInfer(node)) CheckTypes(node);
   }
