@@ -15,7 +15,7 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// Honest templates look up some ten names a message; a million take about a second.
+// Honest templates look up some ten names a message; a million take a second or two.
 constexpr int64_t kMaxLookups = 1'000'000;
 // A macro that calls itself ends here. Linux gives a thread 8 MiB.
 constexpr intptr_t kMaxStackBytes = 512 * 1024;

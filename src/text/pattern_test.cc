@@ -131,7 +131,9 @@ TEST(Pattern, BadExpressions) {
   EXPECT_ERROR(Pattern::Regex(std::string(100, '[')), "nested more than 16 deep");
   EXPECT_ERROR(Pattern::Regex(std::string(20000, 'a')), "got 20000 bytes");
   // \K inside a lookahead is refused at once; elsewhere a match would begin behind its end.
-  EXPECT_ERROR(Pattern::Regex("(?=ab\\K)"), "\\K");
+  EXPECT_ERROR(Pattern::Regex(R"((?=ab\K))"), "\\K");
+  EXPECT_ERROR(Pattern::Regex(R"((?=(?1)).|(?!)(ab\K))").FindSegments("ab"),
+               "begins outside itself");
 }
 
 TEST(Pattern, HostileExpressionsEndInAnError) {
@@ -142,6 +144,12 @@ TEST(Pattern, HostileExpressionsEndInAnError) {
   EXPECT_ERROR(Pattern::Regex(R"(\((?R)*\))").FindSegments(std::string(1 << 20, '(') + ")"),
                "limit exceeded");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
+}
+
+TEST(Pattern, ManySlowMatchesEndInAnError) {
+  // Each match first tries some 2^17 ways to fail: fewer steps than one match may take.
+  const Pattern pattern = Pattern::Regex("(?=(?:a|aa|(?!)){17}[bc])x|a");
+  EXPECT_ERROR(pattern.FindSegments(std::string(50'000, 'a')), "time limit");
 }
 
 TEST(Pattern, DeepBacktrackingHasRoom) {

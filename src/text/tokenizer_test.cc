@@ -187,9 +187,9 @@ TEST(PostProcessor, BosAndEos) {
   Json bad = both;
   bad["single"] = {bos, text, text};
   EXPECT_ERROR(load(bad), "got 2 texts in the template for a single text, want 1");
-  bad["single"] = {bos};
+  bad["single"] = Json::array({bos});
   EXPECT_ERROR(load(bad), "got 0 texts");
-  bad["single"] = {{{"Other", 1}}};
+  bad["single"] = Json::array({Json::object({{"Other", 1}})});
   EXPECT_ERROR(load(bad), "field \"SpecialToken\" is missing");
   bad = both;
   bad["special_tokens"].erase("<|im_end|>");

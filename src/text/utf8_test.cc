@@ -45,10 +45,10 @@ TEST(Utf8, AssemblerGivesTheSameInPieces) {
   for (int round = 0; round < 2000; ++round) {
     std::string bytes;
     const int length = static_cast<int>(random() % 12);
-    const char* const interesting =
+    constexpr std::string_view kInteresting =
         "\xE4\xBD\xA0\xF0\x9F\x98\x80\xED\xA0\xC3\xFF"
         "ab\x80";
-    for (int i = 0; i < length; ++i) bytes += interesting[random() % 16];
+    for (int i = 0; i < length; ++i) bytes += kInteresting[random() % kInteresting.size()];
     Utf8Assembler assembler;
     std::string text;
     for (const char byte : bytes) {
