@@ -1,0 +1,40 @@
+#include "passes/eliminate_unit_gather.h"
+
+#include "passes/pass_testing.h"
+
+namespace sinter::passes {
+namespace {
+
+TEST(EliminateUnitGather, RemovesTheChoiceOfTheOnlyRow) {
+  ExpectRewrite(EliminateUnitGather, {},
+                R"(input %x: f16[1, 1, 4] input %row: i64[1]
+                   %a: f16[1, 1, 4] = ai.onnx::Gather(%x, %row) {axis = 1}
+                   %y: f16[1, 1, 4] = ai.onnx::Neg(%a)
+                   return %y)",
+                R"(input %x: f16[1, 1, 4] input %row: i64[1]
+                   %y: f16[1, 1, 4] = ai.onnx::Neg(%x)
+                   return %y)",
+                1);
+}
+
+TEST(EliminateUnitGather, LeavesChoicesAndChangesOfShape) {
+  for (const char* body : {
+           // Two rows to choose from.
+           "input %x: f16[1, 2, 4] input %i: i64[1] "
+           "%y: f16[1, 1, 4] = ai.onnx::Gather(%x, %i) {axis = 1} %z = ai.onnx::Neg(%y) return %z",
+           // The row twice.
+           "input %x: f16[1, 1, 4] input %i: i64[2] "
+           "%y: f16[1, 2, 4] = ai.onnx::Gather(%x, %i) {axis = 1} %z = ai.onnx::Neg(%y) return %z",
+           // An index without dimensions takes the axis away.
+           "input %x: f16[1, 1, 4] input %i: i64[] "
+           "%y: f16[1, 4] = ai.onnx::Gather(%x, %i) {axis = 1} %z = ai.onnx::Neg(%y) return %z",
+           // Neither name can go.
+           "input %x: f16[1, 1, 4] input %i: i64[1] "
+           "%y: f16[1, 1, 4] = ai.onnx::Gather(%x, %i) {axis = 1} return %y",
+       }) {
+    ExpectUnchanged(EliminateUnitGather, {}, body);
+  }
+}
+
+}  // namespace
+}  // namespace sinter::passes
