@@ -1,13 +1,20 @@
 #include "cli/common.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <iterator>
+#include <set>
 
 #include "base/error.h"
 #include "kernels/shader_source.h"
@@ -20,19 +27,19 @@ class ProgressBar {
  public:
   ProgressBar() : shown_(isatty(STDERR_FILENO) != 0) {}
   ~ProgressBar() {
-    if (drawn_) fmt::print(stderr, "\r\x1b[K");
-    std::fflush(stderr);
+    if (drawn_) Err("\r\x1b[K");
   }
 
   void Update(uint64_t done, uint64_t total) {
     const auto now = std::chrono::steady_clock::now();
-    if (!shown_ || total == 0 || (drawn_ && now - last_ < std::chrono::milliseconds(50))) return;
+    if (!shown_ || total == 0) return;
+    if (drawn_ && done < total && now - last_ < std::chrono::milliseconds(50)) return;
     last_ = now;
     drawn_ = true;
-    const uint64_t filled = done * kWidth / total;
-    fmt::print(stderr, "\rloading [{:=<{}}{:<{}}] {:3}%  {} of {}\x1b[K", "", filled, "", kWidth - filled,
-               done * 100 / total, BytesText(done), BytesText(total));
-    std::fflush(stderr);
+    const uint64_t filled = std::min(done * kWidth / total, kWidth);
+    Err(fmt::format("\rloading [{:=<{}}{:<{}}] {:3}%  {} of {}\x1b[K", "", filled, "",
+                    kWidth - filled, std::min<uint64_t>(done * 100 / total, 100), BytesText(done),
+                    BytesText(total)));
   }
 
  private:
@@ -41,68 +48,158 @@ class ProgressBar {
   std::chrono::steady_clock::time_point last_;
 };
 
+// The folders of src/kernels that hold shaders: a kernel's name is its folder's.
+std::set<std::string_view> KernelNames() {
+  std::set<std::string_view> names;
+  for (const auto& [path, text] : kernels::EmbeddedWgsl())
+    names.insert(path.substr(0, path.find('/')));
+  names.erase("common");
+  return names;
+}
+
+// The default length, cut down to what one binding of this adapter can hold. A length that was
+// asked for is never cut down: it fails where it does not fit.
+int64_t FittingLength(const ModelArgs& args, const model::GenaiConfig& config,
+                      const gpu::Caps& caps) {
+  const int64_t wanted = MaxLength(args, config);
+  if (args.max_length) return wanted;
+  const auto row_bytes =
+      static_cast<uint64_t>(config.num_key_value_heads * config.head_size) * (caps.f16 ? 2 : 4);
+  const uint64_t rows = caps.limits.max_storage_binding_bytes / row_bytes;
+  const auto room = static_cast<int64_t>(std::min<uint64_t>(rows, INT32_MAX)) - args.chunk;
+  if (room >= wanted || room < 1) return wanted;
+  Err(
+      fmt::format("sinter: room for {} tokens, not {}: this adapter binds at most {} at once "
+                  "(--max-length asks for less)\n",
+                  room, wanted, BytesText(caps.limits.max_storage_binding_bytes)));
+  return room;
+}
+
 }  // namespace
 
 std::atomic<bool> interrupted = false;
 
-void CatchInterrupts() {
+void ReserveStandardFiles() {
+  // Read-only for all three: what is written there fails, as it would have.
+  for (int fd = open("/dev/null", O_RDONLY | O_CLOEXEC); fd >= 0;
+       fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) {
+    if (fd <= STDERR_FILENO) continue;
+    close(fd);
+    break;
+  }
+}
+
+void CatchSignals() {
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = true; };
   // The handler goes after the first signal, so that the second ends the process.
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
 }
 
 void CheckInterrupted() {
-  if (interrupted) throw Error("cli", "interrupted");
+  if (interrupted) throw Error("cli", "got Ctrl-C, want to go on: start again");
+}
+
+void Out(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return;
+  if (errno == EPIPE) throw OutputClosed();
+  throw Error("cli", "standard output: got '{}', want a place to write to", std::strerror(errno));
+}
+
+void OutJson(const nlohmann::json& json, int indent) {
+  Out(json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void Err(std::string_view text) noexcept {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
 }
 
 void AddModelArgs(CLI::App& command, ModelArgs& args) {
-  command.add_option("MODEL", args.model, "Model folder (genai_config.json, model.onnx, tokenizer.json)")->required();
+  command
+      .add_option("MODEL", args.model,
+                  "Model folder: genai_config.json, model.onnx and its data, tokenizer.json")
+      ->required();
   command.add_option("--device", args.device,
-                     "GPU: an index, a part of its name, or 'software' (see: sinter devices); default: the best one");
+                     "GPU: an index, a part of its name, or 'software' (see: sinter devices); "
+                     "default: the best one");
   command.add_flag("--json", args.json, "Machine-readable output");
   command.add_option("--max-length", args.max_length,
-                     "Tokens that the KV cache holds (default: the model's search.max_length)");
-  command.add_option("--chunk", args.chunk, "Most prompt tokens in one run")->capture_default_str();
+                     "Tokens that the KV cache holds, prompt and answer together; default: "
+                     "search.max_length of genai_config.json, or the context length");
+  command.add_option("--chunk", args.chunk, "Prompt tokens in one run, at most")
+      ->capture_default_str();
   command.add_flag("--f32", args.f32, "Compute in f32, as on a GPU without shader-f16");
-  command.add_flag("--no-capture", args.no_capture, "Bind and record every dispatch anew in each run");
+  command
+      .add_option("--disable-pass", args.disabled_passes,
+                  "Leave a graph rewrite out, by name (repeatable)")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  command.add_option("--variant", args.variants, "Force a kernel's variant (repeatable)")
+      ->allow_extra_args(false)
+      ->type_name("KERNEL=VARIANT");
+}
+
+void AddExecutionArgs(CLI::App& command, ModelArgs& args) {
+  command.add_flag("--no-capture", args.no_capture,
+                   "Bind and record every dispatch anew in each run");
   command.add_flag("--checked", args.checked, "Validation and bounds checks on the GPU (slow)");
   command.add_flag("--no-cache", args.no_cache, "Keep no compiled shaders on disk");
-  command.add_option("--disable-pass", args.disabled_passes, "Leave a graph rewrite out, by name (repeatable)");
-  command.add_option("--variant", args.variants, "Force a kernel's variant: KERNEL=VARIANT (repeatable)");
-  command.add_option("--wgsl-dir", args.wgsl_dir, "Read shaders from this folder (src/kernels) first");
+  command.add_option("--wgsl-dir", args.wgsl_dir,
+                     "Read shaders from this folder first (a checkout's src/kernels)");
 }
 
 void AddGenerateArgs(CLI::App& command, GenerateArgs& args) {
-  command.add_flag("--greedy", args.greedy, "Always the most probable token");
-  command.add_flag("--sample", args.sample, "Draw tokens with the model's own settings");
-  command.add_option("--temperature", args.temperature, "Draw tokens; below 1 more likely ones, 0 is greedy")
-      ->check(CLI::NonNegativeNumber);
-  command.add_option("--top-k", args.top_k, "Only the K most probable tokens (0: all)")->check(CLI::NonNegativeNumber);
-  command.add_option("--top-p", args.top_p, "Only the most probable tokens that make up P")->check(CLI::Range(0., 1.));
-  command.add_option("--min-p", args.min_p, "Only tokens at least P times as probable as the first")
-      ->check(CLI::Range(0., 1.));
-  command.add_option("--repetition-penalty", args.repetition_penalty, "Above 1: tokens seen before become less likely")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--seed", args.seed, "Seed of the draws")->capture_default_str();
-  command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Stop after this many tokens (0: at --max-length)")
-      ->check(CLI::NonNegativeNumber);
-  command.add_option("--stop", args.stop, "Stop before this text (repeatable)");
+  const std::string group = "Choice of tokens (default: as genai_config.json's search says)";
+  command.add_flag("--greedy", args.greedy, "Always the most probable token")->group(group);
+  command.add_flag("--sample", args.sample, "Draw tokens")->group(group)->excludes("--greedy");
+  command
+      .add_option("--temperature", args.temperature,
+                  "Draw tokens; below 1: likelier ones, 0: greedy")
+      ->group(group);
+  command.add_option("--top-k", args.top_k, "Draw from the K most probable tokens; 0: from all")
+      ->group(group);
+  command
+      .add_option("--top-p", args.top_p,
+                  "Draw from the most probable tokens that make up P (0 to 1)")
+      ->group(group);
+  command
+      .add_option("--min-p", args.min_p,
+                  "Draw from tokens at least P times as probable as the first")
+      ->group(group);
+  command
+      .add_option("--repetition-penalty", args.repetition_penalty,
+                  "Above 1: tokens that came before become less likely")
+      ->group(group);
+  command.add_option("--seed", args.seed, "Seed of the draws")->capture_default_str()->group(group);
+  command
+      .add_option("-n,--max-new-tokens", args.max_new_tokens,
+                  "Stop after this many tokens; 0: when --max-length is reached")
+      ->capture_default_str();
+  command.add_option("--stop", args.stop, "Stop before this text (repeatable)")
+      ->allow_extra_args(false);
 }
 
-generate::GenerateOptions ToOptions(const GenerateArgs& args) {
+generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::GenaiConfig& config) {
   generate::GenerateOptions options;
   if (args.greedy) options.do_sample = false;
   if (args.sample) options.do_sample = true;
-  if (args.temperature >= 0) options.temperature = args.temperature;
-  if (args.top_k >= 0) options.top_k = args.top_k;
-  if (args.top_p >= 0) options.top_p = args.top_p;
-  if (args.min_p >= 0) options.min_p = args.min_p;
-  if (args.repetition_penalty >= 0) options.repetition_penalty = args.repetition_penalty;
+  options.temperature = args.temperature;
+  options.top_k = args.top_k;
+  options.top_p = args.top_p;
+  options.min_p = args.min_p;
+  options.repetition_penalty = args.repetition_penalty;
   options.seed = args.seed;
   options.max_new_tokens = args.max_new_tokens;
   options.stop = args.stop;
+  generate::ChooseBy(config, options);
+  if (options.max_new_tokens < 0) {
+    throw Error("cli", "--max-new-tokens: got {}, want 0 (no limit) or more",
+                options.max_new_tokens);
+  }
   return options;
 }
 
@@ -118,30 +215,61 @@ gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args) {
 model::ModelOptions ToModelOptions(const ModelArgs& args) {
   model::ModelOptions options;
   options.disabled_passes = {args.disabled_passes.begin(), args.disabled_passes.end()};
+  const std::set<std::string_view> kernels = KernelNames();
   for (const std::string& variant : args.variants) {
     const size_t equals = variant.find('=');
-    if (equals == std::string::npos) throw Error("cli", "--variant: got '{}', want KERNEL=VARIANT", variant);
-    options.variants[variant.substr(0, equals)] = variant.substr(equals + 1);
+    if (equals == std::string::npos) {
+      throw Error("cli", "--variant: got '{}', want KERNEL=VARIANT", variant);
+    }
+    const std::string kernel = variant.substr(0, equals);
+    if (!kernels.contains(kernel)) {
+      throw Error("cli", "--variant: got kernel '{}', want one of: {}", kernel,
+                  fmt::join(kernels, ", "));
+    }
+    options.variants[kernel] = variant.substr(equals + 1);
   }
   return options;
 }
 
-Loaded Load(const ModelArgs& args) {
+int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config) {
+  if (args.chunk < 1) throw Error("cli", "--chunk: got {}, want at least 1", args.chunk);
+  if (args.max_length) {
+    if (*args.max_length < 1 || *args.max_length > config.context_length) {
+      throw Error("cli", "--max-length: got {}, want 1 to {} (the model's context length)",
+                  *args.max_length, config.context_length);
+    }
+    return *args.max_length;
+  }
+  return config.search.max_length == 0 ? config.context_length
+                                       : std::min(config.search.max_length, config.context_length);
+}
+
+Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   const auto start = std::chrono::steady_clock::now();
-  if (!args.wgsl_dir.empty()) kernels::SetWgslOverrideDir(args.wgsl_dir);
-  // Files first: a wrong folder should be told before a GPU is looked for.
-  model::ModelFolder folder = model::ModelFolder::Read(args.model);
+  if (!args.wgsl_dir.empty()) {
+    if (!std::filesystem::is_directory(args.wgsl_dir)) {
+      throw Error("cli",
+                  "--wgsl-dir: got '{}', want a folder of shaders (a checkout's src/kernels)",
+                  args.wgsl_dir);
+    }
+    kernels::SetWgslOverrideDir(args.wgsl_dir);
+  }
   model::ModelOptions options = ToModelOptions(args);
+  MaxLength(args, folder.config);
   ProgressBar bar;
   options.progress = [&bar](uint64_t done, uint64_t total) {
     CheckInterrupted();
     bar.Update(done, total);
   };
+  const auto device = gpu::Device::Open(ToDeviceOptions(args));
+  CheckInterrupted();
+  const int64_t max_length = FittingLength(args, folder.config, device->caps());
   Loaded loaded;
-  loaded.model = std::make_shared<model::Model>(std::move(folder), gpu::Device::Open(ToDeviceOptions(args)), options);
+  loaded.model = std::make_shared<model::Model>(std::move(folder), device, options);
   loaded.session = std::make_shared<model::Session>(
-      loaded.model, model::SessionOptions{args.max_length, args.chunk, {.capture = !args.no_capture}});
-  loaded.model->device()->Wait();
+      loaded.model, model::SessionOptions{max_length, args.chunk, {.capture = !args.no_capture}});
+  device->Wait();
+  CheckInterrupted();
   // The bar goes with this function.
   loaded.model->weights().set_progress({});
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -159,6 +287,10 @@ std::string BytesText(uint64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
-std::string ReadStandardInput() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
+std::string ReadStandardInput() {
+  std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  CheckInterrupted();
+  return text;
+}
 
 }  // namespace sinter::cli

@@ -4,9 +4,10 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdint>
-#include <filesystem>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,27 +26,30 @@ void AddInspect(CLI::App& app);
 void AddDevices(CLI::App& app);
 void AddVerify(CLI::App& app);
 
-// Options of every subcommand that opens a device and loads a model.
+// Options of every subcommand that reads a model folder.
 struct ModelArgs {
   std::string model;
   std::string device;
   bool json = false;
   bool f32 = false;
-  bool checked = false;
-  bool no_cache = false;
-  bool no_capture = false;
-  int64_t max_length = 0;
+  std::optional<int64_t> max_length;
   int64_t chunk = 256;
   std::vector<std::string> disabled_passes;
   std::vector<std::string> variants;
+  // Only of those that run it.
+  bool checked = false;
+  bool no_cache = false;
+  bool no_capture = false;
   std::string wgsl_dir;
 };
 void AddModelArgs(CLI::App& command, ModelArgs& args);
+// The rest, for the subcommands that run the model.
+void AddExecutionArgs(CLI::App& command, ModelArgs& args);
 
 // Options of the subcommands that generate text.
 struct GenerateArgs {
-  double temperature = -1, top_p = -1, min_p = -1, repetition_penalty = -1;
-  int64_t top_k = -1;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int64_t> top_k;
   bool greedy = false;
   bool sample = false;
   uint32_t seed = 0;
@@ -53,10 +57,15 @@ struct GenerateArgs {
   std::vector<std::string> stop;
 };
 void AddGenerateArgs(CLI::App& command, GenerateArgs& args);
-generate::GenerateOptions ToOptions(const GenerateArgs& args);
+// Throws Error for a value out of range, so that it is told before a model is loaded.
+generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::GenaiConfig& config);
 
 gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args);
+// Throws Error: a variant that is not KERNEL=VARIANT, a kernel that does not exist.
 model::ModelOptions ToModelOptions(const ModelArgs& args);
+// Tokens that the KV cache is to hold: --max-length, or else the model's own. Throws Error for a
+// number outside 1 to the context length, and for a chunk below 1.
+int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config);
 
 // A loaded model with one session, and how long the load took.
 struct Loaded {
@@ -64,14 +73,31 @@ struct Loaded {
   std::shared_ptr<model::Session> session;
   double seconds = 0;
 };
-// Opens the device and loads, with a progress bar on a terminal.
-Loaded Load(const ModelArgs& args);
+// Opens the device and loads, with a progress bar on a terminal. `folder` is what args.model holds:
+// a wrong folder should be told before a GPU is looked for.
+Loaded Load(const ModelArgs& args, model::ModelFolder folder);
+
+// Where standard input, output or error are closed, keeps their numbers from going to other files.
+void ReserveStandardFiles();
 
 // Ctrl-C sets this; a second one ends the process at once.
 extern std::atomic<bool> interrupted;
-void CatchInterrupts();
+// Arms Ctrl-C, and makes a closed standard output an error of the write instead of a signal.
+void CatchSignals();
 // Throws Error where Ctrl-C was pressed.
 void CheckInterrupted();
+
+// Nobody reads standard output any more (`sinter ... | head -1`): nothing is wrong, and nothing is
+// left to do.
+struct OutputClosed : std::exception {};
+
+// Writes to standard output at once. Throws OutputClosed, or Error where the text cannot be
+// written.
+void Out(std::string_view text);
+// The same for JSON; text that is not UTF-8 gets replacement characters. `indent` -1: on one line.
+void OutJson(const nlohmann::json& json, int indent = 2);
+// Writes to standard error, whatever becomes of it.
+void Err(std::string_view text) noexcept;
 
 // "1.2 GB": decimal units.
 std::string BytesText(uint64_t bytes);
@@ -82,6 +108,7 @@ std::string ReadStandardInput();
 // Exit codes.
 inline constexpr int kFailure = 1;
 inline constexpr int kUsage = 2;
-inline constexpr int kInterrupted = 130;
+inline constexpr int kInterrupted = 130;   // 128 + SIGINT
+inline constexpr int kOutputClosed = 141;  // 128 + SIGPIPE
 
 }  // namespace sinter::cli

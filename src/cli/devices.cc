@@ -1,7 +1,12 @@
-// sinter devices: what GPUs there are, what they can do, and why one is refused.
+// sinter devices: what GPUs there are, what they can do, and why one is missing or refused.
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 
 #include "base/error.h"
 #include "cli/common.h"
@@ -9,12 +14,103 @@
 namespace sinter::cli {
 namespace {
 
+constexpr char kFooter[] =
+    R"(For each adapter: what it can do, and whether a device opens on it and moves bytes. Below them: the
+Vulkan drivers that were asked, and what to do where a GPU is missing. Exit code 1 where none works.
+
+Examples:
+  sinter devices
+  sinter devices --device software --json)";
+
 struct DevicesArgs {
   std::string device;
   bool json = false;
 };
 
-nlohmann::json ToJson(const gpu::AdapterInfo& info, const std::string& test) {
+// A file that names a Vulkan driver.
+struct DriverManifest {
+  std::string path;
+  bool readable = false;
+};
+
+// The drivers that Vulkan is told to load, in the environment's words; the launcher sets them.
+std::vector<DriverManifest> Drivers() {
+  std::vector<DriverManifest> drivers;
+  const char* list = std::getenv("VK_DRIVER_FILES");
+  if (list == nullptr || *list == '\0') list = std::getenv("VK_ICD_FILENAMES");
+  std::string_view rest = list == nullptr ? "" : list;
+  while (!rest.empty()) {
+    const size_t colon = rest.find(':');
+    const std::string path(rest.substr(0, colon));
+    if (!path.empty()) drivers.push_back({path, access(path.c_str(), R_OK) == 0});
+    rest = colon == std::string_view::npos ? "" : rest.substr(colon + 1);
+  }
+  return drivers;
+}
+
+// Render nodes of the kernel: one a GPU, whatever its driver.
+std::vector<std::string> RenderNodes() {
+  std::vector<std::string> nodes;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/dri", error)) {
+    if (entry.path().filename().string().starts_with("renderD")) nodes.push_back(entry.path());
+  }
+  std::sort(nodes.begin(), nodes.end());
+  return nodes;
+}
+
+// What a person can do about GPUs that are not in the list.
+std::vector<std::string> Advice(const std::vector<gpu::AdapterInfo>& adapters,
+                                const std::vector<DriverManifest>& drivers) {
+  std::vector<std::string> advice;
+  const auto any = [&](auto&& predicate) {
+    return std::any_of(adapters.begin(), adapters.end(), predicate);
+  };
+  for (const DriverManifest& driver : drivers) {
+    if (!driver.readable) {
+      advice.push_back(
+          fmt::format("{} cannot be read: correct VK_DRIVER_FILES, or unset it", driver.path));
+    }
+  }
+  const bool nvidia_node = access("/dev/nvidia0", F_OK) == 0;
+  const bool nvidia = any([](const gpu::AdapterInfo& info) { return info.vendor == "nvidia"; });
+  if (nvidia_node && !nvidia) {
+    advice.emplace_back(
+        "there is an NVIDIA GPU (/dev/nvidia0) but no Vulkan driver for it: install the libraries "
+        "that "
+        "belong to the kernel's driver (nvidia_icd.json, libGLX_nvidia.so.0); in a container, "
+        "start "
+        "it with NVIDIA_DRIVER_CAPABILITIES=all");
+  }
+  const std::vector<std::string> nodes = RenderNodes();
+  const bool hardware = any([](const gpu::AdapterInfo& info) { return !info.software; });
+  for (const std::string& node : nodes) {
+    if (access(node.c_str(), R_OK | W_OK) != 0) {
+      advice.push_back(
+          fmt::format("there is a GPU ({}) that this user may not open: add the user to "
+                      "the group that owns it (render or video), or give the container the device",
+                      node));
+    } else if (!hardware && !nvidia_node) {
+      advice.push_back(
+          fmt::format("there is a GPU ({}) but no Vulkan driver took it: AMD and Intel need "
+                      "mesa-vulkan-drivers, NVIDIA its own driver's libraries",
+                      node));
+    }
+  }
+  if (adapters.empty()) {
+    advice.emplace_back(
+        "no adapter at all: install a GPU's Vulkan driver, or Mesa's software GPU (Debian's "
+        "mesa-vulkan-drivers, or cmake --install BUILD --component software beside an installed "
+        "Sinter)");
+  } else if (!hardware && nodes.empty() && !nvidia_node) {
+    advice.emplace_back(
+        "only a software GPU: this machine shows no GPU (no /dev/dri/renderD*, no "
+        "/dev/nvidia0); everything works, slowly");
+  }
+  return advice;
+}
+
+nlohmann::json ToJson(const gpu::AdapterInfo& info, const std::string& problem) {
   const gpu::Limits& limits = info.caps.limits;
   nlohmann::json matrices = nlohmann::json::array();
   for (const gpu::SubgroupMatrixConfig& config : info.caps.subgroup_matrix) {
@@ -32,86 +128,125 @@ nlohmann::json ToJson(const gpu::AdapterInfo& info, const std::string& test) {
           {"type", info.type},
           {"backend", info.backend},
           {"software", info.software},
+          {"usable", problem.empty()},
+          {"problem", problem},
+          {"refused", info.refused},
           {"features", info.features},
+          {"f16", info.caps.f16},
+          {"subgroups", info.caps.subgroups},
           {"subgroup_size", {info.caps.subgroup_min_size, info.caps.subgroup_max_size}},
           {"subgroup_matrix", matrices},
-          {"max_buffer_bytes", limits.max_buffer_size},
-          {"max_storage_binding_bytes", limits.max_storage_binding_bytes},
-          {"max_storage_buffers_per_stage", limits.max_storage_buffers_per_stage},
-          {"max_workgroup_storage_bytes", limits.max_workgroup_storage_bytes},
-          {"max_invocations_per_workgroup", limits.max_invocations_per_workgroup},
-          {"refused", info.refused},
-          {"test", test}};
+          {"timestamps", info.caps.timestamps},
+          {"limits",
+           {{"max_buffer_bytes", limits.max_buffer_size},
+            {"max_storage_binding_bytes", limits.max_storage_binding_bytes},
+            {"max_storage_buffers_per_stage", limits.max_storage_buffers_per_stage},
+            {"max_workgroup_storage_bytes", limits.max_workgroup_storage_bytes},
+            {"max_invocations_per_workgroup", limits.max_invocations_per_workgroup},
+            {"max_workgroup_size_x", limits.max_workgroup_size_x},
+            {"max_workgroups_per_dimension", limits.max_workgroups_per_dimension}}}};
 }
 
-void Print(const gpu::AdapterInfo& info, const std::string& test) {
+std::string ToText(const gpu::AdapterInfo& info, const std::string& problem) {
   const gpu::Caps& caps = info.caps;
   const auto yes_no = [](bool yes) { return yes ? "yes" : "no"; };
-  fmt::print("{}: {}\n", info.index, info.name);
-  fmt::print("   type            {} ({}{}{}, {})\n", info.type, info.vendor, info.architecture.empty() ? "" : " ",
-             info.architecture, info.backend);
-  fmt::print("   driver          {}\n", info.driver);
-  fmt::print("   f16             {}{}\n", yes_no(caps.f16), caps.f16 ? "" : " (f16 models run in f32)");
-  if (caps.subgroups) {
-    fmt::print("   subgroups       {} to {} lanes\n", caps.subgroup_min_size, caps.subgroup_max_size);
-  } else {
-    fmt::print("   subgroups       no\n");
-  }
+  std::string text = fmt::format("{}: {}\n", info.index, info.name);
+  const auto line = [&](std::string_view what, const std::string& value) {
+    text += fmt::format("   {:<15} {}\n", what, value);
+  };
+  line("type", fmt::format("{} ({}{}{}, {})", info.type, info.vendor,
+                           info.architecture.empty() ? "" : " ", info.architecture, info.backend));
+  line("driver", info.driver);
+  line("f16", caps.f16 ? "yes" : "no (f16 models run in f32 and take twice the memory)");
+  line("subgroups", caps.subgroups ? fmt::format("{} to {} lanes", caps.subgroup_min_size,
+                                                 caps.subgroup_max_size)
+                                   : "no");
   std::vector<std::string> matrices;
   for (const gpu::SubgroupMatrixConfig& config : caps.subgroup_matrix) {
-    matrices.push_back(fmt::format("{}x{}x{} {} -> {}", config.m, config.n, config.k, DTypeName(config.component),
-                                   DTypeName(config.result)));
+    matrices.push_back(fmt::format("{}x{}x{} {} -> {}", config.m, config.n, config.k,
+                                   DTypeName(config.component), DTypeName(config.result)));
   }
-  fmt::print("   matrix units    {}\n", matrices.empty() ? "no" : fmt::format("{}", fmt::join(matrices, ", ")));
-  fmt::print("   timestamps      {}\n", yes_no(caps.timestamps));
-  fmt::print("   limits          buffer {}, binding {}, {} storage buffers, workgroup {} threads and {}\n",
-             BytesText(caps.limits.max_buffer_size), BytesText(caps.limits.max_storage_binding_bytes),
-             caps.limits.max_storage_buffers_per_stage, caps.limits.max_invocations_per_workgroup,
-             BytesText(caps.limits.max_workgroup_storage_bytes));
-  fmt::print("   usable          {}\n", info.refused.empty() ? test : "no: " + info.refused);
+  line("matrix units", matrices.empty() ? "no" : fmt::format("{}", fmt::join(matrices, ", ")));
+  line("timestamps", yes_no(caps.timestamps));
+  line("limits",
+       fmt::format(
+           "buffer {}, binding {}, {} storage buffers, workgroup {} threads and {}",
+           BytesText(caps.limits.max_buffer_size), BytesText(caps.limits.max_storage_binding_bytes),
+           caps.limits.max_storage_buffers_per_stage, caps.limits.max_invocations_per_workgroup,
+           BytesText(caps.limits.max_workgroup_storage_bytes)));
+  line("usable", problem.empty() ? "yes" : "no: " + problem);
+  return text;
 }
 
-// Whether a device opens and moves bytes; the reason where it does not.
-std::string Test(const gpu::AdapterInfo& info) {
-  if (!info.refused.empty()) return "refused";
+// Why the adapter cannot be used: it is refused, no device opens, or bytes do not come back. Empty
+// where it works.
+std::string Problem(const gpu::AdapterInfo& info) {
+  if (!info.refused.empty()) return info.refused;
   try {
     const auto device = gpu::Device::Open({.adapter = std::to_string(info.index)});
     std::vector<std::byte> data(1 << 16);
     for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 31 + i / 256);
     const gpu::Buffer buffer = device->CreateBuffer(data.size(), "test");
     device->Upload(buffer, 0, data);
-    return device->Download(buffer, 0, data.size()) == data ? "yes" : "no: bytes come back changed";
-  } catch (const std::exception& error) {
-    return std::string("no: ") + error.what();
+    return device->Download(buffer, 0, data.size()) == data ? "" : "bytes come back changed";
+  } catch (const Error& error) {
+    return error.what();
   }
 }
 
 void Devices(const DevicesArgs& args) {
   const std::vector<gpu::AdapterInfo> adapters = gpu::ListAdapters();
-  std::string chosen;
-  if (!args.device.empty()) chosen = std::to_string(gpu::Device::Open({.adapter = args.device})->adapter().index);
-  if (adapters.empty()) {
-    throw Error("gpu", "adapters: got none, want a Vulkan driver (a GPU's own, or Mesa's lavapipe for software)");
+  const std::vector<DriverManifest> drivers = Drivers();
+  const std::vector<std::string> advice = Advice(adapters, drivers);
+  int only = -1;
+  if (!args.device.empty() && !adapters.empty()) {
+    only = gpu::Device::Open({.adapter = args.device})->adapter().index;
   }
   nlohmann::json list = nlohmann::json::array();
+  int best = -1;
   for (const gpu::AdapterInfo& info : adapters) {
-    if (!chosen.empty() && chosen != std::to_string(info.index)) continue;
-    const std::string test = Test(info);
+    if (only >= 0 && only != info.index) continue;
+    CheckInterrupted();
+    const std::string problem = Problem(info);
+    if (best < 0 && problem.empty()) best = info.index;
     if (args.json) {
-      list.push_back(ToJson(info, test));
+      list.push_back(ToJson(info, problem));
     } else {
-      Print(info, test);
+      Out(ToText(info, problem));
     }
   }
-  if (args.json) fmt::print("{}\n", list.dump(2));
+  if (args.json) {
+    nlohmann::json driver_list = nlohmann::json::array();
+    for (const DriverManifest& driver : drivers) {
+      driver_list.push_back({{"manifest", driver.path}, {"readable", driver.readable}});
+    }
+    OutJson({{"adapters", list},
+             {"default", best < 0 ? nlohmann::json() : nlohmann::json(best)},
+             {"drivers", driver_list},
+             {"advice", advice}});
+  } else {
+    if (best >= 0 && only < 0) Out(fmt::format("default: {} (another: --device)\n", best));
+    for (const DriverManifest& driver : drivers) {
+      Out(fmt::format("driver: {}{}\n", driver.path, driver.readable ? "" : " (cannot be read)"));
+    }
+    for (const std::string& line : advice) Out(fmt::format("note: {}\n", line));
+  }
+  if (best < 0) {
+    throw Error(
+        "gpu",
+        "adapters: got none that works, want a Vulkan driver: a GPU's own, or Mesa's software GPU");
+  }
 }
 
 }  // namespace
 
 void AddDevices(CLI::App& app) {
   auto args = std::make_shared<DevicesArgs>();
-  CLI::App* command = app.add_subcommand("devices", "List GPUs, what they can do, and why one is refused");
-  command->add_option("--device", args->device, "Only this one: an index, a part of its name, or 'software'");
+  CLI::App* command = app.add_subcommand(
+      "devices", "A doctor for GPUs: what there is, what it can do, what is missing");
+  command->footer(kFooter);
+  command->add_option("--device", args->device,
+                      "Only this one: an index, a part of its name, or 'software'");
   command->add_flag("--json", args->json, "Machine-readable output");
   command->callback([args] { Devices(*args); });
 }

@@ -14,13 +14,21 @@
 namespace sinter::cli {
 namespace {
 
+constexpr char kFooter[] =
+    R"(Nothing is loaded and no GPU is needed; with --device the estimate is for that adapter.
+
+Examples:
+  sinter inspect models/demo
+  sinter inspect models/demo --max-length 256 --json
+  sinter inspect models/demo --graph | less)";
+
 struct InspectArgs {
   ModelArgs model;
   bool tensors = false;
   bool graph = false;
 };
 
-// What a session takes on a GPU with f16, by the same planning that builds it.
+// What a session takes, by the same planning that builds it.
 struct MemoryEstimate {
   uint64_t weights = 0, cache = 0, workspace = 0;
   size_t dispatches_per_token = 0;
@@ -30,39 +38,56 @@ void CountOperators(const graph::Graph& graph, std::map<std::string, size_t>& op
   for (const auto& node : graph.nodes()) {
     ++operators[node->domain().empty() ? node->op() : node->domain() + "::" + node->op()];
     for (const auto& [name, attribute] : node->attributes) {
-      if (const auto* body = std::get_if<std::shared_ptr<graph::Graph>>(&attribute)) CountOperators(**body, operators);
+      if (const auto* body = std::get_if<std::shared_ptr<graph::Graph>>(&attribute))
+        CountOperators(**body, operators);
     }
   }
 }
 
-MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args, int64_t max_length) {
+// The named adapter, or a common GPU with f16.
+gpu::Caps CapsFor(const ModelArgs& args) {
   gpu::Caps caps;
-  caps.f16 = !args.f32;
-  caps.subgroups = true;
-  caps.subgroup_min_size = caps.subgroup_max_size = 32;
-  // Planning only: weights past a device's binding limit are split when they are loaded.
-  caps.limits.max_storage_binding_bytes = UINT32_MAX;
+  if (!args.device.empty()) {
+    caps = gpu::Device::Open({.adapter = args.device})->caps();
+  } else {
+    caps.f16 = true;
+    caps.subgroups = true;
+    caps.subgroup_min_size = caps.subgroup_max_size = 32;
+    caps.limits.max_storage_binding_bytes = UINT32_MAX;
+  }
+  if (args.f32) caps.f16 = false;
+  return caps;
+}
+
+MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
+                        int64_t max_length) {
+  const gpu::Caps caps = CapsFor(args);
   const model::ModelOptions options = ToModelOptions(args);
+  const model::GenaiConfig& config = folder.config;
+  std::map<std::string, int> shared;
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
+    shared[model::LayerName(config.past_key_names, layer)] = 2 * layer;
+    shared[model::LayerName(config.present_key_names, layer)] = 2 * layer;
+    shared[model::LayerName(config.past_value_names, layer)] = 2 * layer + 1;
+    shared[model::LayerName(config.present_value_names, layer)] = 2 * layer + 1;
+  }
+  const int64_t chunk = std::min(args.chunk, max_length);
   MemoryEstimate estimate;
-  for (const int64_t sequence : {std::min(args.chunk, max_length), int64_t{1}}) {
-    const int64_t capacity = max_length + args.chunk;
-    const auto graph = model::SpecializeFor(*folder.graph, folder.config, {sequence, capacity}, sequence,
-                                            options.disabled_passes);
-    std::map<std::string, int> shared;
-    for (int layer = 0; layer < folder.config.num_hidden_layers; ++layer) {
-      const model::GenaiConfig& config = folder.config;
-      shared[model::LayerName(config.past_key_names, layer)] = 2 * layer;
-      shared[model::LayerName(config.present_key_names, layer)] = 2 * layer;
-      shared[model::LayerName(config.past_value_names, layer)] = 2 * layer + 1;
-      shared[model::LayerName(config.present_value_names, layer)] = 2 * layer + 1;
-    }
+  // The longest prompt program and the one-token program, the last of which gives the counts.
+  for (const int64_t sequence : {chunk, int64_t{1}}) {
+    const auto graph = model::SpecializeFor(*folder.graph, config, {sequence, max_length + chunk},
+                                            sequence, options.disabled_passes);
     const exec::Lowered lowered = exec::Lower(*graph, caps, shared, options.variants);
     estimate.workspace += exec::PlanMemory(lowered).total_bytes();
     estimate.dispatches_per_token = lowered.dispatches.size();
-    if (sequence != 1) continue;
     estimate.weights = estimate.cache = 0;
     for (const exec::BufferInfo& buffer : lowered.buffers) {
       if (buffer.kind == exec::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;
+      // All programs leave their logits in one buffer, which has the longest one's size.
+      if (buffer.kind == exec::BufferInfo::Kind::kExternal && buffer.name == config.logits &&
+          sequence == chunk) {
+        estimate.workspace += buffer.bytes;
+      }
     }
     for (const graph::Value* input : graph->inputs()) {
       if (input->has_static_shape() && input->shape().size() == 4) {
@@ -86,7 +111,8 @@ std::string DimsText(const graph::Value& value) {
 nlohmann::json ValuesJson(const std::vector<graph::Value*>& values) {
   nlohmann::json list = nlohmann::json::array();
   for (const graph::Value* value : values) {
-    list.push_back({{"name", value->name()}, {"type", DTypeName(value->dtype)}, {"shape", DimsText(*value)}});
+    list.push_back(
+        {{"name", value->name()}, {"type", DTypeName(value->dtype)}, {"shape", DimsText(*value)}});
   }
   return list;
 }
@@ -96,21 +122,18 @@ std::vector<const graph::Value*> Tensors(const graph::Graph& graph) {
   for (const graph::Value* value : graph.values()) {
     if (value->constant && value->constant->bytes.size() >= 64) tensors.push_back(value);
   }
-  std::stable_sort(tensors.begin(), tensors.end(), [](const graph::Value* a, const graph::Value* b) {
-    return a->constant->bytes.size() > b->constant->bytes.size();
-  });
+  std::stable_sort(tensors.begin(), tensors.end(),
+                   [](const graph::Value* a, const graph::Value* b) {
+                     return a->constant->bytes.size() > b->constant->bytes.size();
+                   });
   return tensors;
 }
 
 void Inspect(const InspectArgs& args) {
   model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
-  if (args.graph) {
-    fmt::print("{}", graph::Print(*folder.graph));
-    return;
-  }
+  if (args.graph) return Out(graph::Print(*folder.graph));
   const model::GenaiConfig& config = folder.config;
-  int64_t max_length = args.model.max_length != 0 ? args.model.max_length : config.search.max_length;
-  if (max_length == 0) max_length = config.context_length;
+  const int64_t max_length = MaxLength(args.model, config);
   std::map<std::string, size_t> operators;
   CountOperators(*folder.graph, operators);
   const uint64_t file_bytes = folder.weight_bytes();
@@ -122,7 +145,8 @@ void Inspect(const InspectArgs& args) {
                            {"shape", tensor->constant->shape},
                            {"bytes", tensor->constant->bytes.size()}});
   }
-  const nlohmann::json inputs = ValuesJson(folder.graph->inputs()), outputs = ValuesJson(folder.graph->outputs());
+  const nlohmann::json inputs = ValuesJson(folder.graph->inputs()),
+                       outputs = ValuesJson(folder.graph->outputs());
   const size_t nodes = folder.graph->num_nodes();
   model::Rewrite(*folder.graph, config, ToModelOptions(args.model).disabled_passes);
   const MemoryEstimate memory = Estimate(folder, args.model, max_length);
@@ -149,46 +173,60 @@ void Inspect(const InspectArgs& args) {
                            {"total_bytes", total},
                            {"dispatches_per_token", memory.dispatches_per_token}};
     if (args.tensors) json["tensors"] = tensor_list;
-    fmt::print("{}\n", json.dump(2));
+    OutJson(json);
     return;
   }
-  fmt::print("{}: {} layers, {} heads ({} for keys and values) of {}, hidden size {}, vocabulary {}, context {}\n",
-             config.type, config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads,
-             config.head_size, config.hidden_size, config.vocab_size, config.context_length);
-  fmt::print("\ngraph: {} nodes\n", nodes);
-  for (const auto& [name, count] : operators) fmt::print("  {:6}  {}\n", count, name);
+  std::string text;
+  text += fmt::format(
+      "{}: {} layers, {} heads ({} for keys and values) of {}, hidden size {}, vocabulary {}, "
+      "context {}\n",
+      config.type, config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads,
+      config.head_size, config.hidden_size, config.vocab_size, config.context_length);
+  text += fmt::format("\ngraph: {} nodes\n", nodes);
+  for (const auto& [name, count] : operators) text += fmt::format("  {:6}  {}\n", count, name);
   for (const auto& [what, list] : {std::pair("inputs", &inputs), std::pair("outputs", &outputs)}) {
-    fmt::print("{}:\n", what);
+    text += fmt::format("{}:\n", what);
     for (const nlohmann::json& value : *list) {
-      fmt::print("  {:32} {:5} {}\n", value["name"].get<std::string>(), value["type"].get<std::string>(),
-                 value["shape"].get<std::string>());
+      text += fmt::format("  {:32} {:5} {}\n", value["name"].get<std::string>(),
+                          value["type"].get<std::string>(), value["shape"].get<std::string>());
     }
   }
   const size_t shown = args.tensors ? tensors.size() : std::min<size_t>(tensors.size(), 8);
-  fmt::print("tensors: {} of 64 bytes or more{}\n", tensors.size(),
-             shown < tensors.size() ? "; the largest (all: --tensors)" : "");
+  text += fmt::format("tensors: {} of 64 bytes or more{}\n", tensors.size(),
+                      shown < tensors.size() ? "; the largest (all: --tensors)" : "");
   for (size_t i = 0; i < shown; ++i) {
-    fmt::print("  {:>10}  {:5} [{}]  {}\n", BytesText(tensor_list[i]["bytes"].get<uint64_t>()),
-               tensor_list[i]["type"].get<std::string>(),
-               fmt::join(tensor_list[i]["shape"].get<std::vector<int64_t>>(), ", "),
-               tensor_list[i]["name"].get<std::string>());
+    text +=
+        fmt::format("  {:>10}  {:5} [{}]  {}\n", BytesText(tensor_list[i]["bytes"].get<uint64_t>()),
+                    tensor_list[i]["type"].get<std::string>(),
+                    fmt::join(tensor_list[i]["shape"].get<std::vector<int64_t>>(), ", "),
+                    tensor_list[i]["name"].get<std::string>());
   }
-  fmt::print("\nmemory on the GPU at a maximum length of {} (--max-length):\n", max_length);
-  fmt::print("  {:>10}  weights ({} in the files)\n", BytesText(memory.weights), BytesText(file_bytes));
-  fmt::print("  {:>10}  KV cache\n", BytesText(memory.cache));
-  fmt::print("  {:>10}  workspace\n", BytesText(memory.workspace));
-  fmt::print("  {:>10}  in all\n", BytesText(total));
-  fmt::print("dispatches per token: {}\n", memory.dispatches_per_token);
+  text +=
+      fmt::format("\nmemory on the GPU at a maximum length of {} (--max-length):\n", max_length);
+  text += fmt::format("  {:>10}  weights ({} in the files)\n", BytesText(memory.weights),
+                      BytesText(file_bytes));
+  text += fmt::format("  {:>10}  KV cache\n", BytesText(memory.cache));
+  text += fmt::format("  {:>10}  workspace\n", BytesText(memory.workspace));
+  text += fmt::format("  {:>10}  in all\n", BytesText(total));
+  text += fmt::format("dispatches per token: {}\n", memory.dispatches_per_token);
+  Out(text);
 }
 
 }  // namespace
 
 void AddInspect(CLI::App& app) {
   auto args = std::make_shared<InspectArgs>();
-  CLI::App* command = app.add_subcommand("inspect", "Operators, tensors, sizes and a memory estimate");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "What a folder holds: operators, tensors, sizes, memory it will take");
+  command->footer(kFooter);
   AddModelArgs(*command, args->model);
+  command->get_option("--device")
+      ->description(
+          "Estimate for this GPU: an index, a part of its name, or 'software'; "
+          "default: a common one with f16");
   command->add_flag("--tensors", args->tensors, "List every tensor");
-  command->add_flag("--graph", args->graph, "Print the graph as text and nothing else");
+  command->add_flag("--graph", args->graph,
+                    "Print the graph as text, as it is in the file, and nothing else");
   command->callback([args] { Inspect(*args); });
 }
 

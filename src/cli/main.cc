@@ -2,32 +2,93 @@
 
 #include <fmt/core.h>
 
-#include <cstdio>
+#include <new>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "cli/common.h"
 
-int main(int argc, char** argv) {
-  using namespace sinter;  // NOLINT: a main of one screen
-  CLI::App app("Runs large language models of ONNX Runtime GenAI's folders on any GPU through WebGPU.", "sinter");
-  app.set_version_flag("--version", "sinter " SINTER_VERSION);
+namespace sinter::cli {
+namespace {
+
+constexpr char kFooter[] = R"(Examples:
+  sinter run models/demo -p "What is 23 + 45?"
+  sinter chat models/demo
+  sinter devices
+
+Exit codes: 0 done, 1 an error (one line on standard error says which), 2 wrong usage, 130 Ctrl-C.
+sinter SUBCOMMAND --help says more.)";
+
+// Names in an error's text come from files: they must not move the cursor or break the line.
+std::string Printable(std::string_view text, bool keep_newlines) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte >= 0x20 && byte != 0x7f) || (keep_newlines && c == '\n')) {
+      result += c;
+    } else {
+      result += fmt::format("\\x{:02x}", byte);
+    }
+  }
+  return result;
+}
+
+int Fail(std::string_view text, bool keep_newlines = false) {
+  if (interrupted) return kInterrupted;
+  Err("sinter: " + Printable(text, keep_newlines) + "\n");
+  return kFailure;
+}
+
+// CLI11's error as one line.
+int FailUsage(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  std::string what = error.what();
+  if (chosen.empty() && error.get_name() == "RequiredError") {
+    what = app.remaining().empty() ? "a subcommand is required"
+                                   : fmt::format("got '{}', want a subcommand", app.remaining()[0]);
+  }
+  Err(fmt::format("sinter: [usage] {}; see: sinter {}{}--help\n", Printable(what, false),
+                  chosen.empty() ? "" : chosen[0]->get_name(), chosen.empty() ? "" : " "));
+  return kUsage;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app(
+      "Sinter runs large language models (ONNX Runtime GenAI's model folders) on any GPU, through "
+      "WebGPU.",
+      "sinter");
+  app.set_version_flag("--version", "sinter " SINTER_VERSION, "Print the version and exit");
+  app.set_help_flag("-h,--help", "Print this help and exit");
   app.require_subcommand(1);
-  cli::AddRun(app);
-  cli::AddChat(app);
-  cli::AddInspect(app);
-  cli::AddDevices(app);
-  cli::AddVerify(app);
-  cli::CatchInterrupts();
+  app.footer(kFooter);
+  AddRun(app);
+  AddChat(app);
+  AddInspect(app);
+  AddDevices(app);
+  AddVerify(app);
+  ReserveStandardFiles();
+  CatchSignals();
   try {
     app.parse(argc, argv);
-  } catch (const CLI::RuntimeError& exit) {
-    return exit.get_exit_code();
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : cli::kUsage;
+    // --help and --version come this way too.
+    return error.get_exit_code() == 0 ? app.exit(error) : FailUsage(app, error);
+  } catch (const OutputClosed&) {
+    return kOutputClosed;
+  } catch (const Error& error) {
+    // A shader compiler's messages have lines.
+    return Fail(error.what(), /*keep_newlines=*/error.area() == "gpu");
+  } catch (const BugError& error) {
+    return Fail(error.what(), /*keep_newlines=*/true);
+  } catch (const std::bad_alloc&) {
+    return Fail("[cli] memory: got none, want more than this machine has free");
   } catch (const std::exception& error) {
-    if (cli::interrupted) return cli::kInterrupted;
-    fmt::print(stderr, "sinter: {}\n", error.what());
-    return cli::kFailure;
+    return Fail(fmt::format("[cli] {}", error.what()));
   }
-  return cli::interrupted ? cli::kInterrupted : 0;
+  return interrupted ? kInterrupted : 0;
 }
+
+}  // namespace
+}  // namespace sinter::cli
+
+int main(int argc, char** argv) { return sinter::cli::Main(argc, argv); }

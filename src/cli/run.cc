@@ -2,7 +2,7 @@
 
 #include <fmt/core.h>
 
-#include <cstdio>
+#include <filesystem>
 
 #include "base/error.h"
 #include "cli/common.h"
@@ -11,6 +11,11 @@
 
 namespace sinter::cli {
 namespace {
+
+constexpr char kFooter[] = R"(Examples:
+  sinter run models/demo -p "Write a short story about Lily and a lost kite."
+  sinter run models/demo -p "Once upon a time" --raw --temperature 0.8 --seed 7 -n 100
+  echo "What is 7 + 8?" | sinter run models/demo -p - --json)";
 
 struct RunArgs {
   ModelArgs model;
@@ -23,8 +28,14 @@ struct RunArgs {
 
 // The prompt as tokens: through the chat template where the folder has one.
 std::vector<int32_t> EncodePrompt(const RunArgs& args, const text::Tokenizer& tokenizer) {
-  const std::string prompt = args.prompt == "-" ? ReadStandardInput() : args.prompt;
-  const auto chat_template = args.raw ? std::nullopt : text::ChatTemplate::FromFolder(args.model.model);
+  std::string prompt = args.prompt;
+  if (prompt == "-") {
+    prompt = ReadStandardInput();
+    // The line's end is the shell's, not the prompt's.
+    if (prompt.ends_with('\n')) prompt.pop_back();
+  }
+  const auto chat_template =
+      args.raw ? std::nullopt : text::ChatTemplate::FromFolder(args.model.model);
   if (!chat_template) return tokenizer.Encode(prompt, /*add_special_tokens=*/true);
   std::vector<text::ChatMessage> messages;
   if (!args.system.empty()) messages.push_back({"system", args.system});
@@ -32,41 +43,48 @@ std::vector<int32_t> EncodePrompt(const RunArgs& args, const text::Tokenizer& to
   return tokenizer.Encode(chat_template->Render(messages), /*add_special_tokens=*/false);
 }
 
-void PrintJson(const Loaded& loaded, const generate::Generation& result) {
-  const nlohmann::json json = {{"text", result.text},
-                               {"tokens", result.tokens},
-                               {"finish_reason", generate::FinishReasonName(result.reason)},
-                               {"prompt_tokens", result.prompt_tokens},
-                               {"load_seconds", loaded.seconds},
-                               {"time_to_first_token_seconds", result.prefill_seconds},
-                               {"decode_tokens_per_second", result.decode_tokens_per_second()},
-                               {"device", loaded.model->device()->adapter().name}};
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+nlohmann::json ToJson(const Loaded& loaded, const generate::Generation& result) {
+  return {{"text", result.text},
+          {"tokens", result.tokens},
+          {"finish_reason", generate::FinishReasonName(result.reason)},
+          {"prompt_tokens", result.prompt_tokens},
+          {"load_seconds", loaded.seconds},
+          {"time_to_first_token_seconds", result.prefill_seconds},
+          {"decode_tokens_per_second", result.decode_tokens_per_second()},
+          {"device", loaded.model->device()->adapter().name}};
+}
+
+void PrintFigures(const Loaded& loaded, const generate::Generation& result) {
+  const double prefill = result.prefill_seconds;
+  Err(fmt::format(
+      "[{}: loaded in {:.2f} s; prompt {} tokens, {:.3f} s ({:.0f} tokens/s); answer {} "
+      "tokens ({:.1f} tokens/s); {}]\n",
+      loaded.model->device()->adapter().name, loaded.seconds, result.prompt_tokens, prefill,
+      prefill > 0 ? static_cast<double>(result.prompt_tokens) / prefill : 0, result.tokens.size(),
+      result.decode_tokens_per_second(), generate::FinishReasonName(result.reason)));
 }
 
 void Run(const RunArgs& args) {
+  model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
+  const generate::GenerateOptions options = ToOptions(args.generate, folder.config);
   const text::Tokenizer tokenizer =
       text::Tokenizer::FromFile(std::filesystem::path(args.model.model) / "tokenizer.json");
   const std::vector<int32_t> prompt = EncodePrompt(args, tokenizer);
-  const Loaded loaded = Load(args.model);
+  const int64_t max_length = MaxLength(args.model, folder.config);
+  if (static_cast<int64_t>(prompt.size()) > max_length) {
+    throw Error("cli",
+                "prompt: got {} tokens, want at most {} (--max-length; the model's context is {})",
+                prompt.size(), max_length, folder.config.context_length);
+  }
+  const Loaded loaded = Load(args.model, std::move(folder));
   generate::Generator generator(loaded.session, tokenizer);
-  const generate::Generation result =
-      generator.Run(prompt, ToOptions(args.generate), [&](std::string_view text) {
-        if (!args.model.json) {
-          fmt::print("{}", text);
-          std::fflush(stdout);
-        }
-        return !interrupted;
-      });
-  if (args.model.json) return PrintJson(loaded, result);
-  fmt::print("\n");
-  std::fflush(stdout);
-  if (args.quiet) return;
-  fmt::print(stderr, "[{}: loaded in {:.2f} s; {} prompt tokens, first token after {:.3f} s ({:.0f} tokens/s); "
-             "{} tokens, {:.1f} tokens/s; {}]\n",
-             loaded.model->device()->adapter().name, loaded.seconds, result.prompt_tokens, result.prefill_seconds,
-             static_cast<double>(result.prompt_tokens) / result.prefill_seconds, result.tokens.size(),
-             result.decode_tokens_per_second(), generate::FinishReasonName(result.reason));
+  const generate::Generation result = generator.Run(prompt, options, [&](std::string_view text) {
+    if (!args.model.json) Out(text);
+    return !interrupted;
+  });
+  if (args.model.json) return OutJson(ToJson(loaded, result));
+  Out("\n");
+  if (!args.quiet) PrintFigures(loaded, result);
 }
 
 }  // namespace
@@ -74,11 +92,15 @@ void Run(const RunArgs& args) {
 void AddRun(CLI::App& app) {
   auto args = std::make_shared<RunArgs>();
   CLI::App* command = app.add_subcommand("run", "Answer one prompt");
-  AddModelArgs(*command, args->model);
-  command->add_option("-p,--prompt", args->prompt, "The prompt; '-' reads standard input")->required();
+  command->footer(kFooter);
+  command->add_option("-p,--prompt", args->prompt, "The prompt; '-' reads standard input")
+      ->required();
   command->add_option("--system", args->system, "System message");
-  command->add_flag("--raw", args->raw, "The prompt as it is, without the chat template");
+  command->add_flag("--raw", args->raw,
+                    "Go on from the prompt as it is, without the chat template");
   command->add_flag("-q,--quiet", args->quiet, "No figures behind the text");
+  AddModelArgs(*command, args->model);
+  AddExecutionArgs(*command, args->model);
   AddGenerateArgs(*command, args->generate);
   command->callback([args] { Run(*args); });
 }

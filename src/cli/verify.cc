@@ -14,18 +14,25 @@
 namespace sinter::cli {
 namespace {
 
+constexpr char kFooter[] =
+    R"(reference.json names a file of logits, [case, step, vocabulary] as little-endian f32, and lists for
+each case the tokens of its prompt and of its steps.
+
+Examples:
+  sinter verify models/demo --max-abs 0.05 --min-cosine 0.999
+  sinter verify models/demo --no-capture --chunk 7 --json)";
+
 struct VerifyArgs {
   ModelArgs model;
-  double max_abs = -1;
-  double min_cosine = -1;
+  std::optional<double> max_abs, min_cosine;
 };
 
 struct Case {
   std::vector<int32_t> prompt, tokens;
 };
 
-// reference.json and the file of logits that it names: [case, step, vocabulary] as f32. Step 0 is the row of the
-// prompt's last token, step i that of tokens[i - 1].
+// reference.json and the file of logits that it names: [case, step, vocabulary] as f32. Step 0 is
+// the row of the prompt's last token, step i that of tokens[i - 1].
 struct Reference {
   std::vector<Case> cases;
   size_t steps = 0, vocab = 0;
@@ -39,40 +46,57 @@ struct Reference {
 Reference ReadReference(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "reference.json";
   std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw Error("verify", "{}: got no such file, want a folder with reference logits", file.string());
+  if (!stream)
+    throw Error("verify", "{}: got no such file, want a folder with reference logits",
+                file.string());
   Reference reference;
   std::filesystem::path logits_file;
   try {
     const nlohmann::json json = nlohmann::json::parse(stream);
     logits_file = folder / json.at("logits_file").get<std::string>();
     const auto shape = json.at("logits_shape").get<std::vector<size_t>>();
-    if (shape.size() != 3) throw Error("verify", "logits_shape: got {} numbers, want case, step, vocabulary", shape.size());
+    if (shape.size() != 3)
+      throw Error("verify", "logits_shape: got {} numbers, want case, step, vocabulary",
+                  shape.size());
     for (const nlohmann::json& entry : json.at("cases")) {
       reference.cases.push_back({entry.at("prompt").get<std::vector<int32_t>>(),
                                  entry.at("tokens").get<std::vector<int32_t>>()});
     }
+    if (shape[0] == 0 || shape[1] == 0 || shape[2] == 0) {
+      throw Error(
+          "verify",
+          "{}: logits_shape: got [{}, {}, {}], want a case, a step and a vocabulary at least",
+          file.string(), shape[0], shape[1], shape[2]);
+    }
     reference.steps = shape[1];
     reference.vocab = shape[2];
     if (shape[0] != reference.cases.size()) {
-      throw Error("verify", "{}: got {} cases, want {} (logits_shape)", file.string(), reference.cases.size(), shape[0]);
+      throw Error("verify", "{}: got {} cases, want {} (logits_shape)", file.string(),
+                  reference.cases.size(), shape[0]);
     }
     for (const Case& entry : reference.cases) {
-      if (entry.prompt.empty() || reference.steps == 0 || entry.tokens.size() + 1 < reference.steps) {
-        throw Error("verify", "{}: got a case of {} prompt tokens and {} tokens, want a prompt and {} tokens",
-                    file.string(), entry.prompt.size(), entry.tokens.size(), reference.steps);
+      if (entry.prompt.empty() || entry.tokens.size() + 1 < reference.steps) {
+        throw Error("verify",
+                    "{}: got a case of {} prompt tokens and {} tokens, want a prompt and {} tokens",
+                    file.string(), entry.prompt.size(), entry.tokens.size(), reference.steps - 1);
       }
     }
   } catch (const nlohmann::json::exception& error) {
-    throw Error("verify", "{}: got {}, want reference logits' description", file.string(), error.what());
+    throw Error("verify", "{}: got {}, want reference logits' description", file.string(),
+                error.what());
   }
   std::ifstream data(logits_file, std::ios::binary);
   const std::vector<char> bytes{std::istreambuf_iterator<char>(data), {}};
-  const size_t want = reference.cases.size() * reference.steps * reference.vocab * sizeof(float);
-  if (bytes.size() != want) {
-    throw Error("verify", "{}: got {} bytes, want {}", logits_file.string(), bytes.size(), want);
+  // Divided rather than multiplied: the shape is the file's and may be absurd.
+  const size_t rows = bytes.size() / sizeof(float) / reference.vocab;
+  if (rows / reference.steps != reference.cases.size() || rows % reference.steps != 0 ||
+      bytes.size() != rows * reference.vocab * sizeof(float)) {
+    throw Error("verify", "{}: got {} bytes, want [{}, {}, {}] numbers of 4 bytes (logits_shape)",
+                logits_file.string(), bytes.size(), reference.cases.size(), reference.steps,
+                reference.vocab);
   }
-  reference.logits.resize(want / sizeof(float));
-  std::memcpy(reference.logits.data(), bytes.data(), want);
+  reference.logits.resize(bytes.size() / sizeof(float));
+  std::memcpy(reference.logits.data(), bytes.data(), bytes.size());
   return reference;
 }
 
@@ -94,19 +118,28 @@ Difference Compare(std::span<const float> got, std::span<const float> want) {
   }
   Difference result;
   result.max_abs = max_abs;
-  result.cosine = std::isfinite(max_abs) ? dot / std::sqrt(std::max(got_norm * want_norm, 1e-300)) : -1;
+  result.cosine =
+      std::isfinite(max_abs) ? dot / std::sqrt(std::max(got_norm * want_norm, 1e-300)) : -1;
   result.same_token = std::max_element(got.begin(), got.end()) - got.begin() ==
                       std::max_element(want.begin(), want.end()) - want.begin();
   return result;
 }
 
 void Verify(const VerifyArgs& args) {
+  const auto in_range = [](const char* option, const std::optional<double>& value, double high) {
+    if (value && !(*value >= 0 && *value <= high)) {
+      throw Error("cli", "{}: got {}, want 0 to {}", option, *value, high);
+    }
+  };
+  in_range("--max-abs", args.max_abs, std::numeric_limits<double>::max());
+  in_range("--min-cosine", args.min_cosine, 1);
+  model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
   const Reference reference = ReadReference(args.model.model);
-  const Loaded loaded = Load(args.model);
-  const auto vocab = static_cast<size_t>(loaded.model->config().vocab_size);
-  if (reference.vocab != vocab) {
-    throw Error("verify", "vocabulary: got {} in the reference, want {}", reference.vocab, vocab);
+  if (reference.vocab != static_cast<size_t>(folder.config.vocab_size)) {
+    throw Error("verify", "vocabulary: got {} in the reference, want {}", reference.vocab,
+                folder.config.vocab_size);
   }
+  const Loaded loaded = Load(args.model, std::move(folder));
   nlohmann::json rows = nlohmann::json::array();
   Difference worst;
   for (size_t index = 0; index < reference.cases.size(); ++index) {
@@ -133,34 +166,40 @@ void Verify(const VerifyArgs& args) {
                       {"min_cosine", of_case.cosine},
                       {"tokens_agree", agree}});
     } else {
-      fmt::print("case {}: {} prompt tokens, {} steps: max abs {:.6f}, min cosine {:.7f}, tokens {}/{}\n", index,
-                 entry.prompt.size(), reference.steps, of_case.max_abs, of_case.cosine, agree, reference.steps);
+      Out(fmt::format(
+          "case {}: {} prompt tokens, {} steps: max abs {:.6f}, min cosine {:.7f}, tokens {}/{}\n",
+          index, entry.prompt.size(), reference.steps, of_case.max_abs, of_case.cosine, agree,
+          reference.steps));
     }
   }
-  const bool past_abs = args.max_abs >= 0 && !(worst.max_abs <= args.max_abs);
-  const bool past_cosine = args.min_cosine >= 0 && !(worst.cosine >= args.min_cosine);
+  const bool past_abs = args.max_abs && !(worst.max_abs <= *args.max_abs);
+  const bool past_cosine = args.min_cosine && !(worst.cosine >= *args.min_cosine);
   if (args.model.json) {
-    const nlohmann::json json = {{"cases", rows},
-                                 {"max_abs", worst.max_abs},
-                                 {"min_cosine", worst.cosine},
-                                 {"pass", !past_abs && !past_cosine},
-                                 {"device", loaded.model->device()->adapter().name}};
-    fmt::print("{}\n", json.dump(2));
+    OutJson({{"cases", rows},
+             {"max_abs", worst.max_abs},
+             {"min_cosine", worst.cosine},
+             {"pass", !past_abs && !past_cosine},
+             {"device", loaded.model->device()->adapter().name}});
   }
-  if (past_abs) throw Error("verify", "max abs: got {}, want at most {}", worst.max_abs, args.max_abs);
-  if (past_cosine) throw Error("verify", "cosine: got {}, want at least {}", worst.cosine, args.min_cosine);
+  if (past_abs)
+    throw Error("verify", "max abs: got {}, want at most {}", worst.max_abs, *args.max_abs);
+  if (past_cosine)
+    throw Error("verify", "cosine: got {}, want at least {}", worst.cosine, *args.min_cosine);
 }
 
 }  // namespace
 
 void AddVerify(CLI::App& app) {
   auto args = std::make_shared<VerifyArgs>();
-  CLI::App* command = app.add_subcommand("verify", "Compare a folder's logits with its reference.json");
+  CLI::App* command =
+      app.add_subcommand("verify", "Compare a folder's logits with those of its reference.json");
+  command->footer(kFooter);
+  command->add_option("--max-abs", args->max_abs,
+                      "Fail (exit code 1) past this absolute difference of a logit");
+  command->add_option("--min-cosine", args->min_cosine,
+                      "Fail (exit code 1) below this cosine of a step's logits");
   AddModelArgs(*command, args->model);
-  command->add_option("--max-abs", args->max_abs, "Fail (exit code 1) past this absolute difference of a logit")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--min-cosine", args->min_cosine, "Fail (exit code 1) below this cosine of a step's logits")
-      ->check(CLI::Range(0., 1.));
+  AddExecutionArgs(*command, args->model);
   command->callback([args] { Verify(*args); });
 }
 

@@ -32,6 +32,27 @@ const graph::Value& Input(const graph::Graph& graph, const std::string& name, si
   return *value;
 }
 
+// The outputs that genai_config.json names, where the sizes of the logits are its own.
+void CheckOutputs(const graph::Graph& graph, const GenaiConfig& config) {
+  const auto output = [&](const std::string& name) -> const graph::Value& {
+    const graph::Value* value = graph.FindValue(name);
+    if (value == nullptr || !value->is_graph_output()) {
+      throw Error("model", "graph output '{}': got none of that name, want it as genai_config.json says", name);
+    }
+    return *value;
+  };
+  const graph::Value& logits = output(config.logits);
+  if (logits.dims && !logits.dims->empty() && logits.dims->back().known() &&
+      logits.dims->back().value != config.vocab_size) {
+    throw Error("model", "graph output '{}': got {} logits a token, want {} (vocab_size of genai_config.json)",
+                config.logits, logits.dims->back().value, config.vocab_size);
+  }
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    output(LayerName(config.present_key_names, layer));
+    output(LayerName(config.present_value_names, layer));
+  }
+}
+
 passes::PassOptions PassOptionsFor(const GenaiConfig& config,
                                    const std::set<std::string, std::less<>>& disabled_passes) {
   passes::PassOptions options;
@@ -68,6 +89,7 @@ ModelFolder ModelFolder::Read(const std::filesystem::path& path) {
   const std::filesystem::path file = path / folder.config.filename;
   folder.graph = onnx::ReadModel(file);
   CheckNodes(*folder.graph);
+  CheckOutputs(*folder.graph, folder.config);
   return folder;
 }
 

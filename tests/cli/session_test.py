@@ -1,0 +1,257 @@
+"""The program at work: conversations, interruptions, closed pipes, odd surroundings."""
+
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+import unittest
+
+from sinter_cli import COMMAND, DEMO, TIMEOUT_SECONDS, CliTest, arguments, run
+
+
+def start(*args, **options):
+    return subprocess.Popen(arguments(*args), **options)
+
+
+def wait_until_armed(process):
+    """Until the program has set its signals: before, they are the launcher's and the loader's."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        ignored = int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16)
+        if ignored >> (signal.SIGPIPE - 1) & 1:
+            return
+        time.sleep(0.002)
+    raise TimeoutError("the program never set its signals")
+
+
+class Answers(CliTest):
+    def test_the_same_seed_gives_the_same_text(self):
+        def story(seed):
+            result = run("run", DEMO, "--raw", "-p", "Once upon a time", "--temperature", "1.2", "--seed",
+                         seed, "-n", "24", "-q")
+            self.assert_done(result)
+            return result.stdout
+        self.assertEqual(story(7), story(7))
+        self.assertNotEqual(story(7), story(8))
+
+    def test_greedy_however_it_is_asked_for(self):
+        texts = {run("run", DEMO, "-p", "What is 31 - 4?", "-q", *options).stdout
+                 for options in (["--greedy"], ["--temperature", "0"], ["--sample", "--top-k", "1"],
+                                 ["--no-capture"], ["--chunk", "1"], ["--f32"], ["--no-cache"],
+                                 ["--chunk", "3", "--max-length", "64"])}
+        self.assertEqual(texts, {"31 - 4 = 27.\n"})
+
+    def test_stop(self):
+        # --stop takes one text, so that the folder may come behind it.
+        result = run("run", "--stop", " =", DEMO, "-p", "What is 7 + 8?", "--json")
+        self.assert_done(result)
+        answer = json.loads(result.stdout)
+        self.assertEqual((answer["text"], answer["finish_reason"]), ("7 + 8", "stop_string"))
+
+    def test_lengths(self):
+        result = run("run", DEMO, "-p", "What is 7 + 8?", "-n", "2", "--json")
+        answer = json.loads(result.stdout)
+        self.assertEqual((len(answer["tokens"]), answer["finish_reason"]), (2, "max_new_tokens"))
+        result = run("run", DEMO, "--raw", "-p", "Once upon a time", "--max-length", "20", "--json")
+        answer = json.loads(result.stdout)
+        self.assertEqual(answer["finish_reason"], "max_length")
+        self.assertLessEqual(answer["prompt_tokens"] + len(answer["tokens"]), 21)
+
+    def test_odd_prompts(self):
+        for prompt in (b"", b"\xff\xfe\x80", b"\x01\x02\x7f", "\U0001f600 \u0301".encode(), b"<|im_end|>" * 3,
+                       b" " * 200):
+            with self.subTest(prompt):
+                result = subprocess.run([*arguments("run", DEMO, "--json", "-n", "4", "-p"), prompt],
+                                        capture_output=True, timeout=TIMEOUT_SECONDS)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                json.loads(result.stdout)
+        # A zero byte can only come through standard input.
+        self.assert_done(run("run", DEMO, "-p", "-", "-n", "4", stdin=b"What\0 is \xc3\n"))
+
+
+class Conversations(CliTest):
+    def test_two_turns(self):
+        result = run("chat", DEMO, stdin=b"What is 7 + 8?\nAnd 62 - 17?\n")
+        self.assert_done(result)
+        self.assertEqual(result.stdout, "7 + 8 = 15.\n62 - 17 = 45.\n")
+        self.assertEqual(result.stderr, "")
+
+    def test_reset_and_exit(self):
+        lines = b"What is 7 + 8?\n\n/reset\nWhat is 7 + 8?\n/exit\nWhat is 1 + 1?\n"
+        result = run("chat", DEMO, "--json", stdin=lines)
+        self.assert_done(result)
+        first, second = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual(first["text"], second["text"])
+        self.assertEqual(first["conversation_tokens"], second["conversation_tokens"])
+
+    def test_what_ran_before_does_not_run_again(self):
+        result = run("chat", DEMO, "--json", stdin=b"What is 7 + 8?\nAnd 62 - 17?\n")
+        second = json.loads(result.stdout.splitlines()[1])
+        self.assertLess(second["prompt_tokens"], second["conversation_tokens"])
+
+    def test_a_conversation_that_is_too_long(self):
+        result = run("chat", DEMO, "--max-length", "40", stdin=b"What is 7 + 8?\n" * 10)
+        self.assert_fails(result, "conversation", "want at most 40")
+
+
+class Interruptions(CliTest):
+    def interrupt_after(self, seconds):
+        process = start("run", DEMO, "--raw", "-p", "Once upon a time", stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+        wait_until_armed(process)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
+        return process.returncode, out, err
+
+    def test_while_loading(self):
+        for seconds in (0, 0.03, 0.1, 0.2):
+            code, _, err = self.interrupt_after(seconds)
+            self.assertEqual(code, 130, err)
+
+    def test_while_generating(self):
+        process = start("run", DEMO, "--raw", "-p", "Once upon a time", "--sample", "--temperature", "5",
+                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertTrue(out.endswith(b"\n"))
+        self.assertIn(b"cancelled", err)
+
+    def test_while_waiting_for_input(self):
+        process = start("chat", DEMO, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+        process.stdin.write(b"What is 7 + 8?\n")
+        process.stdin.flush()
+        self.assertEqual(process.stdout.readline(), b"7 + 8 = 15.\n")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(TIMEOUT_SECONDS), 130)
+        process.stdin.close()
+        process.stdout.close()
+        process.stderr.close()
+
+    def test_nobody_reads(self):
+        read, write = os.pipe()
+        process = start("run", DEMO, "--raw", "-p", "Once upon a time", stdout=write,
+                        stderr=subprocess.PIPE)
+        os.close(write)
+        os.read(read, 1)
+        os.close(read)
+        _, err = process.communicate(timeout=TIMEOUT_SECONDS)
+        self.assertEqual((process.returncode, err), (141, b""))
+
+    def test_nowhere_to_write(self):
+        with open("/dev/full", "wb") as full:
+            process = start("inspect", DEMO, stdout=full, stderr=subprocess.PIPE)
+            _, err = process.communicate(timeout=TIMEOUT_SECONDS)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn(b"[cli] standard output: got 'No space left on device'", err)
+
+    def test_closed_standard_output(self):
+        result = run("run", DEMO, "-p", "hi", preexec_fn=lambda: os.close(1))
+        self.assert_fails(result, "[cli] standard output")
+
+
+class Terminal(CliTest):
+    """chat as a person sees it."""
+
+    def setUp(self):
+        super().setUp()
+        self.master, slave = pty.openpty()
+        self.process = start("chat", DEMO, "--temperature", "0", stdin=slave, stdout=slave, stderr=slave,
+                             start_new_session=True, preexec_fn=self.take_terminal)
+        os.close(slave)
+        self.addCleanup(os.close, self.master)
+        self.addCleanup(self.process.kill)
+        self.screen = b""
+
+    @staticmethod
+    def take_terminal():
+        import fcntl
+        import termios
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    def read_until(self, text):
+        """Reads on until `text` has come since the last call; returns what came with it."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while text not in self.screen:
+            self.assertLess(time.monotonic(), deadline, self.screen)
+            if select.select([self.master], [], [], 1)[0]:
+                self.screen += os.read(self.master, 4096)
+        end = self.screen.index(text) + len(text)
+        seen, self.screen = self.screen[:end], self.screen[end:]
+        return seen
+
+    def type(self, text):
+        os.write(self.master, text)
+
+    def test_a_session(self):
+        welcome = self.read_until(b"\r\n> ")
+        self.assertIn(b"demo on ", welcome)
+        self.assertIn(b"Ctrl-D ends it", welcome)
+        self.type(b"What is 7 + 8?\n")
+        self.assertIn(b"7 + 8 = 15.", self.read_until(b"\r\n\r\n> "))
+        # Ctrl-C stops a story, not the program.
+        self.type(b"Write a short story about Lily and a lost kite.\n")
+        self.read_until(b"Lily and a lost kite.\r\n")
+        while len(self.screen) < 20:
+            self.screen += os.read(self.master, 4096)
+        self.type(b"\x03")
+        story = self.read_until(b"\r\n\r\n> ")
+        self.assertNotIn(b"The end.", story)
+        self.type(b"What is 7 + 8?\n")
+        self.assertIn(b"7 + 8 = 15.", self.read_until(b"\r\n\r\n> "))
+        self.type(b"\x04")
+        self.assertEqual(self.process.wait(TIMEOUT_SECONDS), 0)
+
+    def test_ctrl_c_at_the_prompt(self):
+        self.read_until(b"\r\n> ")
+        self.type(b"\x03")
+        self.assertEqual(self.process.wait(TIMEOUT_SECONDS), 130)
+
+
+class Surroundings(CliTest):
+    def answer(self, environment):
+        result = run("run", DEMO, "-p", "What is 7 + 8?", "-q", env=environment)
+        self.assert_done(result)
+        # A driver may say on standard error that its own cache is off.
+        self.assertEqual(result.stdout, "7 + 8 = 15.\n")
+
+    def test_no_home(self):
+        self.answer({key: value for key, value in os.environ.items()
+                     if key not in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")})
+
+    def test_a_cache_that_cannot_be_written(self):
+        self.answer({**os.environ, "XDG_CACHE_HOME": "/dev/null"})
+        folder = self.temp / "read-only"
+        folder.mkdir(mode=0o500)
+        self.answer({**os.environ, "XDG_CACHE_HOME": str(folder)})
+
+    def test_a_damaged_cache(self):
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.temp)}
+        self.answer(environment)
+        entries = [entry for entry in (self.temp / "sinter").rglob("*") if entry.is_file()]
+        for index, entry in enumerate(entries):
+            data = bytearray(entry.read_bytes())
+            if index % 2 == 0:
+                data[len(data) // 2] ^= 0xFF
+                entry.write_bytes(data)
+            else:
+                entry.write_bytes(data[:len(data) // 2])
+        self.answer(environment)
+
+    def test_another_folder(self):
+        result = subprocess.run([*COMMAND, "inspect", "."], cwd=DEMO, capture_output=True,
+                                timeout=TIMEOUT_SECONDS)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,165 @@
+"""What the tests of the command line share: running the program, and damaging model folders.
+
+SINTER_LAUNCHER and SINTER_PROGRAM name the launcher and the program; SINTER_TEST_DEVICE the GPU, as
+--device takes it (the best one where it is not set).
+"""
+
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+DEMO = ROOT / "models" / "demo"
+COMMAND = [os.environ.get("SINTER_LAUNCHER", str(ROOT / "build/release/launch")),
+           os.environ.get("SINTER_PROGRAM", str(ROOT / "build/release/bin/sinter"))]
+DEVICE = os.environ.get("SINTER_TEST_DEVICE", "")
+TIMEOUT_SECONDS = 120
+
+# `sinter: [area] what: got X, want Y`, and nothing else.
+ERROR_LINE = re.compile(r"sinter: \[[a-z_]+\] [^\n]+\n", re.ASCII)
+
+
+def arguments(*args):
+    """The command line; a subcommand that computes gets the tests' device."""
+    line = [*COMMAND, *(str(arg) for arg in args)]
+    if DEVICE and args and args[0] in ("run", "chat", "verify") and "--device" not in line:
+        line += ["--device", DEVICE]
+    return line
+
+
+def run(*args, stdin=b"", env=None, **options):
+    """Runs the program to its end; output and error as text."""
+    result = subprocess.run(arguments(*args), input=stdin, capture_output=True, env=env,
+                            timeout=TIMEOUT_SECONDS, **options)
+    result.stdout = result.stdout.decode("utf-8", "replace")
+    result.stderr = result.stderr.decode("utf-8", "replace")
+    return result
+
+
+class CliTest(unittest.TestCase):
+    """Temporary folders, and what every failure must look like."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="sinter-cli-test-")
+        self.addCleanup(folder.cleanup)
+        self.temp = pathlib.Path(folder.name)
+
+    def copy_demo(self, name="model"):
+        """A copy of the bundled model; the weights are linked, so replace that file, never change it."""
+        copy = self.temp / name
+        copy.mkdir()
+        for file in ("model.onnx", "genai_config.json", "tokenizer.json", "tokenizer_config.json",
+                     "chat_template.jinja", "reference.json", "reference.f32"):
+            shutil.copy(DEMO / file, copy / file)
+        (copy / "model.onnx.data").symlink_to(DEMO / "model.onnx.data")
+        return copy
+
+    def assert_fails(self, result, *words):
+        """One line that names its area and `words`, exit code 1, nothing on standard output."""
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stderr, r"\A" + ERROR_LINE.pattern + r"\Z")
+        for word in words:
+            self.assertIn(word, result.stderr)
+
+    def assert_done(self, result):
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def assert_survives(self, result, what):
+        """Exit code 0, or 1 with its one line: never a signal, never a bug of the program's own."""
+        self.assertIn(result.returncode, (0, 1), f"{what}: {result.stderr}")
+        if result.returncode == 1:
+            self.assertRegex(result.stderr, r"\A" + ERROR_LINE.pattern + r"\Z", what)
+
+
+def flipped(data, generator):
+    """`data` with one to three random bits changed."""
+    changed = bytearray(data)
+    for _ in range(generator.randint(1, 3)):
+        changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
+    return bytes(changed)
+
+
+def flips(data, count, seed):
+    """`count` damaged copies of `data`, the same ones for the same seed."""
+    generator = random.Random(seed)
+    return [flipped(data, generator) for _ in range(count)]
+
+
+# --- Just enough of protobuf to change one field of an ONNX file -------------------------------
+
+
+def _varint(value):
+    value &= (1 << 64) - 1
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def parse(data):
+    """A message as a list of [field, value]; int for varints, bytes for everything of a length."""
+    fields, at = [], 0
+    while at < len(data):
+        key, at = _read_varint(data, at)
+        if key & 7 == 0:
+            value, at = _read_varint(data, at)
+        elif key & 7 == 2:
+            length, at = _read_varint(data, at)
+            value, at = data[at:at + length], at + length
+        else:
+            length = {1: 8, 5: 4}[key & 7]
+            value, at = (key & 7, data[at:at + length]), at + length
+        fields.append([key >> 3, value])
+    return fields
+
+
+def serialize(fields):
+    out = bytearray()
+    for number, value in fields:
+        if isinstance(value, int):
+            out += _varint(number << 3) + _varint(value)
+        elif isinstance(value, tuple):
+            out += _varint(number << 3 | value[0]) + value[1]
+        else:
+            out += _varint(number << 3 | 2) + _varint(len(value)) + value
+    return bytes(out)
+
+
+def edit(data, path, change):
+    """`data` with `change(fields)` applied to the first message at `path` (field numbers) that it
+    returns True for."""
+    fields = parse(data)
+    if not path:
+        return serialize(fields) if change(fields) else None
+    for field in fields:
+        if field[0] == path[0] and isinstance(field[1], bytes):
+            inner = edit(field[1], path[1:], change)
+            if inner is not None:
+                field[1] = inner
+                return serialize(fields)
+    return None
+
+
+# Paths in an ONNX ModelProto: the graph, its nodes, initializers and inputs.
+GRAPH = [7]
+NODE = [7, 1]
+INITIALIZER = [7, 5]
+INPUT = [7, 11]
