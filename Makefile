@@ -4,7 +4,7 @@
 #   make fuzz     run the fuzz targets for FUZZ_SECONDS     make clean   delete what was built
 
 PRESET ?= release
-PROMPT ?= Once upon a time
+PROMPT ?= Write a short story about Lily and a lost kite.
 FUZZ_SECONDS ?= 60
 
 .PHONY: all demo test bench format fuzz clean
