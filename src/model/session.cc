@@ -103,7 +103,9 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   logits_ = device_->CreateBuffer(DTypeBytes(kernels::DeviceDType(device_->caps(), logits->dtype),
                                              static_cast<size_t>(config.vocab_size * logits_rows_)),
                                   "logits");
+  // All of them now: a shader compiled at the first prompt would stall the first token.
   ProgramFor(1);
+  for (const int64_t sequence : chunks_) ProgramFor(sequence);
 }
 
 Session::StepProgram& Session::ProgramFor(int64_t sequence) {

@@ -33,7 +33,7 @@ struct TokenChoice {
 
 class Session {
  public:
-  // Allocates the KV cache and compiles the one-token program. Throws Error where the cache does not fit the adapter.
+  // Allocates the KV cache and compiles the programs. Throws Error where the cache does not fit the adapter.
   Session(std::shared_ptr<Model> model, const SessionOptions& options = {});
 
   const GenaiConfig& config() const { return model_->config(); }
