@@ -82,6 +82,7 @@ void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t f
 }
 
 gpu::Buffer WeightStore::Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name) {
+  std::lock_guard lock(mutex_);
   const auto key = std::make_tuple(tensor.bytes.data(), tensor.bytes.size(), device_dtype);
   if (const auto it = buffers_.find(key); it != buffers_.end()) return it->second;
   const bool raw = device_dtype == DType::kU8;

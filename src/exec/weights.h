@@ -13,6 +13,7 @@
 
 namespace sinter::exec {
 
+// Sessions in several threads may share one.
 class WeightStore {
  public:
   explicit WeightStore(std::shared_ptr<gpu::Device> device) : device_(std::move(device)) {}
@@ -24,10 +25,15 @@ class WeightStore {
   // through staging memory and lets the pages of the file go. Throws Error for a conversion that does not exist.
   gpu::Buffer Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name);
 
-  uint64_t bytes() const { return bytes_; }
+  uint64_t bytes() const {
+    std::lock_guard lock(mutex_);
+    return bytes_;
+  }
 
  private:
   std::shared_ptr<gpu::Device> device_;
+  // Held through an upload: who asks for a tensor that another thread is uploading waits for it.
+  mutable std::mutex mutex_;
   std::function<void(uint64_t)> progress_;
   std::map<std::tuple<const std::byte*, size_t, DType>, gpu::Buffer> buffers_;
   // Keeps the bytes behind the keys above, so that no other tensor can come to lie at the same address.
