@@ -8,6 +8,7 @@
 #include <random>
 
 #include "base/check.h"
+#include "onnx/reader.h"
 #include "onnx/writer.h"
 
 namespace sinter::support {
@@ -600,6 +601,10 @@ void WriteModelFolder(const ModelSpec& spec, const std::filesystem::path& folder
   onnx::WriteModel(*BuildGraph(spec), folder / "model.onnx");
   WriteText(folder / "genai_config.json", GenaiConfigJson(spec));
   WriteText(folder / "tokenizer.json", TokenizerJson());
+}
+
+std::unique_ptr<Graph> ReadGraph(const std::filesystem::path& folder) {
+  return onnx::ReadModel(folder / "model.onnx");
 }
 
 TempFolder::TempFolder() {

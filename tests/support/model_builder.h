@@ -67,6 +67,9 @@ std::unique_ptr<graph::Graph> BuildGraph(const ModelSpec& spec);
 // model.onnx with its data, genai_config.json and tokenizer.json.
 void WriteModelFolder(const ModelSpec& spec, const std::filesystem::path& folder);
 
+// The graph of a folder, read back from the file.
+std::unique_ptr<graph::Graph> ReadGraph(const std::filesystem::path& folder);
+
 // The tokenizer's text of a token: a character from 0 to 93, two letters from 94 to 125; 126 is
 // `<|end|>` and 127 `<|pad|>`, both special.
 std::string TokenText(int64_t id);

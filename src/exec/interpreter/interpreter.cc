@@ -11,6 +11,8 @@
 namespace sinter::exec {
 namespace {
 
+using namespace interpreter;  // NOLINT: this folder's own
+
 bool IsPacked(DType dtype) {
   return dtype == DType::kU8 || dtype == DType::kU4 || dtype == DType::kI4;
 }
@@ -78,6 +80,8 @@ HostTensor HostTensor::FromTensor(const graph::Tensor& tensor) {
   return host;
 }
 
+namespace interpreter {
+
 const HostTensor& Call::in(size_t input) const {
   SINTER_CHECK(has(input), "{}: input {}", node_.Describe(), input);
   return *inputs_[input];
@@ -127,6 +131,8 @@ uint32_t Count(const graph::Shape& shape, size_t begin, size_t end) {
   for (size_t i = begin; i < end; ++i) count *= shape[i];
   return Count(count);
 }
+
+}  // namespace interpreter
 
 HostTensors Interpret(const graph::Graph& graph, const HostTensors& inputs,
                       const InterpretOptions& options) {

@@ -8,7 +8,7 @@
 
 #include "exec/interpreter/interpreter.h"
 
-namespace sinter::exec {
+namespace sinter::exec::interpreter {
 
 class Call {
  public:
@@ -56,4 +56,4 @@ Operator FindAttention(std::string_view domain, std::string_view op);   // ops_a
 uint32_t Count(int64_t value);
 uint32_t Count(const graph::Shape& shape, size_t begin, size_t end);
 
-}  // namespace sinter::exec
+}  // namespace sinter::exec::interpreter

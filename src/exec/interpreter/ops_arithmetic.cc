@@ -11,7 +11,7 @@
 #include "kernels/softmax/softmax.h"
 #include "kernels/where/where.h"
 
-namespace sinter::exec {
+namespace sinter::exec::interpreter {
 namespace {
 
 void Unary(Call& call) {
@@ -111,4 +111,4 @@ Operator FindArithmetic(std::string_view domain, std::string_view op) {
   return kernels::BinaryOpFromName(op) ? Binary : nullptr;
 }
 
-}  // namespace sinter::exec
+}  // namespace sinter::exec::interpreter

@@ -6,7 +6,7 @@
 #include "kernels/group_query_attention/group_query_attention.h"
 #include "kernels/rotary_embedding/rotary_embedding.h"
 
-namespace sinter::exec {
+namespace sinter::exec::interpreter {
 namespace {
 
 using kernels::HeadLayout;
@@ -175,4 +175,4 @@ Operator FindAttention(std::string_view domain, std::string_view op) {
   return op == "RotaryEmbedding" ? MicrosoftRotary : nullptr;
 }
 
-}  // namespace sinter::exec
+}  // namespace sinter::exec::interpreter

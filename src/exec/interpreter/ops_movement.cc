@@ -8,7 +8,7 @@
 #include "kernels/gather/gather.h"
 #include "kernels/strided_copy/strided_copy.h"
 
-namespace sinter::exec {
+namespace sinter::exec::interpreter {
 namespace {
 
 int64_t Axis(const Call& call, int64_t fallback, size_t rank) {
@@ -124,4 +124,4 @@ Operator FindMovement(std::string_view op) {
   return nullptr;
 }
 
-}  // namespace sinter::exec
+}  // namespace sinter::exec::interpreter

@@ -9,7 +9,7 @@
 #include "kernels/matmul_nbits/matmul_nbits.h"
 #include "kernels/qmoe/qmoe.h"
 
-namespace sinter::exec {
+namespace sinter::exec::interpreter {
 namespace {
 
 void MatMul(Call& call) {
@@ -98,4 +98,4 @@ Operator FindProduct(std::string_view domain, std::string_view op) {
   return op == "QMoE" ? QMoE : nullptr;
 }
 
-}  // namespace sinter::exec
+}  // namespace sinter::exec::interpreter

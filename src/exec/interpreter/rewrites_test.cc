@@ -7,7 +7,6 @@
 
 #include "exec/interpreter/interpreter.h"
 #include "graph/verify.h"
-#include "onnx/reader.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
 #include "support/model_builder.h"
@@ -99,7 +98,7 @@ TEST(Interpreter, StepsEqualOneRun) {
   const ModelSpec spec = support::ModelNamed("gptoss");
   const support::TempFolder folder;
   support::WriteModelFolder(spec, folder.path());
-  const auto symbolic = onnx::ReadModel(folder.path() / "model.onnx");
+  const auto symbolic = support::ReadGraph(folder.path());
   const std::vector<int32_t> tokens = support::RandomTokens(13, 4, spec.vocab);
   const auto want = support::ReferenceModel(spec).Logits(tokens);
 

@@ -1,0 +1,384 @@
+// Sessions: limits, errors, several at once, generation on the device, and the device's loss.
+
+#include "model/session.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/error.h"
+#include "support/device.h"
+#include "support/model_builder.h"
+
+namespace sinter::model {
+namespace {
+
+using support::ModelNamed;
+using support::ModelSpec;
+using support::SharedDevice;
+using ::testing::HasSubstr;
+
+std::shared_ptr<Model> Load(const ModelSpec& spec,
+                            std::shared_ptr<gpu::Device> device = SharedDevice(),
+                            const ModelOptions& options = {}) {
+  const support::TempFolder folder;
+  support::WriteModelFolder(spec, folder.path());
+  return Model::Load(folder.path(), std::move(device), options);
+}
+
+template <typename F>
+std::string ErrorOf(F&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+int32_t Argmax(const std::vector<float>& logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// `count` greedy tokens by the loop on the device; the sequence keeps all of them.
+std::vector<int32_t> Generate(Session& session, int64_t count) {
+  session.BeginGeneration({});
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i) session.Step();
+  for (int64_t i = 0; i < count; ++i) tokens.push_back(session.Token(i));
+  session.EndGeneration(count);
+  return tokens;
+}
+
+TEST(SessionErrors, RefuseWhatDoesNotFit) {
+  const auto model = Load(ModelNamed("qwen3_f32"));
+  EXPECT_THAT(ErrorOf([&] { Session(model, {.max_length = 129}); }),
+              HasSubstr("maximum length: got 129, want 1 to 128"));
+  EXPECT_THAT(ErrorOf([&] { Session(model, {.max_length = -1}); }), HasSubstr("maximum length"));
+  EXPECT_THAT(ErrorOf([&] { Session(model, {.chunk = 0}); }), HasSubstr("chunk: got 0"));
+
+  Session session(model, {.max_length = 20});
+  EXPECT_THAT(ErrorOf([&] { session.Append({}); }), HasSubstr("got no tokens"));
+  EXPECT_THAT(ErrorOf([&] {
+                session.Append(std::vector<int32_t>{1, 128});
+              }),
+              HasSubstr("token: got 128, want 0 to 127"));
+  EXPECT_THAT(ErrorOf([&] { session.Append(std::vector<int32_t>{-1}); }),
+              HasSubstr("token: got -1"));
+  EXPECT_THAT(ErrorOf([&] { session.Append(support::RandomTokens(21, 1)); }),
+              HasSubstr("prompt: got 21 tokens, want at most 20"));
+  EXPECT_THAT(ErrorOf([&] { session.BeginGeneration({}); }), HasSubstr("want a prompt"));
+  EXPECT_EQ(session.length(), 0);
+
+  session.Append(support::RandomTokens(20, 1));
+  EXPECT_THAT(ErrorOf([&] { session.Append(std::vector<int32_t>{1}); }),
+              HasSubstr("got 21 tokens with what came before, want at most 20"));
+  EXPECT_THAT(ErrorOf([&] { session.Rewind(21); }), HasSubstr("rewind: got 21, want 0 to 20"));
+  EXPECT_THAT(ErrorOf([&] { session.Rewind(-1); }), HasSubstr("rewind: got -1"));
+}
+
+// A token is still chosen behind a full cache; the next would have to run there.
+TEST(SessionErrors, GenerationEndsAtTheMaximumLength) {
+  Session session(Load(ModelNamed("qwen3_f32")), {.max_length = 20});
+  session.Append(support::RandomTokens(19, 1));
+  session.BeginGeneration({});
+  session.Step();
+  session.Step();
+  EXPECT_THAT(ErrorOf([&] { session.Step(); }), HasSubstr("got 21 tokens, want at most 20"));
+  session.AbandonGeneration();
+  EXPECT_EQ(session.length(), 19);
+}
+
+TEST(SessionErrors, ACacheThatIsTooLargeNamesTheLengthThatFits) {
+  const auto small = support::OpenDevice({.max_storage_binding_bytes = 32 << 10});
+  // 2 heads of 16 elements of 4 bytes: 128 bytes a row, 256 rows.
+  ModelSpec wide = ModelNamed("qwen3_f32");
+  wide.context = 512;
+  const auto long_model = Load(wide, small);
+  const std::string too_long =
+      ErrorOf([&] { Session(long_model, {.max_length = 400, .chunk = 16}); });
+  EXPECT_THAT(too_long, HasSubstr("KV cache of layer 0"));
+  EXPECT_THAT(too_long, HasSubstr("choose a maximum length of 240 or less"));
+  Session session(long_model, {.max_length = 240, .chunk = 16});
+  EXPECT_EQ(session.max_length(), 240);
+}
+
+TEST(ModelFolders, RefuseWhatIsMissing) {
+  const support::TempFolder folder;
+  const auto load = [&] { Model::Load(folder.path(), SharedDevice()); };
+  EXPECT_THAT(ErrorOf([&] { Model::Load(folder.path() / "none", SharedDevice()); }),
+              HasSubstr("got nothing there, want a model folder"));
+  EXPECT_THAT(ErrorOf(load), HasSubstr("genai_config.json"));
+  support::WriteModelFolder(ModelNamed("phi3"), folder.path());
+  EXPECT_THAT(ErrorOf([&] { Model::Load(folder.path() / "model.onnx", SharedDevice()); }),
+              HasSubstr("got a file, want a model folder"));
+  EXPECT_EQ(ErrorOf(load), "");
+  std::filesystem::resize_file(folder.path() / "model.onnx.data", 5000);
+  EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx.data"));
+  std::filesystem::remove(folder.path() / "model.onnx.data");
+  EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx.data"));
+  std::filesystem::remove(folder.path() / "model.onnx");
+  EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx"));
+}
+
+// genai_config.json and the graph must be of one model.
+TEST(ModelFolders, RefuseAConfigOfAnotherModel) {
+  const ModelSpec graph = ModelNamed("qwen3_f32");
+  const auto error_with = [&](ModelSpec config, std::string from = "", const std::string& to = "") {
+    const support::TempFolder folder;
+    support::WriteModelFolder(config, folder.path());
+    support::TempFolder other;
+    support::WriteModelFolder(graph, other.path());
+    for (const char* file : {"model.onnx", "model.onnx.data"}) {
+      std::filesystem::copy_file(other.path() / file, folder.path() / file,
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+    if (!from.empty()) {
+      std::ifstream in(folder.path() / "genai_config.json");
+      std::string text(std::istreambuf_iterator<char>(in), {});
+      text.replace(text.find(from), from.size(), to);
+      std::ofstream(folder.path() / "genai_config.json") << text;
+    }
+    return ErrorOf([&] { Session(Model::Load(folder.path(), SharedDevice()), {}); });
+  };
+  EXPECT_EQ(error_with(graph), "");
+  ModelSpec more_layers = graph;
+  more_layers.layers = 3;
+  EXPECT_THAT(error_with(more_layers), HasSubstr(".2.key"));
+  ModelSpec other_heads = graph;
+  other_heads.kv_heads = 1;
+  EXPECT_THAT(error_with(other_heads), HasSubstr("0.key"));
+  EXPECT_THAT(error_with(graph, R"("logits": "logits")", R"("logits": "probabilities")"),
+              HasSubstr("graph output 'probabilities'"));
+  EXPECT_THAT(error_with(graph, R"("input_ids": "input_ids")", R"("input_ids": "ids")"),
+              HasSubstr("graph input 'ids'"));
+}
+
+TEST(Loading, ReportsProgressAndCanBeStopped) {
+  std::vector<uint64_t> done;
+  uint64_t total = 0;
+  ModelOptions options;
+  options.progress = [&](uint64_t bytes, uint64_t of) {
+    done.push_back(bytes);
+    total = of;
+  };
+  Session session(Load(ModelNamed("gptoss"), SharedDevice(), options), {.max_length = 32});
+  ASSERT_FALSE(done.empty());
+  EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
+  EXPECT_LE(done.back(), total);
+  EXPECT_GT(done.back(), total / 2);
+
+  options.progress = [](uint64_t, uint64_t) { throw Error("test", "enough"); };
+  const auto stopped = Load(ModelNamed("gptoss"), SharedDevice(), options);
+  EXPECT_THAT(ErrorOf([&] { Session(stopped, {.max_length = 32}); }), HasSubstr("enough"));
+  SharedDevice()->Check();
+}
+
+// The tokens chosen on the device are those that the logits say, one by one.
+TEST(SessionGeneration, IsTheArgmaxChain) {
+  for (const char* name : {"qwen3_f32", "gptoss"}) {
+    const auto model = Load(ModelNamed(name));
+    Session session(model, {.max_length = 64, .chunk = 16});
+    std::vector<int32_t> sequence = support::RandomTokens(18, 6);
+    session.Append(sequence);
+    const std::vector<int32_t> generated = Generate(session, 12);
+    EXPECT_EQ(session.length(), 30);
+
+    Session chain(model, {.max_length = 64, .chunk = 16});
+    chain.Append(sequence);
+    for (const int32_t token : generated) {
+      EXPECT_EQ(token, Argmax(chain.Logits())) << name;
+      chain.Append(std::vector<int32_t>{token});
+    }
+    // What follows sees the generated tokens, the last one too.
+    const std::vector<int32_t> more = support::RandomTokens(5, 7);
+    session.Append(more);
+    chain.Append(more);
+    sequence.insert(sequence.end(), generated.begin(), generated.end());
+    sequence.insert(sequence.end(), more.begin(), more.end());
+    EXPECT_EQ(session.length(), static_cast<int64_t>(sequence.size()));
+    Session fresh(model, {.max_length = 64, .chunk = 16});
+    fresh.Append(sequence);
+    const std::vector<float> want = fresh.Logits(), got = session.Logits();
+    const auto [low, high] = std::minmax_element(want.begin(), want.end());
+    // The same sums in other orders: f16 rounds each of some 20 results by 2^-11.
+    const float tolerance =
+        (*high - *low) * (std::string(name) == "gptoss" ? 20 * 0x1p-11f : 1e-5f);
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], tolerance) << name;
+  }
+}
+
+// Tokens queued past those that are kept leave no trace.
+TEST(SessionGeneration, KeepsWhatItIsToldTo) {
+  const auto model = Load(ModelNamed("qwen3_graph"));
+  const std::vector<int32_t> prompt = support::RandomTokens(9, 6), next = {5, 6, 7};
+  Session plain(model, {.max_length = 64, .chunk = 16});
+  plain.Append(prompt);
+  const std::vector<int32_t> two = Generate(plain, 2);
+  plain.Append(next);
+  for (const int64_t kept : {int64_t{0}, int64_t{2}}) {
+    Session session(model, {.max_length = 64, .chunk = 16});
+    session.Append(prompt);
+    session.BeginGeneration({});
+    for (int i = 0; i < 6; ++i) session.Step();
+    session.EndGeneration(kept);
+    EXPECT_EQ(session.length(), 9 + kept);
+    if (kept == 0) session.Append(two);
+    session.Append(next);
+    EXPECT_EQ(session.length(), 14);
+    if (kept == 2) {
+      EXPECT_EQ(session.Logits(), plain.Logits());
+    }
+  }
+}
+
+class LongRope : public ::testing::TestWithParam<const char*> {};
+
+// Past the threshold of 24 tokens everything is as if the long factors had held from the start.
+TEST_P(LongRope, GenerationAcrossTheThresholdEqualsAFreshPrefill) {
+  const auto model = Load(ModelNamed(GetParam()));
+  Session session(model, {.max_length = 64, .chunk = 16});
+  std::vector<int32_t> sequence = support::RandomTokens(20, 11);
+  session.Append(sequence);
+  const std::vector<int32_t> generated = Generate(session, 10);
+  for (const int32_t token : generated) {
+    Session fresh(model, {.max_length = 64, .chunk = 16});
+    fresh.Append(sequence);
+    EXPECT_EQ(Argmax(fresh.Logits()), token) << "after " << sequence.size();
+    sequence.push_back(token);
+  }
+  EXPECT_NE(model->BranchDecisions(24), model->BranchDecisions(25));
+}
+
+// Token by token across the threshold, and back by Rewind.
+TEST_P(LongRope, AppendingAcrossTheThresholdEqualsAFreshPrefill) {
+  const ModelSpec spec = ModelNamed(GetParam());
+  const auto model = Load(spec);
+  const support::ReferenceModel reference(spec);
+  const std::vector<int32_t> tokens = support::RandomTokens(27, 12);
+  Session session(model, {.max_length = 64, .chunk = 16});
+  const auto check = [&](size_t n) {
+    const std::vector<int32_t> prefix(tokens.begin(),
+                                      tokens.begin() + static_cast<std::ptrdiff_t>(n));
+    const std::vector<double> want = reference.Logits(prefix).back();
+    const std::vector<float> got = session.Logits();
+    // The other factors move logits by 0.1 and more.
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 0.03) << n;
+  };
+  session.Append(std::span(tokens).first(22));
+  for (size_t n = 23; n <= tokens.size(); ++n) {
+    session.Append(std::span(tokens).subspan(n - 1, 1));
+    check(n);
+  }
+  session.Rewind(23);
+  session.Append(std::span(tokens).subspan(23, 1));
+  check(24);
+  session.Append(std::span(tokens).subspan(24, 3));
+  check(27);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, LongRope,
+                         ::testing::Values("longrope_if", "longrope_concatenated"));
+
+// What a session gives for a prompt and eight tokens, in small pieces.
+struct Script {
+  explicit Script(std::shared_ptr<Model> model, uint32_t seed)
+      : session(std::move(model), {.max_length = 64, .chunk = 16}), seed(seed) {}
+  void Piece(int i) {
+    if (i == 0) session.Append(support::RandomTokens(20 + seed % 5, seed));
+    if (i == 1) tokens = Generate(session, 8);
+    if (i == 2) session.Append(support::RandomTokens(3, seed + 1));
+    if (i == 3) logits = session.Logits();
+  }
+  Session session;
+  uint32_t seed;
+  std::vector<int32_t> tokens;
+  std::vector<float> logits;
+};
+
+TEST(SeveralSessions, InterleavedGiveWhatTheyGiveAlone) {
+  const auto model = Load(ModelNamed("gptoss"));
+  Script alone_a(model, 21), alone_b(model, 22);
+  for (int i = 0; i < 4; ++i) alone_a.Piece(i);
+  for (int i = 0; i < 4; ++i) alone_b.Piece(i);
+  Script a(model, 21), b(model, 22);
+  for (int i = 0; i < 4; ++i) {
+    a.Piece(i);
+    b.Piece(i);
+  }
+  EXPECT_EQ(a.tokens, alone_a.tokens);
+  EXPECT_EQ(b.tokens, alone_b.tokens);
+  EXPECT_EQ(a.logits, alone_a.logits);
+  EXPECT_EQ(b.logits, alone_b.logits);
+}
+
+// Both threads make sessions, upload weights and compile programs at once.
+TEST(SeveralSessions, ThreadsGiveWhatOneGives) {
+  const auto alone_model = Load(ModelNamed("qwen3_graph"));
+  std::vector<Script> alone;
+  for (uint32_t seed : {31u, 32u}) {
+    alone.emplace_back(alone_model, seed);
+    for (int i = 0; i < 4; ++i) alone.back().Piece(i);
+  }
+  const auto model = Load(ModelNamed("qwen3_graph"));
+  std::vector<std::unique_ptr<Script>> scripts(2);
+  std::vector<std::string> errors(2);
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 2; ++t) {
+    threads.emplace_back([&, t] {
+      try {
+        for (int round = 0; round < 3; ++round) {
+          scripts[t] = std::make_unique<Script>(model, 31 + static_cast<uint32_t>(t));
+          for (int i = 0; i < 4; ++i) scripts[t]->Piece(i);
+        }
+      } catch (const std::exception& error) {
+        errors[t] = error.what();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t t = 0; t < 2; ++t) {
+    ASSERT_EQ(errors[t], "");
+    EXPECT_EQ(scripts[t]->tokens, alone[t].tokens);
+    EXPECT_EQ(scripts[t]->logits, alone[t].logits);
+  }
+  EXPECT_EQ(model->weights().bytes(), alone_model->weights().bytes());
+}
+
+TEST(DeviceLoss, EndsGenerationWithAnErrorAndANewDeviceWorks) {
+  const ModelSpec spec = ModelNamed("qwen3_f32");
+  const std::vector<int32_t> prompt = support::RandomTokens(18, 6);
+  Session healthy(Load(spec), {.max_length = 64, .chunk = 16});
+  healthy.Append(prompt);
+  const std::vector<int32_t> want = Generate(healthy, 6);
+
+  const auto device = support::OpenDevice();
+  Session session(Load(spec, device), {.max_length = 64, .chunk = 16});
+  session.Append(prompt);
+  session.BeginGeneration({});
+  session.Step();
+  EXPECT_EQ(session.Token(0), want[0]);
+  session.Step();
+  device->SimulateLoss();
+  EXPECT_THROW(
+      {
+        for (int i = 0; i < 4; ++i) session.Step();
+        session.Token(5);
+      },
+      DeviceLostError);
+  session.AbandonGeneration();
+  EXPECT_EQ(session.length(), 18);
+  EXPECT_THROW(session.Append(prompt), DeviceLostError);
+
+  Session again(Load(spec, support::OpenDevice()), {.max_length = 64, .chunk = 16});
+  again.Append(prompt);
+  EXPECT_EQ(Generate(again, 6), want);
+}
+
+}  // namespace
+}  // namespace sinter::model

@@ -1,0 +1,25 @@
+// Devices for tests of programs and models. Links Dawn.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+
+#include "gpu/device.h"
+
+namespace sinter::support {
+
+// The adapter that SINTER_TEST_DEVICE names, or the first one there is; checked. Fails where there
+// is none.
+inline std::shared_ptr<gpu::Device> OpenDevice(gpu::DeviceOptions options = {}) {
+  options.checked = true;
+  if (const char* name = std::getenv("SINTER_TEST_DEVICE")) options.adapter = name;
+  return gpu::Device::Open(options);
+}
+
+// One for the whole program.
+inline const std::shared_ptr<gpu::Device>& SharedDevice() {
+  static const std::shared_ptr<gpu::Device> device = OpenDevice();
+  return device;
+}
+
+}  // namespace sinter::support
