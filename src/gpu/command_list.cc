@@ -122,6 +122,12 @@ void Encode(const CommandList& list, const wgpu::CommandEncoder& encoder) {
 }
 
 std::vector<double> Device::SubmitProfiled(const CommandList& list) {
+  std::vector<double> nanoseconds;
+  for (const DispatchSpan& span : SubmitTraced(list)) nanoseconds.push_back(span.nanoseconds);
+  return nanoseconds;
+}
+
+std::vector<DispatchSpan> Device::SubmitTraced(const CommandList& list) {
   if (!caps().timestamps) {
     throw Error("gpu", "profiling: got an adapter without timestamp queries, want one with them");
   }
@@ -172,13 +178,15 @@ std::vector<double> Device::SubmitProfiled(const CommandList& list) {
   const wgpu::CommandBuffer commands = encoder.Finish();
   impl_->queue.Submit(1, &commands);
   const std::vector<std::byte> bytes = Download(resolved, 0, resolved.size_bytes());
-  std::vector<double> nanoseconds(dispatches);
-  for (size_t i = 0; i < dispatches; ++i) {
+  std::vector<DispatchSpan> spans;
+  for (const CommandList::Impl::Command& command : list.impl().commands) {
+    if (command.kind != CommandList::Impl::Kind::kDispatch) continue;
     uint64_t ticks[2];
-    std::memcpy(ticks, bytes.data() + i * sizeof(ticks), sizeof(ticks));
-    nanoseconds[i] = ticks[1] > ticks[0] ? static_cast<double>(ticks[1] - ticks[0]) : 0.0;
+    std::memcpy(ticks, bytes.data() + spans.size() * sizeof(ticks), sizeof(ticks));
+    spans.push_back({command.label, command.pipeline->label, static_cast<double>(ticks[0]),
+                     ticks[1] > ticks[0] ? static_cast<double>(ticks[1] - ticks[0]) : 0.0});
   }
-  return nanoseconds;
+  return spans;
 }
 
 }  // namespace sinter::gpu

@@ -118,6 +118,9 @@ struct Device::Impl {
 
   std::shared_ptr<ReadbackPool> readbacks = std::make_shared<ReadbackPool>();
 
+  // Error scopes are a stack of the whole device: one thread at a time between push and pop.
+  std::mutex scope_mutex;
+
   std::mutex pipelines_mutex;
   std::map<std::string, Pipeline, std::less<>> pipelines;
   int pipelines_created = 0;

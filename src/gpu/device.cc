@@ -188,10 +188,22 @@ wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage, st
   descriptor.size = bytes;
   descriptor.usage = usage;
   descriptor.mappedAtCreation = mapped;
+  // Memory that runs out is told here and not by a later Check(): work on a buffer that was never made would crash.
+  std::unique_lock scope(scope_mutex);
+  device.PushErrorScope(wgpu::ErrorFilter::OutOfMemory);
   wgpu::Buffer buffer = device.CreateBuffer(&descriptor);
-  if (!buffer) {
+  std::string failure;
+  WaitFor(device.PopErrorScope(
+      wgpu::CallbackMode::WaitAnyOnly,
+      [](wgpu::PopErrorScopeStatus, wgpu::ErrorType type, wgpu::StringView message, std::string* failed) {
+        if (type != wgpu::ErrorType::NoError) *failed = ToString(message);
+      },
+      &failure));
+  scope.unlock();
+  if (!buffer || !failure.empty()) {
     errors->Throw();
-    throw Error("gpu", "buffer '{}': got no memory, want {} bytes", label, bytes);
+    throw Error("gpu", "buffer '{}': got no memory for {} bytes ({} are in use), want a GPU with more, a shorter "
+                "maximum length or a smaller model", label, bytes, allocated->load());
   }
   return buffer;
 }

@@ -77,6 +77,15 @@ class Readback {
   std::shared_ptr<Impl> impl_;
 };
 
+// When one dispatch ran.
+struct DispatchSpan {
+  std::string label;     // as given to CommandList::Dispatch
+  std::string pipeline;  // the pipeline's label
+  // On the GPU's own clock, whose zero is arbitrary but the same for the whole device.
+  double begin_nanoseconds = 0;
+  double nanoseconds = 0;
+};
+
 class Device {
  public:
   // Throws Error: no such adapter, or it lacks something, naming what was found and why each was refused.
@@ -116,6 +125,8 @@ class Device {
   void Submit(const CommandList& list);
   // Runs the list once with a timestamp around each dispatch and waits; nanoseconds by dispatch, in order.
   std::vector<double> SubmitProfiled(const CommandList& list);
+  // The same, saying of each dispatch what it was and when it began.
+  std::vector<DispatchSpan> SubmitTraced(const CommandList& list);
   // Waits until everything submitted is done, then Check()s.
   void Wait();
   // Throws the first stored asynchronous error; DeviceLostError once the device is gone.

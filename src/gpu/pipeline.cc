@@ -32,6 +32,7 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const PipelineSpec> specs) 
     wgpu::ShaderModuleDescriptor module_descriptor;
     module_descriptor.nextInChain = &source;
     module_descriptor.label = std::string_view(spec.label);
+    std::unique_lock scope(impl.scope_mutex);
     impl.device.PushErrorScope(wgpu::ErrorFilter::Validation);
     const wgpu::ShaderModule module = impl.device.CreateShaderModule(&module_descriptor);
     impl.WaitFor(impl.device.PopErrorScope(
@@ -40,6 +41,7 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const PipelineSpec> specs) 
           if (type != wgpu::ErrorType::NoError) failed->failure = ToString(message);
         },
         compilation.get()));
+    scope.unlock();
     if (!compilation->failure.empty()) {
       throw Error("wgsl", "{}: {}", spec.label, MapMessage(spec.source, compilation->failure));
     }
