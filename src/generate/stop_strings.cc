@@ -12,8 +12,17 @@ StopStrings::StopStrings(std::vector<std::string> strings) : strings_(std::move(
 std::string StopStrings::Push(std::string_view text) {
   if (stopped_) return {};
   held_ += text;
-  size_t found = std::string::npos;
-  for (const std::string& string : strings_) found = std::min(found, held_.find(string));
+  // The one that is complete first decides, so that it does not matter how the text comes in pieces;
+  // of several that end there the longest.
+  size_t found = std::string::npos, end = std::string::npos;
+  for (const std::string& string : strings_) {
+    const size_t begin = held_.find(string);
+    if (begin == std::string::npos) continue;
+    if (begin + string.size() < end || (begin + string.size() == end && begin < found)) {
+      found = begin;
+      end = begin + string.size();
+    }
+  }
   if (found != std::string::npos) {
     stopped_ = true;
     held_.resize(found);

@@ -17,7 +17,8 @@ class StopStrings {
   std::string Push(std::string_view text);
   // The text held back, once no more is to come. Empty after a stop string was found.
   std::string Flush();
-  // Whether a stop string has come; the text before the earliest one has all been returned.
+  // Whether a stop string has come; the text before the one that was complete first has all been
+  // returned.
   bool stopped() const { return stopped_; }
 
  private:
