@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -322,10 +323,14 @@ void Session::Step() {
       // The sequence passes the length where other factors hold: run it anew with them, then go on.
       std::vector<int32_t> sequence = tokens_;
       for (int64_t i = 0; i < step; ++i) sequence.push_back(Token(i));
-      const std::vector<int32_t> before = std::move(tokens_);
-      tokens_.clear();
-      UpdateBranches(total);
-      RunTokens(sequence);
+      const std::vector<int32_t> before = std::exchange(tokens_, {});
+      try {
+        UpdateBranches(total);
+        RunTokens(sequence);
+      } catch (...) {
+        tokens_ = before;
+        throw;
+      }
       tokens_ = before;
       device_->Submit(*choose_);
     } else if (options_.run.capture) {
