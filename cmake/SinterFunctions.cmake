@@ -69,7 +69,7 @@ function(sinter_test name)
   endif()
   if(ARG_LABEL STREQUAL "unit")
     add_dependencies(unit_tests ${name}_test)
-    gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
+    gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
       PROPERTIES LABELS unit TIMEOUT 120)
   else()
     # One CTest entry a program: starting an adapter for every case would cost more than the cases.

@@ -20,10 +20,11 @@ ALLOWED = {
     'kernels': {'gpu', 'base'},
     'exec': {'passes', 'kernels', 'graph', 'gpu', 'base'},
     'text': {'base'},
+    'convert': {'onnx', 'graph', 'base'},
 }
 ALLOWED['model'] = ALLOWED['exec'] | {'exec', 'onnx'}
 ALLOWED['generate'] = ALLOWED['model'] | {'model', 'text'}
-ALLOWED['cli'] = ALLOWED['generate'] | {'generate'}
+ALLOWED['cli'] = ALLOWED['generate'] | {'generate', 'convert'}
 ALLOWED['server'] = ALLOWED['generate'] | {'generate'}
 
 # The one folder that knows the API beneath; everything else goes through its classes.
@@ -52,7 +53,9 @@ def check_includes(root):
         for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
             found = INCLUDE.match(line)
             target = found and found.group(1)
-            if target in ALLOWED and target != folder and target not in ALLOWED[folder]:
+            # A test is a leaf: it may build its cases with whatever it likes.
+            if (target in ALLOWED and target != folder and target not in ALLOWED[folder] and
+                    not path.name.endswith('_test.cc')):
                 yield f'{path}:{number}: src/{folder} may not include src/{target}'
             if folder != WEBGPU_FOLDER and WEBGPU.search(line):
                 yield f'{path}:{number}: only src/{WEBGPU_FOLDER} may name webgpu.h or __EMSCRIPTEN__'
@@ -80,8 +83,7 @@ def self_check():
         ({'src/graph/a.cc': '#include "base/error.h"\n'}, None),
         ({'src/cli/a.cc': '#include "generate/generator.h"\n'}, None),
         ({'src/gpu/a.h': '#include <webgpu/webgpu_cpp.h>\n#ifdef __EMSCRIPTEN__\n'}, None),
-        ({'src/onnx/a_test.cc': '#include "model/model.h"\n'},
-         'src/onnx may not include src/model'),
+        ({'src/exec/a_test.cc': '#include "onnx/reader.h"\n'}, None),
         ({'src/base/a.h': '#include "gpu/device.h"\n'}, 'src/base may not include src/gpu'),
         ({'src/graph/a.h': '#include "onnx/reader.h"\n'}, 'src/graph may not include src/onnx'),
         ({'src/kernels/x/x.cc': '#include "graph/graph.h"\n'},
