@@ -61,7 +61,7 @@ void AddGenerateArgs(CLI::App& command, GenerateArgs& args);
 generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::GenaiConfig& config);
 
 gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args);
-// Throws Error: a variant that is not KERNEL=VARIANT, a kernel that does not exist.
+// Throws Error: a variant that is not KERNEL=VARIANT.
 model::ModelOptions ToModelOptions(const ModelArgs& args);
 // Tokens that the KV cache is to hold: --max-length, or else the model's own. Throws Error for a
 // number outside 1 to the context length, and for a chunk below 1.

@@ -55,13 +55,11 @@ nlohmann::json ToJson(const Loaded& loaded, const generate::Generation& result) 
 }
 
 void PrintFigures(const Loaded& loaded, const generate::Generation& result) {
-  const double prefill = result.prefill_seconds;
   Err(fmt::format(
-      "[{}: loaded in {:.2f} s; prompt {} tokens, {:.3f} s ({:.0f} tokens/s); answer {} "
-      "tokens ({:.1f} tokens/s); {}]\n",
-      loaded.model->device()->adapter().name, loaded.seconds, result.prompt_tokens, prefill,
-      prefill > 0 ? static_cast<double>(result.prompt_tokens) / prefill : 0, result.tokens.size(),
-      result.decode_tokens_per_second(), generate::FinishReasonName(result.reason)));
+      "[{}: load {:.2f} s; prompt {} tokens in {:.3f} s; answer {} tokens, {:.1f} tokens/s; {}]\n",
+      loaded.model->device()->adapter().name, loaded.seconds, result.prompt_tokens,
+      result.prefill_seconds, result.tokens.size(), result.decode_tokens_per_second(),
+      generate::FinishReasonName(result.reason)));
 }
 
 void Run(const RunArgs& args) {

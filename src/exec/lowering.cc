@@ -62,6 +62,16 @@ constexpr OpLowering kLowerings[] = {
     {kMicrosoft, "Gelu", LowerUnary},
 };
 
+// What a variant can be forced of: the names by which lowerings ask for theirs.
+constexpr std::string_view kKernels[] = {
+    "binary",  "cast",         "gather", "gather_block_quantized", "group_query_attention",
+    "matmul",  "matmul_nbits", "qmoe",   "reduce",                 "rms_norm",
+    "rotary_embedding", "softmax", "strided_copy", "unary", "where"};
+
+bool IsKernel(std::string_view name) {
+  return std::find(std::begin(kKernels), std::end(kKernels), name) != std::end(kKernels);
+}
+
 LowerFunction FindLowering(std::string_view domain, std::string_view op) {
   for (const OpLowering& lowering : kLowerings) {
     if (lowering.domain == domain && lowering.op == op) return lowering.lower;
@@ -150,6 +160,7 @@ BufferRef LowerContext::Scratch(uint64_t bytes, std::string_view what) {
 }
 
 std::string_view LowerContext::variant(std::string_view kernel) const {
+  SINTER_CHECK(IsKernel(kernel), "kernel '{}' is not in the list of kernels", kernel);
   const auto it = variants_.find(kernel);
   return it == variants_.end() ? std::string_view{} : std::string_view(it->second);
 }
@@ -209,6 +220,11 @@ std::vector<int64_t> LowerContext::ConstantInts(size_t input) const {
 
 Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const std::map<std::string, int>& shared_externals,
               const ForcedVariants& variants) {
+  for (const auto& [kernel, variant] : variants) {
+    if (!IsKernel(kernel)) {
+      throw Error("exec", "forced variant: got kernel '{}', want one of: {}", kernel, fmt::join(kKernels, ", "));
+    }
+  }
   LowerContext context(caps, variants);
   context.shared_externals_ = &shared_externals;
   for (const auto& node : graph.nodes()) {

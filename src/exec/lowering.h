@@ -115,7 +115,8 @@ class LowerContext {
 };
 
 // Lowers every node of a specialized graph. `shared_externals` maps graph inputs and outputs that are bound to one buffer
-// (a KV cache's past and present) to a common number. Throws Error naming the node for what the kernels do not have.
+// (a KV cache's past and present) to a common number. Throws Error naming the node for what the kernels do not have, and
+// for a forced variant of a kernel that does not exist.
 Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const std::map<std::string, int>& shared_externals,
               const ForcedVariants& variants);
 

@@ -75,6 +75,7 @@ class OutOfRange(CliTest):
         self.assert_refused(["--device", "17"], "[gpu]", "17")
         self.assert_refused(["--variant", "matmul_nbits"], "KERNEL=VARIANT")
         self.assert_refused(["--variant", "warp_drive=on"], "warp_drive", "matmul_nbits")
+        self.assert_fails(run("inspect", DEMO, "--variant", "warp_drive=on"), "warp_drive")
         self.assert_refused(["--variant", "matmul_nbits=warp"], "warp", "want one of")
         self.assert_refused(["--disable-pass", "time"], "time")
         self.assert_fails(run("inspect", DEMO, "--disable-pass", "time"), "time")
