@@ -75,7 +75,7 @@ void GroupQueryAttention(Call& call) {
     kernels::RotaryEmbeddingReference(
         shape, call.values(input), call.values(kCosCache), call.values(kSinCache),
         shape.has_norm ? call.values(norm) : std::span<const double>(), call.values(kSeqlensK),
-        call.values(kPositionIds), {}, to);
+        call.values(kPositionIds), to);
   };
   const auto cached = [&](RotaryEmbeddingShape shape, size_t past, size_t input, size_t norm,
                           uint32_t first_head) {
@@ -156,7 +156,7 @@ void Rotary(Call& call, size_t cos, size_t sin, size_t positions, RotaryPosition
   }
   std::vector<double> out(call.values(0).size());
   kernels::RotaryEmbeddingReference(shape, call.values(0), call.values(cos), call.values(sin), {},
-                                    {}, at, {}, out);
+                                    {}, at, out);
   call.Out(0, std::move(out));
 }
 

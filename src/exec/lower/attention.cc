@@ -34,7 +34,7 @@ void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shap
   if (!shape.NeedsSeqlens()) seqlens = {};
   if (shape.rotary_dim == 0 || shape.positions == kernels::RotaryPositions::kSeqlens) positions = {};
   context.Emit(kernels::PlanRotaryEmbedding(context.caps(), shape, context.variant("rotary_embedding")),
-               {input, cos, sin, norm, seqlens, positions, {}, output}, {7});
+               {input, cos, sin, norm, seqlens, positions, output}, {6});
 }
 
 }  // namespace

@@ -46,9 +46,6 @@ KernelPlan PlanRotaryEmbedding(const gpu::Caps& caps, const RotaryEmbeddingShape
     define(shape.positions == RotaryPositions::kOffset, "position_offset");
   }
   define(shape.NeedsSeqlens(), "seqlens");
-  define(shape.UsesConcat() && !shape.has_total_length, "concat_seqlens");
-  define(shape.UsesConcat() && shape.has_total_length, "concat_total");
-  if (shape.UsesConcat()) plan.defines.push_back("concat");
   define(shape.output_is_cache, "cache");
   define(shape.has_norm, "norm");
   if (shape.has_norm) plan.variant += fmt::format(".{}", norm);
@@ -68,11 +65,9 @@ KernelPlan PlanRotaryEmbedding(const gpu::Caps& caps, const RotaryEmbeddingShape
                                .head_size = shape.head_size,
                                .rotary_half = shape.rotary_dim / 2,
                                .cache_rows = shape.cache_rows,
-                               .concat_offset = shape.concat_offset,
                                .grid_x = plan.workgroups[0],
                                .input_offset = shape.input_offset,
-                               .epsilon = shape.epsilon,
-                               .pad = {}};
+                               .epsilon = shape.epsilon};
   const uint32_t hidden = shape.heads * shape.head_size;
   if (shape.input_layout == HeadLayout::kBSNH) {
     params.input_sequence = shape.input_row == 0 ? hidden : shape.input_row;

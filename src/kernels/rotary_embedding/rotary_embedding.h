@@ -33,17 +33,14 @@ enum class RotaryPositions {
 //   half-split:  (y[i], y[i + r/2]) = rotate(x[i], x[i + r/2]); interleaved: pairs (2i, 2i + 1)
 //   rotate(a, b) = (a c - b s, b c + a s), c = cos[row, i], s = sin[row, i], r = rotary_dim
 //   the dimensions from rotary_dim on are copied.
-// The row of the cos and sin caches is the position, plus concat_offset where that is not 0 and
-// the sequence's total length is past it (a short and a long cache, one after the other),
-// clamped to cache_rows - 1.
+// The row of the cos and sin caches is the position, clamped to cache_rows - 1.
 //
 // Output row: s; into a KV cache max(seqlens_k[b] + 1 - sequence, 0) + s. Rows from
 // output_rows on are dropped.
 //
 // Bindings: 1 input, 2 cos [cache_rows, rotary_dim / 2], 3 sin (both if rotary_dim > 0),
 // 4 norm_weight [head_size] (if has_norm), 5 seqlens_k i32 [batch] (if NeedsSeqlens()),
-// 6 position_ids i32 (if rotary_dim > 0 and positions are not kSeqlens), 7 total_length i32 [1]
-// (if has_total_length: decides for concat_offset in place of seqlens_k[b] + 1), 8 output.
+// 6 position_ids i32 (if rotary_dim > 0 and positions are not kSeqlens), 7 output.
 struct RotaryEmbeddingShape {
   uint32_t batch = 1;
   uint32_t sequence = 1;
@@ -54,8 +51,6 @@ struct RotaryEmbeddingShape {
   DType dtype = DType::kF32;  // input, output, cos and sin
   RotaryPositions positions = RotaryPositions::kSeqlens;
   uint32_t cache_rows = 1;  // rows of cos and sin
-  uint32_t concat_offset = 0;
-  bool has_total_length = false;
 
   bool has_norm = false;
   float epsilon = 1e-6f;
@@ -69,10 +64,8 @@ struct RotaryEmbeddingShape {
   bool output_is_cache = false;  // kBNSH with capacity output_rows
   uint32_t output_rows = 0;      // 0 means `sequence`
 
-  bool UsesConcat() const { return rotary_dim > 0 && concat_offset > 0; }
   bool NeedsSeqlens() const {
-    return output_is_cache || (rotary_dim > 0 && positions == RotaryPositions::kSeqlens) ||
-           (UsesConcat() && !has_total_length);
+    return output_is_cache || (rotary_dim > 0 && positions == RotaryPositions::kSeqlens);
   }
 };
 
@@ -84,7 +77,6 @@ struct RotaryEmbeddingParams {
   uint32_t head_size;
   uint32_t rotary_half;
   uint32_t cache_rows;
-  uint32_t concat_offset;
   uint32_t grid_x;
   uint32_t input_offset;
   uint32_t input_batch;  // strides in elements
@@ -95,10 +87,9 @@ struct RotaryEmbeddingParams {
   uint32_t output_sequence;
   uint32_t output_head;
   float epsilon;
-  uint32_t pad[3];
 };
-static_assert(sizeof(RotaryEmbeddingParams) == 80 &&
-              offsetof(RotaryEmbeddingParams, epsilon) == 64);
+static_assert(sizeof(RotaryEmbeddingParams) == 64 &&
+              offsetof(RotaryEmbeddingParams, epsilon) == 60);
 
 // `wg64` (one head a workgroup of 64 threads) and, with subgroups, `wg64.sg`; they differ only
 // where has_norm is set.
@@ -116,6 +107,6 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
                               std::span<const double> norm_weight,
                               std::span<const double> seqlens_k,
                               std::span<const double> position_ids,
-                              std::span<const double> total_length, std::span<double> output);
+                              std::span<double> output);
 
 }  // namespace sinter::kernels

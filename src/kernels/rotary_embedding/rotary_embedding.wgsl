@@ -10,8 +10,7 @@
 //
 // The host defines act_t, norm_t, kInterleaved and kWorkgroupSize; `rotary` where rotary_half > 0,
 // and then one of position_seqlens, position_ids and position_offset; `norm`; `seqlens` where
-// binding 5 is there; `cache` where the output is a KV cache; `concat` and one of concat_seqlens
-// and concat_total where the cos and sin caches hold a short and a long part.
+// binding 5 is there; `cache` where the output is a KV cache.
 
 #include "common/workgroup_reduce.wgsl"
 
@@ -22,7 +21,6 @@ struct Params {
   head_size: u32,
   rotary_half: u32,
   cache_rows: u32,
-  concat_offset: u32,
   grid_x: u32,
   input_offset: u32,
   input_batch: u32,
@@ -33,9 +31,6 @@ struct Params {
   output_sequence: u32,
   output_head: u32,
   epsilon: f32,
-  pad0: u32,
-  pad1: u32,
-  pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -69,15 +64,7 @@ fn position(b: u32, s: u32) -> u32 {
 
 fn position(b: u32, s: u32) -> u32 { return u32(max(position_ids[0], 0)) + s; }
 #endif
-#if concat_seqlens
-fn uses_long_cache(b: u32) -> bool { return seqlens_k[b] + 1 > i32(params.concat_offset); }
-#endif
-#if concat_total
-@group(0) @binding(7) var<storage, read> total_length: array<i32>;
-
-fn uses_long_cache(b: u32) -> bool { return total_length[0] > i32(params.concat_offset); }
-#endif
-@group(0) @binding(8) var<storage, read_write> output: array<act_t>;
+@group(0) @binding(7) var<storage, read_write> output: array<act_t>;
 
 // Element d of the head that starts at `begin`; `inv_std` is 1 without normalisation.
 #if norm
@@ -127,13 +114,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
 #endif
 
 #if rotary
-  var cache_row = position(b, s);
-#endif
-#if concat
-  cache_row += select(0u, params.concat_offset, uses_long_cache(b));
-#endif
-#if rotary
-  let angles = min(cache_row, params.cache_rows - 1u) * params.rotary_half;
+  let angles = min(position(b, s), params.cache_rows - 1u) * params.rotary_half;
   for (var i = lid; i < params.rotary_half; i += kWorkgroupSize) {
     let c = f32(cos_cache[angles + i]);
     let sine = f32(sin_cache[angles + i]);

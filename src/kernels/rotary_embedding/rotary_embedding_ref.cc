@@ -12,7 +12,7 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
                               std::span<const double> norm_weight,
                               std::span<const double> seqlens_k,
                               std::span<const double> position_ids,
-                              std::span<const double> total_length, std::span<double> output) {
+                              std::span<double> output) {
   const size_t size = shape.head_size;
   const size_t half = shape.rotary_dim / 2;
   const size_t hidden = shape.heads * size;
@@ -41,10 +41,6 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
           case RotaryPositions::kOffset:
             position = std::max<int64_t>(position_ids[0], 0) + s;
             break;
-        }
-        if (shape.UsesConcat()) {
-          const double length = shape.has_total_length ? total_length[0] : total;
-          if (length > shape.concat_offset) position += shape.concat_offset;
         }
         angles = std::min<int64_t>(position, int64_t{shape.cache_rows} - 1) * half;
       }

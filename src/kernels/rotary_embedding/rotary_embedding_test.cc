@@ -17,7 +17,6 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 struct Positions {
   std::vector<double> seqlens_k;
   std::vector<double> position_ids;
-  std::vector<double> total_length;
 };
 
 std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Positions& positions,
@@ -47,7 +46,7 @@ std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Posit
   std::vector<double> start(shape.batch * output_rows * hidden, 7.0);
   std::vector<double> want = start;
   RotaryEmbeddingReference(shape, input, cos, sin, weight, positions.seqlens_k,
-                           positions.position_ids, positions.total_length, want);
+                           positions.position_ids, want);
 
   const DType dtype = device(shape.dtype);
   const auto ints = [](bool present, const std::vector<double>& values) {
@@ -67,7 +66,6 @@ std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Posit
           shape.has_norm ? Operand::Input(device(shape.norm_dtype), weight) : Operand::Absent(),
           ints(shape.NeedsSeqlens(), positions.seqlens_k),
           ints(rotary && shape.positions != RotaryPositions::kSeqlens, positions.position_ids),
-          ints(shape.UsesConcat() && shape.has_total_length, positions.total_length),
           std::move(output)};
 }
 
@@ -160,18 +158,6 @@ const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const gpu::C
       add(".ids" + suffix, x, ids);
     }
 
-    // A short cache of 32 rows and a long one behind it.
-    RotaryEmbeddingShape long_rope{.sequence = 4,
-                                   .heads = 2,
-                                   .head_size = 64,
-                                   .rotary_dim = 64,
-                                   .dtype = dtype,
-                                   .cache_rows = 96,
-                                   .concat_offset = 32};
-    add(".concat.short", long_rope, {.seqlens_k = {31}});
-    add(".concat.long", long_rope, {.seqlens_k = {32}});
-    long_rope.has_total_length = true;
-    add(".concat.total", long_rope, {.seqlens_k = {9}, .total_length = {40}});
     // Cache rows by seqlens_k, angles by position_ids.
     RotaryEmbeddingShape both{.sequence = 3,
                               .heads = 2,
@@ -212,8 +198,7 @@ TEST(RotaryEmbedding, ReferenceRotatesByTheAngle) {
   const double c = std::cos(0.5), s = std::sin(0.5);
   std::vector<double> output(3, kNan);
   RotaryEmbeddingReference(shape, std::vector<double>{1, 2, 9}, std::vector<double>{1, 1, c},
-                           std::vector<double>{0, 0, s}, {}, std::vector<double>{2}, {}, {},
-                           output);
+                           std::vector<double>{0, 0, s}, {}, std::vector<double>{2}, {}, output);
   EXPECT_DOUBLE_EQ(output[0], c - 2 * s);
   EXPECT_DOUBLE_EQ(output[1], 2 * c + s);
   EXPECT_EQ(output[2], 9);
