@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iostream>
 
 #include "base/error.h"
 #include "cli/common.h"
@@ -58,22 +57,22 @@ class Chat {
           "answer\n\n",
           Name(), loaded_.model->device()->adapter().name, loaded_.session->max_length()));
     }
-    std::string line;
     while (!interrupted) {
       if (terminal_) Out("> ");
-      if (!std::getline(std::cin, line) || line == "/exit") break;
-      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      if (line == "/reset") {
+      const std::optional<std::string> line = ReadLine();
+      if (!line) {
+        if (terminal_) Out("\n");
+        break;
+      }
+      if (*line == "/exit") break;
+      if (line->find_first_not_of(" \t\r") == std::string::npos) continue;
+      if (*line == "/reset") {
         Reset();
         continue;
       }
-      Answer(line);
-      if (terminal_ && interrupted) {
-        interrupted = false;
-        CatchSignals();
-      }
+      Answer(*line);
+      if (terminal_ && interrupted) CatchSignals();
     }
-    if (terminal_ && line != "/exit") Out("\n");
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -11,8 +12,8 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <iostream>
 #include <iterator>
+#include <utility>
 
 #include "base/error.h"
 #include "kernels/shader_source.h"
@@ -68,6 +69,31 @@ int64_t FittingLength(const ModelArgs& args, const model::GenaiConfig& config,
 
 std::atomic<bool> interrupted = false;
 
+namespace {
+
+// A pipe that Ctrl-C writes to, so that waiting for input ends however the signal falls.
+int wakeup[2] = {-1, -1};
+
+// What was read of standard input and not asked for yet.
+std::string input;
+
+// Reads on into `input`. False at its end, and where Ctrl-C was pressed.
+bool ReadMore() {
+  while (!interrupted) {
+    pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {wakeup[0], POLLIN, 0}};
+    if (poll(fds, 2, -1) < 0 || fds[0].revents == 0) continue;
+    char buffer[4096];
+    const ssize_t bytes = read(STDIN_FILENO, buffer, sizeof(buffer));
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes <= 0) return false;
+    input.append(buffer, static_cast<size_t>(bytes));
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void ReserveStandardFiles() {
   // Read-only for all three: what is written there fails, as it would have.
   for (int fd = open("/dev/null", O_RDONLY | O_CLOEXEC); fd >= 0;
@@ -79,8 +105,20 @@ void ReserveStandardFiles() {
 }
 
 void CatchSignals() {
+  interrupted = false;
+  if (wakeup[0] < 0 && pipe2(wakeup, O_CLOEXEC | O_NONBLOCK) != 0) {
+    throw Error("cli", "pipe: got '{}', want one", std::strerror(errno));
+  }
+  for (char byte = 0; read(wakeup[0], &byte, 1) == 1;) {
+  }
   struct sigaction action = {};
-  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_handler = [](int) {
+    const int saved = errno;
+    interrupted = true;
+    // Wakes ReadMore, whichever thread the signal came to. A full pipe has woken it already.
+    [[maybe_unused]] const ssize_t written = write(wakeup[1], "", 1);
+    errno = saved;
+  };
   // The handler goes after the first signal, so that the second ends the process.
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   sigaction(SIGINT, &action, nullptr);
@@ -271,9 +309,26 @@ std::string BytesText(uint64_t bytes) {
 }
 
 std::string ReadStandardInput() {
-  std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  while (ReadMore()) {
+  }
   CheckInterrupted();
-  return text;
+  return std::exchange(input, {});
+}
+
+std::optional<std::string> ReadLine() {
+  size_t end = input.find('\n');
+  while (end == std::string::npos) {
+    const size_t searched = input.size();
+    if (!ReadMore()) {
+      // The last line may lack its end.
+      if (interrupted || input.empty()) return std::nullopt;
+      return std::exchange(input, {});
+    }
+    end = input.find('\n', searched);
+  }
+  std::string line = input.substr(0, end);
+  input.erase(0, end + 1);
+  return line;
 }
 
 }  // namespace sinter::cli

@@ -82,7 +82,8 @@ void ReserveStandardFiles();
 
 // Ctrl-C sets this; a second one ends the process at once.
 extern std::atomic<bool> interrupted;
-// Arms Ctrl-C, and makes a closed standard output an error of the write instead of a signal.
+// Arms Ctrl-C (again, after one that only stopped an answer), and makes a closed standard output an
+// error of the write instead of a signal.
 void CatchSignals();
 // Throws Error where Ctrl-C was pressed.
 void CheckInterrupted();
@@ -102,8 +103,11 @@ void Err(std::string_view text) noexcept;
 // "1.2 GB": decimal units.
 std::string BytesText(uint64_t bytes);
 
-// Whole standard input.
+// Whole standard input. Throws Error where Ctrl-C was pressed.
 std::string ReadStandardInput();
+// The next line of standard input, without its end; nothing where there is none, or Ctrl-C was
+// pressed.
+std::optional<std::string> ReadLine();
 
 // Exit codes.
 inline constexpr int kFailure = 1;
