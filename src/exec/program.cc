@@ -115,10 +115,9 @@ void Program::Run(const RunOptions& options) {
 }
 
 std::vector<DispatchTime> Program::Profile() {
-  const std::vector<double> nanoseconds = device_->SubmitProfiled(*captured_);
   std::vector<DispatchTime> times;
-  for (size_t i = 0; i < nanoseconds.size(); ++i) {
-    times.push_back({lowered_.dispatches[i].label, lowered_.dispatches[i].plan.variant, nanoseconds[i]});
+  for (gpu::DispatchSpan& span : device_->SubmitTraced(*captured_)) {
+    times.push_back({std::move(span.label), std::move(span.pipeline), span.nanoseconds, span.begin_nanoseconds});
   }
   return times;
 }

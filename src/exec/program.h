@@ -21,11 +21,14 @@ struct RunOptions {
   bool capture = true;
 };
 
-// Time of one dispatch, in nanoseconds.
+// Time of one dispatch.
 struct DispatchTime {
   std::string label;    // operator and node
   std::string variant;  // kernel
   double nanoseconds = 0;
+  double begin_nanoseconds = 0;  // on the GPU's clock
+  // What it had to move and compute (work.h), where that is known.
+  double bytes = 0, flops = 0;
 };
 
 class Program {

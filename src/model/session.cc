@@ -20,6 +20,28 @@ constexpr char kTotalLength[] = "sinter.total_length";
 // The one that the rewrite of the logits leaves: the last row that is not padding.
 constexpr char kLastRow[] = "sinter.last_row";
 
+// Of a dispatch's work that for the cache as it is: `past` tokens in it, and `rows` more that come with the run.
+exec::Work AtLength(exec::Work work, int64_t past, int64_t rows, int64_t capacity) {
+  work.cache_bytes *= static_cast<double>(past + rows) / static_cast<double>(capacity);
+  // Row i of the new ones sees past + i + 1 tokens.
+  work.attention_flops *=
+      (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2) / static_cast<double>(capacity);
+  return work;
+}
+
+// Sets a pointer, and clears it when the scope is left.
+template <typename T>
+class Scoped {
+ public:
+  Scoped(T*& pointer, T* value) : pointer_(pointer) { pointer_ = value; }
+  ~Scoped() { pointer_ = nullptr; }
+  Scoped(const Scoped&) = delete;
+  Scoped& operator=(const Scoped&) = delete;
+
+ private:
+  T*& pointer_;
+};
+
 template <typename T>
 std::span<const std::byte> BytesOf(const T& value) {
   return std::as_bytes(std::span(&value, 1));
@@ -151,24 +173,68 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
   }
   auto program = std::make_unique<exec::Program>(device_, model_->weights(), *graph, std::move(externals),
                                                  model_->options().variants);
+  std::vector<exec::Work> work = exec::WorkOf(
+      *graph, program->lowered(), [&](const std::string& name) { return cache_.contains(name); });
   gpu::CommandList captured(*device_);
   captured.Append(prepare);
   captured.Append(program->captured());
   device_->Check();
   return programs_
-      .emplace(key, StepProgram{std::move(program), std::move(prepare), std::move(captured), input_ids})
+      .emplace(key, StepProgram{std::move(program), std::move(prepare), std::move(captured), input_ids, std::move(work)})
       .first->second;
 }
 
 size_t Session::decode_dispatches() { return ProgramFor(1).captured.num_dispatches(); }
 
-void Session::Run(StepProgram& program) {
-  if (options_.run.capture) {
-    device_->Submit(program.captured);
-    return;
+exec::Work Session::DecodeWork(int64_t total) {
+  exec::Work sum;
+  for (const exec::Work& dispatch : ProgramFor(1).work) {
+    const exec::Work work = AtLength(dispatch, total - 1, 1, capacity_);
+    sum.weight_bytes += work.weight_bytes;
+    sum.cache_bytes += work.cache_bytes;
+    sum.other_bytes += work.other_bytes;
+    sum.flops += work.flops;
+    sum.attention_flops += work.attention_flops;
   }
-  device_->Submit(program.inputs);
-  program.program->Run({.capture = false});
+  return sum;
+}
+
+void Session::Run(const StepProgram& program, int64_t past, int64_t rows) {
+  if (options_.run.capture) return Submit(program.captured, &program, past, rows);
+  gpu::CommandList recorded(*device_);
+  recorded.Append(program.inputs);
+  recorded.Append(program.program->Record());
+  Submit(recorded, &program, past, rows);
+}
+
+void Session::Submit(const gpu::CommandList& list, const StepProgram* program, int64_t past, int64_t rows) {
+  if (profile_ == nullptr) return device_->Submit(list);
+  const std::vector<gpu::DispatchSpan> spans = device_->SubmitTraced(list);
+  const size_t first = program == nullptr ? 0 : program->inputs.num_dispatches();
+  for (size_t i = 0; i < spans.size(); ++i) {
+    exec::DispatchTime time{spans[i].label, spans[i].pipeline, spans[i].nanoseconds, spans[i].begin_nanoseconds};
+    // Before and behind the program are small dispatches whose work is not known.
+    if (program != nullptr && i >= first && i - first < program->work.size()) {
+      const exec::Work work = AtLength(program->work[i - first], past, rows, capacity_);
+      time.bytes = work.weight_bytes + work.cache_bytes + work.other_bytes;
+      time.flops = work.flops + work.attention_flops;
+    }
+    profile_->push_back(std::move(time));
+  }
+}
+
+std::vector<exec::DispatchTime> Session::ProfileAppend(std::span<const int32_t> tokens) {
+  std::vector<exec::DispatchTime> times;
+  const Scoped scoped(profile_, &times);
+  Append(tokens);
+  return times;
+}
+
+std::vector<exec::DispatchTime> Session::ProfileStep() {
+  std::vector<exec::DispatchTime> times;
+  const Scoped scoped(profile_, &times);
+  Step();
+  return times;
 }
 
 void Session::UpdateBranches(int64_t length) {
@@ -212,7 +278,7 @@ void Session::RunTokens(std::span<const int32_t> tokens) {
     const auto past = static_cast<uint32_t>(tokens_.size());
     logits_row_ = static_cast<uint32_t>(valid - 1);
     UploadState(past, past + static_cast<uint32_t>(valid), logits_row_);
-    Run(program);
+    Run(program, past, static_cast<int64_t>(valid));
     tokens_.insert(tokens_.end(), padded.begin(), padded.begin() + static_cast<std::ptrdiff_t>(valid));
     done += valid;
   }
@@ -314,7 +380,7 @@ void Session::Step() {
   const int64_t step = steps();
   const int64_t total = static_cast<int64_t>(tokens_.size()) + step;
   if (step == 0) {
-    device_->Submit(*choose_);
+    Submit(*choose_, nullptr, 0, 0);
   } else {
     if (total > max_length_) {
       throw Error("model", "generation: got {} tokens, want at most {} (the maximum length)", total, max_length_);
@@ -332,17 +398,17 @@ void Session::Step() {
         throw;
       }
       tokens_ = before;
-      device_->Submit(*choose_);
+      Submit(*choose_, nullptr, 0, 0);
     } else if (options_.run.capture) {
       if (!decode_and_choose_) {
         decode_and_choose_.emplace(*device_);
         decode_and_choose_->Append(ProgramFor(1).captured);
         decode_and_choose_->Append(*choose_);
       }
-      device_->Submit(*decode_and_choose_);
+      Submit(*decode_and_choose_, &ProgramFor(1), total - 1, 1);
     } else {
-      Run(ProgramFor(1));
-      device_->Submit(*choose_);
+      Run(ProgramFor(1), total - 1, 1);
+      Submit(*choose_, nullptr, 0, 0);
     }
   }
   pending_tokens_.push_back(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "exec/program.h"
+#include "exec/work.h"
 #include "gpu/device.h"
 #include "kernels/sample/step_state.h"
 #include "model/model.h"
@@ -44,9 +45,14 @@ class Session {
   // Bytes of the KV cache.
   uint64_t cache_bytes() const { return cache_bytes_; }
   size_t decode_dispatches();
+  // The sum over one decode run's dispatches where `total` tokens are in the cache, the run's own with them.
+  exec::Work DecodeWork(int64_t total);
 
   // Runs `tokens` behind what there is. Throws Error: no tokens, an id outside the vocabulary, past max_length().
   void Append(std::span<const int32_t> tokens);
+  // The same with a timestamp around every dispatch, run by run; gives all of them in order. Throws Error, too, where the
+  // adapter has no timestamps.
+  std::vector<exec::DispatchTime> ProfileAppend(std::span<const int32_t> tokens);
   // The logits after the last token, [vocab_size].
   std::vector<float> Logits();
   // Forgets everything from the token at `length` on.
@@ -56,6 +62,8 @@ class Session {
   // i-th. Several steps may be queued before the first is read.
   void BeginGeneration(const TokenChoice& choice);
   void Step();
+  // The same with a timestamp around every dispatch, as ProfileAppend.
+  std::vector<exec::DispatchTime> ProfileStep();
   // Steps queued since BeginGeneration.
   int64_t steps() const { return static_cast<int64_t>(pending_tokens_.size()); }
   int32_t Token(int64_t step);
@@ -71,10 +79,14 @@ class Session {
     gpu::CommandList inputs;
     gpu::CommandList captured;  // inputs, then the program
     gpu::Buffer input_ids;
+    std::vector<exec::Work> work;  // by dispatch of the program
   };
 
   StepProgram& ProgramFor(int64_t sequence);
-  void Run(StepProgram& program);
+  // Queues a program for `rows` tokens behind the `past` ones in the cache.
+  void Run(const StepProgram& program, int64_t past, int64_t rows);
+  // Queues a list that begins with a program's dispatches; under profiling waits and notes their times.
+  void Submit(const gpu::CommandList& list, const StepProgram* program, int64_t past, int64_t rows);
   void RunTokens(std::span<const int32_t> tokens);
   void UploadState(uint32_t past, uint32_t total, uint32_t last_row);
   void UpdateBranches(int64_t length);
@@ -107,6 +119,8 @@ class Session {
   std::vector<gpu::Readback> pending_tokens_;
   std::vector<int32_t> generated_;  // those read so far, in order
   bool generating_ = false;
+  // Where dispatches' times go while profiling.
+  std::vector<exec::DispatchTime>* profile_ = nullptr;
 };
 
 }  // namespace sinter::model
