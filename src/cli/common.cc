@@ -47,15 +47,17 @@ class ProgressBar {
   std::chrono::steady_clock::time_point last_;
 };
 
-// The default length, cut down to what one binding of this adapter can hold. A length that was
-// asked for is never cut down: it fails where it does not fit.
-int64_t FittingLength(const ModelArgs& args, const model::GenaiConfig& config,
+// The default length, cut down to what one binding of this adapter can hold of a layer's keys. A
+// length that was asked for is never cut down: it fails where it does not fit.
+int64_t FittingLength(const ModelArgs& args, const model::ModelFolder& folder,
                       const gpu::Caps& caps) {
+  const model::GenaiConfig& config = folder.config;
   const int64_t wanted = MaxLength(args, config);
-  if (args.max_length) return wanted;
-  const auto row_bytes =
-      static_cast<uint64_t>(config.num_key_value_heads * config.head_size) * (caps.f16 ? 2 : 4);
-  const uint64_t rows = caps.limits.max_storage_binding_bytes / row_bytes;
+  const graph::Value* keys = folder.graph->FindValue(model::LayerName(config.past_key_names, 0));
+  if (args.max_length || keys == nullptr) return wanted;
+  const auto row_elems = static_cast<size_t>(config.num_key_value_heads * config.head_size);
+  const uint64_t row_bytes = DTypeBytes(kernels::DeviceDType(caps, keys->dtype), row_elems);
+  const uint64_t rows = caps.limits.max_storage_binding_bytes / std::max<uint64_t>(row_bytes, 1);
   const auto room = static_cast<int64_t>(std::min<uint64_t>(rows, INT32_MAX)) - args.chunk;
   if (room >= wanted || room < 1) return wanted;
   Err(
@@ -284,7 +286,7 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   };
   const auto device = gpu::Device::Open(ToDeviceOptions(args));
   CheckInterrupted();
-  const int64_t max_length = FittingLength(args, folder.config, device->caps());
+  const int64_t max_length = FittingLength(args, folder, device->caps());
   Loaded loaded;
   loaded.model = std::make_shared<model::Model>(std::move(folder), device, options);
   loaded.session = std::make_shared<model::Session>(

@@ -73,8 +73,10 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
   }
   const int64_t chunk = std::min(args.chunk, max_length);
   MemoryEstimate estimate;
-  // The longest prompt program and the one-token program, the last of which gives the counts.
-  for (const int64_t sequence : {chunk, int64_t{1}}) {
+  std::vector<int64_t> lengths = model::ChunkLengths(chunk);
+  // The one-token program comes last and gives the counts.
+  if (lengths.front() != 1) lengths.push_back(1);
+  for (const int64_t sequence : lengths) {
     const auto graph = model::SpecializeFor(*folder.graph, config, {sequence, max_length + chunk},
                                             sequence, options.disabled_passes);
     const exec::Lowered lowered = exec::Lower(*graph, caps, shared, options.variants);

@@ -54,15 +54,14 @@ bool Reads(const graph::Graph& graph, const std::string& name) {
   });
 }
 
-// Program lengths for prompts: the largest does most of the work, the smaller ones keep the padding of a rest low.
-std::vector<int64_t> ChunkLadder(int64_t chunk) {
-  std::vector<int64_t> ladder;
-  for (int64_t length = 16; length < chunk; length *= 4) ladder.push_back(length);
-  ladder.push_back(chunk);
-  return ladder;
-}
-
 }  // namespace
+
+std::vector<int64_t> ChunkLengths(int64_t chunk) {
+  std::vector<int64_t> lengths;
+  for (int64_t length = 16; length < chunk; length *= 4) lengths.push_back(length);
+  lengths.push_back(chunk);
+  return lengths;
+}
 
 Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
     : model_(std::move(model)), device_(model_->device()), options_(options) {
@@ -75,7 +74,7 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   }
   if (options_.chunk < 1) throw Error("model", "chunk: got {}, want at least 1", options_.chunk);
   options_.chunk = std::min(options_.chunk, max_length_);
-  chunks_ = ChunkLadder(options_.chunk);
+  chunks_ = ChunkLengths(options_.chunk);
   // Room for the padding rows behind a sequence of the full length, so that a padded run never writes outside.
   capacity_ = max_length_ + options_.chunk;
 

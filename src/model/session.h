@@ -25,6 +25,10 @@ struct SessionOptions {
   exec::RunOptions run;
 };
 
+// Lengths of the programs that prompts of at most `chunk` tokens a run go through, ascending: the
+// largest does most of the work, the smaller ones keep the padding of a rest low.
+std::vector<int64_t> ChunkLengths(int64_t chunk);
+
 // How Step chooses tokens.
 struct TokenChoice {
   bool greedy = true;
@@ -42,6 +46,8 @@ class Session {
   // Tokens of the sequence, whether they have run yet or not.
   int64_t length() const { return static_cast<int64_t>(tokens_.size()) + (has_pending_ ? 1 : 0); }
   const gpu::Device& device() const { return *device_; }
+  // Waits until everything queued is done. Throws what the device met.
+  void Wait() { device_->Wait(); }
   // Bytes of the KV cache.
   uint64_t cache_bytes() const { return cache_bytes_; }
   size_t decode_dispatches();
