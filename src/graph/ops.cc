@@ -130,7 +130,8 @@ void CheckAttributes(const Node& node, const OpSpec& spec) {
   for (const auto& [name, value] : node.attributes) {
     const auto found =
         std::find_if(spec.attributes.begin(), spec.attributes.end(),
-                     [&](const AttributeSpec& attribute) { return attribute.name == name; });
+                     // clang 14 captures a structured binding only by a name of its own.
+                     [&wanted = name](const AttributeSpec& a) { return a.name == wanted; });
     if (found == spec.attributes.end()) {
       throw Error("graph", "{}: attribute '{}' is not implemented", node.Describe(), name);
     }
