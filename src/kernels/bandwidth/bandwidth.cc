@@ -46,9 +46,8 @@ KernelPlan PlanBandwidth(const gpu::Caps& caps, const BandwidthShape& shape,
   plan.variant = "bandwidth.vec4";
   plan.wgsl = "bandwidth/bandwidth.wgsl";
   plan.workgroups = {shape.workgroups, 1, 1};
-  plan.SetParams(BandwidthParams{static_cast<uint32_t>(shape.bytes / 16),
-                                 shape.workgroups * kBandwidthWorkgroup,
-                                 {}});
+  plan.SetParams(BandwidthParams{
+      static_cast<uint32_t>(shape.bytes / 16), shape.workgroups * kBandwidthWorkgroup, {}});
   return plan;
 }
 

@@ -1,4 +1,5 @@
-// How fast an adapter reads its memory: a kernel that does nothing else, and the measurement with it.
+// How fast an adapter reads its memory: a kernel that does nothing else, and the measurement with
+// it.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,7 @@ namespace sinter::kernels {
 inline constexpr uint32_t kBandwidthWorkgroup = 256;
 
 struct BandwidthShape {
-  uint64_t bytes = 0;  // of the buffer; a multiple of 16, below 32 GiB
+  uint64_t bytes = 0;          // of the buffer; a multiple of 16, below 32 GiB
   uint32_t workgroups = 2112;  // 16 for each of an H200's 132 multiprocessors; at most 65535
 };
 
@@ -25,18 +26,18 @@ struct BandwidthParams {
 };
 static_assert(sizeof(BandwidthParams) == 16 && offsetof(BandwidthParams, threads) == 4);
 
-// sums[t] = the exclusive or of the words of every vec4 of `data` whose index is t modulo the number
-// of threads. Bindings: data (read), sums (written, u32 a thread). One variant, `vec4`. Throws Error
-// for a shape out of range.
+// sums[t] = the exclusive or of the words of every vec4 of `data` whose index is t modulo the
+// number of threads. Bindings: data (read), sums (written, u32 a thread). One variant, `vec4`.
+// Throws Error for a shape out of range.
 KernelPlan PlanBandwidth(const gpu::Caps& caps, const BandwidthShape& shape,
                          std::string_view variant = "");
 
 // The definition above; `threads` sums.
 std::vector<uint32_t> BandwidthReference(std::span<const uint32_t> data, uint32_t threads);
 
-// Bytes per second that `device` reads: the median of several runs over `bytes` in total, spread over
-// as many buffers as bindings need. 0 bytes: 1 GiB, which no cache holds, or 64 MiB on a CPU that
-// pretends to be a GPU. The memory is given back. Throws Error where it does not fit.
+// Bytes per second that `device` reads: the median of several runs over `bytes` in total, spread
+// over as many buffers as bindings need. 0 bytes: 1 GiB, which no cache holds, or 64 MiB on a CPU
+// that pretends to be a GPU. The memory is given back. Throws Error where it does not fit.
 double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes = 0);
 
 }  // namespace sinter::kernels

@@ -1,0 +1,514 @@
+// sinter bench: how fast a model runs here, and where the time goes.
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "cli/common.h"
+#include "exec/trace.h"
+#include "generate/benchmark.h"
+#include "kernels/bandwidth/bandwidth.h"
+#include "kernels/shader_source.h"
+
+namespace sinter::cli {
+namespace {
+
+constexpr char kFooter[] =
+    R"(Every figure is the median of --repeat runs, with the least and the most. docs/benchmarks.md says
+what each of them covers.
+
+Examples:
+  sinter bench models/demo --prompt 16,64 -n 32
+  sinter bench models/demo --context 128,512 --profile --trace trace.json
+  sinter bench models/demo --json --csv figures.csv)";
+
+struct BenchArgs {
+  ModelArgs model;
+  std::vector<int64_t> prompts = {512};
+  std::vector<int64_t> contexts;
+  int64_t new_tokens = 128;
+  int repeats = 5;
+  int warm_up = 1;
+  bool no_cold_load = false;
+  bool profile = false;
+  std::string csv, trace, prompt_ids, logits;
+};
+
+struct Memory {
+  uint64_t weights = 0, cache = 0, workspace = 0, total = 0;
+};
+
+struct ProfileResult {
+  std::string name;
+  int runs = 0;
+  std::vector<exec::KernelTime> kernels;  // of one run, on average
+  double nanoseconds = 0;                 // of one run, on average
+};
+
+struct Results {
+  std::optional<double> cold_seconds;
+  double load_seconds = 0;
+  bool warm = false;
+  Memory memory;
+  double bandwidth = 0;
+  size_t dispatches = 0;
+  std::vector<generate::PrefillSpeed> prefill;
+  std::vector<generate::DecodeSpeed> decode;
+  std::vector<ProfileResult> profiles;
+  std::vector<int32_t> tokens;  // greedy, where logits were asked for
+};
+
+// A folder for compiled shaders that goes with its scope.
+class TempCache {
+ public:
+  TempCache() {
+    std::string name = (std::filesystem::temp_directory_path() / "sinter-bench-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw Error("bench", "{}: got no temporary folder, want one to keep shaders in", name);
+    }
+    path_ = name;
+  }
+  ~TempCache() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempCache(const TempCache&) = delete;
+  TempCache& operator=(const TempCache&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void CheckArgs(const BenchArgs& args) {
+  const auto at_least = [](const char* option, int64_t value, int64_t least) {
+    if (value < least) throw Error("bench", "{}: got {}, want at least {}", option, value, least);
+  };
+  for (const int64_t prompt : args.prompts) at_least("--prompt", prompt, 1);
+  for (const int64_t context : args.contexts) at_least("--context", context, 1);
+  at_least("--new-tokens", args.new_tokens, 2);
+  at_least("--repeat", args.repeats, 1);
+  at_least("--warm-up", args.warm_up, 0);
+}
+
+// The ids of --prompt-ids: a JSON array.
+std::vector<int32_t> ReadIds(const std::string& file) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) throw Error("bench", "{}: got no such file, want a JSON array of token ids", file);
+  try {
+    return nlohmann::json::parse(stream).get<std::vector<int32_t>>();
+  } catch (const nlohmann::json::exception& error) {
+    throw Error("bench", "{}: got {}, want a JSON array of token ids", file, error.what());
+  }
+}
+
+std::ofstream OpenOutput(const std::string& file) {
+  std::ofstream stream(file, std::ios::binary);
+  if (!stream) throw Error("bench", "{}: got no way to write it, want a file", file);
+  return stream;
+}
+
+void CloseOutput(std::ofstream& stream, const std::string& file) {
+  stream.close();
+  if (!stream) throw Error("bench", "{}: got an error of the write, want room for the file", file);
+}
+
+// Opens the device anew and loads: what a user waits for.
+Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
+                int64_t max_length) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto device = gpu::Device::Open(device_options);
+  model::ModelOptions options = ToModelOptions(args.model);
+  options.progress = [](uint64_t, uint64_t) { CheckInterrupted(); };
+  Loaded loaded;
+  loaded.model =
+      std::make_shared<model::Model>(model::ModelFolder::Read(args.model.model), device, options);
+  loaded.session = std::make_shared<model::Session>(
+      loaded.model,
+      model::SessionOptions{max_length, args.model.chunk, {.capture = !args.model.no_capture}});
+  device->Wait();
+  loaded.model->weights().set_progress({});
+  loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return loaded;
+}
+
+// Loads with no compiled shaders, then with those that the first load made; the session is the
+// second's.
+Loaded LoadColdAndWarm(const BenchArgs& args, int64_t max_length, Results& results) {
+  gpu::DeviceOptions options = ToDeviceOptions(args.model);
+  if (args.no_cold_load || args.model.no_cache) {
+    results.warm = !args.model.no_cache;
+    return LoadAnew(args, options, max_length);
+  }
+  const TempCache cache;
+  options.cache_dir = cache.path();
+  results.cold_seconds = LoadAnew(args, options, max_length).seconds;
+  results.warm = true;
+  CheckInterrupted();
+  return LoadAnew(args, options, max_length);
+}
+
+ProfileResult Average(std::string name, const generate::Profile& runs) {
+  ProfileResult result{std::move(name), static_cast<int>(runs.size()), {}, 0};
+  std::vector<exec::DispatchTime> all;
+  for (const auto& run : runs) all.insert(all.end(), run.begin(), run.end());
+  result.kernels = exec::SumByKernel(all);
+  const auto count = static_cast<double>(runs.size());
+  for (exec::KernelTime& kernel : result.kernels) {
+    kernel.count /= runs.size();
+    kernel.nanoseconds /= count;
+    kernel.bytes /= count;
+    kernel.flops /= count;
+    result.nanoseconds += kernel.nanoseconds;
+  }
+  return result;
+}
+
+void Profile(const BenchArgs& args, model::Session& session, std::span<const int32_t> prompt,
+             std::span<const int32_t> context, const generate::BenchmarkOptions& options,
+             Results& results) {
+  const generate::Profile prefill = generate::ProfilePrefill(session, prompt, options);
+  const generate::Profile decode = generate::ProfileDecode(session, context, options);
+  results.profiles.push_back(Average(fmt::format("prefill of {} tokens", prompt.size()), prefill));
+  results.profiles.push_back(Average(fmt::format("one token behind {}", context.size()), decode));
+  if (args.trace.empty()) return;
+  std::vector<exec::TraceTrack> tracks;
+  tracks.push_back({results.profiles[0].name, prefill.back()});
+  tracks.push_back({fmt::format("decode behind {} tokens", context.size()), {}});
+  for (const auto& token : decode) {
+    tracks.back().times.insert(tracks.back().times.end(), token.begin(), token.end());
+  }
+  std::ofstream stream = OpenOutput(args.trace);
+  exec::WriteChromeTrace(tracks, stream);
+  CloseOutput(stream, args.trace);
+}
+
+// A greedy run that keeps each token's logits, written as [new tokens, vocabulary] of f32.
+std::vector<int32_t> WriteLogits(const std::string& file, int64_t count, model::Session& session,
+                                 std::span<const int32_t> prompt) {
+  std::ofstream stream = OpenOutput(file);
+  session.Rewind(0);
+  session.Append(prompt);
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i) {
+    CheckInterrupted();
+    const std::vector<float> logits = session.Logits();
+    stream.write(reinterpret_cast<const char*>(logits.data()),
+                 static_cast<std::streamsize>(logits.size() * sizeof(float)));
+    const auto best = std::max_element(logits.begin(), logits.end());
+    tokens.push_back(static_cast<int32_t>(best - logits.begin()));
+    if (i + 1 < count) session.Append({&tokens.back(), 1});
+  }
+  CloseOutput(stream, file);
+  return tokens;
+}
+
+// --- Output -------------------------------------------------------------------------------------
+
+generate::Spread PerSecond(const generate::Spread& seconds, double count) {
+  const auto rate = [count](double value) { return value > 0 ? count / value : 0; };
+  return {rate(seconds.median), rate(seconds.max), rate(seconds.min)};
+}
+
+generate::Spread PrefillRate(const generate::PrefillSpeed& speed) {
+  return PerSecond(speed.seconds, static_cast<double>(speed.tokens));
+}
+generate::Spread DecodeRate(const generate::DecodeSpeed& speed) {
+  return PerSecond(speed.seconds_per_token, 1);
+}
+double BytesPerToken(const generate::DecodeSpeed& speed) {
+  return speed.work.weight_bytes + speed.work.cache_bytes;
+}
+double BandwidthShare(const generate::DecodeSpeed& speed, double bandwidth) {
+  return bandwidth > 0 ? BytesPerToken(speed) / speed.seconds_per_token.median / bandwidth : 0;
+}
+
+// "1234 (1200..1300)": four digits or more.
+std::string Text(const generate::Spread& spread, double scale = 1) {
+  const auto number = [scale](double value) {
+    value *= scale;
+    return fmt::format("{:.{}f}", value, value >= 1000 ? 0 : value >= 10 ? 1 : 3);
+  };
+  return fmt::format("{} ({}..{})", number(spread.median), number(spread.min), number(spread.max));
+}
+
+void PrintProfile(const ProfileResult& profile, double bandwidth) {
+  std::string text = fmt::format("\n{}: {:.1f} us in kernels (mean of {})\n", profile.name,
+                                 profile.nanoseconds / 1e3, profile.runs);
+  size_t width = 6;
+  for (const exec::KernelTime& kernel : profile.kernels) {
+    width = std::max(width, kernel.variant.size());
+  }
+  text += fmt::format("  {:<{}} {:>6} {:>11} {:>7} {:>9} {:>7} {:>9}\n", "kernel", width, "count",
+                      "total us", "share", "GB/s", "of roof", "TFLOP/s");
+  for (const exec::KernelTime& kernel : profile.kernels) {
+    const double rate = kernel.bytes_per_second();
+    text += fmt::format(
+        "  {:<{}} {:>6} {:>11.1f} {:>6.1f}% {:>9} {:>7} {:>9}\n", kernel.variant, width,
+        kernel.count, kernel.nanoseconds / 1e3, kernel.share * 100,
+        rate > 0 ? fmt::format("{:.1f}", rate / 1e9) : "-",
+        rate > 0 && bandwidth > 0 ? fmt::format("{:.1f}%", rate / bandwidth * 100) : "-",
+        kernel.flops > 0 ? fmt::format("{:.3f}", kernel.flops_per_second() / 1e12) : "-");
+  }
+  Out(text);
+}
+
+void Print(const BenchArgs& args, const Loaded& loaded, const Results& results) {
+  const gpu::AdapterInfo& adapter = loaded.model->device()->adapter();
+  std::string text = fmt::format("{} on {} ({}, {})\n", args.model.model, adapter.name,
+                                 adapter.backend, adapter.driver);
+  text += "load        ";
+  if (results.cold_seconds) text += fmt::format("{:.2f} s cold, ", *results.cold_seconds);
+  text += fmt::format("{:.2f} s {}\n", results.load_seconds,
+                      results.warm ? "with compiled shaders" : "without compiled shaders");
+  text += fmt::format("GPU memory  {}: weights {}, KV cache {} ({} tokens), workspace {}\n",
+                      BytesText(results.memory.total), BytesText(results.memory.weights),
+                      BytesText(results.memory.cache), loaded.session->max_length(),
+                      BytesText(results.memory.workspace));
+  text += fmt::format("read        {:.1f} GB/s from this GPU's memory\n", results.bandwidth / 1e9);
+  text += fmt::format("dispatches  {} a token\n", results.dispatches);
+
+  text += fmt::format("\n  {:>8} {:>32} {:>32}\n", "prompt", "prefill tokens/s",
+                      "time to first token, ms");
+  for (const generate::PrefillSpeed& speed : results.prefill) {
+    text += fmt::format("  {:>8} {:>32} {:>32}\n", speed.tokens, Text(PrefillRate(speed)),
+                        Text(speed.first_token_seconds, 1e3));
+  }
+  text += fmt::format("\n  {:>8} {:>32} {:>10} {:>8} {:>30}\n", "context", "decode tokens/s",
+                      "a token", "of roof", "CPU us a token");
+  for (const generate::DecodeSpeed& speed : results.decode) {
+    text += fmt::format(
+        "  {:>8} {:>32} {:>10} {:>7.1f}% {:>30}\n", speed.context, Text(DecodeRate(speed)),
+        BytesText(static_cast<uint64_t>(BytesPerToken(speed))),
+        BandwidthShare(speed, results.bandwidth) * 100, Text(speed.cpu_seconds_per_token, 1e6));
+  }
+  Out(text);
+  for (const ProfileResult& profile : results.profiles) PrintProfile(profile, results.bandwidth);
+}
+
+nlohmann::json Json(const generate::Spread& spread) {
+  return {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}};
+}
+
+nlohmann::json Json(const ProfileResult& profile) {
+  nlohmann::json kernels = nlohmann::json::array();
+  for (const exec::KernelTime& kernel : profile.kernels) {
+    kernels.push_back({{"variant", kernel.variant},
+                       {"count", kernel.count},
+                       {"microseconds", kernel.nanoseconds / 1e3},
+                       {"share", kernel.share},
+                       {"bytes", kernel.bytes},
+                       {"flops", kernel.flops},
+                       {"gigabytes_per_second", kernel.bytes_per_second() / 1e9},
+                       {"teraflops_per_second", kernel.flops_per_second() / 1e12}});
+  }
+  return {{"name", profile.name},
+          {"runs", profile.runs},
+          {"microseconds", profile.nanoseconds / 1e3},
+          {"kernels", kernels}};
+}
+
+nlohmann::json ToJson(const BenchArgs& args, const Loaded& loaded, const Results& results) {
+  const gpu::AdapterInfo& adapter = loaded.model->device()->adapter();
+  nlohmann::json prefill = nlohmann::json::array(), decode = nlohmann::json::array();
+  for (const generate::PrefillSpeed& speed : results.prefill) {
+    prefill.push_back({{"tokens", speed.tokens},
+                       {"tokens_per_second", Json(PrefillRate(speed))},
+                       {"seconds", Json(speed.seconds)},
+                       {"time_to_first_token_seconds", Json(speed.first_token_seconds)}});
+  }
+  for (const generate::DecodeSpeed& speed : results.decode) {
+    decode.push_back({{"context", speed.context},
+                      {"new_tokens", speed.new_tokens},
+                      {"tokens_per_second", Json(DecodeRate(speed))},
+                      {"seconds_per_token", Json(speed.seconds_per_token)},
+                      {"cpu_seconds_per_token", Json(speed.cpu_seconds_per_token)},
+                      {"weight_bytes_per_token", speed.work.weight_bytes},
+                      {"kv_bytes_per_token", speed.work.cache_bytes},
+                      {"bytes_per_token", BytesPerToken(speed)},
+                      {"read_bandwidth_share", BandwidthShare(speed, results.bandwidth)}});
+  }
+  nlohmann::json load = {
+      {results.warm ? "warm_seconds" : "uncached_seconds", results.load_seconds}};
+  if (results.cold_seconds) load["cold_seconds"] = *results.cold_seconds;
+  nlohmann::json json = {{"sinter", SINTER_VERSION},
+                         {"model", args.model.model},
+                         {"device",
+                          {{"name", adapter.name},
+                           {"driver", adapter.driver},
+                           {"backend", adapter.backend},
+                           {"type", adapter.type},
+                           {"f16", adapter.caps.f16}}},
+                         {"repeats", args.repeats},
+                         {"warm_up", args.warm_up},
+                         {"max_length", loaded.session->max_length()},
+                         {"chunk", args.model.chunk},
+                         {"capture", !args.model.no_capture},
+                         {"load", load},
+                         {"memory",
+                          {{"total_bytes", results.memory.total},
+                           {"weights_bytes", results.memory.weights},
+                           {"kv_cache_bytes", results.memory.cache},
+                           {"workspace_bytes", results.memory.workspace}}},
+                         {"read_bandwidth_bytes_per_second", results.bandwidth},
+                         {"dispatches_per_token", results.dispatches},
+                         {"prefill", prefill},
+                         {"decode", decode}};
+  for (const ProfileResult& profile : results.profiles) json["profiles"].push_back(Json(profile));
+  if (!args.logits.empty()) {
+    json["logits"] = {{"file", args.logits},
+                      {"tokens", results.tokens},
+                      {"vocab_size", loaded.model->config().vocab_size}};
+  }
+  return json;
+}
+
+void WriteCsv(const std::string& file, const Results& results) {
+  std::ofstream stream = OpenOutput(file);
+  stream << "figure,tokens,unit,median,min,max\n";
+  const auto line = [&](std::string_view figure, int64_t tokens, std::string_view unit,
+                        const generate::Spread& value) {
+    stream << fmt::format("{},{},{},{:.9g},{:.9g},{:.9g}\n", figure, tokens, unit, value.median,
+                          value.min, value.max);
+  };
+  const auto one = [&](std::string_view figure, std::string_view unit, double value) {
+    line(figure, 0, unit, {value, value, value});
+  };
+  if (results.cold_seconds) one("load_cold", "s", *results.cold_seconds);
+  one(results.warm ? "load_warm" : "load_uncached", "s", results.load_seconds);
+  one("memory_total", "B", static_cast<double>(results.memory.total));
+  one("memory_weights", "B", static_cast<double>(results.memory.weights));
+  one("memory_kv_cache", "B", static_cast<double>(results.memory.cache));
+  one("memory_workspace", "B", static_cast<double>(results.memory.workspace));
+  one("read_bandwidth", "B/s", results.bandwidth);
+  one("dispatches_per_token", "1", static_cast<double>(results.dispatches));
+  for (const generate::PrefillSpeed& speed : results.prefill) {
+    line("prefill", speed.tokens, "token/s", PrefillRate(speed));
+    line("time_to_first_token", speed.tokens, "s", speed.first_token_seconds);
+  }
+  for (const generate::DecodeSpeed& speed : results.decode) {
+    line("decode", speed.context, "token/s", DecodeRate(speed));
+    line("cpu_per_token", speed.context, "s", speed.cpu_seconds_per_token);
+    const double bytes = BytesPerToken(speed);
+    line("bytes_per_token", speed.context, "B", {bytes, bytes, bytes});
+    const double share = BandwidthShare(speed, results.bandwidth);
+    line("read_bandwidth_share", speed.context, "1", {share, share, share});
+  }
+  CloseOutput(stream, file);
+}
+
+void Bench(BenchArgs args) {
+  CheckArgs(args);
+  const model::GenaiConfig config = model::ModelFolder::Read(args.model.model).config;
+  std::vector<int32_t> ids;
+  if (!args.prompt_ids.empty()) {
+    ids = ReadIds(args.prompt_ids);
+    if (ids.empty()) throw Error("bench", "{}: got no ids, want one at least", args.prompt_ids);
+    args.prompts = {static_cast<int64_t>(ids.size())};
+  }
+  if (args.contexts.empty()) args.contexts = args.prompts;
+  if (!args.trace.empty()) args.profile = true;
+  // A cache of just the length that is needed, unless the user says which.
+  const int64_t longest = std::max(*std::max_element(args.prompts.begin(), args.prompts.end()),
+                                   *std::max_element(args.contexts.begin(), args.contexts.end()));
+  const int64_t needed = longest + args.new_tokens;
+  const int64_t max_length = args.model.max_length ? MaxLength(args.model, config) : needed;
+  MaxLength(args.model, config);
+  if (needed > std::min(max_length, config.context_length)) {
+    throw Error("bench", "length: got {} tokens with {} new ones, want at most {} together",
+                longest, args.new_tokens, std::min(max_length, config.context_length));
+  }
+  if (!args.model.wgsl_dir.empty()) kernels::SetWgslOverrideDir(args.model.wgsl_dir);
+  const auto prompt_of = [&](int64_t length) {
+    return ids.empty() || length != static_cast<int64_t>(ids.size())
+               ? generate::MadeUpPrompt(length, config.vocab_size)
+               : ids;
+  };
+
+  Results results;
+  const Loaded loaded = LoadColdAndWarm(args, max_length, results);
+  model::Session& session = *loaded.session;
+  gpu::Device& device = *loaded.model->device();
+  results.load_seconds = loaded.seconds;
+  results.memory.weights = loaded.model->weights().bytes();
+  results.memory.cache = session.cache_bytes();
+  results.memory.total = device.allocated_bytes();
+  results.memory.workspace =
+      results.memory.total -
+      std::min(results.memory.total, results.memory.weights + results.memory.cache);
+  results.bandwidth = kernels::MeasureReadBandwidth(device);
+  // The choice of the token is one more.
+  results.dispatches = session.decode_dispatches() + 1;
+
+  generate::BenchmarkOptions options;
+  options.new_tokens = args.new_tokens;
+  options.repeats = args.repeats;
+  options.warm_up = args.warm_up;
+  options.check = CheckInterrupted;
+  for (const int64_t length : args.prompts) {
+    results.prefill.push_back(generate::MeasurePrefill(session, prompt_of(length), options));
+  }
+  for (const int64_t length : args.contexts) {
+    results.decode.push_back(generate::MeasureDecode(session, prompt_of(length), options));
+  }
+  if (args.profile) {
+    Profile(args, session, prompt_of(args.prompts[0]), prompt_of(args.contexts[0]), options,
+            results);
+  }
+  if (!args.logits.empty()) {
+    results.tokens = WriteLogits(args.logits, args.new_tokens, session, prompt_of(args.prompts[0]));
+  }
+  if (!args.csv.empty()) WriteCsv(args.csv, results);
+  if (args.model.json) return OutJson(ToJson(args, loaded, results));
+  Print(args, loaded, results);
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app) {
+  auto args = std::make_shared<BenchArgs>();
+  CLI::App* command = app.add_subcommand("bench", "Measure a model's speed on this GPU");
+  command->footer(kFooter);
+  AddModelArgs(*command, args->model);
+  AddExecutionArgs(*command, args->model);
+  command->add_option("--prompt", args->prompts, "Prompt lengths, in tokens")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  command
+      ->add_option("--context", args->contexts,
+                   "Tokens before the generated ones, where decoding is measured; default: as "
+                   "--prompt")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command->add_option("-n,--new-tokens", args->new_tokens, "Tokens to generate in each run")
+      ->capture_default_str();
+  command->add_option("-r,--repeat", args->repeats, "Runs that count")->capture_default_str();
+  command->add_option("--warm-up", args->warm_up, "Runs before them that do not")
+      ->capture_default_str();
+  command->add_flag("--no-cold-load", args->no_cold_load,
+                    "Load once, with the shaders that earlier runs have compiled");
+  command->add_flag("--profile", args->profile, "Also the time of each kernel");
+  command
+      ->add_option("--trace", args->trace,
+                   "Write the profile as a Chrome trace (chrome://tracing, ui.perfetto.dev)")
+      ->type_name("FILE");
+  command->add_option("--csv", args->csv, "Also write the figures to this file")->type_name("FILE");
+  command
+      ->add_option("--prompt-ids", args->prompt_ids,
+                   "The prompt, as a JSON array of token ids, in place of a made-up one")
+      ->type_name("FILE");
+  command
+      ->add_option("--logits", args->logits,
+                   "Write the logits behind the first prompt and each of -n greedy tokens: "
+                   "little-endian f32, [tokens, vocabulary]")
+      ->type_name("FILE");
+  command->callback([args] { Bench(*args); });
+}
+
+}  // namespace sinter::cli
