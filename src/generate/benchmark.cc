@@ -6,7 +6,6 @@
 #include <chrono>
 
 #include "base/check.h"
-#include "base/error.h"
 
 namespace sinter::generate {
 namespace {
@@ -32,10 +31,8 @@ void Check(const BenchmarkOptions& options) {
 }
 
 void CheckOptions(const BenchmarkOptions& options) {
-  if (options.repeats < 1)
-    throw Error("benchmark", "repeats: got {}, want at least 1", options.repeats);
-  if (options.warm_up < 0)
-    throw Error("benchmark", "warm-up runs: got {}, want 0 or more", options.warm_up);
+  SINTER_CHECK(options.repeats >= 1 && options.warm_up >= 0, "{} repeats after {} to warm up",
+               options.repeats, options.warm_up);
 }
 
 // A generation that is taken back whatever happens.
@@ -106,7 +103,7 @@ DecodeSpeed MeasureDecode(model::Session& session, std::span<const int32_t> cont
                           const BenchmarkOptions& options) {
   CheckOptions(options);
   const int64_t count = options.new_tokens;
-  if (count < 2) throw Error("benchmark", "new tokens: got {}, want at least 2", count);
+  SINTER_CHECK(count >= 2, "{} new tokens", count);
   Begin(session, context);
   std::vector<double> seconds, cpu;
   for (int run = -options.warm_up; run < options.repeats; ++run) {

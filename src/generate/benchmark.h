@@ -24,8 +24,8 @@ Spread SpreadOf(std::vector<double> values);
 
 struct BenchmarkOptions {
   int64_t new_tokens = 128;
-  int repeats = 5;
-  int warm_up = 1;
+  int repeats = 5;  // runs that count, one at least
+  int warm_up = 1;  // runs before them
   // Called between runs; may throw to stop.
   std::function<void()> check;
 };
@@ -55,8 +55,7 @@ struct DecodeSpeed {
   // Of the run in the middle.
   exec::Work work;
 };
-// Generates behind `context`, which becomes the session's sequence. Throws Error where
-// options.new_tokens is below 2 or does not fit the session.
+// Generates options.new_tokens, two at least, behind `context`, which becomes the session's sequence.
 DecodeSpeed MeasureDecode(model::Session& session, std::span<const int32_t> context,
                           const BenchmarkOptions& options);
 
