@@ -210,12 +210,14 @@ TEST(Generator, SamplingFromOneTokenIsGreedy) {
   for (uint32_t seed = 1; seed < 3; ++seed) {
     EXPECT_EQ(Generated({.do_sample = true, .top_k = 1, .seed = seed, .max_new_tokens = 16}).tokens,
               greedy);
-    EXPECT_EQ(Generated({.do_sample = true, .top_k = 0, .min_p = 1.0, .seed = seed, .max_new_tokens = 16})
-                  .tokens,
-              greedy);
+    EXPECT_EQ(
+        Generated({.do_sample = true, .top_k = 0, .min_p = 1.0, .seed = seed, .max_new_tokens = 16})
+            .tokens,
+        greedy);
   }
-  EXPECT_EQ(Generated({.do_sample = true, .temperature = 0, .seed = 5, .max_new_tokens = 16}).tokens,
-            greedy);
+  EXPECT_EQ(
+      Generated({.do_sample = true, .temperature = 0, .seed = 5, .max_new_tokens = 16}).tokens,
+      greedy);
 }
 
 // With a penalty that nothing stands against, no token comes twice, from the prompt neither.
