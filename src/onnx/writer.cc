@@ -41,8 +41,12 @@ class NewFile {
     if (!done_) std::filesystem::remove(partial_, ignored);
   }
 
+  // A full disk is told at once: what follows may take minutes to make.
   void Write(std::string_view bytes) {
-    stream_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    errno = EIO;  // For failures that set none.
+    if (!stream_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()))) {
+      Fail(std::error_code(errno, std::generic_category()));
+    }
     size_ += bytes.size();
   }
   uint64_t size() const { return size_; }
@@ -74,9 +78,12 @@ class NewFile {
 
 class ModelWriter {
  public:
-  // Without an external file, everything goes into the model.
-  ModelWriter(std::string external_name, size_t threshold, NewFile* external)
-      : external_name_(std::move(external_name)), threshold_(threshold), external_(external) {}
+  // Without an external file, everything goes into the model. `sources` is read where there is one.
+  ModelWriter(std::string external_name, const WriteOptions& options, NewFile* external)
+      : external_name_(std::move(external_name)),
+        threshold_(options.external_threshold_bytes),
+        sources_(options.sources),
+        external_(external) {}
 
   std::string Write(const Graph& graph) {
     pbf_writer model(bytes_);
@@ -179,6 +186,13 @@ class ModelWriter {
     for (const int64_t dim : tensor.shape) out.add_int64(proto::tensor::kDims, dim);
     out.add_int32(proto::tensor::kDataType, static_cast<int32_t>(tensor.dtype));
     if (!name.empty()) out.add_string(proto::tensor::kName, name);
+    const auto source = sources_.find(name);
+    if (source != sources_.end() && threshold != kInside) {
+      SINTER_CHECK(tensor.bytes.empty(), "tensor '{}' has bytes and a source of them", name);
+      WriteLocation(DTypeBytes(tensor.dtype, static_cast<size_t>(tensor.num_elements())), out);
+      WriteSource(source->second, tensor, name);
+      return;
+    }
     const std::string_view data(reinterpret_cast<const char*>(tensor.bytes.data()),
                                 tensor.bytes.size());
     if (external_ == nullptr || data.size() < threshold) {
@@ -191,13 +205,28 @@ class ModelWriter {
       out.add_bytes(proto::tensor::kRawData, data.data(), data.size());
       return;
     }
+    WriteLocation(data.size(), out);
+    external_->Write(data);
+  }
+
+  // Pads the external file and says that the next `length` bytes there are the tensor's.
+  void WriteLocation(uint64_t length, pbf_writer& out) {
     external_->Write(std::string(
         (kAlignmentBytes - external_->size() % kAlignmentBytes) % kAlignmentBytes, '\0'));
     WriteEntry("location", external_name_, out);
     WriteEntry("offset", std::to_string(external_->size()), out);
-    WriteEntry("length", std::to_string(data.size()), out);
+    WriteEntry("length", std::to_string(length), out);
     out.add_enum(proto::tensor::kDataLocation, proto::kLocationExternal);
-    external_->Write(data);
+  }
+
+  void WriteSource(const TensorSource& source, const Tensor& tensor, const std::string& name) {
+    const uint64_t begin = external_->size();
+    source([&](std::span<const std::byte> bytes) {
+      external_->Write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    });
+    const uint64_t want = DTypeBytes(tensor.dtype, static_cast<size_t>(tensor.num_elements()));
+    SINTER_CHECK(external_->size() - begin == want, "tensor '{}': its source gave {} bytes, not {}",
+                 name, external_->size() - begin, want);
   }
 
   static void WriteEntry(std::string_view key, const std::string& value, pbf_writer& tensor) {
@@ -244,6 +273,7 @@ class ModelWriter {
   std::string bytes_;
   std::string external_name_;
   size_t threshold_;
+  const std::map<std::string, TensorSource, std::less<>>& sources_;
   NewFile* external_;
 };
 
@@ -275,11 +305,9 @@ void WriteModel(const Graph& graph, const std::filesystem::path& model_onnx,
   }
   NewFile model(model_onnx);
   std::optional<NewFile> external;
-  if (HasConstantOf(graph, options.external_threshold_bytes))
+  if (!options.sources.empty() || HasConstantOf(graph, options.external_threshold_bytes))
     external.emplace(model_onnx.parent_path() / name);
-  model.Write(
-      ModelWriter(name.string(), options.external_threshold_bytes, external ? &*external : nullptr)
-          .Write(graph));
+  model.Write(ModelWriter(name.string(), options, external ? &*external : nullptr).Write(graph));
   model.Close();
   if (external) {
     external->Close();
@@ -288,6 +316,9 @@ void WriteModel(const Graph& graph, const std::filesystem::path& model_onnx,
   model.Rename();
 }
 
-std::string WriteModelBytes(const Graph& graph) { return ModelWriter("", 0, nullptr).Write(graph); }
+std::string WriteModelBytes(const Graph& graph) {
+  const WriteOptions inside = {.external_threshold_bytes = 0};
+  return ModelWriter("", inside, nullptr).Write(graph);
+}
 
 }  // namespace sinter::onnx

@@ -265,6 +265,31 @@ TEST(Writer, TargetThatCannotBeReplaced) {
       << "nothing is left behind";
 }
 
+TEST(Writer, MakesBytesWhileItWrites) {
+  TempFolder folder;
+  const std::vector<int64_t> numbers = {1, 2, 3, 4, 5};
+  const Tensor want = Tensor::FromInts(DType::kF32, {5}, numbers);
+  Graph graph;
+  graph.opsets = {{"", 21}};
+  graph.AddOutput(graph.AddConstant("lazy", Tensor{DType::kF32, {5}, {}, nullptr}));
+  WriteOptions options;
+  options.sources["lazy"] = [&](const ByteSink& write) {
+    write(want.bytes.first(3));
+    write(want.bytes.subspan(3));
+  };
+  WriteModel(graph, folder / "model.onnx", options);
+  EXPECT_EQ(ReadModel(folder / "model.onnx")->FindValue("lazy")->constant->ToInts(), numbers);
+
+  options.sources["lazy"] = [&](const ByteSink& write) { write(want.bytes.first(19)); };
+  EXPECT_THROW(WriteModel(graph, folder / "short.onnx", options), BugError);
+  options.sources["lazy"] = [](const ByteSink&) { throw Error("onnx", "no bytes"); };
+  EXPECT_EQ(ErrorOf([&] { WriteModel(graph, folder / "thrown.onnx", options); }),
+            "[onnx] no bytes");
+  EXPECT_THAT(FilesOf(folder), testing::UnorderedElementsAre("model.onnx", "model.onnx.data"));
+  graph.FindValue("lazy")->SetConstant(want);
+  EXPECT_THROW(WriteModel(graph, folder / "both.onnx", options), BugError);
+}
+
 TEST(Writer, RefusesModelsBeyondProtobufsBound) {
   TempFolder folder;
   folder.Write("sparse", "");
