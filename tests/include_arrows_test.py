@@ -16,6 +16,7 @@ ALLOWED = {
     'gpu': {'base'},
     'graph': {'base'},
     'onnx': {'graph', 'base'},
+    'convert': {'onnx', 'graph', 'base'},
     'passes': {'graph', 'base'},
     'kernels': {'gpu', 'base'},
     'exec': {'passes', 'kernels', 'graph', 'gpu', 'base'},

@@ -1,0 +1,265 @@
+#include "convert/convert.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <system_error>
+
+#include "base/error.h"
+#include "convert/architectures.h"
+#include "convert/genai_config.h"
+#include "convert/json.h"
+#include "convert/random_tokenizer.h"
+#include "convert/weights.h"
+#include "graph/ops.h"
+
+namespace sinter::convert {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder that appears under its name when it is complete; otherwise nothing is left of it.
+class NewFolder {
+ public:
+  explicit NewFolder(fs::path path) : path_(std::move(path)) {
+    if (!path_.has_filename()) path_ = path_.parent_path();
+    std::error_code error;
+    if (fs::exists(path_, error) && !(fs::is_directory(path_) && fs::is_empty(path_))) {
+      throw Error("convert", "'{}': got something there already, want a new folder",
+                  path_.string());
+    }
+    partial_ = fmt::format("{}.part{}", path_.string(), getpid());
+    if (!fs::create_directory(partial_, error)) {
+      throw Error("convert", "cannot make the folder '{}': {}", partial_.string(),
+                  error ? error.message() : "it exists");
+    }
+  }
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+  ~NewFolder() {
+    std::error_code ignored;
+    if (!done_) fs::remove_all(partial_, ignored);
+  }
+
+  const fs::path& path() const { return partial_; }
+
+  void Write(const std::string& name, std::string_view text) {
+    errno = EIO;  // For failures that set none.
+    std::ofstream stream(partial_ / name, std::ios::binary);
+    stream.write(text.data(), static_cast<std::streamsize>(text.size()));
+    stream.close();
+    if (!stream) {
+      throw Error("convert", "cannot write '{}': {}", (path_ / name).string(),
+                  std::strerror(errno));
+    }
+  }
+  void Copy(const fs::path& file) {
+    std::error_code error;
+    fs::copy_file(file, partial_ / file.filename(), error);
+    if (error) throw Error("convert", "cannot copy '{}': {}", file.string(), error.message());
+  }
+
+  // The bytes of all files.
+  uint64_t Finish() {
+    uint64_t bytes = 0;
+    for (const auto& entry : fs::directory_iterator(partial_)) bytes += entry.file_size();
+    std::error_code error;
+    fs::rename(partial_, path_, error);
+    if (error) {
+      throw Error("convert", "cannot rename to '{}': {}", path_.string(), error.message());
+    }
+    done_ = true;
+    return bytes;
+  }
+
+ private:
+  fs::path path_, partial_;
+  bool done_ = false;
+};
+
+uint64_t BytesOf(const graph::Tensor& tensor) {
+  return DTypeBytes(tensor.dtype, static_cast<size_t>(tensor.num_elements()));
+}
+
+// Counts the bytes that each source gives.
+void AddProgress(const ConvertOptions& options, Decoder::Result& result) {
+  if (!options.progress) return;
+  uint64_t total = 0;
+  for (const auto& [name, source] : result.sources) {
+    total += BytesOf(*result.graph->FindValue(name)->constant);
+  }
+  const auto done = std::make_shared<uint64_t>(0);
+  for (auto& [name, source] : result.sources) {
+    source = [inner = std::move(source), done, total,
+              progress = options.progress](const onnx::ByteSink& write) {
+      inner([&](std::span<const std::byte> bytes) {
+        write(bytes);
+        progress(*done += bytes.size(), total);
+      });
+    };
+  }
+}
+
+// Names that checkpoints hold without need: what is computed anew, the head that is the embedding,
+// and layers that --layers cuts off.
+bool IsExpected(const std::string& name, const HfConfig& config) {
+  if (name.ends_with("rotary_emb.inv_freq")) return true;
+  if (config.tied_embeddings && name == "lm_head.weight") return true;
+  constexpr std::string_view kLayers = "model.layers.";
+  if (!name.starts_with(kLayers)) return false;
+  const int64_t all_layers = config.Int("num_hidden_layers");
+  const int64_t layer = std::atoll(name.c_str() + kLayers.size());
+  return layer >= config.layers && layer < all_layers;
+}
+
+void CheckUnused(const CheckpointWeights& weights, const HfConfig& config) {
+  for (const std::string& name : weights.Unused()) {
+    if (IsExpected(name, config)) continue;
+    throw Error("convert", "tensor '{}': got one that {} has no use for, want {}'s own", name,
+                config.file, config.model_type);
+  }
+}
+
+Decoder::Result BuildDecoder(const HfConfig& config, const ConvertOptions& options,
+                             Weights& weights) {
+  Decoder decoder(config, options.decoder, weights);
+  FindArchitecture(config).build(decoder);
+  Decoder::Result result = decoder.Finish();
+  for (const auto& node : result.graph->nodes()) graph::CheckNode(*node);
+  return result;
+}
+
+ConvertReport ReportOf(const HfConfig& config, uint64_t bytes) {
+  return {config.model_type, config.layers, config.vocab, bytes};
+}
+
+nlohmann::ordered_json GenaiConfigOf(const HfConfig& config, const nlohmann::json& generation,
+                                     const std::string& file, const ConvertOptions& options,
+                                     const Decoder::Result& result) {
+  return GenaiConfig(config, generation, file,
+                     {.type = FindArchitecture(config).genai_type,
+                      .graph_capture = options.decoder.graph_capture,
+                      .multi_rotary_offset = result.multi_rotary_offset});
+}
+
+void WriteGraph(const Decoder::Result& result, const NewFolder& folder) {
+  onnx::WriteOptions write;
+  write.sources = result.sources;
+  onnx::WriteModel(*result.graph, folder.path() / "model.onnx", write);
+}
+
+HfConfig ReadConfig(const fs::path& checkpoint, const ConvertOptions& options) {
+  if (!fs::is_directory(checkpoint)) {
+    throw Error("convert", "'{}': got {}, want a checkpoint's folder", checkpoint.string(),
+                fs::exists(checkpoint) ? "a file" : "nothing there");
+  }
+  const fs::path file = checkpoint / "config.json";
+  HfConfig config = ParseHfConfig(ReadJson(file), file.string(), options.layers);
+  FindArchitecture(config);
+  return config;
+}
+
+// The template may stand in tokenizer_config.json only.
+void CopyTokenizer(const fs::path& checkpoint, NewFolder& folder) {
+  if (!fs::exists(checkpoint / "tokenizer.json")) {
+    throw Error("convert", "'{}': got no tokenizer.json, want one", checkpoint.string());
+  }
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                           "added_tokens.json", "chat_template.jinja", "generation_config.json"}) {
+    if (fs::exists(checkpoint / name)) folder.Copy(checkpoint / name);
+  }
+  if (fs::exists(checkpoint / "chat_template.jinja") ||
+      !fs::exists(checkpoint / "tokenizer_config.json")) {
+    return;
+  }
+  const nlohmann::json json = ReadJson(checkpoint / "tokenizer_config.json");
+  const nlohmann::json* text = FindField(json, "chat_template");
+  if (text != nullptr && text->is_string()) {
+    folder.Write("chat_template.jinja", text->get<std::string>());
+  }
+}
+
+}  // namespace
+
+void CheckOptions(const ConvertOptions& options) {
+  const QuantFormat& format = options.decoder.format;
+  if (format.bits != 4 && format.bits != 8) {
+    throw Error("convert", "--bits: got {}, want 4 or 8", format.bits);
+  }
+  if (format.block_size < 16 || format.block_size > 256 ||
+      (format.block_size & (format.block_size - 1)) != 0) {
+    throw Error("convert", "--block-size: got {}, want 16, 32, 64, 128 or 256", format.block_size);
+  }
+  if (options.decoder.accuracy_level < 0 || options.decoder.accuracy_level > 4) {
+    throw Error("convert", "--accuracy-level: got {}, want 0 to 4", options.decoder.accuracy_level);
+  }
+}
+
+ConvertReport ConvertCheckpoint(const fs::path& checkpoint, const fs::path& out,
+                                const ConvertOptions& options) {
+  CheckOptions(options);
+  const HfConfig config = ReadConfig(checkpoint, options);
+  nlohmann::json generation = nlohmann::json::object();
+  const fs::path generation_file = checkpoint / "generation_config.json";
+  if (fs::exists(generation_file)) generation = ReadJson(generation_file);
+  const CheckpointTensors tensors = ReadCheckpoint(checkpoint);
+  CheckpointWeights weights(tensors);
+  Decoder::Result result = BuildDecoder(config, options, weights);
+  CheckUnused(weights, config);
+  const nlohmann::ordered_json genai =
+      GenaiConfigOf(config, generation, generation_file.string(), options, result);
+  AddProgress(options, result);
+  NewFolder folder(out);
+  CopyTokenizer(checkpoint, folder);
+  folder.Write("genai_config.json", genai.dump(4) + "\n");
+  WriteGraph(result, folder);
+  return ReportOf(config, folder.Finish());
+}
+
+ConvertReport ConvertRandom(const nlohmann::json& json, const std::string& config_name,
+                            uint64_t seed, const fs::path& out, const ConvertOptions& options) {
+  CheckOptions(options);
+  const HfConfig config = ParseHfConfig(json, config_name, options.layers);
+  FindArchitecture(config);
+  RandomWeights weights(seed);
+  Decoder::Result result = BuildDecoder(config, options, weights);
+  const nlohmann::ordered_json genai =
+      GenaiConfigOf(config, nlohmann::json::object(), config_name, options, result);
+  const std::string tokenizer = RandomTokenizer(config.vocab, genai);
+  AddProgress(options, result);
+  NewFolder folder(out);
+  folder.Write("tokenizer.json", tokenizer);
+  folder.Write("tokenizer_config.json", RandomTokenizerConfig(genai));
+  folder.Write("chat_template.jinja", RandomChatTemplate());
+  folder.Write("genai_config.json", genai.dump(4) + "\n");
+  WriteGraph(result, folder);
+  return ReportOf(config, folder.Finish());
+}
+
+std::unique_ptr<graph::Graph> ReferenceGraph(const fs::path& checkpoint,
+                                             const ConvertOptions& options) {
+  ConvertOptions plain = options;
+  plain.decoder.quantize = false;
+  plain.decoder.graph_capture = false;
+  plain.decoder.dtype = DType::kF32;
+  const HfConfig config = ReadConfig(checkpoint, plain);
+  const CheckpointTensors tensors = ReadCheckpoint(checkpoint);
+  CheckpointWeights weights(tensors);
+  Decoder::Result result = BuildDecoder(config, plain, weights);
+  for (const auto& [name, source] : result.sources) {
+    graph::Tensor tensor = *result.graph->FindValue(name)->constant;
+    const auto bytes = std::make_shared<std::vector<std::byte>>();
+    bytes->reserve(BytesOf(tensor));
+    source([&](std::span<const std::byte> piece) {
+      bytes->insert(bytes->end(), piece.begin(), piece.end());
+    });
+    tensor.bytes = *bytes;
+    tensor.owner = bytes;
+    result.graph->FindValue(name)->SetConstant(std::move(tensor));
+  }
+  return std::move(result.graph);
+}
+
+}  // namespace sinter::convert

@@ -1,0 +1,24 @@
+// genai_config.json, from a checkpoint's config.json and generation_config.json.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "convert/hf_config.h"
+
+namespace sinter::convert {
+
+struct GenaiOptions {
+  std::string_view type;  // "qwen3"
+  bool graph_capture = false;
+  std::optional<int64_t> multi_rotary_offset;
+};
+
+// `generation` is generation_config.json, or an empty object. Throws Error("convert") naming the
+// field where a token id or a sampling option is none.
+nlohmann::ordered_json GenaiConfig(const HfConfig& config, const nlohmann::json& generation,
+                                   const std::string& generation_file, const GenaiOptions& options);
+
+}  // namespace sinter::convert
