@@ -25,6 +25,7 @@ void AddChat(CLI::App& app);
 void AddInspect(CLI::App& app);
 void AddDevices(CLI::App& app);
 void AddVerify(CLI::App& app);
+void AddConvert(CLI::App& app);
 void AddBench(CLI::App& app);
 
 // Options of every subcommand that reads a model folder.

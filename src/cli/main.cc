@@ -66,6 +66,7 @@ int Main(int argc, char** argv) {
   AddInspect(app);
   AddDevices(app);
   AddVerify(app);
+  AddConvert(app);
   AddBench(app);
   ReserveStandardFiles();
   CatchSignals();

@@ -1,0 +1,263 @@
+// sinter convert: a Hugging Face checkpoint, or random weights, into a model folder.
+
+#include "convert/convert.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <random>
+
+#include "base/error.h"
+#include "cli/common.h"
+#include "convert/json.h"
+#include "exec/interpreter/interpreter.h"
+#include "model/genai_config.h"
+#include "onnx/reader.h"
+#include "passes/pipeline.h"
+#include "passes/specialize.h"
+
+namespace sinter::cli {
+namespace {
+
+constexpr char kFooter[] =
+    R"(HF_DIR holds config.json, model.safetensors (or several with an index) and tokenizer.json. The new
+folder loads in Sinter and in ONNX Runtime GenAI. It appears when it is complete, or not at all.
+
+Examples:
+  sinter convert ~/Qwen3-0.6B qwen3-0.6b
+  sinter convert ~/Llama-3.2-1B-Instruct llama --block-size 64 --mixed
+  sinter convert --random 1 --config llama-3.2-1b --layers 4 llama-speed)";
+
+struct ConvertArgs {
+  std::vector<std::string> folders;
+  convert::ConvertOptions options;
+  std::string dtype = "f16";
+  std::optional<uint64_t> random;
+  std::string config;
+  bool verify = false;
+  bool json = false;
+};
+
+// A line on the terminal, drawn anew as the bytes are written.
+class Progress {
+ public:
+  Progress() : shown_(isatty(STDERR_FILENO) != 0) {}
+  ~Progress() {
+    if (percent_ >= 0) Err("\r\x1b[K");
+  }
+  void Update(uint64_t done, uint64_t total) {
+    CheckInterrupted();
+    if (!shown_ || total == 0) return;
+    const auto percent =
+        static_cast<int>(static_cast<double>(done) * 100 / static_cast<double>(total));
+    if (percent == percent_) return;
+    percent_ = percent;
+    Err(fmt::format("\rwriting [{:=<{}}{:<{}}] {:3}%  {} of {}\x1b[K", "", percent * 3 / 10, "",
+                    30 - percent * 3 / 10, percent, BytesText(done), BytesText(total)));
+  }
+
+ private:
+  bool shown_;
+  int percent_ = -1;
+};
+
+// The interpreter holds every weight as a double, and takes a second for some 10^8 products.
+constexpr int64_t kMaxVerifyWeights = int64_t{1} << 26;
+constexpr int64_t kVerifyTokens = 16;
+
+std::vector<double> InterpretLogits(const graph::Graph& source, const model::GenaiConfig& config,
+                                    const std::vector<double>& tokens) {
+  const auto length = static_cast<int64_t>(tokens.size());
+  const std::unique_ptr<graph::Graph> symbolic = source.Clone();
+  passes::PassOptions options;
+  options.disabled = {"last_row_logits"};
+  options.multi_rotary_offset = config.multi_rotary_offset;
+  passes::RunPasses(*symbolic, passes::Stage::kModel, options);
+  const auto graph = passes::Specialize(*symbolic, {{"batch_size", 1},
+                                                    {"sequence_length", length},
+                                                    {"past_sequence_length", 0},
+                                                    {"total_sequence_length", length}});
+  exec::HostTensors inputs;
+  for (const graph::Value* input : graph->inputs()) {
+    exec::HostTensor tensor{input->dtype, input->shape(), {}, {}};
+    if (input->name() == "input_ids") {
+      tensor.values = tokens;
+    } else {
+      tensor.values.assign(static_cast<size_t>(graph::NumElements(tensor.shape)), 1);
+    }
+    inputs[input->name()] = std::move(tensor);
+  }
+  return exec::Interpret(*graph, inputs).at("logits").values;
+}
+
+struct Verified {
+  double max_abs = 0, cosine = 1;
+  int64_t tokens_agree = 0, tokens = 0;
+};
+
+int64_t CountWeights(const graph::Graph& graph) {
+  int64_t count = 0;
+  for (const graph::Value* value : graph.values()) {
+    if (value->constant) count += value->constant->num_elements();
+  }
+  return count;
+}
+
+// The new folder's logits against those of the checkpoint's own weights.
+Verified Verify(const ConvertArgs& args) {
+  const std::filesystem::path out = args.folders[1];
+  const model::GenaiConfig config = model::ReadGenaiConfig(out / "genai_config.json");
+  const auto reference = convert::ReferenceGraph(args.folders[0], args.options);
+  const auto converted = onnx::ReadModel(out / "model.onnx");
+  std::mt19937 random(1);
+  std::vector<double> tokens(static_cast<size_t>(std::min(kVerifyTokens, config.context_length)));
+  for (double& token : tokens) token = static_cast<double>(random() % config.vocab_size);
+  const std::vector<double> want = InterpretLogits(*reference, config, tokens);
+  const std::vector<double> got = InterpretLogits(*converted, config, tokens);
+  Verified result;
+  result.tokens = static_cast<int64_t>(tokens.size());
+  const auto vocab = static_cast<size_t>(config.vocab_size);
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    double dot = 0, got_norm = 0, want_norm = 0;
+    const double *a = got.data() + row * vocab, *b = want.data() + row * vocab;
+    for (size_t i = 0; i < vocab; ++i) {
+      // A NaN must not pass as "no difference".
+      if (!std::isfinite(a[i])) throw Error("convert", "--verify: got a logit that is not finite");
+      result.max_abs = std::max(result.max_abs, std::abs(a[i] - b[i]));
+      dot += a[i] * b[i];
+      got_norm += a[i] * a[i];
+      want_norm += b[i] * b[i];
+    }
+    result.cosine =
+        std::min(result.cosine, dot / std::sqrt(std::max(got_norm * want_norm, 1e-300)));
+    result.tokens_agree += std::max_element(a, a + vocab) - a == std::max_element(b, b + vocab) - b;
+  }
+  return result;
+}
+
+// A name of a shipped configuration, or a file.
+nlohmann::json ConfigOf(const std::string& name) {
+  if (const std::string_view json = convert::ShippedConfig(name); !json.empty()) {
+    return convert::ParseJson(json, name);
+  }
+  if (!std::filesystem::exists(name)) {
+    throw Error("convert", "--config: got '{}', want a config.json or one of {}", name,
+                fmt::join(convert::ShippedConfigNames(), ", "));
+  }
+  return convert::ReadJson(name);
+}
+
+// Before the work begins rather than behind it.
+void CheckVerify(const ConvertArgs& args) {
+  if (args.random) throw Error("cli", "--verify: got --random, want a checkpoint to compare with");
+  const convert::HfConfig config = convert::ParseHfConfig(
+      convert::ReadJson(std::filesystem::path(args.folders[0]) / "config.json"),
+      (std::filesystem::path(args.folders[0]) / "config.json").string(), args.options.layers);
+  const int64_t weights =
+      config.layers * config.hidden *
+          (3 * config.intermediate + 2 * config.head_size * (config.heads + config.kv_heads)) +
+      2 * config.vocab * config.hidden;
+  if (weights > kMaxVerifyWeights) {
+    throw Error("convert",
+                "--verify: got about {} weights, want at most {}: the CPU reference is "
+                "slow (--layers cuts a model)",
+                weights, kMaxVerifyWeights);
+  }
+}
+
+void Convert(ConvertArgs& args) {
+  convert::ConvertOptions& options = args.options;
+  options.decoder.dtype = args.dtype == "f32" ? DType::kF32 : DType::kF16;
+  const size_t want = args.random ? 1 : 2;
+  if (args.folders.size() != want) {
+    throw Error("cli", "folders: got {}, want {}", args.folders.size(),
+                args.random ? "OUT alone with --random" : "HF_DIR and OUT");
+  }
+  if (args.random.has_value() != !args.config.empty()) {
+    throw Error("cli", "--random and --config: got one of them, want both or none");
+  }
+  convert::CheckOptions(options);
+  if (args.verify) CheckVerify(args);
+  convert::ConvertReport report;
+  {
+    Progress progress;
+    options.progress = [&progress](uint64_t done, uint64_t total) { progress.Update(done, total); };
+    report = args.random ? convert::ConvertRandom(ConfigOf(args.config), args.config, *args.random,
+                                                  args.folders.back(), options)
+                         : convert::ConvertCheckpoint(args.folders[0], args.folders[1], options);
+    options.progress = nullptr;
+  }
+  std::optional<Verified> verified;
+  if (args.verify) verified = Verify(args);
+  if (args.json) {
+    nlohmann::json json = {{"folder", args.folders.back()},
+                           {"architecture", report.architecture},
+                           {"layers", report.layers},
+                           {"vocabulary", report.vocab},
+                           {"bytes", report.bytes}};
+    if (verified) {
+      json["verify"] = {{"max_abs", verified->max_abs},
+                        {"min_cosine", verified->cosine},
+                        {"tokens_agree", verified->tokens_agree},
+                        {"tokens", verified->tokens}};
+    }
+    OutJson(json);
+    return;
+  }
+  Out(fmt::format("{}: {}, {} layers, {}\n", args.folders.back(), report.architecture,
+                  report.layers, BytesText(report.bytes)));
+  if (verified) {
+    Out(
+        fmt::format("against the unquantized weights: max abs {:.4f}, min cosine {:.5f}, best "
+                    "tokens {}/{}\n",
+                    verified->max_abs, verified->cosine, verified->tokens_agree, verified->tokens));
+  }
+}
+
+}  // namespace
+
+void AddConvert(CLI::App& app) {
+  auto args = std::make_shared<ConvertArgs>();
+  CLI::App* command =
+      app.add_subcommand("convert", "Make a model folder from a Hugging Face checkpoint");
+  command->footer(kFooter);
+  convert::DecoderOptions& decoder = args->options.decoder;
+  command->add_option("folders", args->folders, "HF_DIR OUT, or OUT with --random")->required();
+  command->add_option("--bits", decoder.format.bits, "Of a weight: 4 or 8")->capture_default_str();
+  command
+      ->add_option("--block-size", decoder.format.block_size,
+                   "Weights that share a scale: 16, 32, 64, 128 or 256")
+      ->capture_default_str();
+  command->add_flag("--asymmetric", decoder.format.zero_points, "Give every block a zero point");
+  command->add_flag("--mixed", decoder.mixed,
+                    "Keep lm_head and the first and the last layer at 8 bits");
+  command->add_option("--dtype", args->dtype, "Of activations, norms and scales: f16 or f32")
+      ->check(CLI::IsMember({"f16", "f32"}))
+      ->capture_default_str();
+  command
+      ->add_option("--accuracy-level", decoder.accuracy_level,
+                   "MatMulNBits' attribute: 4 lets ONNX Runtime quantize activations to int8")
+      ->capture_default_str();
+  command->add_flag("--graph-capture", decoder.graph_capture,
+                    "The form of the graph that ONNX Runtime can capture on a GPU");
+  command->add_flag("--separate-qk-norm", decoder.separate_qk_norm,
+                    "Norms of query and key as nodes of their own, as ONNX Runtime's CPU provider "
+                    "needs them");
+  command->add_option("--layers", args->options.layers, "Keep the first so many layers only");
+  command->add_option("--random", args->random, "Random weights from this seed; no checkpoint")
+      ->option_text("SEED");
+  command->add_option("--config", args->config,
+                      fmt::format("With --random: a config.json, or one of {}",
+                                  fmt::join(convert::ShippedConfigNames(), ", ")));
+  command->add_flag("--verify", args->verify,
+                    "Compare the logits with the unquantized weights', on the CPU: small models "
+                    "only");
+  command->add_flag("--json", args->json, "Print the result as JSON");
+  command->callback([args] { Convert(*args); });
+}
+
+}  // namespace sinter::cli
