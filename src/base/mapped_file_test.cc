@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
@@ -93,15 +94,19 @@ TEST_F(MappedFileTest, FifoDoesNotHang) {
 }
 
 TEST_F(MappedFileTest, NoAddressSpaceLeft) {
-  const std::filesystem::path path = Write("a", std::string(1 << 20, 'x'));
+  const std::filesystem::path path = Write("a", "x");
+  std::filesystem::resize_file(path, 1 << 30);
+  // Room for half of the file: the sanitizers' own mappings must still succeed.
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
-  rlimit none = before;
-  none.rlim_cur = 1;
-  ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
-  std::string message = OpenError(path);
+  rlimit little = before;
+  little.rlim_cur = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + (1 << 29);
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &little), 0);
+  const std::string message = OpenError(path);
   ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
-  EXPECT_THAT(message, AllOf(StartsWith("[file] cannot map '"), HasSubstr("of 1048576 bytes"),
+  EXPECT_THAT(message, AllOf(StartsWith("[file] cannot map '"), HasSubstr("of 1073741824 bytes"),
                              HasSubstr("Cannot allocate memory")));
 }
 
