@@ -2,12 +2,14 @@
 #   make demo     stream text from the bundled model        make test    run every test
 #   make bench    run the benchmarks                        make format  format the C++ sources
 #   make fuzz     run the fuzz targets for FUZZ_SECONDS     make clean   delete what was built
+#   make bench-peers MODEL=FOLDER [PEERS_OPTIONS="--prompt 64 -n 32"]   Sinter beside ONNX Runtime
 
 PRESET ?= release
 PROMPT ?= Write a short story about Lily and a lost kite.
 FUZZ_SECONDS ?= 60
+MODEL ?= models/demo
 
-.PHONY: all demo test bench format fuzz clean
+.PHONY: all demo test bench bench-peers format fuzz clean
 
 all:
 	@tools/build $(PRESET)
@@ -21,6 +23,9 @@ test: all
 
 bench: all
 	@tools/run_benchmarks build/$(PRESET)
+
+bench-peers:
+	@bench/peers/run $(MODEL) $(PEERS_OPTIONS)
 
 format:
 	@tools/format
