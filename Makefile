@@ -1,12 +1,13 @@
 # Everyday commands, thin over the CMake presets. Each sets up what it lacks and builds.
 #   make demo     stream text from the bundled model        make test    run every test
-#   make bench    run the benchmarks                        make format  format the C++ sources
+#   make bench    run the benchmarks (with BENCH_OPTIONS)   make format  format the C++ sources
 #   make fuzz     run the fuzz targets for FUZZ_SECONDS     make clean   delete what was built
 #   make bench-peers MODEL=FOLDER [PEERS_OPTIONS="--prompt 64 -n 32"]   Sinter beside ONNX Runtime
 
 PRESET ?= release
 PROMPT ?= Write a short story about Lily and a lost kite.
 FUZZ_SECONDS ?= 60
+BENCH_OPTIONS ?=
 MODEL ?= models/demo
 
 .PHONY: all demo test bench bench-peers format fuzz clean
@@ -22,7 +23,7 @@ test: all
 	@tools/run_tests $(PRESET)
 
 bench: all
-	@tools/run_benchmarks build/$(PRESET)
+	@tools/run_benchmarks build/$(PRESET) $(BENCH_OPTIONS)
 
 bench-peers:
 	@bench/peers/run $(MODEL) $(PEERS_OPTIONS)
