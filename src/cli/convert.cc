@@ -99,24 +99,14 @@ struct Verified {
   int64_t tokens_agree = 0, tokens = 0;
 };
 
-int64_t CountWeights(const graph::Graph& graph) {
-  int64_t count = 0;
-  for (const graph::Value* value : graph.values()) {
-    if (value->constant) count += value->constant->num_elements();
-  }
-  return count;
-}
-
 // The new folder's logits against those of the checkpoint's own weights.
-Verified Verify(const ConvertArgs& args) {
-  const std::filesystem::path out = args.folders[1];
+Verified Verify(const std::filesystem::path& out, const graph::Graph& reference) {
   const model::GenaiConfig config = model::ReadGenaiConfig(out / "genai_config.json");
-  const auto reference = convert::ReferenceGraph(args.folders[0], args.options);
   const auto converted = onnx::ReadModel(out / "model.onnx");
   std::mt19937 random(1);
   std::vector<double> tokens(static_cast<size_t>(std::min(kVerifyTokens, config.context_length)));
   for (double& token : tokens) token = static_cast<double>(random() % config.vocab_size);
-  const std::vector<double> want = InterpretLogits(*reference, config, tokens);
+  const std::vector<double> want = InterpretLogits(reference, config, tokens);
   const std::vector<double> got = InterpretLogits(*converted, config, tokens);
   Verified result;
   result.tokens = static_cast<int64_t>(tokens.size());
@@ -151,7 +141,6 @@ nlohmann::json ConfigOf(const std::string& name) {
   return convert::ReadJson(name);
 }
 
-// Before the work begins rather than behind it.
 void CheckVerify(const ConvertArgs& args) {
   if (args.random) throw Error("cli", "--verify: got --random, want a checkpoint to compare with");
   const convert::HfConfig config = convert::ParseHfConfig(
@@ -181,7 +170,12 @@ void Convert(ConvertArgs& args) {
     throw Error("cli", "--random and --config: got one of them, want both or none");
   }
   convert::CheckOptions(options);
-  if (args.verify) CheckVerify(args);
+  // Whatever keeps a comparison from being made is told before the work begins.
+  std::unique_ptr<graph::Graph> reference;
+  if (args.verify) {
+    CheckVerify(args);
+    reference = convert::ReferenceGraph(args.folders[0], options);
+  }
   convert::ConvertReport report;
   {
     Progress progress;
@@ -192,7 +186,7 @@ void Convert(ConvertArgs& args) {
     options.progress = nullptr;
   }
   std::optional<Verified> verified;
-  if (args.verify) verified = Verify(args);
+  if (reference) verified = Verify(args.folders[1], *reference);
   if (args.json) {
     nlohmann::json json = {{"folder", args.folders.back()},
                            {"architecture", report.architecture},

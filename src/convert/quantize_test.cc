@@ -176,6 +176,19 @@ TEST(Matrix, StacksInterleavesAndSlices) {
   EXPECT_EQ(ReadAll(Slice(stack, 1, 3), 2), (std::vector<float>{2, 3, 100, 101, 200, 201}));
 }
 
+TEST(Matrix, RandomRowsStayWithTheirParts) {
+  RandomWeights weights(1);
+  const Matrix a = weights.Rows("a", 2, 4), b = weights.Rows("b", 2, 4);
+  const Matrix stack = Stack({a, b}), both = Interleave(a, b), slice = Slice(stack, 1, 2);
+  EXPECT_EQ(stack.seed(1), a.seed(1));
+  EXPECT_EQ(stack.seed(3), b.seed(1));
+  EXPECT_EQ(both.seed(2), a.seed(1));
+  EXPECT_EQ(both.seed(3), b.seed(1));
+  EXPECT_EQ(slice.seed(0), a.seed(1));
+  EXPECT_EQ(slice.seed(1), b.seed(0));
+  EXPECT_NE(a.seed(0), b.seed(0));
+}
+
 TEST(Weights, Mxfp4) {
   TestTensors tensors;
   std::string codes;

@@ -74,8 +74,8 @@ QuantizedSources Quantized(const QuantFormat& format, const QuantRow& row, Matri
             QuantizeRow(format, row, weights.data() + (i - from) * matrix.columns, out, scales,
                         zero_points, matrix.name);
           } else {
-            const uint64_t seed = Random(matrix.seed + static_cast<uint64_t>(begin + i)).Next();
-            RandomRow(format, row, seed, matrix.deviation, out, scales, zero_points);
+            RandomRow(format, row, matrix.seed(begin + i), matrix.deviation, out, scales,
+                      zero_points);
           }
         }
       });
@@ -109,7 +109,7 @@ onnx::TensorSource Plain(DType dtype, Matrix matrix, double deviation) {
           matrix.read(begin + from, to - from, weights.data());
         } else {
           for (int64_t i = from; i < to; ++i) {
-            Random random(matrix.seed + static_cast<uint64_t>(begin + i));
+            Random random(matrix.seed(begin + i));
             float* row = weights.data() + (i - from) * matrix.columns;
             for (int64_t j = 0; j < matrix.columns; ++j) row[j] = spread * random.Uniform();
           }

@@ -62,7 +62,15 @@ Matrix Stack(std::vector<Matrix> parts) {
     SINTER_CHECK(parts[i].columns == all.columns);
     all.rows += parts[i].rows;
   }
-  if (parts.size() == 1 || !all.read) return all;
+  if (parts.size() == 1) return all;
+  if (!all.read) {
+    all.seed = [parts = std::move(parts)](int64_t row) {
+      size_t part = 0;
+      while (row >= parts[part].rows) row -= parts[part++].rows;
+      return parts[part].seed(row);
+    };
+    return all;
+  }
   all.read = [parts = std::move(parts)](int64_t first, int64_t count, float* out) {
     for (const Matrix& part : parts) {
       const int64_t here = std::min(count, part.rows - first);
@@ -84,7 +92,10 @@ Matrix Interleave(Matrix a, Matrix b) {
   SINTER_CHECK(a.rows == b.rows && a.columns == b.columns);
   Matrix both = a;
   both.rows *= 2;
-  if (!both.read) return both;
+  if (!both.read) {
+    both.seed = [a, b](int64_t row) { return (row % 2 == 0 ? a : b).seed(row / 2); };
+    return both;
+  }
   both.read = [a = std::move(a), b = std::move(b)](int64_t first, int64_t count, float* out) {
     for (int64_t row = first; row < first + count; ++row, out += a.columns) {
       (row % 2 == 0 ? a : b).read(row / 2, 1, out);
@@ -97,8 +108,10 @@ Matrix Slice(Matrix matrix, int64_t first, int64_t count) {
   SINTER_CHECK(first >= 0 && first + count <= matrix.rows);
   Matrix slice = matrix;
   slice.rows = count;
-  slice.seed += static_cast<uint64_t>(first);
-  if (!slice.read) return slice;
+  if (!slice.read) {
+    slice.seed = [seed = matrix.seed, first](int64_t row) { return seed(first + row); };
+    return slice;
+  }
   slice.read = [matrix = std::move(matrix), first](int64_t row, int64_t rows, float* out) {
     matrix.read(first + row, rows, out);
   };
@@ -218,7 +231,9 @@ uint64_t RandomWeights::SeedOf(std::string_view name) const {
 Matrix RandomWeights::Rows(const std::string& name, int64_t rows, int64_t columns) {
   Matrix matrix = {name, rows, columns, nullptr};
   matrix.deviation = 1 / std::sqrt(static_cast<double>(columns));
-  matrix.seed = SeedOf(name);
+  matrix.seed = [seed = SeedOf(name)](int64_t row) {
+    return Random(seed + static_cast<uint64_t>(row)).Next();
+  };
   return matrix;
 }
 

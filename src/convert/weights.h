@@ -21,9 +21,10 @@ struct Matrix {
   // Writes rows [first, first + count) as f32; safe from several threads. Null where the weights
   // are random.
   std::function<void(int64_t first, int64_t count, float* out)> read;
-  // Of random weights: their standard deviation, and what they are drawn from.
+  // Of random weights: their standard deviation, and what each row is drawn from, so that stacked
+  // rows are those of their parts.
   double deviation = 0;
-  uint64_t seed = 0;
+  std::function<uint64_t(int64_t row)> seed;
 };
 
 // The rows of several matrices of as many columns, one after another.

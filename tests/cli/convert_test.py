@@ -1,0 +1,117 @@
+"""sinter convert: folders from a checkpoint and from random weights, and what it refuses."""
+
+import json
+import math
+import random
+import struct
+import unittest
+
+from sinter_cli import CliTest, run
+
+CONFIG = {
+    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "intermediate_size": 96, "vocab_size": 320,
+    "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+    "hidden_act": "silu", "tie_word_embeddings": True, "bos_token_id": 257, "eos_token_id": 256,
+}
+
+
+def tensors():
+    """Names and shapes of a checkpoint of CONFIG."""
+    yield "model.embed_tokens.weight", [320, 64]
+    yield "model.norm.weight", [64]
+    for layer in range(2):
+        at = f"model.layers.{layer}."
+        yield at + "input_layernorm.weight", [64]
+        yield at + "post_attention_layernorm.weight", [64]
+        for name, rows, columns in (("self_attn.q_proj", 64, 64), ("self_attn.k_proj", 32, 64),
+                                    ("self_attn.v_proj", 32, 64), ("self_attn.o_proj", 64, 64),
+                                    ("mlp.gate_proj", 96, 64), ("mlp.up_proj", 96, 64),
+                                    ("mlp.down_proj", 64, 96)):
+            yield f"{at}{name}.weight", [rows, columns]
+
+
+class Convert(CliTest):
+    def write_checkpoint(self, without=()):
+        folder = self.temp / "checkpoint"
+        folder.mkdir()
+        generator = random.Random(1)
+        header, data = {}, b""
+        for name, shape in tensors():
+            if name in without:
+                continue
+            spread = 1 / math.sqrt(shape[-1])
+            values = [1 + 0.1 * generator.uniform(-1, 1) if "norm" in name else
+                      generator.gauss(0, spread) for _ in range(math.prod(shape))]
+            content = struct.pack(f"<{len(values)}f", *values)
+            header[name] = {"dtype": "F32", "shape": shape,
+                            "data_offsets": [len(data), len(data) + len(content)]}
+            data += content
+        text = json.dumps(header).encode()
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+        (folder / "config.json").write_text(json.dumps(CONFIG))
+        # A tokenizer that the program itself makes.
+        self.assert_done(self.convert_random("for-tokenizer"))
+        tokenizer = self.temp / "for-tokenizer" / "tokenizer.json"
+        (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+        return folder
+
+    def convert_random(self, name, *options):
+        config = self.temp / "config.json"
+        config.write_text(json.dumps(CONFIG))
+        return run("convert", "--random", 1, "--config", config, self.temp / name, *options)
+
+    def test_checkpoint_runs(self):
+        folder, out = self.write_checkpoint(), self.temp / "out"
+        result = run("convert", folder, out, "--bits", 8, "--verify", "--json")
+        self.assert_done(result)
+        report = json.loads(result.stdout)
+        self.assertEqual((report["architecture"], report["layers"]), ("llama", 2))
+        # Rounding to 8 bits moves a weight by some 0.4 percent of the others' size.
+        self.assertGreater(report["verify"]["min_cosine"], 0.999)
+        self.assertEqual(report["bytes"], sum(file.stat().st_size for file in out.iterdir()))
+        self.assert_done(run("run", out, "-p", "hello", "--max-new-tokens", 3, "--greedy"))
+
+    def test_random_weights_run(self):
+        for name, options in (("f16", ()), ("f32", ("--dtype", "f32", "--asymmetric")),
+                              ("mixed", ("--mixed", "--block-size", 16, "--graph-capture")),
+                              ("cut", ("--layers", 1, "--accuracy-level", 4))):
+            result = self.convert_random(name, *options)
+            self.assert_done(result)
+            self.assertIn("llama", result.stdout)
+            self.assert_done(run("run", self.temp / name, "-p", "hello", "--max-new-tokens", 3,
+                                 "--greedy"))
+
+    def test_same_seed_same_weights(self):
+        self.assert_done(self.convert_random("a"))
+        self.assert_done(self.convert_random("b"))
+        data = [(self.temp / name / "model.onnx.data").read_bytes() for name in "ab"]
+        self.assertEqual(*data)
+
+    def test_refuses(self):
+        folder, out = self.write_checkpoint(without=("model.norm.weight",)), self.temp / "out"
+        self.assert_fails(run("convert", folder, out), "[convert] tensor 'model.norm.weight'")
+        self.assert_fails(run("convert", self.temp / "none", out), "got nothing there")
+        self.assert_fails(run("convert", folder), "[cli] folders: got 1, want HF_DIR and OUT")
+        self.assert_fails(run("convert", out, "--random", 1), "--random and --config")
+        self.assert_fails(run("convert", out, "--random", 1, "--config", "qwen9"),
+                          "--config: got 'qwen9', want a config.json or one of gemma-3-1b")
+        self.assert_fails(run("convert", out, "--random", 1, "--config", "qwen3-0.6b", "--verify"),
+                          "--verify: got --random")
+        self.assert_fails(run("convert", folder, out, "--bits", 5), "--bits: got 5, want 4 or 8")
+        self.assert_fails(self.convert_random("x", "--layers", 3), "--layers: got 3, want 1 to 2")
+        self.assertFalse(out.exists())
+        (self.temp / "x").mkdir()
+        (self.temp / "x" / "file").write_text("")
+        self.assert_fails(self.convert_random("x"), "got something there already")
+
+    def test_verify_is_for_small_models(self):
+        folder = self.temp / "large"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(dict(CONFIG, vocab_size=2000000)))
+        self.assert_fails(run("convert", folder, self.temp / "out", "--verify"),
+                          "--verify: got about", "weights, want at most")
+
+
+if __name__ == "__main__":
+    unittest.main()
