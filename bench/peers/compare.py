@@ -63,6 +63,9 @@ def difference(ours, theirs):
     """(largest absolute difference, cosine) of two rows."""
     largest = max(map(abs, map(operator.sub, ours, theirs)))
     norms = math.sqrt(product(ours, ours) * product(theirs, theirs))
+    if not math.isfinite(norms):
+        # A NaN or an infinity: as far apart as can be, in a number that JSON has.
+        return sys.float_info.max, -1.0
     return largest, product(ours, theirs) / norms if norms > 0 else 1.0
 
 
