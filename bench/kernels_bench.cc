@@ -1,7 +1,7 @@
 // Times every registered kernel case that states its work, each variant, by GPU timestamps.
 //
-// The device is unchecked, as in production: SINTER_TEST_DEVICE chooses it. Operands are rotated over copies larger than
-// any cache. The result of a case is checked once before it is timed.
+// The device is unchecked, as in production: SINTER_TEST_DEVICE chooses it. Operands are rotated
+// over copies larger than any cache. The result of a case is checked once before it is timed.
 
 #include <benchmark/benchmark.h>
 
@@ -27,11 +27,14 @@ std::shared_ptr<gpu::Device> OpenDevice() {
   return gpu::Device::Open(options);
 }
 
-void Time(benchmark::State& state, gpu::Device& device, const KernelCase& kernel_case, const std::string& variant) {
+void Time(benchmark::State& state, gpu::Device& device, const KernelCase& kernel_case,
+          const std::string& variant) {
   // On a CPU pretending to be a GPU there is no bandwidth to measure, and little memory to spend.
-  const int copies = device.adapter().software
-                         ? 1
-                         : std::clamp(static_cast<int>(kRotationBytes / std::max(kernel_case.bytes, 1.0)), 1, kMaxCopies);
+  const int copies =
+      device.adapter().software
+          ? 1
+          : std::clamp(static_cast<int>(kRotationBytes / std::max(kernel_case.bytes, 1.0)), 1,
+                       kMaxCopies);
   std::vector<PreparedCase> prepared;
   gpu::CommandList list(device);
   for (int i = 0; i < copies; ++i) {
@@ -43,12 +46,14 @@ void Time(benchmark::State& state, gpu::Device& device, const KernelCase& kernel
     const Operand& operand = prepared[0].operands[i];
     if (operand.expected.empty() || !operand.present) continue;
     const gpu::Buffer& buffer = prepared[0].buffers[i];
-    const std::string difference = CompareOperand(operand, device.Download(buffer, 0, buffer.size_bytes()));
+    const std::string difference =
+        CompareOperand(operand, device.Download(buffer, 0, buffer.size_bytes()));
     if (!difference.empty()) return state.SkipWithError(difference.c_str());
   }
   for (auto _ : state) {
     std::vector<double> nanoseconds = device.SubmitProfiled(list);
-    std::nth_element(nanoseconds.begin(), nanoseconds.begin() + static_cast<std::ptrdiff_t>(nanoseconds.size() / 2),
+    std::nth_element(nanoseconds.begin(),
+                     nanoseconds.begin() + static_cast<std::ptrdiff_t>(nanoseconds.size() / 2),
                      nanoseconds.end());
     state.SetIterationTime(std::max(nanoseconds[nanoseconds.size() / 2], 1.0) * 1e-9);
   }
@@ -70,10 +75,13 @@ int main(int argc, char** argv) {
     for (const kernels::KernelCase& kernel_case : make_cases(device->caps())) {
       if (kernel_case.bytes == 0) continue;
       for (const std::string& variant : kernel_case.variants) {
-        const std::string name = kernel + "/" + kernel_case.name + (variant.empty() ? "" : "/" + variant);
-        benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-          kernels::Time(state, *device, kernel_case, variant);
-        })->UseManualTime()->Unit(benchmark::kMicrosecond);
+        const std::string name =
+            kernel + "/" + kernel_case.name + (variant.empty() ? "" : "/" + variant);
+        benchmark::RegisterBenchmark(
+            name.c_str(),
+            [=](benchmark::State& state) { kernels::Time(state, *device, kernel_case, variant); })
+            ->UseManualTime()
+            ->Unit(benchmark::kMicrosecond);
       }
     }
   }

@@ -182,7 +182,8 @@ class Comparison:
                              spread([r["load_seconds"] for r in self.peer_rounds])),
         }
         return {
-            "model": self.folder,
+            # Where a folder lay says nothing of the run, and something of the machine's owner.
+            "model": folder_name(self.folder),
             "device": first["device"],
             "sinter": first["sinter"],
             "onnxruntime": peer["onnxruntime"],
@@ -292,11 +293,15 @@ def parse_arguments():
     return args
 
 
+def folder_name(folder):
+    return os.path.basename(os.path.normpath(folder))
+
+
 def write(args, results):
     record = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "machine": machine(),
-        "command": shlex.join(sys.argv),
+        "command": shlex.join(os.path.basename(word.strip("'")) for word in sys.argv),
         "results": results,
     }
     with open(args.output, "w", encoding="utf-8") as stream:
@@ -314,7 +319,7 @@ def main():
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             # The other folders still count.
             failed = True
-            results.append({"model": model, "error": str(error)})
+            results.append({"model": folder_name(model), "error": str(error)})
             print(f"compare.py: {model}: {error}", file=sys.stderr)
             continue
         print_table(result)

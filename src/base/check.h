@@ -1,4 +1,5 @@
-// SINTER_CHECK: states what must hold if Sinter itself is right. A failure is a bug in Sinter, never the user's fault.
+// SINTER_CHECK: states what must hold if Sinter itself is right. A failure is a bug in Sinter,
+// never the user's fault.
 #pragma once
 
 #include <fmt/format.h>
@@ -19,10 +20,10 @@ class BugError : public std::logic_error {
 
 }  // namespace sinter
 
-#define SINTER_CHECK(condition, ...)                                                            \
-  do {                                                                                          \
-    if (!(condition)) [[unlikely]] {                                                            \
-      ::sinter::FailCheck(__FILE__, __LINE__,                                                   \
-                          #condition __VA_OPT__(, ::fmt::format(__VA_ARGS__)));                 \
-    }                                                                                           \
+#define SINTER_CHECK(condition, ...)                                            \
+  do {                                                                          \
+    if (!(condition)) [[unlikely]] {                                            \
+      ::sinter::FailCheck(__FILE__, __LINE__,                                   \
+                          #condition __VA_OPT__(, ::fmt::format(__VA_ARGS__))); \
+    }                                                                           \
   } while (false)

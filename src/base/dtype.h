@@ -1,4 +1,5 @@
-// Element types of tensors, with the numbers that ONNX gives them (onnx.proto, TensorProto.DataType).
+// Element types of tensors, with the numbers that ONNX gives them (onnx.proto,
+// TensorProto.DataType).
 #pragma once
 
 #include <cstddef>
@@ -33,14 +34,16 @@ std::string_view DTypeName(DType dtype);
 // The inverse of DTypeName; kUndefined for an unknown name.
 DType DTypeFromName(std::string_view name);
 
-// Bits of one element in an ONNX tensor's raw data: 4 for the packed 4-bit types; 0 where there is no fixed size.
+// Bits of one element in an ONNX tensor's raw data: 4 for the packed 4-bit types; 0 where there is
+// no fixed size.
 int DTypeBits(DType dtype);
 
 // Bytes of `elems` tightly packed elements; odd counts of 4-bit elements round up.
 inline size_t DTypeBytes(DType dtype, size_t elems) { return (elems * DTypeBits(dtype) + 7) / 8; }
 
 inline bool IsFloat(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF64;
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
+         dtype == DType::kF64;
 }
 
 }  // namespace sinter

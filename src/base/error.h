@@ -1,4 +1,5 @@
-// Errors that are the user's or the environment's fault: a wrong file, a shape, a missing feature, no memory.
+// Errors that are the user's or the environment's fault: a wrong file, a shape, a missing feature,
+// no memory.
 #pragma once
 
 #include <fmt/format.h>
@@ -10,7 +11,8 @@
 
 namespace sinter {
 
-// What a public call throws. The text reads `[area] what: got X, want Y`, so that it can be shown as it is.
+// What a public call throws. The text reads `[area] what: got X, want Y`, so that it can be shown
+// as it is.
 class Error : public std::runtime_error {
  public:
   template <typename... Args>
@@ -29,7 +31,8 @@ class Error : public std::runtime_error {
   std::string area_;
 };
 
-// The GPU went away (driver reset, unplugged, out of time). The Device is unusable from then on; a new one may work.
+// The GPU went away (driver reset, unplugged, out of time). The Device is unusable from then on; a
+// new one may work.
 class DeviceLostError : public Error {
  public:
   explicit DeviceLostError(const std::string& message) : Error(Raw{}, "gpu", message) {}

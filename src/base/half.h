@@ -1,4 +1,5 @@
-// IEEE 754 binary16 and bfloat16 to and from float, on the CPU. Rounds to nearest, ties to even; keeps NaN and infinity.
+// IEEE 754 binary16 and bfloat16 to and from float, on the CPU. Rounds to nearest, ties to even;
+// keeps NaN and infinity.
 #pragma once
 
 #include <bit>
@@ -21,9 +22,11 @@ inline uint16_t FloatToHalf(float value) {
   const uint16_t sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return sign | 0x7e00u;
-  if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // From 65520 on, the nearest half is infinity.
+  if (magnitude >= 0x477ff000u)
+    return sign | 0x7c00u;  // From 65520 on, the nearest half is infinity.
   if (magnitude < 0x38800000u) {
-    // Below 2^-14 the half is subnormal: adding 0.5 leaves its 10 bits, rounded, at the end of the mantissa.
+    // Below 2^-14 the half is subnormal: adding 0.5 leaves its 10 bits, rounded, at the end of the
+    // mantissa.
     const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
     return sign | static_cast<uint16_t>(std::bit_cast<uint32_t>(rounded) - 0x3f000000u);
   }

@@ -22,8 +22,8 @@ struct OpLowering {
 
 constexpr std::string_view kMicrosoft = "com.microsoft";
 
-// One line an operator; several names may share a lowering. Operators that only compute shapes (Shape, Range, If, ...)
-// are folded away before lowering.
+// One line an operator; several names may share a lowering. Operators that only compute shapes
+// (Shape, Range, If, ...) are folded away before lowering.
 constexpr OpLowering kLowerings[] = {
     {kMicrosoft, "MatMulNBits", LowerMatMulNBits},
     {kMicrosoft, "GatherBlockQuantized", LowerGatherBlockQuantized},
@@ -63,10 +63,21 @@ constexpr OpLowering kLowerings[] = {
 };
 
 // What a variant can be forced of: the names by which lowerings ask for theirs.
-constexpr std::string_view kKernels[] = {
-    "binary",  "cast",         "gather", "gather_block_quantized", "group_query_attention",
-    "matmul",  "matmul_nbits", "qmoe",   "reduce",                 "rms_norm",
-    "rotary_embedding", "softmax", "strided_copy", "unary", "where"};
+constexpr std::string_view kKernels[] = {"binary",
+                                         "cast",
+                                         "gather",
+                                         "gather_block_quantized",
+                                         "group_query_attention",
+                                         "matmul",
+                                         "matmul_nbits",
+                                         "qmoe",
+                                         "reduce",
+                                         "rms_norm",
+                                         "rotary_embedding",
+                                         "softmax",
+                                         "strided_copy",
+                                         "unary",
+                                         "where"};
 
 bool IsKernel(std::string_view name) {
   return std::find(std::begin(kKernels), std::end(kKernels), name) != std::end(kKernels);
@@ -81,7 +92,9 @@ LowerFunction FindLowering(std::string_view domain, std::string_view op) {
 
 }  // namespace
 
-bool CanLower(std::string_view domain, std::string_view op) { return FindLowering(domain, op) != nullptr; }
+bool CanLower(std::string_view domain, std::string_view op) {
+  return FindLowering(domain, op) != nullptr;
+}
 
 bool LowerContext::wants(size_t output) const {
   const graph::Value* value = node_->output(output);
@@ -105,8 +118,10 @@ int LowerContext::BufferOf(const graph::Value* value) {
     const DType device = kernels::DeviceDType(caps_, value->dtype);
     // Tensors that view the same bytes (tied weights, reshaped ones) are one buffer on the device.
     int& shared = weight_of_.try_emplace({value->constant->bytes.data(), device}, -1).first->second;
-    if (shared < 0 || lowered_.buffers[shared].tensor.bytes.size() != value->constant->bytes.size()) {
-      shared = AddBuffer({BufferInfo::Kind::kWeight, value->name(), DeviceBytes(value), *value->constant, device});
+    if (shared < 0 ||
+        lowered_.buffers[shared].tensor.bytes.size() != value->constant->bytes.size()) {
+      shared = AddBuffer(
+          {BufferInfo::Kind::kWeight, value->name(), DeviceBytes(value), *value->constant, device});
     }
     buffer = shared;
   } else {
@@ -134,13 +149,14 @@ BufferRef LowerContext::InRaw(size_t input) {
   const graph::Value* value = node_->input(input);
   if (value == nullptr) return {};
   if (!value->constant) {
-    throw Error("exec", "{}: input '{}': got a value computed at run time, want a constant weight", node_->Describe(),
-                value->name());
+    throw Error("exec", "{}: input '{}': got a value computed at run time, want a constant weight",
+                node_->Describe(), value->name());
   }
   const graph::Tensor& tensor = *value->constant;
   int& shared = weight_of_.try_emplace({tensor.bytes.data(), DType::kU8}, -1).first->second;
   if (shared < 0 || lowered_.buffers[shared].tensor.bytes.size() != tensor.bytes.size()) {
-    shared = AddBuffer({BufferInfo::Kind::kWeight, value->name(), tensor.bytes.size(), tensor, DType::kU8});
+    shared = AddBuffer(
+        {BufferInfo::Kind::kWeight, value->name(), tensor.bytes.size(), tensor, DType::kU8});
   }
   return {shared};
 }
@@ -156,7 +172,8 @@ BufferRef LowerContext::Rows(BufferRef ref, uint64_t begin, uint64_t count, uint
 }
 
 BufferRef LowerContext::Scratch(uint64_t bytes, std::string_view what) {
-  return {AddBuffer({BufferInfo::Kind::kIntermediate, fmt::format("{}.{}", node_->name(), what), bytes})};
+  return {AddBuffer(
+      {BufferInfo::Kind::kIntermediate, fmt::format("{}.{}", node_->name(), what), bytes})};
 }
 
 std::string_view LowerContext::variant(std::string_view kernel) const {
@@ -186,7 +203,8 @@ void LowerContext::Alias(size_t output, size_t input) {
   }
   const int64_t elems = graph::NumElements(to->shape());
   if (elems == 0) return;
-  const kernels::StridedCopyShape copy = kernels::ExpandCopy(to->dtype, std::vector{elems}, std::vector{elems});
+  const kernels::StridedCopyShape copy =
+      kernels::ExpandCopy(to->dtype, std::vector{elems}, std::vector{elems});
   Emit(kernels::PlanStridedCopy(caps_, copy), {{from}, Out(output)}, {1});
 }
 
@@ -195,7 +213,8 @@ void LowerContext::InPlace(size_t output, size_t input) {
   const graph::Value* to = node_->output(output);
   const int from = In(input).buffer;
   if (const auto it = buffer_of_.find(to); it != buffer_of_.end()) {
-    SINTER_CHECK(it->second == from, "{}: output {} has memory of its own", node_->Describe(), output);
+    SINTER_CHECK(it->second == from, "{}: output {} has memory of its own", node_->Describe(),
+                 output);
     return;
   }
   if (!to->is_graph_output()) {
@@ -203,8 +222,8 @@ void LowerContext::InPlace(size_t output, size_t input) {
     return;
   }
   if (BufferOf(to) != from) {
-    throw Error("exec", "{}: '{}' and '{}': got two buffers, want one that is updated in place", node_->Describe(),
-                node_->input(input)->name(), to->name());
+    throw Error("exec", "{}: '{}' and '{}': got two buffers, want one that is updated in place",
+                node_->Describe(), node_->input(input)->name(), to->name());
   }
 }
 
@@ -212,17 +231,18 @@ std::vector<int64_t> LowerContext::ConstantInts(size_t input) const {
   const graph::Value* value = node_->input(input);
   if (value == nullptr) return {};
   if (!value->constant) {
-    throw Error("exec", "{}: input '{}': got a value computed at run time, want a constant", node_->Describe(),
-                value->name());
+    throw Error("exec", "{}: input '{}': got a value computed at run time, want a constant",
+                node_->Describe(), value->name());
   }
   return value->constant->ToInts();
 }
 
-Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const std::map<std::string, int>& shared_externals,
-              const ForcedVariants& variants) {
+Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
+              const std::map<std::string, int>& shared_externals, const ForcedVariants& variants) {
   for (const auto& [kernel, variant] : variants) {
     if (!IsKernel(kernel)) {
-      throw Error("exec", "forced variant: got kernel '{}', want one of: {}", kernel, fmt::join(kKernels, ", "));
+      throw Error("exec", "forced variant: got kernel '{}', want one of: {}", kernel,
+                  fmt::join(kKernels, ", "));
     }
   }
   LowerContext context(caps, variants);
@@ -230,7 +250,8 @@ Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const std::map<s
   for (const auto& node : graph.nodes()) {
     const LowerFunction lower = FindLowering(node->domain(), node->op());
     if (lower == nullptr) {
-      throw Error("exec", "{}: got an operator without a GPU kernel, want one that is folded or has one",
+      throw Error("exec",
+                  "{}: got an operator without a GPU kernel, want one that is folded or has one",
                   node->Describe());
     }
     context.node_ = node.get();

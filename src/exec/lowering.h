@@ -1,7 +1,9 @@
-// Graph -> dispatches: what each node becomes on this adapter. Pure: plans and buffer descriptions, no GPU memory.
+// Graph -> dispatches: what each node becomes on this adapter. Pure: plans and buffer descriptions,
+// no GPU memory.
 //
-// A Lowered program lists dispatches over numbered buffers. What a buffer is (a weight, a graph input or output, an
-// intermediate result) decides later who makes it; memory_plan.h lets intermediates share memory.
+// A Lowered program lists dispatches over numbered buffers. What a buffer is (a weight, a graph
+// input or output, an intermediate result) decides later who makes it; memory_plan.h lets
+// intermediates share memory.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +21,8 @@
 
 namespace sinter::exec {
 
-// Bytes [offset, offset + bytes) of a buffer; none where `buffer` is negative (an absent operand). Bytes 0: to the end.
+// Bytes [offset, offset + bytes) of a buffer; none where `buffer` is negative (an absent operand).
+// Bytes 0: to the end.
 struct BufferRef {
   int buffer = -1;
   uint64_t offset = 0, bytes = 0;
@@ -31,7 +34,8 @@ struct BufferInfo {
   Kind kind = Kind::kIntermediate;
   std::string name;
   uint64_t bytes = 0;
-  // kWeight: what it holds, and the type of its elements on the device (kU8: the bytes as they are).
+  // kWeight: what it holds, and the type of its elements on the device (kU8: the bytes as they
+  // are).
   graph::Tensor tensor;
   DType device_dtype = DType::kUndefined;
 };
@@ -57,7 +61,8 @@ using ForcedVariants = std::map<std::string, std::string, std::less<>>;
 // What a node's lowering sees and does.
 class LowerContext {
  public:
-  LowerContext(const gpu::Caps& caps, const ForcedVariants& variants) : caps_(caps), variants_(variants) {}
+  LowerContext(const gpu::Caps& caps, const ForcedVariants& variants)
+      : caps_(caps), variants_(variants) {}
 
   const gpu::Caps& caps() const { return caps_; }
   const graph::Node& node() const { return *node_; }
@@ -83,22 +88,25 @@ class LowerContext {
   std::string_view variant(std::string_view kernel) const;
 
   // Appends a dispatch. `written`: the operands (from 0) that the kernel writes.
-  void Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands, std::initializer_list<size_t> written);
+  void Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands,
+            std::initializer_list<size_t> written);
 
-  // Makes the output another name of the input's memory: no dispatch, unless the output has memory of its own to go to
-  // (a graph output), where it is copied.
+  // Makes the output another name of the input's memory: no dispatch, unless the output has memory
+  // of its own to go to (a graph output), where it is copied.
   void Alias(size_t output, size_t input);
-  // Makes the output the very buffer of the input, which the node changes in place. Throws Error where the two are bound
-  // to different memory from outside.
+  // Makes the output the very buffer of the input, which the node changes in place. Throws Error
+  // where the two are bound to different memory from outside.
   void InPlace(size_t output, size_t input);
 
-  // The constant elements of an input. Throws Error naming the node where they are not known before running.
+  // The constant elements of an input. Throws Error naming the node where they are not known before
+  // running.
   std::vector<int64_t> ConstantInts(size_t input) const;
 
   Lowered Take() { return std::move(lowered_); }
 
  private:
-  friend Lowered Lower(const graph::Graph&, const gpu::Caps&, const std::map<std::string, int>&, const ForcedVariants&);
+  friend Lowered Lower(const graph::Graph&, const gpu::Caps&, const std::map<std::string, int>&,
+                       const ForcedVariants&);
   int BufferOf(const graph::Value* value);
   int AddBuffer(BufferInfo info);
   uint64_t DeviceBytes(const graph::Value* value) const;
@@ -114,11 +122,12 @@ class LowerContext {
   std::map<int, int> shared_buffer_;
 };
 
-// Lowers every node of a specialized graph. `shared_externals` maps graph inputs and outputs that are bound to one buffer
-// (a KV cache's past and present) to a common number. Throws Error naming the node for what the kernels do not have, and
-// for a forced variant of a kernel that does not exist.
-Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const std::map<std::string, int>& shared_externals,
-              const ForcedVariants& variants);
+// Lowers every node of a specialized graph. `shared_externals` maps graph inputs and outputs that
+// are bound to one buffer (a KV cache's past and present) to a common number. Throws Error naming
+// the node for what the kernels do not have, and for a forced variant of a kernel that does not
+// exist.
+Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
+              const std::map<std::string, int>& shared_externals, const ForcedVariants& variants);
 
 // Whether there is a lowering for the operator, so that a model can be refused at load.
 bool CanLower(std::string_view domain, std::string_view op);

@@ -30,10 +30,12 @@ MemoryPlan PlanMemory(const Lowered& lowered) {
   }
   std::vector<size_t> order;
   for (size_t i = 0; i < lives.size(); ++i) {
-    if (lives[i].begin >= 0 && lowered.buffers[i].kind == BufferInfo::Kind::kIntermediate) order.push_back(i);
+    if (lives[i].begin >= 0 && lowered.buffers[i].kind == BufferInfo::Kind::kIntermediate)
+      order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return lowered.buffers[a].bytes > lowered.buffers[b].bytes; });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return lowered.buffers[a].bytes > lowered.buffers[b].bytes;
+  });
 
   MemoryPlan plan;
   plan.slot_of.assign(lives.size(), -1);
@@ -41,9 +43,11 @@ MemoryPlan PlanMemory(const Lowered& lowered) {
   for (const size_t buffer : order) {
     int best = -1;
     for (size_t slot = 0; slot < residents.size(); ++slot) {
-      const bool free = std::none_of(residents[slot].begin(), residents[slot].end(),
-                                     [&](const Life& life) { return life.Overlaps(lives[buffer]); });
-      if (free && (best < 0 || plan.slot_bytes[slot] < plan.slot_bytes[static_cast<size_t>(best)])) {
+      const bool free =
+          std::none_of(residents[slot].begin(), residents[slot].end(),
+                       [&](const Life& life) { return life.Overlaps(lives[buffer]); });
+      if (free &&
+          (best < 0 || plan.slot_bytes[slot] < plan.slot_bytes[static_cast<size_t>(best)])) {
         best = static_cast<int>(slot);
       }
     }

@@ -28,15 +28,17 @@ std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>&
 
 }  // namespace
 
-Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
-                 std::map<std::string, gpu::Buffer> externals, const ForcedVariants& variants)
+Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
+                 const graph::Graph& graph, std::map<std::string, gpu::Buffer> externals,
+                 const ForcedVariants& variants)
     : device_(std::move(device)), externals_(std::move(externals)) {
   lowered_ = Lower(graph, device_->caps(), SharedNames(externals_), variants);
   memory_ = PlanMemory(lowered_);
 
   // Compiling starts before the uploads, which take the rest of a load's time.
   std::vector<gpu::PipelineSpec> specs;
-  for (const Dispatch& dispatch : lowered_.dispatches) specs.push_back(kernels::ExpandPlan(dispatch.plan));
+  for (const Dispatch& dispatch : lowered_.dispatches)
+    specs.push_back(kernels::ExpandPlan(dispatch.plan));
   pipelines_ = device_->GetPipelines(specs);
 
   std::vector<gpu::Buffer> slots;
@@ -54,14 +56,17 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, cons
     } else {
       auto it = externals_.find(info.name);
       if (it == externals_.end()) {
-        if (const graph::Value* value = graph.FindValue(info.name); value != nullptr && !value->producer()) {
-          throw Error("exec", "input '{}': got no buffer, want one of {} bytes", info.name, info.bytes);
+        if (const graph::Value* value = graph.FindValue(info.name);
+            value != nullptr && !value->producer()) {
+          throw Error("exec", "input '{}': got no buffer, want one of {} bytes", info.name,
+                      info.bytes);
         }
         it = externals_.emplace(info.name, device_->CreateBuffer(info.bytes, info.name)).first;
       }
       buffer = it->second;
       if (buffer.size_bytes() < info.bytes) {
-        throw Error("exec", "'{}': got a buffer of {} bytes, want {}", info.name, buffer.size_bytes(), info.bytes);
+        throw Error("exec", "'{}': got a buffer of {} bytes, want {}", info.name,
+                    buffer.size_bytes(), info.bytes);
       }
     }
     buffers_.push_back(std::move(buffer));
@@ -69,9 +74,12 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, cons
   for (const Dispatch& dispatch : lowered_.dispatches) {
     for (const BufferRef& operand : dispatch.operands) {
       if (!operand) continue;
-      const uint64_t bytes = operand.bytes != 0 ? operand.bytes : lowered_.buffers[operand.buffer].bytes;
+      const uint64_t bytes =
+          operand.bytes != 0 ? operand.bytes : lowered_.buffers[operand.buffer].bytes;
       if (bytes > limit) {
-        throw Error("exec", "{}: buffer '{}': got {} bytes, want at most {} (this adapter's largest storage binding)",
+        throw Error("exec",
+                    "{}: buffer '{}': got {} bytes, want at most {} (this adapter's largest "
+                    "storage binding)",
                     dispatch.label, lowered_.buffers[operand.buffer].name, bytes, limit);
       }
     }
@@ -98,8 +106,8 @@ gpu::CommandList Program::Record() const {
     for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
       const BufferRef& ref = dispatch.operands[operand];
       if (!ref) continue;
-      bindings.push_back({static_cast<uint32_t>(operand + 1), buffers_[static_cast<size_t>(ref.buffer)], ref.offset,
-                          ref.bytes});
+      bindings.push_back({static_cast<uint32_t>(operand + 1),
+                          buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
     }
     list.Dispatch(pipelines_[i], bindings, dispatch.plan.workgroups, dispatch.label);
   }
@@ -117,7 +125,8 @@ void Program::Run(const RunOptions& options) {
 std::vector<DispatchTime> Program::Profile() {
   std::vector<DispatchTime> times;
   for (gpu::DispatchSpan& span : device_->SubmitTraced(*captured_)) {
-    times.push_back({std::move(span.label), std::move(span.pipeline), span.nanoseconds, span.begin_nanoseconds});
+    times.push_back({std::move(span.label), std::move(span.pipeline), span.nanoseconds,
+                     span.begin_nanoseconds});
   }
   return times;
 }

@@ -17,7 +17,8 @@
 namespace sinter::exec {
 
 struct RunOptions {
-  // Replay what was recorded at build time. Off: bind and record every dispatch anew, as a check on the recording.
+  // Replay what was recorded at build time. Off: bind and record every dispatch anew, as a check on
+  // the recording.
   bool capture = true;
 };
 
@@ -33,9 +34,10 @@ struct DispatchTime {
 
 class Program {
  public:
-  // Compiles `graph`, whose shapes are all numbers. `externals` has the buffer of every graph input and output by name;
-  // two names may have one buffer where the graph updates it in place. Outputs that are not in it get memory of their
-  // own. Throws Error for what cannot be lowered, or an external buffer that is missing or too small.
+  // Compiles `graph`, whose shapes are all numbers. `externals` has the buffer of every graph input
+  // and output by name; two names may have one buffer where the graph updates it in place. Outputs
+  // that are not in it get memory of their own. Throws Error for what cannot be lowered, or an
+  // external buffer that is missing or too small.
   Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
           std::map<std::string, gpu::Buffer> externals, const ForcedVariants& variants = {});
 
@@ -60,9 +62,9 @@ class Program {
   Lowered lowered_;
   MemoryPlan memory_;
   std::map<std::string, gpu::Buffer> externals_;
-  std::vector<gpu::Buffer> buffers_;  // by number in lowered_
+  std::vector<gpu::Buffer> buffers_;      // by number in lowered_
   std::vector<gpu::Pipeline> pipelines_;  // by dispatch
-  gpu::Buffer params_;                // every dispatch's uniform, one after the other
+  gpu::Buffer params_;                    // every dispatch's uniform, one after the other
   std::vector<uint64_t> params_offset_;
   std::optional<gpu::CommandList> captured_;
 };

@@ -48,7 +48,8 @@ int32_t ReadInt(const graph::Tensor& tensor, uint64_t index) {
   }
 }
 
-// Pages of a mapped file that were copied to the GPU need not stay in memory. The range shrinks to whole pages.
+// Pages of a mapped file that were copied to the GPU need not stay in memory. The range shrinks to
+// whole pages.
 void ReleasePages(std::span<const std::byte> bytes) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto begin = (reinterpret_cast<uintptr_t>(bytes.data()) + page - 1) / page * page;
@@ -59,29 +60,33 @@ void ReleasePages(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t first, std::span<std::byte> out) {
+void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t first,
+                     std::span<std::byte> out) {
   const bool as_is = device_dtype == DType::kU8 || device_dtype == tensor.dtype;
   if (as_is) {
     const uint64_t elem_bytes = device_dtype == DType::kU8 ? 1 : DTypeBytes(tensor.dtype, 1);
     std::memcpy(out.data(), tensor.bytes.data() + first * elem_bytes, out.size());
     return;
   }
-  const bool float_source = tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF32;
+  const bool float_source =
+      tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF32;
   const bool int_source =
       tensor.dtype == DType::kI64 || tensor.dtype == DType::kI32 || tensor.dtype == DType::kBool;
   if (device_dtype == DType::kF32 && float_source) {
     for (uint64_t i = 0; i < out.size() / 4; ++i) Write(out, i, ReadFloat(tensor, first + i));
   } else if (device_dtype == DType::kF16 && float_source) {
-    for (uint64_t i = 0; i < out.size() / 2; ++i) Write(out, i, FloatToHalf(ReadFloat(tensor, first + i)));
+    for (uint64_t i = 0; i < out.size() / 2; ++i)
+      Write(out, i, FloatToHalf(ReadFloat(tensor, first + i)));
   } else if ((device_dtype == DType::kI32 || device_dtype == DType::kU32) && int_source) {
     for (uint64_t i = 0; i < out.size() / 4; ++i) Write(out, i, ReadInt(tensor, first + i));
   } else {
-    throw Error("exec", "weight: got elements of {}, want a type that converts to {}", DTypeName(tensor.dtype),
-                DTypeName(device_dtype));
+    throw Error("exec", "weight: got elements of {}, want a type that converts to {}",
+                DTypeName(tensor.dtype), DTypeName(device_dtype));
   }
 }
 
-gpu::Buffer WeightStore::Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name) {
+gpu::Buffer WeightStore::Get(const graph::Tensor& tensor, DType device_dtype,
+                             const std::string& name) {
   std::lock_guard lock(mutex_);
   const auto key = std::make_tuple(tensor.bytes.data(), tensor.bytes.size(), device_dtype);
   if (const auto it = buffers_.find(key); it != buffers_.end()) return it->second;
@@ -89,11 +94,12 @@ gpu::Buffer WeightStore::Get(const graph::Tensor& tensor, DType device_dtype, co
   const uint64_t elem_bytes = raw ? 1 : DTypeBytes(device_dtype, 1);
   const uint64_t elems = raw ? tensor.bytes.size() : static_cast<uint64_t>(tensor.num_elements());
   const gpu::Buffer buffer = device_->CreateBuffer(elems * elem_bytes, name);
-  device_->UploadStream(buffer, 0, elems * elem_bytes, [&](uint64_t offset, std::span<std::byte> out) {
-    ConvertElements(tensor, device_dtype, offset / elem_bytes, out);
-    bytes_ += out.size();
-    if (progress_) progress_(bytes_);
-  });
+  device_->UploadStream(buffer, 0, elems * elem_bytes,
+                        [&](uint64_t offset, std::span<std::byte> out) {
+                          ConvertElements(tensor, device_dtype, offset / elem_bytes, out);
+                          bytes_ += out.size();
+                          if (progress_) progress_(bytes_);
+                        });
   ReleasePages(tensor.bytes);
   owners_.push_back(tensor.owner);
   buffers_.emplace(key, buffer);

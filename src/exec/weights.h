@@ -19,10 +19,13 @@ class WeightStore {
   explicit WeightStore(std::shared_ptr<gpu::Device> device) : device_(std::move(device)) {}
 
   // Called with the bytes uploaded so far, from the loading thread. It may throw to stop the load.
-  void set_progress(std::function<void(uint64_t uploaded_bytes)> progress) { progress_ = std::move(progress); }
+  void set_progress(std::function<void(uint64_t uploaded_bytes)> progress) {
+    progress_ = std::move(progress);
+  }
 
-  // The tensor's elements as `device_dtype` (kU8: its bytes as they are). Streams the tensor's range of the file
-  // through staging memory and lets the pages of the file go. Throws Error for a conversion that does not exist.
+  // The tensor's elements as `device_dtype` (kU8: its bytes as they are). Streams the tensor's
+  // range of the file through staging memory and lets the pages of the file go. Throws Error for a
+  // conversion that does not exist.
   gpu::Buffer Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name);
 
   uint64_t bytes() const {
@@ -36,12 +39,15 @@ class WeightStore {
   mutable std::mutex mutex_;
   std::function<void(uint64_t)> progress_;
   std::map<std::tuple<const std::byte*, size_t, DType>, gpu::Buffer> buffers_;
-  // Keeps the bytes behind the keys above, so that no other tensor can come to lie at the same address.
+  // Keeps the bytes behind the keys above, so that no other tensor can come to lie at the same
+  // address.
   std::vector<std::shared_ptr<const void>> owners_;
   uint64_t bytes_ = 0;
 };
 
-// Converts elements [first, first + out.size() / element bytes) of `tensor` to `device_dtype` little-endian.
-void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t first, std::span<std::byte> out);
+// Converts elements [first, first + out.size() / element bytes) of `tensor` to `device_dtype`
+// little-endian.
+void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t first,
+                     std::span<std::byte> out);
 
 }  // namespace sinter::exec

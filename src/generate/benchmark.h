@@ -55,7 +55,8 @@ struct DecodeSpeed {
   // Of the run in the middle.
   exec::Work work;
 };
-// Generates options.new_tokens, two at least, behind `context`, which becomes the session's sequence.
+// Generates options.new_tokens, two at least, behind `context`, which becomes the session's
+// sequence.
 DecodeSpeed MeasureDecode(model::Session& session, std::span<const int32_t> context,
                           const BenchmarkOptions& options);
 

@@ -9,7 +9,8 @@
 namespace sinter::generate {
 namespace {
 
-// Steps queued before a token is read: the GPU works on the next while the CPU turns the last into text.
+// Steps queued before a token is read: the GPU works on the next while the CPU turns the last into
+// text.
 constexpr int64_t kStepsAhead = 3;
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
@@ -42,26 +43,35 @@ std::string_view FinishReasonName(FinishReason reason) {
 }
 
 double Generation::decode_tokens_per_second() const {
-  return tokens.size() < 2 || decode_seconds <= 0 ? 0 : static_cast<double>(tokens.size() - 1) / decode_seconds;
+  return tokens.size() < 2 || decode_seconds <= 0
+             ? 0
+             : static_cast<double>(tokens.size() - 1) / decode_seconds;
 }
 
 model::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOptions& options) {
   const model::SearchDefaults& defaults = config.search;
   model::TokenChoice choice;
-  const double temperature = InRange("temperature", options.temperature.value_or(defaults.temperature), 0, 1e6);
+  const double temperature =
+      InRange("temperature", options.temperature.value_or(defaults.temperature), 0, 1e6);
   // A temperature given by hand asks for sampling, as every other tool takes it.
-  const bool sample = options.do_sample.value_or(defaults.do_sample || options.temperature.has_value());
+  const bool sample =
+      options.do_sample.value_or(defaults.do_sample || options.temperature.has_value());
   choice.greedy = !sample || temperature == 0;
   choice.seed = options.seed;
   choice.options.temperature = static_cast<float>(temperature);
   choice.options.top_k = static_cast<uint32_t>(
       InRange("top_k", static_cast<double>(options.top_k.value_or(defaults.top_k)), 0, 1 << 30));
-  choice.options.top_p = static_cast<float>(InRange("top_p", options.top_p.value_or(defaults.top_p), 0, 1));
-  choice.options.min_p = static_cast<float>(InRange("min_p", options.min_p.value_or(defaults.min_p), 0, 1));
+  choice.options.top_p =
+      static_cast<float>(InRange("top_p", options.top_p.value_or(defaults.top_p), 0, 1));
+  choice.options.min_p =
+      static_cast<float>(InRange("min_p", options.min_p.value_or(defaults.min_p), 0, 1));
   choice.options.repetition_penalty = static_cast<float>(
-      InRange("repetition_penalty", options.repetition_penalty.value_or(defaults.repetition_penalty), 1e-3, 1e3));
-  const std::vector<int64_t>& eos = options.eos_token_ids.empty() ? config.eos_token_ids : options.eos_token_ids;
-  // The GPU only notes the end; the CPU compares every token, so that more end tokens than fit here still end the text.
+      InRange("repetition_penalty",
+              options.repetition_penalty.value_or(defaults.repetition_penalty), 1e-3, 1e3));
+  const std::vector<int64_t>& eos =
+      options.eos_token_ids.empty() ? config.eos_token_ids : options.eos_token_ids;
+  // The GPU only notes the end; the CPU compares every token, so that more end tokens than fit here
+  // still end the text.
   for (const int64_t id : eos) {
     if (choice.options.eos_count == kernels::kMaxEosTokens) break;
     choice.options.eos_tokens[choice.options.eos_count++] = static_cast<uint32_t>(id);
@@ -74,9 +84,11 @@ Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions
   const model::GenaiConfig& config = session_->config();
   const model::TokenChoice choice = ChooseBy(config, options);
   if (options.max_new_tokens < 0) {
-    throw Error("generate", "max_new_tokens: got {}, want 0 (no limit) or more", options.max_new_tokens);
+    throw Error("generate", "max_new_tokens: got {}, want 0 (no limit) or more",
+                options.max_new_tokens);
   }
-  const std::vector<int64_t>& eos = options.eos_token_ids.empty() ? config.eos_token_ids : options.eos_token_ids;
+  const std::vector<int64_t>& eos =
+      options.eos_token_ids.empty() ? config.eos_token_ids : options.eos_token_ids;
 
   Generation result;
   result.prompt_tokens = static_cast<int64_t>(prompt.size());

@@ -50,8 +50,9 @@ class Generator {
   Generator(std::shared_ptr<model::Session> session, text::Tokenizer tokenizer)
       : session_(std::move(session)), tokenizer_(std::move(tokenizer)) {}
 
-  // Appends `prompt` to the session's sequence and generates behind it. `on_text` gets the text as it becomes certain;
-  // it returns false to stop. Throws Error for options out of range and what Session::Append throws.
+  // Appends `prompt` to the session's sequence and generates behind it. `on_text` gets the text as
+  // it becomes certain; it returns false to stop. Throws Error for options out of range and what
+  // Session::Append throws.
   Generation Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                  const std::function<bool(std::string_view)>& on_text);
 
@@ -63,7 +64,8 @@ class Generator {
   text::Tokenizer tokenizer_;
 };
 
-// The config's defaults with the options over them, as the GPU takes them. Throws Error for values out of range.
+// The config's defaults with the options over them, as the GPU takes them. Throws Error for values
+// out of range.
 model::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOptions& options);
 
 }  // namespace sinter::generate

@@ -12,8 +12,8 @@ StopStrings::StopStrings(std::vector<std::string> strings) : strings_(std::move(
 std::string StopStrings::Push(std::string_view text) {
   if (stopped_) return {};
   held_ += text;
-  // The one that is complete first decides, so that it does not matter how the text comes in pieces;
-  // of several that end there the longest.
+  // The one that is complete first decides, so that it does not matter how the text comes in
+  // pieces; of several that end there the longest.
   size_t found = std::string::npos, end = std::string::npos;
   for (const std::string& string : strings_) {
     const size_t begin = held_.find(string);
@@ -31,7 +31,8 @@ std::string StopStrings::Push(std::string_view text) {
   size_t keep = 0;
   for (const std::string& string : strings_) {
     for (size_t length = std::min(string.size() - 1, held_.size()); length > keep; --length) {
-      if (std::string_view(held_).substr(held_.size() - length) == std::string_view(string).substr(0, length)) {
+      if (std::string_view(held_).substr(held_.size() - length) ==
+          std::string_view(string).substr(0, length)) {
         keep = length;
       }
     }

@@ -12,8 +12,8 @@ class StopStrings {
   // Empty strings are ignored.
   explicit StopStrings(std::vector<std::string> strings);
 
-  // Takes the next piece of text and returns what is certain to come before any stop string. A tail that may be the
-  // beginning of one is held back.
+  // Takes the next piece of text and returns what is certain to come before any stop string. A tail
+  // that may be the beginning of one is held back.
   std::string Push(std::string_view text);
   // The text held back, once no more is to come. Empty after a stop string was found.
   std::string Flush();

@@ -67,7 +67,8 @@ constexpr std::pair<wgpu::FeatureName, std::string_view> kFeatures[] = {
     {wgpu::FeatureName::TimestampQuery, "timestamp-query"},
     {wgpu::FeatureName::ChromiumExperimentalTimestampQueryInsidePasses,
      "chromium-experimental-timestamp-query-inside-passes"},
-    {wgpu::FeatureName::ChromiumExperimentalSubgroupMatrix, "chromium-experimental-subgroup-matrix"},
+    {wgpu::FeatureName::ChromiumExperimentalSubgroupMatrix,
+     "chromium-experimental-subgroup-matrix"},
     {wgpu::FeatureName::ImplicitDeviceSynchronization, "implicit-device-synchronization"},
     {wgpu::FeatureName::BufferMapExtendedUsages, "buffer-map-extended-usages"},
     {wgpu::FeatureName::HostMappedPointer, "host-mapped-pointer"},
@@ -102,8 +103,9 @@ AdapterInfo ReadAdapter(const wgpu::Adapter& adapter) {
   if (has_matrix) {
     for (size_t i = 0; i < configs.configCount; ++i) {
       const wgpu::SubgroupMatrixConfig& config = configs.configs[i];
-      caps.subgroup_matrix.push_back({ComponentType(config.componentType), ComponentType(config.resultComponentType),
-                                      config.M, config.N, config.K});
+      caps.subgroup_matrix.push_back({ComponentType(config.componentType),
+                                      ComponentType(config.resultComponentType), config.M, config.N,
+                                      config.K});
     }
   }
   caps.limits = {.max_buffer_size = limits.maxBufferSize,
@@ -115,11 +117,13 @@ AdapterInfo ReadAdapter(const wgpu::Adapter& adapter) {
                  .max_workgroups_per_dimension = limits.maxComputeWorkgroupsPerDimension,
                  .min_storage_offset_alignment = limits.minStorageBufferOffsetAlignment,
                  .min_uniform_offset_alignment = limits.minUniformBufferOffsetAlignment};
-  // WebGPU's own defaults: an adapter below them is in compatibility mode, which Sinter's kernels do not fit.
+  // WebGPU's own defaults: an adapter below them is in compatibility mode, which Sinter's kernels
+  // do not fit.
   if (limits.maxStorageBuffersPerShaderStage < 8) {
     result.refused = fmt::format("storage buffers per shader stage: got {}, want at least 8",
                                  limits.maxStorageBuffersPerShaderStage);
-  } else if (limits.maxComputeInvocationsPerWorkgroup < 256 || limits.maxComputeWorkgroupSizeX < 256) {
+  } else if (limits.maxComputeInvocationsPerWorkgroup < 256 ||
+             limits.maxComputeWorkgroupSizeX < 256) {
     result.refused = fmt::format("invocations per workgroup: got {}, want at least 256",
                                  limits.maxComputeInvocationsPerWorkgroup);
   } else if (limits.maxComputeWorkgroupStorageSize < 16384) {
@@ -142,9 +146,11 @@ Toggles::Toggles(bool checked) {
   enabled = {"allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"};
   disabled = {"timestamp_quantization"};
   if (!checked) {
-    enabled.insert(enabled.end(), {"skip_validation", "disable_robustness", "disable_workgroup_init",
-                                   "disable_polyfills_on_integer_div_and_mod"});
-    disabled.insert(disabled.end(), {"lazy_clear_resource_on_first_use", "enable_spirv_validation"});
+    enabled.insert(enabled.end(),
+                   {"skip_validation", "disable_robustness", "disable_workgroup_init",
+                    "disable_polyfills_on_integer_div_and_mod"});
+    disabled.insert(disabled.end(),
+                    {"lazy_clear_resource_on_first_use", "enable_spirv_validation"});
   }
   descriptor.enabledToggles = enabled.data();
   descriptor.enabledToggleCount = enabled.size();
@@ -184,15 +190,17 @@ std::vector<FoundAdapter> FindAdapters(bool checked) {
     wgpu::Adapter adapter(native.Get());
     found.push_back({instance, adapter, ReadAdapter(adapter)});
   }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const FoundAdapter& a, const FoundAdapter& b) { return Rank(a.info) < Rank(b.info); });
+  std::stable_sort(found.begin(), found.end(), [](const FoundAdapter& a, const FoundAdapter& b) {
+    return Rank(a.info) < Rank(b.info);
+  });
   for (size_t i = 0; i < found.size(); ++i) found[i].info.index = static_cast<int>(i);
   return found;
 }
 
 std::vector<AdapterInfo> ListAdapters() {
   std::vector<AdapterInfo> infos;
-  for (FoundAdapter& found : FindAdapters(/*checked=*/false)) infos.push_back(std::move(found.info));
+  for (FoundAdapter& found : FindAdapters(/*checked=*/false))
+    infos.push_back(std::move(found.info));
   return infos;
 }
 

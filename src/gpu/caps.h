@@ -1,4 +1,5 @@
-// What an adapter can do, as plain data: kernels are chosen by it and nothing else. Knows no WebGPU types.
+// What an adapter can do, as plain data: kernels are chosen by it and nothing else. Knows no WebGPU
+// types.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,8 @@ struct Limits {
 };
 
 struct Caps {
-  bool f16 = false;             // shader-f16
-  bool subgroups = false;       // subgroup operations, f16 ones too where f16 is there
+  bool f16 = false;        // shader-f16
+  bool subgroups = false;  // subgroup operations, f16 ones too where f16 is there
   uint32_t subgroup_min_size = 0;
   uint32_t subgroup_max_size = 0;
   bool timestamps = false;

@@ -17,13 +17,15 @@ constexpr uint32_t kQueriesPerSet = 4096;
 
 void EncodeCopy(const CommandList::Impl::Command& command, const wgpu::CommandEncoder& encoder) {
   if (command.kind == CommandList::Impl::Kind::kCopy) {
-    encoder.CopyBufferToBuffer(command.from, command.from_offset, command.to, command.to_offset, command.bytes);
+    encoder.CopyBufferToBuffer(command.from, command.from_offset, command.to, command.to_offset,
+                               command.bytes);
   } else {
     encoder.ClearBuffer(command.to, command.to_offset, command.bytes);
   }
 }
 
-void EncodeDispatch(const CommandList::Impl::Command& command, const wgpu::ComputePassEncoder& pass) {
+void EncodeDispatch(const CommandList::Impl::Command& command,
+                    const wgpu::ComputePassEncoder& pass) {
   pass.SetPipeline(command.pipeline->pipeline);
   pass.SetBindGroup(0, command.group);
   pass.DispatchWorkgroups(command.workgroups[0], command.workgroups[1], command.workgroups[2]);
@@ -31,7 +33,9 @@ void EncodeDispatch(const CommandList::Impl::Command& command, const wgpu::Compu
 
 }  // namespace
 
-CommandList::CommandList(Device& device) : impl_(std::make_unique<Impl>()) { impl_->device = &device; }
+CommandList::CommandList(Device& device) : impl_(std::make_unique<Impl>()) {
+  impl_->device = &device;
+}
 CommandList::~CommandList() = default;
 CommandList::CommandList(CommandList&&) noexcept = default;
 CommandList& CommandList::operator=(CommandList&&) noexcept = default;
@@ -47,7 +51,8 @@ void CommandList::Dispatch(const Pipeline& pipeline, std::span<const Binding> bi
   std::vector<wgpu::BindGroupEntry> entries;
   entries.reserve(bindings.size());
   for (const Binding& binding : bindings) {
-    SINTER_CHECK(binding.buffer, "dispatch '{}': binding {} has no buffer", command.label, binding.binding);
+    SINTER_CHECK(binding.buffer, "dispatch '{}': binding {} has no buffer", command.label,
+                 binding.binding);
     wgpu::BindGroupEntry& entry = entries.emplace_back();
     entry.binding = binding.binding;
     entry.buffer = binding.buffer.impl()->buffer;
@@ -63,10 +68,10 @@ void CommandList::Dispatch(const Pipeline& pipeline, std::span<const Binding> bi
   impl_->commands.push_back(std::move(command));
 }
 
-void CommandList::Copy(const Buffer& from, uint64_t from_offset, const Buffer& to, uint64_t to_offset,
-                       uint64_t bytes) {
-  SINTER_CHECK(from_offset % 4 == 0 && to_offset % 4 == 0 && bytes % 4 == 0, "copy of {} bytes from {} to {}", bytes,
-               from_offset, to_offset);
+void CommandList::Copy(const Buffer& from, uint64_t from_offset, const Buffer& to,
+                       uint64_t to_offset, uint64_t bytes) {
+  SINTER_CHECK(from_offset % 4 == 0 && to_offset % 4 == 0 && bytes % 4 == 0,
+               "copy of {} bytes from {} to {}", bytes, from_offset, to_offset);
   Impl::Command command;
   command.kind = Impl::Kind::kCopy;
   command.from = from.impl()->buffer;
@@ -87,13 +92,14 @@ void CommandList::Clear(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
 }
 
 void CommandList::Append(const CommandList& other) {
-  impl_->commands.insert(impl_->commands.end(), other.impl_->commands.begin(), other.impl_->commands.end());
+  impl_->commands.insert(impl_->commands.end(), other.impl_->commands.begin(),
+                         other.impl_->commands.end());
 }
 
 size_t CommandList::num_dispatches() const {
-  return static_cast<size_t>(std::count_if(impl_->commands.begin(), impl_->commands.end(), [](const auto& command) {
-    return command.kind == Impl::Kind::kDispatch;
-  }));
+  return static_cast<size_t>(
+      std::count_if(impl_->commands.begin(), impl_->commands.end(),
+                    [](const auto& command) { return command.kind == Impl::Kind::kDispatch; }));
 }
 
 std::vector<std::string> CommandList::labels() const {
@@ -142,8 +148,8 @@ std::vector<DispatchSpan> Device::SubmitTraced(const CommandList& list) {
   {
     auto impl = std::make_shared<Buffer::Impl>();
     impl->size = uint64_t{total} * 8;
-    impl->buffer =
-        impl_->NewBuffer(impl->size, wgpu::BufferUsage::QueryResolve | wgpu::BufferUsage::CopySrc, "timestamps");
+    impl->buffer = impl_->NewBuffer(
+        impl->size, wgpu::BufferUsage::QueryResolve | wgpu::BufferUsage::CopySrc, "timestamps");
     resolved = Buffer(std::move(impl));
   }
   std::vector<wgpu::QuerySet> sets;
@@ -173,7 +179,8 @@ std::vector<DispatchSpan> Device::SubmitTraced(const CommandList& list) {
   }
   for (size_t i = 0; i < sets.size(); ++i) {
     const auto first = static_cast<uint32_t>(i * kQueriesPerSet);
-    encoder.ResolveQuerySet(sets[i], 0, std::min(kQueriesPerSet, total - first), resolved.impl()->buffer, first * 8);
+    encoder.ResolveQuerySet(sets[i], 0, std::min(kQueriesPerSet, total - first),
+                            resolved.impl()->buffer, first * 8);
   }
   const wgpu::CommandBuffer commands = encoder.Finish();
   impl_->queue.Submit(1, &commands);

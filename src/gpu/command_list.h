@@ -1,4 +1,5 @@
-// A recorded list of dispatches and copies. Recording makes the bind groups; replaying a list costs only the encoding.
+// A recorded list of dispatches and copies. Recording makes the bind groups; replaying a list costs
+// only the encoding.
 #pragma once
 
 #include <array>
@@ -43,7 +44,8 @@ class Pipeline {
   std::shared_ptr<Impl> impl_;
 };
 
-// Bytes [offset, offset + size) of a buffer at @binding(binding) of group 0. Size 0 means to the end.
+// Bytes [offset, offset + size) of a buffer at @binding(binding) of group 0. Size 0 means to the
+// end.
 struct Binding {
   uint32_t binding = 0;
   Buffer buffer;
@@ -61,10 +63,11 @@ class CommandList {
   CommandList& operator=(CommandList&&) noexcept;
 
   // `label` names the dispatch in profiles; the pipeline's own where empty.
-  void Dispatch(const Pipeline& pipeline, std::span<const Binding> bindings, std::array<uint32_t, 3> workgroups,
-                std::string_view label = {});
+  void Dispatch(const Pipeline& pipeline, std::span<const Binding> bindings,
+                std::array<uint32_t, 3> workgroups, std::string_view label = {});
   // Offsets and size are multiples of 4.
-  void Copy(const Buffer& from, uint64_t from_offset, const Buffer& to, uint64_t to_offset, uint64_t bytes);
+  void Copy(const Buffer& from, uint64_t from_offset, const Buffer& to, uint64_t to_offset,
+            uint64_t bytes);
   void Clear(const Buffer& buffer, uint64_t offset, uint64_t bytes);
   void Append(const CommandList& other);
 

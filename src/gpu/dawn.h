@@ -22,7 +22,8 @@ namespace sinter::gpu {
 
 inline std::string ToString(wgpu::StringView view) { return std::string(std::string_view(view)); }
 
-// The one instance of the process: adapters and devices come from it, and it lives as long as one of them.
+// The one instance of the process: adapters and devices come from it, and it lives as long as one
+// of them.
 std::shared_ptr<dawn::native::Instance> SharedInstance();
 
 // An adapter with what was read from it.
@@ -43,8 +44,8 @@ struct Toggles {
   wgpu::DawnTogglesDescriptor descriptor;
 };
 
-// Where the driver's compiled shaders are kept between runs: a file an entry, named by the key's hash, which holds the
-// key too, so that a collision or a torn file is a miss.
+// Where the driver's compiled shaders are kept between runs: a file an entry, named by the key's
+// hash, which holds the key too, so that a collision or a torn file is a miss.
 class DiskCache {
  public:
   explicit DiskCache(std::filesystem::path dir) : dir_(std::move(dir)) {}
@@ -125,7 +126,8 @@ struct Device::Impl {
   std::map<std::string, Pipeline, std::less<>> pipelines;
   int pipelines_created = 0;
 
-  // The staging ring: slots are mapped in turn; `pending` is the map request of a slot that the GPU may still read.
+  // The staging ring: slots are mapped in turn; `pending` is the map request of a slot that the GPU
+  // may still read.
   struct StagingSlot {
     wgpu::Buffer buffer;
     wgpu::Future pending;
@@ -139,10 +141,12 @@ struct Device::Impl {
   bool WaitFor(wgpu::Future future) {
     return instance.WaitAny(future, UINT64_MAX) == wgpu::WaitStatus::Success;
   }
-  wgpu::Buffer NewBuffer(uint64_t bytes, wgpu::BufferUsage usage, std::string_view label, bool mapped = false);
+  wgpu::Buffer NewBuffer(uint64_t bytes, wgpu::BufferUsage usage, std::string_view label,
+                         bool mapped = false);
 };
 
-// Encodes a list; with `timestamps`, each dispatch in a pass of its own that writes queries 2i and 2i+1.
+// Encodes a list; with `timestamps`, each dispatch in a pass of its own that writes queries 2i and
+// 2i+1.
 void Encode(const CommandList& list, const wgpu::CommandEncoder& encoder);
 
 struct CommandList::Impl {

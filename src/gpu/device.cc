@@ -16,7 +16,8 @@ namespace {
 
 std::string Lower(std::string_view text) {
   std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return lower;
 }
 
@@ -33,15 +34,19 @@ bool Matches(const AdapterInfo& info, const std::string& wanted) {
 FoundAdapter Choose(const DeviceOptions& options) {
   std::vector<FoundAdapter> adapters = FindAdapters(options.checked);
   if (adapters.empty()) {
-    throw Error("gpu", "adapter: got none, want a Vulkan driver (a GPU's own, or Mesa's lavapipe for software)");
+    throw Error(
+        "gpu",
+        "adapter: got none, want a Vulkan driver (a GPU's own, or Mesa's lavapipe for software)");
   }
   std::string list;
   for (FoundAdapter& found : adapters) {
     if (Matches(found.info, options.adapter) && found.info.refused.empty()) return std::move(found);
-    list += fmt::format("{}{}: {} ({}){}", list.empty() ? "" : "; ", found.info.index, found.info.name,
-                        found.info.type, found.info.refused.empty() ? "" : ", refused: " + found.info.refused);
+    list += fmt::format("{}{}: {} ({}){}", list.empty() ? "" : "; ", found.info.index,
+                        found.info.name, found.info.type,
+                        found.info.refused.empty() ? "" : ", refused: " + found.info.refused);
   }
-  throw Error("gpu", "adapter: got '{}', want 'software', an index or a part of a name of: {}", options.adapter, list);
+  throw Error("gpu", "adapter: got '{}', want 'software', an index or a part of a name of: {}",
+              options.adapter, list);
 }
 
 // What the device is asked for, cut down to what the options allow.
@@ -63,7 +68,9 @@ Caps Restrict(Caps caps, const DeviceOptions& options) {
 
 void ErrorStore::Throw() {
   std::lock_guard lock(mutex);
-  if (lost) throw DeviceLostError(fmt::format("device lost: got '{}', want a working device; open it again", lost_message));
+  if (lost)
+    throw DeviceLostError(
+        fmt::format("device lost: got '{}', want a working device; open it again", lost_message));
   if (!first_error.empty()) throw Error("gpu", "{}", std::exchange(first_error, {}));
 }
 
@@ -113,16 +120,20 @@ std::shared_ptr<Device> Device::Open(const DeviceOptions& options) {
   if (!options.cache_dir.empty()) {
     impl.disk_cache = std::make_unique<DiskCache>(options.cache_dir);
     cache.isolationKey = {"sinter", WGPU_STRLEN};
-    cache.dawnLoadCacheDataCallbackInfo.callback = [](size_t key_size, const uint8_t* key, size_t value_size,
-                                                      uint8_t* value, void* disk, void*) {
-      return static_cast<const DiskCache*>(disk)->Load({reinterpret_cast<const std::byte*>(key), key_size},
-                                                       {reinterpret_cast<std::byte*>(value), value_size});
+    cache.dawnLoadCacheDataCallbackInfo.callback = [](size_t key_size, const uint8_t* key,
+                                                      size_t value_size, uint8_t* value, void* disk,
+                                                      void*) {
+      return static_cast<const DiskCache*>(disk)->Load(
+          {reinterpret_cast<const std::byte*>(key), key_size},
+          {reinterpret_cast<std::byte*>(value), value_size});
     };
     cache.dawnLoadCacheDataCallbackInfo.userdata1 = impl.disk_cache.get();
-    cache.dawnStoreCacheDataCallbackInfo.callback = [](size_t key_size, const uint8_t* key, size_t value_size,
-                                                       const uint8_t* value, void* disk, void*) {
-      static_cast<const DiskCache*>(disk)->Store({reinterpret_cast<const std::byte*>(key), key_size},
-                                                 {reinterpret_cast<const std::byte*>(value), value_size});
+    cache.dawnStoreCacheDataCallbackInfo.callback = [](size_t key_size, const uint8_t* key,
+                                                       size_t value_size, const uint8_t* value,
+                                                       void* disk, void*) {
+      static_cast<const DiskCache*>(disk)->Store(
+          {reinterpret_cast<const std::byte*>(key), key_size},
+          {reinterpret_cast<const std::byte*>(value), value_size});
     };
     cache.dawnStoreCacheDataCallbackInfo.userdata1 = impl.disk_cache.get();
     toggles.descriptor.nextInChain = reinterpret_cast<wgpu::ChainedStruct*>(&cache.chain);
@@ -145,7 +156,8 @@ std::shared_ptr<Device> Device::Open(const DeviceOptions& options) {
       impl.errors.get());
   descriptor.SetDeviceLostCallback(
       wgpu::CallbackMode::AllowSpontaneous,
-      [](const wgpu::Device&, wgpu::DeviceLostReason, wgpu::StringView message, std::shared_ptr<ErrorStore>* held) {
+      [](const wgpu::Device&, wgpu::DeviceLostReason, wgpu::StringView message,
+         std::shared_ptr<ErrorStore>* held) {
         {
           ErrorStore& errors = **held;
           std::lock_guard lock(errors.mutex);
@@ -178,32 +190,39 @@ const Caps& Device::caps() const { return impl_->info.caps; }
 const DeviceOptions& Device::options() const { return impl_->options; }
 uint64_t Device::allocated_bytes() const { return *impl_->allocated; }
 
-wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage, std::string_view label, bool mapped) {
+wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,
+                                     std::string_view label, bool mapped) {
   const uint64_t limit = info.caps.limits.max_buffer_size;
   if (bytes > limit) {
-    throw Error("gpu", "buffer '{}': got {} bytes, want at most {} (this adapter's largest)", label, bytes, limit);
+    throw Error("gpu", "buffer '{}': got {} bytes, want at most {} (this adapter's largest)", label,
+                bytes, limit);
   }
   wgpu::BufferDescriptor descriptor;
   descriptor.label = label;
   descriptor.size = bytes;
   descriptor.usage = usage;
   descriptor.mappedAtCreation = mapped;
-  // Memory that runs out is told here and not by a later Check(): work on a buffer that was never made would crash.
+  // Memory that runs out is told here and not by a later Check(): work on a buffer that was never
+  // made would crash.
   std::unique_lock scope(scope_mutex);
   device.PushErrorScope(wgpu::ErrorFilter::OutOfMemory);
   wgpu::Buffer buffer = device.CreateBuffer(&descriptor);
   std::string failure;
   WaitFor(device.PopErrorScope(
       wgpu::CallbackMode::WaitAnyOnly,
-      [](wgpu::PopErrorScopeStatus, wgpu::ErrorType type, wgpu::StringView message, std::string* failed) {
+      [](wgpu::PopErrorScopeStatus, wgpu::ErrorType type, wgpu::StringView message,
+         std::string* failed) {
         if (type != wgpu::ErrorType::NoError) *failed = ToString(message);
       },
       &failure));
   scope.unlock();
   if (!buffer || !failure.empty()) {
     errors->Throw();
-    throw Error("gpu", "buffer '{}': got no memory for {} bytes ({} are in use), want a GPU with more, a shorter "
-                "maximum length or a smaller model", label, bytes, allocated->load());
+    throw Error(
+        "gpu",
+        "buffer '{}': got no memory for {} bytes ({} are in use), want a GPU with more, a shorter "
+        "maximum length or a smaller model",
+        label, bytes, allocated->load());
   }
   return buffer;
 }
@@ -212,7 +231,8 @@ Buffer Device::CreateBuffer(uint64_t bytes, std::string_view label) {
   const uint64_t size = std::max<uint64_t>(16, (bytes + 15) / 16 * 16);
   auto impl = std::make_shared<Buffer::Impl>();
   impl->buffer = impl_->NewBuffer(
-      size, wgpu::BufferUsage::Storage | wgpu::BufferUsage::CopySrc | wgpu::BufferUsage::CopyDst, label);
+      size, wgpu::BufferUsage::Storage | wgpu::BufferUsage::CopySrc | wgpu::BufferUsage::CopyDst,
+      label);
   impl->size = size;
   impl->allocated = impl_->allocated;
   *impl->allocated += size;
@@ -223,7 +243,8 @@ Buffer Device::CreateUniformBuffer(std::span<const std::byte> bytes, std::string
   const uint64_t size = std::max<uint64_t>(16, (bytes.size() + 15) / 16 * 16);
   auto impl = std::make_shared<Buffer::Impl>();
   impl->buffer = impl_->NewBuffer(
-      size, wgpu::BufferUsage::Uniform | wgpu::BufferUsage::Storage | wgpu::BufferUsage::CopyDst, label);
+      size, wgpu::BufferUsage::Uniform | wgpu::BufferUsage::Storage | wgpu::BufferUsage::CopyDst,
+      label);
   impl->size = size;
   impl->allocated = impl_->allocated;
   *impl->allocated += size;
@@ -240,8 +261,8 @@ void Device::Submit(const CommandList& list) {
 }
 
 void Device::Wait() {
-  impl_->WaitFor(impl_->queue.OnSubmittedWorkDone(wgpu::CallbackMode::WaitAnyOnly,
-                                                  [](wgpu::QueueWorkDoneStatus, wgpu::StringView) {}));
+  impl_->WaitFor(impl_->queue.OnSubmittedWorkDone(
+      wgpu::CallbackMode::WaitAnyOnly, [](wgpu::QueueWorkDoneStatus, wgpu::StringView) {}));
   Check();
 }
 

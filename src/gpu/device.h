@@ -1,6 +1,8 @@
-// The GPU: adapters, one device with its queue, buffers, transfers, pipelines, errors. Dawn stays behind this header.
+// The GPU: adapters, one device with its queue, buffers, transfers, pipelines, errors. Dawn stays
+// behind this header.
 //
-// Threads: a Device may be used from several threads. Work is executed in the order of the Submit and Upload calls.
+// Threads: a Device may be used from several threads. Work is executed in the order of the Submit
+// and Upload calls.
 #pragma once
 
 #include <cstddef>
@@ -22,24 +24,25 @@ namespace sinter::gpu {
 // One adapter of this machine.
 struct AdapterInfo {
   int index = 0;
-  std::string name;         // "NVIDIA H200"
-  std::string vendor;       // "nvidia"
+  std::string name;    // "NVIDIA H200"
+  std::string vendor;  // "nvidia"
   std::string architecture;
-  std::string driver;       // driver's own name and version
-  std::string type;         // "discrete GPU", "integrated GPU", "CPU", "unknown"
-  std::string backend;      // "Vulkan"
-  bool software = false;    // a CPU pretending to be a GPU
+  std::string driver;     // driver's own name and version
+  std::string type;       // "discrete GPU", "integrated GPU", "CPU", "unknown"
+  std::string backend;    // "Vulkan"
+  bool software = false;  // a CPU pretending to be a GPU
   Caps caps;
   std::vector<std::string> features;  // WebGPU's names
-  std::string refused;      // why Sinter cannot use it; empty where it can
+  std::string refused;                // why Sinter cannot use it; empty where it can
 };
 
-// Every adapter that Dawn finds, best first (discrete, integrated, CPU); `index` is the place in this list.
+// Every adapter that Dawn finds, best first (discrete, integrated, CPU); `index` is the place in
+// this list.
 std::vector<AdapterInfo> ListAdapters();
 
 struct DeviceOptions {
-  // Empty: the first usable one of ListAdapters(). A number: that index. "software": the first CPU adapter. Anything
-  // else: the first adapter whose name contains it, in any case.
+  // Empty: the first usable one of ListAdapters(). A number: that index. "software": the first CPU
+  // adapter. Anything else: the first adapter whose name contains it, in any case.
   std::string adapter;
   // Validation, bounds checks and zeroed memory on: for tests and for debugging. Off: for speed.
   bool checked = false;
@@ -88,7 +91,8 @@ struct DispatchSpan {
 
 class Device {
  public:
-  // Throws Error: no such adapter, or it lacks something, naming what was found and why each was refused.
+  // Throws Error: no such adapter, or it lacks something, naming what was found and why each was
+  // refused.
   static std::shared_ptr<Device> Open(const DeviceOptions& options = {});
   ~Device();
   Device(const Device&) = delete;
@@ -98,16 +102,18 @@ class Device {
   const Caps& caps() const;
   const DeviceOptions& options() const;
 
-  // A storage buffer of at least `bytes` (rounded up to 16, never 0). New buffers hold zeros only where
-  // options().checked; nothing may rely on it. Throws Error past the adapter's largest buffer.
+  // A storage buffer of at least `bytes` (rounded up to 16, never 0). New buffers hold zeros only
+  // where options().checked; nothing may rely on it. Throws Error past the adapter's largest
+  // buffer.
   Buffer CreateBuffer(uint64_t bytes, std::string_view label);
   // A buffer that shaders read as uniform, holding `bytes`.
   Buffer CreateUniformBuffer(std::span<const std::byte> bytes, std::string_view label);
 
-  // Copies into `buffer` through the staging ring; `data` may be freed on return. `offset` is a multiple of 4; a size
-  // that is not is padded with zeros to the next 4 bytes.
+  // Copies into `buffer` through the staging ring; `data` may be freed on return. `offset` is a
+  // multiple of 4; a size that is not is padded with zeros to the next 4 bytes.
   void Upload(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data);
-  // The same for `bytes` bytes that `fill(offset, out)` writes piece by piece, straight into staging memory.
+  // The same for `bytes` bytes that `fill(offset, out)` writes piece by piece, straight into
+  // staging memory.
   void UploadStream(const Buffer& buffer, uint64_t offset, uint64_t bytes,
                     const std::function<void(uint64_t offset, std::span<std::byte> out)>& fill);
 
@@ -116,14 +122,16 @@ class Device {
     return DownloadAsync(buffer, offset, bytes).Wait();
   }
 
-  // Compiles, all at once and in parallel, what is not compiled yet. Throws Error with the shader's own file and line.
+  // Compiles, all at once and in parallel, what is not compiled yet. Throws Error with the shader's
+  // own file and line.
   std::vector<Pipeline> GetPipelines(std::span<const PipelineSpec> specs);
   // Pipelines compiled by this device so far (those found in the disk cache count too).
   int pipelines_created() const;
 
   // Runs the list once. Returns as soon as it is queued.
   void Submit(const CommandList& list);
-  // Runs the list once with a timestamp around each dispatch and waits; nanoseconds by dispatch, in order.
+  // Runs the list once with a timestamp around each dispatch and waits; nanoseconds by dispatch, in
+  // order.
   std::vector<double> SubmitProfiled(const CommandList& list);
   // The same, saying of each dispatch what it was and when it began.
   std::vector<DispatchSpan> SubmitTraced(const CommandList& list);

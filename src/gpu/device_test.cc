@@ -64,7 +64,8 @@ TEST(Device, ListsAdaptersBestFirst) {
 TEST(Device, OpensByIndexNameAndKind) {
   const std::vector<AdapterInfo> adapters = ListAdapters();
   EXPECT_EQ(Device::Open({.adapter = "0"})->adapter().name, adapters[0].name);
-  EXPECT_EQ(Device::Open({.adapter = adapters[0].name.substr(0, 5)})->adapter().name, adapters[0].name);
+  EXPECT_EQ(Device::Open({.adapter = adapters[0].name.substr(0, 5)})->adapter().name,
+            adapters[0].name);
   const std::string error = ErrorOf([] { Device::Open({.adapter = "no such adapter"}); });
   EXPECT_NE(error.find("got 'no such adapter', want"), std::string::npos) << error;
   EXPECT_NE(error.find(adapters[0].name), std::string::npos) << error;
@@ -72,8 +73,10 @@ TEST(Device, OpensByIndexNameAndKind) {
 }
 
 TEST(Device, OptionsHideFeatures) {
-  const auto device =
-      OpenTestDevice({.f16 = false, .subgroups = false, .subgroup_matrix = false, .max_storage_binding_bytes = 1 << 20});
+  const auto device = OpenTestDevice({.f16 = false,
+                                      .subgroups = false,
+                                      .subgroup_matrix = false,
+                                      .max_storage_binding_bytes = 1 << 20});
   EXPECT_FALSE(device->caps().f16);
   EXPECT_FALSE(device->caps().subgroups);
   EXPECT_TRUE(device->caps().subgroup_matrix.empty());
@@ -91,7 +94,8 @@ TEST(Transfer, RoundTripsOddSizesAndOffsets) {
   device->Check();
 }
 
-// Five rings' worth without a wait in between: a slot that is overwritten while the GPU still reads it shows here.
+// Five rings' worth without a wait in between: a slot that is overwritten while the GPU still reads
+// it shows here.
 TEST(Transfer, StagingRingWrapsWithoutCorruption) {
   const auto device = OpenTestDevice();
   constexpr size_t kBytes = 20u << 20;
@@ -116,7 +120,8 @@ TEST(Transfer, StreamAsksForEveryByteOnce) {
   device->UploadStream(buffer, 0, kBytes, [&](uint64_t offset, std::span<std::byte> out) {
     EXPECT_EQ(offset, next);
     next += out.size();
-    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>((offset + i) * 2654435761u >> 24);
+    for (size_t i = 0; i < out.size(); ++i)
+      out[i] = static_cast<std::byte>((offset + i) * 2654435761u >> 24);
   });
   EXPECT_EQ(next, kBytes);
   const auto bytes = device->Download(buffer, 0, kBytes);
@@ -172,12 +177,14 @@ TEST(Commands, ProfileGivesATimePerDispatch) {
 
 TEST(Pipelines, AreCompiledOnceAndErrorsNameTheLine) {
   const auto device = OpenTestDevice();
-  const std::vector<PipelineSpec> specs = {Spec("one", kAddOne), Spec("two", kAddOne), Spec("one", kAddOne)};
+  const std::vector<PipelineSpec> specs = {Spec("one", kAddOne), Spec("two", kAddOne),
+                                           Spec("one", kAddOne)};
   EXPECT_EQ(device->GetPipelines(specs).size(), 3u);
   EXPECT_EQ(device->pipelines_created(), 2);
   device->GetPipelines(specs);
   EXPECT_EQ(device->pipelines_created(), 2);
-  const PipelineSpec bad = Spec("bad", "@compute @workgroup_size(1)\nfn main() {\n  let x = nonsense;\n}\n");
+  const PipelineSpec bad =
+      Spec("bad", "@compute @workgroup_size(1)\nfn main() {\n  let x = nonsense;\n}\n");
   const std::string error = ErrorOf([&] { device->GetPipelines({&bad, 1}); });
   EXPECT_NE(error.find("bad.wgsl:3"), std::string::npos) << error;
   EXPECT_NE(error.find("nonsense"), std::string::npos) << error;
@@ -185,15 +192,18 @@ TEST(Pipelines, AreCompiledOnceAndErrorsNameTheLine) {
 }
 
 TEST(Pipelines, DiskCacheIsFilledAndUsed) {
-  const auto dir = std::filesystem::temp_directory_path() / ("sinter_cache_test_" + std::to_string(getpid()));
+  const auto dir =
+      std::filesystem::temp_directory_path() / ("sinter_cache_test_" + std::to_string(getpid()));
   std::filesystem::remove_all(dir);
   const PipelineSpec spec = Spec("add_one", kAddOne);
   OpenTestDevice({.cache_dir = dir})->GetPipelines({&spec, 1});
   ASSERT_FALSE(std::filesystem::is_empty(dir));
   // Torn and foreign files are misses, not errors.
-  for (const auto& entry : std::filesystem::directory_iterator(dir)) std::filesystem::resize_file(entry.path(), 40);
+  for (const auto& entry : std::filesystem::directory_iterator(dir))
+    std::filesystem::resize_file(entry.path(), 40);
   EXPECT_EQ(OpenTestDevice({.cache_dir = dir})->GetPipelines({&spec, 1}).size(), 1u);
-  EXPECT_EQ(OpenTestDevice({.cache_dir = "/proc/no/such/folder"})->GetPipelines({&spec, 1}).size(), 1u);
+  EXPECT_EQ(OpenTestDevice({.cache_dir = "/proc/no/such/folder"})->GetPipelines({&spec, 1}).size(),
+            1u);
   std::filesystem::remove_all(dir);
 }
 
@@ -211,8 +221,9 @@ TEST(Errors, AsynchronousErrorsAreRaisedByCheckOnce) {
 
 TEST(Errors, TooLargeBufferIsRefused) {
   const auto device = OpenTestDevice();
-  EXPECT_NE(ErrorOf([&] { device->CreateBuffer(uint64_t{1} << 60, "huge"); }).find("buffer 'huge': got"),
-            std::string::npos);
+  EXPECT_NE(
+      ErrorOf([&] { device->CreateBuffer(uint64_t{1} << 60, "huge"); }).find("buffer 'huge': got"),
+      std::string::npos);
 }
 
 TEST(Errors, LostDeviceIsATypedErrorAndANewOneWorks) {

@@ -1,4 +1,5 @@
-// The pipeline cache on disk. Failure to read or write is a miss, never an error: it is only a cache.
+// The pipeline cache on disk. Failure to read or write is a miss, never an error: it is only a
+// cache.
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -36,7 +37,8 @@ std::filesystem::path DefaultCacheDir() {
 }
 
 std::filesystem::path DiskCache::PathOf(std::span<const std::byte> key) const {
-  return dir_ / fmt::format("{:016x}{:016x}", Hash(key, 0xcbf29ce484222325u), Hash(key, 0x84222325cbf29ce4u));
+  return dir_ / fmt::format("{:016x}{:016x}", Hash(key, 0xcbf29ce484222325u),
+                            Hash(key, 0x84222325cbf29ce4u));
 }
 
 size_t DiskCache::Load(std::span<const std::byte> key, std::span<std::byte> value) const {
@@ -44,13 +46,19 @@ size_t DiskCache::Load(std::span<const std::byte> key, std::span<std::byte> valu
   Header header;
   const Header want;
   if (!file.read(reinterpret_cast<char*>(&header), sizeof(header))) return 0;
-  if (std::memcmp(header.magic, want.magic, sizeof(want.magic)) != 0 || header.key_bytes != key.size()) return 0;
+  if (std::memcmp(header.magic, want.magic, sizeof(want.magic)) != 0 ||
+      header.key_bytes != key.size())
+    return 0;
   std::vector<std::byte> stored_key(key.size());
-  if (!file.read(reinterpret_cast<char*>(stored_key.data()), static_cast<std::streamsize>(stored_key.size()))) return 0;
+  if (!file.read(reinterpret_cast<char*>(stored_key.data()),
+                 static_cast<std::streamsize>(stored_key.size())))
+    return 0;
   if (std::memcmp(stored_key.data(), key.data(), key.size()) != 0) return 0;
   if (value.empty()) return header.value_bytes;
   if (value.size() < header.value_bytes) return 0;
-  if (!file.read(reinterpret_cast<char*>(value.data()), static_cast<std::streamsize>(header.value_bytes))) return 0;
+  if (!file.read(reinterpret_cast<char*>(value.data()),
+                 static_cast<std::streamsize>(header.value_bytes)))
+    return 0;
   if (Hash(value.first(header.value_bytes), 0xcbf29ce484222325u) != header.value_hash) return 0;
   return header.value_bytes;
 }
@@ -60,7 +68,8 @@ void DiskCache::Store(std::span<const std::byte> key, std::span<const std::byte>
   std::filesystem::create_directories(dir_, error);
   const std::filesystem::path path = PathOf(key);
   // Written aside and renamed, so that another process never sees half a file.
-  const std::filesystem::path aside = path.string() + fmt::format(".{}.{}", getpid(), static_cast<const void*>(&key));
+  const std::filesystem::path aside =
+      path.string() + fmt::format(".{}.{}", getpid(), static_cast<const void*>(&key));
   Header header;
   header.key_bytes = key.size();
   header.value_bytes = value.size();
@@ -69,7 +78,8 @@ void DiskCache::Store(std::span<const std::byte> key, std::span<const std::byte>
     std::ofstream file(aside, std::ios::binary);
     file.write(reinterpret_cast<const char*>(&header), sizeof(header));
     file.write(reinterpret_cast<const char*>(key.data()), static_cast<std::streamsize>(key.size()));
-    file.write(reinterpret_cast<const char*>(value.data()), static_cast<std::streamsize>(value.size()));
+    file.write(reinterpret_cast<const char*>(value.data()),
+               static_cast<std::streamsize>(value.size()));
     if (!file.flush()) {
       file.close();
       std::filesystem::remove(aside, error);

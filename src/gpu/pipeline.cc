@@ -37,7 +37,8 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const PipelineSpec> specs) 
     const wgpu::ShaderModule module = impl.device.CreateShaderModule(&module_descriptor);
     impl.WaitFor(impl.device.PopErrorScope(
         wgpu::CallbackMode::WaitAnyOnly,
-        [](wgpu::PopErrorScopeStatus, wgpu::ErrorType type, wgpu::StringView message, Compilation* failed) {
+        [](wgpu::PopErrorScopeStatus, wgpu::ErrorType type, wgpu::StringView message,
+           Compilation* failed) {
           if (type != wgpu::ErrorType::NoError) failed->failure = ToString(message);
         },
         compilation.get()));
@@ -52,8 +53,8 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const PipelineSpec> specs) 
     descriptor.compute.entryPoint = "main";
     compilation->future = impl.device.CreateComputePipelineAsync(
         &descriptor, wgpu::CallbackMode::WaitAnyOnly,
-        [](wgpu::CreatePipelineAsyncStatus status, wgpu::ComputePipeline pipeline, wgpu::StringView message,
-           Compilation* compiled) {
+        [](wgpu::CreatePipelineAsyncStatus status, wgpu::ComputePipeline pipeline,
+           wgpu::StringView message, Compilation* compiled) {
           if (status == wgpu::CreatePipelineAsyncStatus::Success) {
             compiled->pipeline = std::move(pipeline);
           } else {
@@ -63,7 +64,8 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const PipelineSpec> specs) 
         compilation.get());
     running.emplace(spec.label, std::move(compilation));
   }
-  // Every callback must have come before a Compilation may go, so failures are raised after the last wait.
+  // Every callback must have come before a Compilation may go, so failures are raised after the
+  // last wait.
   const Compilation* failed = nullptr;
   for (auto& [label, compilation] : running) {
     impl.WaitFor(compilation->future);
@@ -80,10 +82,12 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const PipelineSpec> specs) 
   }
   if (failed != nullptr) {
     impl.errors->Throw();
-    throw Error("wgsl", "{}: {}", failed->spec->label, MapMessage(failed->spec->source, failed->failure));
+    throw Error("wgsl", "{}: {}", failed->spec->label,
+                MapMessage(failed->spec->source, failed->failure));
   }
   std::vector<Pipeline> pipelines;
-  for (const PipelineSpec& spec : specs) pipelines.push_back(impl.pipelines.find(spec.label)->second);
+  for (const PipelineSpec& spec : specs)
+    pipelines.push_back(impl.pipelines.find(spec.label)->second);
   return pipelines;
 }
 

@@ -10,8 +10,9 @@
 namespace sinter::gpu {
 namespace {
 
-// Four slots keep the disk, the copy into staging memory and the copy to the GPU busy at once; 8 MiB is large enough
-// that a submit (30 us on an H200's host) costs little of a slot's time and small enough for a phone.
+// Four slots keep the disk, the copy into staging memory and the copy to the GPU busy at once; 8
+// MiB is large enough that a submit (30 us on an H200's host) costs little of a slot's time and
+// small enough for a phone.
 constexpr size_t kStagingSlots = 4;
 constexpr uint64_t kStagingBytes = 8u << 20;
 // Below this the queue's own WriteBuffer is as good and needs no map request.
@@ -19,10 +20,11 @@ constexpr uint64_t kSmallUploadBytes = 64u << 10;
 
 }  // namespace
 
-void Device::UploadStream(const Buffer& buffer, uint64_t offset, uint64_t bytes,
-                          const std::function<void(uint64_t offset, std::span<std::byte> out)>& fill) {
-  SINTER_CHECK(offset % 4 == 0 && offset + bytes <= buffer.size_bytes(), "upload of {} bytes at {} into {} bytes",
-               bytes, offset, buffer.size_bytes());
+void Device::UploadStream(
+    const Buffer& buffer, uint64_t offset, uint64_t bytes,
+    const std::function<void(uint64_t offset, std::span<std::byte> out)>& fill) {
+  SINTER_CHECK(offset % 4 == 0 && offset + bytes <= buffer.size_bytes(),
+               "upload of {} bytes at {} into {} bytes", bytes, offset, buffer.size_bytes());
   Impl& impl = *impl_;
   std::lock_guard lock(impl.staging_mutex);
   for (uint64_t done = 0; done < bytes;) {
@@ -37,14 +39,16 @@ void Device::UploadStream(const Buffer& buffer, uint64_t offset, uint64_t bytes,
     }
     if (impl.staging.size() < kStagingSlots && impl.next_slot == impl.staging.size()) {
       Impl::StagingSlot slot;
-      slot.buffer = impl.NewBuffer(kStagingBytes, wgpu::BufferUsage::MapWrite | wgpu::BufferUsage::CopySrc, "staging",
-                                   /*mapped=*/true);
+      slot.buffer = impl.NewBuffer(
+          kStagingBytes, wgpu::BufferUsage::MapWrite | wgpu::BufferUsage::CopySrc, "staging",
+          /*mapped=*/true);
       impl.staging.push_back(std::move(slot));
     }
     Impl::StagingSlot& slot = impl.staging[impl.next_slot];
     impl.next_slot = (impl.next_slot + 1) % kStagingSlots;
     if (slot.waiting) {
-      // The map request of this slot is answered only after the GPU has copied its last contents out.
+      // The map request of this slot is answered only after the GPU has copied its last contents
+      // out.
       impl.WaitFor(slot.pending);
       slot.waiting = false;
     }
@@ -60,7 +64,8 @@ void Device::UploadStream(const Buffer& buffer, uint64_t offset, uint64_t bytes,
     encoder.CopyBufferToBuffer(slot.buffer, 0, buffer.impl()->buffer, offset + done, padded);
     const wgpu::CommandBuffer commands = encoder.Finish();
     impl.queue.Submit(1, &commands);
-    slot.pending = slot.buffer.MapAsync(wgpu::MapMode::Write, 0, kStagingBytes, wgpu::CallbackMode::WaitAnyOnly,
+    slot.pending = slot.buffer.MapAsync(wgpu::MapMode::Write, 0, kStagingBytes,
+                                        wgpu::CallbackMode::WaitAnyOnly,
                                         [](wgpu::MapAsyncStatus, wgpu::StringView) {});
     slot.waiting = true;
     done += piece;
@@ -73,7 +78,8 @@ void Device::Upload(const Buffer& buffer, uint64_t offset, std::span<const std::
   });
 }
 
-// Downloads up to this size keep their buffer for the next one, so that reading a token allocates nothing.
+// Downloads up to this size keep their buffer for the next one, so that reading a token allocates
+// nothing.
 constexpr uint64_t kPooledReadbackBytes = 4096;
 
 struct Readback::Impl {
@@ -99,8 +105,8 @@ struct Readback::Impl {
 };
 
 Readback Device::DownloadAsync(const Buffer& buffer, uint64_t offset, uint64_t bytes) {
-  SINTER_CHECK(offset % 4 == 0 && offset + bytes <= buffer.size_bytes(), "download of {} bytes at {} of {} bytes",
-               bytes, offset, buffer.size_bytes());
+  SINTER_CHECK(offset % 4 == 0 && offset + bytes <= buffer.size_bytes(),
+               "download of {} bytes at {} of {} bytes", bytes, offset, buffer.size_bytes());
   Readback result;
   result.impl_ = std::make_shared<Readback::Impl>();
   Readback::Impl& readback = *result.impl_;
@@ -114,11 +120,13 @@ Readback Device::DownloadAsync(const Buffer& buffer, uint64_t offset, uint64_t b
     readback.buffer = readback.pool->Take();
   }
   if (!readback.buffer) {
-    readback.buffer = impl_->NewBuffer(pooled ? kPooledReadbackBytes : readback.copied_bytes,
-                                       wgpu::BufferUsage::MapRead | wgpu::BufferUsage::CopyDst, "readback");
+    readback.buffer =
+        impl_->NewBuffer(pooled ? kPooledReadbackBytes : readback.copied_bytes,
+                         wgpu::BufferUsage::MapRead | wgpu::BufferUsage::CopyDst, "readback");
   }
   wgpu::CommandEncoder encoder = impl_->device.CreateCommandEncoder();
-  encoder.CopyBufferToBuffer(buffer.impl()->buffer, offset, readback.buffer, 0, readback.copied_bytes);
+  encoder.CopyBufferToBuffer(buffer.impl()->buffer, offset, readback.buffer, 0,
+                             readback.copied_bytes);
   const wgpu::CommandBuffer commands = encoder.Finish();
   impl_->queue.Submit(1, &commands);
   readback.mapped = readback.buffer.MapAsync(
@@ -138,7 +146,8 @@ std::vector<std::byte> Readback::Wait() {
   impl->instance.WaitAny(impl->mapped, UINT64_MAX);
   impl->instance.ProcessEvents();
   impl->errors->Throw();
-  if (!impl->ok) throw Error("gpu", "download: got '{}', want {} bytes", impl->message, impl->bytes);
+  if (!impl->ok)
+    throw Error("gpu", "download: got '{}', want {} bytes", impl->message, impl->bytes);
   std::vector<std::byte> bytes(impl->bytes);
   std::memcpy(bytes.data(), impl->buffer.GetConstMappedRange(0, impl->copied_bytes), bytes.size());
   return bytes;

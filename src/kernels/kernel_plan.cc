@@ -11,7 +11,8 @@ std::array<uint32_t, 3> FoldGrid(const gpu::Caps& caps, uint64_t count) {
   const uint64_t limit = caps.limits.max_workgroups_per_dimension;
   if (count <= limit) return {static_cast<uint32_t>(count == 0 ? 1 : count), 1, 1};
   const uint64_t rows = (count + limit - 1) / limit;
-  SINTER_CHECK(rows <= limit, "a grid of {} workgroups does not fit two dimensions of {}", count, limit);
+  SINTER_CHECK(rows <= limit, "a grid of {} workgroups does not fit two dimensions of {}", count,
+               limit);
   return {static_cast<uint32_t>((count + rows - 1) / rows), static_cast<uint32_t>(rows), 1};
 }
 
@@ -29,20 +30,25 @@ DType DeviceDType(const gpu::Caps& caps, DType dtype) {
     case DType::kBool:
       return DType::kU32;
     default:
-      throw Error("kernels", "element type: got {}, want f16, f32, i32, i64, bool or packed u8", DTypeName(dtype));
+      throw Error("kernels", "element type: got {}, want f16, f32, i32, i64, bool or packed u8",
+                  DTypeName(dtype));
   }
 }
 
 std::string_view WgslType(const gpu::Caps& caps, DType dtype) {
   const DType device = DeviceDType(caps, dtype);
   if (device == DType::kU8) {
-    throw Error("kernels", "element type: got u8, want f16, f32, i32, i64 or bool (u8 is for packed weights only)");
+    throw Error(
+        "kernels",
+        "element type: got u8, want f16, f32, i32, i64 or bool (u8 is for packed weights only)");
   }
   return DTypeName(device);
 }
 
-void ThrowUnknownVariant(std::string_view kernel, std::string_view variant, const std::vector<std::string>& known) {
-  throw Error("kernels", "variant of {}: got '{}', want one of: {}", kernel, variant, fmt::join(known, ", "));
+void ThrowUnknownVariant(std::string_view kernel, std::string_view variant,
+                         const std::vector<std::string>& known) {
+  throw Error("kernels", "variant of {}: got '{}', want one of: {}", kernel, variant,
+              fmt::join(known, ", "));
 }
 
 }  // namespace sinter::kernels

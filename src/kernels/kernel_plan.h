@@ -1,4 +1,5 @@
-// What a kernel's Plan function returns: everything that one dispatch needs except the buffers. Pure data.
+// What a kernel's Plan function returns: everything that one dispatch needs except the buffers.
+// Pure data.
 #pragma once
 
 #include <array>
@@ -15,10 +16,11 @@
 
 namespace sinter::kernels {
 
-// One dispatch. Two plans with equal `wgsl`, `prelude` and `defines` share a pipeline, and must have equal `variant`.
+// One dispatch. Two plans with equal `wgsl`, `prelude` and `defines` share a pipeline, and must
+// have equal `variant`.
 struct KernelPlan {
-  // Cache key, label, trace zone and benchmark name: `matmul_nbits.f16.b4.blk32.wg128`. It names everything that
-  // `prelude` and `defines` depend on.
+  // Cache key, label, trace zone and benchmark name: `matmul_nbits.f16.b4.blk32.wg128`. It names
+  // everything that `prelude` and `defines` depend on.
   std::string variant;
   // The shader: path below src/kernels, such as `matmul_nbits/matmul_nbits.wgsl`.
   std::string_view wgsl;
@@ -26,7 +28,8 @@ struct KernelPlan {
   std::string prelude;
   // Names that are true in the file's `#if`; `f16` and `subgroups` also enable the WGSL extensions.
   std::vector<std::string> defines;
-  // Contents of the uniform buffer at @binding(0): the kernel's Params struct, a multiple of 16 bytes.
+  // Contents of the uniform buffer at @binding(0): the kernel's Params struct, a multiple of 16
+  // bytes.
   std::vector<std::byte> params;
   std::array<uint32_t, 3> workgroups = {1, 1, 1};
 
@@ -38,20 +41,22 @@ struct KernelPlan {
   }
 };
 
-// A one-dimensional grid of `count` workgroups folded into two dimensions where it passes the limit of one; the shader
-// takes `workgroup_id.y * grid_x + workgroup_id.x`, with grid_x = workgroups[0] in its params, and returns where that is
-// past its work.
+// A one-dimensional grid of `count` workgroups folded into two dimensions where it passes the limit
+// of one; the shader takes `workgroup_id.y * grid_x + workgroup_id.x`, with grid_x = workgroups[0]
+// in its params, and returns where that is past its work.
 std::array<uint32_t, 3> FoldGrid(const gpu::Caps& caps, uint64_t count);
 
-// The WGSL type of an activation of `dtype` on this adapter: `f16` only where the adapter has it, else `f32`; `i32`
-// for both integer types; `u32` for bool. Throws Error for a type that has no form on the GPU.
+// The WGSL type of an activation of `dtype` on this adapter: `f16` only where the adapter has it,
+// else `f32`; `i32` for both integer types; `u32` for bool. Throws Error for a type that has no
+// form on the GPU.
 std::string_view WgslType(const gpu::Caps& caps, DType dtype);
 
-// The DType that an ONNX tensor of `dtype` has in GPU memory on this adapter (kF16 -> kF32 without shader-f16,
-// kI64 -> kI32, kBool -> kU32; kU8 stays, packed four to a word).
+// The DType that an ONNX tensor of `dtype` has in GPU memory on this adapter (kF16 -> kF32 without
+// shader-f16, kI64 -> kI32, kBool -> kU32; kU8 stays, packed four to a word).
 DType DeviceDType(const gpu::Caps& caps, DType dtype);
 
-// Throws Error: an unknown or unfitting forced variant. `known` lists what there is on this adapter.
+// Throws Error: an unknown or unfitting forced variant. `known` lists what there is on this
+// adapter.
 [[noreturn]] void ThrowUnknownVariant(std::string_view kernel, std::string_view variant,
                                       const std::vector<std::string>& known);
 

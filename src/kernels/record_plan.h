@@ -1,4 +1,5 @@
-// One plan over given buffers, recorded: for what is not part of a lowered graph (token choice, tests).
+// One plan over given buffers, recorded: for what is not part of a lowered graph (token choice,
+// tests).
 #pragma once
 
 #include <span>
@@ -9,7 +10,8 @@
 
 namespace sinter::kernels {
 
-// Compiles the plan if need be and appends its dispatch. `buffers` are the bindings from 1 on; empty ones are left out.
+// Compiles the plan if need be and appends its dispatch. `buffers` are the bindings from 1 on;
+// empty ones are left out.
 void RecordPlan(gpu::Device& device, const KernelPlan& plan, std::span<const gpu::Buffer> buffers,
                 gpu::CommandList& list, std::string_view label = {});
 

@@ -42,7 +42,8 @@ gpu::PipelineSpec ExpandPlan(const KernelPlan& plan) {
       extensions.emplace_back(extension);
     }
   }
-  return {plan.variant, gpu::ExpandWgsl(ReadWgsl, plan.wgsl, plan.defines, plan.prelude, extensions)};
+  return {plan.variant,
+          gpu::ExpandWgsl(ReadWgsl, plan.wgsl, plan.defines, plan.prelude, extensions)};
 }
 
 }  // namespace sinter::kernels

@@ -16,7 +16,8 @@ namespace sinter::kernels {
 // (path below src/kernels, text) of every shader in this build.
 const std::vector<std::pair<std::string_view, std::string_view>>& EmbeddedWgsl();
 
-// Shaders are read from `dir` first from now on, so that they can be changed without a build. Empty: embedded only.
+// Shaders are read from `dir` first from now on, so that they can be changed without a build.
+// Empty: embedded only.
 void SetWgslOverrideDir(const std::filesystem::path& dir);
 
 std::optional<std::string> ReadWgsl(std::string_view path);

@@ -36,14 +36,16 @@ class Section {
     if (!has(key)) return Missing(key, fallback);
     if (!object_[key].is_number_integer()) Fail(key, object_[key].type_name(), "a whole number");
     const auto value = object_[key].get<int64_t>();
-    if (value < low || value > high) Fail(key, std::to_string(value), fmt::format("{} to {}", low, high));
+    if (value < low || value > high)
+      Fail(key, std::to_string(value), fmt::format("{} to {}", low, high));
     return value;
   }
   double Number(const char* key, double fallback, double low, double high) const {
     if (!has(key)) return fallback;
     if (!object_[key].is_number()) Fail(key, object_[key].type_name(), "a number");
     const auto value = object_[key].get<double>();
-    if (!(value >= low && value <= high)) Fail(key, fmt::format("{}", value), fmt::format("{} to {}", low, high));
+    if (!(value >= low && value <= high))
+      Fail(key, fmt::format("{}", value), fmt::format("{} to {}", low, high));
     return value;
   }
   bool Bool(const char* key, bool fallback) const {
@@ -101,7 +103,8 @@ std::optional<int64_t> OptionalId(const Section& section, const char* key) {
 // provider_options: [{"webgpu": {"multiRotaryCacheConcatOffset": "4096"}}]
 std::optional<int64_t> MultiRotaryOffset(const Section& decoder) {
   const Section session = decoder.Object("session_options");
-  if (!session.has("provider_options") || !session.at("provider_options").is_array()) return std::nullopt;
+  if (!session.has("provider_options") || !session.at("provider_options").is_array())
+    return std::nullopt;
   for (const json& provider : session.at("provider_options")) {
     if (!provider.is_object()) continue;
     for (const auto& [name, options] : provider.items()) {
@@ -111,8 +114,10 @@ std::optional<int64_t> MultiRotaryOffset(const Section& decoder) {
         const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
         int64_t offset = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), offset);
-        if (error != std::errc() || end != text.data() + text.size() || offset < 0 || offset > kMaxId) {
-          decoder.Fail("session_options.provider_options.multiRotaryCacheConcatOffset", text, "a number of rows");
+        if (error != std::errc() || end != text.data() + text.size() || offset < 0 ||
+            offset > kMaxId) {
+          decoder.Fail("session_options.provider_options.multiRotaryCacheConcatOffset", text,
+                       "a number of rows");
         }
         return offset > 0 ? std::optional(offset) : std::nullopt;
       }
@@ -129,7 +134,8 @@ SearchDefaults ReadSearch(const Section& search) {
   defaults.top_k = search.Int("top_k", defaults.top_k, 0, kMaxId);
   defaults.top_p = search.Number("top_p", defaults.top_p, 0, 1);
   defaults.min_p = search.Number("min_p", defaults.min_p, 0, 1);
-  defaults.repetition_penalty = search.Number("repetition_penalty", defaults.repetition_penalty, 1e-3, 1e3);
+  defaults.repetition_penalty =
+      search.Number("repetition_penalty", defaults.repetition_penalty, 1e-3, 1e3);
   // What Sinter does not have, and would change the text if it were left out silently.
   search.Int("num_beams", 1, 1, 1);
   search.Int("num_return_sequences", 1, 1, 1);
@@ -146,12 +152,14 @@ GenaiConfig ParseGenaiConfig(std::string_view text, std::string_view file_name) 
   try {
     root = json::parse(text);
   } catch (const json::exception& error) {
-    throw Error("config", "{}: got text that is not JSON ({}), want a genai_config.json", file, error.what());
+    throw Error("config", "{}: got text that is not JSON ({}), want a genai_config.json", file,
+                error.what());
   }
   const Section top(root, file, "");
   if (!top.has("model")) top.Fail("model", "nothing", "an object");
   const Section model = top.Object("model");
-  if (!model.has("decoder")) model.Fail("decoder", "nothing", "an object (Sinter runs decoder-only models)");
+  if (!model.has("decoder"))
+    model.Fail("decoder", "nothing", "an object (Sinter runs decoder-only models)");
   const Section decoder = model.Object("decoder");
   const Section inputs = decoder.Object("inputs");
   const Section outputs = decoder.Object("outputs");
@@ -185,7 +193,8 @@ GenaiConfig ParseGenaiConfig(std::string_view text, std::string_view file_name) 
 GenaiConfig ReadGenaiConfig(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) {
-    throw Error("config", "{}: got no such file, want the genai_config.json of a model folder", file.string());
+    throw Error("config", "{}: got no such file, want the genai_config.json of a model folder",
+                file.string());
   }
   const std::string text(std::istreambuf_iterator<char>(stream), {});
   return ParseGenaiConfig(text, file.string());
@@ -193,7 +202,8 @@ GenaiConfig ReadGenaiConfig(const std::filesystem::path& file) {
 
 std::string LayerName(std::string_view pattern, int64_t layer) {
   std::string name(pattern);
-  if (const size_t at = name.find("%d"); at != std::string::npos) name.replace(at, 2, std::to_string(layer));
+  if (const size_t at = name.find("%d"); at != std::string::npos)
+    name.replace(at, 2, std::to_string(layer));
   return name;
 }
 

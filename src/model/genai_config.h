@@ -32,19 +32,24 @@ struct GenaiConfig {
   std::string filename = "model.onnx";
   int64_t head_size = 0, hidden_size = 0;
   int64_t num_attention_heads = 0, num_key_value_heads = 0, num_hidden_layers = 0;
-  // Names of graph inputs and outputs; `%d` stands for the layer. position_ids may be missing from the graph.
-  std::string input_ids = "input_ids", attention_mask = "attention_mask", position_ids = "position_ids";
-  std::string past_key_names = "past_key_values.%d.key", past_value_names = "past_key_values.%d.value";
+  // Names of graph inputs and outputs; `%d` stands for the layer. position_ids may be missing from
+  // the graph.
+  std::string input_ids = "input_ids", attention_mask = "attention_mask",
+              position_ids = "position_ids";
+  std::string past_key_names = "past_key_values.%d.key",
+              past_value_names = "past_key_values.%d.value";
   std::string logits = "logits";
   std::string present_key_names = "present.%d.key", present_value_names = "present.%d.value";
-  // The row of the rotary caches where the long-context half begins (provider option multiRotaryCacheConcatOffset).
+  // The row of the rotary caches where the long-context half begins (provider option
+  // multiRotaryCacheConcatOffset).
   std::optional<int64_t> multi_rotary_offset;
 
   SearchDefaults search;
 };
 
-// Throws Error (area `config`) naming the file and the field: a missing field that has no default, a wrong type, a
-// value out of range, an option that Sinter does not have (beam search, n-gram blocking, a minimum length).
+// Throws Error (area `config`) naming the file and the field: a missing field that has no default,
+// a wrong type, a value out of range, an option that Sinter does not have (beam search, n-gram
+// blocking, a minimum length).
 GenaiConfig ReadGenaiConfig(const std::filesystem::path& file);
 GenaiConfig ParseGenaiConfig(std::string_view json, std::string_view file_name);
 

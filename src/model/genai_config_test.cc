@@ -95,12 +95,16 @@ TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
   expect("/model/context_length", "2048", "model.context_length: got string, want a whole number");
   expect("/model/vocab_size", 0, "model.vocab_size: got 0, want 1 to 2147483647");
   expect("/model/vocab_size", 1.5, "model.vocab_size: got number, want a whole number");
-  expect("/model/eos_token_id", "x", "model.eos_token_id: got \"x\", want a token id, or a list of them");
-  expect("/model/eos_token_id", json::array({1, -4}), "model.eos_token_id: got -4, want a token id, or a list of them");
+  expect("/model/eos_token_id", "x",
+         "model.eos_token_id: got \"x\", want a token id, or a list of them");
+  expect("/model/eos_token_id", json::array({1, -4}),
+         "model.eos_token_id: got -4, want a token id, or a list of them");
   expect("/model/decoder/head_size", -64, "model.decoder.head_size: got -64, want 1 to 65536");
   expect("/model/decoder/filename", 4, "model.decoder.filename: got number, want a string");
-  expect("/model/decoder/session_options/provider_options/0/webgpu/multiRotaryCacheConcatOffset", "12x",
-         "model.decoder.session_options.provider_options.multiRotaryCacheConcatOffset: got 12x, want a number of rows");
+  expect("/model/decoder/session_options/provider_options/0/webgpu/multiRotaryCacheConcatOffset",
+         "12x",
+         "model.decoder.session_options.provider_options.multiRotaryCacheConcatOffset: got 12x, "
+         "want a number of rows");
   expect("/search/do_sample", 1, "search.do_sample: got number, want true or false");
   expect("/search/temperature", "hot", "search.temperature: got string, want a number");
   expect("/search/top_p", 1.5, "search.top_p: got 1.5, want 0 to 1");

@@ -15,19 +15,22 @@ void CheckNodes(const graph::Graph& graph) {
   for (const auto& node : graph.nodes()) {
     graph::CheckNode(*node);
     for (const auto& [name, attribute] : node->attributes) {
-      if (const auto* body = std::get_if<std::shared_ptr<graph::Graph>>(&attribute)) CheckNodes(**body);
+      if (const auto* body = std::get_if<std::shared_ptr<graph::Graph>>(&attribute))
+        CheckNodes(**body);
     }
   }
 }
 
 const graph::Value& Input(const graph::Graph& graph, const std::string& name, size_t rank) {
   const graph::Value* value = graph.FindValue(name);
-  if (value == nullptr || std::find(graph.inputs().begin(), graph.inputs().end(), value) == graph.inputs().end()) {
-    throw Error("model", "graph input '{}': got none of that name, want it as genai_config.json says", name);
+  if (value == nullptr ||
+      std::find(graph.inputs().begin(), graph.inputs().end(), value) == graph.inputs().end()) {
+    throw Error("model",
+                "graph input '{}': got none of that name, want it as genai_config.json says", name);
   }
   if (!value->dims || value->dims->size() != rank) {
-    throw Error("model", "graph input '{}': got {} dimensions, want {}", name, value->dims ? value->dims->size() : 0,
-                rank);
+    throw Error("model", "graph input '{}': got {} dimensions, want {}", name,
+                value->dims ? value->dims->size() : 0, rank);
   }
   return *value;
 }
@@ -37,15 +40,19 @@ void CheckOutputs(const graph::Graph& graph, const GenaiConfig& config) {
   const auto output = [&](const std::string& name) -> const graph::Value& {
     const graph::Value* value = graph.FindValue(name);
     if (value == nullptr || !value->is_graph_output()) {
-      throw Error("model", "graph output '{}': got none of that name, want it as genai_config.json says", name);
+      throw Error("model",
+                  "graph output '{}': got none of that name, want it as genai_config.json says",
+                  name);
     }
     return *value;
   };
   const graph::Value& logits = output(config.logits);
   if (logits.dims && !logits.dims->empty() && logits.dims->back().known() &&
       logits.dims->back().value != config.vocab_size) {
-    throw Error("model", "graph output '{}': got {} logits a token, want {} (vocab_size of genai_config.json)",
-                config.logits, logits.dims->back().value, config.vocab_size);
+    throw Error(
+        "model",
+        "graph output '{}': got {} logits a token, want {} (vocab_size of genai_config.json)",
+        config.logits, logits.dims->back().value, config.vocab_size);
   }
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     output(LayerName(config.present_key_names, layer));
@@ -70,7 +77,8 @@ uint64_t ConstantBytes(const graph::Graph& graph) {
   }
   for (const auto& node : graph.nodes()) {
     for (const auto& [name, attribute] : node->attributes) {
-      if (const auto* body = std::get_if<std::shared_ptr<graph::Graph>>(&attribute)) bytes += ConstantBytes(**body);
+      if (const auto* body = std::get_if<std::shared_ptr<graph::Graph>>(&attribute))
+        bytes += ConstantBytes(**body);
     }
   }
   return bytes;
@@ -80,7 +88,8 @@ uint64_t ConstantBytes(const graph::Graph& graph) {
 
 ModelFolder ModelFolder::Read(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(path)) {
-    throw Error("model", "'{}': got {}, want a model folder (genai_config.json, model.onnx, tokenizer.json)",
+    throw Error("model",
+                "'{}': got {}, want a model folder (genai_config.json, model.onnx, tokenizer.json)",
                 path.string(), std::filesystem::exists(path) ? "a file" : "nothing there");
   }
   ModelFolder folder;
@@ -102,24 +111,28 @@ std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiCo
     const graph::Dim& dim = (*value.dims)[axis];
     if (dim.known()) {
       if (dim.value != number) {
-        throw Error("model", "graph input '{}', dimension {}: got {}, want {} or a symbol", value.name(), axis,
-                    dim.value, number);
+        throw Error("model", "graph input '{}', dimension {}: got {}, want {} or a symbol",
+                    value.name(), axis, dim.value, number);
       }
       return;
     }
     if (dim.symbol.empty()) {
-      throw Error("model", "graph input '{}', dimension {}: got neither a number nor a symbol", value.name(), axis);
+      throw Error("model", "graph input '{}', dimension {}: got neither a number nor a symbol",
+                  value.name(), axis);
     }
     const auto [it, fresh] = dims.try_emplace(dim.symbol, number);
     if (!fresh && it->second != number) {
-      throw Error("model", "graph input '{}', dimension {}: got '{}' as {} and as {}, want one size a symbol",
-                  value.name(), axis, dim.symbol, it->second, number);
+      throw Error(
+          "model",
+          "graph input '{}', dimension {}: got '{}' as {} and as {}, want one size a symbol",
+          value.name(), axis, dim.symbol, it->second, number);
     }
   };
   const graph::Value& ids = Input(graph, config.input_ids, 2);
   bind(ids, 0, 1);
   bind(ids, 1, shape.sequence);
-  // The rewrites may have made the mask superfluous, but its length is still what the real length is called by.
+  // The rewrites may have made the mask superfluous, but its length is still what the real length
+  // is called by.
   if (graph.FindValue(config.attention_mask) != nullptr) {
     const graph::Value& mask = Input(graph, config.attention_mask, 2);
     bind(mask, 0, 1);
@@ -147,16 +160,18 @@ void Rewrite(graph::Graph& graph, const GenaiConfig& config,
   passes::RunPasses(graph, passes::Stage::kModel, PassOptionsFor(config, disabled_passes));
 }
 
-std::unique_ptr<graph::Graph> SpecializeFor(const graph::Graph& graph, const GenaiConfig& config,
-                                            const ProgramShape& shape, int64_t length,
-                                            const std::set<std::string, std::less<>>& disabled_passes) {
+std::unique_ptr<graph::Graph> SpecializeFor(
+    const graph::Graph& graph, const GenaiConfig& config, const ProgramShape& shape, int64_t length,
+    const std::set<std::string, std::less<>>& disabled_passes) {
   std::unique_ptr<graph::Graph> special =
-      passes::Specialize(graph, BindDims(graph, config, shape, shape.capacity), BindDims(graph, config, shape, length));
+      passes::Specialize(graph, BindDims(graph, config, shape, shape.capacity),
+                         BindDims(graph, config, shape, length));
   passes::RunPasses(*special, passes::Stage::kProgram, PassOptionsFor(config, disabled_passes));
   return special;
 }
 
-std::shared_ptr<Model> Model::Load(const std::filesystem::path& path, std::shared_ptr<gpu::Device> device,
+std::shared_ptr<Model> Model::Load(const std::filesystem::path& path,
+                                   std::shared_ptr<gpu::Device> device,
                                    const ModelOptions& options) {
   return std::make_shared<Model>(ModelFolder::Read(path), std::move(device), options);
 }
@@ -165,10 +180,11 @@ Model::Model(ModelFolder folder, std::shared_ptr<gpu::Device> device, const Mode
     : folder_(std::move(folder)), device_(std::move(device)), options_(options), weights_(device_) {
   Rewrite(*folder_.graph, folder_.config, options_.disabled_passes);
   if (options_.progress) {
-    weights_.set_progress([progress = options_.progress, total = folder_.weight_bytes()](uint64_t done) {
-      // Widened and narrowed elements make the bytes uploaded differ from the file's.
-      progress(std::min(done, total), total);
-    });
+    weights_.set_progress(
+        [progress = options_.progress, total = folder_.weight_bytes()](uint64_t done) {
+          // Widened and narrowed elements make the bytes uploaded differ from the file's.
+          progress(std::min(done, total), total);
+        });
   }
 }
 

@@ -32,7 +32,8 @@ struct ModelFolder {
   uint64_t weight_bytes() const;
 };
 
-// The sizes that make a symbolic graph a program's: rows of tokens in one run, and rows of the KV cache.
+// The sizes that make a symbolic graph a program's: rows of tokens in one run, and rows of the KV
+// cache.
 struct ProgramShape {
   int64_t sequence = 1;
   int64_t capacity = 1;
@@ -49,7 +50,8 @@ struct ModelOptions {
 class Model {
  public:
   // Reads the folder and prepares its graph. Weights go to the GPU with the first session.
-  static std::shared_ptr<Model> Load(const std::filesystem::path& path, std::shared_ptr<gpu::Device> device,
+  static std::shared_ptr<Model> Load(const std::filesystem::path& path,
+                                     std::shared_ptr<gpu::Device> device,
                                      const ModelOptions& options = {});
   Model(ModelFolder folder, std::shared_ptr<gpu::Device> device, const ModelOptions& options);
 
@@ -61,8 +63,8 @@ class Model {
   // After the rewrites; shapes are still symbolic.
   const graph::Graph& graph() const { return *folder_.graph; }
 
-  // The graph with numbers for shapes. `length`: the real length of the sequence, by which an If picks its branch
-  // (LongRoPE's short or long factors), where shapes hold the cache's capacity.
+  // The graph with numbers for shapes. `length`: the real length of the sequence, by which an If
+  // picks its branch (LongRoPE's short or long factors), where shapes hold the cache's capacity.
   std::unique_ptr<graph::Graph> Specialize(const ProgramShape& shape, int64_t length) const;
   // Which branch each If takes at that length; programs for equal decisions are the same.
   std::vector<bool> BranchDecisions(int64_t length) const;
@@ -74,16 +76,18 @@ class Model {
   exec::WeightStore weights_;
 };
 
-// A symbolic graph's dimension names bound to numbers: batch 1, `shape.sequence` tokens, a cache of `shape.capacity` rows
-// in which `total` positions are valid. Throws Error where the graph's inputs are not a decoder's.
+// A symbolic graph's dimension names bound to numbers: batch 1, `shape.sequence` tokens, a cache of
+// `shape.capacity` rows in which `total` positions are valid. Throws Error where the graph's inputs
+// are not a decoder's.
 std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiConfig& config,
                                         const ProgramShape& shape, int64_t total);
 
-// The rewrites of the symbolic graph, and its turning into a program's graph, without a GPU: what Model does, for tools.
+// The rewrites of the symbolic graph, and its turning into a program's graph, without a GPU: what
+// Model does, for tools.
 void Rewrite(graph::Graph& graph, const GenaiConfig& config,
              const std::set<std::string, std::less<>>& disabled_passes);
-std::unique_ptr<graph::Graph> SpecializeFor(const graph::Graph& graph, const GenaiConfig& config,
-                                            const ProgramShape& shape, int64_t length,
-                                            const std::set<std::string, std::less<>>& disabled_passes);
+std::unique_ptr<graph::Graph> SpecializeFor(
+    const graph::Graph& graph, const GenaiConfig& config, const ProgramShape& shape, int64_t length,
+    const std::set<std::string, std::less<>>& disabled_passes);
 
 }  // namespace sinter::model

@@ -20,12 +20,13 @@ constexpr char kTotalLength[] = "sinter.total_length";
 // The one that the rewrite of the logits leaves: the last row that is not padding.
 constexpr char kLastRow[] = "sinter.last_row";
 
-// Of a dispatch's work that for the cache as it is: `past` tokens in it, and `rows` more that come with the run.
+// Of a dispatch's work that for the cache as it is: `past` tokens in it, and `rows` more that come
+// with the run.
 exec::Work AtLength(exec::Work work, int64_t past, int64_t rows, int64_t capacity) {
   work.cache_bytes *= static_cast<double>(past + rows) / static_cast<double>(capacity);
   // Row i of the new ones sees past + i + 1 tokens.
-  work.attention_flops *=
-      (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2) / static_cast<double>(capacity);
+  work.attention_flops *= (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2) /
+                          static_cast<double>(capacity);
   return work;
 }
 
@@ -69,34 +70,41 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   max_length_ = options_.max_length != 0 ? options_.max_length : config.search.max_length;
   if (max_length_ == 0) max_length_ = config.context_length;
   if (max_length_ < 1 || max_length_ > config.context_length) {
-    throw Error("model", "maximum length: got {}, want 1 to {} (the model's context length)", max_length_,
-                config.context_length);
+    throw Error("model", "maximum length: got {}, want 1 to {} (the model's context length)",
+                max_length_, config.context_length);
   }
   if (options_.chunk < 1) throw Error("model", "chunk: got {}, want at least 1", options_.chunk);
   options_.chunk = std::min(options_.chunk, max_length_);
   chunks_ = ChunkLengths(options_.chunk);
-  // Room for the padding rows behind a sequence of the full length, so that a padded run never writes outside.
+  // Room for the padding rows behind a sequence of the full length, so that a padded run never
+  // writes outside.
   capacity_ = max_length_ + options_.chunk;
 
   const gpu::Limits& limits = device_->caps().limits;
   branches_ = model_->BranchDecisions(1);
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    for (const auto& [past, present] : {std::pair(config.past_key_names, config.present_key_names),
-                                        std::pair(config.past_value_names, config.present_value_names)}) {
+    for (const auto& [past, present] :
+         {std::pair(config.past_key_names, config.present_key_names),
+          std::pair(config.past_value_names, config.present_value_names)}) {
       const graph::Value* value = model_->graph().FindValue(LayerName(past, layer));
       if (value == nullptr) {
-        throw Error("model", "graph input '{}': got none of that name, want it as genai_config.json says",
+        throw Error("model",
+                    "graph input '{}': got none of that name, want it as genai_config.json says",
                     LayerName(past, layer));
       }
-      const uint64_t row_bytes = DTypeBytes(kernels::DeviceDType(device_->caps(), value->dtype),
-                                            static_cast<size_t>(config.num_key_value_heads * config.head_size));
+      const uint64_t row_bytes =
+          DTypeBytes(kernels::DeviceDType(device_->caps(), value->dtype),
+                     static_cast<size_t>(config.num_key_value_heads * config.head_size));
       const uint64_t bytes = static_cast<uint64_t>(capacity_) * row_bytes;
       if (bytes > limits.max_storage_binding_bytes) {
-        throw Error("model", "KV cache of layer {}: got {} bytes at a maximum length of {}, want at most {} (this "
-                    "adapter's largest storage binding): choose a maximum length of {} or less",
-                    layer, bytes, max_length_, limits.max_storage_binding_bytes,
-                    std::max<int64_t>(1, static_cast<int64_t>(limits.max_storage_binding_bytes / row_bytes) -
-                                             options_.chunk));
+        throw Error(
+            "model",
+            "KV cache of layer {}: got {} bytes at a maximum length of {}, want at most {} (this "
+            "adapter's largest storage binding): choose a maximum length of {} or less",
+            layer, bytes, max_length_, limits.max_storage_binding_bytes,
+            std::max<int64_t>(1,
+                              static_cast<int64_t>(limits.max_storage_binding_bytes / row_bytes) -
+                                  options_.chunk));
       }
       const gpu::Buffer buffer = device_->CreateBuffer(bytes, LayerName(past, layer));
       cache_bytes_ += bytes;
@@ -111,7 +119,8 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
 
   state_ = device_->CreateBuffer(sizeof(kernels::StepState), "step state");
   sampling_ = device_->CreateBuffer(sizeof(kernels::SamplingOptions), "sampling options");
-  seen_ = device_->CreateBuffer(static_cast<uint64_t>(config.vocab_size + 31) / 32 * 4, "seen tokens");
+  seen_ =
+      device_->CreateBuffer(static_cast<uint64_t>(config.vocab_size + 31) / 32 * 4, "seen tokens");
   ring_ = device_->CreateBuffer(static_cast<uint64_t>(capacity_) * 4, "tokens");
   total_length_ = device_->CreateBuffer(4, "total length");
   last_row_ = device_->CreateBuffer(4, "last row");
@@ -119,7 +128,9 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   decode_input_ids_ = device_->CreateBuffer(4, "input ids");
   const graph::Value* logits = model_->graph().FindValue(config.logits);
   if (logits == nullptr) {
-    throw Error("model", "graph output '{}': got none of that name, want it as genai_config.json says", config.logits);
+    throw Error("model",
+                "graph output '{}': got none of that name, want it as genai_config.json says",
+                config.logits);
   }
   logits_rows_ = Reads(model_->graph(), kLastRow) ? 1 : chunks_.back();
   logits_ = device_->CreateBuffer(DTypeBytes(kernels::DeviceDType(device_->caps(), logits->dtype),
@@ -140,7 +151,8 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
 
   std::map<std::string, gpu::Buffer> externals = cache_;
   const gpu::Buffer input_ids =
-      sequence == 1 ? decode_input_ids_ : device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "input ids");
+      sequence == 1 ? decode_input_ids_
+                    : device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "input ids");
   externals[config.input_ids] = input_ids;
   externals[config.logits] = logits_;
 
@@ -166,12 +178,14 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
     last_row = externals[kLastRow] = last_row_;
   }
   gpu::CommandList prepare(*device_);
-  if (inputs.has_attention_mask || inputs.has_position_ids || inputs.has_total_length || inputs.has_last_row) {
+  if (inputs.has_attention_mask || inputs.has_position_ids || inputs.has_total_length ||
+      inputs.has_last_row) {
     const gpu::Buffer buffers[] = {state_, mask, positions, total, last_row};
-    kernels::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), inputs), buffers, prepare, "step inputs");
+    kernels::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), inputs), buffers,
+                        prepare, "step inputs");
   }
-  auto program = std::make_unique<exec::Program>(device_, model_->weights(), *graph, std::move(externals),
-                                                 model_->options().variants);
+  auto program = std::make_unique<exec::Program>(device_, model_->weights(), *graph,
+                                                 std::move(externals), model_->options().variants);
   std::vector<exec::Work> work = exec::WorkOf(
       *graph, program->lowered(), [&](const std::string& name) { return cache_.contains(name); });
   gpu::CommandList captured(*device_);
@@ -179,7 +193,8 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
   captured.Append(program->captured());
   device_->Check();
   return programs_
-      .emplace(key, StepProgram{std::move(program), std::move(prepare), std::move(captured), input_ids, std::move(work)})
+      .emplace(key, StepProgram{std::move(program), std::move(prepare), std::move(captured),
+                                input_ids, std::move(work)})
       .first->second;
 }
 
@@ -206,12 +221,14 @@ void Session::Run(const StepProgram& program, int64_t past, int64_t rows) {
   Submit(recorded, &program, past, rows);
 }
 
-void Session::Submit(const gpu::CommandList& list, const StepProgram* program, int64_t past, int64_t rows) {
+void Session::Submit(const gpu::CommandList& list, const StepProgram* program, int64_t past,
+                     int64_t rows) {
   if (profile_ == nullptr) return device_->Submit(list);
   const std::vector<gpu::DispatchSpan> spans = device_->SubmitTraced(list);
   const size_t first = program == nullptr ? 0 : program->inputs.num_dispatches();
   for (size_t i = 0; i < spans.size(); ++i) {
-    exec::DispatchTime time{spans[i].label, spans[i].pipeline, spans[i].nanoseconds, spans[i].begin_nanoseconds};
+    exec::DispatchTime time{spans[i].label, spans[i].pipeline, spans[i].nanoseconds,
+                            spans[i].begin_nanoseconds};
     // Before and behind the program are small dispatches whose work is not known.
     if (program != nullptr && i >= first && i - first < program->work.size()) {
       const exec::Work work = AtLength(program->work[i - first], past, rows, capacity_);
@@ -265,7 +282,8 @@ void Session::RunTokens(std::span<const int32_t> tokens) {
     int64_t sequence = chunks_.back();
     if (left == 1) {
       sequence = 1;
-    } else if (const auto it = std::lower_bound(chunks_.begin(), chunks_.end(), left); it != chunks_.end()) {
+    } else if (const auto it = std::lower_bound(chunks_.begin(), chunks_.end(), left);
+               it != chunks_.end()) {
       sequence = *it;
     }
     const auto valid = static_cast<size_t>(std::min(left, sequence));
@@ -278,7 +296,8 @@ void Session::RunTokens(std::span<const int32_t> tokens) {
     logits_row_ = static_cast<uint32_t>(valid - 1);
     UploadState(past, past + static_cast<uint32_t>(valid), logits_row_);
     Run(program, past, static_cast<int64_t>(valid));
-    tokens_.insert(tokens_.end(), padded.begin(), padded.begin() + static_cast<std::ptrdiff_t>(valid));
+    tokens_.insert(tokens_.end(), padded.begin(),
+                   padded.begin() + static_cast<std::ptrdiff_t>(valid));
     done += valid;
   }
   logits_valid_ = true;
@@ -287,16 +306,20 @@ void Session::RunTokens(std::span<const int32_t> tokens) {
 void Session::Append(std::span<const int32_t> tokens) {
   SINTER_CHECK(!generating_, "Append during generation");
   const GenaiConfig& config = model_->config();
-  if (tokens.empty() && !has_pending_) throw Error("model", "prompt: got no tokens, want at least one");
+  if (tokens.empty() && !has_pending_)
+    throw Error("model", "prompt: got no tokens, want at least one");
   for (const int32_t token : tokens) {
     if (token < 0 || token >= config.vocab_size) {
-      throw Error("model", "token: got {}, want 0 to {} (the model's vocabulary)", token, config.vocab_size - 1);
+      throw Error("model", "token: got {}, want 0 to {} (the model's vocabulary)", token,
+                  config.vocab_size - 1);
     }
   }
   const int64_t total = length() + static_cast<int64_t>(tokens.size());
   if (total > max_length_) {
-    throw Error("model", "prompt: got {} tokens{}, want at most {} (the maximum length; the model's context is {})",
-                total, length() > 0 ? " with what came before" : "", max_length_, config.context_length);
+    throw Error(
+        "model",
+        "prompt: got {} tokens{}, want at most {} (the maximum length; the model's context is {})",
+        total, length() > 0 ? " with what came before" : "", max_length_, config.context_length);
   }
   std::vector<int32_t> all;
   if (has_pending_) all.push_back(pending_);
@@ -310,13 +333,15 @@ void Session::Append(std::span<const int32_t> tokens) {
 std::vector<float> Session::Logits() {
   SINTER_CHECK(logits_valid_, "logits before any token has run");
   const auto vocab = static_cast<uint64_t>(model_->config().vocab_size);
-  const DType dtype =
-      kernels::DeviceDType(device_->caps(), model_->graph().FindValue(model_->config().logits)->dtype);
+  const DType dtype = kernels::DeviceDType(
+      device_->caps(), model_->graph().FindValue(model_->config().logits)->dtype);
   const uint64_t elem_bytes = DTypeBytes(dtype, 1);
   // Downloads start at whole words.
-  const uint64_t begin = std::min<uint64_t>(logits_row_, static_cast<uint64_t>(logits_rows_) - 1) * vocab * elem_bytes;
+  const uint64_t begin =
+      std::min<uint64_t>(logits_row_, static_cast<uint64_t>(logits_rows_) - 1) * vocab * elem_bytes;
   const uint64_t aligned = begin / 4 * 4;
-  const std::vector<std::byte> bytes = device_->Download(logits_, aligned, begin - aligned + vocab * elem_bytes);
+  const std::vector<std::byte> bytes =
+      device_->Download(logits_, aligned, begin - aligned + vocab * elem_bytes);
   std::vector<float> values(vocab);
   const std::byte* from = bytes.data() + (begin - aligned);
   for (uint64_t i = 0; i < vocab; ++i) {
@@ -334,7 +359,8 @@ std::vector<float> Session::Logits() {
 void Session::Rewind(int64_t length) {
   SINTER_CHECK(!generating_, "Rewind during generation");
   if (length < 0 || length > this->length()) {
-    throw Error("model", "rewind: got {}, want 0 to {} (the sequence's length)", length, this->length());
+    throw Error("model", "rewind: got {}, want 0 to {} (the sequence's length)", length,
+                this->length());
   }
   if (length == this->length()) return;
   has_pending_ = false;
@@ -359,7 +385,8 @@ void Session::RecordChoice() {
 
 void Session::BeginGeneration(const TokenChoice& choice) {
   SINTER_CHECK(!generating_, "generation is under way");
-  if (!logits_valid_) throw Error("model", "generation: got no tokens to go on from, want a prompt");
+  if (!logits_valid_)
+    throw Error("model", "generation: got no tokens to go on from, want a prompt");
   const bool same_kind = choose_.has_value() && choice_.greedy == choice.greedy;
   choice_ = choice;
   if (!same_kind) RecordChoice();
@@ -382,7 +409,8 @@ void Session::Step() {
     Submit(*choose_, nullptr, 0, 0);
   } else {
     if (total > max_length_) {
-      throw Error("model", "generation: got {} tokens, want at most {} (the maximum length)", total, max_length_);
+      throw Error("model", "generation: got {} tokens, want at most {} (the maximum length)", total,
+                  max_length_);
     }
     if (model_->BranchDecisions(total) != branches_) {
       // The sequence passes the length where other factors hold: run it anew with them, then go on.
@@ -429,7 +457,8 @@ void Session::EndGeneration(int64_t kept) {
   SINTER_CHECK(generating_ && kept >= 0 && kept <= steps(), "{} of {} tokens kept", kept, steps());
   generating_ = false;
   if (kept > 0) Token(kept - 1);
-  // Tokens queued past the end were decoded too: their rows lie behind the sequence and are overwritten later.
+  // Tokens queued past the end were decoded too: their rows lie behind the sequence and are
+  // overwritten later.
   pending_tokens_.clear();
   if (kept == 0) return KeepNone();
   tokens_.insert(tokens_.end(), generated_.begin(), generated_.begin() + kept - 1);

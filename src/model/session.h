@@ -17,8 +17,8 @@
 namespace sinter::model {
 
 struct SessionOptions {
-  // Tokens that the KV cache holds, prompt and generated ones; 0: search.max_length of the model's config. At most the
-  // context length.
+  // Tokens that the KV cache holds, prompt and generated ones; 0: search.max_length of the model's
+  // config. At most the context length.
   int64_t max_length = 0;
   // Largest number of prompt tokens in one run.
   int64_t chunk = 256;
@@ -38,7 +38,8 @@ struct TokenChoice {
 
 class Session {
  public:
-  // Allocates the KV cache and compiles the programs. Throws Error where the cache does not fit the adapter.
+  // Allocates the KV cache and compiles the programs. Throws Error where the cache does not fit the
+  // adapter.
   Session(std::shared_ptr<Model> model, const SessionOptions& options = {});
 
   const GenaiConfig& config() const { return model_->config(); }
@@ -51,21 +52,23 @@ class Session {
   // Bytes of the KV cache.
   uint64_t cache_bytes() const { return cache_bytes_; }
   size_t decode_dispatches();
-  // The sum over one decode run's dispatches where `total` tokens are in the cache, the run's own with them.
+  // The sum over one decode run's dispatches where `total` tokens are in the cache, the run's own
+  // with them.
   exec::Work DecodeWork(int64_t total);
 
-  // Runs `tokens` behind what there is. Throws Error: no tokens, an id outside the vocabulary, past max_length().
+  // Runs `tokens` behind what there is. Throws Error: no tokens, an id outside the vocabulary, past
+  // max_length().
   void Append(std::span<const int32_t> tokens);
-  // The same with a timestamp around every dispatch, run by run; gives all of them in order. Throws Error, too, where the
-  // adapter has no timestamps.
+  // The same with a timestamp around every dispatch, run by run; gives all of them in order. Throws
+  // Error, too, where the adapter has no timestamps.
   std::vector<exec::DispatchTime> ProfileAppend(std::span<const int32_t> tokens);
   // The logits after the last token, [vocab_size].
   std::vector<float> Logits();
   // Forgets everything from the token at `length` on.
   void Rewind(int64_t length);
 
-  // Generation without the CPU in the loop: each Step queues one more token and returns at once; Token(i) waits for the
-  // i-th. Several steps may be queued before the first is read.
+  // Generation without the CPU in the loop: each Step queues one more token and returns at once;
+  // Token(i) waits for the i-th. Several steps may be queued before the first is read.
   void BeginGeneration(const TokenChoice& choice);
   void Step();
   // The same with a timestamp around every dispatch, as ProfileAppend.
@@ -75,7 +78,8 @@ class Session {
   int32_t Token(int64_t step);
   // Ends it: of the queued tokens the first `kept` belong to the sequence.
   void EndGeneration(int64_t kept);
-  // Ends it after an error, whatever state the device is in; the sequence is as it was before BeginGeneration.
+  // Ends it after an error, whatever state the device is in; the sequence is as it was before
+  // BeginGeneration.
   void AbandonGeneration() noexcept;
 
  private:
@@ -91,7 +95,8 @@ class Session {
   StepProgram& ProgramFor(int64_t sequence);
   // Queues a program for `rows` tokens behind the `past` ones in the cache.
   void Run(const StepProgram& program, int64_t past, int64_t rows);
-  // Queues a list that begins with a program's dispatches; under profiling waits and notes their times.
+  // Queues a list that begins with a program's dispatches; under profiling waits and notes their
+  // times.
   void Submit(const gpu::CommandList& list, const StepProgram* program, int64_t past, int64_t rows);
   void RunTokens(std::span<const int32_t> tokens);
   void UploadState(uint32_t past, uint32_t total, uint32_t last_row);
@@ -108,7 +113,8 @@ class Session {
   int64_t logits_rows_ = 1;      // rows that a run leaves in logits_
 
   std::map<std::string, gpu::Buffer> cache_;  // past and present names -> buffer
-  gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, last_row_, decode_input_ids_;
+  gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, last_row_,
+      decode_input_ids_;
   std::map<std::pair<int64_t, std::vector<bool>>, StepProgram> programs_;
   std::vector<bool> branches_;
   int64_t branch_length_ = 1;  // a length with these decisions
@@ -116,7 +122,7 @@ class Session {
   std::vector<int32_t> tokens_;  // in the cache
   bool has_pending_ = false;     // a token that belongs to the sequence and has not run yet
   int32_t pending_ = 0;
-  uint32_t logits_row_ = 0;      // the row of logits_ after the last token
+  uint32_t logits_row_ = 0;  // the row of logits_ after the last token
   bool logits_valid_ = false;
 
   TokenChoice choice_;

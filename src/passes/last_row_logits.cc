@@ -28,7 +28,8 @@ bool GoesByRow(const Node& node) {
   constexpr std::string_view kUnary[] = {"Cast", "Identity", "Tanh", "Sigmoid", "Neg"};
   constexpr std::string_view kBinary[] = {"Add", "Sub", "Mul", "Div"};
   if (std::find(std::begin(kUnary), std::end(kUnary), node.op()) != std::end(kUnary)) return true;
-  if (std::find(std::begin(kBinary), std::end(kBinary), node.op()) == std::end(kBinary)) return false;
+  if (std::find(std::begin(kBinary), std::end(kBinary), node.op()) == std::end(kBinary))
+    return false;
   // The constant must not have a row dimension of its own.
   const Value* constant = node.input(1);
   return constant->constant && constant->constant->shape.size() <= 1;

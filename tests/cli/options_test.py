@@ -6,7 +6,7 @@ import unittest
 
 from sinter_cli import DEMO, CliTest, run
 
-SUBCOMMANDS = ("run", "chat", "inspect", "devices", "verify")
+SUBCOMMANDS = ("run", "chat", "inspect", "devices", "verify", "bench", "convert")
 
 
 class Usage(CliTest):

@@ -1,5 +1,5 @@
-// The bundled model, as a user meets it: it adds and subtracts numbers it has never seen, tells stories, and its logits
-// are those of its float64 reference.
+// The bundled model, as a user meets it: it adds and subtracts numbers it has never seen, tells
+// stories, and its logits are those of its float64 reference.
 
 #include <gtest/gtest.h>
 
@@ -32,10 +32,13 @@ class DemoModel : public testing::Test {
 
   generate::Generation Answer(model::Session& session, const std::string& prompt,
                               const generate::GenerateOptions& options = {}) {
-    generate::Generator generator(std::shared_ptr<model::Session>(&session, [](model::Session*) {}), tokenizer_);
+    generate::Generator generator(std::shared_ptr<model::Session>(&session, [](model::Session*) {}),
+                                  tokenizer_);
     session.Rewind(0);
-    return generator.Run(tokenizer_.Encode(template_.Render(std::vector<text::ChatMessage>{{"user", prompt}}), false),
-                         options, {});
+    return generator.Run(
+        tokenizer_.Encode(template_.Render(std::vector<text::ChatMessage>{{"user", prompt}}),
+                          false),
+        options, {});
   }
 
   static std::shared_ptr<model::Model> model_;
@@ -44,8 +47,9 @@ class DemoModel : public testing::Test {
 };
 std::shared_ptr<model::Model> DemoModel::model_;
 
-// These sums were held out of the training in every phrasing and order of operands. The training measured 98 or more in
-// float; 95 leaves room for another adapter's rounding and none for a broken kernel.
+// These sums were held out of the training in every phrasing and order of operands. The training
+// measured 98 or more in float; 95 leaves room for another adapter's rounding and none for a broken
+// kernel.
 TEST_F(DemoModel, AnswersHeldOutSums) {
   std::ifstream stream(kFolder / "held_out_sums.json");
   const nlohmann::json sums = nlohmann::json::parse(stream);
@@ -55,7 +59,8 @@ TEST_F(DemoModel, AnswersHeldOutSums) {
   std::string wrong;
   for (const nlohmann::json& sum : sums) {
     const std::string prompt = sum.at("prompt"), answer = sum.at("answer");
-    const generate::Generation got = Answer(session, prompt, {.do_sample = false, .max_new_tokens = 32});
+    const generate::Generation got =
+        Answer(session, prompt, {.do_sample = false, .max_new_tokens = 32});
     if (got.text == answer) {
       ++right;
     } else {
@@ -69,8 +74,8 @@ TEST_F(DemoModel, AnswersHeldOutSums) {
 TEST_F(DemoModel, TellsAStoryAboutWhatWasAsked) {
   model::Session session(model_);
   for (const char* animal : {"fox", "owl", "rabbit"}) {
-    const generate::Generation story =
-        Answer(session, std::string("Tell me a story about a ") + animal + ".", {.do_sample = false});
+    const generate::Generation story = Answer(
+        session, std::string("Tell me a story about a ") + animal + ".", {.do_sample = false});
     EXPECT_EQ(story.reason, generate::FinishReason::kEndToken);
     EXPECT_GT(story.tokens.size(), 60u);
     EXPECT_NE(story.text.find(animal), std::string::npos) << story.text;
@@ -85,7 +90,8 @@ TEST_F(DemoModel, LogitsAreTheReferences) {
   const std::vector<size_t> shape = reference.at("logits_shape");
   std::ifstream data(kFolder / reference.at("logits_file").get<std::string>(), std::ios::binary);
   std::vector<float> want(shape[0] * shape[1] * shape[2]);
-  ASSERT_TRUE(data.read(reinterpret_cast<char*>(want.data()), static_cast<std::streamsize>(want.size() * 4)));
+  ASSERT_TRUE(data.read(reinterpret_cast<char*>(want.data()),
+                        static_cast<std::streamsize>(want.size() * 4)));
   for (const bool capture : {true, false}) {
     model::Session session(model_, {.chunk = capture ? 256 : 48, .run = {.capture = capture}});
     for (size_t index = 0; index < shape[0]; ++index) {
@@ -93,13 +99,16 @@ TEST_F(DemoModel, LogitsAreTheReferences) {
       const std::vector<int32_t> prompt = entry.at("prompt"), tokens = entry.at("tokens");
       session.Rewind(0);
       for (size_t step = 0; step < shape[1]; ++step) {
-        session.Append(step == 0 ? std::span<const int32_t>(prompt) : std::span(&tokens[step - 1], 1));
+        session.Append(step == 0 ? std::span<const int32_t>(prompt)
+                                 : std::span(&tokens[step - 1], 1));
         const std::vector<float> got = session.Logits();
         double max_abs = 0;
         for (size_t i = 0; i < shape[2]; ++i) {
-          max_abs = std::max(max_abs, std::abs(double{got[i]} - want[(index * shape[1] + step) * shape[2] + i]));
+          max_abs = std::max(
+              max_abs, std::abs(double{got[i]} - want[(index * shape[1] + step) * shape[2] + i]));
         }
-        EXPECT_LE(max_abs, 0.05) << "case " << index << ", step " << step << ", capture " << capture;
+        EXPECT_LE(max_abs, 0.05) << "case " << index << ", step " << step << ", capture "
+                                 << capture;
       }
     }
   }

@@ -28,13 +28,16 @@ enum GqaInput : size_t {
   kKNormWeight,
 };
 
-void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shape, BufferRef input, BufferRef cos,
-                BufferRef sin, BufferRef norm, BufferRef seqlens, BufferRef positions, BufferRef output) {
+void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shape, BufferRef input,
+                BufferRef cos, BufferRef sin, BufferRef norm, BufferRef seqlens,
+                BufferRef positions, BufferRef output) {
   if (shape.rotary_dim == 0) cos = sin = BufferRef{};
   if (!shape.NeedsSeqlens()) seqlens = {};
-  if (shape.rotary_dim == 0 || shape.positions == kernels::RotaryPositions::kSeqlens) positions = {};
-  context.Emit(kernels::PlanRotaryEmbedding(context.caps(), shape, context.variant("rotary_embedding")),
-               {input, cos, sin, norm, seqlens, positions, output}, {6});
+  if (shape.rotary_dim == 0 || shape.positions == kernels::RotaryPositions::kSeqlens)
+    positions = {};
+  context.Emit(
+      kernels::PlanRotaryEmbedding(context.caps(), shape, context.variant("rotary_embedding")),
+      {input, cos, sin, norm, seqlens, positions, output}, {6});
 }
 
 }  // namespace
@@ -51,7 +54,8 @@ void LowerGroupQueryAttention(LowerContext& context) {
 
   // Keys and values go into the cache first, rotated; then the rows of the query read it.
   if (!context.has(kPastKey) || !context.has(kPastValue)) {
-    throw Error("exec", "{}: got no past key and value, want a KV cache that is updated in place", node.Describe());
+    throw Error("exec", "{}: got no past key and value, want a KV cache that is updated in place",
+                node.Describe());
   }
   context.InPlace(1, kPastKey);
   context.InPlace(2, kPastValue);
@@ -71,12 +75,13 @@ void LowerGroupQueryAttention(LowerContext& context) {
     rotate.interleaved = node.Int("rotary_interleaved", 0) != 0;
     if (context.has(kPositionIds)) rotate.positions = kernels::RotaryPositions::kPositionIds;
   }
-  const auto emit = [&](kernels::RotaryEmbeddingShape shape, size_t norm, BufferRef input, BufferRef output) {
+  const auto emit = [&](kernels::RotaryEmbeddingShape shape, size_t norm, BufferRef input,
+                        BufferRef output) {
     shape.has_norm = norm != 0 && context.has(norm);
     if (shape.has_norm) shape.norm_dtype = context.dtype(norm);
     EmitRotary(context, shape, input, context.In(kCosCache), context.In(kSinCache),
-               shape.has_norm ? context.In(norm) : BufferRef{}, context.In(kSeqlensK), context.In(kPositionIds),
-               output);
+               shape.has_norm ? context.In(norm) : BufferRef{}, context.In(kSeqlensK),
+               context.In(kPositionIds), output);
   };
   const uint32_t capacity = Count(context.shape(kPastKey)[2]);
   const auto into_cache = [&](kernels::RotaryEmbeddingShape shape, uint32_t first_head) {
@@ -99,7 +104,8 @@ void LowerGroupQueryAttention(LowerContext& context) {
     shape.heads = heads;
     shape.input_row = row;
     const DType device = kernels::DeviceDType(context.caps(), shape.dtype);
-    q = context.Scratch(DTypeBytes(device, size_t{move.batch} * move.sequence * heads * head_size), "q");
+    q = context.Scratch(DTypeBytes(device, size_t{move.batch} * move.sequence * heads * head_size),
+                        "q");
     emit(shape, kQNormWeight, context.In(kQuery), q);
   }
 
@@ -122,16 +128,19 @@ void LowerGroupQueryAttention(LowerContext& context) {
     attention.bias_heads = Count(bias[1]);
     attention.bias_total = Count(bias[3]);
   }
-  context.Emit(
-      kernels::PlanGroupQueryAttention(context.caps(), attention, context.variant("group_query_attention")),
-      {q, k_cache, v_cache, context.In(kSeqlensK), context.In(kHeadSink), context.In(kAttentionBias), context.Out(0)},
-      {6});
+  context.Emit(kernels::PlanGroupQueryAttention(context.caps(), attention,
+                                                context.variant("group_query_attention")),
+               {q, k_cache, v_cache, context.In(kSeqlensK), context.In(kHeadSink),
+                context.In(kAttentionBias), context.Out(0)},
+               {6});
 }
 
 namespace {
 
-// Both RotaryEmbedding operators: x [batch, sequence, hidden] or [batch, heads, sequence, head_size].
-void LowerRotary(LowerContext& context, size_t cos, size_t sin, size_t positions, kernels::RotaryPositions from) {
+// Both RotaryEmbedding operators: x [batch, sequence, hidden] or [batch, heads, sequence,
+// head_size].
+void LowerRotary(LowerContext& context, size_t cos, size_t sin, size_t positions,
+                 kernels::RotaryPositions from) {
   const graph::Node& node = context.node();
   const graph::Shape x = context.shape(0);
   if (graph::NumElements(x) == 0) return;
@@ -155,20 +164,22 @@ void LowerRotary(LowerContext& context, size_t cos, size_t sin, size_t positions
     shape.heads = Count(x[2]) / shape.head_size;
     shape.sequence = Count(x[1]);
   }
-  EmitRotary(context, shape, context.In(0), context.In(cos), context.In(sin), {}, {}, context.In(positions),
-             context.Out(0));
+  EmitRotary(context, shape, context.In(0), context.In(cos), context.In(sin), {}, {},
+             context.In(positions), context.Out(0));
 }
 
 }  // namespace
 
 void LowerRotaryEmbedding(LowerContext& context) {
   const bool offset = graph::NumElements(context.shape(1)) == 1;
-  LowerRotary(context, 2, 3, 1, offset ? kernels::RotaryPositions::kOffset : kernels::RotaryPositions::kPositionIds);
+  LowerRotary(context, 2, 3, 1,
+              offset ? kernels::RotaryPositions::kOffset : kernels::RotaryPositions::kPositionIds);
 }
 
 void LowerOnnxRotaryEmbedding(LowerContext& context) {
   if (!context.has(3)) {
-    throw Error("exec", "{}: got no position_ids, want them (caches by position)", context.node().Describe());
+    throw Error("exec", "{}: got no position_ids, want them (caches by position)",
+                context.node().Describe());
   }
   LowerRotary(context, 1, 2, 3, kernels::RotaryPositions::kPositionIds);
 }

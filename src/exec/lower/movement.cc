@@ -13,15 +13,19 @@
 namespace sinter::exec {
 namespace {
 
-void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, BufferRef from, BufferRef to) {
-  if (std::any_of(shape.sizes.begin(), shape.sizes.end(), [](int64_t size) { return size == 0; })) return;
-  context.Emit(kernels::PlanStridedCopy(context.caps(), shape, context.variant("strided_copy")), {from, to}, {1});
+void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, BufferRef from,
+              BufferRef to) {
+  if (std::any_of(shape.sizes.begin(), shape.sizes.end(), [](int64_t size) { return size == 0; }))
+    return;
+  context.Emit(kernels::PlanStridedCopy(context.caps(), shape, context.variant("strided_copy")),
+               {from, to}, {1});
 }
 
 }  // namespace
 
 uint32_t Count(int64_t value) {
-  if (value < 0 || value > INT32_MAX) throw Error("exec", "size: got {}, want at most {}", value, INT32_MAX);
+  if (value < 0 || value > INT32_MAX)
+    throw Error("exec", "size: got {}, want at most {}", value, INT32_MAX);
   return static_cast<uint32_t>(value);
 }
 
@@ -37,7 +41,8 @@ void LowerTranspose(LowerContext& context) {
   std::vector<int64_t> reversed(shape.size());
   std::iota(reversed.rbegin(), reversed.rend(), 0);
   const std::vector<int64_t> permutation = context.node().Ints("perm", reversed);
-  EmitCopy(context, kernels::TransposeCopy(context.dtype(0), shape, permutation), context.In(0), context.Out(0));
+  EmitCopy(context, kernels::TransposeCopy(context.dtype(0), shape, permutation), context.In(0),
+           context.Out(0));
 }
 
 void LowerSlice(LowerContext& context) {
@@ -62,18 +67,20 @@ void LowerSlice(LowerContext& context) {
   }
   const graph::Shape to = context.output_shape(0);
   if (graph::NumElements(to) == 0) return;
-  EmitCopy(context, kernels::SliceCopy(context.dtype(0), shape, starts, steps, to), context.In(0), context.Out(0));
+  EmitCopy(context, kernels::SliceCopy(context.dtype(0), shape, starts, steps, to), context.In(0),
+           context.Out(0));
 }
 
 void LowerSplit(LowerContext& context) {
   const graph::Shape shape = context.shape(0);
-  const int64_t axis =
-      graph::NormalizeAxis(context.node(), context.node().Int("axis", 0), static_cast<int64_t>(shape.size()));
+  const int64_t axis = graph::NormalizeAxis(context.node(), context.node().Int("axis", 0),
+                                            static_cast<int64_t>(shape.size()));
   int64_t start = 0;
   for (size_t i = 0; i < context.node().outputs().size(); ++i) {
     const int64_t size = context.output_shape(i)[static_cast<size_t>(axis)];
     if (context.wants(i)) {
-      EmitCopy(context, kernels::SplitCopy(context.dtype(0), shape, axis, start, size), context.In(0), context.Out(i));
+      EmitCopy(context, kernels::SplitCopy(context.dtype(0), shape, axis, start, size),
+               context.In(0), context.Out(i));
     }
     start += size;
   }
@@ -81,25 +88,27 @@ void LowerSplit(LowerContext& context) {
 
 void LowerConcat(LowerContext& context) {
   const graph::Shape to = context.output_shape(0);
-  const int64_t axis =
-      graph::NormalizeAxis(context.node(), context.node().Int("axis", 0), static_cast<int64_t>(to.size()));
+  const int64_t axis = graph::NormalizeAxis(context.node(), context.node().Int("axis", 0),
+                                            static_cast<int64_t>(to.size()));
   int64_t start = 0;
   for (size_t i = 0; i < context.node().inputs().size(); ++i) {
     const graph::Shape from = context.shape(i);
-    EmitCopy(context, kernels::ConcatCopy(context.dtype(i), from, to, axis, start), context.In(i), context.Out(0));
+    EmitCopy(context, kernels::ConcatCopy(context.dtype(i), from, to, axis, start), context.In(i),
+             context.Out(0));
     start += from[static_cast<size_t>(axis)];
   }
 }
 
 void LowerExpand(LowerContext& context) {
   const graph::Shape to = context.output_shape(0);
-  EmitCopy(context, kernels::ExpandCopy(context.dtype(0), context.shape(0), to), context.In(0), context.Out(0));
+  EmitCopy(context, kernels::ExpandCopy(context.dtype(0), context.shape(0), to), context.In(0),
+           context.Out(0));
 }
 
 void LowerGather(LowerContext& context) {
   const graph::Shape data = context.shape(0);
-  const auto axis = static_cast<size_t>(
-      graph::NormalizeAxis(context.node(), context.node().Int("axis", 0), static_cast<int64_t>(data.size())));
+  const auto axis = static_cast<size_t>(graph::NormalizeAxis(
+      context.node(), context.node().Int("axis", 0), static_cast<int64_t>(data.size())));
   kernels::GatherShape shape;
   shape.outer = Count(data, 0, axis);
   shape.axis = Count(data[axis]);
@@ -138,8 +147,10 @@ void LowerGatherBlockQuantized(LowerContext& context) {
   if (graph::NumElements(context.output_shape(0)) == 0) return;
   const uint64_t scale_row = uint64_t{shape.slice_rows} * shape.blocks() *
                              DTypeBytes(kernels::DeviceDType(context.caps(), shape.dtype), 1);
-  const uint64_t zero_point_row = uint64_t{shape.slice_rows} * shape.zero_points_stride() * shape.bits / 8;
-  const std::vector<kernels::RowRange> ranges = kernels::SplitGatherBlockQuantized(context.caps(), shape);
+  const uint64_t zero_point_row =
+      uint64_t{shape.slice_rows} * shape.zero_points_stride() * shape.bits / 8;
+  const std::vector<kernels::RowRange> ranges =
+      kernels::SplitGatherBlockQuantized(context.caps(), shape);
   for (const kernels::RowRange& range : ranges) {
     BufferRef codes = context.InRaw(0), scales = context.In(2), zero_points = context.InRaw(3);
     if (ranges.size() > 1) {
@@ -149,9 +160,9 @@ void LowerGatherBlockQuantized(LowerContext& context) {
       scales = LowerContext::Rows(scales, range.begin, range.count, scale_row);
       zero_points = LowerContext::Rows(zero_points, range.begin, range.count, zero_point_row);
     }
-    context.Emit(
-        kernels::PlanGatherBlockQuantized(context.caps(), shape, context.variant("gather_block_quantized")),
-        {codes, context.In(1), scales, zero_points, context.Out(0)}, {4});
+    context.Emit(kernels::PlanGatherBlockQuantized(context.caps(), shape,
+                                                   context.variant("gather_block_quantized")),
+                 {codes, context.In(1), scales, zero_points, context.Out(0)}, {4});
   }
 }
 

@@ -25,8 +25,10 @@ kernels::QMoEActivation ActivationOf(const graph::Node& node) {
   if (name == "silu") return kernels::QMoEActivation::kSilu;
   if (name == "identity") return kernels::QMoEActivation::kIdentity;
   if (name == "swiglu") return kernels::QMoEActivation::kSwiGlu;
-  throw Error("exec", "{}: attribute 'activation_type': got '{}', want relu, gelu, silu, swiglu or identity",
-              node.Describe(), name);
+  throw Error(
+      "exec",
+      "{}: attribute 'activation_type': got '{}', want relu, gelu, silu, swiglu or identity",
+      node.Describe(), name);
 }
 
 }  // namespace
@@ -72,7 +74,8 @@ void LowerMatMulNBits(LowerContext& context) {
                                       : shape.packed_zero_points_row_bytes();
   const std::vector<kernels::RowRange> ranges = kernels::SplitMatMulNBits(context.caps(), shape);
   for (const kernels::RowRange& range : ranges) {
-    BufferRef codes = context.InRaw(1), scales = context.In(2), zeros = zero_points, bias = context.In(5);
+    BufferRef codes = context.InRaw(1), scales = context.In(2), zeros = zero_points,
+              bias = context.In(5);
     if (ranges.size() > 1) {
       shape.n_begin = Count(static_cast<int64_t>(range.begin));
       shape.n_count = Count(static_cast<int64_t>(range.count));
@@ -102,8 +105,10 @@ void LowerQMoE(LowerContext& context) {
   const bool gated = shape.activation == kernels::QMoEActivation::kSwiGlu;
   const int64_t fusion = node.Int("swiglu_fusion", 0);
   if (gated && fusion != 1 && fusion != 2) {
-    throw Error("exec", "{}: attribute 'swiglu_fusion': got {}, want 1 (gate and up interleaved) or 2 (halves)",
-                node.Describe(), fusion);
+    throw Error(
+        "exec",
+        "{}: attribute 'swiglu_fusion': got {}, want 1 (gate and up interleaved) or 2 (halves)",
+        node.Describe(), fusion);
   }
   shape.fusion = static_cast<kernels::SwiGluFusion>(gated ? fusion : 1);
   shape.intermediate = Count(gated ? fc1[1] / 2 : fc1[1]);
@@ -122,7 +127,8 @@ void LowerQMoE(LowerContext& context) {
   const BufferRef weights = context.Scratch(slots * 4, "weights");
   const BufferRef hidden = context.Scratch(slots * shape.intermediate * 4, "hidden");
   const BufferRef partial = context.Scratch(slots * shape.hidden * 4, "partial");
-  context.Emit(kernels::PlanQMoERouter(context.caps(), shape), {context.In(1), indices, weights}, {1, 2});
+  context.Emit(kernels::PlanQMoERouter(context.caps(), shape), {context.In(1), indices, weights},
+               {1, 2});
 
   // One of the experts' two products, in as many ranges of experts as bindings need.
   struct Product {
@@ -132,13 +138,16 @@ void LowerQMoE(LowerContext& context) {
     size_t weight, scales, bias, zero_points;
   };
   const Product products[] = {
-      {kernels::PlanQMoEGateUp, kernels::SplitQMoEGateUp(context.caps(), shape), context.In(0), hidden, 2, 3, 4, 11},
-      {kernels::PlanQMoEDown, kernels::SplitQMoEDown(context.caps(), shape), hidden, partial, 5, 6, 7, 12}};
+      {kernels::PlanQMoEGateUp, kernels::SplitQMoEGateUp(context.caps(), shape), context.In(0),
+       hidden, 2, 3, 4, 11},
+      {kernels::PlanQMoEDown, kernels::SplitQMoEDown(context.caps(), shape), hidden, partial, 5, 6,
+       7, 12}};
   const auto expert_rows = [&](BufferRef ref, size_t input, const kernels::RowRange& range) {
     if (!ref) return ref;
     const DType dtype = context.dtype(input);
     const DType device = dtype == DType::kU8 ? dtype : kernels::DeviceDType(context.caps(), dtype);
-    const uint64_t elems = static_cast<uint64_t>(graph::NumElements(context.shape(input))) / shape.experts;
+    const uint64_t elems =
+        static_cast<uint64_t>(graph::NumElements(context.shape(input))) / shape.experts;
     return LowerContext::Rows(ref, range.begin, range.count, DTypeBytes(device, elems));
   };
   for (const Product& product : products) {
@@ -158,7 +167,8 @@ void LowerQMoE(LowerContext& context) {
                    {product.from, codes, scales, zero_points, bias, indices, product.to}, {6});
     }
   }
-  context.Emit(kernels::PlanQMoEMix(context.caps(), shape), {partial, weights, context.Out(0)}, {2});
+  context.Emit(kernels::PlanQMoEMix(context.caps(), shape), {partial, weights, context.Out(0)},
+               {2});
 }
 
 }  // namespace sinter::exec

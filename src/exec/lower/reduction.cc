@@ -41,8 +41,8 @@ void LowerReduce(LowerContext& context) {
 
 void LowerSoftmax(LowerContext& context) {
   const graph::Shape shape = context.shape(0);
-  const auto axis = static_cast<size_t>(
-      graph::NormalizeAxis(context.node(), context.node().Int("axis", -1), static_cast<int64_t>(shape.size())));
+  const auto axis = static_cast<size_t>(graph::NormalizeAxis(
+      context.node(), context.node().Int("axis", -1), static_cast<int64_t>(shape.size())));
   if (graph::NumElements(shape) == 0) return;
   const kernels::SoftmaxShape softmax = {Count(shape, 0, axis), Count(shape[axis]),
                                          Count(shape, axis + 1, shape.size()), context.dtype(0)};
@@ -64,8 +64,10 @@ void LowerSimplifiedLayerNormalization(LowerContext& context) {
   norm.output_dtype = context.output_dtype(0);
   norm.has_inv_std = context.wants(1);
   if (norm.rows == 0 || norm.cols == 0) return;
-  context.Emit(kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
-               {context.In(0), context.In(1), {}, {}, OutOrScratch(context, norm), context.Out(1), {}}, {4, 5});
+  context.Emit(
+      kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
+      {context.In(0), context.In(1), {}, {}, OutOrScratch(context, norm), context.Out(1), {}},
+      {4, 5});
 }
 
 void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
@@ -85,7 +87,8 @@ void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
   norm.has_sum = context.wants(3);
   if (norm.rows == 0 || norm.cols == 0) return;
   context.Emit(kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
-               {context.In(0), context.In(2), context.In(1), context.In(3), OutOrScratch(context, norm), context.Out(2), context.Out(3)},
+               {context.In(0), context.In(2), context.In(1), context.In(3),
+                OutOrScratch(context, norm), context.Out(2), context.Out(3)},
                {4, 5, 6});
 }
 

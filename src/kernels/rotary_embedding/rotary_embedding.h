@@ -106,7 +106,6 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
                               std::span<const double> cos, std::span<const double> sin,
                               std::span<const double> norm_weight,
                               std::span<const double> seqlens_k,
-                              std::span<const double> position_ids,
-                              std::span<double> output);
+                              std::span<const double> position_ids, std::span<double> output);
 
 }  // namespace sinter::kernels

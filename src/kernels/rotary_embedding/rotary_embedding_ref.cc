@@ -11,8 +11,7 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
                               std::span<const double> cos, std::span<const double> sin,
                               std::span<const double> norm_weight,
                               std::span<const double> seqlens_k,
-                              std::span<const double> position_ids,
-                              std::span<double> output) {
+                              std::span<const double> position_ids, std::span<double> output) {
   const size_t size = shape.head_size;
   const size_t half = shape.rotary_dim / 2;
   const size_t hidden = shape.heads * size;

@@ -24,10 +24,8 @@ std::vector<Operand> MakeOperands(const StepInputsShape& shape, uint32_t past) {
   const auto output = [](bool present, std::vector<double> want) {
     return present ? Operand::Output(DType::kI32, std::move(want), 0) : Operand::Absent();
   };
-  return {Operand::Input(DType::kU32, StateValues(state)),
-          output(shape.has_attention_mask, mask),
-          output(shape.has_position_ids, ids),
-          output(shape.has_total_length, {double(end)}),
+  return {Operand::Input(DType::kU32, StateValues(state)), output(shape.has_attention_mask, mask),
+          output(shape.has_position_ids, ids), output(shape.has_total_length, {double(end)}),
           output(shape.has_last_row, {5})};
 }
 

@@ -20,12 +20,16 @@ bool RegisterKernelCases(std::string_view kernel, KernelCaseMaker maker) {
   return true;
 }
 
-const std::vector<std::pair<std::string, KernelCaseMaker>>& RegisteredKernelCases() { return Registry(); }
+const std::vector<std::pair<std::string, KernelCaseMaker>>& RegisteredKernelCases() {
+  return Registry();
+}
 
 std::vector<double> RoundTo(DType dtype, std::vector<double> values) {
   for (double& value : values) {
     const auto single = static_cast<float>(value);
-    value = dtype == DType::kF16 ? HalfToFloat(FloatToHalf(single)) : dtype == DType::kF32 ? single : value;
+    value = dtype == DType::kF16   ? HalfToFloat(FloatToHalf(single))
+            : dtype == DType::kF32 ? single
+                                   : value;
   }
   return values;
 }

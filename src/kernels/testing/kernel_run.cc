@@ -40,7 +40,8 @@ void AppendElement(std::vector<std::byte>& bytes, DType dtype, double value) {
   }
 }
 
-gpu::CommandList Record(gpu::Device& device, const KernelPlan& plan, std::span<const gpu::Buffer> buffers) {
+gpu::CommandList Record(gpu::Device& device, const KernelPlan& plan,
+                        std::span<const gpu::Buffer> buffers) {
   gpu::CommandList list(device);
   RecordPlan(device, plan, buffers, list);
   return list;
@@ -107,13 +108,15 @@ std::string CompareOperand(const Operand& operand, std::span<const std::byte> by
     const double tolerance = operand.abs_tolerance + operand.rel_tolerance * std::abs(want);
     const bool same_infinity = std::isinf(want) && got[i] == want;
     if (same_infinity || std::abs(got[i] - want) <= tolerance) continue;
-    if (wrong++ == 0) first = fmt::format("element {}: got {}, want {} +- {}", i, got[i], want, tolerance);
+    if (wrong++ == 0)
+      first = fmt::format("element {}: got {}, want {} +- {}", i, got[i], want, tolerance);
   }
   if (wrong == 0) return {};
   return fmt::format("{} of {} elements differ; first {}", wrong, got.size(), first);
 }
 
-PreparedCase PrepareCase(gpu::Device& device, const KernelCase& kernel_case, std::string_view variant) {
+PreparedCase PrepareCase(gpu::Device& device, const KernelCase& kernel_case,
+                         std::string_view variant) {
   const KernelPlan plan = kernel_case.plan(device.caps(), variant);
   std::vector<Operand> operands = kernel_case.operands();
   std::vector<gpu::Buffer> buffers = MakeBuffers(device, operands);

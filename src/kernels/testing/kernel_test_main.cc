@@ -1,4 +1,5 @@
-// Turns every registered kernel case and variant into a GoogleTest test, beside the tests that the files hold themselves.
+// Turns every registered kernel case and variant into a GoogleTest test, beside the tests that the
+// files hold themselves.
 
 #include <gtest/gtest.h>
 
@@ -20,7 +21,8 @@ class KernelCaseTest : public testing::Test {
     for (size_t i = 0; i < prepared.operands.size(); ++i) {
       if (prepared.operands[i].expected.empty() || !prepared.operands[i].present) continue;
       const auto bytes = device.Download(prepared.buffers[i], 0, prepared.buffers[i].size_bytes());
-      EXPECT_EQ(CompareOperand(prepared.operands[i], bytes), "") << prepared.variant << ", operand " << i;
+      EXPECT_EQ(CompareOperand(prepared.operands[i], bytes), "")
+          << prepared.variant << ", operand " << i;
     }
     device.Check();
   }
@@ -40,8 +42,9 @@ int main(int argc, char** argv) {
     for (const KernelCase& kernel_case : make_cases(TestDevice().caps())) {
       for (const std::string& variant : kernel_case.variants) {
         const std::string name = kernel_case.name + (variant.empty() ? "" : "/" + variant);
-        testing::RegisterTest(kernel.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
-                              [=]() -> testing::Test* { return new KernelCaseTest(kernel_case, variant); });
+        testing::RegisterTest(
+            kernel.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
+            [=]() -> testing::Test* { return new KernelCaseTest(kernel_case, variant); });
       }
     }
   }
