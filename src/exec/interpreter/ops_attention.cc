@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "exec/interpreter/ops.h"
+#include "graph/gqa_inputs.h"
 #include "kernels/group_query_attention/group_query_attention.h"
 #include "kernels/rotary_embedding/rotary_embedding.h"
 
@@ -13,25 +14,7 @@ using kernels::HeadLayout;
 using kernels::RotaryEmbeddingShape;
 using kernels::RotaryPositions;
 
-// com.microsoft.GroupQueryAttention's inputs.
-enum GqaInput : size_t {
-  kQuery,
-  kKey,
-  kValue,
-  kPastKey,
-  kPastValue,
-  kSeqlensK,
-  kTotalSequenceLength,
-  kCosCache,
-  kSinCache,
-  kPositionIds,
-  kAttentionBias,
-  kHeadSink,
-  kKScale,
-  kVScale,
-  kQNormWeight,
-  kKNormWeight,
-};
+using enum graph::GqaInput;
 
 // A past of [batch, kv_heads, rows, head_size] in a cache of `to` rows; the new ones are zero.
 std::vector<double> Grow(std::span<const double> past, size_t heads, size_t rows, size_t to,

@@ -2,31 +2,14 @@
 
 #include "base/error.h"
 #include "exec/lower/ops.h"
+#include "graph/gqa_inputs.h"
 #include "kernels/group_query_attention/group_query_attention.h"
 #include "kernels/rotary_embedding/rotary_embedding.h"
 
 namespace sinter::exec {
 namespace {
 
-// com.microsoft.GroupQueryAttention's inputs.
-enum GqaInput : size_t {
-  kQuery,
-  kKey,
-  kValue,
-  kPastKey,
-  kPastValue,
-  kSeqlensK,
-  kTotalSequenceLength,
-  kCosCache,
-  kSinCache,
-  kPositionIds,
-  kAttentionBias,
-  kHeadSink,
-  kKScale,
-  kVScale,
-  kQNormWeight,
-  kKNormWeight,
-};
+using enum graph::GqaInput;
 
 void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shape, BufferRef input,
                 BufferRef cos, BufferRef sin, BufferRef norm, BufferRef seqlens,
