@@ -143,16 +143,10 @@ nlohmann::json ConfigOf(const std::string& name) {
 
 void CheckVerify(const ConvertArgs& args) {
   if (args.random) throw Error("cli", "--verify: got --random, want a checkpoint to compare with");
-  const convert::HfConfig config = convert::ParseHfConfig(
-      convert::ReadJson(std::filesystem::path(args.folders[0]) / "config.json"),
-      (std::filesystem::path(args.folders[0]) / "config.json").string(), args.options.layers);
-  const int64_t weights =
-      config.layers * config.hidden *
-          (3 * config.intermediate + 2 * config.head_size * (config.heads + config.kv_heads)) +
-      2 * config.vocab * config.hidden;
+  const int64_t weights = convert::CountWeights(args.folders[0], args.options);
   if (weights > kMaxVerifyWeights) {
     throw Error("convert",
-                "--verify: got about {} weights, want at most {}: the CPU reference is "
+                "--verify: got {} weights, want at most {}: the CPU reference is "
                 "slow (--layers cuts a model)",
                 weights, kMaxVerifyWeights);
   }

@@ -181,6 +181,13 @@ void CopyTokenizer(const fs::path& checkpoint, NewFolder& folder) {
   }
 }
 
+ConvertOptions PlainOptions(ConvertOptions options) {
+  options.decoder.quantize = false;
+  options.decoder.graph_capture = false;
+  options.decoder.dtype = DType::kF32;
+  return options;
+}
+
 }  // namespace
 
 void CheckOptions(const ConvertOptions& options) {
@@ -240,10 +247,7 @@ ConvertReport ConvertRandom(const nlohmann::json& json, const std::string& confi
 
 std::unique_ptr<graph::Graph> ReferenceGraph(const fs::path& checkpoint,
                                              const ConvertOptions& options) {
-  ConvertOptions plain = options;
-  plain.decoder.quantize = false;
-  plain.decoder.graph_capture = false;
-  plain.decoder.dtype = DType::kF32;
+  const ConvertOptions plain = PlainOptions(options);
   const HfConfig config = ReadConfig(checkpoint, plain);
   const CheckpointTensors tensors = ReadCheckpoint(checkpoint);
   CheckpointWeights weights(tensors);
@@ -260,6 +264,18 @@ std::unique_ptr<graph::Graph> ReferenceGraph(const fs::path& checkpoint,
     result.graph->FindValue(name)->SetConstant(std::move(tensor));
   }
   return std::move(result.graph);
+}
+
+int64_t CountWeights(const fs::path& checkpoint, const ConvertOptions& options) {
+  const ConvertOptions plain = PlainOptions(options);
+  const HfConfig config = ReadConfig(checkpoint, plain);
+  RandomWeights weights(0);
+  const Decoder::Result result = BuildDecoder(config, plain, weights);
+  int64_t count = 0;
+  for (const auto& [name, source] : result.sources) {
+    count += result.graph->FindValue(name)->constant->num_elements();
+  }
+  return count;
 }
 
 }  // namespace sinter::convert

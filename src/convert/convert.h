@@ -49,6 +49,10 @@ ConvertReport ConvertRandom(const nlohmann::json& config, const std::string& con
 std::unique_ptr<graph::Graph> ReferenceGraph(const std::filesystem::path& checkpoint,
                                              const ConvertOptions& options);
 
+// The numbers in the matrices of the model that config.json of `checkpoint` describes, before
+// quantization: all experts', and a tied embedding twice. Reads no other file.
+int64_t CountWeights(const std::filesystem::path& checkpoint, const ConvertOptions& options);
+
 // Throws Error("convert") for bits, block sizes and types that there are not.
 void CheckOptions(const ConvertOptions& options);
 

@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/error.h"
 #include "convert/decoder.h"
 #include "convert/tensor_sources.h"
 
@@ -215,11 +214,6 @@ Value* Decoder::GatedMlp(int64_t layer, Value* x, const MlpOptions& options) {
 }
 
 Value* Decoder::MixtureOfExperts(int64_t layer, Value* x, const Experts& experts) {
-  if (!options_.quantize) {
-    throw Error("convert",
-                "--verify: got a mixture of experts, want a model without one: there "
-                "is no unquantized form of QMoE to compare with");
-  }
   const std::string at = NodePrefix(layer) + "moe", to = LayerPrefix(layer) + "moe.experts.";
   std::vector<std::string> router_bias;
   if (experts.router_bias) router_bias.push_back(experts.router + ".bias");
@@ -227,11 +221,39 @@ Value* Decoder::MixtureOfExperts(int64_t layer, Value* x, const Experts& experts
       Linear(at + "/router", layer, x,
              weights_.Rows(experts.router + ".weight", experts.count, config_.hidden), router_bias);
   logits = Op(at + "/router/Reshape", "Reshape", {logits, Ints({-1, experts.count})});
+  Attributes attributes = {{"activation_type", std::string("swiglu")},
+                           {"activation_alpha", experts.alpha},
+                           {"activation_beta", experts.beta},
+                           {"swiglu_fusion", int64_t{1}},
+                           {"k", experts.chosen},
+                           {"normalize_routing_weights", int64_t{experts.normalize}},
+                           {"use_sparse_mixer", int64_t{0}}};
+  if (experts.limit) attributes["swiglu_limit"] = *experts.limit;
+  const auto bias = [&](const char* name, const Matrix& matrix, const std::vector<float>& values) {
+    return values.empty() ? nullptr
+                          : Floats(fmt::format("{}{}.bias", to, name), options_.dtype,
+                                   {experts.count, matrix.rows / experts.count}, values);
+  };
+  Value* gate_up_bias = bias("gate_up_proj", experts.gate_up, experts.gate_up_bias);
+  Value* down_bias = bias("down_proj", experts.down, experts.down_bias);
+  if (!options_.quantize) {
+    const auto plain = [&](const char* name, const Matrix& matrix) {
+      return Lazy(fmt::format("{}{}.weight", to, name), options_.dtype,
+                  {experts.count, matrix.rows / experts.count, matrix.columns},
+                  Plain(options_.dtype, matrix, matrix.deviation));
+    };
+    std::vector<Value*> inputs = {x, logits, plain("gate_up_proj", experts.gate_up), gate_up_bias,
+                                  plain("down_proj", experts.down)};
+    if (down_bias != nullptr) inputs.push_back(down_bias);
+    return Op(at + "/MoE", kMicrosoft, "MoE", std::move(inputs), std::move(attributes),
+              {at + "/MoE/output_0"});
+  }
   const QuantFormat format = FormatOf(layer);
+  attributes["expert_weight_bits"] = int64_t{format.bits};
+  attributes["block_size"] = format.block_size;
   std::vector<Value*> inputs = {x, logits};
   inputs.resize(14);
-  const auto add = [&](size_t first, size_t zero_points, const char* name, const Matrix& matrix,
-                       const std::vector<float>& bias) {
+  const auto add = [&](size_t first, size_t zero_points, const char* name, const Matrix& matrix) {
     const QuantRow row(format, matrix.columns, /*whole_blocks=*/false);
     const int64_t rows = matrix.rows / experts.count;
     QuantizedSources sources = Quantized(format, row, matrix);
@@ -239,29 +261,17 @@ Value* Decoder::MixtureOfExperts(int64_t layer, Value* x, const Experts& experts
                          {experts.count, rows, row.code_bytes}, std::move(sources.codes));
     inputs[first + 1] = Lazy(fmt::format("{}{}.scales", to, name), format.scale_dtype,
                              {experts.count, rows, row.blocks}, std::move(sources.scales));
-    if (!bias.empty()) {
-      inputs[first + 2] =
-          Floats(fmt::format("{}{}.bias", to, name), options_.dtype, {experts.count, rows}, bias);
-    }
     if (format.zero_points) {
       inputs[zero_points] =
           Lazy(fmt::format("{}{}.qzeros", to, name), DType::kU8,
                {experts.count, rows, row.zero_point_bytes}, std::move(sources.zero_points));
     }
   };
-  add(2, 11, "gate_up_proj", experts.gate_up, experts.gate_up_bias);
-  add(5, 12, "down_proj", experts.down, experts.down_bias);
+  add(2, 11, "gate_up_proj", experts.gate_up);
+  add(5, 12, "down_proj", experts.down);
+  inputs[4] = gate_up_bias;
+  inputs[7] = down_bias;
   while (inputs.back() == nullptr) inputs.pop_back();
-  Attributes attributes = {{"activation_type", std::string("swiglu")},
-                           {"activation_alpha", experts.alpha},
-                           {"activation_beta", experts.beta},
-                           {"swiglu_fusion", int64_t{1}},
-                           {"expert_weight_bits", int64_t{format.bits}},
-                           {"block_size", format.block_size},
-                           {"k", experts.chosen},
-                           {"normalize_routing_weights", int64_t{experts.normalize}},
-                           {"use_sparse_mixer", int64_t{0}}};
-  if (experts.limit) attributes["swiglu_limit"] = *experts.limit;
   return Op(at + "/QMoE", kMicrosoft, "QMoE", std::move(inputs), std::move(attributes),
             {at + "/QMoE/output_0"});
 }

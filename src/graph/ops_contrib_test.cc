@@ -386,5 +386,44 @@ TEST(QMoE, Refuses) {
   expect(Experts().Input("input", "f16[1, 3, 63]").Attr("block_size", ""), "want whole bytes");
 }
 
+// The same experts, not quantized.
+OneOp PlainExperts() {
+  return OneOp("com.microsoft::MoE",
+               {{"input", "f32[1, 3, 64]"},
+                {"router", "f32[3, 8]"},
+                {"fc1", "f32[8, 64, 64]"},
+                {"fc1_bias", "f32[8, 64]"},
+                {"fc2", "f32[8, 64, 32]"},
+                {"fc2_bias", "f32[8, 64]"},
+                {"fc3", "_"},
+                {"fc3_bias", "_"}},
+               {{"activation_type", "\"swiglu\""}, {"swiglu_fusion", "1"}, {"k", "4"}}, 1);
+}
+
+TEST(MoE, Infers) {
+  EXPECT_EQ(PlainExperts().Infer(), "f32[1, 3, 64]");
+  EXPECT_EQ(PlainExperts().Input("fc1_bias", "_").Input("fc2_bias", "_").Infer(), "f32[1, 3, 64]");
+  EXPECT_EQ(PlainExperts()
+                .Attr("activation_type", "\"silu\"")
+                .Attr("swiglu_fusion", "0")
+                .Input("fc2", "f32[8, 64, 64]")
+                .Infer(),
+            "f32[1, 3, 64]");
+}
+
+TEST(MoE, Refuses) {
+  const auto expect = [](OneOp& op, const char* want) { EXPECT_THAT(op.Infer(), HasSubstr(want)); };
+  expect(PlainExperts().Input("fc3", "f32[8, 32, 64]"), "(fc3_experts_weights): got 'fc3'");
+  expect(PlainExperts().Attr("swiglu_fusion", "0"), "'swiglu_fusion': got 0, want 1 or 2");
+  expect(PlainExperts().Attr("k", "9"), "'k': got 9, want 1 to 8");
+  expect(PlainExperts().Input("fc1", "f16[8, 64, 64]"),
+         "(fc1_experts_weights, 'fc1'): got type f16");
+  expect(PlainExperts().Input("fc1", "f32[8, 64, 32]"), "want [8, 64, 64]");
+  expect(PlainExperts().Input("fc1_bias", "f32[8, 32]"), "want [8, 64]");
+  expect(PlainExperts().Input("fc2", "f32[8, 32, 32]"), "want [8, 64, 32]");
+  expect(PlainExperts().Input("fc2_bias", "f16[8, 64]"),
+         "(fc2_experts_bias, 'fc2_bias'): got type f16");
+}
+
 }  // namespace
 }  // namespace sinter::graph

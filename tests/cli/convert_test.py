@@ -15,29 +15,41 @@ CONFIG = {
     "hidden_act": "silu", "tie_word_embeddings": True, "bos_token_id": 257, "eos_token_id": 256,
 }
 
+EXPERTS_CONFIG = dict(CONFIG, model_type="qwen3_moe", num_experts=4, num_experts_per_tok=2,
+                      moe_intermediate_size=32, norm_topk_prob=True)
 
-def tensors():
-    """Names and shapes of a checkpoint of CONFIG."""
+
+def tensors(config):
+    """Names and shapes of a checkpoint of CONFIG or of EXPERTS_CONFIG."""
     yield "model.embed_tokens.weight", [320, 64]
     yield "model.norm.weight", [64]
     for layer in range(2):
         at = f"model.layers.{layer}."
         yield at + "input_layernorm.weight", [64]
         yield at + "post_attention_layernorm.weight", [64]
-        for name, rows, columns in (("self_attn.q_proj", 64, 64), ("self_attn.k_proj", 32, 64),
-                                    ("self_attn.v_proj", 32, 64), ("self_attn.o_proj", 64, 64),
-                                    ("mlp.gate_proj", 96, 64), ("mlp.up_proj", 96, 64),
-                                    ("mlp.down_proj", 64, 96)):
-            yield f"{at}{name}.weight", [rows, columns]
+        for name, rows, columns in (("q_proj", 64, 64), ("k_proj", 32, 64), ("v_proj", 32, 64),
+                                    ("o_proj", 64, 64)):
+            yield f"{at}self_attn.{name}.weight", [rows, columns]
+        inner, mlps = config["intermediate_size"], ["mlp."]
+        if "num_experts" in config:
+            inner = config["moe_intermediate_size"]
+            mlps = [f"mlp.experts.{expert}." for expert in range(config["num_experts"])]
+            yield at + "mlp.gate.weight", [len(mlps), 64]
+            yield at + "self_attn.q_norm.weight", [16]
+            yield at + "self_attn.k_norm.weight", [16]
+        for mlp in mlps:
+            yield f"{at}{mlp}gate_proj.weight", [inner, 64]
+            yield f"{at}{mlp}up_proj.weight", [inner, 64]
+            yield f"{at}{mlp}down_proj.weight", [64, inner]
 
 
 class Convert(CliTest):
-    def write_checkpoint(self, without=()):
-        folder = self.temp / "checkpoint"
+    def write_checkpoint(self, without=(), config=CONFIG):
+        folder = self.temp / ("checkpoint-" + config["model_type"])
         folder.mkdir()
         generator = random.Random(1)
         header, data = {}, b""
-        for name, shape in tensors():
+        for name, shape in tensors(config):
             if name in without:
                 continue
             spread = 1 / math.sqrt(shape[-1])
@@ -49,10 +61,10 @@ class Convert(CliTest):
             data += content
         text = json.dumps(header).encode()
         (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
-        (folder / "config.json").write_text(json.dumps(CONFIG))
+        (folder / "config.json").write_text(json.dumps(config))
         # A tokenizer that the program itself makes.
-        self.assert_done(self.convert_random("for-tokenizer"))
-        tokenizer = self.temp / "for-tokenizer" / "tokenizer.json"
+        self.assert_done(self.convert_random(folder.name + "-tokenizer"))
+        tokenizer = self.temp / (folder.name + "-tokenizer") / "tokenizer.json"
         (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
         return folder
 
@@ -62,15 +74,17 @@ class Convert(CliTest):
         return run("convert", "--random", 1, "--config", config, self.temp / name, *options)
 
     def test_checkpoint_runs(self):
-        folder, out = self.write_checkpoint(), self.temp / "out"
-        result = run("convert", folder, out, "--bits", 8, "--verify", "--json")
-        self.assert_done(result)
-        report = json.loads(result.stdout)
-        self.assertEqual((report["architecture"], report["layers"]), ("llama", 2))
-        # Rounding to 8 bits moves a weight by some 0.4 percent of the others' size.
-        self.assertGreater(report["verify"]["min_cosine"], 0.999)
-        self.assertEqual(report["bytes"], sum(file.stat().st_size for file in out.iterdir()))
-        self.assert_done(run("run", out, "-p", "hello", "--max-new-tokens", 3, "--greedy"))
+        for config in (CONFIG, EXPERTS_CONFIG):
+            kind = config["model_type"]
+            folder, out = self.write_checkpoint(config=config), self.temp / kind
+            result = run("convert", folder, out, "--bits", 8, "--verify", "--json")
+            self.assert_done(result)
+            report = json.loads(result.stdout)
+            self.assertEqual((report["architecture"], report["layers"]), (kind, 2))
+            # Rounding to 8 bits moves a weight by some 0.4 percent of the others' size.
+            self.assertGreater(report["verify"]["min_cosine"], 0.999)
+            self.assertEqual(report["bytes"], sum(file.stat().st_size for file in out.iterdir()))
+            self.assert_done(run("run", out, "-p", "hello", "--max-new-tokens", 3, "--greedy"))
 
     def test_random_weights_run(self):
         for name, options in (("f16", ()), ("f32", ("--dtype", "f32", "--asymmetric")),
@@ -110,7 +124,7 @@ class Convert(CliTest):
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(dict(CONFIG, vocab_size=2000000)))
         self.assert_fails(run("convert", folder, self.temp / "out", "--verify"),
-                          "--verify: got about", "weights, want at most")
+                          "--verify: got 256061440 weights, want at most 67108864")
 
 
 if __name__ == "__main__":

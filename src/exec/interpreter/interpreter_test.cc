@@ -79,6 +79,22 @@ TEST(Interpreter, ComputesActivations) {
   ExpectNear(out.at("f"), {tanh_form(1), tanh_form(1)});
 }
 
+// Two tokens, of which the second takes the other expert.
+TEST(Interpreter, MixesExperts) {
+  const auto out =
+      Outputs(R"(
+    input %x: f32[2, 2]
+    input %router: f32[2, 2]
+    const %up: f32[2, 1, 2] = [1, 2, 3, 4]
+    const %up_bias: f32[2, 1] = [0.5, -20]
+    const %down: f32[2, 2, 1] = [5, 6, 7, 8]
+    const %down_bias: f32[2, 2] = [0, 1, 2, 3]
+    %y: f32[2, 2] = com.microsoft::MoE (%x, %router, %up, %up_bias, %down, %down_bias) {activation_type = "relu", k = 1, normalize_routing_weights = 1}
+    return %y)",
+              {{"x", Floats({2, 2}, {1, 1, 1, 1})}, {"router", Floats({2, 2}, {2, 1, 0, 1})}});
+  ExpectNear(out.at("y"), {3.5 * 5, 3.5 * 6 + 1, 2, 3});
+}
+
 TEST(Interpreter, MovesElements) {
   const auto out =
       Outputs(R"(

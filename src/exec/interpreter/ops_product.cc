@@ -67,7 +67,9 @@ kernels::QMoEActivation ActivationOf(std::string_view name) {
   return name == "identity" ? kernels::QMoEActivation::kIdentity : kernels::QMoEActivation::kRelu;
 }
 
-void QMoE(Call& call) {
+// What QMoE and MoE have in common. `fc2`: the input whose columns count the inner
+// elements, or bytes of them.
+kernels::QMoEShape MixtureShape(const Call& call, size_t fc2) {
   const graph::Node& node = call.node();
   const graph::Shape& x = call.shape(0);
   kernels::QMoEShape shape;
@@ -75,18 +77,31 @@ void QMoE(Call& call) {
   shape.tokens = Count(x, 0, x.size() - 1);
   shape.experts = Count(call.shape(2)[0]);
   shape.top_k = Count(node.Int("k", 1));
-  shape.bits = Count(node.Int("expert_weight_bits", 4));
-  shape.intermediate = Count(call.shape(5)[2] * 8 / shape.bits);
-  shape.block_size = Count(std::max<int64_t>(0, node.Int("block_size", 0)));
+  shape.intermediate = Count(call.shape(fc2)[2]);
   shape.activation = ActivationOf(node.String("activation_type", "relu"));
   shape.fusion = static_cast<kernels::SwiGluFusion>(node.Int("swiglu_fusion", 1));
   shape.alpha = node.Float("activation_alpha", 1.0f);
   shape.beta = node.Float("activation_beta", 0.0f);
   shape.limit = node.Float("swiglu_limit", std::numeric_limits<float>::infinity());
   shape.normalize = node.Int("normalize_routing_weights", 0) != 0;
+  return shape;
+}
+
+void QMoE(Call& call) {
+  kernels::QMoEShape shape = MixtureShape(call, 5);
+  shape.bits = Count(call.node().Int("expert_weight_bits", 4));
+  shape.intermediate *= 8 / shape.bits;
+  shape.block_size = Count(std::max<int64_t>(0, call.node().Int("block_size", 0)));
   const kernels::QMoEWeight fc1 = {call.raw(2), call.values(3), call.raw(11), call.values(4)};
   const kernels::QMoEWeight fc2 = {call.raw(5), call.values(6), call.raw(12), call.values(7)};
   call.Out(0, kernels::QMoEReference(shape, call.values(0), call.values(1), fc1, fc2));
+}
+
+void MoE(Call& call) {
+  const kernels::QMoEWeight fc1 = {.bias = call.values(3), .plain = call.values(2)};
+  const kernels::QMoEWeight fc2 = {.bias = call.values(5), .plain = call.values(4)};
+  call.Out(0,
+           kernels::QMoEReference(MixtureShape(call, 4), call.values(0), call.values(1), fc1, fc2));
 }
 
 }  // namespace
@@ -95,6 +110,7 @@ Operator FindProduct(std::string_view domain, std::string_view op) {
   if (domain.empty()) return op == "MatMul" ? MatMul : nullptr;
   if (op == "MatMulNBits") return MatMulNBits;
   if (op == "GatherBlockQuantized") return GatherBlockQuantized;
+  if (op == "MoE") return MoE;
   return op == "QMoE" ? QMoE : nullptr;
 }
 

@@ -125,12 +125,14 @@ std::vector<std::string> QMoEExpertVariants(const gpu::Caps& caps);
 std::vector<RowRange> SplitQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape);
 std::vector<RowRange> SplitQMoEDown(const gpu::Caps& caps, const QMoEShape& shape);
 
-// One quantized weight of all experts; spans empty where absent.
+// One weight of all experts; spans empty where absent.
 struct QMoEWeight {
   std::span<const std::byte> codes;
   std::span<const double> scales;
   std::span<const std::byte> zero_points;
   std::span<const double> bias;
+  // In place of codes, scales and zero points: the weight as it is, [E, N, K].
+  std::span<const double> plain = {};
 };
 
 struct QMoERouting {

@@ -41,6 +41,11 @@ std::vector<double> ExpertProduct(const QMoEShape& shape, const QMoEWeight& weig
   for (size_t n = 0; n < rows; ++n) {
     const size_t row = expert * rows + n;
     double sum = weight.bias.empty() ? 0.0 : weight.bias[row];
+    if (!weight.plain.empty()) {
+      const std::span<const double> w = weight.plain.subspan(row * k, k);
+      y[n] = std::inner_product(w.begin(), w.end(), x.begin(), sum);
+      continue;
+    }
     for (size_t block = 0; block < blocks; ++block) {
       double zero = 1u << (shape.bits - 1);
       if (!weight.zero_points.empty()) {
