@@ -3,6 +3,7 @@
 #   make bench    run the benchmarks (with BENCH_OPTIONS)   make format  format the C++ sources
 #   make fuzz     run the fuzz targets for FUZZ_SECONDS     make clean   delete what was built
 #   make bench-peers MODEL=FOLDER [PEERS_OPTIONS="--prompt 64 -n 32"]   Sinter beside ONNX Runtime
+#   make test-peers                     the same logits as ONNX Runtime's, on a small model of each kind
 
 PRESET ?= release
 PROMPT ?= Write a short story about Lily and a lost kite.
@@ -10,7 +11,7 @@ FUZZ_SECONDS ?= 60
 BENCH_OPTIONS ?=
 MODEL ?= models/demo
 
-.PHONY: all demo test bench bench-peers format fuzz clean
+.PHONY: all demo test bench bench-peers test-peers format fuzz clean
 
 all:
 	@tools/build $(PRESET)
@@ -27,6 +28,9 @@ bench: all
 
 bench-peers:
 	@bench/peers/run $(MODEL) $(PEERS_OPTIONS)
+
+test-peers:
+	@bench/peers/check $(PEERS_OPTIONS)
 
 format:
 	@tools/format

@@ -175,6 +175,8 @@ class Comparison:
         first, peer = self.sinter_rounds[0], self.peer_rounds[0]
         figures = {
             "prefill_tokens_per_second": (ours("prefill", 0, "tokens_per_second"), theirs("prefill_tokens_per_second")),
+            "time_to_first_token_seconds": (ours("prefill", 0, "time_to_first_token_seconds"),
+                                            theirs("time_to_first_token_seconds")),
             "decode_tokens_per_second": (ours("decode", 0, "tokens_per_second"), theirs("decode_tokens_per_second")),
             "decode_unread_tokens_per_second": (ours("decode", 0, "tokens_per_second"),
                                                 theirs("decode_unread_tokens_per_second")),
@@ -220,6 +222,7 @@ def print_table(result):
     print(f"  {'':36} {'Sinter ' + result['sinter']:>28} {peer:>42} {'ratio':>7}")
     names = {
         "prefill_tokens_per_second": "prefill, tokens/s",
+        "time_to_first_token_seconds": "time to first token, s",
         "decode_tokens_per_second": "decode, tokens/s",
         "decode_unread_tokens_per_second": "decode, tokens/s (peer reads none)",
         "load_seconds": "load, s",

@@ -21,11 +21,11 @@ logits, rate, line = json.loads(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
 spread = {"median": rate, "min": rate - 1, "max": rate + 1}
 record = {
     "sinter": "1", "device": {"name": "gpu", "driver": "driver"}, "load": {"warm_seconds": 1},
-    "prefill": [{"tokens_per_second": spread}],
+    "prefill": [{"tokens_per_second": spread, "time_to_first_token_seconds": spread}],
     "decode": [{"tokens_per_second": spread, "bytes_per_token": 1}],
     "read_bandwidth_bytes_per_second": 1, "dispatches_per_token": 1,
     "onnxruntime": "2", "provider": "webgpu", "capture": True, "capture_refused": "", "load_seconds": 1,
-    "prefill_tokens_per_second": spread, "decode_tokens_per_second": spread,
+    "prefill_tokens_per_second": spread, "time_to_first_token_seconds": spread, "decode_tokens_per_second": spread,
     "decode_unread_tokens_per_second": spread,
 }
 if "--logits" in line:

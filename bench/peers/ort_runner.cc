@@ -395,16 +395,18 @@ Json Bench(const Args& args) {
   }
   Model model(config, args, std::max(args.max_length, length + args.new_tokens));
 
-  std::vector<double> prefill, decode, unread;
+  std::vector<double> prefill, first_token, decode, unread;
   for (int run = -args.warm_up; run < args.repeats; ++run) {
     const auto start = Clock::now();
     model.Prefill(prompt);
     const double seconds = SecondsSince(start);
     const int32_t token = model.Choose();
+    const double first_seconds = SecondsSince(start);
     const double rate = DecodeRate(model, length, args.new_tokens, token, true);
     const double unread_rate = DecodeRate(model, length, args.new_tokens, token, false);
     if (run < 0) continue;
     prefill.push_back(static_cast<double>(length) / seconds);
+    first_token.push_back(first_seconds);
     decode.push_back(rate);
     unread.push_back(unread_rate);
   }
@@ -416,6 +418,7 @@ Json Bench(const Args& args) {
                  {"prompt_tokens", length},
                  {"new_tokens", args.new_tokens},
                  {"prefill_tokens_per_second", SpreadOf(prefill)},
+                 {"time_to_first_token_seconds", SpreadOf(first_token)},
                  {"decode_tokens_per_second", SpreadOf(decode)},
                  {"decode_unread_tokens_per_second", SpreadOf(unread)}};
   if (!args.logits.empty()) {

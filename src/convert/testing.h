@@ -122,75 +122,11 @@ class TestTensors {
   Random random_{7};
 };
 
-// config.json of a small model of each architecture, and further forms: see
-// SmallNames().
+// config.json of a small model of each architecture, and further forms: see SmallNames().
 inline nlohmann::json SmallConfig(const std::string& name) {
-  nlohmann::json json = {
-      {"model_type", name},           {"hidden_size", 64},        {"num_hidden_layers", 2},
-      {"num_attention_heads", 4},     {"num_key_value_heads", 2}, {"head_dim", 16},
-      {"intermediate_size", 96},      {"vocab_size", 320},        {"max_position_embeddings", 128},
-      {"rms_norm_eps", 1e-6},         {"rope_theta", 10000.0},    {"hidden_act", "silu"},
-      {"tie_word_embeddings", false}, {"bos_token_id", 257},      {"eos_token_id", 256}};
-  if (name == "qwen3" || name == "llama" || name == "smollm3") json["tie_word_embeddings"] = true;
-  if (name == "llama") {
-    json["rope_scaling"] = {{"rope_type", "llama3"},
-                            {"factor", 8.0},
-                            {"low_freq_factor", 1.0},
-                            {"high_freq_factor", 4.0},
-                            {"original_max_position_embeddings", 32}};
-  } else if (name == "llama_plain") {
-    json["model_type"] = "llama";
-    json["attention_bias"] = json["mlp_bias"] = true;
-    json["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
-  } else if (name == "mistral") {
-    json["sliding_window"] = 8;
-  } else if (name == "qwen2") {
-    json["sliding_window"] = 8;
-    json["use_sliding_window"] = true;
-    json["max_window_layers"] = 1;
-  } else if (name.starts_with("phi3")) {
-    json["model_type"] = "phi3";
-    json["num_key_value_heads"] = 4;
-    json["sliding_window"] = 127;
-    if (name == "phi3_longrope") {
-      json["partial_rotary_factor"] = 0.75;
-      json["original_max_position_embeddings"] = 16;
-      json["rope_scaling"] = {{"type", "longrope"},
-                              {"short_factor", {1.0, 1.1, 1.2, 1.3, 1.4, 1.5}},
-                              {"long_factor", {1.0, 1.5, 2.0, 3.0, 4.0, 5.0}}};
-    }
-  } else if (name == "gemma3_text") {
-    json["hidden_activation"] = "gelu_pytorch_tanh";
-    json["tie_word_embeddings"] = true;
-    json["sliding_window"] = 8;
-    json["sliding_window_pattern"] = 2;
-    json["query_pre_attn_scalar"] = 24;
-    json["rope_theta"] = 1000000.0;
-    json["rope_local_base_freq"] = 10000.0;
-    json["final_logit_softcapping"] = 30.0;
-  } else if (name == "smollm3") {
-    json["num_hidden_layers"] = 4;
-    json["no_rope_layers"] = {1, 1, 1, 0};
-  } else if (name == "qwen3_moe") {
-    json["num_experts"] = 4;
-    json["num_experts_per_tok"] = 2;
-    json["moe_intermediate_size"] = 32;
-    json["norm_topk_prob"] = true;
-    json["decoder_sparse_step"] = 1;
-    json["mlp_only_layers"] = nlohmann::json::array();
-  } else if (name.starts_with("gpt_oss")) {
-    json["model_type"] = "gpt_oss";
-    json["intermediate_size"] = 64;
-    json["num_local_experts"] = 4;
-    json["num_experts_per_tok"] = 2;
-    json["sliding_window"] = 8;
-    json["layer_types"] = {"sliding_attention", "full_attention"};
-    json["swiglu_limit"] = 7.0;
-    json["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0},
-                            {"beta_fast", 32.0},   {"beta_slow", 1.0},
-                            {"truncate", false},   {"original_max_position_embeddings", 32}};
-  }
-  return json;
+  const std::string file = name == "gpt_oss_mxfp4" ? "gpt_oss" : name;
+  std::ifstream stream(SINTER_SMALL_CONFIGS "/" + file + ".json");
+  return nlohmann::json::parse(stream);
 }
 
 // Every tensor that a checkpoint of SmallConfig(name) has.
