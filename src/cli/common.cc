@@ -163,6 +163,12 @@ void AddModelArgs(CLI::App& command, ModelArgs& args) {
       ->capture_default_str();
   command.add_flag("--f32", args.f32, "Compute in f32, as on a GPU without shader-f16");
   command
+      .add_option("--fusion", args.fusion,
+                  "How much of a layer is one step on the GPU: none (each node of the model by "
+                  "itself) or layer (a few steps a layer)")
+      ->check(CLI::IsMember({"none", "layer"}))
+      ->capture_default_str();
+  command
       .add_option("--disable-pass", args.disabled_passes,
                   "Leave a graph rewrite out, by name (repeatable)")
       ->allow_extra_args(false)
@@ -243,6 +249,7 @@ gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args) {
 
 model::ModelOptions ToModelOptions(const ModelArgs& args) {
   model::ModelOptions options;
+  options.fusion = args.fusion == "none" ? passes::Fusion::kNone : passes::Fusion::kLayer;
   options.disabled_passes = {args.disabled_passes.begin(), args.disabled_passes.end()};
   for (const std::string& variant : args.variants) {
     const size_t equals = variant.find('=');

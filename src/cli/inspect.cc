@@ -32,7 +32,24 @@ struct InspectArgs {
 struct MemoryEstimate {
   uint64_t weights = 0, cache = 0, workspace = 0;
   size_t dispatches_per_token = 0;
+  // Of the one-token program, from one attention to the next.
+  double dispatches_per_layer = 0;
 };
+
+// From the first layer's attention to the last one's, over the layers between; all of them where
+// there is one layer.
+double DispatchesPerLayer(const exec::Lowered& lowered) {
+  std::vector<size_t> begins;
+  std::string last;
+  for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
+    const std::string& label = lowered.dispatches[i].label;
+    if (label.starts_with("GroupQueryAttention ") && label != last) begins.push_back(i);
+    last = label;
+  }
+  if (begins.size() < 2) return static_cast<double>(lowered.dispatches.size());
+  return static_cast<double>(begins.back() - begins.front()) /
+         static_cast<double>(begins.size() - 1);
+}
 
 void CountOperators(const graph::Graph& graph, std::map<std::string, size_t>& operators) {
   for (const auto& node : graph.nodes()) {
@@ -78,10 +95,11 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
   if (lengths.front() != 1) lengths.push_back(1);
   for (const int64_t sequence : lengths) {
     const auto graph = model::SpecializeFor(*folder.graph, config, {sequence, max_length + chunk},
-                                            sequence, options.disabled_passes);
+                                            sequence, options);
     const exec::Lowered lowered = exec::Lower(*graph, caps, shared, options.variants);
     estimate.workspace += exec::PlanMemory(lowered).total_bytes();
     estimate.dispatches_per_token = lowered.dispatches.size();
+    estimate.dispatches_per_layer = DispatchesPerLayer(lowered);
     estimate.weights = estimate.cache = 0;
     for (const exec::BufferInfo& buffer : lowered.buffers) {
       if (buffer.kind == exec::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;
@@ -150,7 +168,7 @@ void Inspect(const InspectArgs& args) {
   const nlohmann::json inputs = ValuesJson(folder.graph->inputs()),
                        outputs = ValuesJson(folder.graph->outputs());
   const size_t nodes = folder.graph->num_nodes();
-  model::Rewrite(*folder.graph, config, ToModelOptions(args.model).disabled_passes);
+  model::Rewrite(*folder.graph, config, ToModelOptions(args.model));
   const MemoryEstimate memory = Estimate(folder, args.model, max_length);
   const uint64_t total = memory.weights + memory.cache + memory.workspace;
 
@@ -173,7 +191,8 @@ void Inspect(const InspectArgs& args) {
                            {"kv_cache_bytes", memory.cache},
                            {"workspace_bytes", memory.workspace},
                            {"total_bytes", total},
-                           {"dispatches_per_token", memory.dispatches_per_token}};
+                           {"dispatches_per_token", memory.dispatches_per_token},
+                           {"dispatches_per_layer", memory.dispatches_per_layer}};
     if (args.tensors) json["tensors"] = tensor_list;
     OutJson(json);
     return;
@@ -210,7 +229,8 @@ void Inspect(const InspectArgs& args) {
   text += fmt::format("  {:>10}  KV cache\n", BytesText(memory.cache));
   text += fmt::format("  {:>10}  workspace\n", BytesText(memory.workspace));
   text += fmt::format("  {:>10}  in all\n", BytesText(total));
-  text += fmt::format("dispatches per token: {}\n", memory.dispatches_per_token);
+  text += fmt::format("dispatches per token: {}, {:.3g} of them for each layer\n",
+                      memory.dispatches_per_token, memory.dispatches_per_layer);
   Out(text);
 }
 

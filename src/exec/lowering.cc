@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "exec/lower/ops.h"
+#include "graph/fused.h"
 #include "kernels/cast/cast.h"
 #include "kernels/strided_copy/strided_copy.h"
 
@@ -21,11 +22,16 @@ struct OpLowering {
 };
 
 constexpr std::string_view kMicrosoft = "com.microsoft";
+constexpr std::string_view kFused = graph::kFusedDomain;
 
 // One line an operator; several names may share a lowering. Operators that only compute shapes
 // (Shape, Range, If, ...) are folded away before lowering.
 constexpr OpLowering kLowerings[] = {
     {kMicrosoft, "MatMulNBits", LowerMatMulNBits},
+    {kFused, "MatMulNBitsQkv", LowerFusedProduct},
+    {kFused, "NormMatMulNBits", LowerFusedProduct},
+    {kFused, "MatMulNBitsMlp", LowerFusedProduct},
+    {kFused, "MatMulNBitsAdd", LowerFusedProduct},
     {kMicrosoft, "GatherBlockQuantized", LowerGatherBlockQuantized},
     {kMicrosoft, "QMoE", LowerQMoE},
     {kMicrosoft, "GroupQueryAttention", LowerGroupQueryAttention},
@@ -65,6 +71,7 @@ constexpr OpLowering kLowerings[] = {
 // What a variant can be forced of: the names by which lowerings ask for theirs.
 constexpr std::string_view kKernels[] = {"binary",
                                          "cast",
+                                         "gated_activation",
                                          "gather",
                                          "gather_block_quantized",
                                          "group_query_attention",
@@ -115,15 +122,8 @@ int LowerContext::BufferOf(const graph::Value* value) {
   if (const auto it = buffer_of_.find(value); it != buffer_of_.end()) return it->second;
   int buffer = -1;
   if (value->constant) {
-    const DType device = kernels::DeviceDType(caps_, value->dtype);
-    // Tensors that view the same bytes (tied weights, reshaped ones) are one buffer on the device.
-    int& shared = weight_of_.try_emplace({value->constant->bytes.data(), device}, -1).first->second;
-    if (shared < 0 ||
-        lowered_.buffers[shared].tensor.bytes.size() != value->constant->bytes.size()) {
-      shared = AddBuffer(
-          {BufferInfo::Kind::kWeight, value->name(), DeviceBytes(value), *value->constant, device});
-    }
-    buffer = shared;
+    buffer =
+        WeightBuffer({*value->constant}, kernels::DeviceDType(caps_, value->dtype), value->name());
   } else {
     const bool external = value->producer() == nullptr || value->is_graph_output();
     const auto kind = external ? BufferInfo::Kind::kExternal : BufferInfo::Kind::kIntermediate;
@@ -145,21 +145,63 @@ BufferRef LowerContext::In(size_t input) {
   return value == nullptr ? BufferRef{} : BufferRef{BufferOf(value)};
 }
 
-BufferRef LowerContext::InRaw(size_t input) {
-  const graph::Value* value = node_->input(input);
-  if (value == nullptr) return {};
-  if (!value->constant) {
-    throw Error("exec", "{}: input '{}': got a value computed at run time, want a constant weight",
-                node_->Describe(), value->name());
+int LowerContext::WeightBuffer(std::vector<graph::Tensor> tensors, DType device_dtype,
+                               std::string_view name) {
+  const auto [it, fresh] = weight_of_.try_emplace(KeyOf(tensors, device_dtype), -1);
+  if (fresh) {
+    const bool raw = device_dtype == DType::kU8;
+    uint64_t bytes = 0;
+    for (const graph::Tensor& tensor : tensors) {
+      bytes += raw ? tensor.bytes.size()
+                   : DTypeBytes(device_dtype, static_cast<size_t>(tensor.num_elements()));
+    }
+    it->second = AddBuffer(
+        {BufferInfo::Kind::kWeight, std::string(name), bytes, std::move(tensors), device_dtype});
   }
-  const graph::Tensor& tensor = *value->constant;
-  int& shared = weight_of_.try_emplace({tensor.bytes.data(), DType::kU8}, -1).first->second;
-  if (shared < 0 || lowered_.buffers[shared].tensor.bytes.size() != tensor.bytes.size()) {
-    shared = AddBuffer(
-        {BufferInfo::Kind::kWeight, value->name(), tensor.bytes.size(), tensor, DType::kU8});
-  }
-  return {shared};
+  return it->second;
 }
+
+std::vector<graph::Tensor> LowerContext::Constants(std::span<const size_t> inputs) const {
+  std::vector<graph::Tensor> tensors;
+  for (const size_t input : inputs) {
+    const graph::Value* value = node_->input(input);
+    if (value == nullptr) return {};
+    if (!value->constant) {
+      throw Error("exec",
+                  "{}: input '{}': got a value computed at run time, want a constant weight",
+                  node_->Describe(), value->name());
+    }
+    const graph::Tensor& tensor = *value->constant;
+    // Halves of one tensor are that tensor again.
+    if (!tensors.empty()) {
+      graph::Tensor& last = tensors.back();
+      if (last.dtype == tensor.dtype && last.owner == tensor.owner &&
+          last.bytes.data() + last.bytes.size() == tensor.bytes.data()) {
+        last.shape = {last.num_elements() + tensor.num_elements()};
+        last.bytes = {last.bytes.data(), last.bytes.size() + tensor.bytes.size()};
+        continue;
+      }
+    }
+    tensors.push_back(tensor);
+  }
+  return tensors;
+}
+
+BufferRef LowerContext::InJoined(std::span<const size_t> inputs) {
+  std::vector<graph::Tensor> tensors = Constants(inputs);
+  if (tensors.empty()) return {};
+  const graph::Value* first = node_->input(inputs[0]);
+  return {
+      WeightBuffer(std::move(tensors), kernels::DeviceDType(caps_, first->dtype), first->name())};
+}
+
+BufferRef LowerContext::InJoinedRaw(std::span<const size_t> inputs) {
+  std::vector<graph::Tensor> tensors = Constants(inputs);
+  if (tensors.empty()) return {};
+  return {WeightBuffer(std::move(tensors), DType::kU8, node_->input(inputs[0])->name())};
+}
+
+BufferRef LowerContext::InRaw(size_t input) { return InJoinedRaw(std::span(&input, 1)); }
 
 BufferRef LowerContext::Out(size_t output) {
   return wants(output) ? BufferRef{BufferOf(node_->output(output))} : BufferRef{};

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "exec/weights.h"
 #include "gpu/caps.h"
 #include "graph/graph.h"
 #include "kernels/kernel_plan.h"
@@ -34,9 +35,9 @@ struct BufferInfo {
   Kind kind = Kind::kIntermediate;
   std::string name;
   uint64_t bytes = 0;
-  // kWeight: what it holds, and the type of its elements on the device (kU8: the bytes as they
-  // are).
-  graph::Tensor tensor;
+  // kWeight: what it holds, one behind the other, and the type of its elements on the device (kU8:
+  // the bytes as they are).
+  std::vector<graph::Tensor> tensors;
   DType device_dtype = DType::kUndefined;
 };
 
@@ -79,6 +80,10 @@ class LowerContext {
   BufferRef Out(size_t output);
   // An input as it lies in the file, whatever its type: packed weights and packed zero points.
   BufferRef InRaw(size_t input);
+  // Several constants of one type, one behind the other in one buffer; an empty ref where they are
+  // absent. Throws Error naming the node where one is known only at run time.
+  BufferRef InJoined(std::span<const size_t> inputs);
+  BufferRef InJoinedRaw(std::span<const size_t> inputs);
   // Rows [begin, begin + count) of `row_bytes` each.
   static BufferRef Rows(BufferRef ref, uint64_t begin, uint64_t count, uint64_t row_bytes);
   // Memory that lives from this node's first to its last dispatch that names it.
@@ -109,6 +114,9 @@ class LowerContext {
                        const ForcedVariants&);
   int BufferOf(const graph::Value* value);
   int AddBuffer(BufferInfo info);
+  // The buffer of constants, one for whatever views the same bytes (tied weights, reshaped ones).
+  int WeightBuffer(std::vector<graph::Tensor> tensors, DType device_dtype, std::string_view name);
+  std::vector<graph::Tensor> Constants(std::span<const size_t> inputs) const;
   uint64_t DeviceBytes(const graph::Value* value) const;
 
   const gpu::Caps& caps_;
@@ -116,7 +124,7 @@ class LowerContext {
   const graph::Node* node_ = nullptr;
   Lowered lowered_;
   std::map<const graph::Value*, int> buffer_of_;
-  std::map<std::pair<const std::byte*, DType>, int> weight_of_;
+  std::map<WeightKey, int> weight_of_;
   // Graph inputs and outputs that share memory, by name: equal numbers are one buffer.
   const std::map<std::string, int>* shared_externals_ = nullptr;
   std::map<int, int> shared_buffer_;

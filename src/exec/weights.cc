@@ -85,24 +85,45 @@ void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t f
   }
 }
 
-gpu::Buffer WeightStore::Get(const graph::Tensor& tensor, DType device_dtype,
+WeightKey KeyOf(std::span<const graph::Tensor> tensors, DType device_dtype) {
+  WeightKey key;
+  for (const graph::Tensor& tensor : tensors)
+    key.first.emplace_back(tensor.bytes.data(), tensor.bytes.size());
+  key.second = device_dtype;
+  return key;
+}
+
+gpu::Buffer WeightStore::Get(std::span<const graph::Tensor> tensors, DType device_dtype,
                              const std::string& name) {
   std::lock_guard lock(mutex_);
-  const auto key = std::make_tuple(tensor.bytes.data(), tensor.bytes.size(), device_dtype);
+  WeightKey key = KeyOf(tensors, device_dtype);
   if (const auto it = buffers_.find(key); it != buffers_.end()) return it->second;
   const bool raw = device_dtype == DType::kU8;
   const uint64_t elem_bytes = raw ? 1 : DTypeBytes(device_dtype, 1);
-  const uint64_t elems = raw ? tensor.bytes.size() : static_cast<uint64_t>(tensor.num_elements());
-  const gpu::Buffer buffer = device_->CreateBuffer(elems * elem_bytes, name);
-  device_->UploadStream(buffer, 0, elems * elem_bytes,
-                        [&](uint64_t offset, std::span<std::byte> out) {
-                          ConvertElements(tensor, device_dtype, offset / elem_bytes, out);
-                          bytes_ += out.size();
-                          if (progress_) progress_(bytes_);
-                        });
-  ReleasePages(tensor.bytes);
-  owners_.push_back(tensor.owner);
-  buffers_.emplace(key, buffer);
+  // Where each tensor ends.
+  std::vector<uint64_t> ends;
+  for (const graph::Tensor& tensor : tensors) {
+    const uint64_t elems = raw ? tensor.bytes.size() : static_cast<uint64_t>(tensor.num_elements());
+    ends.push_back((ends.empty() ? 0 : ends.back()) + elems * elem_bytes);
+  }
+  const gpu::Buffer buffer = device_->CreateBuffer(ends.back(), name);
+  device_->UploadStream(buffer, 0, ends.back(), [&](uint64_t offset, std::span<std::byte> out) {
+    uint64_t begin = 0;
+    for (size_t i = 0; i < tensors.size(); begin = ends[i++]) {
+      const uint64_t from = std::max(begin, offset);
+      const uint64_t to = std::min(ends[i], offset + out.size());
+      if (from >= to) continue;
+      ConvertElements(tensors[i], device_dtype, (from - begin) / elem_bytes,
+                      out.subspan(from - offset, to - from));
+    }
+    bytes_ += out.size();
+    if (progress_) progress_(bytes_);
+  });
+  for (const graph::Tensor& tensor : tensors) {
+    ReleasePages(tensor.bytes);
+    owners_.push_back(tensor.owner);
+  }
+  buffers_.emplace(std::move(key), buffer);
   return buffer;
 }
 

@@ -6,12 +6,19 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <tuple>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "gpu/device.h"
 #include "graph/tensor.h"
 
 namespace sinter::exec {
+
+// What makes two weights one on the device: the same bytes of the file, in the same order, as the
+// same type.
+using WeightKey = std::pair<std::vector<std::pair<const std::byte*, size_t>>, DType>;
+WeightKey KeyOf(std::span<const graph::Tensor> tensors, DType device_dtype);
 
 // Sessions in several threads may share one.
 class WeightStore {
@@ -26,7 +33,12 @@ class WeightStore {
   // The tensor's elements as `device_dtype` (kU8: its bytes as they are). Streams the tensor's
   // range of the file through staging memory and lets the pages of the file go. Throws Error for a
   // conversion that does not exist.
-  gpu::Buffer Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name);
+  gpu::Buffer Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name) {
+    return Get(std::span(&tensor, 1), device_dtype, name);
+  }
+  // The same for several tensors, one behind the other in one buffer.
+  gpu::Buffer Get(std::span<const graph::Tensor> tensors, DType device_dtype,
+                  const std::string& name);
 
   uint64_t bytes() const {
     std::lock_guard lock(mutex_);
@@ -38,7 +50,7 @@ class WeightStore {
   // Held through an upload: who asks for a tensor that another thread is uploading waits for it.
   mutable std::mutex mutex_;
   std::function<void(uint64_t)> progress_;
-  std::map<std::tuple<const std::byte*, size_t, DType>, gpu::Buffer> buffers_;
+  std::map<WeightKey, gpu::Buffer> buffers_;
   // Keeps the bytes behind the keys above, so that no other tensor can come to lie at the same
   // address.
   std::vector<std::shared_ptr<const void>> owners_;

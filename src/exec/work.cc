@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "graph/fused.h"
+
 namespace sinter::exec {
 namespace {
 
@@ -21,6 +23,10 @@ struct NodeFlops {
 };
 
 NodeFlops FlopsOf(const graph::Node& node) {
+  if (graph::IsFused(node)) {
+    const graph::FusedProduct product = graph::ReadFused(node);
+    return {2 * Elems(node.input(0)) * static_cast<double>(product.n()), 0};
+  }
   if (node.op() == "MatMulNBits")
     return {2 * Elems(node.input(0)) * static_cast<double>(node.Int("N", 0)), 0};
   if (node.op() == "MatMul") {

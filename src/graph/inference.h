@@ -74,11 +74,30 @@ class Inference {
 // "[2, 3]".
 std::string ShapeText(const Shape& shape);
 
+// Block sizes, weights and shapes from a file are bounded here, so that products of two stay far
+// inside int64.
+inline constexpr int64_t kMaxDim = int64_t{1} << 31;
+
+inline int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
+// A required attribute in [1, kMaxDim).
+int64_t PositiveInt(const Inference& in, std::string_view name);
+
+// Weight [n, k] quantized in blocks, as MatMulNBits has it: its codes, scales, zero points and bias
+// by input. Zero points and bias may be absent. Refuses shapes that do not fit, and scales and bias
+// of another type than `dtype`.
+struct NBitsInputs {
+  size_t b, scales, zero_points, bias;
+};
+void CheckNBitsWeight(const Inference& in, const NBitsInputs& inputs, DType dtype, int64_t n,
+                      int64_t k, int64_t bits, int64_t block_size);
+
 // The table, by group.
 std::vector<OpSpec> ElementwiseOps();
 std::vector<OpSpec> ShapeOps();
 std::vector<OpSpec> ReduceOps();
 std::vector<OpSpec> ContribOps();
+std::vector<OpSpec> FusedOps();
 
 namespace attr {
 

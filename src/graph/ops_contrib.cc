@@ -8,19 +8,6 @@ namespace {
 
 using Kind = AttributeSpec::Kind;
 
-// Block sizes, weights and shapes from a file are bounded here, so that products of two stay far
-// inside int64.
-constexpr int64_t kMaxDim = int64_t{1} << 31;
-
-int64_t PositiveInt(const Inference& in, std::string_view name) {
-  const int64_t value = in.node().Int(name, 0);
-  if (value <= 0 || value >= kMaxDim)
-    in.Fail("attribute '{}': got {}, want a number from 1 to 2^31", name, value);
-  return value;
-}
-
-int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
-
 // Zero points are packed like the weights, or have the scales' type, one each.
 void CheckZeroPoints(const Inference& in, size_t input, size_t scales, int64_t rows, int64_t blocks,
                      int64_t bits) {
@@ -38,20 +25,11 @@ void CheckZeroPoints(const Inference& in, size_t input, size_t scales, int64_t r
 void InferMatMulNBits(Inference& in) {
   const int64_t k = PositiveInt(in, "K"), n = PositiveInt(in, "N");
   const int64_t bits = in.node().Int("bits", 4), block = PositiveInt(in, "block_size");
-  const int64_t blocks = CeilDiv(k, block);
   in.WantDType(0, kFloats);
-  in.WantDType(1, {DType::kU8});
-  in.WantSameDType(2, 0);
   if (in.rank(0) == 0 || in.shape(0).back() != k) {
     in.Fail("input 0 (A): got shape {}, want {} columns", ShapeText(in.shape(0)), k);
   }
-  in.WantShape(1, {n, blocks, block * bits / 8});
-  if (in.shape(2) != Shape{n, blocks}) in.WantShape(2, {n * blocks});
-  CheckZeroPoints(in, 3, 2, n, blocks, bits);
-  if (in.has(5)) {
-    in.WantSameDType(5, 0);
-    in.WantShape(5, {n});
-  }
+  CheckNBitsWeight(in, {1, 2, 3, 5}, in.dtype(0), n, k, bits, block);
   Shape shape = in.shape(0);
   shape.back() = n;
   in.Out(0, in.dtype(0), std::move(shape));
@@ -312,6 +290,27 @@ void InferMoE(Inference& in) {
 
 }  // namespace
 
+int64_t PositiveInt(const Inference& in, std::string_view name) {
+  const int64_t value = in.node().Int(name, 0);
+  if (value <= 0 || value >= kMaxDim)
+    in.Fail("attribute '{}': got {}, want a number from 1 to 2^31", name, value);
+  return value;
+}
+
+void CheckNBitsWeight(const Inference& in, const NBitsInputs& inputs, DType dtype, int64_t n,
+                      int64_t k, int64_t bits, int64_t block_size) {
+  const int64_t blocks = CeilDiv(k, block_size);
+  in.WantDType(inputs.b, {DType::kU8});
+  in.WantDType(inputs.scales, {dtype});
+  in.WantShape(inputs.b, {n, blocks, block_size * bits / 8});
+  if (in.shape(inputs.scales) != Shape{n, blocks}) in.WantShape(inputs.scales, {n * blocks});
+  CheckZeroPoints(in, inputs.zero_points, inputs.scales, n, blocks, bits);
+  if (in.has(inputs.bias)) {
+    in.WantDType(inputs.bias, {dtype});
+    in.WantShape(inputs.bias, {n});
+  }
+}
+
 std::vector<OpSpec> ContribOps() {
   constexpr std::string_view kDomain = "com.microsoft";
   const std::vector<int64_t> no = {0}, flag = {0, 1}, blocks = {16, 32, 64, 128, 256};
@@ -323,7 +322,7 @@ std::vector<OpSpec> ContribOps() {
        "A B scales zero_points? g_idx! bias?",
        "Y",
        // accuracy_level allows faster arithmetic; it asks for none.
-       {attr::RequiredInt("K"), attr::RequiredInt("N"), attr::Int("bits", {4, 8}),
+       {attr::RequiredInt("K"), attr::RequiredInt("N"), attr::Int("bits", {2, 4, 8}),
         attr::RequiredInt("block_size", blocks), attr::Int("accuracy_level"),
         attr::Int("weight_prepacked", no)},
        InferMatMulNBits},

@@ -91,6 +91,7 @@ TEST(MatMulNBits, Infers) {
   EXPECT_EQ(MatMulNBits().Attr("accuracy_level", "4").Input("scales", "f16[120]").Infer(),
             "f16[1, 7, 40]");
   EXPECT_EQ(MatMulNBits().Attr("bits", "8").Input("B", "u8[40, 3, 32]").Infer(), "f16[1, 7, 40]");
+  EXPECT_EQ(MatMulNBits().Attr("bits", "2").Input("B", "u8[40, 3, 8]").Infer(), "f16[1, 7, 40]");
   // 90 columns fill the last block of 32 in part only.
   EXPECT_EQ(MatMulNBits().Attr("K", "90").Input("A", "f16[90]").Infer(), "f16[40]");
 }
@@ -111,7 +112,8 @@ TEST(MatMulNBits, TakesZeroPointsAndBias) {
 TEST(MatMulNBits, Refuses) {
   EXPECT_THAT(MatMulNBits().Input("zero_points", "_").Input("g_idx", "i32[96]").Infer(),
               HasSubstr("input 4 (g_idx): got 'g_idx', want none: it is not implemented"));
-  EXPECT_THAT(MatMulNBits().Attr("bits", "2").Infer(), HasSubstr("'bits': got 2, want 4 or 8"));
+  EXPECT_THAT(MatMulNBits().Attr("bits", "3").Infer(),
+              HasSubstr("'bits': got 3, want 2 or 4 or 8"));
   EXPECT_THAT(MatMulNBits().Attr("block_size", "33").Infer(), HasSubstr("want 16 or 32"));
   EXPECT_THAT(MatMulNBits().Attr("K", "").Infer(), HasSubstr("attribute 'K' is missing"));
   EXPECT_THAT(MatMulNBits().Attr("K", "0").Infer(), HasSubstr("'K': got 0"));

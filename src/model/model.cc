@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "graph/fused.h"
 #include "graph/ops.h"
 #include "onnx/reader.h"
 #include "passes/pipeline.h"
@@ -14,6 +15,10 @@ namespace {
 void CheckNodes(const graph::Graph& graph) {
   for (const auto& node : graph.nodes()) {
     graph::CheckNode(*node);
+    if (graph::IsFused(*node)) {
+      throw Error("model", "{}: got an operator that only Sinter's rewrites make, want ONNX's own",
+                  node->Describe());
+    }
     for (const auto& [name, attribute] : node->attributes) {
       if (const auto* body = std::get_if<std::shared_ptr<graph::Graph>>(&attribute))
         CheckNodes(**body);
@@ -60,14 +65,14 @@ void CheckOutputs(const graph::Graph& graph, const GenaiConfig& config) {
   }
 }
 
-passes::PassOptions PassOptionsFor(const GenaiConfig& config,
-                                   const std::set<std::string, std::less<>>& disabled_passes) {
-  passes::PassOptions options;
-  options.disabled = disabled_passes;
-  options.multi_rotary_offset = config.multi_rotary_offset;
-  options.attention_mask = config.attention_mask;
-  options.logits = config.logits;
-  return options;
+passes::PassOptions PassOptionsFor(const GenaiConfig& config, const ModelOptions& options) {
+  passes::PassOptions pass_options;
+  pass_options.fusion = options.fusion;
+  pass_options.disabled = options.disabled_passes;
+  pass_options.multi_rotary_offset = config.multi_rotary_offset;
+  pass_options.attention_mask = config.attention_mask;
+  pass_options.logits = config.logits;
+  return pass_options;
 }
 
 uint64_t ConstantBytes(const graph::Graph& graph) {
@@ -155,18 +160,17 @@ std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiCo
   return dims;
 }
 
-void Rewrite(graph::Graph& graph, const GenaiConfig& config,
-             const std::set<std::string, std::less<>>& disabled_passes) {
-  passes::RunPasses(graph, passes::Stage::kModel, PassOptionsFor(config, disabled_passes));
+void Rewrite(graph::Graph& graph, const GenaiConfig& config, const ModelOptions& options) {
+  passes::RunPasses(graph, passes::Stage::kModel, PassOptionsFor(config, options));
 }
 
-std::unique_ptr<graph::Graph> SpecializeFor(
-    const graph::Graph& graph, const GenaiConfig& config, const ProgramShape& shape, int64_t length,
-    const std::set<std::string, std::less<>>& disabled_passes) {
+std::unique_ptr<graph::Graph> SpecializeFor(const graph::Graph& graph, const GenaiConfig& config,
+                                            const ProgramShape& shape, int64_t length,
+                                            const ModelOptions& options) {
   std::unique_ptr<graph::Graph> special =
       passes::Specialize(graph, BindDims(graph, config, shape, shape.capacity),
                          BindDims(graph, config, shape, length));
-  passes::RunPasses(*special, passes::Stage::kProgram, PassOptionsFor(config, disabled_passes));
+  passes::RunPasses(*special, passes::Stage::kProgram, PassOptionsFor(config, options));
   return special;
 }
 
@@ -178,7 +182,7 @@ std::shared_ptr<Model> Model::Load(const std::filesystem::path& path,
 
 Model::Model(ModelFolder folder, std::shared_ptr<gpu::Device> device, const ModelOptions& options)
     : folder_(std::move(folder)), device_(std::move(device)), options_(options), weights_(device_) {
-  Rewrite(*folder_.graph, folder_.config, options_.disabled_passes);
+  Rewrite(*folder_.graph, folder_.config, options_);
   if (options_.progress) {
     weights_.set_progress(
         [progress = options_.progress, total = folder_.weight_bytes()](uint64_t done) {
@@ -189,7 +193,7 @@ Model::Model(ModelFolder folder, std::shared_ptr<gpu::Device> device, const Mode
 }
 
 std::unique_ptr<graph::Graph> Model::Specialize(const ProgramShape& shape, int64_t length) const {
-  return SpecializeFor(graph(), config(), shape, length, options_.disabled_passes);
+  return SpecializeFor(graph(), config(), shape, length, options_);
 }
 
 std::vector<bool> Model::BranchDecisions(int64_t length) const {

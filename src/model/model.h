@@ -15,6 +15,7 @@
 #include "gpu/device.h"
 #include "graph/graph.h"
 #include "model/genai_config.h"
+#include "passes/pass.h"
 
 namespace sinter::model {
 
@@ -40,6 +41,7 @@ struct ProgramShape {
 };
 
 struct ModelOptions {
+  passes::Fusion fusion = passes::Fusion::kLayer;
   // Rewrites to leave out, by name.
   std::set<std::string, std::less<>> disabled_passes;
   exec::ForcedVariants variants;
@@ -84,10 +86,9 @@ std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiCo
 
 // The rewrites of the symbolic graph, and its turning into a program's graph, without a GPU: what
 // Model does, for tools.
-void Rewrite(graph::Graph& graph, const GenaiConfig& config,
-             const std::set<std::string, std::less<>>& disabled_passes);
-std::unique_ptr<graph::Graph> SpecializeFor(
-    const graph::Graph& graph, const GenaiConfig& config, const ProgramShape& shape, int64_t length,
-    const std::set<std::string, std::less<>>& disabled_passes);
+void Rewrite(graph::Graph& graph, const GenaiConfig& config, const ModelOptions& options);
+std::unique_ptr<graph::Graph> SpecializeFor(const graph::Graph& graph, const GenaiConfig& config,
+                                            const ProgramShape& shape, int64_t length,
+                                            const ModelOptions& options);
 
 }  // namespace sinter::model

@@ -11,8 +11,15 @@
 
 namespace sinter::passes {
 
+// How much of a layer goes into one node, and so into one dispatch.
+enum class Fusion {
+  kNone,   // each node of the model by itself: the reference
+  kLayer,  // the nodes of graph/fused.h: about five dispatches a layer
+};
+
 // Facts from outside the graph that rewrites depend on.
 struct PassOptions {
+  Fusion fusion = Fusion::kLayer;
   // Passes to leave out, by name.
   std::set<std::string, std::less<>> disabled;
   // Where one rotary cache holds the table for short contexts in its first rows and the table for
@@ -30,6 +37,8 @@ struct Pass {
   std::string_view name;
   // Rewrites `graph`; returns how many places changed.
   int (*run)(graph::Graph& graph, const PassOptions& options);
+  // The level from which on it runs.
+  Fusion from = Fusion::kNone;
 };
 
 }  // namespace sinter::passes

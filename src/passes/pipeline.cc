@@ -5,10 +5,18 @@
 
 #include "base/error.h"
 #include "graph/verify.h"
+#include "passes/drop_qkv_split.h"
 #include "passes/eliminate_dead.h"
 #include "passes/eliminate_identity.h"
 #include "passes/eliminate_unit_gather.h"
 #include "passes/fold_attention_mask.h"
+#include "passes/fold_bias.h"
+#include "passes/fuse_head_norm.h"
+#include "passes/fuse_mlp.h"
+#include "passes/fuse_post_norm.h"
+#include "passes/fuse_qkv.h"
+#include "passes/fuse_residual.h"
+#include "passes/fuse_silu.h"
 #include "passes/last_row_logits.h"
 #include "passes/split_rotary_cache.h"
 
@@ -24,6 +32,14 @@ constexpr Pass kProgramPasses[] = {
     {"fold_attention_mask", FoldAttentionMask},
     {"eliminate_unit_gather", EliminateUnitGather},
     {"eliminate_identity", EliminateIdentity},
+    {"fold_bias", FoldBias, Fusion::kLayer},
+    {"fuse_silu", FuseSilu, Fusion::kLayer},
+    {"drop_qkv_split", DropQkvSplit, Fusion::kLayer},
+    {"fuse_residual", FuseResidual, Fusion::kLayer},
+    {"fuse_qkv", FuseQkv, Fusion::kLayer},
+    {"fuse_mlp", FuseMlp, Fusion::kLayer},
+    {"fuse_head_norm", FuseHeadNorm, Fusion::kLayer},
+    {"fuse_post_norm", FusePostNorm, Fusion::kLayer},
     {"eliminate_dead", EliminateDead},
 };
 
@@ -51,7 +67,7 @@ std::vector<PassReport> RunPasses(graph::Graph& graph, Stage stage, const PassOp
   }
   std::vector<PassReport> reports;
   for (const Pass& pass : Passes(stage)) {
-    if (options.disabled.contains(pass.name)) continue;
+    if (options.disabled.contains(pass.name) || options.fusion < pass.from) continue;
     const auto start = std::chrono::steady_clock::now();
     const int changes = pass.run(graph, options);
     const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;

@@ -25,8 +25,8 @@ struct PassReport {
   double milliseconds = 0;
 };
 
-// Runs the passes of `stage` that are not disabled; graph::Verify after each. Throws Error where a
-// name in options.disabled is no pass of any stage.
+// Runs the passes of `stage` that the fusion level has and that are not disabled; graph::Verify
+// after each. Throws Error where a name in options.disabled is no pass of any stage.
 std::vector<PassReport> RunPasses(graph::Graph& graph, Stage stage, const PassOptions& options);
 
 }  // namespace sinter::passes

@@ -22,6 +22,7 @@ Operator FindOperator(const graph::Node& node) {
   if (domain.empty()) {
     if (const Operator found = FindMovement(op)) return found;
   }
+  if (const Operator found = FindFused(domain, op)) return found;
   if (const Operator found = FindArithmetic(domain, op)) return found;
   if (const Operator found = FindProduct(domain, op)) return found;
   return FindAttention(domain, op);

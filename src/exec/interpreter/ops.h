@@ -51,6 +51,7 @@ Operator FindMovement(std::string_view op);                             // ops_m
 Operator FindArithmetic(std::string_view domain, std::string_view op);  // ops_arithmetic.cc
 Operator FindProduct(std::string_view domain, std::string_view op);     // ops_product.cc
 Operator FindAttention(std::string_view domain, std::string_view op);   // ops_attention.cc
+Operator FindFused(std::string_view domain, std::string_view op);       // ops_fused.cc
 
 // A dimension, and the product of shape[begin, end), as the references count.
 uint32_t Count(int64_t value);

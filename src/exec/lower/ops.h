@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "exec/lowering.h"
+#include "kernels/matmul_nbits/matmul_nbits.h"
 
 namespace sinter::exec {
 
@@ -36,6 +37,18 @@ void LowerSkipSimplifiedLayerNormalization(LowerContext& context);
 void LowerMatMul(LowerContext& context);
 void LowerMatMulNBits(LowerContext& context);
 void LowerQMoE(LowerContext& context);
+
+// A quantized weight [n, k] and its bias: empty refs where absent.
+struct NBitsOperands {
+  BufferRef codes, scales, zero_points, bias;
+};
+// Y = A x dequantize(weight)^T + bias by as many dispatches as the weight's size needs. `y` may be
+// bound from outside or scratch.
+void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,
+                     const NBitsOperands& weight, BufferRef y);
+
+// fused.cc
+void LowerFusedProduct(LowerContext& context);
 
 // attention.cc
 void LowerGroupQueryAttention(LowerContext& context);

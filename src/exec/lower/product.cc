@@ -50,6 +50,31 @@ void LowerMatMul(LowerContext& context) {
                {context.In(0), context.In(1), context.Out(0)}, {2});
 }
 
+void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,
+                     const NBitsOperands& weight, BufferRef y) {
+  const uint64_t elem_bytes = DTypeBytes(kernels::DeviceDType(context.caps(), shape.dtype), 1);
+  const uint64_t zero_point_row = shape.zero_points == kernels::ZeroPoints::kFloat
+                                      ? shape.blocks() * elem_bytes
+                                      : shape.packed_zero_points_row_bytes();
+  const std::vector<kernels::RowRange> ranges = kernels::SplitMatMulNBits(context.caps(), shape);
+  for (const kernels::RowRange& range : ranges) {
+    NBitsOperands rows = weight;
+    if (ranges.size() > 1) {
+      shape.n_begin = Count(static_cast<int64_t>(range.begin));
+      shape.n_count = Count(static_cast<int64_t>(range.count));
+      const auto cut = [&](BufferRef& ref, uint64_t row_bytes) {
+        ref = LowerContext::Rows(ref, range.begin, range.count, row_bytes);
+      };
+      cut(rows.codes, shape.b_row_bytes());
+      cut(rows.scales, shape.blocks() * elem_bytes);
+      cut(rows.zero_points, zero_point_row);
+      cut(rows.bias, elem_bytes);
+    }
+    context.Emit(kernels::PlanMatMulNBits(context.caps(), shape, context.variant("matmul_nbits")),
+                 {a, rows.codes, rows.scales, rows.zero_points, rows.bias, y}, {5});
+  }
+}
+
 void LowerMatMulNBits(LowerContext& context) {
   const graph::Node& node = context.node();
   const graph::Shape a = context.shape(0);
@@ -68,25 +93,8 @@ void LowerMatMulNBits(LowerContext& context) {
     zero_points = packed ? context.InRaw(3) : context.In(3);
   }
   if (shape.m == 0) return;
-  const uint64_t elem_bytes = DTypeBytes(kernels::DeviceDType(context.caps(), shape.dtype), 1);
-  const uint64_t zero_point_row = shape.zero_points == kernels::ZeroPoints::kFloat
-                                      ? shape.blocks() * elem_bytes
-                                      : shape.packed_zero_points_row_bytes();
-  const std::vector<kernels::RowRange> ranges = kernels::SplitMatMulNBits(context.caps(), shape);
-  for (const kernels::RowRange& range : ranges) {
-    BufferRef codes = context.InRaw(1), scales = context.In(2), zeros = zero_points,
-              bias = context.In(5);
-    if (ranges.size() > 1) {
-      shape.n_begin = Count(static_cast<int64_t>(range.begin));
-      shape.n_count = Count(static_cast<int64_t>(range.count));
-      codes = LowerContext::Rows(codes, range.begin, range.count, shape.b_row_bytes());
-      scales = LowerContext::Rows(scales, range.begin, range.count, shape.blocks() * elem_bytes);
-      zeros = LowerContext::Rows(zeros, range.begin, range.count, zero_point_row);
-      bias = LowerContext::Rows(bias, range.begin, range.count, elem_bytes);
-    }
-    context.Emit(kernels::PlanMatMulNBits(context.caps(), shape, context.variant("matmul_nbits")),
-                 {context.In(0), codes, scales, zeros, bias, context.Out(0)}, {5});
-  }
+  EmitMatMulNBits(context, shape, context.In(0),
+                  {context.InRaw(1), context.In(2), zero_points, context.In(5)}, context.Out(0));
 }
 
 void LowerQMoE(LowerContext& context) {

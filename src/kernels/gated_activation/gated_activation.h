@@ -1,0 +1,52 @@
+// The gate of a gated MLP whose two products lie side by side:
+//   y[r, i] = activation(x[r, i]) * x[r, cols + i]
+//
+// Bindings: 0 params, 1 x [rows, 2 * cols], 2 y [rows, cols]. Computed in f32, rounded once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernel_plan.h"
+
+namespace sinter::kernels {
+
+enum class GatedActivation {
+  kSilu,      // x * sigmoid(x)
+  kGelu,      // x * (1 + erf(x / sqrt(2))) / 2
+  kGeluTanh,  // x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2
+};
+
+struct GatedActivationShape {
+  uint32_t rows = 1;
+  uint32_t cols = 1;  // of y
+  GatedActivation activation = GatedActivation::kSilu;
+  DType dtype = DType::kF32;
+};
+
+// Mirrors Params in gated_activation.wgsl.
+struct GatedActivationParams {
+  uint32_t threads;  // with work
+  uint32_t cols;     // of y, in what a thread computes
+  uint32_t grid_x;
+  uint32_t pad;
+};
+static_assert(sizeof(GatedActivationParams) == 16);
+
+// `vec4` (a thread computes four neighbours; cols a multiple of four) and `scalar`; the preferred
+// one first.
+std::vector<std::string> GatedActivationVariants(const GatedActivationShape& shape);
+
+// Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and f32.
+KernelPlan PlanGatedActivation(const gpu::Caps& caps, const GatedActivationShape& shape,
+                               std::string_view variant = "");
+
+// The definition above in doubles.
+std::vector<double> GatedActivationReference(const GatedActivationShape& shape,
+                                             std::span<const double> x);
+
+}  // namespace sinter::kernels

@@ -1,0 +1,57 @@
+// %p = MatMulNBits(%x, weights)            ->  %y = MatMulNBits(%x, weights, bias = constant)
+// %y = Add(%p, constant [N])
+//
+// The product adds its bias before it rounds: one dispatch and one rounding less.
+#include "passes/fold_bias.h"
+
+#include "passes/match.h"
+
+namespace sinter::passes {
+namespace {
+
+using graph::Graph;
+using graph::Node;
+using graph::Value;
+
+// The constant as a vector of N; null where it is none, or is broadcast otherwise than along rows.
+Value* AsBias(Graph& graph, Value* value, int64_t n) {
+  if (!value->constant || value->constant->num_elements() != n) return nullptr;
+  if (value->shape() == graph::Shape{n}) return value;
+  if (value->shape().empty() || value->shape().back() != n) return nullptr;
+  graph::Tensor tensor = *value->constant;
+  tensor.shape = {n};
+  return graph.AddConstant(value->name(), std::move(tensor));
+}
+
+}  // namespace
+
+int FoldBias(Graph& graph, const PassOptions&) {
+  int folded = 0;
+  for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
+    Node* add = (it++)->get();
+    if (!Is(add, "", "Add")) continue;
+    for (const size_t side : {0, 1}) {
+      // Another reader would want the product without the constant.
+      Node* product = ProductReadOnlyBy(add->input(side), add);
+      // Two biases would have to be added up on the host.
+      if (product == nullptr || product->input(5) != nullptr) continue;
+      // A constant of higher rank would give the sum more dimensions.
+      Value* constant = add->input(1 - side);
+      if (constant->shape().size() > add->input(side)->shape().size()) continue;
+      Value* bias = AsBias(graph, constant, product->Int("N", 0));
+      if (bias == nullptr) continue;
+      Value* y = add->output(0);
+      graph.SetInput(add, side, nullptr);
+      graph.SetOutput(add, 0, nullptr);
+      graph.SetOutput(product, 0, y);
+      graph.SetInput(product, 5, bias);
+      graph.RemoveNode(add);
+      ++folded;
+      break;
+    }
+  }
+  if (folded > 0) graph.RemoveDead();
+  return folded;
+}
+
+}  // namespace sinter::passes

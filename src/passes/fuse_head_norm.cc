@@ -1,0 +1,25 @@
+// %h, %sum = (Skip)SimplifiedLayerNormalization(%x, %skip)   ->  %y, %sum = NormMatMulNBits(
+// %y = MatMulNBits(%h, weights)                                      %x, %skip, norm, weights)
+//
+// and the same with a Cast behind the norm: the head, whose norm has no other reader.
+#include "passes/fuse_head_norm.h"
+
+#include "passes/match.h"
+
+namespace sinter::passes {
+
+int FuseHeadNorm(graph::Graph& graph, const PassOptions&) {
+  int fused = 0;
+  for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
+    graph::Node* product = (it++)->get();
+    if (!IsProduct(product)) continue;
+    const std::vector<graph::Node*> products = {product};
+    const std::optional<Prologue> norm = MatchNorm(graph, product->input(0), products);
+    if (!norm) continue;
+    FuseProducts(graph, "NormMatMulNBits", *norm, products, {PartOf(*product)}, product->output(0));
+    ++fused;
+  }
+  return fused;
+}
+
+}  // namespace sinter::passes

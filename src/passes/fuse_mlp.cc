@@ -1,0 +1,123 @@
+// %h, %sum = (Skip)SimplifiedLayerNormalization(%x, %skip)   ->  %y, %sum = MatMulNBitsMlp(
+// %g = MatMulNBits(%h, ...)                                          %x, %skip, norm, weights)
+// %u = MatMulNBits(%h, ...)                                          {activation = ...}
+// %y = Mul(activation(%g), %u)
+//
+// and the same where one product holds the rows of both (%g, %u = Split(...)), and with a Cast
+// behind the norm. The activation: QuickGelu with alpha 1 (SiLU), Gelu in both forms, FastGelu.
+// Where others read the norm too, the rest is joined without it.
+#include "passes/fuse_mlp.h"
+
+#include <optional>
+#include <string>
+
+#include "passes/match.h"
+
+namespace sinter::passes {
+namespace {
+
+using graph::Graph;
+using graph::Node;
+using graph::Value;
+
+std::string ActivationOf(const Node* node) {
+  if (node == nullptr) return "";
+  const bool microsoft = node->domain() == "com.microsoft";
+  // With another alpha it is no SiLU.
+  if (microsoft && node->op() == "QuickGelu")
+    return node->Float("alpha", 1.702f) == 1.0f ? "silu" : "";
+  if (microsoft && node->op() == "Gelu") return "gelu";
+  // A bias would have to go into the product's.
+  if (microsoft && node->op() == "FastGelu") return node->input(1) == nullptr ? "gelu_tanh" : "";
+  if (node->domain().empty() && node->op() == "Gelu")
+    return node->String("approximate", "none") == "tanh" ? "gelu_tanh" : "gelu";
+  return "";
+}
+
+// Rows [half * n / 2, (half + 1) * n / 2) of a constant whose rows come first: a view.
+Value* HalfOf(Graph& graph, Value* value, size_t half) {
+  if (value == nullptr) return nullptr;
+  graph::Tensor tensor = *value->constant;
+  tensor.shape[0] /= 2;
+  const size_t bytes = DTypeBytes(tensor.dtype, static_cast<size_t>(tensor.num_elements()));
+  tensor.bytes = tensor.bytes.subspan(half * bytes, bytes);
+  return graph.AddConstant(value->name() + (half == 0 ? ".gate" : ".up"), std::move(tensor));
+}
+
+struct Mlp {
+  std::vector<Node*> products;
+  std::vector<Part> parts;  // gate, up
+  std::vector<Node*> between;
+};
+
+// Gate and up as two products, of which nobody else reads anything.
+std::optional<Mlp> MatchPair(const Node* activation, const Node* mul, const Value* up) {
+  Node* gate_product = ProductReadOnlyBy(activation->input(0), activation);
+  Node* up_product = ProductReadOnlyBy(up, mul);
+  if (gate_product == nullptr || up_product == nullptr) return std::nullopt;
+  const std::vector<Node*> products = {gate_product, up_product};
+  // Weights of other shapes or quantization do not fit into one matrix.
+  if (!AreAlike(products) || gate_product->Int("N", 0) != up_product->Int("N", 0))
+    return std::nullopt;
+  return Mlp{products, {PartOf(*gate_product), PartOf(*up_product)}, {}};
+}
+
+// Gate and up as the halves of one product's columns, the gate first.
+std::optional<Mlp> MatchPacked(Graph& graph, const Node* activation, const Node* mul,
+                               const Value* up) {
+  const Value* gate = activation->input(0);
+  Node* split = gate->producer();
+  if (!Is(split, "", "Split") || split->outputs().size() != 2 || split->output(0) != gate ||
+      split->output(1) != up || graph::OnlyUse(gate) != activation || graph::OnlyUse(up) != mul)
+    return std::nullopt;
+  const auto rank = static_cast<int64_t>(gate->shape().size());
+  const int64_t axis = split->Int("axis", 0);
+  if ((axis != -1 && axis != rank - 1) || gate->shape() != up->shape()) return std::nullopt;
+  Node* product = ProductReadOnlyBy(split->input(0), split);
+  if (product == nullptr) return std::nullopt;
+  const Part whole = PartOf(*product);
+  Mlp mlp = {{product}, {}, {split}};
+  for (const size_t half : {0, 1}) {
+    mlp.parts.push_back({HalfOf(graph, whole.b, half), HalfOf(graph, whole.scales, half),
+                         HalfOf(graph, whole.zero_points, half), HalfOf(graph, whole.bias, half),
+                         whole.n / 2});
+  }
+  return mlp;
+}
+
+bool Fuse(Graph& graph, Node* mul) {
+  for (const size_t side : {0, 1}) {
+    Node* activation = mul->input(side)->producer();
+    const std::string name = ActivationOf(activation);
+    if (name.empty() || graph::OnlyUse(mul->input(side)) != mul) continue;
+    Value* up = mul->input(1 - side);
+    std::optional<Mlp> mlp = MatchPair(activation, mul, up);
+    if (!mlp) mlp = MatchPacked(graph, activation, mul, up);
+    if (!mlp) continue;
+    Value* h = mlp->products[0]->input(0);
+    const std::optional<Prologue> norm = MatchNorm(graph, h, mlp->products);
+    Value* y = mul->output(0);
+    graph.SetOutput(mul, 0, nullptr);
+    RemoveUnread(graph, std::vector{mul, activation});
+    RemoveUnread(graph, mlp->between);
+    Node* fused = FuseProducts(graph, "MatMulNBitsMlp", norm.value_or(Prologue{.input = h}),
+                               mlp->products, mlp->parts, y);
+    fused->attributes["activation"] = name;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+int FuseMlp(Graph& graph, const PassOptions&) {
+  int fused = 0;
+  for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
+    Node* mul = (it++)->get();
+    if (Is(mul, "", "Mul")) fused += Fuse(graph, mul);
+  }
+  if (fused > 0) graph.RemoveDead();
+  return fused;
+}
+
+}  // namespace sinter::passes

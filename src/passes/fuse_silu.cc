@@ -1,0 +1,35 @@
+// %s = Sigmoid(%x)      ->  %y = QuickGelu(%x) {alpha = 1}
+// %y = Mul(%x, %s)
+//
+// One dispatch less, and the one form of SiLU that fuse_mlp has to know.
+#include "passes/fuse_silu.h"
+
+#include "passes/match.h"
+
+namespace sinter::passes {
+
+int FuseSilu(graph::Graph& graph, const PassOptions&) {
+  int fused = 0;
+  for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
+    graph::Node* mul = (it++)->get();
+    if (!Is(mul, "", "Mul")) continue;
+    for (const size_t side : {0, 1}) {
+      graph::Node* sigmoid = mul->input(side)->producer();
+      // Another reader keeps the sigmoid, and nothing would be saved.
+      if (!Is(sigmoid, "", "Sigmoid") || graph::OnlyUse(mul->input(side)) != mul) continue;
+      if (sigmoid->input(0) != mul->input(1 - side)) continue;
+      graph::Value* y = mul->output(0);
+      graph.SetOutput(mul, 0, nullptr);
+      graph.opsets.emplace("com.microsoft", 1);
+      graph::Node* silu =
+          graph.AddNode(mul->name(), "com.microsoft", "QuickGelu", {sigmoid->input(0)}, {y}, mul);
+      silu->attributes["alpha"] = 1.0f;
+      RemoveUnread(graph, std::vector{mul, sigmoid});
+      ++fused;
+      break;
+    }
+  }
+  return fused;
+}
+
+}  // namespace sinter::passes
