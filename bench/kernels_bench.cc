@@ -51,7 +51,10 @@ void Time(benchmark::State& state, gpu::Device& device, const KernelCase& kernel
     if (!difference.empty()) return state.SkipWithError(difference.c_str());
   }
   for (auto _ : state) {
-    std::vector<double> nanoseconds = device.SubmitProfiled(list);
+    const std::vector<double> by_dispatch = device.SubmitProfiled(list);
+    const size_t dispatches = by_dispatch.size() / prepared.size();
+    std::vector<double> nanoseconds(prepared.size());
+    for (size_t i = 0; i < by_dispatch.size(); ++i) nanoseconds[i / dispatches] += by_dispatch[i];
     std::nth_element(nanoseconds.begin(),
                      nanoseconds.begin() + static_cast<std::ptrdiff_t>(nanoseconds.size() / 2),
                      nanoseconds.end());

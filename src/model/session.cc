@@ -7,10 +7,9 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/half.h"
-#include "kernels/argmax/argmax.h"
 #include "kernels/record_plan.h"
-#include "kernels/sample/sample.h"
 #include "kernels/sample/step_inputs.h"
+#include "kernels/sample/token_choice.h"
 
 namespace sinter::model {
 namespace {
@@ -42,11 +41,6 @@ class Scoped {
  private:
   T*& pointer_;
 };
-
-template <typename T>
-std::span<const std::byte> BytesOf(const T& value) {
-  return std::as_bytes(std::span(&value, 1));
-}
 
 // Whether the graph has an input of that name and reads it.
 bool Reads(const graph::Graph& graph, const std::string& name) {
@@ -126,6 +120,12 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   last_row_ = device_->CreateBuffer(4, "last row");
   attention_mask_ = device_->CreateBuffer(static_cast<uint64_t>(capacity_) * 4, "attention mask");
   decode_input_ids_ = device_->CreateBuffer(4, "input ids");
+  decode_position_ids_ = device_->CreateBuffer(4, "position ids");
+  choice_scratch_ = device_->CreateBuffer(
+      kernels::TokenChoiceScratchBytes(static_cast<uint32_t>(config.vocab_size)), "token choice");
+  gpu::CommandList clear_scratch(*device_);
+  clear_scratch.Clear(choice_scratch_, 0, choice_scratch_.size_bytes());
+  device_->Submit(clear_scratch);
   const graph::Value* logits = model_->graph().FindValue(config.logits);
   if (logits == nullptr) {
     throw Error("model",
@@ -167,7 +167,8 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
   if (Reads(*graph, config.position_ids)) {
     inputs.has_position_ids = true;
     positions = externals[config.position_ids] =
-        device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "position ids");
+        sequence == 1 ? decode_position_ids_
+                      : device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "position ids");
   }
   if (Reads(*graph, kTotalLength)) {
     inputs.has_total_length = true;
@@ -194,11 +195,15 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
   device_->Check();
   return programs_
       .emplace(key, StepProgram{std::move(program), std::move(prepare), std::move(captured),
-                                input_ids, std::move(work)})
+                                input_ids, inputs, std::move(work)})
       .first->second;
 }
 
-size_t Session::decode_dispatches() { return ProgramFor(1).captured.num_dispatches(); }
+size_t Session::decode_dispatches() {
+  const StepProgram& decode = ProgramFor(1);
+  return ChoiceMakesInputs(decode) ? decode.program->captured().num_dispatches()
+                                   : decode.captured.num_dispatches();
+}
 
 exec::Work Session::DecodeWork(int64_t total) {
   exec::Work sum;
@@ -213,19 +218,22 @@ exec::Work Session::DecodeWork(int64_t total) {
   return sum;
 }
 
-void Session::Run(const StepProgram& program, int64_t past, int64_t rows) {
-  if (options_.run.capture) return Submit(program.captured, &program, past, rows);
+void Session::Run(const StepProgram& program, int64_t past, int64_t rows, bool inputs_made) {
+  const size_t first = inputs_made ? 0 : program.inputs.num_dispatches();
+  if (options_.run.capture) {
+    const gpu::CommandList& list = inputs_made ? program.program->captured() : program.captured;
+    return Submit(list, &program, first, past, rows);
+  }
   gpu::CommandList recorded(*device_);
-  recorded.Append(program.inputs);
+  if (!inputs_made) recorded.Append(program.inputs);
   recorded.Append(program.program->Record());
-  Submit(recorded, &program, past, rows);
+  Submit(recorded, &program, first, past, rows);
 }
 
-void Session::Submit(const gpu::CommandList& list, const StepProgram* program, int64_t past,
-                     int64_t rows) {
+void Session::Submit(const gpu::CommandList& list, const StepProgram* program, size_t first,
+                     int64_t past, int64_t rows) {
   if (profile_ == nullptr) return device_->Submit(list);
   const std::vector<gpu::DispatchSpan> spans = device_->SubmitTraced(list);
-  const size_t first = program == nullptr ? 0 : program->inputs.num_dispatches();
   for (size_t i = 0; i < spans.size(); ++i) {
     exec::DispatchTime time{spans[i].label, spans[i].pipeline, spans[i].nanoseconds,
                             spans[i].begin_nanoseconds};
@@ -259,6 +267,7 @@ void Session::UpdateBranches(int64_t length) {
   if (branches == branches_) return;
   branches_ = std::move(branches);
   // Keys in the cache were rotated with the other branch's factors: everything runs again.
+  choose_.reset();
   decode_and_choose_.reset();
   const std::vector<int32_t> tokens = std::move(tokens_);
   tokens_.clear();
@@ -272,7 +281,7 @@ void Session::UploadState(uint32_t past, uint32_t total, uint32_t last_row) {
   state.last_row = last_row;
   state.position = static_cast<uint32_t>(pending_tokens_.size());
   state.seed = choice_.seed;
-  device_->Upload(state_, 0, BytesOf(state));
+  device_->Upload(state_, 0, std::as_bytes(std::span(&state, 1)));
 }
 
 void Session::RunTokens(std::span<const int32_t> tokens) {
@@ -366,119 +375,6 @@ void Session::Rewind(int64_t length) {
   has_pending_ = false;
   logits_valid_ = false;
   tokens_.resize(static_cast<size_t>(length));
-}
-
-void Session::RecordChoice() {
-  const GenaiConfig& config = model_->config();
-  kernels::TokenChoiceShape shape;
-  shape.vocab = static_cast<uint32_t>(config.vocab_size);
-  shape.rows = static_cast<uint32_t>(logits_rows_);
-  shape.ring_size = static_cast<uint32_t>(capacity_);
-  shape.dtype = model_->graph().FindValue(config.logits)->dtype;
-  const kernels::KernelPlan plan = choice_.greedy ? kernels::PlanArgmax(device_->caps(), shape)
-                                                  : kernels::PlanSample(device_->caps(), shape);
-  const gpu::Buffer buffers[] = {logits_, state_, sampling_, seen_, ring_, decode_input_ids_};
-  choose_.emplace(*device_);
-  kernels::RecordPlan(*device_, plan, buffers, *choose_, "token choice");
-  decode_and_choose_.reset();
-}
-
-void Session::BeginGeneration(const TokenChoice& choice) {
-  SINTER_CHECK(!generating_, "generation is under way");
-  if (!logits_valid_)
-    throw Error("model", "generation: got no tokens to go on from, want a prompt");
-  const bool same_kind = choose_.has_value() && choice_.greedy == choice.greedy;
-  choice_ = choice;
-  if (!same_kind) RecordChoice();
-  generating_ = true;
-  pending_tokens_.clear();
-  generated_.clear();
-  device_->Upload(sampling_, 0, BytesOf(choice_.options));
-  std::vector<uint32_t> seen(static_cast<size_t>(model_->config().vocab_size + 31) / 32);
-  for (const int32_t token : tokens_) seen[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
-  device_->Upload(seen_, 0, std::as_bytes(std::span(seen)));
-  const auto length = static_cast<uint32_t>(tokens_.size());
-  UploadState(length, length, logits_row_);
-}
-
-void Session::Step() {
-  SINTER_CHECK(generating_, "Step outside generation");
-  const int64_t step = steps();
-  const int64_t total = static_cast<int64_t>(tokens_.size()) + step;
-  if (step == 0) {
-    Submit(*choose_, nullptr, 0, 0);
-  } else {
-    if (total > max_length_) {
-      throw Error("model", "generation: got {} tokens, want at most {} (the maximum length)", total,
-                  max_length_);
-    }
-    if (model_->BranchDecisions(total) != branches_) {
-      // The sequence passes the length where other factors hold: run it anew with them, then go on.
-      std::vector<int32_t> sequence = tokens_;
-      for (int64_t i = 0; i < step; ++i) sequence.push_back(Token(i));
-      const std::vector<int32_t> before = std::exchange(tokens_, {});
-      try {
-        UpdateBranches(total);
-        RunTokens(sequence);
-      } catch (...) {
-        tokens_ = before;
-        throw;
-      }
-      tokens_ = before;
-      Submit(*choose_, nullptr, 0, 0);
-    } else if (options_.run.capture) {
-      if (!decode_and_choose_) {
-        decode_and_choose_.emplace(*device_);
-        decode_and_choose_->Append(ProgramFor(1).captured);
-        decode_and_choose_->Append(*choose_);
-      }
-      Submit(*decode_and_choose_, &ProgramFor(1), total - 1, 1);
-    } else {
-      Run(ProgramFor(1), total - 1, 1);
-      Submit(*choose_, nullptr, 0, 0);
-    }
-  }
-  pending_tokens_.push_back(
-      device_->DownloadAsync(ring_, static_cast<uint64_t>(step % capacity_) * 4, 4));
-}
-
-int32_t Session::Token(int64_t step) {
-  SINTER_CHECK(step >= 0 && step < steps(), "token {} of {}", step, steps());
-  while (static_cast<int64_t>(generated_.size()) <= step) {
-    const std::vector<std::byte> bytes = pending_tokens_[generated_.size()].Wait();
-    int32_t token = 0;
-    std::memcpy(&token, bytes.data(), sizeof(token));
-    generated_.push_back(token);
-  }
-  return generated_[static_cast<size_t>(step)];
-}
-
-void Session::EndGeneration(int64_t kept) {
-  SINTER_CHECK(generating_ && kept >= 0 && kept <= steps(), "{} of {} tokens kept", kept, steps());
-  generating_ = false;
-  if (kept > 0) Token(kept - 1);
-  // Tokens queued past the end were decoded too: their rows lie behind the sequence and are
-  // overwritten later.
-  pending_tokens_.clear();
-  if (kept == 0) return KeepNone();
-  tokens_.insert(tokens_.end(), generated_.begin(), generated_.begin() + kept - 1);
-  has_pending_ = true;
-  pending_ = generated_[static_cast<size_t>(kept - 1)];
-  logits_valid_ = false;
-}
-
-void Session::AbandonGeneration() noexcept {
-  generating_ = false;
-  pending_tokens_.clear();
-  KeepNone();
-}
-
-// The logits of the sequence's last token may be gone: it runs again with what comes next.
-void Session::KeepNone() noexcept {
-  logits_valid_ = false;
-  has_pending_ = true;
-  pending_ = tokens_.back();
-  tokens_.pop_back();
 }
 
 }  // namespace sinter::model

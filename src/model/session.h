@@ -11,6 +11,7 @@
 #include "exec/program.h"
 #include "exec/work.h"
 #include "gpu/device.h"
+#include "kernels/sample/step_inputs.h"
 #include "kernels/sample/step_state.h"
 #include "model/model.h"
 
@@ -51,6 +52,7 @@ class Session {
   void Wait() { device_->Wait(); }
   // Bytes of the KV cache.
   uint64_t cache_bytes() const { return cache_bytes_; }
+  // Dispatches of a decode step but for the choice of its token.
   size_t decode_dispatches();
   // The sum over one decode run's dispatches where `total` tokens are in the cache, the run's own
   // with them.
@@ -89,18 +91,25 @@ class Session {
     gpu::CommandList inputs;
     gpu::CommandList captured;  // inputs, then the program
     gpu::Buffer input_ids;
+    kernels::StepInputsShape inputs_shape;
     std::vector<exec::Work> work;  // by dispatch of the program
   };
 
   StepProgram& ProgramFor(int64_t sequence);
-  // Queues a program for `rows` tokens behind the `past` ones in the cache.
-  void Run(const StepProgram& program, int64_t past, int64_t rows);
-  // Queues a list that begins with a program's dispatches; under profiling waits and notes their
-  // times.
-  void Submit(const gpu::CommandList& list, const StepProgram* program, int64_t past, int64_t rows);
+  // Queues a program for `rows` tokens behind the `past` ones in the cache. `inputs_made`: the
+  // choice of the token has made the program's inputs.
+  void Run(const StepProgram& program, int64_t past, int64_t rows, bool inputs_made = false);
+  // Queues a list that has a program's dispatches from the one at `first` on; under profiling waits
+  // and notes their times.
+  void Submit(const gpu::CommandList& list, const StepProgram* program, size_t first, int64_t past,
+              int64_t rows);
   void RunTokens(std::span<const int32_t> tokens);
   void UploadState(uint32_t past, uint32_t total, uint32_t last_row);
   void UpdateBranches(int64_t length);
+  // Whether the choice of a token makes the inputs of the program that runs it.
+  bool ChoiceMakesInputs(const StepProgram& decode) const;
+  // Queues the choice of a token from the logits.
+  void Choose();
   void RecordChoice();
   void KeepNone() noexcept;
 
@@ -114,7 +123,7 @@ class Session {
 
   std::map<std::string, gpu::Buffer> cache_;  // past and present names -> buffer
   gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, last_row_,
-      decode_input_ids_;
+      decode_input_ids_, decode_position_ids_, choice_scratch_;
   std::map<std::pair<int64_t, std::vector<bool>>, StepProgram> programs_;
   std::vector<bool> branches_;
   int64_t branch_length_ = 1;  // a length with these decisions

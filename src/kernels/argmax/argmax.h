@@ -16,7 +16,8 @@ namespace sinter::kernels {
 // penalty where SamplingOptions has one; NaN never wins, and a row of nothing else gives 0. Then
 // the step is taken (token_choice.h). Operands: TokenChoiceShape.
 //
-// Variants: `wg256` and, with subgroups, `wg256.sg`: one workgroup reads the row.
+// Variants: `wg256` and, with subgroups, `wg256.sg`: many workgroups read the row, and the last one
+// to finish chooses.
 std::vector<std::string> ArgmaxVariants(const gpu::Caps& caps);
 
 // Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32.

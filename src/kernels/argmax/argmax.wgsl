@@ -1,45 +1,90 @@
 // Greedy choice: the lowest index of the largest logit, then the step to the next run.
 //
-// One workgroup. Each thread finds the first largest of its own logits; then the workgroup finds
-// the largest value, and the lowest index among the threads that have it.
+// Each thread finds the first largest of its own logits, each workgroup of its threads', and the
+// last workgroup to finish of the workgroups'.
 //
 // The host defines what token_choice.wgsl says.
 
 #include "sample/token_choice.wgsl"
-#include "common/workgroup_reduce.wgsl"
 
-var<workgroup> best_token: atomic<u32>;
+// Words of `scratch`: the largest logit of each workgroup, then its token.
+const kLargest = kFirstPartial;
+const kToken = kLargest + kMaxWorkgroups;
+
+struct Best {
+  logit: f32,
+  token: u32,  // The largest u32 where no logit is finite.
+}
+
+const kNothing = Best(kNone, 0xffffffffu);
+
+fn better(a: Best, b: Best) -> Best {
+  let second = b.logit > a.logit || (b.logit == a.logit && b.token < a.token);
+  return Best(select(a.logit, b.logit, second), select(a.token, b.token, second));
+}
+
+var<workgroup> best_of: array<Best, kWorkgroupSize>;
+
+// The best of all threads.
+#if subgroups
+fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
+  let logit = subgroupMax(own.logit);
+  let token = subgroupMin(select(kNothing.token, own.token, own.logit == logit));
+  workgroupBarrier();  // The scratch may still be read from the last call.
+  if (lid % lanes == 0u) {
+    best_of[lid / lanes] = Best(logit, token);
+  }
+  workgroupBarrier();
+  var best = best_of[0];
+  for (var i = 1u; i * lanes < kWorkgroupSize; i++) {
+    best = better(best, best_of[i]);
+  }
+  return best;
+}
+#else
+fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
+  workgroupBarrier();
+  best_of[lid] = own;
+  workgroupBarrier();
+  for (var stride = kWorkgroupSize / 2u; stride > 0u; stride /= 2u) {
+    if (lid < stride) {
+      best_of[lid] = better(best_of[lid], best_of[lid + stride]);
+    }
+    workgroupBarrier();
+  }
+  return best_of[0];
+}
+#endif
 
 @compute @workgroup_size(kWorkgroupSize)
 fn main(
 #if subgroups
     @builtin(subgroup_size) lanes: u32,
 #endif
-    @builtin(local_invocation_index) lid: u32) {
+    @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
-  var best = kNone;
-  var token = 0xffffffffu;
-  for (var v = lid; 4u * v < params.vocab; v += kWorkgroupSize) {
+  var own = kNothing;
+  for (var v = first_load(group.x, lid); v < end_load(group.x, lid); v++) {
     let x = load_logits(v);
-    for (var j = 0u; j < 4u; j++) {
-      if (x[j] > best) {
-        best = x[j];
-        token = 4u * v + j;
-      }
-    }
+    let pair = better(Best(x.x, 4u * v), Best(x.y, 4u * v + 1u));
+    let other = better(Best(x.z, 4u * v + 2u), Best(x.w, 4u * v + 3u));
+    own = better(own, better(pair, other));
   }
+  let best = workgroup_best(own, lid, lanes);
   if (lid == 0u) {
-    atomicStore(&best_token, 0xffffffffu);
+    atomicStore(&scratch[kLargest + group.x], bitcast<u32>(best.logit));
+    atomicStore(&scratch[kToken + group.x], best.token);
   }
-  let largest = workgroup_max(best, lid, lanes);  // Its barriers order the store above, too.
-  if (best == largest) {
-    atomicMin(&best_token, token);
+  if (!finish_workgroup(lid)) {
+    return;
   }
-  workgroupBarrier();
-  if (lid == 0u) {
-    let chosen = atomicLoad(&best_token);
-    take_step(select(chosen, 0u, chosen == 0xffffffffu));
+  var found = kNothing;
+  if (lid < params.workgroups) {
+    found = Best(bitcast<f32>(atomicLoad(&scratch[kLargest + lid])),
+                 atomicLoad(&scratch[kToken + lid]));
   }
+  let chosen = workgroup_best(found, lid, lanes);
+  take_step(select(chosen.token, 0u, chosen.logit == kNone), lid);
 }

@@ -23,7 +23,7 @@ constexpr StepState kState{.past_length = 5,
                            .token = 0};
 
 // What a case does to the row's logits.
-enum class Row { kRandom, kTies, kNan, kAllNan, kInfinities };
+enum class Row { kRandom, kTies, kNan, kAllNan, kInfinities, kZeros };
 
 struct Options {
   Row row = Row::kRandom;
@@ -53,6 +53,9 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& 
     case Row::kInfinities:
       for (size_t i = 0; i < shape.vocab; ++i) row[i] = -kInf;
       row[shape.vocab / 2] = kInf;
+      break;
+    case Row::kZeros:
+      for (size_t i = 0; i < shape.vocab; ++i) row[i] = i % 3 == 0 ? -1 : i % 3 == 1 ? -0.0 : 0;
       break;
   }
   std::vector<uint32_t> seen((shape.vocab + 31) / 32);
@@ -87,11 +90,18 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const gpu::Caps& caps)
     cases.push_back(std::move(c));
   };
   for (const DType dtype : {DType::kF32, DType::kF16}) {
-    for (const uint32_t vocab :
-         {1u, 2u, 5u, 63u, 64u, 1000u, 1023u, 1024u, 5u * 7 * 11 * 13, 32064u, 151936u, 262144u}) {
+    for (const uint32_t vocab : {1u, 2u, 5u, 63u, 64u, 1000u, 1023u, 1024u, 5u * 7 * 11 * 13,
+                                 32064u, 151936u, 200064u, 262144u, 262145u, kMaxVocab}) {
       add("", {.vocab = vocab, .ring_size = 4, .dtype = dtype});
     }
-    for (const Row row : {Row::kTies, Row::kNan, Row::kAllNan, Row::kInfinities}) {
+    add(".next_inputs", {.vocab = 5000,
+                         .ring_size = 4,
+                         .dtype = dtype,
+                         .position_ids = true,
+                         .total_length = true});
+    add(".position_ids", {.vocab = 50, .ring_size = 4, .dtype = dtype, .position_ids = true});
+    add(".total_length", {.vocab = 50, .ring_size = 4, .dtype = dtype, .total_length = true});
+    for (const Row row : {Row::kTies, Row::kNan, Row::kAllNan, Row::kInfinities, Row::kZeros}) {
       add(fmt::format(".row{}", int(row)), {.vocab = 5000, .ring_size = 16, .dtype = dtype},
           {.row = row});
     }

@@ -8,11 +8,13 @@ std::vector<std::string> SampleVariants(const gpu::Caps& caps) {
   return WithSubgroupVariants(caps, {"wg256"});
 }
 
-KernelPlan PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
-                      std::string_view variant) {
+std::vector<KernelPlan> PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
+                                   std::string_view variant) {
   const std::string picked =
       PickVariant("sample", variant, caps.subgroups ? "wg256.sg" : "wg256", SampleVariants(caps));
-  return PlanTokenChoice(caps, shape, "sample", "sample/sample.wgsl", picked);
+  return {PlanTokenChoice(caps, shape, "sample_spread", "sample/sample_spread.wgsl", picked),
+          PlanTokenChoice(caps, shape, "sample_bounds", "sample/sample_bounds.wgsl", picked),
+          PlanTokenChoice(caps, shape, "sample_draw", "sample/sample_draw.wgsl", picked)};
 }
 
 }  // namespace sinter::kernels

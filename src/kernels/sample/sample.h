@@ -18,21 +18,26 @@ namespace sinter::kernels {
 //   top-k: keeps every l >= the k-th largest
 //   top-p: of what top-k left, keeps every l >= the largest bound T with P(l >= T) >= top_p
 //   min-p: keeps P(token) >= min_p * the largest probability
-// Tokens that tie with a bound are kept, so that the choice never depends on the order of a sort.
-// Then one draw by Philox2x32-10 (Salmon et al., SC 2011) with counter (position, 0) and key seed.
+// Tokens that tie with a bound are kept, so that the choice never depends on the order of a sort. A
+// token whose share of all probability is below 2^-32 is as good as not there. Then one draw by
+// Philox2x32-10 (Salmon et al., SC 2011) with counter (position, 0) and key seed, over the tokens
+// in the order of their index.
 // NaN counts as -inf; a row without a finite logit gives token 0. Then the step is taken
 // (token_choice.h). Operands: TokenChoiceShape.
 //
-// Variants: `wg256` and, with subgroups, `wg256.sg`: one workgroup reads the row.
+// Variants: `wg256` and, with subgroups, `wg256.sg`.
 std::vector<std::string> SampleVariants(const gpu::Caps& caps);
 
-// Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32.
-KernelPlan PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
-                      std::string_view variant = "");
+// Plans three dispatches, one behind the other over the same operands (sample.wgsl says what each
+// does). Throws Error: an unknown variant, a type other than f16 and f32.
+std::vector<KernelPlan> PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
+                                   std::string_view variant = "");
 
 struct SampleResult {
   uint32_t token = 0;
-  uint32_t kept = 0;  // tokens that the filters left; 0 where no logit is finite
+  uint32_t kept = 0;      // tokens that the filters left; 0 where no logit is finite
+  double share = 1;       // of all probability, that of what top-k left
+  double kept_share = 1;  // and of the kept tokens
   // How far the result is from another one, as shares of the mass: of the draw from the border
   // between two tokens, and of the bounds of top-p and min-p from deciding otherwise about some
   // token (1 without those). Where either is below the GPU's rounding, the tokens may differ.
@@ -40,7 +45,7 @@ struct SampleResult {
   double filter_margin = 1;
 };
 
-// The definition above in doubles, for the logits of one row and in the GPU's order of tokens.
+// The definition above in doubles, for the logits of one row.
 SampleResult SampleReference(std::span<const double> logits, std::span<const uint32_t> seen,
                              const SamplingOptions& options, uint32_t seed, uint32_t position);
 

@@ -10,12 +10,6 @@ namespace {
 
 constexpr double kNone = -std::numeric_limits<double>::infinity();
 
-// Position of a token in the order in which sample.wgsl adds probabilities up.
-uint64_t DrawOrder(uint64_t token) {
-  const uint64_t v = token / 4;
-  return (v % 256) << 32 | (v / 256) << 2 | token % 4;
-}
-
 }  // namespace
 
 std::vector<double> PenalisedLogits(std::span<const double> logits, std::span<const uint32_t> seen,
@@ -64,11 +58,14 @@ SampleResult SampleReference(std::span<const double> logits, std::span<const uin
   while (!order.empty() && x[order.back()] == kNone) order.pop_back();
   if (order.empty()) return result;
   const double largest = x[order.front()];
+  const auto weight = [&](uint32_t token) { return std::exp((x[token] - largest) / temperature); };
+  double z_all = 0;
+  for (uint32_t token : order) z_all += weight(token);
   if (top_k > 0 && top_k < order.size()) keep_down_to(x[order[top_k - 1]]);
 
-  const auto weight = [&](uint32_t token) { return std::exp((x[token] - largest) / temperature); };
   double z = 0;
   for (uint32_t token : order) z += weight(token);
+  result.share = z / z_all;
   result.filter_margin = 1;
   if (options.top_p < 1) {
     double mass = 0;
@@ -97,10 +94,10 @@ SampleResult SampleReference(std::span<const double> logits, std::span<const uin
   }
   result.kept = static_cast<uint32_t>(order.size());
 
-  std::sort(order.begin(), order.end(),
-            [](uint32_t a, uint32_t b) { return DrawOrder(a) < DrawOrder(b); });
+  std::sort(order.begin(), order.end());
   double total = 0;
   for (uint32_t token : order) total += weight(token);
+  result.kept_share = total / z_all;
   const double draw = PhiloxDraw(seed, position) * 0x1p-32;
   result.draw_margin = 1;
   result.token = order.back();

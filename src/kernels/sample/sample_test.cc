@@ -8,17 +8,23 @@
 #include <limits>
 
 #include "base/error.h"
+#include "kernels/record_plan.h"
 #include "kernels/sample/token_choice_testing.h"
-#include "kernels/shader_source.h"
 #include "kernels/testing/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
 
-// A probability is exp of at most 20 (3 + 2 * 20 units in the last place), times 1 / z, cut to a
-// multiple of 2^-31: draws and bounds that are nearer than the sum of such errors to another
-// outcome have none that is certain.
-constexpr double kMargin = 0x1p-23 * (3 + 2 * 20) * 2;
+// A probability is exp of at most 22.2 (3 + 2 * 22.2 units in the last place), times 1 / z, rounded
+// to a multiple of 2^-31: draws and bounds that are nearer than the sum of such errors to another
+// outcome have none that is certain. The first kind of error grows with the probability...
+constexpr double kMargin = 0x1p-23 * (3 + 2 * 22.2) * 2;
+
+// ... and the second with the number of tokens: half a unit each, of random sign, so that 4 times
+// the square root covers their sum.
+double Rounding(size_t tokens, double share) {
+  return 4 * std::sqrt(static_cast<double>(tokens)) * 0x1p-32 / share;
+}
 
 struct Config {
   SamplingOptions options;
@@ -47,9 +53,9 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Config& c
   auto logits = RandomValues(shape.dtype, shape.vocab, logits_seed, config.spread);
   for (uint32_t seed = 42;; ++seed) {
     const SampleResult want = SampleReference(logits, seen, config.options, seed, position);
-    if (want.filter_margin < kMargin) {
+    if (want.filter_margin < kMargin + Rounding(shape.vocab, want.share)) {
       logits = RandomValues(shape.dtype, shape.vocab, ++logits_seed, config.spread);
-    } else if (want.draw_margin > kMargin + want.kept * 0x1p-31) {
+    } else if (want.draw_margin > kMargin + Rounding(want.kept, want.kept_share)) {
       return TokenChoiceOperands(shape, config.widen ? DType::kF32 : shape.dtype, logits,
                                  StateOf(seed, position), config.options, seen, want.token);
     }
@@ -66,7 +72,7 @@ const bool kRegistered = RegisterKernelCases("sample", [](const gpu::Caps& caps)
       c.name = fmt::format("v{}.{}{}.p{}", shape.vocab, DTypeName(shape.dtype), name, position);
       c.operands = [=] { return MakeOperands(shape, config, position); };
       c.variants = config.plain ? std::vector<std::string>{""} : SampleVariants(caps);
-      c.plan = [=](gpu::Caps device, std::string_view variant) {
+      c.plans = [=](gpu::Caps device, std::string_view variant) {
         if (config.widen) device = WithoutF16(device);
         if (config.plain) device = WithoutSubgroups(device);
         return PlanSample(device, shape, variant);
@@ -101,6 +107,24 @@ const bool kRegistered = RegisterKernelCases("sample", [](const gpu::Caps& caps)
                      .top_k = 50},
          .seen = true});
     add("", {.vocab = 151936, .ring_size = 7, .dtype = dtype}, {.spread = 4});
+    for (const uint32_t vocab : {151936u, 200064u}) {
+      add(".k50.p0.9", {.vocab = vocab, .ring_size = 7, .dtype = dtype},
+          {.options = {.temperature = 0.7f, .top_p = 0.9f, .top_k = 50}, .spread = 4});
+    }
+    // Two loads a thread.
+    add(".k50.p0.9", {.vocab = 300001, .ring_size = 7, .dtype = dtype},
+        {.options = {.top_p = 0.9f, .top_k = 50}});
+    // Bins that hold many tokens: logits that are nearly equal, and a bound far down.
+    add(".hot", {.vocab = 5000, .ring_size = 7, .dtype = dtype},
+        {.options = {.temperature = 100, .top_p = 0.5f, .top_k = 3000}});
+    add(".flat", {.vocab = 5000, .ring_size = 7, .dtype = dtype},
+        {.options = {.top_p = 0.5f, .top_k = 3000}, .spread = 0.01});
+    // Bins of which most hold nothing: probability 0 from the second token on.
+    add(".cold", {.vocab = 5000, .ring_size = 7, .dtype = dtype},
+        {.options = {.temperature = 0.001f, .top_p = 0.5f, .top_k = 3000}});
+    add(".next_inputs",
+        {.vocab = 1000, .ring_size = 7, .dtype = dtype, .position_ids = true, .total_length = true},
+        {.options = {.top_k = 3}});
   }
   add(".widened", {.vocab = 100, .ring_size = 1, .dtype = DType::kF16}, {.widen = true});
   add(".no_subgroups", {.vocab = 100, .ring_size = 1}, {.options = {.top_k = 5}, .plain = true});
@@ -113,24 +137,25 @@ std::vector<uint32_t> Draw(const std::vector<double>& logits, const SamplingOpti
                            uint32_t seed, uint32_t draws) {
   gpu::Device& device = TestDevice();
   const auto vocab = static_cast<uint32_t>(logits.size());
-  const KernelPlan plan = PlanSample(device.caps(), {.vocab = vocab, .ring_size = draws});
-  const gpu::PipelineSpec spec = ExpandPlan(plan);
-  const gpu::Pipeline pipeline = device.GetPipelines({&spec, 1})[0];
-  std::vector<gpu::Binding> bindings = {{0, device.CreateUniformBuffer(plan.params, "params")}};
+  std::vector<gpu::Buffer> buffers;
   const std::vector<uint32_t> seen((vocab + 31) / 32);
   const std::vector<Operand> operands =
       TokenChoiceOperands({.vocab = vocab, .ring_size = draws}, DType::kF32, logits,
                           StateOf(seed, 0), options, seen, 0);
-  for (size_t i = 0; i < operands.size(); ++i) {
-    const auto bytes = EncodeOperand(operands[i]);
-    bindings.push_back(
-        {static_cast<uint32_t>(i + 1), device.CreateBuffer(bytes.size(), "operand")});
-    device.Upload(bindings.back().buffer, 0, bytes);
+  for (const Operand& operand : operands) {
+    buffers.emplace_back();
+    if (!operand.present) continue;
+    const auto bytes = EncodeOperand(operand);
+    buffers.back() = device.CreateBuffer(bytes.size(), "operand");
+    device.Upload(buffers.back(), 0, bytes);
   }
-  gpu::CommandList list(device);
-  for (uint32_t i = 0; i < draws; ++i) list.Dispatch(pipeline, bindings, plan.workgroups);
+  gpu::CommandList choice(device), list(device);
+  for (const KernelPlan& plan : PlanSample(device.caps(), {.vocab = vocab, .ring_size = draws})) {
+    RecordPlan(device, plan, buffers, choice);
+  }
+  for (uint32_t i = 0; i < draws; ++i) list.Append(choice);
   device.Submit(list);
-  const auto bytes = device.Download(bindings[5].buffer, 0, draws * 4);
+  const auto bytes = device.Download(buffers[4], 0, draws * 4);
   device.Check();
   std::vector<uint32_t> tokens(draws);
   std::memcpy(tokens.data(), bytes.data(), draws * 4);

@@ -7,6 +7,17 @@
 #include "kernels/common/plan_util.h"
 
 namespace sinter::kernels {
+namespace {
+
+constexpr uint32_t kWorkgroupSize = 256;
+constexpr uint32_t kMaxWorkgroups = 256;
+
+}  // namespace
+
+uint64_t TokenChoiceScratchBytes(uint32_t vocab) {
+  // sample.wgsl: 16 words, three for each workgroup, two for each of 1024 bins, two for each token.
+  return 4 * (16 + 3 * uint64_t{kMaxWorkgroups} + 2 * 1024 + 2 * uint64_t{vocab});
+}
 
 KernelPlan PlanTokenChoice(const gpu::Caps& caps, const TokenChoiceShape& shape,
                            std::string_view kernel, std::string_view wgsl,
@@ -26,10 +37,25 @@ KernelPlan PlanTokenChoice(const gpu::Caps& caps, const TokenChoiceShape& shape,
   if (act == "f16") plan.defines.push_back("f16");
   if (variant.ends_with(".sg")) plan.defines.push_back("subgroups");
   plan.prelude = fmt::format("alias act_t = {};\n", act);
+  const auto define = [&](bool on, const char* name) {
+    if (!on) return;
+    plan.variant += fmt::format(".{}", name);
+    plan.defines.emplace_back(name);
+  };
+  define(shape.position_ids, "position_ids");
+  define(shape.total_length, "total_length");
+  const uint32_t groups_of_4 = (shape.vocab + 3) / 4;
+  const uint32_t most = kWorkgroupSize * kMaxWorkgroups;
+  const uint32_t loads = (groups_of_4 + most - 1) / most;
+  const uint32_t per_workgroup = kWorkgroupSize * loads;
+  plan.workgroups = {(groups_of_4 + per_workgroup - 1) / per_workgroup, 1, 1};
   plan.SetParams(TokenChoiceParams{.vocab = shape.vocab,
                                    .rows = shape.rows,
                                    .row_stride = row_stride,
-                                   .ring_size = shape.ring_size});
+                                   .ring_size = shape.ring_size,
+                                   .workgroups = plan.workgroups[0],
+                                   .loads = loads,
+                                   .pad = {}});
   return plan;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,21 @@ inline Operand OptionsOperand(const SamplingOptions& options) {
 // Bit `token` of the words.
 inline void MarkSeen(std::vector<uint32_t>& seen, uint32_t token) {
   seen[token / 32] |= 1u << token % 32;
+}
+
+// The scratch: counters that are 0 before and after, and the rest, which may be anything.
+inline Operand ScratchOperand(uint32_t vocab) {
+  constexpr double kAnything = std::numeric_limits<double>::quiet_NaN();
+  const size_t words = TokenChoiceScratchBytes(vocab) / 4;
+  Operand scratch = Operand::Output(DType::kU32, std::vector<double>(words, kAnything), 0);
+  scratch.values.assign(words, 0xdeadbeef);
+  const auto zero = [&](size_t begin, size_t count) {
+    std::fill_n(scratch.values.begin() + begin, count, 0.0);
+    std::fill_n(scratch.expected.begin() + begin, count, 0.0);
+  };
+  zero(0, 2);                                    // workgroups that finished, tokens listed
+  zero(words - 2 * size_t{vocab} - 2048, 2048);  // bins
+  return scratch;
 }
 
 // The operands of TokenChoiceShape, with the state, ring and flags that must be there after
@@ -53,12 +69,18 @@ inline std::vector<Operand> TokenChoiceOperands(const TokenChoiceShape& shape, D
   };
   std::vector<double> ring(shape.ring_size, 77), ring_after = ring;
   ring_after[state.position % shape.ring_size] = token;
+  const auto next_input = [&](bool is_there, double value) {
+    return is_there ? in_place(DType::kI32, {55, 66}, {value, 66}) : Operand::Absent();
+  };
   return {Operand::Input(dtype, std::move(logits)),
           in_place(DType::kU32, StateValues(state), StateValues(after)),
           OptionsOperand(options),
           in_place(DType::kU32, {seen.begin(), seen.end()}, {seen_after.begin(), seen_after.end()}),
           in_place(DType::kU32, std::move(ring), std::move(ring_after)),
-          in_place(DType::kI32, {55, 66}, {static_cast<double>(token), 66})};
+          in_place(DType::kI32, {55, 66}, {static_cast<double>(token), 66}),
+          ScratchOperand(shape.vocab),
+          next_input(shape.position_ids, after.past_length),
+          next_input(shape.total_length, after.total_length)};
 }
 
 }  // namespace sinter::kernels

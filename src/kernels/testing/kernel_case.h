@@ -63,7 +63,9 @@ struct KernelCase {
   // The variants that the adapter can run; {""} for the one that Plan chooses.
   std::vector<std::string> variants = {""};
   std::function<KernelPlan(const gpu::Caps&, std::string_view variant)> plan;
-  // For benchmarks: work of one dispatch. Cases with zero bytes are tests only.
+  // In place of `plan`: dispatches one behind the other over the same operands.
+  std::function<std::vector<KernelPlan>(const gpu::Caps&, std::string_view variant)> plans;
+  // For benchmarks: the work. Cases with zero bytes are tests only.
   double flops = 0, bytes = 0;
 };
 

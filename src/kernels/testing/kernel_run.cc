@@ -117,11 +117,14 @@ std::string CompareOperand(const Operand& operand, std::span<const std::byte> by
 
 PreparedCase PrepareCase(gpu::Device& device, const KernelCase& kernel_case,
                          std::string_view variant) {
-  const KernelPlan plan = kernel_case.plan(device.caps(), variant);
+  const std::vector<KernelPlan> plans =
+      kernel_case.plans ? kernel_case.plans(device.caps(), variant)
+                        : std::vector<KernelPlan>{kernel_case.plan(device.caps(), variant)};
   std::vector<Operand> operands = kernel_case.operands();
   std::vector<gpu::Buffer> buffers = MakeBuffers(device, operands);
-  gpu::CommandList list = Record(device, plan, buffers);
-  return {std::move(operands), std::move(buffers), std::move(list), plan.variant};
+  gpu::CommandList list(device);
+  for (const KernelPlan& plan : plans) list.Append(Record(device, plan, buffers));
+  return {std::move(operands), std::move(buffers), std::move(list), plans.back().variant};
 }
 
 std::vector<std::vector<std::byte>> RunPlan(gpu::Device& device, const KernelPlan& plan,

@@ -22,12 +22,12 @@ std::vector<double> DecodeElements(DType dtype, std::span<const std::byte> bytes
 // Empty where every expected value is met, else a text that names the first element that is not.
 std::string CompareOperand(const Operand& operand, std::span<const std::byte> bytes);
 
-// The case's buffers and pipeline on a device, with one dispatch recorded.
+// The case's buffers and pipelines on a device, with its dispatches recorded.
 struct PreparedCase {
   std::vector<Operand> operands;
   std::vector<gpu::Buffer> buffers;  // by operand; empty where absent
   gpu::CommandList list;
-  std::string variant;
+  std::string variant;  // of the last dispatch
 };
 PreparedCase PrepareCase(gpu::Device& device, const KernelCase& kernel_case,
                          std::string_view variant);

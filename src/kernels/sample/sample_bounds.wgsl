@@ -1,0 +1,138 @@
+// The second dispatch of sample: counts tokens and adds up probabilities by bin; the last workgroup
+// to finish finds the bins that the bounds of top-k and top-p lie in. Nothing to do where both are
+// off. Definition: sample.h.
+//
+// The bound of top-p depends on which tokens of its bin top-k leaves: any probability between that
+// of the bins before k_bin and that of the bins up to it. p_begin and p_end are the bins for the two
+// ends.
+//
+// The host defines what token_choice.wgsl says.
+
+#include "sample/sample.wgsl"
+
+const kBinsPerThread = kBins / kWorkgroupSize;
+
+// By bin; in the last workgroup of all bins up to each.
+var<workgroup> counts: array<atomic<u32>, kBins>;
+var<workgroup> weights: array<atomic<u32>, kBins>;
+var<workgroup> first_bin: atomic<u32>;
+
+// The first bin up to which the tokens' count, or probability, is at least `least`; kBins where
+// there is none.
+fn first_reaching(of_weights: bool, least: u32, lid: u32) -> u32 {
+  if (lid == 0u) {
+    atomicStore(&first_bin, kBins);
+  }
+  workgroupBarrier();
+  for (var i = 0u; i < kBinsPerThread; i++) {
+    let bin = i * kWorkgroupSize + lid;
+    let sum = select(atomicLoad(&counts[bin]), atomicLoad(&weights[bin]), of_weights);
+    if (sum >= least) {
+      atomicMin(&first_bin, bin);
+    }
+  }
+  workgroupBarrier();
+  let bin = atomicLoad(&first_bin);
+  workgroupBarrier();
+  return bin;
+}
+
+@compute @workgroup_size(kWorkgroupSize)
+fn main(
+#if subgroups
+    @builtin(subgroup_size) lanes: u32,
+#endif
+    @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+#if !subgroups
+  let lanes = 1u;
+#endif
+  bind_all();
+  let k = top_k();
+  let has_k = k > 0u && k < params.vocab;
+  let has_p = options.top_p < 1.0;
+  if (!has_k && !has_p) {
+    return;
+  }
+  for (var bin = lid; bin < kBins; bin += kWorkgroupSize) {
+    atomicStore(&counts[bin], 0u);
+    atomicStore(&weights[bin], 0u);
+  }
+  workgroupBarrier();
+  let d = load_spread();
+  for (var v = first_load(group.x, lid); v < end_load(group.x, lid); v++) {
+    let x = load_logits(v);
+    for (var j = 0u; j < 4u; j++) {
+      let weight = weight_of(x[j], d);
+      if (weight > 0u) {
+        let bin = bin_of(x[j], d);
+        atomicAdd(&counts[bin], 1u);
+        atomicAdd(&weights[bin], weight);
+      }
+    }
+  }
+  workgroupBarrier();
+  for (var bin = lid; bin < kBins; bin += kWorkgroupSize) {
+    let count = atomicLoad(&counts[bin]);
+    if (count > 0u) {
+      atomicAdd(&scratch[kCounts + bin], count);
+      atomicAdd(&scratch[kWeights + bin], atomicLoad(&weights[bin]));
+    }
+  }
+  if (!finish_workgroup(lid)) {
+    return;
+  }
+
+  // Sums over the bins: each thread over neighbouring ones, then over the threads.
+  var count = 0u;
+  var weight = 0u;
+  for (var i = 0u; i < kBinsPerThread; i++) {
+    let bin = lid * kBinsPerThread + i;
+    count += atomicExchange(&scratch[kCounts + bin], 0u);
+    weight += atomicExchange(&scratch[kWeights + bin], 0u);
+    atomicStore(&counts[bin], count);
+    atomicStore(&weights[bin], weight);
+  }
+  scan(count, lid, lanes);
+  let counts_before = prefix_sums[lid] - count;
+  scan(weight, lid, lanes);
+  let weights_before = prefix_sums[lid] - weight;
+  for (var i = 0u; i < kBinsPerThread; i++) {
+    let bin = lid * kBinsPerThread + i;
+    atomicAdd(&counts[bin], counts_before);
+    atomicAdd(&weights[bin], weights_before);
+  }
+  workgroupBarrier();
+
+  let last = kBins - 1u;
+  let total = atomicLoad(&weights[last]);
+  var bounds = Bounds(kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, total);
+  var least_weight = total;
+  var most_weight = total;
+  if (has_k) {
+    let bin = first_reaching(false, k, lid);
+    // Fewer than k tokens have a probability: nothing to leave out.
+    if (bin < kBins) {
+      let before = max(bin, 1u) - 1u;
+      bounds.k_bin = bin;
+      bounds.k_rest = k - select(0u, atomicLoad(&counts[before]), bin > 0u);
+      bounds.k_weight = select(0u, atomicLoad(&weights[before]), bin > 0u);
+      least_weight = bounds.k_weight;
+      most_weight = atomicLoad(&weights[bin]);
+    }
+  }
+  if (has_p) {
+    bounds.p_begin = min(first_reaching(true, top_p_of(least_weight), lid), last);
+    bounds.p_end = min(first_reaching(true, top_p_of(most_weight), lid), last);
+    let before = max(bounds.p_begin, 1u) - 1u;
+    bounds.p_weight = select(0u, atomicLoad(&weights[before]), bounds.p_begin > 0u);
+  }
+  if (lid == 0u) {
+    atomicStore(&scratch[kBounds], bounds.k_bin);
+    atomicStore(&scratch[kBounds + 1u], bounds.k_rest);
+    atomicStore(&scratch[kBounds + 2u], bounds.k_weight);
+    atomicStore(&scratch[kBounds + 3u], bounds.p_begin);
+    atomicStore(&scratch[kBounds + 4u], bounds.p_end);
+    atomicStore(&scratch[kBounds + 5u], bounds.p_weight);
+    atomicStore(&scratch[kBounds + 6u], bounds.total);
+  }
+}

@@ -1,0 +1,245 @@
+// The third dispatch of sample: the bounds themselves, the draw, the step to the next run.
+// Definition: sample.h.
+//
+// Each workgroup adds up the probabilities of those of its tokens that lie above every bound, and
+// lists those in the bins of the bounds. The last one to finish
+//   1. finds the k-th largest logit and the bound of top-p among the listed tokens, by radix
+//      searches, 8 bits a pass, on the key, a u32 in the order of the floats;
+//   2. adds the listed tokens that are kept to their workgroups' sums;
+//   3. draws: prefix sums find the workgroup whose share the draw falls into, then, over its tokens
+//      anew, the thread and the token. Tokens are thus in the order of their index.
+//
+// The host defines what token_choice.wgsl says.
+
+#include "sample/sample.wgsl"
+
+var<workgroup> group_sum: atomic<u32>;
+var<workgroup> group_sums: array<atomic<u32>, kMaxWorkgroups>;
+var<workgroup> histogram: array<atomic<u32>, 256>;
+var<workgroup> found: vec2<u32>;
+var<workgroup> shared_bounds: Bounds;
+
+// In the order of the floats.
+fn key_of(x: f32) -> u32 {
+  let bits = bitcast<u32>(select(x, 0.0, x == 0.0));  // -0 is 0.
+  return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
+}
+
+// The largest key T such that the listed tokens in bins [begin, end] with floor_key <= key and
+// T <= key have together, by count or by weight, at least `least`, or all that there is.
+fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32, listed: u32,
+              d: Spread, lid: u32, lanes: u32) -> u32 {
+  var bound = 0u;  // The bits that are settled, from the top.
+  var settled = 0u;
+  var remaining = least;
+  for (var level = 0u; level < 4u; level++) {
+    let shift = 24u - 8u * level;
+    atomicStore(&histogram[lid], 0u);
+    if (lid == 0u) {
+      found = vec2<u32>();
+    }
+    workgroupBarrier();
+    for (var i = lid; i < listed; i += kWorkgroupSize) {
+      let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
+      let key = key_of(x);
+      let bin = bin_of(x, d);
+      if (bin >= begin && bin <= end && key >= floor_key && (key & settled) == bound) {
+        atomicAdd(&histogram[(key >> shift) & 0xffu], select(1u, weight_of(x, d), by_weight));
+      }
+    }
+    workgroupBarrier();
+    // Thread i looks at digit 255 - i, so that the sums run from the largest key down.
+    let own = atomicLoad(&histogram[255u - lid]);
+    scan(own, lid, lanes);
+    remaining = min(remaining, prefix_sums[kWorkgroupSize - 1u]);
+    let here = prefix_sums[lid];
+    if (here >= remaining && here - own < remaining) {
+      found = vec2<u32>(255u - lid, remaining - (here - own));
+    }
+    let digit = workgroupUniformLoad(&found);
+    bound |= digit.x << shift;
+    settled |= 0xffu << shift;
+    remaining = digit.y;
+  }
+  return bound;
+}
+
+// The upper word of a * b, from products of halves.
+fn mul_high(a: u32, b: u32) -> u32 {
+  let a0 = a & 0xffffu;
+  let a1 = a >> 16u;
+  let b0 = b & 0xffffu;
+  let b1 = b >> 16u;
+  let middle = a1 * b0 + ((a0 * b0) >> 16u);
+  let low = a0 * b1 + (middle & 0xffffu);
+  return a1 * b1 + (middle >> 16u) + (low >> 16u);
+}
+
+// Philox2x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+fn philox(seed: u32, position: u32) -> u32 {
+  var x = vec2<u32>(position, 0u);
+  var key = seed;
+  for (var i = 0u; i < 10u; i++) {
+    x = vec2<u32>(mul_high(0xd256d193u, x.x) ^ key ^ x.y, 0xd256d193u * x.x);
+    key += 0x9e3779b9u;
+  }
+  return x.x;
+}
+
+// The thread whose share of the sums in prefix_sums the draw falls into, and how far; thread 0
+// where the sums are 0. `own` is the thread's value.
+fn find_share(draw: u32, own: u32, lid: u32) -> vec2<u32> {
+  if (lid == 0u) {
+    found = vec2<u32>();
+  }
+  workgroupBarrier();
+  let before = prefix_sums[lid] - own;
+  if (draw >= before && draw - before < own) {
+    found = vec2<u32>(lid, draw - before);
+  }
+  return workgroupUniformLoad(&found);
+}
+
+@compute @workgroup_size(kWorkgroupSize)
+fn main(
+#if subgroups
+    @builtin(subgroup_size) lanes: u32,
+#endif
+    @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+#if !subgroups
+  let lanes = 1u;
+#endif
+  let d = load_spread();
+  let k = top_k();
+  let has_p = options.top_p < 1.0;
+  if (lid == 0u) {
+    atomicStore(&group_sum, 0u);
+    shared_bounds = Bounds(kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop);
+    if ((k > 0u && k < params.vocab) || has_p) {
+      shared_bounds =
+          Bounds(atomicLoad(&scratch[kBounds]), atomicLoad(&scratch[kBounds + 1u]),
+                 atomicLoad(&scratch[kBounds + 2u]), atomicLoad(&scratch[kBounds + 3u]),
+                 atomicLoad(&scratch[kBounds + 4u]), atomicLoad(&scratch[kBounds + 5u]),
+                 atomicLoad(&scratch[kBounds + 6u]));
+    }
+  }
+  let bounds = workgroupUniformLoad(&shared_bounds);
+  let has_k = bounds.k_bin < kBins;
+  let first_listed = min(bounds.k_bin, bounds.p_begin);
+  var least = kNone;
+  if (options.min_p > 0.0) {
+    least = max(d.largest + min(log(options.min_p), 0.0) / d.inv_temperature, kNone);
+  }
+
+  var own = 0u;
+  for (var v = first_load(group.x, lid); v < end_load(group.x, lid); v++) {
+    let x = load_logits(v);
+    for (var j = 0u; j < 4u; j++) {
+      let weight = weight_of(x[j], d);
+      let bin = bin_of(x[j], d);
+      if (weight == 0u) {
+        continue;
+      }
+      if (bin < first_listed) {
+        own += select(0u, weight, x[j] >= least);
+      } else if (bin == bounds.k_bin || (bin >= bounds.p_begin && bin <= bounds.p_end)) {
+        let at = kList + 2u * atomicAdd(&scratch[kListed], 1u);
+        atomicStore(&scratch[at], bitcast<u32>(x[j]));
+        atomicStore(&scratch[at + 1u], 4u * v + j);
+      }
+    }
+  }
+  if (own > 0u) {
+    atomicAdd(&group_sum, own);
+  }
+  workgroupBarrier();
+  if (lid == 0u) {
+    atomicStore(&scratch[kFirstPartial + group.x], atomicLoad(&group_sum));
+  }
+  if (!finish_workgroup(lid)) {
+    return;
+  }
+
+  // The list has room for every token.
+  let listed = atomicLoad(&scratch[kListed]);
+  var floor_key = 0u;
+  if (has_k) {
+    floor_key = find_bound(false, bounds.k_rest, bounds.k_bin, bounds.k_bin, 0u, listed, d, lid,
+                           lanes);
+  }
+  if (has_p) {
+    var total = bounds.total;
+    if (has_k) {
+      var weight = 0u;
+      for (var i = lid; i < listed; i += kWorkgroupSize) {
+        let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
+        if (bin_of(x, d) == bounds.k_bin && key_of(x) >= floor_key) {
+          weight += weight_of(x, d);
+        }
+      }
+      scan(weight, lid, lanes);
+      total = bounds.k_weight + prefix_sums[kWorkgroupSize - 1u];
+    }
+    let wanted = top_p_of(total);
+    let rest = max(wanted, bounds.p_weight + 1u) - bounds.p_weight;
+    floor_key = max(floor_key, find_bound(true, rest, bounds.p_begin, bounds.p_end, floor_key,
+                                          listed, d, lid, lanes));
+  }
+
+  atomicStore(&group_sums[lid], 0u);
+  workgroupBarrier();
+  let tokens_per_group = 4u * kWorkgroupSize * params.loads;
+  for (var i = lid; i < listed; i += kWorkgroupSize) {
+    let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
+    if (key_of(x) >= floor_key && x >= least) {
+      let token = atomicLoad(&scratch[kList + 2u * i + 1u]);
+      atomicAdd(&group_sums[token / tokens_per_group], weight_of(x, d));
+    }
+  }
+  workgroupBarrier();
+  var group_weight = atomicLoad(&group_sums[lid]);
+  if (lid < params.workgroups) {
+    group_weight += atomicLoad(&scratch[kFirstPartial + lid]);
+  }
+  scan(group_weight, lid, lanes);
+  let draw = mul_high(philox(state.seed, state.position), prefix_sums[kWorkgroupSize - 1u]);
+  let chosen_group = find_share(draw, group_weight, lid);
+
+  own = 0u;
+  let begin = first_load(chosen_group.x, lid);
+  let end = end_load(chosen_group.x, lid);
+  for (var v = begin; v < end; v++) {
+    let x = load_logits(v);
+    for (var j = 0u; j < 4u; j++) {
+      if (key_of(x[j]) >= floor_key && x[j] >= least) {
+        own += weight_of(x[j], d);
+      }
+    }
+  }
+  scan(own, lid, lanes);
+  let chosen_thread = find_share(chosen_group.y, own, lid);
+  if (lid == 0u) {
+    atomicStore(&scratch[kListed], 0u);
+    found = vec2<u32>();
+  }
+  workgroupBarrier();
+  if (lid == chosen_thread.x && own > 0u) {
+    var rest = chosen_thread.y;
+    for (var v = begin; v < end; v++) {
+      let x = load_logits(v);
+      for (var j = 0u; j < 4u; j++) {
+        if (key_of(x[j]) >= floor_key && x[j] >= least) {
+          let weight = weight_of(x[j], d);
+          if (rest < weight) {
+            found = vec2<u32>(4u * v + j, 0u);
+            v = end;  // Ends both loops.
+            break;
+          }
+          rest -= weight;
+        }
+      }
+    }
+  }
+  let token = workgroupUniformLoad(&found);
+  take_step(token.x, lid);
+}
