@@ -16,6 +16,7 @@
 #include "graph/text.h"
 #include "passes/specialize.h"
 #include "support/device.h"
+#include "support/fused_graph.h"
 
 namespace sinter::exec {
 namespace {
@@ -24,7 +25,8 @@ using support::SharedDevice;
 using ::testing::HasSubstr;
 
 std::unique_ptr<graph::Graph> ParseBody(const std::string& body) {
-  const auto graph = graph::Parse("graph g { opset ai.onnx 23 opset com.microsoft 1 " + body + "}");
+  const auto graph =
+      graph::Parse("graph g { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 " + body + "}");
   return passes::Specialize(*graph, {});
 }
 
@@ -153,8 +155,11 @@ const Case kCases[] = {
 
 class Lowering : public ::testing::TestWithParam<Case> {};
 
-TEST_P(Lowering, GivesWhatTheInterpreterGives) {
-  const auto graph = ParseBody(GetParam().body);
+// Runs the graph on random inputs, and expects what the interpreter gives. Inputs are short binary
+// fractions, so only functions, means and f16 results round: `f16_unit`, resp. a few units of f32,
+// relative to sums of at most 32 products below 64.
+void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10) {
+  const auto graph = ParseBody(body);
   const auto& device = SharedDevice();
   std::mt19937 random(7);
   HostTensors inputs;
@@ -179,9 +184,7 @@ TEST_P(Lowering, GivesWhatTheInterpreterGives) {
           Decode(tensor.dtype,
                  device->Download(buffer, 0, DTypeBytes(OnDevice(tensor.dtype), count)), count);
       for (size_t i = 0; i < count; ++i) {
-        // Inputs are short binary fractions, so only functions, means and f16 results round:
-        // a few units of the type, relative to sums of at most 32 products below 64.
-        const double unit = tensor.dtype == DType::kF16 ? 0x1p-10 : 0x1p-19;
+        const double unit = tensor.dtype == DType::kF16 ? f16_unit : 0x1p-19;
         ASSERT_NEAR(got[i], tensor.values[i], unit * std::max(1.0, std::fabs(tensor.values[i])))
             << name << "[" << i << "], capture " << capture;
       }
@@ -189,8 +192,18 @@ TEST_P(Lowering, GivesWhatTheInterpreterGives) {
   }
 }
 
+TEST_P(Lowering, GivesWhatTheInterpreterGives) { ExpectInterpreted(GetParam().body); }
+
 INSTANTIATE_TEST_SUITE_P(Operators, Lowering, ::testing::ValuesIn(kCases),
                          [](const auto& info) { return info.param.name; });
+
+TEST(FusedLowering, GivesWhatTheInterpreterGives) {
+  ExpectInterpreted(support::MakeFusedGraph("f32", "f32").body);
+  // Norms and products are f16 in memory between: each of the 32 terms is off by 2^-11 of up to 2,
+  // in the worst case all to one side, and the gate multiplies that by up to 2.
+  ExpectInterpreted(support::MakeFusedGraph("f16", "f32").body, 0x1p-4);
+  ExpectInterpreted(support::MakeFusedGraph("f16", "f16").body, 0x1p-4);
+}
 
 constexpr char kAttention[] = R"(
   input %q: f32[1, 1, 4] input %k: f32[1, 1, 4] input %v: f32[1, 1, 4]
@@ -309,6 +322,11 @@ TEST(ProgramErrors, NameTheNodeThatCannotBeLowered) {
   EXPECT_THAT(error_of(R"(input %q: f32[1, 1, 12] input %l: i32[1] input %t: i32[1]
                 %y: f32[1, 1, 4], %k: f32[1, 1, 1, 4], %v: f32[1, 1, 1, 4] = com.microsoft::GroupQueryAttention @the_node (%q, _, _, _, _, %l, %t) {num_heads = 1, kv_num_heads = 1} return %y)"),
               HasSubstr("want a KV cache that is updated in place"));
+  EXPECT_THAT(
+      error_of(R"(opset sinter 1 input %a: f32[1, 16] input %b: u8[1, 1, 8] input %s: f32[1, 1]
+                %y: f32[1, 1] = sinter::MatMulNBitsAdd @the_node (%a, %b, %s, _, _, %s) {K = 16, N = 1, bits = 4, block_size = 16} return %y)"),
+      HasSubstr("the_node' (sinter::MatMulNBitsAdd, version 1): input 'b': got a value computed at "
+                "run time"));
   const std::string two = error_of(kAttention);
   EXPECT_THAT(two, HasSubstr("the_attention"));
   EXPECT_THAT(two, HasSubstr("'pk' and 'key': got two buffers"));
@@ -318,6 +336,61 @@ TEST(ProgramErrors, NameTheNodeThatCannotBeLowered) {
   EXPECT_THAT(
       error_of("input %x: f32[1] %y: f32[1] = ai.onnx::Neg (%x) return %y", {{"unery", "vec4"}}),
       HasSubstr("forced variant: got kernel 'unery', want one of: "));
+}
+
+// Halves of one weight are that weight again; a part alone is its own buffer, shared by all
+// readers.
+TEST(Lowering, JoinsWeightsAndSharesThem) {
+  std::string body = "input %x: f32[1, 16] ";
+  for (const char* name : {"g", "u", "t"})
+    body += fmt::format("const %{0}.b: u8[2, 1, 8] = zeros const %{0}.s: f32[2, 1] = zeros ", name);
+  const auto mlp = [](const char* y, const char* gate, const char* up) {
+    return fmt::format(
+        "%{0}: f32[1, 2] = sinter::MatMulNBitsMlp (%x, _, _, _, %{1}.b, %{1}.s, _, _, %{2}.b, "
+        "%{2}.s) {{K = 16, N = ints[2, 2], bits = 4, block_size = 16, activation = \"silu\"}} ",
+        y, gate, up);
+  };
+  body += mlp("a", "g", "u") + mlp("b", "g", "u") + mlp("c", "u", "g");
+  body +=
+      "%d: f32[1, 2] = com.microsoft::MatMulNBits (%x, %t.b, %t.s) {K = 16, N = 2, bits = 4, "
+      "block_size = 16} "
+      "%e: f32[1, 2] = sinter::MatMulNBitsAdd (%x, %t.b, %t.s, _, _, %d) {K = 16, N = 2, bits = 4, "
+      "block_size = 16} return %a, %b, %c, %d, %e";
+  const auto graph = ParseBody(body);
+  const Lowered lowered = Lower(*graph, SharedDevice()->caps(), {}, {});
+  // Codes and scales of: gate and up, up and gate, the lone weight.
+  std::vector<std::pair<std::string, uint64_t>> weights;
+  for (const BufferInfo& buffer : lowered.buffers) {
+    if (buffer.kind == BufferInfo::Kind::kWeight) weights.emplace_back(buffer.name, buffer.bytes);
+  }
+  using ::testing::Pair;
+  EXPECT_THAT(weights,
+              ::testing::UnorderedElementsAre(Pair("g.b", 32), Pair("g.s", 16), Pair("u.b", 32),
+                                              Pair("u.s", 16), Pair("t.b", 16), Pair("t.s", 8)));
+}
+
+// What is cut for the graph's sake is whole on the GPU.
+TEST(Lowering, JoinsHalvesToTheirWhole) {
+  const auto graph = ParseBody(R"(input %x: f32[1, 16]
+    const %g.b: u8[2, 1, 8] = zeros const %u.b: u8[2, 1, 8] = zeros
+    const %g.s: f32[2, 1] = zeros const %u.s: f32[2, 1] = zeros
+    %y: f32[1, 2] = sinter::MatMulNBitsMlp (%x, _, _, _, %g.b, %g.s, _, _, %u.b, %u.s) {K = 16, N = ints[2, 2], bits = 4, block_size = 16, activation = "silu"}
+    return %y)");
+  const graph::Tensor whole =
+      graph::Tensor::FromInts(DType::kU8, {4, 1, 8}, std::vector<int64_t>(32, 7));
+  for (const auto& [name, begin] : {std::pair("g.b", 0), {"u.b", 16}}) {
+    graph::Tensor half = whole;
+    half.shape[0] = 2;
+    half.bytes = half.bytes.subspan(static_cast<size_t>(begin), 16);
+    graph->FindValue(name)->SetConstant(half);
+  }
+  const Lowered lowered = Lower(*graph, SharedDevice()->caps(), {}, {});
+  const auto found = std::find_if(lowered.buffers.begin(), lowered.buffers.end(),
+                                  [](const BufferInfo& info) { return info.name == "g.b"; });
+  ASSERT_NE(found, lowered.buffers.end());
+  ASSERT_EQ(found->tensors.size(), 1u);
+  EXPECT_EQ(found->tensors[0].bytes.data(), whole.bytes.data());
+  EXPECT_EQ(found->tensors[0].bytes.size(), whole.bytes.size());
 }
 
 TEST(CanLower, KnowsTheOperators) {

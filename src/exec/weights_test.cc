@@ -97,6 +97,30 @@ TEST(WeightStore, UploadsInPieces) {
   EXPECT_EQ(store.bytes(), values.size() * 4);
 }
 
+// Converted tensors of odd sizes, one behind the other, over the edge of a piece of staging memory.
+TEST(WeightStore, JoinsTensors) {
+  const auto& device = support::SharedDevice();
+  std::vector<Tensor> tensors;
+  std::vector<double> values;
+  for (const size_t count : {3, (4 << 20) + 1, 5}) {
+    std::vector<double> own(count);
+    for (size_t i = 0; i < count; ++i) own[i] = static_cast<double>((i + values.size()) % 2039);
+    tensors.push_back(Tensor::FromDoubles(DType::kF16, {static_cast<int64_t>(count)}, own));
+    values.insert(values.end(), own.begin(), own.end());
+  }
+  WeightStore store(device);
+  const gpu::Buffer buffer = store.Get(tensors, DType::kF32, "joined");
+  const std::vector<std::byte> bytes = device->Download(buffer, 0, values.size() * 4);
+  for (size_t i = 0; i < values.size(); ++i) {
+    float value = 0;
+    std::memcpy(&value, bytes.data() + i * 4, 4);
+    ASSERT_EQ(value, values[i]) << i;
+  }
+  EXPECT_TRUE(store.Get(tensors, DType::kF32, "again") == buffer);
+  EXPECT_FALSE(store.Get(tensors[0], DType::kF32, "alone") == buffer);
+  EXPECT_EQ(store.bytes(), values.size() * 4 + 3 * 4);
+}
+
 TEST(WeightStore, SharesWhatIsTheSame) {
   WeightStore store(support::SharedDevice());
   const Tensor tensor = Tensor::FromDoubles(DType::kF32, {4}, std::vector<double>{1, 2, 3, 4});

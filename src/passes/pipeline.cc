@@ -14,8 +14,10 @@
 #include "passes/fuse_head_norm.h"
 #include "passes/fuse_mlp.h"
 #include "passes/fuse_post_norm.h"
+#include "passes/fuse_qk_norm.h"
 #include "passes/fuse_qkv.h"
 #include "passes/fuse_residual.h"
+#include "passes/fuse_rotary.h"
 #include "passes/fuse_silu.h"
 #include "passes/last_row_logits.h"
 #include "passes/split_rotary_cache.h"
@@ -34,6 +36,8 @@ constexpr Pass kProgramPasses[] = {
     {"eliminate_identity", EliminateIdentity},
     {"fold_bias", FoldBias, Fusion::kLayer},
     {"fuse_silu", FuseSilu, Fusion::kLayer},
+    {"fuse_rotary", FuseRotary, Fusion::kLayer},
+    {"fuse_qk_norm", FuseQkNorm, Fusion::kLayer},
     {"drop_qkv_split", DropQkvSplit, Fusion::kLayer},
     {"fuse_residual", FuseResidual, Fusion::kLayer},
     {"fuse_qkv", FuseQkv, Fusion::kLayer},

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "graph/text.h"
 #include "passes/specialize.h"
+#include "support/fused_graph.h"
 
 namespace sinter::exec {
 namespace {
@@ -180,6 +181,26 @@ TEST(Interpreter, MultipliesQuantizedWeights) {
   const auto out = Interpret(*graph, {{"a", Floats({1, 16}, a)}, {"b", codes}});
   // 0.5 * (10 * 3 + 15 * 1) + 100
   EXPECT_THAT(out.at("y").values, ElementsAre(122.5));
+}
+
+// Sinter's own operators are the composition of their parts.
+TEST(Interpreter, FusedOperatorsAreTheirCompositions) {
+  for (const char* in_type : {"f32", "f16"}) {
+    const support::FusedGraph fused = support::MakeFusedGraph("f16", in_type);
+    const auto graph = graph::Parse(
+        "graph g { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 " + fused.body + "}");
+    HostTensors inputs;
+    for (const graph::Value* input : graph->inputs()) {
+      HostTensor tensor{input->dtype, input->shape(), {}, {}};
+      for (int i = 0; i < 96; ++i) tensor.values.push_back(std::sin(i + 10 * inputs.size()));
+      inputs[input->name()] = tensor;
+    }
+    const HostTensors out = Interpret(*graph, inputs);
+    for (const auto& [got, want] : fused.outputs) {
+      SCOPED_TRACE(got);
+      ExpectNear(out.at(got), out.at(want).values);
+    }
+  }
 }
 
 constexpr char kAttention[] = R"(

@@ -89,6 +89,32 @@ TEST_P(Rewrites, ChangeNoLogits) {
   }
 }
 
+// Every rewrite finds its pattern in one of the models at least: what the test above compares is
+// not nothing.
+TEST(RewritesOfAllModels, EachFires) {
+  std::map<std::string, int, std::less<>> changes;
+  for (const ModelSpec& spec : support::AllModels()) {
+    passes::PassOptions options;
+    if (spec.rope == ModelSpec::Rope::kConcatenated)
+      options.multi_rotary_offset = spec.rope_threshold;
+    const auto symbolic = support::BuildGraph(spec);
+    const auto count = [&](const std::vector<passes::PassReport>& reports) {
+      for (const passes::PassReport& report : reports)
+        changes[std::string(report.name)] += report.changes;
+    };
+    count(passes::RunPasses(*symbolic, passes::Stage::kModel, options));
+    const auto graph = passes::Specialize(*symbolic, {{"batch_size", 1},
+                                                      {"sequence_length", 1},
+                                                      {"past_sequence_length", kCapacity},
+                                                      {"total_sequence_length", kCapacity}});
+    count(passes::RunPasses(*graph, passes::Stage::kProgram, options));
+  }
+  for (const auto& [name, count] : changes) {
+    // What is dead goes with the rewrite that leaves it behind.
+    if (name != "eliminate_dead" && name != "eliminate_identity") EXPECT_GT(count, 0) << name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Rewrites, ::testing::ValuesIn(support::AllModels()),
                          [](const auto& info) { return info.param.name; });
 

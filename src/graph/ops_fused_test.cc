@@ -1,0 +1,139 @@
+// Sinter's own operators: types, shapes and what is refused.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "graph/fused.h"
+#include "graph/ops.h"
+#include "graph/text.h"
+#include "graph/verify.h"
+
+namespace sinter::graph {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kInputs[] = R"(
+  input %x: f32[1, 2, 32] input %skip: f32[1, 2, 32] input %half: f16[1, 2, 32]
+  input %norm: f32[32] input %norm16: f16[32] input %short: f32[31]
+  input %a.b: u8[4, 2, 8] input %a.s: f16[4, 2] input %a.z: u8[4, 1] input %a.f: f16[4, 2]
+  input %a.c: f16[4] input %b.b: u8[3, 2, 8] input %b.s: f16[3, 2] input %b.z: u8[3, 1]
+  input %b.c: f16[3] input %wide.s: f32[3, 2] input %y: f16[1, 2, 4] input %y32: f32[1, 2, 4]
+)";
+constexpr char kA[] = "%a.b, %a.s";
+
+// The outputs' types of a node, or the error.
+std::string Infer(const std::string& node, const std::string& n, const std::string& more = "") {
+  try {
+    const auto graph = Parse(fmt::format(
+        "graph {{ opset sinter 1 {} %out, %sum = sinter::{} {{K = 32, N = {}, bits = 4, "
+        "block_size = 16{}}} return %out }}",
+        kInputs, node, n, more));
+    const auto types = InferOutputs(*graph->nodes().front());
+    std::string text;
+    for (const TensorType& type : types) {
+      if (type.dtype == DType::kUndefined) continue;
+      text += fmt::format("{}{}[{}]", text.empty() ? "" : " ", DTypeName(type.dtype),
+                          fmt::join(type.shape, ", "));
+    }
+    return text;
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST(FusedOps, Infer) {
+  EXPECT_EQ(Infer("MatMulNBitsQkv (%x, _, _, %norm, %a.b, %a.s)", "ints[4]"),
+            "f16[1, 2, 4] f32[1, 2, 32]");
+  EXPECT_EQ(Infer("MatMulNBitsQkv (%x, %skip, _, _, %a.b, %a.s, %a.z, %a.c, %b.b, %b.s, %b.z, "
+                  "%b.c, %a.b, %a.s, %a.z, %a.c)",
+                  "ints[4, 3, 4]"),
+            "f16[1, 2, 11] f32[1, 2, 32]");
+  EXPECT_EQ(Infer("NormMatMulNBits (%x, %half, %norm, %norm16, %a.b, %a.s, %a.f)", "ints[4]",
+                  ", epsilon = 1f, skip_epsilon = 2f, accuracy_level = 4"),
+            "f16[1, 2, 4] f32[1, 2, 32]");
+  EXPECT_EQ(Infer("MatMulNBitsMlp (%half, _, _, _, %a.b, %a.s, _, _, %a.b, %a.s)", "ints[4, 4]",
+                  ", activation = \"gelu\""),
+            "f16[1, 2, 4] f16[1, 2, 32]");
+  const auto add = Parse(fmt::format(
+      "graph {{ opset sinter 1 {} %out = sinter::MatMulNBitsAdd (%half, {}, _, %a.c, %y) {{K = 32, "
+      "N = 4, bits = 4, block_size = 16}} return %out }}",
+      kInputs, kA));
+  Verify(*add);
+  EXPECT_EQ(InferOutputs(*add->nodes().front())[0].shape, (Shape{1, 2, 4}));
+}
+
+TEST(FusedOps, PrintAndParse) {
+  const auto graph = Parse(fmt::format(
+      "graph {{ opset sinter 1 {} %out: f16[1, 2, 4], %sum: f32[1, 2, 32] = "
+      "sinter::NormMatMulNBits @head (%x, %skip, _, %norm, {}) {{K = 32, N = ints[4], bits = 4, "
+      "block_size = 16, epsilon = 1e-06f}} return %out, %sum }}",
+      kInputs, kA));
+  Verify(*graph);
+  const std::string text = Print(*graph);
+  EXPECT_EQ(Print(*Parse(text)), text);
+}
+
+TEST(FusedOps, RefuseWhatDoesNotFit) {
+  const auto qkv = [](const std::string& inputs, const std::string& n = "ints[4]") {
+    return Infer("MatMulNBitsQkv (" + inputs + ")", n);
+  };
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s", "ints[5]"), HasSubstr("want [5, 2, 8]"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s", "ints[0]"), HasSubstr("'N': got 0"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s", "ints[4, 4]"),
+              HasSubstr("attribute 'N': got 2 numbers, want 1, one a weight"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, %b.b, %b.s"), HasSubstr("got 1 numbers"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, _, _, _, _, %b.b, %b.s", "ints[4, 3]"),
+              HasSubstr("inputs 12 to 15: got a part of a weight, want it whole and no gap"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, %b.b", "ints[4, 3]"),
+              HasSubstr("inputs 8 to 11: got a part of a weight"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, %b.b, %wide.s", "ints[4, 3]"),
+              HasSubstr("got type f32"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, %a.z, _, %b.b, %b.s", "ints[4, 3]"),
+              HasSubstr("inputs 6 and 10 (zero_points): got one of them or two types"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, %b.b, %b.s, _, %b.c", "ints[4, 3]"),
+              HasSubstr("inputs 7 and 11 (bias): got one of them"));
+  EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, %b.z"),
+              HasSubstr("(zero_points): got shape [3, 1]"));
+  EXPECT_THAT(qkv("%y, _, _, _, %a.b, %a.s"),
+              HasSubstr("input 0: got shape [1, 2, 4], want 32 columns"));
+  EXPECT_THAT(qkv("%x, %half, _, _, %a.b, %a.s"), HasSubstr("got type f16, want f32"));
+  EXPECT_THAT(qkv("%x, %half, %norm16, _, %a.b, %a.s"), HasSubstr("got type f16, want f32"));
+  EXPECT_THAT(qkv("%x, _, %norm, _, %a.b, %a.s"),
+              HasSubstr("input 2 (skip_scale): got one without input 1 (skip)"));
+  EXPECT_THAT(qkv("%x, _, _, %short, %a.b, %a.s"), HasSubstr("got shape [31], want [32]"));
+  EXPECT_THAT(Infer("NormMatMulNBits (%x, _, _, _, %a.b, %a.s)", "ints[4]"),
+              HasSubstr("input 3 (norm_scale) is missing"));
+  const auto mlp = [](const std::string& n, const std::string& more) {
+    return Infer("MatMulNBitsMlp (%x, _, _, _, %a.b, %a.s, _, _, %b.b, %b.s)", n, more);
+  };
+  EXPECT_THAT(mlp("ints[4, 3]", ", activation = \"silu\""),
+              HasSubstr("'N': got 4 and 3 rows, want gate and up alike"));
+  EXPECT_THAT(mlp("ints[4, 3]", ", activation = \"relu\""), HasSubstr("'activation': got relu"));
+  EXPECT_THAT(mlp("ints[4, 3]", ""), HasSubstr("attribute 'activation' is missing"));
+  const auto add = [](const std::string& inputs) {
+    return Infer("MatMulNBitsAdd (" + inputs + ")", "4");
+  };
+  EXPECT_THAT(add("%half, %a.b, %a.s, _, _, %y"),
+              HasSubstr("got output 1 ('sum'), want at most 1"));
+  const auto one_output = [](const std::string& inputs) -> std::string {
+    try {
+      const auto graph = Parse(fmt::format(
+          "graph {{ opset sinter 1 {} %out = sinter::MatMulNBitsAdd ({}) {{K = 32, N = 4, bits = "
+          "4, block_size = 16}} return %out }}",
+          kInputs, inputs));
+      InferOutputs(*graph->nodes().front());
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(one_output("%half, %a.b, %a.s, _, _, %y"), "");
+  EXPECT_THAT(one_output("%half, %a.b, %a.s, _, _, %y32"), HasSubstr("got type f32, want f16"));
+  EXPECT_THAT(one_output("%x, %a.b, %a.s, _, _, %y"), HasSubstr("got type f32, want f16"));
+  EXPECT_THAT(one_output("%half, %a.b, %a.s, _, _, %half"), HasSubstr("want [1, 2, 4]"));
+}
+
+}  // namespace
+}  // namespace sinter::graph

@@ -1,0 +1,10 @@
+#pragma once
+
+#include "passes/pass.h"
+
+namespace sinter::passes {
+
+// Moves the rotary embedding of query and key into attention.
+int FuseRotary(graph::Graph& graph, const PassOptions& options);
+
+}  // namespace sinter::passes
