@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "kernels/matmul_nbits/matmul_nbits_matrix.h"
 
 namespace sinter::kernels {
 namespace {
@@ -18,6 +19,8 @@ constexpr uint32_t kVecRows = 4;  // of B a team
 
 // 64 x 64 x 32 in f32 is just the 16 KiB of workgroup memory that every adapter has.
 constexpr uint32_t kTileN = 64;
+// From more rows of A on the matrix units win.
+constexpr uint32_t kMatrixMinRows = 8;
 uint32_t TileRows(const MatMulNBitsShape& shape) { return shape.m <= 32 ? 32 : 64; }
 
 // Tiles win where there are enough of them to fill the GPU. On an H200 with K = 2048 and N = 2048,
@@ -146,6 +149,12 @@ std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps) {
 KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant) {
   CheckShape(shape);
+  if ((variant.empty() && shape.m > kMatrixMinRows) || variant.starts_with("matrix")) {
+    for (const MatrixTuning& tuning : MatrixTunings(caps, shape)) {
+      if (variant.empty() || variant == "matrix" || variant == MatrixVariant(tuning))
+        return PlanMatMulNBitsMatrix(caps, shape, tuning);
+    }
+  }
   if (variant.empty()) {
     variant = PrefersTile(shape) ? "tile" : caps.subgroups ? "vec_sg" : "vec";
   }

@@ -35,6 +35,9 @@ enum class ZeroPoints {
   kFloat,    // one of the activation type per block
 };
 
+// The two halves of a gated product's rows of B meet in Y = activation(gate) * up.
+enum class Glu { kNone, kSilu, kGelu, kGeluTanh };
+
 struct MatMulNBitsShape {
   uint32_t m = 1, n = 1, k = 1;
   uint32_t bits = 4;          // 2, 4 or 8
@@ -42,10 +45,15 @@ struct MatMulNBitsShape {
   DType dtype = DType::kF32;  // of A, scales, bias and Y: kF32 or kF16
   ZeroPoints zero_points = ZeroPoints::kDefault;
   bool bias = false;
+  // With a gate, B holds 2 n rows: those of the gate, then as many of what it lets through. Scales,
+  // zero points and bias go with them.
+  Glu glu = Glu::kNone;
+  bool residual = false;  // [M, N] of Y's type, added to Y
   // The rows of B that this dispatch computes: B, scales, zero_points and bias are bound from row
   // n_begin on, and column n_begin + i of Y is written for i < n_count. n_count 0 means all.
   uint32_t n_begin = 0, n_count = 0;
 
+  uint32_t b_rows() const { return glu == Glu::kNone ? n : 2 * n; }
   uint32_t blocks() const { return (k + block_size - 1) / block_size; }
   uint64_t b_row_bytes() const { return uint64_t{blocks()} * (block_size * bits / 8); }
   uint64_t packed_zero_points_row_bytes() const { return (uint64_t{blocks()} * bits + 7) / 8; }

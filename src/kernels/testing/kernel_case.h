@@ -67,6 +67,8 @@ struct KernelCase {
   std::function<std::vector<KernelPlan>(const gpu::Caps&, std::string_view variant)> plans;
   // For benchmarks: the work. Cases with zero bytes are tests only.
   double flops = 0, bytes = 0;
+  // Real sizes, too large for the tests on a software GPU; the benchmark checks their results.
+  bool benchmark_only = false;
 };
 
 using KernelCaseMaker = std::function<std::vector<KernelCase>(const gpu::Caps&)>;

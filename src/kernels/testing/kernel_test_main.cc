@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   for (const auto& [kernel, make_cases] : RegisteredKernelCases()) {
     for (const KernelCase& kernel_case : make_cases(TestDevice().caps())) {
+      if (kernel_case.benchmark_only) continue;
       for (const std::string& variant : kernel_case.variants) {
         const std::string name = kernel_case.name + (variant.empty() ? "" : "/" + variant);
         testing::RegisterTest(

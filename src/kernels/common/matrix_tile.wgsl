@@ -1,0 +1,127 @@
+// Y = A x B^T tile by tile on the matrix units, for kernels that bring A and B into workgroup memory as f16.
+//
+// A workgroup owns a tile of kTileM x kTileN outputs and walks along K in steps of kStep. A step's part of A is kTileM
+// rows, that of B kTileN rows, of kStep f16 each: kChunks vec4<u32> of 8 f16, and one vec4 of padding, which makes the
+// stride odd, so that neighbouring rows of a matrix lie in different banks. Two such buffers (kBuffers) let one step
+// be multiplied while the next one is written.
+//
+// A subgroup owns kRows x kCols (each 1, 2 or 4) products of kMatM x kMatN x kMatK: the matrices that the adapter
+// multiplies, f16 with f32 sums. The host's prelude gives all of these constants and kSubgroup, the subgroup's size.
+
+const kChunks = kStep / 8u;
+const kStride = kChunks + 1u;
+const kBufferSize = (kTileM + kTileN) * kStride;
+const kSubRows = kRows * kMatM;
+const kSubCols = kCols * kMatN;
+const kSubgroupsN = kTileN / kSubCols;
+const kSubgroups = kTileM / kSubRows * kSubgroupsN;
+const kThreads = kSubgroups * kSubgroup;
+
+// Where the sums pass through on their way out: a subgroup's kMatM x kSubCols f32 at a time, rows padded.
+const kStageStride = kSubCols / 4u + 1u;
+const kStageSize = kMatM * kStageStride;
+
+var<workgroup> tiles: array<vec4<u32>, max(kBuffers * kBufferSize, kSubgroups * kStageSize)>;
+
+alias Left = subgroup_matrix_left<f16, kMatK, kMatM>;
+alias Right = subgroup_matrix_right<f16, kMatN, kMatK>;
+alias Sum = subgroup_matrix_result<f32, kMatN, kMatM>;
+// Product (row, column) is at 4 * row + column. All indices are constant: NVIDIA's compiler does not unroll loops over
+// arrays and then keeps them in memory.
+alias Sums = array<Sum, 16>;
+
+fn LeftAt(at: u32, row: u32) -> Left {
+  return subgroupMatrixLoad<Left, row_major>(&tiles, at + min(row, kRows - 1u) * kMatM * kStride, kStride);
+}
+
+// B is held by rows of B^T: K runs along a row, so a matrix of B is a turned one.
+fn RightAt(at: u32, col: u32) -> Right {
+  return subgroupMatrixLoad<Right, col_major>(&tiles, at + min(col, kCols - 1u) * kMatN * kStride, kStride);
+}
+
+// sums += A x B^T over kMatK columns: a_at and b_at are where the subgroup's first row of each has them.
+fn MultiplyOnce(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
+  let b0 = RightAt(b_at, 0u);
+  let b1 = RightAt(b_at, 1u);
+  let b2 = RightAt(b_at, 2u);
+  let b3 = RightAt(b_at, 3u);
+  let a0 = LeftAt(a_at, 0u);
+  (*sums)[0] = subgroupMatrixMultiplyAccumulate(a0, b0, (*sums)[0]);
+  if (kCols > 1u) {
+    (*sums)[1] = subgroupMatrixMultiplyAccumulate(a0, b1, (*sums)[1]);
+  }
+  if (kCols > 2u) {
+    (*sums)[2] = subgroupMatrixMultiplyAccumulate(a0, b2, (*sums)[2]);
+    (*sums)[3] = subgroupMatrixMultiplyAccumulate(a0, b3, (*sums)[3]);
+  }
+  if (kRows > 1u) {
+    let a1 = LeftAt(a_at, 1u);
+    (*sums)[4] = subgroupMatrixMultiplyAccumulate(a1, b0, (*sums)[4]);
+    if (kCols > 1u) {
+      (*sums)[5] = subgroupMatrixMultiplyAccumulate(a1, b1, (*sums)[5]);
+    }
+    if (kCols > 2u) {
+      (*sums)[6] = subgroupMatrixMultiplyAccumulate(a1, b2, (*sums)[6]);
+      (*sums)[7] = subgroupMatrixMultiplyAccumulate(a1, b3, (*sums)[7]);
+    }
+  }
+  if (kRows > 2u) {
+    let a2 = LeftAt(a_at, 2u);
+    let a3 = LeftAt(a_at, 3u);
+    (*sums)[8] = subgroupMatrixMultiplyAccumulate(a2, b0, (*sums)[8]);
+    (*sums)[12] = subgroupMatrixMultiplyAccumulate(a3, b0, (*sums)[12]);
+    if (kCols > 1u) {
+      (*sums)[9] = subgroupMatrixMultiplyAccumulate(a2, b1, (*sums)[9]);
+      (*sums)[13] = subgroupMatrixMultiplyAccumulate(a3, b1, (*sums)[13]);
+    }
+    if (kCols > 2u) {
+      (*sums)[10] = subgroupMatrixMultiplyAccumulate(a2, b2, (*sums)[10]);
+      (*sums)[11] = subgroupMatrixMultiplyAccumulate(a2, b3, (*sums)[11]);
+      (*sums)[14] = subgroupMatrixMultiplyAccumulate(a3, b2, (*sums)[14]);
+      (*sums)[15] = subgroupMatrixMultiplyAccumulate(a3, b3, (*sums)[15]);
+    }
+  }
+}
+
+// sums += the step that `buffer` holds. Two products are written out, so that the loads of one overlap the other.
+fn Multiply(sums: ptr<function, Sums>, buffer: u32, subgroup: u32) {
+  const next = kMatK / 8u;
+  let a_at = buffer * kBufferSize + subgroup / kSubgroupsN * kSubRows * kStride;
+  let b_at = buffer * kBufferSize + (kTileM + subgroup % kSubgroupsN * kSubCols) * kStride;
+  for (var at = 0u; at < kChunks; at += 2u * next) {
+    MultiplyOnce(sums, a_at + at, b_at + at);
+    if (kStep > kMatK) {
+      MultiplyOnce(sums, a_at + at + next, b_at + at + next);
+    }
+  }
+}
+
+// Writes row `row` of the subgroup's products to its stage. The caller puts a barrier before and after.
+fn Stage(sums: ptr<function, Sums>, subgroup: u32, row: u32) {
+  let at = subgroup * kStageSize;
+  if (row == 0u) {
+    StageRow(at, (*sums)[0], (*sums)[1], (*sums)[2], (*sums)[3]);
+  } else if (row == 1u) {
+    StageRow(at, (*sums)[4], (*sums)[5], (*sums)[6], (*sums)[7]);
+  } else if (row == 2u) {
+    StageRow(at, (*sums)[8], (*sums)[9], (*sums)[10], (*sums)[11]);
+  } else {
+    StageRow(at, (*sums)[12], (*sums)[13], (*sums)[14], (*sums)[15]);
+  }
+}
+
+fn StageRow(at: u32, sum0: Sum, sum1: Sum, sum2: Sum, sum3: Sum) {
+  subgroupMatrixStore<row_major>(&tiles, at, sum0, kStageStride);
+  if (kCols > 1u) {
+    subgroupMatrixStore<row_major>(&tiles, at + kMatN / 4u, sum1, kStageStride);
+  }
+  if (kCols > 2u) {
+    subgroupMatrixStore<row_major>(&tiles, at + 2u * (kMatN / 4u), sum2, kStageStride);
+    subgroupMatrixStore<row_major>(&tiles, at + 3u * (kMatN / 4u), sum3, kStageStride);
+  }
+}
+
+// Four neighbouring columns of the staged row of products: row `row` of the matrices, quad `quad`.
+fn Staged(subgroup: u32, row: u32, quad: u32) -> vec4<f32> {
+  return bitcast<vec4<f32>>(tiles[subgroup * kStageSize + row * kStageStride + quad]);
+}

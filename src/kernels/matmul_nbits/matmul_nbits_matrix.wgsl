@@ -1,0 +1,426 @@
+// MatMulNBits for many rows of A, on the matrix units: Y[m, n] = sum over k of A[m, k] * w[n, k], the weights
+// w = (code - zero) * scale rounded to f16, sums in f32.
+//
+// common/matrix_tile.wgsl has the products; here A and B reach workgroup memory and the sums leave it. All threads
+// bring a step's part of A, in chunks of 8 f16, and of B, in units of up to 16 bytes that lie inside one block and are
+// dequantized on the way. What the next step needs is on its way to registers while this one is multiplied.
+// Workgroup x owns the tile's rows of A, y its columns, so that neighbours share B.
+//
+// With `glu` B has a gate and an up projection, 2 * n rows, and Y = activation(gate) * up: half of a subgroup's columns
+// are the gate's, half are the same columns' of up.
+
+#include "common/activations.wgsl"
+#include "common/dequantize.wgsl"
+#include "common/matrix_tile.wgsl"
+
+struct Params {
+  m: u32,
+  n: u32,
+  k: u32,
+  n_begin: u32,
+  n_count: u32,
+  blocks: u32,
+  row_units: u32,
+  zero_points_row_bytes: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+#if a_vec8
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+#else
+@group(0) @binding(1) var<storage, read> a: array<f16>;
+#endif
+@group(0) @binding(2) var<storage, read> b: array<unit_t>;
+@group(0) @binding(3) var<storage, read> scales: array<f16>;
+#if zero_points_packed
+@group(0) @binding(4) var<storage, read> zero_points: array<u32>;
+#endif
+#if zero_points_float
+@group(0) @binding(4) var<storage, read> zero_points: array<f16>;
+#endif
+#if bias
+@group(0) @binding(5) var<storage, read> bias: array<f16>;
+#endif
+#if y_vec4
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<f16>>;
+#else
+@group(0) @binding(6) var<storage, read_write> y: array<f16>;
+#endif
+#if residual
+@group(0) @binding(7) var<storage, read> residual: array<f16>;
+#endif
+
+const kUnitCodes = kUnitWords * kCodesPerWord;
+const kUnits = max(kStep / kUnitCodes, 1u);  // of a row of B in a step
+const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
+const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
+
+// A unit of B with what it takes to dequantize it.
+struct Unit {
+  words: vec4<u32>,
+  scale: f16,
+  zero: f16,
+}
+
+// The row of the bound part of B, or of bias, that row `row` of the workgroup's tile of B holds; past the end the last.
+#if glu
+fn RowB(first_n: u32, row: u32) -> u32 {
+  let half = kSubCols / 2u;
+  let column = first_n + row / kSubCols * half + row % half;
+  return min(column, params.n - 1u) + row % kSubCols / half * params.n;
+}
+#else
+fn RowB(first_n: u32, row: u32) -> u32 {
+  return min(first_n + row, params.n_count - 1u);
+}
+#endif
+
+// Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
+// are not stored.
+fn FetchA(fetch: u32, local: u32, first_m: u32, first_k: u32) -> vec4<u32> {
+  let index = fetch * kThreads + local;
+  let row = min(first_m + index / kChunks, params.m - 1u);
+  let k = first_k + index % kChunks * 8u;
+  if (!kWholeSteps && k >= params.k) {
+    return vec4<u32>();
+  }
+#if a_vec8
+  return a[(row * params.k + k) / 8u];
+#else
+  let at = row * params.k;
+  return vec4<u32>(PairA(at, k), PairA(at, k + 2u), PairA(at, k + 4u), PairA(at, k + 6u));
+#endif
+}
+
+#if !a_vec8
+fn PairA(at: u32, k: u32) -> u32 {
+  var pair = vec2<f16>();
+  if (k < params.k) {
+    pair.x = a[at + k];
+  }
+  if (k + 1u < params.k) {
+    pair.y = a[at + k + 1u];
+  }
+  return bitcast<u32>(pair);
+}
+#endif
+
+fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
+  let index = fetch * kThreads + local;
+  if (kTileM * kChunks % kThreads == 0u || index < kTileM * kChunks) {
+    tiles[buffer * kBufferSize + index / kChunks * kStride + index % kChunks] = chunk;
+  }
+}
+
+// Unit `fetch` of this thread, of B's step at first_k; past the last block one of zeros.
+fn FetchB(fetch: u32, local: u32, first_n: u32, first_k: u32) -> Unit {
+  let index = fetch * kThreads + local;
+  let row = RowB(first_n, index / kUnits % kTileN);
+  let at = first_k / kUnitCodes + index % kUnits;
+  var unit: Unit;
+  if (kWholeSteps || at < params.row_units) {
+    unit.words = UnitWords(b[row * params.row_units + at]);
+    let block = at * kUnitCodes / kBlockSize;
+    unit.scale = scales[row * params.blocks + block];
+    unit.zero = ZeroPoint(row, block);
+  }
+  return unit;
+}
+
+#if unit4
+fn UnitWords(unit: unit_t) -> vec4<u32> {
+  return unit;
+}
+#endif
+#if unit2
+fn UnitWords(unit: unit_t) -> vec4<u32> {
+  return vec4<u32>(unit, 0u, 0u);
+}
+#endif
+#if unit1
+fn UnitWords(unit: unit_t) -> vec4<u32> {
+  return vec4<u32>(unit, 0u, 0u, 0u);
+}
+#endif
+
+#if zero_points_packed
+fn ZeroPoint(row: u32, block: u32) -> f16 {
+  let bit = block * kBits;
+  let byte = row * params.zero_points_row_bytes + bit / 8u;
+  return f16((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+}
+#endif
+#if zero_points_float
+fn ZeroPoint(row: u32, block: u32) -> f16 {
+  return zero_points[row * params.blocks + block];
+}
+#endif
+#if zero_points_default
+fn ZeroPoint(row: u32, block: u32) -> f16 {
+  return f16(1u << (kBits - 1u));
+}
+#endif
+
+// The codes at bit `shift` of the word's halves, less their zero point, times their scale. 0x6400 is 1024 in f16, whose
+// last bit counts ones: or-ing a code into it gives 1024 + code. The difference is exact, but for float zero points.
+fn Weights(word: u32, shift: u32, unit: Unit) -> vec2<f16> {
+  let codes = bitcast<vec2<f16>>(((word >> shift) & (kCodeMask * 0x10001u)) | 0x64006400u);
+#if zero_points_float
+  return ((codes - 1024.0h) - unit.zero) * unit.scale;
+#else
+  return (codes - (1024.0h + unit.zero)) * unit.scale;
+#endif
+}
+
+fn Pack(x: f16, y: f16) -> u32 {
+  return bitcast<u32>(vec2<f16>(x, y));
+}
+
+// A thread stores the 8 weights of each chunk of its unit in order; a pair from Weights has two that lie apart.
+// 2 bits: a word has codes 0..15, in pairs (i, i + 8).
+fn StoreWord2(at: u32, word: u32, unit: Unit) {
+  let p0 = Weights(word, 0u, unit);
+  let p1 = Weights(word, 2u, unit);
+  let p2 = Weights(word, 4u, unit);
+  let p3 = Weights(word, 6u, unit);
+  let p4 = Weights(word, 8u, unit);
+  let p5 = Weights(word, 10u, unit);
+  let p6 = Weights(word, 12u, unit);
+  let p7 = Weights(word, 14u, unit);
+  tiles[at] = vec4<u32>(Pack(p0.x, p1.x), Pack(p2.x, p3.x), Pack(p4.x, p5.x), Pack(p6.x, p7.x));
+  tiles[at + 1u] = vec4<u32>(Pack(p0.y, p1.y), Pack(p2.y, p3.y), Pack(p4.y, p5.y), Pack(p6.y, p7.y));
+}
+
+// 4 bits: a word has codes 0..7, in pairs (i, i + 4).
+fn StoreWord4(at: u32, word: u32, unit: Unit) {
+  let p0 = Weights(word, 0u, unit);
+  let p1 = Weights(word, 4u, unit);
+  let p2 = Weights(word, 8u, unit);
+  let p3 = Weights(word, 12u, unit);
+  tiles[at] = vec4<u32>(Pack(p0.x, p1.x), Pack(p2.x, p3.x), Pack(p0.y, p1.y), Pack(p2.y, p3.y));
+}
+
+// 8 bits: two words have codes 0..3 and 4..7, in pairs (i, i + 2).
+fn StoreWords8(at: u32, low: u32, high: u32, unit: Unit) {
+  let p0 = Weights(low, 0u, unit);
+  let p1 = Weights(low, 8u, unit);
+  let p2 = Weights(high, 0u, unit);
+  let p3 = Weights(high, 8u, unit);
+  tiles[at] = vec4<u32>(Pack(p0.x, p1.x), Pack(p0.y, p1.y), Pack(p2.x, p3.x), Pack(p2.y, p3.y));
+}
+
+fn StoreB(fetch: u32, local: u32, buffer: u32, unit: Unit) {
+  let index = fetch * kThreads + local;
+  if (kTileN * kUnits % kThreads != 0u && index >= kTileN * kUnits) {
+    return;
+  }
+  let row = buffer * kBufferSize + (kTileM + index / kUnits) * kStride;
+  let at = row + index % kUnits * (kUnitCodes / 8u);
+  if (kBits == 8u) {
+    StoreWords8(at, unit.words.x, unit.words.y, unit);
+    StoreWords8(at + 1u, unit.words.z, unit.words.w, unit);
+    return;
+  }
+  if (kBits == 4u) {
+    StoreWord4(at, unit.words.x, unit);
+    if (kUnitWords > 1u) {
+      StoreWord4(at + 1u, unit.words.y, unit);
+    }
+    if (kUnitWords > 2u) {
+      StoreWord4(at + 2u, unit.words.z, unit);
+      StoreWord4(at + 3u, unit.words.w, unit);
+    }
+    return;
+  }
+  StoreWord2(at, unit.words.x, unit);
+  if (kUnitWords > 1u) {
+    StoreWord2(at + 2u, unit.words.y, unit);
+  }
+  if (kUnitWords > 2u) {
+    StoreWord2(at + 4u, unit.words.z, unit);
+    StoreWord2(at + 6u, unit.words.w, unit);
+  }
+}
+
+// What a thread holds of a step: up to 8 chunks of A and 4 units of B, by constant indices.
+struct Step {
+  a: array<vec4<u32>, 8>,
+  b: array<Unit, 4>,
+}
+
+fn Fetch(step: ptr<function, Step>, local: u32, first_m: u32, first_n: u32, first_k: u32) {
+  (*step).b[0] = FetchB(0u, local, first_n, first_k);
+  if (kBFetches > 1u) {
+    (*step).b[1] = FetchB(1u, local, first_n, first_k);
+  }
+  if (kBFetches > 2u) {
+    (*step).b[2] = FetchB(2u, local, first_n, first_k);
+    (*step).b[3] = FetchB(3u, local, first_n, first_k);
+  }
+  (*step).a[0] = FetchA(0u, local, first_m, first_k);
+  if (kAFetches > 1u) {
+    (*step).a[1] = FetchA(1u, local, first_m, first_k);
+  }
+  if (kAFetches > 2u) {
+    (*step).a[2] = FetchA(2u, local, first_m, first_k);
+    (*step).a[3] = FetchA(3u, local, first_m, first_k);
+  }
+  if (kAFetches > 4u) {
+    (*step).a[4] = FetchA(4u, local, first_m, first_k);
+    (*step).a[5] = FetchA(5u, local, first_m, first_k);
+    (*step).a[6] = FetchA(6u, local, first_m, first_k);
+    (*step).a[7] = FetchA(7u, local, first_m, first_k);
+  }
+}
+
+fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
+  StoreA(0u, local, buffer, (*step).a[0]);
+  if (kAFetches > 1u) {
+    StoreA(1u, local, buffer, (*step).a[1]);
+  }
+  if (kAFetches > 2u) {
+    StoreA(2u, local, buffer, (*step).a[2]);
+    StoreA(3u, local, buffer, (*step).a[3]);
+  }
+  if (kAFetches > 4u) {
+    StoreA(4u, local, buffer, (*step).a[4]);
+    StoreA(5u, local, buffer, (*step).a[5]);
+    StoreA(6u, local, buffer, (*step).a[6]);
+    StoreA(7u, local, buffer, (*step).a[7]);
+  }
+  StoreB(0u, local, buffer, (*step).b[0]);
+  if (kBFetches > 1u) {
+    StoreB(1u, local, buffer, (*step).b[1]);
+  }
+  if (kBFetches > 2u) {
+    StoreB(2u, local, buffer, (*step).b[2]);
+    StoreB(3u, local, buffer, (*step).b[3]);
+  }
+}
+
+#if bias
+fn Bias(row: u32) -> f32 {
+  return f32(bias[row]);
+}
+#else
+fn Bias(row: u32) -> f32 {
+  return 0.0;
+}
+#endif
+
+// Sums of four neighbouring columns from `column` on, of the bound part of B, with their bias.
+fn WithBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
+  let last = params.n_count - 1u;
+  return sums + vec4<f32>(Bias(min(column, last)), Bias(min(column + 1u, last)), Bias(min(column + 2u, last)),
+                          Bias(min(column + 3u, last)));
+}
+
+#if residual
+fn Residual(at: u32) -> f32 {
+  return f32(residual[at]);
+}
+#else
+fn Residual(at: u32) -> f32 {
+  return 0.0;
+}
+#endif
+
+// Y[m, n_begin + column ..] = four sums, where that is inside. The quad is whole or outside with y_vec4.
+fn StoreQuad(m: u32, column: u32, sums: vec4<f32>) {
+  if (m >= params.m || column >= params.n_count) {
+    return;
+  }
+  let at = m * params.n + params.n_begin + column;
+#if y_vec4
+  let rest = vec4<f32>(Residual(at), Residual(at + 1u), Residual(at + 2u), Residual(at + 3u));
+  y[at / 4u] = vec4<f16>(sums + rest);
+#else
+  for (var i = 0u; i < min(4u, params.n_count - column); i++) {
+    y[at + i] = f16(sums[i] + Residual(at + i));
+  }
+#endif
+}
+
+// Row `row` of the subgroup's products, to Y.
+fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {
+  workgroupBarrier();
+  Stage(sums, subgroup, row);
+  workgroupBarrier();
+  let top = first_m + subgroup / kSubgroupsN * kSubRows + row * kMatM;
+#if glu
+  const quads = kSubCols / 8u;
+  let left = first_n + subgroup % kSubgroupsN * (kSubCols / 2u);
+#else
+  const quads = kSubCols / 4u;
+  let left = first_n + subgroup % kSubgroupsN * kSubCols;
+#endif
+  for (var i = lane; i < kMatM * quads; i += kSubgroup) {
+    let line = i / quads;
+    let quad = i % quads;
+    let column = left + 4u * quad;
+    let values = Staged(subgroup, line, quad);
+#if glu
+    let gate = WithBias(values, column);
+    let up = WithGateBias(Staged(subgroup, line, quad + quads), column);
+    StoreQuad(top + line, column, Activate(gate) * up);
+#else
+    StoreQuad(top + line, column, WithBias(values, column));
+#endif
+  }
+}
+
+#if glu
+// The up projection's rows of bias follow the gate's.
+fn WithGateBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
+  let first = params.n;
+  let last = 2u * params.n - 1u;
+  return sums + vec4<f32>(Bias(first + column), Bias(min(first + column + 1u, last)),
+                          Bias(min(first + column + 2u, last)), Bias(min(first + column + 3u, last)));
+}
+
+fn Activate(x: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(activation(x.x), activation(x.y), activation(x.z), activation(x.w));
+}
+#endif
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+        @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let first_m = group.x * kTileM;
+#if glu
+  let first_n = group.y * (kTileN / 2u);
+#else
+  let first_n = group.y * kTileN;
+#endif
+  var sums = Sums();
+  var step = Step();
+  Fetch(&step, local, first_m, first_n, 0u);
+  Store(&step, local, 0u);
+  workgroupBarrier();
+  var buffer = 0u;
+  for (var next_k = kStep; ; next_k += kStep) {
+    let more = next_k < params.k;
+    if (more) {
+      Fetch(&step, local, first_m, first_n, next_k);
+    }
+    Multiply(&sums, buffer, subgroup);
+    if (!more) {
+      break;
+    }
+    if (kBuffers == 1u) {
+      workgroupBarrier();
+    } else {
+      buffer = 1u - buffer;
+    }
+    Store(&step, local, buffer);
+    workgroupBarrier();
+  }
+  Finish(&sums, 0u, subgroup, lane, first_m, first_n);
+  if (kRows > 1u) {
+    Finish(&sums, 1u, subgroup, lane, first_m, first_n);
+  }
+  if (kRows > 2u) {
+    Finish(&sums, 2u, subgroup, lane, first_m, first_n);
+    Finish(&sums, 3u, subgroup, lane, first_m, first_n);
+  }
+}
