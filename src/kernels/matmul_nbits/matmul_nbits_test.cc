@@ -182,7 +182,8 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     model.flops = 2.0 * n * k;
   }
   for (const uint32_t m : {8u, 16u, 256u}) {
-    KernelCase& model = add({.m = m, .n = 2048, .k = 2048, .dtype = DType::kF16}, {""});
+    KernelCase& model =
+        add({.m = m, .n = 2048, .k = 2048, .dtype = DType::kF16}, {m == 8 ? "" : "tile"});
     model.bytes = 2048 * (2048 / 2.0 + 2048 / 32.0 * 2 + 2.0 * m) + 2.0 * m * 2048;
     model.flops = 2.0 * m * 2048 * 2048;
   }
