@@ -75,6 +75,7 @@ constexpr std::string_view kKernels[] = {"binary",
                                          "gather",
                                          "gather_block_quantized",
                                          "group_query_attention",
+                                         "group_query_attention_decode",
                                          "matmul",
                                          "matmul_nbits",
                                          "qmoe",
@@ -216,6 +217,15 @@ BufferRef LowerContext::Rows(BufferRef ref, uint64_t begin, uint64_t count, uint
 BufferRef LowerContext::Scratch(uint64_t bytes, std::string_view what) {
   return {AddBuffer(
       {BufferInfo::Kind::kIntermediate, fmt::format("{}.{}", node_->name(), what), bytes})};
+}
+
+BufferRef LowerContext::Counters(uint64_t count, uint64_t scratch_words) {
+  SINTER_CHECK(count <= kCounterWords, "{}: {} counters", node_->Describe(), count);
+  if (counters_ < 0) counters_ = AddBuffer({BufferInfo::Kind::kCounters, "counters"});
+  const uint64_t bytes = (kCounterWords + scratch_words) * sizeof(uint32_t);
+  BufferInfo& info = lowered_.buffers[static_cast<size_t>(counters_)];
+  info.bytes = std::max(info.bytes, bytes);
+  return {counters_, 0, bytes};
 }
 
 std::string_view LowerContext::variant(std::string_view kernel) const {

@@ -31,7 +31,7 @@ struct BufferRef {
 };
 
 struct BufferInfo {
-  enum class Kind { kIntermediate, kWeight, kExternal };
+  enum class Kind { kIntermediate, kWeight, kExternal, kCounters };
   Kind kind = Kind::kIntermediate;
   std::string name;
   uint64_t bytes = 0;
@@ -55,6 +55,9 @@ struct Lowered {
   std::vector<BufferInfo> buffers;
   std::vector<Dispatch> dispatches;
 };
+
+// The zeroed words at the beginning of a program's counters.
+constexpr uint64_t kCounterWords = 4096;
 
 // Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
 using ForcedVariants = std::map<std::string, std::string, std::less<>>;
@@ -88,6 +91,13 @@ class LowerContext {
   static BufferRef Rows(BufferRef ref, uint64_t begin, uint64_t count, uint64_t row_bytes);
   // Memory that lives from this node's first to its last dispatch that names it.
   BufferRef Scratch(uint64_t bytes, std::string_view what);
+
+  // Counters that dispatches leave at zero: `count` (at most kCounterWords) u32 words that are zero
+  // before the program's first run, and again whenever a dispatch of it ends; that is the duty of
+  // each kernel that takes them. Then, from word kCounterWords on, `scratch_words` words of no
+  // particular content. One buffer a program, which all its nodes share: dispatches that bind it
+  // run one after the other.
+  BufferRef Counters(uint64_t count, uint64_t scratch_words = 0);
 
   // The forced variant of a kernel, or "".
   std::string_view variant(std::string_view kernel) const;
@@ -128,6 +138,7 @@ class LowerContext {
   // Graph inputs and outputs that share memory, by name: equal numbers are one buffer.
   const std::map<std::string, int>* shared_externals_ = nullptr;
   std::map<int, int> shared_buffer_;
+  int counters_ = -1;
 };
 
 // Lowers every node of a specialized graph. `shared_externals` maps graph inputs and outputs that

@@ -53,6 +53,9 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
       buffer = weights.Get(info.tensors, info.device_dtype, info.name);
     } else if (info.kind == BufferInfo::Kind::kIntermediate) {
       if (memory_.slot_of[i] >= 0) buffer = slots[static_cast<size_t>(memory_.slot_of[i])];
+    } else if (info.kind == BufferInfo::Kind::kCounters) {
+      buffer = device_->CreateBuffer(info.bytes, info.name);
+      device_->Upload(buffer, 0, std::vector<std::byte>(kCounterWords * sizeof(uint32_t)));
     } else {
       auto it = externals_.find(info.name);
       if (it == externals_.end()) {

@@ -60,7 +60,13 @@ double WeightShare(const graph::Node& node) {
 }
 
 bool ReadsByRow(const std::string& variant) {
-  return variant.starts_with("gather") || variant.starts_with("rotary_embedding");
+  return variant.starts_with("gather") || variant.starts_with("rotary_embedding") ||
+         variant.starts_with("group_query_attention");
+}
+
+// Whether the kernel reads the whole cache that it appends to.
+bool ReadsWrittenCache(const std::string& variant) {
+  return variant.starts_with("group_query_attention_decode");
 }
 
 }  // namespace
@@ -89,11 +95,14 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
       const BufferInfo& info = lowered.buffers[static_cast<size_t>(ref.buffer)];
       const auto bytes = static_cast<double>(ref.bytes != 0 ? ref.bytes : info.bytes - ref.offset);
       const bool cache = info.kind == BufferInfo::Kind::kExternal && is_cache(info.name);
+      if (info.kind == BufferInfo::Kind::kCounters) {
+        continue;  // Scratch, most of which a run does not touch.
+      }
       if (info.kind == BufferInfo::Kind::kWeight) {
         weights += bytes;
       } else if (!cache) {
         (dispatch.writes[i] ? written : work.other_bytes) += bytes;
-      } else if (!dispatch.writes[i]) {
+      } else if (!dispatch.writes[i] || ReadsWrittenCache(dispatch.plan.variant)) {
         work.cache_bytes += bytes;
       }
     }

@@ -4,11 +4,13 @@
 #include "exec/lower/ops.h"
 #include "graph/gqa_inputs.h"
 #include "kernels/group_query_attention/group_query_attention.h"
+#include "kernels/group_query_attention/group_query_attention_decode.h"
 #include "kernels/rotary_embedding/rotary_embedding.h"
 
 namespace sinter::exec {
 namespace {
 
+using graph::GqaInput;
 using enum graph::GqaInput;
 
 void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shape, BufferRef input,
@@ -23,6 +25,93 @@ void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shap
       {input, cos, sin, norm, seqlens, positions, output}, {6});
 }
 
+// One dispatch for all of it.
+void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
+  const bool rotary = shape.rotary_dim > 0;
+  const auto input = [&](GqaInput which, bool there) {
+    return there ? context.In(which) : BufferRef{};
+  };
+  kernels::GroupQueryAttentionDecodePlan plan = kernels::PlanGroupQueryAttentionDecode(
+      context.caps(), shape, context.variant("group_query_attention_decode"));
+  static_assert(kernels::kDecodeCounterWords == kCounterWords);
+  context.Emit(
+      std::move(plan.kernel),
+      {context.In(kQuery), input(kKey, !shape.packed), input(kValue, !shape.packed),
+       context.In(kPastKey), context.In(kPastValue), context.In(kSeqlensK),
+       input(kCosCache, rotary), input(kSinCache, rotary), input(kQNormWeight, shape.has_norm),
+       input(kKNormWeight, shape.has_norm),
+       input(kPositionIds, rotary && shape.positions == kernels::RotaryPositions::kPositionIds),
+       context.In(kHeadSink), context.In(kAttentionBias), context.Out(0),
+       context.Counters(kCounterWords, plan.scratch_words - kCounterWords)},
+      {3, 4, 13, 14});
+}
+
+// The rotation that the shape asks for, of `norm`ed rows where it is there.
+kernels::RotaryEmbeddingShape RotationOf(LowerContext& context,
+                                         const kernels::GroupQueryAttentionDecodeShape& shape,
+                                         bool has_norm) {
+  kernels::RotaryEmbeddingShape rotate;
+  rotate.batch = shape.attention.batch;
+  rotate.sequence = shape.attention.sequence;
+  rotate.head_size = shape.attention.head_size;
+  rotate.dtype = shape.attention.dtype;
+  rotate.rotary_dim = shape.rotary_dim;
+  rotate.cache_rows = shape.rotary_rows;
+  rotate.interleaved = shape.interleaved;
+  rotate.positions = shape.positions;
+  rotate.epsilon = shape.epsilon;
+  rotate.has_norm = has_norm;
+  if (has_norm) rotate.norm_dtype = context.dtype(kQNormWeight);
+  return rotate;
+}
+
+// New keys, rotated, and new values into the cache.
+void EmitAppend(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
+  const kernels::GroupQueryAttentionShape& attention = shape.attention;
+  const auto append = [&](bool keys, uint32_t first_head) {
+    kernels::RotaryEmbeddingShape move = RotationOf(context, shape, keys && shape.has_norm);
+    if (!keys) move.rotary_dim = 0;
+    move.heads = attention.kv_heads;
+    move.input_row = shape.packed ? shape.row() : attention.kv_heads * attention.head_size;
+    move.input_offset = shape.packed ? first_head * attention.head_size : 0;
+    move.output_layout = kernels::HeadLayout::kBNSH;
+    move.output_is_cache = true;
+    move.output_rows = attention.capacity;
+    EmitRotary(context, move,
+               context.In(shape.packed ? kQuery
+                          : keys       ? kKey
+                                       : kValue),
+               context.In(kCosCache), context.In(kSinCache),
+               move.has_norm ? context.In(kKNormWeight) : BufferRef{}, context.In(kSeqlensK),
+               context.In(kPositionIds), context.In(keys ? kPastKey : kPastValue));
+  };
+  append(true, attention.heads);
+  append(false, attention.heads + attention.kv_heads);
+}
+
+// The attention of the rows over the cache, their own keys included.
+void EmitAttention(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
+  const kernels::GroupQueryAttentionShape& attention = shape.attention;
+  BufferRef q = context.In(kQuery);
+  if (shape.packed || shape.rotary_dim > 0 || shape.has_norm) {
+    kernels::RotaryEmbeddingShape rotate = RotationOf(context, shape, shape.has_norm);
+    rotate.heads = attention.heads;
+    rotate.input_row = shape.row();
+    const DType device = kernels::DeviceDType(context.caps(), attention.dtype);
+    q = context.Scratch(DTypeBytes(device, size_t{attention.batch} * attention.sequence *
+                                               attention.heads * attention.head_size),
+                        "q");
+    EmitRotary(context, rotate, context.In(kQuery), context.In(kCosCache), context.In(kSinCache),
+               shape.has_norm ? context.In(kQNormWeight) : BufferRef{}, context.In(kSeqlensK),
+               context.In(kPositionIds), q);
+  }
+  context.Emit(kernels::PlanGroupQueryAttention(context.caps(), attention,
+                                                context.variant("group_query_attention")),
+               {q, context.In(kPastKey), context.In(kPastValue), context.In(kSeqlensK),
+                context.In(kHeadSink), context.In(kAttentionBias), context.Out(0)},
+               {6});
+}
+
 }  // namespace
 
 void LowerGroupQueryAttention(LowerContext& context) {
@@ -34,72 +123,31 @@ void LowerGroupQueryAttention(LowerContext& context) {
   const uint32_t row = Count(query[2]);
   const uint32_t head_size = row / (packed ? heads + 2 * kv_heads : heads);
   if (graph::NumElements(query) == 0) return;
-
-  // Keys and values go into the cache first, rotated; then the rows of the query read it.
   if (!context.has(kPastKey) || !context.has(kPastValue)) {
     throw Error("exec", "{}: got no past key and value, want a KV cache that is updated in place",
                 node.Describe());
   }
   context.InPlace(1, kPastKey);
   context.InPlace(2, kPastValue);
-  const BufferRef k_cache = context.In(kPastKey), v_cache = context.In(kPastValue);
 
-  kernels::RotaryEmbeddingShape move;
-  move.batch = Count(query[0]);
-  move.sequence = Count(query[1]);
-  move.head_size = head_size;
-  move.dtype = context.dtype(kQuery);
-  move.epsilon = node.Float("qk_norm_epsilon", 1e-6f);
-  move.rotary_dim = 0;
-  kernels::RotaryEmbeddingShape rotate = move;
+  kernels::GroupQueryAttentionDecodeShape shape;
+  shape.packed = packed;
+  shape.epsilon = node.Float("qk_norm_epsilon", 1e-6f);
+  shape.has_norm = context.has(kQNormWeight);
   if (node.Int("do_rotary", 0) != 0) {
-    rotate.rotary_dim = 2 * Count(context.shape(kCosCache)[1]);
-    rotate.cache_rows = Count(context.shape(kCosCache)[0]);
-    rotate.interleaved = node.Int("rotary_interleaved", 0) != 0;
-    if (context.has(kPositionIds)) rotate.positions = kernels::RotaryPositions::kPositionIds;
+    shape.rotary_dim = 2 * Count(context.shape(kCosCache)[1]);
+    shape.rotary_rows = Count(context.shape(kCosCache)[0]);
+    shape.interleaved = node.Int("rotary_interleaved", 0) != 0;
+    if (context.has(kPositionIds)) shape.positions = kernels::RotaryPositions::kPositionIds;
   }
-  const auto emit = [&](kernels::RotaryEmbeddingShape shape, size_t norm, BufferRef input,
-                        BufferRef output) {
-    shape.has_norm = norm != 0 && context.has(norm);
-    if (shape.has_norm) shape.norm_dtype = context.dtype(norm);
-    EmitRotary(context, shape, input, context.In(kCosCache), context.In(kSinCache),
-               shape.has_norm ? context.In(norm) : BufferRef{}, context.In(kSeqlensK),
-               context.In(kPositionIds), output);
-  };
-  const uint32_t capacity = Count(context.shape(kPastKey)[2]);
-  const auto into_cache = [&](kernels::RotaryEmbeddingShape shape, uint32_t first_head) {
-    shape.heads = kv_heads;
-    shape.input_row = packed ? row : kv_heads * head_size;
-    shape.input_offset = packed ? first_head * head_size : 0;
-    shape.output_layout = kernels::HeadLayout::kBNSH;
-    shape.output_is_cache = true;
-    shape.output_rows = capacity;
-    return shape;
-  };
-  emit(into_cache(rotate, heads), kKNormWeight, context.In(packed ? kQuery : kKey), k_cache);
-  emit(into_cache(move, heads + kv_heads), 0, context.In(packed ? kQuery : kValue), v_cache);
-
-  // A graph may keep a layer only for its cache.
-  if (!context.wants(0)) return;
-  BufferRef q = context.In(kQuery);
-  if (packed || rotate.rotary_dim > 0 || context.has(kQNormWeight)) {
-    kernels::RotaryEmbeddingShape shape = rotate;
-    shape.heads = heads;
-    shape.input_row = row;
-    const DType device = kernels::DeviceDType(context.caps(), shape.dtype);
-    q = context.Scratch(DTypeBytes(device, size_t{move.batch} * move.sequence * heads * head_size),
-                        "q");
-    emit(shape, kQNormWeight, context.In(kQuery), q);
-  }
-
-  kernels::GroupQueryAttentionShape attention;
-  attention.batch = move.batch;
-  attention.sequence = move.sequence;
+  kernels::GroupQueryAttentionShape& attention = shape.attention;
+  attention.batch = Count(query[0]);
+  attention.sequence = Count(query[1]);
   attention.heads = heads;
   attention.kv_heads = kv_heads;
   attention.head_size = head_size;
-  attention.capacity = capacity;
-  attention.dtype = move.dtype;
+  attention.capacity = Count(context.shape(kPastKey)[2]);
+  attention.dtype = context.dtype(kQuery);
   attention.scale = node.Float("scale", 0.0f);
   attention.softcap = node.Float("softcap", 0.0f);
   attention.local_window = static_cast<int32_t>(node.Int("local_window_size", -1));
@@ -111,11 +159,17 @@ void LowerGroupQueryAttention(LowerContext& context) {
     attention.bias_heads = Count(bias[1]);
     attention.bias_total = Count(bias[3]);
   }
-  context.Emit(kernels::PlanGroupQueryAttention(context.caps(), attention,
-                                                context.variant("group_query_attention")),
-               {q, k_cache, v_cache, context.In(kSeqlensK), context.In(kHeadSink),
-                context.In(kAttentionBias), context.Out(0)},
-               {6});
+
+  // A graph may keep a layer only for its cache, which is EmitAppend's part.
+  const bool wants_output = context.wants(0);
+  // Forcing the attention kernel forces the composition of which it is a part.
+  if (wants_output && context.variant("group_query_attention").empty() &&
+      !kernels::GroupQueryAttentionDecodeVariants(context.caps(), shape).empty()) {
+    EmitDecode(context, shape);
+    return;
+  }
+  EmitAppend(context, shape);
+  if (wants_output) EmitAttention(context, shape);
 }
 
 namespace {

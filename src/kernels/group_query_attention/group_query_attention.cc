@@ -27,7 +27,7 @@ bool PrefillFits(const GroupQueryAttentionShape& shape) {
 
 std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,
                                                      const GroupQueryAttentionShape& shape) {
-  std::vector<std::string> variants = WithSubgroupVariants(caps, {"decode"});
+  std::vector<std::string> variants = WithSubgroupVariants(caps, {"row"});
   if (PrefillFits(shape)) variants.push_back("prefill");
   return variants;
 }
@@ -49,8 +49,8 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   const bool many_rows = shape.sequence >= kPrefillFromSequence && PrefillFits(shape);
   const std::string picked = PickVariant(kName, variant,
                                          many_rows        ? "prefill"
-                                         : caps.subgroups ? "decode.sg"
-                                                          : "decode",
+                                         : caps.subgroups ? "row.sg"
+                                                          : "row",
                                          GroupQueryAttentionVariants(caps, shape));
   const bool prefill = picked == "prefill";
   const bool vec4 = shape.head_size % 4 == 0;
@@ -58,7 +58,7 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
 
   KernelPlan plan;
   plan.wgsl = prefill ? "group_query_attention/group_query_attention_prefill.wgsl"
-                      : "group_query_attention/group_query_attention_decode.wgsl";
+                      : "group_query_attention/group_query_attention_row.wgsl";
   plan.variant = fmt::format("{}.{}.h{}", kName, act, shape.head_size);
   const auto define = [&](bool on, const char* name) {
     if (!on) return;

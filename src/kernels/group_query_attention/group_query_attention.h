@@ -69,7 +69,7 @@ struct GroupQueryAttentionParams {
 static_assert(sizeof(GroupQueryAttentionParams) == 64 &&
               offsetof(GroupQueryAttentionParams, scale) == 48);
 
-// `decode` and, with subgroups, `decode.sg`: a workgroup for each (batch, head, row), whose
+// `row` and, with subgroups, `row.sg`: a workgroup for each (batch, head, row), whose
 // threads split the keys; any head size up to 1024. `prefill`: a workgroup for 16 (row, head of
 // the group) pairs that share each tile of keys; head sizes that are multiples of 4, up to 512.
 std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,

@@ -176,9 +176,9 @@ TEST(GroupQueryAttention, PlanPicksByRowsAndHeadSize) {
   const auto variant = [](uint32_t sequence, uint32_t size) {
     return PlanGroupQueryAttention({}, {.sequence = sequence, .head_size = size}).variant;
   };
-  EXPECT_EQ(variant(1, 64), "group_query_attention.f32.h64.decode");
+  EXPECT_EQ(variant(1, 64), "group_query_attention.f32.h64.row");
   EXPECT_EQ(variant(512, 64), "group_query_attention.f32.h64.prefill");
-  EXPECT_EQ(variant(512, 65), "group_query_attention.f32.h65.decode");
+  EXPECT_EQ(variant(512, 65), "group_query_attention.f32.h65.row");
 }
 
 TEST(GroupQueryAttention, RefusesWhatItCannotDo) {

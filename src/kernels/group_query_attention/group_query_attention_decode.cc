@@ -1,0 +1,263 @@
+#include "kernels/group_query_attention/group_query_attention_decode.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <optional>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "kernels/common/plan_util.h"
+
+namespace sinter::kernels {
+namespace {
+
+constexpr std::string_view kName = "group_query_attention_decode";
+constexpr uint32_t kMaxHeadSize = 512;
+constexpr uint32_t kMaxPairs = 4;
+constexpr uint32_t kMaxUnits = 4;
+
+// Who does what in a workgroup; names as in group_query_attention_decode.wgsl.
+struct Layout {
+  bool subgroups = false;
+  uint32_t workgroup = 0, splits = 0;
+  uint32_t lanes = 0, units = 0, rows = 0, pairs = 0, parts = 0;
+  uint32_t tile() const { return workgroup / lanes * rows; }
+};
+
+uint32_t StorageBuffers(const GroupQueryAttentionDecodeShape& shape) {
+  return 6 + (shape.packed ? 0 : 2) + (shape.rotary_dim > 0 ? 2 : 0) + (shape.has_norm ? 2 : 0) +
+         (shape.rotary_dim > 0 && shape.positions == RotaryPositions::kPositionIds) +
+         shape.attention.has_head_sink + (shape.attention.bias_total > 0);
+}
+
+uint32_t AllPairs(const GroupQueryAttentionDecodeShape& shape) {
+  return shape.attention.heads / shape.attention.kv_heads * shape.attention.sequence;
+}
+
+uint32_t Chunks(const GroupQueryAttentionDecodeShape& shape, const Layout& layout) {
+  return (AllPairs(shape) + layout.pairs - 1) / layout.pairs;
+}
+
+// The layout of a workgroup of `workgroup` threads, but for the splits; none where it does not fit.
+std::optional<Layout> LayoutOf(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+                               bool subgroups, uint32_t workgroup) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const uint32_t cols = attention.head_size / 8;
+  Layout layout{.subgroups = subgroups, .workgroup = workgroup};
+  const uint32_t max_lanes =
+      subgroups ? std::min(std::bit_floor(caps.subgroup_min_size), 32u) : workgroup;
+  // The fewest idle lanes, and among those the fewest units.
+  uint32_t best = UINT32_MAX;
+  for (uint32_t units = 1; units <= (subgroups ? kMaxUnits : 1); ++units) {
+    const uint32_t lanes = std::bit_ceil((cols + units - 1) / units);
+    if (lanes > max_lanes || lanes * units >= best) continue;
+    best = lanes * units;
+    layout.lanes = lanes;
+    layout.units = units;
+  }
+  if (layout.lanes == 0) return std::nullopt;
+  layout.rows = std::max(1u, kMaxUnits / layout.units);
+  // Queries and sums take 8 * pairs * units registers each.
+  layout.pairs = std::min(
+      {kMaxPairs, std::bit_ceil(AllPairs(shape)), layout.units > 2 ? kMaxPairs / 2 : kMaxPairs});
+  layout.parts = workgroup / (subgroups ? std::bit_floor(caps.subgroup_min_size) : layout.lanes);
+  // Sums and statistics of the parts, statistics of at most 64 splits, the flag, team sums.
+  const uint32_t shared = layout.parts * (layout.pairs * attention.head_size * 4 + 32) +
+                          64 * layout.pairs * 8 + 16 + (subgroups ? 0 : workgroup * 16);
+  const bool fits = layout.parts > 0 && shared <= caps.limits.max_workgroup_storage_bytes &&
+                    workgroup <= caps.limits.max_invocations_per_workgroup &&
+                    workgroup <= caps.limits.max_workgroup_size_x &&
+                    (!subgroups || caps.subgroup_max_size <= workgroup) &&
+                    layout.tile() >= attention.sequence;
+  return fits ? std::optional(layout) : std::nullopt;
+}
+
+bool Fits(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  return attention.sequence > 0 && attention.sequence <= kMaxDecodeSequence &&
+         attention.head_size > 0 && attention.head_size % 8 == 0 &&
+         attention.head_size <= kMaxHeadSize && attention.kv_heads > 0 &&
+         attention.heads % attention.kv_heads == 0 && shape.rotary_dim / 2 % 8 == 0 &&
+         shape.rotary_dim <= attention.head_size && attention.capacity > 0 &&
+         StorageBuffers(shape) <= caps.limits.max_storage_buffers_per_stage;
+}
+
+// As many workgroups as keep a large GPU busy (two for each of an H200's 132 units), no more splits
+// than there can be tiles.
+uint32_t DefaultSplits(const GroupQueryAttentionDecodeShape& shape, const Layout& layout) {
+  const uint32_t others = shape.attention.batch * shape.attention.kv_heads * Chunks(shape, layout);
+  const uint32_t tiles = (shape.attention.capacity + layout.tile() - 1) / layout.tile() + 1;
+  return std::min(std::clamp((264 + others - 1) / others, 4u, 32u), tiles);
+}
+
+std::string VariantName(const Layout& layout) {
+  return fmt::format("{}s{}.wg{}", layout.subgroups ? "sg." : "", layout.splits, layout.workgroup);
+}
+
+// The default first. Without subgroups only the smallest workgroup that fits.
+std::vector<Layout> Layouts(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+  std::vector<Layout> layouts;
+  if (!Fits(caps, shape)) return layouts;
+  const auto add = [&](Layout layout, uint32_t splits) {
+    layout.splits = splits;
+    const auto same = [&](const Layout& known) {
+      return VariantName(known) == VariantName(layout);
+    };
+    if (std::none_of(layouts.begin(), layouts.end(), same)) layouts.push_back(layout);
+  };
+  std::vector<Layout> fitting;
+  const auto try_layout = [&](bool subgroups, uint32_t workgroup) {
+    const std::optional<Layout> layout = LayoutOf(caps, shape, subgroups, workgroup);
+    const uint64_t items = uint64_t{shape.attention.batch} * shape.attention.kv_heads;
+    if (!layout || items * Chunks(shape, *layout) > kDecodeCounterWords) return false;
+    fitting.push_back(*layout);
+    add(*layout, DefaultSplits(shape, *layout));
+    return true;
+  };
+  if (caps.subgroups) {
+    for (const uint32_t workgroup : {256u, 128u, 64u}) try_layout(true, workgroup);
+  }
+  for (const uint32_t workgroup : {64u, 128u, 256u}) {
+    if (try_layout(false, workgroup)) break;
+  }
+  for (const Layout& layout : fitting) {
+    const uint32_t tiles = (shape.attention.capacity + layout.tile() - 1) / layout.tile() + 1;
+    for (const uint32_t splits : {4u, 8u, 16u, 32u, 64u}) {
+      if (layout.subgroups && splits <= tiles) add(layout, splits);
+    }
+  }
+  return layouts;
+}
+
+std::string Prelude(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+                    const Layout& layout, std::string_view act) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const bool f16 = act == "f16";
+  const bool one = layout.pairs == 1;
+  std::string text = fmt::format(
+      "alias act_t = {};\nalias raw8 = {};\nalias pvec = {};\nalias upvec = {};\nalias pmat = "
+      "{};\n",
+      act, f16 ? "vec4<u32>" : "mat2x4<f32>", one ? "f32" : fmt::format("vec{}<f32>", layout.pairs),
+      one ? "u32" : fmt::format("vec{}<u32>", layout.pairs),
+      one ? "vec4<f32>" : fmt::format("mat{}x4<f32>", layout.pairs));
+  const auto constant = [&](std::string_view name, uint32_t value) {
+    text += fmt::format("const {} = {}u;\n", name, value);
+  };
+  constant("kSequence", attention.sequence);
+  constant("kGroup", attention.heads / attention.kv_heads);
+  constant("kHeads", attention.heads);
+  constant("kKvHeads", attention.kv_heads);
+  constant("kCols", attention.head_size / 8);
+  constant("kRotaryCols", shape.rotary_dim / 16);
+  constant("kPairs", layout.pairs);
+  constant("kChunks", Chunks(shape, layout));
+  constant("kSplits", layout.splits);
+  constant("kWorkgroupSize", layout.workgroup);
+  constant("kLanes", layout.lanes);
+  constant("kUnits", layout.units);
+  constant("kRows", layout.rows);
+  constant("kParts", layout.parts);
+  constant("kSubgroupLanes", layout.subgroups ? caps.fixed_subgroup_size() : 0);
+  constant("kCounterWords", kDecodeCounterWords);
+  text += fmt::format("const kInterleaved = {};\n", shape.interleaved);
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> GroupQueryAttentionDecodeVariants(
+    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+  std::vector<std::string> variants;
+  for (const Layout& layout : Layouts(caps, shape)) variants.push_back(VariantName(layout));
+  return variants;
+}
+
+GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
+    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape, std::string_view variant) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const std::string_view act = FloatWgslType(caps, kName, attention.dtype);
+  const std::vector<Layout> layouts = Layouts(caps, shape);
+  if (layouts.empty()) {
+    throw Error("kernels",
+                "{}: got {} rows, heads of {}, rotary_dim {} and {} storage buffers, want at most "
+                "{} rows, heads of a multiple of 8 up to {}, half of rotary_dim a multiple of 8, "
+                "at most {} buffers",
+                kName, attention.sequence, attention.head_size, shape.rotary_dim,
+                StorageBuffers(shape), kMaxDecodeSequence, kMaxHeadSize,
+                caps.limits.max_storage_buffers_per_stage);
+  }
+  SINTER_CHECK(attention.q_layout == HeadLayout::kBSNH);
+  SINTER_CHECK(attention.bias_batch == 1 || attention.bias_batch == attention.batch);
+  SINTER_CHECK(attention.bias_heads == 1 || attention.bias_heads == attention.heads);
+  SINTER_CHECK(shape.positions != RotaryPositions::kOffset && shape.rotary_rows > 0);
+  const auto layout = std::find_if(layouts.begin(), layouts.end(), [&](const Layout& candidate) {
+    return variant.empty() || VariantName(candidate) == variant;
+  });
+  if (layout == layouts.end()) {
+    ThrowUnknownVariant(kName, variant, GroupQueryAttentionDecodeVariants(caps, shape));
+  }
+
+  GroupQueryAttentionDecodePlan plan;
+  KernelPlan& kernel = plan.kernel;
+  kernel.wgsl = "group_query_attention/group_query_attention_decode.wgsl";
+  kernel.variant = fmt::format("{}.{}.q{}.n{}.kv{}.h{}", kName, act, attention.sequence,
+                               attention.heads, attention.kv_heads, attention.head_size);
+  const auto define = [&](bool on, const char* name) {
+    if (!on) return;
+    kernel.variant += fmt::format(".{}", name);
+    kernel.defines.push_back(name);
+  };
+  if (shape.rotary_dim > 0) {
+    kernel.defines.push_back("rotary");
+    kernel.variant +=
+        fmt::format(".{}{}", shape.interleaved ? "interleaved" : "rotary", shape.rotary_dim);
+    define(shape.positions == RotaryPositions::kPositionIds, "position_ids");
+  }
+  define(shape.packed, "packed");
+  define(shape.has_norm, "norm");
+  define(attention.has_head_sink, "head_sink");
+  define(attention.smooth_softmax && !attention.has_head_sink, "smooth");
+  define(attention.bias_total > 0, "bias");
+  define(attention.local_window > 0, "window");
+  // An adapter's subgroups are all of a kind: their size needs no place in the name.
+  kernel.variant += fmt::format(".c{}.{}", Chunks(shape, *layout), VariantName(*layout));
+  kernel.defines.push_back(layout->pairs == 1   ? "pairs1"
+                           : layout->pairs == 2 ? "pairs2"
+                                                : "pairs4");
+  if (act == "f16") kernel.defines.push_back("f16");
+  if (layout->subgroups) kernel.defines.push_back("subgroups");
+  kernel.prelude = Prelude(caps, shape, *layout, act);
+
+  const uint32_t cols = attention.head_size / 8;
+  GroupQueryAttentionDecodeParams params{
+      .capacity = attention.capacity,
+      .local_window =
+          attention.local_window > 0 ? static_cast<uint32_t>(attention.local_window) : 0,
+      .rotary_rows = shape.rotary_rows,
+      .q_row = shape.row() / 8,
+      .kv_row = shape.packed ? shape.row() / 8 : attention.kv_heads * cols,
+      .k_offset = attention.heads * cols,
+      .v_offset = (attention.heads + attention.kv_heads) * cols,
+      .bias_total = attention.bias_total,
+      .scale = attention.scale == 0 ? 1 / std::sqrt(static_cast<float>(attention.head_size))
+                                    : attention.scale,
+      .softcap = attention.softcap,
+      .epsilon = shape.epsilon,
+      .pad = {}};
+  const uint32_t bias_plane = attention.sequence * attention.bias_total;
+  params.bias_batch = attention.bias_batch == 1 ? 0 : attention.bias_heads * bias_plane;
+  params.bias_head = attention.bias_heads == 1 ? 0 : bias_plane;
+  kernel.SetParams(params);
+  const uint32_t chunks = Chunks(shape, *layout);
+  kernel.workgroups = {layout->splits, attention.kv_heads, attention.batch * chunks};
+  // For each split of each item: sums, maxima, denominators.
+  plan.scratch_words = kDecodeCounterWords + uint64_t{attention.batch} * attention.kv_heads *
+                                                 chunks * layout->splits * layout->pairs *
+                                                 (attention.head_size + 2);
+  return plan;
+}
+
+}  // namespace sinter::kernels

@@ -1,0 +1,360 @@
+#include "kernels/group_query_attention/group_query_attention_decode.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "gpu/device.h"
+#include "kernels/record_plan.h"
+#include "kernels/testing/kernel_case.h"
+#include "kernels/testing/kernel_run.h"
+
+namespace sinter::kernels {
+namespace {
+
+using ::testing::IsEmpty;
+using Shape = GroupQueryAttentionDecodeShape;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+// Places among the operands.
+enum { kKCacheOperand = 3, kVCacheOperand = 4, kOutputOperand = 13, kScratchOperand = 14 };
+
+std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>& seqlens_k,
+                                  uint64_t scratch_words, bool widen) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const DType logical = attention.dtype;
+  const DType dtype = widen ? DType::kF32 : logical;
+  const size_t size = attention.head_size, rows = size_t{attention.batch} * attention.sequence;
+  const auto random = [&](size_t count, uint32_t seed) {
+    return RandomValues(logical, count, seed);
+  };
+  const auto query = random(rows * shape.row(), 1);
+  const auto key = random(shape.packed ? 0 : rows * attention.kv_heads * size, 2);
+  const auto value = random(shape.packed ? 0 : rows * attention.kv_heads * size, 3);
+  auto k_cache =
+      random(size_t{attention.batch} * attention.kv_heads * attention.capacity * size, 4);
+  auto v_cache = random(k_cache.size(), 5);
+  // Nothing may come from behind the past.
+  for (size_t b = 0; b < attention.batch; ++b) {
+    const auto past =
+        static_cast<size_t>(std::max(seqlens_k[b] + 1 - double(attention.sequence), 0.0));
+    for (size_t n = 0; n < attention.kv_heads; ++n) {
+      const size_t begin = (b * attention.kv_heads + n) * attention.capacity;
+      for (size_t i = (begin + past) * size; i < (begin + attention.capacity) * size; ++i) {
+        k_cache[i] = v_cache[i] = kNaN;
+      }
+    }
+  }
+  std::vector<double> cos, sin;
+  for (const double angle : random(size_t{shape.rotary_rows} * shape.rotary_dim / 2, 6)) {
+    cos.push_back(std::cos(angle));
+    sin.push_back(std::sin(angle));
+  }
+  cos = RoundTo(logical, std::move(cos));
+  sin = RoundTo(logical, std::move(sin));
+  const auto q_norm = random(shape.has_norm ? size : 0, 7);
+  const auto k_norm = random(shape.has_norm ? size : 0, 8);
+  std::vector<double> positions;
+  if (shape.rotary_dim > 0 && shape.positions == RotaryPositions::kPositionIds) {
+    for (size_t i = 0; i < rows; ++i) positions.push_back(double((i * 7 + 3) % shape.rotary_rows));
+  }
+  const auto sink = random(attention.has_head_sink ? attention.heads : 0, 9);
+  auto bias = random(size_t{attention.bias_batch} * attention.bias_heads * attention.sequence *
+                         attention.bias_total,
+                     10);
+  for (size_t i = 0; i < bias.size(); i += 3) bias[i] = logical == DType::kF16 ? -65504 : -1e30;
+
+  const GroupQueryAttentionDecodeInputs inputs = {query,  key,    value,     seqlens_k, cos, sin,
+                                                  q_norm, k_norm, positions, sink,      bias};
+  std::vector<double> k_after = k_cache, v_after = v_cache;
+  const auto output = GroupQueryAttentionDecodeReference(shape, inputs, k_after, v_after, dtype);
+
+  // Scores: a normed and rotated query or key is at most 16 (weights and values below 4), and off
+  // by 8 * 2^-24 of that; the rest as in group_query_attention_test.cc. Where keys are computed and
+  // then rounded to f16, one of them may go the other way: 2^-10 of 4, times a query of 4.
+  const bool computed = shape.has_norm || shape.rotary_dim > 0;
+  const double scale = attention.scale == 0 ? 1 / std::sqrt(double(size)) : attention.scale;
+  double score = 0x1p-24 * std::sqrt(double(size)) * 8 + attention.softcap * 0x1p-21;
+  if (computed) score += 8 * 0x1p-24 * 16 * 16 * std::sqrt(double(size)) * scale;
+  if (computed && dtype == DType::kF16) score += 0x1p-10 * 16 * scale;
+  const double weight = score + 0x1p-23 * (3 + 2 * 16) * 2;
+  const double cache_tolerance = computed ? 2 * Epsilon(dtype) + 8 * 0x1p-24 : 0;
+
+  const auto input = [&](const std::vector<double>& values, bool present) {
+    return present ? Operand::Input(dtype, values) : Operand::Absent();
+  };
+  const auto in_place = [&](std::vector<double> before, std::vector<double> after,
+                            double tolerance) {
+    return Operand{.dtype = dtype,
+                   .values = std::move(before),
+                   .expected = std::move(after),
+                   .abs_tolerance = 16 * tolerance};
+  };
+  // NaN is anything: only the counters matter.
+  std::vector<double> scratch(scratch_words), scratch_after(scratch_words, kNaN);
+  std::fill_n(scratch_after.begin(), kDecodeCounterWords, 0.0);
+  return {input(query, true),
+          input(key, !shape.packed),
+          input(value, !shape.packed),
+          in_place(std::move(k_cache), std::move(k_after), cache_tolerance),
+          in_place(std::move(v_cache), std::move(v_after), 0),
+          Operand::Input(DType::kI32, seqlens_k),
+          input(cos, shape.rotary_dim > 0),
+          input(sin, shape.rotary_dim > 0),
+          input(q_norm, shape.has_norm),
+          input(k_norm, shape.has_norm),
+          positions.empty() ? Operand::Absent() : Operand::Input(DType::kI32, positions),
+          input(sink, attention.has_head_sink),
+          input(bias, attention.bias_total > 0),
+          Operand::Output(dtype, output, 2 * 5 * weight, Epsilon(dtype)),
+          Operand{.dtype = DType::kU32,
+                  .values = std::move(scratch),
+                  .expected = std::move(scratch_after)}};
+}
+
+// The default, one without subgroups, and the one with the smallest workgroups and most splits.
+std::vector<std::string> SomeVariants(std::vector<std::string> all) {
+  std::vector<std::string> some = {all[0]};
+  for (const std::string& variant : all) {
+    if (!variant.starts_with("sg.")) {
+      some.push_back(variant);
+      break;
+    }
+  }
+  if (std::find(some.begin(), some.end(), all.back()) == some.end()) some.push_back(all.back());
+  return some;
+}
+
+Shape ShapeOf(DType dtype, uint32_t sequence, uint32_t heads, uint32_t kv_heads, uint32_t size,
+              uint32_t capacity) {
+  Shape shape;
+  shape.attention = {.sequence = sequence,
+                     .heads = heads,
+                     .kv_heads = kv_heads,
+                     .head_size = size,
+                     .capacity = capacity,
+                     .dtype = dtype};
+  return shape;
+}
+
+// As Qwen3 has it: packed, normed, rotated.
+Shape Packed(Shape shape) {
+  shape.packed = shape.has_norm = true;
+  shape.rotary_dim = shape.attention.head_size / 16 * 16;
+  shape.rotary_rows = 64;
+  return shape;
+}
+
+const bool kRegistered =
+    RegisterKernelCases("group_query_attention_decode", [](const gpu::Caps& caps) {
+      std::vector<KernelCase> cases;
+      enum Which { kSome, kAll };
+      const auto add = [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
+                           Which which = kSome, bool widen = false) {
+        const GroupQueryAttentionShape& attention = shape.attention;
+        if (attention.dtype == DType::kF16 && !caps.f16) widen = true;
+        KernelCase c;
+        c.name = fmt::format("b{}.q{}.n{}.kv{}.h{}.c{}.{}{}", attention.batch, attention.sequence,
+                             attention.heads, attention.kv_heads, attention.head_size,
+                             attention.capacity, DTypeName(attention.dtype), name);
+        c.variants = GroupQueryAttentionDecodeVariants(widen ? WithoutF16(caps) : caps, shape);
+        if (which == kSome) c.variants = SomeVariants(std::move(c.variants));
+        c.plan = [=](const gpu::Caps& device, std::string_view variant) {
+          return PlanGroupQueryAttentionDecode(widen ? WithoutF16(device) : device, shape, variant)
+              .kernel;
+        };
+        // Enough scratch for every variant.
+        uint64_t scratch_words = 0;
+        for (const std::string& variant : c.variants) {
+          scratch_words = std::max(
+              scratch_words, PlanGroupQueryAttentionDecode(caps, shape, variant).scratch_words);
+        }
+        c.operands = [=] { return MakeOperands(shape, seqlens_k, scratch_words, widen); };
+        double keys = 0;
+        for (const double last : seqlens_k) keys += last + 1;
+        c.bytes =
+            keys * 2 * attention.kv_heads * attention.head_size * (DTypeBits(attention.dtype) / 8);
+        c.flops = keys * 4 * attention.heads * attention.sequence * attention.head_size;
+        cases.push_back(std::move(c));
+      };
+      for (const DType dtype : {DType::kF32, DType::kF16}) {
+        const auto shape_of = [dtype](uint32_t sequence, uint32_t heads, uint32_t kv_heads,
+                                      uint32_t size, uint32_t capacity) {
+          return ShapeOf(dtype, sequence, heads, kv_heads, size, capacity);
+        };
+        // Lengths; the cache is much longer than most of them.
+        for (const double length : {1, 2, 63, 64, 65, 127, 128, 129, 1000}) {
+          add(fmt::format(".len{}", length), Packed(shape_of(1, 4, 2, 64, 1024)), {length - 1},
+              length == 129 || length == 1000 ? kAll : kSome);
+        }
+        // Several rows: after a past, from the start, right-padded, and over the cache's end.
+        for (const uint32_t sequence : {2u, 3u, 4u, 5u, 8u}) {
+          const Shape shape = Packed(shape_of(sequence, 4, 2, 64, 300));
+          add(".past", shape, {200}, sequence == 8 ? kAll : kSome);
+          add(".start", shape, {sequence - 1.0});
+          add(".padded", shape, {0});
+          add(".end", shape, {299});
+          add(".over", shape, {300});
+        }
+        // Head sizes and groups.
+        for (const uint32_t size : {8u, 16u, 40u, 64u, 80u, 96u, 128u, 256u, 512u}) {
+          add(".size", shape_of(1, 2, 2, size, 150), {140}, kAll);
+          add(".size.packed", Packed(shape_of(3, 4, 2, size, 150)), {140});
+        }
+        for (const uint32_t group : {1u, 2u, 3u, 4u, 5u, 8u, 16u}) {
+          add(".group", Packed(shape_of(1, 2 * group, 2, 64, 150)), {140});
+          add(".group", Packed(shape_of(3, 2 * group, 2, 128, 150)), {140});
+        }
+        // Several sequences of their own lengths.
+        Shape batch = Packed(shape_of(1, 4, 2, 64, 300));
+        batch.attention.batch = 3;
+        add(".batch", batch, {0, 130, 299}, kAll);
+        batch.attention.sequence = 4;
+        add(".batch", batch, {3, 130, 290});
+        // Rotations.
+        for (const bool interleaved : {false, true}) {
+          Shape shape = shape_of(2, 4, 2, 64, 100);
+          shape.rotary_dim = 32;
+          shape.rotary_rows = 40;  // Later positions take the last row.
+          shape.interleaved = interleaved;
+          add(interleaved ? ".interleaved.partial" : ".rotary.partial", shape, {30});
+          add(interleaved ? ".interleaved.clamped" : ".rotary.clamped", shape, {80});
+          shape.positions = RotaryPositions::kPositionIds;
+          shape.attention.batch = 2;
+          add(interleaved ? ".interleaved.ids" : ".rotary.ids", shape, {30, 70});
+          shape.rotary_dim = 64;
+          add(interleaved ? ".interleaved" : ".rotary", shape, {30, 70});
+        }
+        Shape norm = shape_of(2, 4, 2, 80, 100);
+        norm.has_norm = true;
+        norm.epsilon = 0.1f;
+        add(".norm", norm, {30});
+        // Options.
+        for (const uint32_t sequence : {1u, 6u}) {
+          Shape shape = shape_of(sequence, 6, 2, 64, 400);
+          GroupQueryAttentionShape& attention = shape.attention;
+          for (const int window : {1, 7, 64, 65, 128, 399}) {
+            attention.local_window = window;
+            add(fmt::format(".window{}", window), shape, {350}, window == 128 ? kAll : kSome);
+          }
+          add(".window399.short", shape, {20});
+          attention.local_window = -1;
+          attention.scale = 0.31f;
+          add(".scale", shape, {100});
+          attention.softcap = 3;
+          add(".softcap", shape, {100});
+          attention.has_head_sink = true;
+          add(".softcap.sink", shape, {100});
+          attention.softcap = 0;
+          attention.local_window = 128;
+          add(".sink.window128", shape, {360});
+          attention.has_head_sink = false;
+          attention.smooth_softmax = true;
+          add(".smooth", shape, {100});
+          add(".smooth.short", shape, {sequence - 1.0});
+          attention.smooth_softmax = false;
+          attention.bias_total = 180;  // Less than the keys: the rest has none.
+          add(".bias", shape, {190});
+          attention.batch = 2;
+          add(".bias.batch", shape, {190, 100});
+          attention.bias_batch = 2;
+          attention.bias_heads = 6;
+          add(".bias.full", shape, {190, 100});
+          attention.has_head_sink = true;
+          add(".bias.full.sink", shape, {190, 100});
+        }
+      }
+      add(".widened", Packed(ShapeOf(DType::kF16, 2, 4, 2, 64, 64)), {50}, kSome, true);
+      // Models: Qwen3-1.7B, Llama-3.2-1B, Phi-3-mini.
+      add(".qwen3", Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 1024)), {511}, kAll);
+      add(".qwen3", Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 4608)), {4095}, kAll);
+      for (const uint32_t length : {512u, 4096u}) {
+        Shape llama = ShapeOf(DType::kF16, 1, 32, 8, 64, length + 512);
+        llama.rotary_dim = 64;
+        llama.packed = true;
+        add(".llama", llama, {length - 1.0}, kAll);
+        Shape phi = ShapeOf(DType::kF16, 1, 32, 32, 96, length + 512);
+        phi.rotary_dim = 96;
+        phi.packed = true;
+        add(".phi3", phi, {length - 1.0}, kAll);
+      }
+      return cases;
+    });
+
+// A list that runs the kernel again and again must find its counters as they were; the results do
+// not depend on which split is the last.
+TEST(GroupQueryAttentionDecode, RepeatsInOneList) {
+  const Shape shape = Packed(ShapeOf(DType::kF32, 1, 4, 2, 64, 1024));
+  gpu::Device& device = TestDevice();
+  const auto plan = PlanGroupQueryAttentionDecode(device.caps(), shape);
+  const std::vector<Operand> operands = MakeOperands(shape, {700}, plan.scratch_words, false);
+  std::vector<gpu::Buffer> buffers(operands.size());
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (!operands[i].present) continue;
+    const std::vector<std::byte> bytes = EncodeOperand(operands[i]);
+    buffers[i] = device.CreateBuffer(bytes.size(), "operand");
+    device.Upload(buffers[i], 0, bytes);
+  }
+  std::vector<gpu::Buffer> outputs;
+  gpu::CommandList list(device);
+  for (int i = 0; i < 20; ++i) {
+    buffers[kOutputOperand] = device.CreateBuffer(buffers[kOutputOperand].size_bytes(), "output");
+    outputs.push_back(buffers[kOutputOperand]);
+    RecordPlan(device, plan.kernel, buffers, list);
+  }
+  device.Submit(list);
+  const auto first = device.Download(outputs[0], 0, outputs[0].size_bytes());
+  EXPECT_EQ(CompareOperand(operands[kOutputOperand], first), "");
+  for (const gpu::Buffer& output : outputs) {
+    EXPECT_EQ(device.Download(output, 0, output.size_bytes()), first);
+  }
+}
+
+TEST(GroupQueryAttentionDecode, LeavesToOthersWhatItCannotDo) {
+  gpu::Caps caps;
+  caps.limits.max_storage_buffers_per_stage = 16;
+  const auto variants = [&](const Shape& shape) {
+    return GroupQueryAttentionDecodeVariants(caps, shape);
+  };
+  const Shape shape = Packed(ShapeOf(DType::kF32, 1, 4, 2, 64, 128));
+  EXPECT_EQ(variants(shape), std::vector<std::string>{"s5.wg64"});
+  EXPECT_THAT(variants(ShapeOf(DType::kF32, 9, 4, 2, 64, 128)), IsEmpty());
+  EXPECT_THAT(variants(ShapeOf(DType::kF32, 1, 4, 2, 60, 128)), IsEmpty());
+  EXPECT_THAT(variants(ShapeOf(DType::kF32, 1, 4, 2, 520, 128)), IsEmpty());
+  EXPECT_THAT(variants(ShapeOf(DType::kF32, 1, 4096, 4096, 64, 8)), ::testing::SizeIs(1));
+  EXPECT_THAT(variants(ShapeOf(DType::kF32, 1, 4097, 4097, 64, 8)), IsEmpty());
+  Shape quarter = shape;
+  quarter.rotary_dim = 24;
+  EXPECT_THAT(variants(quarter), IsEmpty());
+  caps.limits.max_storage_buffers_per_stage = 9;
+  EXPECT_THAT(variants(shape), IsEmpty());
+  EXPECT_THROW(PlanGroupQueryAttentionDecode(caps, shape), Error);
+}
+
+TEST(GroupQueryAttentionDecode, PlanSplitsByTheAdaptersWidth) {
+  gpu::Caps caps;
+  caps.subgroups = true;
+  caps.subgroup_min_size = caps.subgroup_max_size = 32;
+  caps.limits.max_storage_buffers_per_stage = 16;
+  caps.limits.max_workgroup_storage_bytes = 48 << 10;
+  const auto variant = [&](uint32_t heads, uint32_t kv_heads, uint32_t size, uint32_t capacity) {
+    const Shape shape = ShapeOf(DType::kF32, 1, heads, kv_heads, size, capacity);
+    return GroupQueryAttentionDecodeVariants(caps, shape)[0];
+  };
+  EXPECT_EQ(variant(16, 8, 128, 4096), "sg.s32.wg256");
+  EXPECT_EQ(variant(16, 8, 128, 640), "sg.s11.wg256");
+  EXPECT_EQ(variant(32, 32, 96, 4096), "sg.s9.wg256");
+  EXPECT_THROW(
+      PlanGroupQueryAttentionDecode(caps, ShapeOf(DType::kF32, 1, 16, 8, 128, 4096), "sg.s5.wg256"),
+      Error);
+  EXPECT_THROW(PlanGroupQueryAttentionDecode(caps, ShapeOf(DType::kI32, 1, 16, 8, 128, 4096)),
+               Error);
+}
+
+}  // namespace
+}  // namespace sinter::kernels

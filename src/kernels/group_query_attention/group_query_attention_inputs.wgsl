@@ -1,0 +1,168 @@
+// The inputs of group_query_attention_decode.wgsl, which declares them: queries and new keys by
+// columns of eight elements, normed and rotated, and which keys a query sees.
+
+fn pair_row(chunk: u32, i: u32) -> u32 {
+  return min(chunk * kPairs + i, kGroup * kSequence - 1u) / kGroup;
+}
+
+fn pair_head(chunk: u32, i: u32, kv_head: u32) -> u32 {
+  return kv_head * kGroup + min(chunk * kPairs + i, kGroup * kSequence - 1u) % kGroup;
+}
+
+// Pair i sees the keys [x, y).
+fn key_range(chunk: u32, i: u32, past: u32, total: u32) -> vec2<u32> {
+  if (chunk * kPairs + i >= kGroup * kSequence) {
+    return vec2<u32>(0u, 0u);
+  }
+  let end = min(min(past + pair_row(chunk, i) + 1u, total), params.capacity);
+  let begin = select(0u, end - min(end, params.local_window), params.local_window > 0u);
+  return vec2<u32>(begin, end);
+}
+
+// The column that a rotation pairs with `column`.
+fn partner_of(column: u32) -> u32 {
+  if (kInterleaved || column >= 2u * kRotaryCols) {
+    return column;
+  }
+  return select(column - kRotaryCols, column + kRotaryCols, column < kRotaryCols);
+}
+
+#if position_ids
+fn position(b: u32, s: u32, past: u32) -> u32 {
+  return u32(max(position_ids[b * kSequence + s], 0));
+}
+#else
+fn position(b: u32, s: u32, past: u32) -> u32 { return past + s; }
+#endif
+
+#if rotary
+fn rotate(own: eight, partner: eight, column: u32, at: u32) -> eight {
+  if (column >= 2u * kRotaryCols) {
+    return own;
+  }
+  let angles = min(at, params.rotary_rows - 1u) * kRotaryCols;
+  if (kInterleaved) {
+    // Eight elements are four pairs: half of a unit of the caches.
+    let c_unit = unpack(cos_cache[angles + column / 2u]);
+    let s_unit = unpack(sin_cache[angles + column / 2u]);
+    let odd = column % 2u == 1u;
+    let c = select(c_unit[0], c_unit[1], odd);
+    let s = select(s_unit[0], s_unit[1], odd);
+    let signs = vec4<f32>(-1.0, 1.0, -1.0, 1.0);
+    return eight(own[0] * c.xxyy + own[0].yxwz * s.xxyy * signs,
+                 own[1] * c.zzww + own[1].yxwz * s.zzww * signs);
+  }
+  let c = unpack(cos_cache[angles + column % kRotaryCols]);
+  let s = unpack(sin_cache[angles + column % kRotaryCols]);
+  let sign = select(1.0, -1.0, column < kRotaryCols);
+  return eight(own[0] * c[0] + partner[0] * s[0] * sign, own[1] * c[1] + partner[1] * s[1] * sign);
+}
+#else
+fn rotate(own: eight, partner: eight, column: u32, at: u32) -> eight { return own; }
+#endif
+
+fn query_row(b: u32, chunk: u32, i: u32, kv_head: u32) -> u32 {
+  return (b * kSequence + pair_row(chunk, i)) * params.q_row + pair_head(chunk, i, kv_head) * kCols;
+}
+
+#if norm
+fn norm_query(x: eight, column: u32, inv_std: f32) -> eight {
+  return times(x, unpack(q_norm_weight[column]), inv_std);
+}
+fn norm_key(x: eight, column: u32, inv_std: f32) -> eight {
+  return times(x, unpack(k_norm_weight[column]), inv_std);
+}
+#else
+fn norm_query(x: eight, column: u32, inv_std: f32) -> eight { return x; }
+fn norm_key(x: eight, column: u32, inv_std: f32) -> eight { return x; }
+#endif
+
+// One column of one pair's query, normed and rotated; zeros behind the last column.
+fn query_column(b: u32, chunk: u32, i: u32, kv_head: u32, column: u32, inv_std: f32,
+                past: u32) -> eight {
+  if (column >= kCols) {
+    return eight();
+  }
+  let row = query_row(b, chunk, i, kv_head);
+  let partner = partner_of(column);
+  return rotate(norm_query(unpack(query[row + column]), column, inv_std),
+                norm_query(unpack(query[row + partner]), partner, inv_std), column,
+                position(b, pair_row(chunk, i), past));
+}
+
+fn query_unit(b: u32, chunk: u32, kv_head: u32, column: u32, inv_std: vec4<f32>,
+              past: u32) -> Unit {
+  let a = query_column(b, chunk, 0u, kv_head, column, inv_std.x, past);
+  var a1 = a;
+  var a2 = a;
+  var a3 = a;
+  if (kPairs > 1u) { a1 = query_column(b, chunk, 1u, kv_head, column, inv_std.y, past); }
+  if (kPairs > 2u) { a2 = query_column(b, chunk, 2u, kv_head, column, inv_std.z, past); }
+  if (kPairs > 2u) { a3 = query_column(b, chunk, 3u, kv_head, column, inv_std.w, past); }
+  return Unit(pair_matrix(a[0], a1[0], a2[0], a3[0]), pair_matrix(a[1], a1[1], a2[1], a3[1]));
+}
+
+#if norm
+fn query_squares(b: u32, chunk: u32, i: u32, kv_head: u32, column: u32) -> f32 {
+  return select(0.0, squares(unpack(query[query_row(b, chunk, i, kv_head) +
+                                          min(column, kCols - 1u)])), column < kCols);
+}
+
+fn unit_squares(b: u32, chunk: u32, kv_head: u32, column: u32) -> pvec {
+  let a = query_squares(b, chunk, 0u, kv_head, column);
+  var a1 = a;
+  var a2 = a;
+  var a3 = a;
+  if (kPairs > 1u) { a1 = query_squares(b, chunk, 1u, kv_head, column); }
+  if (kPairs > 2u) { a2 = query_squares(b, chunk, 2u, kv_head, column); }
+  if (kPairs > 2u) { a3 = query_squares(b, chunk, 3u, kv_head, column); }
+  return pair_vector(a, a1, a2, a3);
+}
+#endif
+
+#if packed
+fn key_at(i: u32) -> raw8 { return query[i + params.k_offset]; }
+fn value_at(i: u32) -> raw8 { return query[i + params.v_offset]; }
+#else
+fn key_at(i: u32) -> raw8 { return key[i]; }
+fn value_at(i: u32) -> raw8 { return value[i]; }
+#endif
+
+// Where the key of new row s (or the last one) begins; the value begins there too.
+fn new_row(b: u32, kv_head: u32, s: u32) -> u32 {
+  return (b * kSequence + min(s, kSequence - 1u)) * params.kv_row + kv_head * kCols;
+}
+
+fn new_key(b: u32, kv_head: u32, s: u32, column: u32, inv_std: f32, past: u32) -> raw8 {
+  let row = new_row(b, kv_head, s);
+  let partner = partner_of(column);
+  return pack(rotate(norm_key(unpack(key_at(row + column)), column, inv_std),
+                     norm_key(unpack(key_at(row + partner)), partner, inv_std), column,
+                     position(b, min(s, kSequence - 1u), past)));
+}
+
+#if norm
+fn key_squares(row: u32, column: u32) -> f32 {
+  return select(0.0, squares(unpack(key_at(row + min(column, kCols - 1u)))), column < kCols);
+}
+
+fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, lid: u32) -> f32 {
+  let row = new_row(b, kv_head, s);
+  var square = key_squares(row, lane);
+  if (kUnits > 1u) { square += key_squares(row, lane + kLanes); }
+  if (kUnits > 2u) { square += key_squares(row, lane + 2u * kLanes); }
+  if (kUnits > 3u) { square += key_squares(row, lane + 3u * kLanes); }
+  let sum = pair_vec4(team_sum(pvec(square), lid)).x;
+  return 1.0 / sqrt(sum / f32(kHeadSize) + params.epsilon);
+}
+#else
+fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, lid: u32) -> f32 { return 1.0; }
+#endif
+
+fn append(begin: u32, past: u32, s: u32, column: u32, k: raw8, v: raw8) {
+  if (s < kSequence && past + s < params.capacity && column < kCols) {
+    let at = (begin + past + s) * kCols + column;
+    k_cache[at] = k;
+    v_cache[at] = v;
+  }
+}

@@ -1,0 +1,104 @@
+// Attention where rows are few: one workgroup owns one (batch, head, row).
+//
+// It goes over the row's keys in steps of kWorkgroupSize. First thread i takes the whole dot
+// product with key i of the step; then the threads stand in kTeams teams of kCols, and thread c of
+// team g adds the values' column c of the keys g, g + kTeams, ... (coalesced). In the end the
+// teams' sums are added. Heads of more columns than threads have one team, whose threads own
+// kColsPerThread columns each.
+//
+// The host defines what group_query_attention.wgsl says, and kWorkgroupSize.
+
+#include "group_query_attention/group_query_attention.wgsl"
+#include "common/workgroup_reduce.wgsl"
+
+const kTeams = max(1u, kWorkgroupSize / kCols);
+const kColsPerThread = (kCols + kWorkgroupSize - 1u) / kWorkgroupSize;
+
+var<workgroup> q_row: array<acc_v, kCols>;
+var<workgroup> weights: array<f32, kWorkgroupSize>;
+var<workgroup> team_sums: array<acc_v, kWorkgroupSize>;
+
+#if vec4
+fn dot_product(a: acc_v, b: acc_v) -> f32 { return dot(a, b); }
+#else
+fn dot_product(a: acc_v, b: acc_v) -> f32 { return a * b; }
+#endif
+
+@compute @workgroup_size(kWorkgroupSize)
+fn main(@builtin(workgroup_id) wid: vec3<u32>,
+#if subgroups
+        @builtin(subgroup_size) lanes: u32,
+#endif
+        @builtin(local_invocation_index) lid: u32) {
+#if !subgroups
+  let lanes = 1u;
+#endif
+  let item = wid.y * params.grid_x + wid.x;
+  if (item >= params.batch * params.heads * params.sequence) {
+    return;
+  }
+  let s = item % params.sequence;
+  let h = item / params.sequence % params.heads;
+  let b = item / (params.sequence * params.heads);
+  let kv_head = h / (params.heads / params.kv_heads);
+  let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
+  let keys = key_range(b, s);
+
+  for (var c = lid; c < kCols; c += kWorkgroupSize) {
+    q_row[c] = acc_v(q[q_index(b, h, s) + c]);
+  }
+  workgroupBarrier();
+
+  var largest = initial_max(h);
+  var sum = select(0.0, initial_sum(), lid == 0u);
+  var acc: array<acc_v, kColsPerThread>;
+  let team = lid / kCols;
+  for (var start = keys.x; start < keys.y; start += kWorkgroupSize) {
+    let t = start + lid;
+    var score = kMasked;
+    if (t < keys.y) {
+      let row = (cache_begin + t) * kCols;
+      var product = 0.0;
+      for (var c = 0u; c < kCols; c++) {
+        product += dot_product(q_row[c], acc_v(k_cache[row + c]));
+      }
+      score = finish_score(product, b, h, s, t);
+    }
+    let new_largest = max(largest, workgroup_max(score, lid, lanes));
+    let shrink = exp(largest - new_largest);
+    let own_weight = weight(score, new_largest);
+    largest = new_largest;
+    sum = sum * shrink + own_weight;
+    weights[lid] = own_weight;
+    workgroupBarrier();
+
+    let count = min(kWorkgroupSize, keys.y - start);
+    for (var j = 0u; j < kColsPerThread; j++) {
+      let c = lid % kCols + j * kWorkgroupSize;
+      if (team < kTeams && c < kCols) {
+        var value = acc[j] * shrink;
+        for (var k = team; k < count; k += kTeams) {
+          value += weights[k] * acc_v(v_cache[(cache_begin + start + k) * kCols + c]);
+        }
+        acc[j] = value;
+      }
+    }
+    // The next step's workgroup_max has a barrier before `weights` changes.
+  }
+
+  let total = workgroup_sum(sum, lid, lanes);
+  let scale = select(0.0, 1.0 / total, total > 0.0);
+  team_sums[lid] = acc[0];
+  workgroupBarrier();
+  let out_row = ((b * params.sequence + s) * params.heads + h) * kCols;
+  for (var j = 0u; j < kColsPerThread; j++) {
+    let c = lid + j * kWorkgroupSize;
+    if (c < kCols) {
+      var value = acc[j];
+      for (var g = 1u; g < kTeams; g++) {
+        value += team_sums[g * kCols + c];
+      }
+      output[out_row + c] = act_v(value * scale);
+    }
+  }
+}
