@@ -241,6 +241,43 @@ TEST(Program, UpdatesACacheInPlace) {
   EXPECT_EQ(std::count(keys.begin(), keys.end(), 0.5), 28);
 }
 
+// Eight rows at most are one dispatch, whose counters are as they were after every run.
+TEST(Program, AttendsInOneDispatch) {
+  const auto graph = ParseBody(R"(
+  input %q: f32[1, 1, 96] input %pk: f32[1, 1, 700, 16] input %pv: f32[1, 1, 700, 16]
+  input %seqlens: i32[1] input %total: i32[1]
+  %y: f32[1, 1, 64], %key: f32[1, 1, 700, 16], %value: f32[1, 1, 700, 16] = com.microsoft::GroupQueryAttention (%q, _, _, %pk, %pv, %seqlens, %total) {num_heads = 4, kv_num_heads = 1}
+  return %y, %key, %value)");
+  const auto noise = [](size_t count, uint32_t seed) {
+    std::mt19937 random(seed);
+    std::vector<float> values(count);
+    for (float& x : values) x = static_cast<float>(random() % 64) / 32 - 1;
+    return values;
+  };
+  const auto run = [&](const ForcedVariants& variants, size_t dispatches) {
+    std::map<std::string, gpu::Buffer> buffers;
+    buffers["q"] = Filled(noise(96, 1));
+    buffers["pk"] = buffers["key"] = Filled(noise(700 * 16, 2));
+    buffers["pv"] = buffers["value"] = Filled(noise(700 * 16, 3));
+    buffers["seqlens"] = Filled({std::bit_cast<float>(600)});
+    buffers["total"] = Filled({std::bit_cast<float>(601)});
+    WeightStore weights(SharedDevice());
+    Program program(SharedDevice(), weights, *graph, buffers, variants);
+    EXPECT_EQ(program.num_dispatches(), dispatches);
+    std::vector<std::vector<double>> outputs;
+    for (int i = 0; i < 3; ++i) {
+      program.Run();
+      outputs.push_back(
+          Decode(DType::kF32, SharedDevice()->Download(program.external("y"), 0, 256), 64));
+    }
+    EXPECT_EQ(outputs[0], outputs[1]);
+    EXPECT_EQ(outputs[0], outputs[2]);
+    return outputs[0];
+  };
+  const std::vector<double> one = run({}, 1), parts = run({{"group_query_attention", "row"}}, 4);
+  for (size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(one[i], parts[i], 1e-5);
+}
+
 // The label of every dispatch with a time that a timestamp could have measured.
 TEST(Program, ProfileTimesEveryDispatch) {
   const auto graph = ParseBody(kAttention);
