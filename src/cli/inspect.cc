@@ -20,12 +20,14 @@ constexpr char kFooter[] =
 Examples:
   sinter inspect models/demo
   sinter inspect models/demo --max-length 256 --json
-  sinter inspect models/demo --graph | less)";
+  sinter inspect models/demo --graph | less
+  sinter inspect models/demo --program --fusion none | less)";
 
 struct InspectArgs {
   ModelArgs model;
   bool tensors = false;
   bool graph = false;
+  bool program = false;
 };
 
 // What a session takes, by the same planning that builds it.
@@ -169,6 +171,11 @@ void Inspect(const InspectArgs& args) {
                        outputs = ValuesJson(folder.graph->outputs());
   const size_t nodes = folder.graph->num_nodes();
   model::Rewrite(*folder.graph, config, ToModelOptions(args.model));
+  if (args.program) {
+    const model::ProgramShape shape = {1, max_length + std::min(args.model.chunk, max_length)};
+    return Out(graph::Print(
+        *model::SpecializeFor(*folder.graph, config, shape, 1, ToModelOptions(args.model))));
+  }
   const MemoryEstimate memory = Estimate(folder, args.model, max_length);
   const uint64_t total = memory.weights + memory.cache + memory.workspace;
 
@@ -249,6 +256,10 @@ void AddInspect(CLI::App& app) {
   command->add_flag("--tensors", args->tensors, "List every tensor");
   command->add_flag("--graph", args->graph,
                     "Print the graph as text, as it is in the file, and nothing else");
+  command
+      ->add_flag("--program", args->program,
+                 "Print the graph of the one-token program, after all rewrites, and nothing else")
+      ->excludes("--graph");
   command->callback([args] { Inspect(*args); });
 }
 

@@ -115,6 +115,12 @@ TEST_P(Logits, MatchTheInterpreter) {
   CheckPrompts(model, expected, 7, {17, 50}, 1);
 }
 
+TEST_P(Logits, MatchWithoutFusion) {
+  const auto model = Load(GetParam(), SharedDevice(), {.fusion = passes::Fusion::kNone});
+  Expected expected(GetParam());
+  CheckPrompts(model, expected, 16, {17}, 2);
+}
+
 TEST_P(Logits, AreTheSameBitsWithoutCapture) {
   const auto model = Load(GetParam(), SharedDevice());
   const Expected expected(GetParam());

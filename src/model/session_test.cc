@@ -12,6 +12,9 @@
 #include <thread>
 
 #include "base/error.h"
+#include "onnx/writer.h"
+#include "passes/pipeline.h"
+#include "passes/specialize.h"
 #include "support/device.h"
 #include "support/model_builder.h"
 
@@ -124,6 +127,22 @@ TEST(ModelFolders, RefuseWhatIsMissing) {
   EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx.data"));
   std::filesystem::remove(folder.path() / "model.onnx");
   EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx"));
+}
+
+// A file with the nodes that rewrites make: they are no format that others could read.
+TEST(ModelFolders, RefuseSintersOwnOperators) {
+  const support::TempFolder folder;
+  support::WriteModelFolder(ModelNamed("phi3"), folder.path());
+  const auto symbolic = support::ReadGraph(folder.path());
+  const auto graph = passes::Specialize(*symbolic, {{"batch_size", 1},
+                                                    {"sequence_length", 1},
+                                                    {"past_sequence_length", 8},
+                                                    {"total_sequence_length", 8}});
+  passes::RunPasses(*graph, passes::Stage::kProgram, {});
+  onnx::WriteModel(*graph, folder.path() / "model.onnx");
+  EXPECT_THAT(ErrorOf([&] { Model::Load(folder.path(), SharedDevice()); }),
+              AllOf(HasSubstr("(sinter::MatMulNBits"),
+                    HasSubstr("got an operator that only Sinter's rewrites make")));
 }
 
 // genai_config.json and the graph must be of one model.

@@ -81,6 +81,9 @@ class OutOfRange(CliTest):
         self.assert_refused(["--variant", "matmul_nbits=warp"], "warp", "want one of")
         self.assert_refused(["--disable-pass", "time"], "time")
         self.assert_fails(run("inspect", DEMO, "--disable-pass", "time"), "time")
+        refused = run("run", DEMO, "-p", "hi", "--fusion", "token")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("--fusion", refused.stderr)
         self.assert_refused(["--wgsl-dir", "/no/such/folder"], "/no/such/folder")
         self.assert_fails(run("devices", "--device", "no such gpu"), "[gpu]", "no such gpu")
         self.assert_fails(run("verify", DEMO, "--max-abs", "nan"), "--max-abs")
@@ -126,6 +129,28 @@ class Output(CliTest):
         self.assertEqual(answer["kv_cache_bytes"], 2 * 2 * answer["layers"] * answer["kv_heads"] *
                          answer["head_size"] * (256 + 256))
         self.assertTrue(all(tensor["bytes"] >= 64 for tensor in answer["tensors"]))
+
+    def test_inspect_tells_what_fusion_saves(self):
+        counts = {}
+        for fusion in ("none", "layer"):
+            result = run("inspect", DEMO, "--json", "--fusion", fusion)
+            self.assert_done(result)
+            counts[fusion] = json.loads(result.stdout)
+        for key in ("dispatches_per_token", "dispatches_per_layer"):
+            self.assertLess(counts["layer"][key], counts["none"][key])
+        default = run("inspect", DEMO, "--json")
+        self.assertEqual(json.loads(default.stdout), counts["layer"])
+
+    def test_inspect_prints_the_program(self):
+        fused = run("inspect", DEMO, "--program")
+        self.assert_done(fused)
+        for name in ("MatMulNBitsQkv", "MatMulNBitsMlp", "MatMulNBitsAdd", "NormMatMulNBits"):
+            self.assertIn(f"sinter::{name} ", fused.stdout)
+        plain = run("inspect", DEMO, "--program", "--fusion", "none")
+        self.assert_done(plain)
+        self.assertNotIn("sinter::", plain.stdout)
+        without = run("inspect", DEMO, "--program", "--disable-pass", "fuse_mlp")
+        self.assertNotIn("sinter::MatMulNBitsMlp", without.stdout)
 
     def test_inspect_as_text(self):
         self.assertIn("GroupQueryAttention", run("inspect", DEMO).stdout)
