@@ -36,6 +36,8 @@ void LowerSkipSimplifiedLayerNormalization(LowerContext& context);
 // product.cc
 void LowerMatMul(LowerContext& context);
 void LowerMatMulNBits(LowerContext& context);
+
+// qmoe.cc
 void LowerQMoE(LowerContext& context);
 
 // A quantized weight [n, k] and its bias: empty refs where absent.

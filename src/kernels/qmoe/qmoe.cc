@@ -3,88 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/common/plan_util.h"
+#include "kernels/qmoe/qmoe_layer.h"
 
 namespace sinter::kernels {
 namespace {
 
+using qmoe::ActivationName;
+using qmoe::CheckShape;
+using qmoe::ChunkWords;
+using qmoe::DownLayer;
+using qmoe::GateUpLayer;
+using qmoe::Layer;
+
 constexpr uint32_t kExpertWorkgroup = 128;
 constexpr uint32_t kExpertRows = 4;  // of the weight a team
 constexpr uint32_t kMixWorkgroup = 64;
-constexpr uint32_t kMaxTopK = 256;
-
-void CheckShape(const QMoEShape& shape) {
-  if (shape.bits != 2 && shape.bits != 4 && shape.bits != 8) {
-    throw Error("kernels", "bits of QMoE: got {}, want 2, 4 or 8", shape.bits);
-  }
-  if (shape.block_size != 0 && (!std::has_single_bit(shape.block_size) || shape.block_size < 16)) {
-    throw Error("kernels", "block size of QMoE: got {}, want 0 or a power of two from 16 on",
-                shape.block_size);
-  }
-  if (shape.top_k == 0 || shape.top_k > std::min(shape.experts, kMaxTopK)) {
-    throw Error("kernels", "experts a token of QMoE: got {} of {}, want 1 to {}", shape.top_k,
-                shape.experts, std::min(shape.experts, kMaxTopK));
-  }
-  SINTER_CHECK(shape.tokens > 0 && shape.hidden > 0 && shape.intermediate > 0);
-  SINTER_CHECK(uint64_t{shape.expert_begin} + shape.expert_count <= shape.experts);
-}
-
-// One of the two layers: its weight is [E, rows, k], and it writes `outputs` features a slot.
-struct Layer {
-  uint32_t rows, k, outputs;
-  bool zero_points, bias;
-
-  uint32_t blocks(const QMoEShape& shape) const {
-    return shape.block_size == 0 ? 1 : (k + shape.block_size - 1) / shape.block_size;
-  }
-  uint32_t row_bytes(const QMoEShape& shape) const { return (k * shape.bits + 7) / 8; }
-  // Bits of packed zero points from one row to the next: without blocks the rows of an expert are
-  // packed together.
-  uint32_t zero_points_row_bits(const QMoEShape& shape) const {
-    return shape.block_size == 0 ? shape.bits : (blocks(shape) * shape.bits + 7) / 8 * 8;
-  }
-  uint32_t zero_points_expert_bytes(const QMoEShape& shape) const {
-    return (rows * zero_points_row_bits(shape) + 7) / 8;
-  }
-};
-
-Layer GateUpLayer(const QMoEShape& shape) {
-  return {shape.fc1_rows(), shape.hidden, shape.intermediate, shape.fc1_zero_points,
-          shape.fc1_bias};
-}
-
-Layer DownLayer(const QMoEShape& shape) {
-  return {shape.hidden, shape.intermediate, shape.hidden, shape.fc2_zero_points, shape.fc2_bias};
-}
-
-// 32-bit words of the widest load that all rows are aligned to and that stays inside a block; 0
-// where rows are not even aligned to words.
-uint32_t ChunkWords(const QMoEShape& shape, const Layer& layer) {
-  const uint32_t row_bytes = layer.row_bytes(shape);
-  uint32_t words = row_bytes % 16 == 0 ? 4 : row_bytes % 8 == 0 ? 2 : row_bytes % 4 == 0 ? 1 : 0;
-  if (shape.block_size != 0) words = std::min(words, shape.block_size * shape.bits / 32);
-  return words;
-}
-
-std::string_view ActivationName(QMoEActivation activation) {
-  switch (activation) {
-    case QMoEActivation::kRelu:
-      return "relu";
-    case QMoEActivation::kGelu:
-      return "gelu";
-    case QMoEActivation::kSilu:
-      return "silu";
-    case QMoEActivation::kSwiGlu:
-      return "swiglu";
-    default:
-      return "identity";
-  }
-}
 
 KernelPlan PlanExpert(const gpu::Caps& caps, const QMoEShape& shape, bool gate_up,
                       std::string_view variant) {

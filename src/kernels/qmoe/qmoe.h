@@ -22,6 +22,13 @@
 //   bias         [E, N] act_t
 // h and d are f32 whatever act_t is: they cost little, and an unclamped activation may pass f16.
 //
+// For few tokens gate_up and down have another form (`decode`), in which the workgroup of an output
+// has all slots of a token, so that there is neither d nor mix:
+//   gate_up  as above, with h in QMoEDecodeHiddenDType
+//   down     1 h, 2 fc2, 3 scales, 4 zero_points (optional), 5 bias (optional), 6 indices,
+//            7 y [T, H] act_t (out), 8 weights, 9 residual [T, H] act_t (where shape.residual says
+//            so; added to y)
+//
 // A weight larger than a storage binding: gate_up and down take a range of experts, whose weight,
 // scales, zero_points and bias are bound; a dispatch writes only the slots of experts in its range,
 // so one dispatch a range fills h (d), as every slot has one expert.
@@ -64,6 +71,7 @@ struct QMoEShape {
   bool normalize = false;  // weights: softmax over the chosen k (else over all experts)
   bool fc1_zero_points = false, fc2_zero_points = false;
   bool fc1_bias = false, fc2_bias = false;
+  bool residual = false;  // of the decode form of down
   // The experts whose weights are bound (gate_up, down). expert_count 0 means all.
   uint32_t expert_begin = 0, expert_count = 0;
 
@@ -120,6 +128,23 @@ KernelPlan PlanQMoEMix(const gpu::Caps& caps, const QMoEShape& shape,
                        std::string_view variant = "");
 
 std::vector<std::string> QMoEExpertVariants(const gpu::Caps& caps);
+
+// The decode form: `decode.wg128.r4` has 128 threads a workgroup and 4 rows of the weight a team;
+// with `.f32` behind it sums are f32 where others have f16 products and sums of 8. The variants
+// that the shape can have on this adapter, the best guess first; empty where it has none: rows that
+// are no whole words and octets or do not fit workgroup memory, weights that do not fit one
+// binding, too many bindings.
+std::vector<std::string> QMoEDecodeVariants(const gpu::Caps& caps, const QMoEShape& shape);
+// Tokens up to which the decode form is worth while.
+inline constexpr uint32_t kMaxQMoEDecodeTokens = 8;
+// Throw Error for a variant that QMoEDecodeVariants has not.
+KernelPlan PlanQMoEGateUpDecode(const gpu::Caps& caps, const QMoEShape& shape,
+                                std::string_view variant = "");
+KernelPlan PlanQMoEDownDecode(const gpu::Caps& caps, const QMoEShape& shape,
+                              std::string_view variant = "");
+// The type of h between the two: f16, which limits it to +-32752, where products are f16.
+DType QMoEDecodeHiddenDType(const gpu::Caps& caps, const QMoEShape& shape,
+                            std::string_view variant = "");
 
 // Ranges of experts (expert_begin, expert_count) for the dispatches of gate_up and of down.
 std::vector<RowRange> SplitQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape);

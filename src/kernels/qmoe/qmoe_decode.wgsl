@@ -1,0 +1,532 @@
+// One layer of the chosen experts for few tokens, each slot's product in the workgroup that needs
+// it. With e = indices[slot], x the slot's row of input, w[e, n, k] = (code[e, n, k] - zero) * scale:
+//   gate_up  out[slot, i] = activation(w[e, i, :] x + bias[e, i]), or the SwiGLU of qmoe.h
+//   down     out[token, n] = (residual[token, n] +)
+//                            sum over the token's slots of weights[slot] (w[e, n, :] x + bias[e, n])
+//
+// A workgroup brings its rows of x into workgroup memory: one for gate_up, those of all slots of a
+// token for down, kPhaseSlots at a time. A team of kLanes neighbouring threads owns kRows rows of
+// the weight: each thread takes every kLanes-th chunk of them, a chunk being the widest load (up to
+// 16 bytes) inside one block, and the team's sums are added up by shuffles (kLanes is at most the
+// smallest subgroup) or through workgroup memory. Workgroup (i, j) owns kTeams groups of rows, of
+// slot j or token j.
+//
+// A step is one chunk of one slot. A team loads kBlock steps at once, one block ahead: the first one
+// before x is there.
+//
+// f16 arithmetic (#if f16_math): a code or-ed into the mantissa of an f16 is a number in steps of
+// 2^-kBits; two of them are multiplied at once, and the sums of 8 products go to f32. Codes come
+// out of a word in pairs half a word (4 bits) or a byte (8 bits) apart, so x lies in workgroup
+// memory in these pairs. No product is larger than x / 2, and no sum of 4 than 2 x.
+//
+// Sizes are constants: a uniform would be fetched before the first load could be issued. Values
+// that a loop would have in an array have names: NVIDIA's compiler keeps arrays in memory.
+
+#include "common/activations.wgsl"
+#include "common/dequantize.wgsl"
+
+struct Params {
+  alpha: f32,
+  beta: f32,
+  limit: f32,
+  pad: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+#if f16_math
+@group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
+#else
+@group(0) @binding(1) var<storage, read> x: array<vec4<x_t>>;
+#endif
+@group(0) @binding(2) var<storage, read> weight: array<unit_t>;
+@group(0) @binding(3) var<storage, read> scales: array<act_t>;
+#if zero_points
+@group(0) @binding(4) var<storage, read> zero_points: array<u32>;
+#endif
+#if bias
+@group(0) @binding(5) var<storage, read> bias: array<act_t>;
+#endif
+@group(0) @binding(6) var<storage, read> indices: array<i32>;
+@group(0) @binding(7) var<storage, read_write> out: array<out_t>;
+#if down
+@group(0) @binding(8) var<storage, read> weights: array<f32>;
+#endif
+#if residual
+@group(0) @binding(9) var<storage, read> residual: array<act_t>;
+#endif
+
+const kTeams = kWorkgroup / kLanes;
+const kChunkCodes = kChunkWords * kCodesPerWord;
+const kIterations = (kChunks + kLanes - 1u) / kLanes;
+const kSteps = kSlots * kIterations;
+const kPhaseSteps = kPhaseSlots * kIterations;
+const kPhaseOctets = kPhaseSlots * kK / 8u;
+const kOutputs = kRows / kParts;
+// Largest magnitude that f16 arithmetic has room for; see above.
+const kMostF16 = 32752.0;
+
+// The experts of the workgroup's slots, and the weight of each in the sum.
+var<workgroup> chosen: array<u32, kSlots>;
+#if down
+var<workgroup> mix: array<f32, kSlots>;
+#endif
+
+#if !subgroups
+// [team][lane], a lane's stride padded by one against bank conflicts.
+var<workgroup> partials: array<vec4<f32>, kTeams * (kLanes + 1u)>;
+#endif
+
+// x of a phase in workgroup memory: of each chunk kWords entries.
+#if f16_math
+alias entry_t = vec4<u32>;
+const kWords = kChunkCodes / 8u;
+#else
+alias entry_t = vec4<f32>;
+const kWords = kChunkCodes / 4u;
+#endif
+var<workgroup> rows_of_x: array<entry_t, kPhaseSlots * kChunks * kWords>;
+
+#if down
+fn Share(slot: u32) -> f32 {
+  return mix[slot];
+}
+#else
+fn Share(slot: u32) -> f32 {
+  return 1.0;
+}
+#endif
+
+// Where an entry lies. Lanes read neighbouring chunks at once: turning the entries of a chunk by its
+// place puts 8 of them into 8 different groups of banks.
+fn Place(entry: u32) -> u32 {
+  let chunk = entry / kWords;
+  return entry ^ ((chunk * kWords / 8u) % kWords);
+}
+
+// Eight neighbouring elements of x, as they come.
+#if f16_math
+struct Octet {
+  all: vec4<u32>,
+}
+
+fn LoadOctet(octet: u32) -> Octet {
+  return Octet(x[octet]);
+}
+
+fn StoreOctet(octet: u32, value: Octet) {
+  if (octet < kPhaseOctets) {
+    rows_of_x[Place(octet)] = Pairs(value.all);
+  }
+}
+#else
+struct Octet {
+  low: vec4<x_t>,
+  high: vec4<x_t>,
+}
+
+fn LoadOctet(octet: u32) -> Octet {
+  return Octet(x[2u * octet], x[2u * octet + 1u]);
+}
+
+fn StoreOctet(octet: u32, value: Octet) {
+  if (octet < kPhaseOctets) {
+    rows_of_x[Place(2u * octet)] = vec4<f32>(value.low);
+    rows_of_x[Place(2u * octet + 1u)] = vec4<f32>(value.high);
+  }
+}
+#endif
+
+// The pairs in which codes come out of a word.
+#if f16_bits4
+fn Pairs(a: vec4<u32>) -> vec4<u32> {
+  return vec4<u32>((a.x & 0xffffu) | (a.z << 16u), (a.x >> 16u) | (a.z & 0xffff0000u),
+                   (a.y & 0xffffu) | (a.w << 16u), (a.y >> 16u) | (a.w & 0xffff0000u));
+}
+#endif
+#if f16_bits8
+fn Pairs(a: vec4<u32>) -> vec4<u32> {
+  return vec4<u32>((a.x & 0xffffu) | (a.y << 16u), (a.x >> 16u) | (a.y & 0xffff0000u),
+                   (a.z & 0xffffu) | (a.w << 16u), (a.z >> 16u) | (a.w & 0xffff0000u));
+}
+#endif
+
+// Brings a phase's rows of x, from octet `first_octet` on, into workgroup memory: 4 octets a thread at
+// once, so that their loads do not wait for one another.
+fn Stage(first_octet: u32, local: u32) {
+  let last = kPhaseOctets - 1u;
+  for (var octet = local; octet < kPhaseOctets; octet += 4u * kWorkgroup) {
+    let second = octet + kWorkgroup;
+    let third = octet + 2u * kWorkgroup;
+    let fourth = octet + 3u * kWorkgroup;
+    let a = LoadOctet(first_octet + octet);
+    let b = LoadOctet(first_octet + min(second, last));
+    let c = LoadOctet(first_octet + min(third, last));
+    let d = LoadOctet(first_octet + min(fourth, last));
+    StoreOctet(octet, a);
+    StoreOctet(second, b);
+    StoreOctet(third, c);
+    StoreOctet(fourth, d);
+  }
+  workgroupBarrier();
+}
+
+// One chunk of each of kRows rows of the weight, with its scales and zero points.
+struct Weights {
+  row_0: unit_t,
+  row_1: unit_t,
+  row_2: unit_t,
+  row_3: unit_t,
+  scales: vec4<f32>,
+#if zero_points
+  zeros: vec4<f32>,
+#endif
+}
+
+#if zero_points
+fn ZerosOf(part: Weights) -> vec4<f32> {
+  return part.zeros;
+}
+
+fn ZeroPoint(expert: u32, row: u32, block: u32) -> f32 {
+  let bit = row * kZeroPointsRowBits + block * kBits;
+  let byte = expert * kZeroPointsExpertBytes + bit / 8u;
+  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+}
+#else
+fn ZerosOf(part: Weights) -> vec4<f32> {
+  return vec4<f32>(f32(1u << (kBits - 1u)));
+}
+#endif
+
+// A team's rows of the weight, from output `first` on. Those past the end repeat the last one, and
+// are not stored.
+#if gate_interleaved
+fn RowsOf(first: u32) -> vec4<u32> {
+  let outputs = min(vec4<u32>(first) + vec4<u32>(0u, 0u, 1u, 1u), vec4<u32>(kAllOutputs - 1u));
+  return 2u * outputs + vec4<u32>(0u, 1u, 0u, 1u);
+}
+#endif
+#if gate_halves
+fn RowsOf(first: u32) -> vec4<u32> {
+  let outputs = min(vec4<u32>(first) + vec4<u32>(0u, 0u, 1u, 1u), vec4<u32>(kAllOutputs - 1u));
+  return outputs + vec4<u32>(0u, kAllOutputs, 0u, kAllOutputs);
+}
+#endif
+#if no_gate
+fn RowsOf(first: u32) -> vec4<u32> {
+  return min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(kAllOutputs - 1u));
+}
+#endif
+
+fn LoadStep(rows: vec4<u32>, step: u32, lane: u32) -> Weights {
+  let expert = chosen[min(step / kIterations, kSlots - 1u)];
+  let chunk = min(step % kIterations * kLanes + lane, kChunks - 1u);
+  let block = chunk * kChunkCodes / kBlockSize;
+  let at = rows + expert * kExpertRows;
+  var part = Weights();
+  part.row_0 = weight[at.x * kChunks + chunk];
+  part.scales.x = f32(scales[at.x * kBlocks + block]);
+  if (kRows > 1u) {
+    part.row_1 = weight[at.y * kChunks + chunk];
+    part.scales.y = f32(scales[at.y * kBlocks + block]);
+  }
+  if (kRows > 2u) {
+    part.row_2 = weight[at.z * kChunks + chunk];
+    part.row_3 = weight[at.w * kChunks + chunk];
+    part.scales.z = f32(scales[at.z * kBlocks + block]);
+    part.scales.w = f32(scales[at.w * kBlocks + block]);
+  }
+#if zero_points
+  part.zeros.x = ZeroPoint(expert, rows.x, block);
+  if (kRows > 1u) {
+    part.zeros.y = ZeroPoint(expert, rows.y, block);
+  }
+  if (kRows > 2u) {
+    part.zeros.z = ZeroPoint(expert, rows.z, block);
+    part.zeros.w = ZeroPoint(expert, rows.w, block);
+  }
+#endif
+  return part;
+}
+
+// Word `i` of the chunks of all rows.
+#if chunk1
+fn WordOf(part: Weights, i: u32) -> vec4<u32> {
+  return vec4<u32>(part.row_0, part.row_1, part.row_2, part.row_3);
+}
+#else
+fn WordOf(part: Weights, i: u32) -> vec4<u32> {
+  return vec4<u32>(part.row_0[i], part.row_1[i], part.row_2[i], part.row_3[i]);
+}
+#endif
+
+// Sums over 8 codes, less their zero point and over kCodeUnit, times x: a word of 4-bit codes, two of
+// 8-bit ones.
+#if f16_bits4
+fn DotOctet(part: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
+  let pairs = rows_of_x[Place(at + octet)];
+  let words = WordOf(part, octet);
+  var dots = vec4<f32>();
+  dots.x = DotWord(words.x, pairs, zeros.x);
+  if (kRows > 1u) {
+    dots.y = DotWord(words.y, pairs, zeros.y);
+  }
+  if (kRows > 2u) {
+    dots.z = DotWord(words.z, pairs, zeros.z);
+    dots.w = DotWord(words.w, pairs, zeros.w);
+  }
+  return dots;
+}
+
+fn DotWord(word: u32, pairs: vec4<u32>, zero: f32) -> f32 {
+  // In the mantissa's lowest bits a code counts sixteenths of 64, four bits higher those of 4.
+  let low_zero = vec2<f16>(f16(64.0 + zero / 16.0));
+  let high_zero = vec2<f16>(f16(4.0 + zero / 16.0));
+  let next = word >> 8u;
+  var sum = (bitcast<vec2<f16>>((word & 0x000f000fu) | 0x54005400u) - low_zero) *
+            bitcast<vec2<f16>>(pairs.x);
+  sum = fma(bitcast<vec2<f16>>((word & 0x00f000f0u) | 0x44004400u) - high_zero,
+            bitcast<vec2<f16>>(pairs.y), sum);
+  sum = fma(bitcast<vec2<f16>>((next & 0x000f000fu) | 0x54005400u) - low_zero,
+            bitcast<vec2<f16>>(pairs.z), sum);
+  sum = fma(bitcast<vec2<f16>>((next & 0x00f000f0u) | 0x44004400u) - high_zero,
+            bitcast<vec2<f16>>(pairs.w), sum);
+  return f32(sum.x) + f32(sum.y);
+}
+#endif
+#if f16_bits8
+fn DotOctet(part: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
+  let pairs = rows_of_x[Place(at + octet)];
+  let first = WordOf(part, 2u * octet);
+  let second = WordOf(part, 2u * octet + 1u);
+  var dots = vec4<f32>();
+  dots.x = DotWords(first.x, second.x, pairs, zeros.x);
+  if (kRows > 1u) {
+    dots.y = DotWords(first.y, second.y, pairs, zeros.y);
+  }
+  if (kRows > 2u) {
+    dots.z = DotWords(first.z, second.z, pairs, zeros.z);
+    dots.w = DotWords(first.w, second.w, pairs, zeros.w);
+  }
+  return dots;
+}
+
+fn DotWords(first: u32, second: u32, pairs: vec4<u32>, zero: f32) -> f32 {
+  // A code counts 256ths of 4.
+  let zeros = vec2<f16>(f16(4.0 + zero / 256.0));
+  var sum = (bitcast<vec2<f16>>((first & 0x00ff00ffu) | 0x44004400u) - zeros) *
+            bitcast<vec2<f16>>(pairs.x);
+  sum = fma(bitcast<vec2<f16>>(((first >> 8u) & 0x00ff00ffu) | 0x44004400u) - zeros,
+            bitcast<vec2<f16>>(pairs.y), sum);
+  sum = fma(bitcast<vec2<f16>>((second & 0x00ff00ffu) | 0x44004400u) - zeros,
+            bitcast<vec2<f16>>(pairs.z), sum);
+  sum = fma(bitcast<vec2<f16>>(((second >> 8u) & 0x00ff00ffu) | 0x44004400u) - zeros,
+            bitcast<vec2<f16>>(pairs.w), sum);
+  return f32(sum.x) + f32(sum.y);
+}
+#endif
+
+// The products of a chunk of each row with x; `at` is the chunk's first entry of x.
+#if f16_math
+fn DotChunk(part: Weights, at: u32) -> vec4<f32> {
+  let zeros = ZerosOf(part);
+  var dots = DotOctet(part, 0u, at, zeros);
+  if (kWords > 1u) {
+    dots += DotOctet(part, 1u, at, zeros);
+  }
+  if (kWords > 2u) {
+    dots += DotOctet(part, 2u, at, zeros);
+    dots += DotOctet(part, 3u, at, zeros);
+  }
+  return dots * part.scales;
+}
+#else
+fn DotWord(part: Weights, word: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
+  let words = WordOf(part, word);
+  var dots = vec4<f32>();
+  for (var quad = 0u; quad < kQuadsPerWord; quad++) {
+    let value = rows_of_x[Place(at + word * kQuadsPerWord + quad)];
+    dots.x += dot(value, QuadLessWhole(words.x, quad, zeros.x));
+    if (kRows > 1u) {
+      dots.y += dot(value, QuadLessWhole(words.y, quad, zeros.y));
+    }
+    if (kRows > 2u) {
+      dots.z += dot(value, QuadLessWhole(words.z, quad, zeros.z));
+      dots.w += dot(value, QuadLessWhole(words.w, quad, zeros.w));
+    }
+  }
+  return dots;
+}
+
+fn DotChunk(part: Weights, at: u32) -> vec4<f32> {
+  let zeros = ZerosOf(part);
+  var dots = DotWord(part, 0u, at, zeros);
+  if (kChunkWords > 1u) {
+    dots += DotWord(part, 1u, at, zeros);
+  }
+  if (kChunkWords > 2u) {
+    dots += DotWord(part, 2u, at, zeros);
+    dots += DotWord(part, 3u, at, zeros);
+  }
+  return dots * part.scales;
+}
+#endif
+
+// The products of step `step`, weighed as the slot is in the sum.
+fn DotStep(part: Weights, step: u32, lane: u32) -> vec4<f32> {
+  let slot = step / kIterations;
+  let chunk = step % kIterations * kLanes + lane;
+  if (step >= kSteps || chunk >= kChunks) {
+    return vec4<f32>();
+  }
+  return Share(slot) * DotChunk(part, (slot % kPhaseSlots * kChunks + chunk) * kWords);
+}
+
+// Steps that are loaded at once.
+struct Block {
+  step_0: Weights,
+  step_1: Weights,
+  step_2: Weights,
+  step_3: Weights,
+}
+
+fn LoadBlock(rows: vec4<u32>, step: u32, lane: u32) -> Block {
+  var block = Block();
+  block.step_0 = LoadStep(rows, step, lane);
+  if (kBlock > 1u) {
+    block.step_1 = LoadStep(rows, step + 1u, lane);
+  }
+  if (kBlock > 2u) {
+    block.step_2 = LoadStep(rows, step + 2u, lane);
+  }
+  if (kBlock > 3u) {
+    block.step_3 = LoadStep(rows, step + 3u, lane);
+  }
+  return block;
+}
+
+// The biases that come with the sums, spread over the lanes: lane i has row i % kRows of slot
+// i / kRows, and those kLanes further on.
+#if bias
+fn LoadBias(rows: vec4<u32>, lane: u32) -> vec4<f32> {
+  var sums = vec4<f32>();
+  for (var i = lane; i < kRows * kSlots; i += kLanes) {
+    let row = i % kRows;
+    let slot = i / kRows;
+    let n = select(select(rows.x, rows.y, row == 1u), select(rows.z, rows.w, row == 3u), row > 1u);
+    let share = Share(slot) * f32(bias[chosen[slot] * kExpertRows + n]) / kCodeUnit;
+    sums += select(vec4<f32>(), vec4<f32>(share), vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(row));
+  }
+  return sums;
+}
+#else
+fn LoadBias(rows: vec4<u32>, lane: u32) -> vec4<f32> {
+  return vec4<f32>();
+}
+#endif
+
+fn Activate(value: f32) -> f32 {
+  switch (kActivation) {
+    case kRelu: {
+      return max(value, 0.0);
+    }
+    case kGelu: {
+      return gelu_tanh(value);
+    }
+    case kSilu: {
+      return silu(value);
+    }
+    default: {
+      return value;
+    }
+  }
+}
+
+fn SwiGlu(gate_sum: f32, up_sum: f32) -> f32 {
+  let gate = min(gate_sum, params.limit);
+  let up = clamp(up_sum, -params.limit, params.limit);
+  return gate * sigmoid(params.alpha * gate) * (up + params.beta);
+}
+
+// Output `i` of a team from the sums of its rows.
+fn OutputOf(sums: vec4<f32>, i: u32) -> f32 {
+  let all = sums * kCodeUnit;
+  if (kParts == 2u) {
+    return SwiGlu(select(all.x, all.z, i == 1u), select(all.y, all.w, i == 1u));
+  }
+  let sum = select(select(all.x, all.y, i == 1u), select(all.z, all.w, i == 3u), i > 1u);
+  return Activate(sum);
+}
+
+// Lane i stores output `first` + i of row `row` of out.
+fn StoreOutputs(row: u32, first: u32, lane: u32, sums: vec4<f32>, added: f32) {
+  if (lane >= kOutputs || first + lane >= kAllOutputs) {
+    return;
+  }
+  var value = OutputOf(sums, lane) + added;
+#if clamp_f16
+  value = clamp(value, -kMostF16, kMostF16);
+#endif
+  out[row * kAllOutputs + first + lane] = out_t(value);
+}
+
+@compute @workgroup_size(kWorkgroup)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let lane = local % kLanes;
+  let team = local / kLanes;
+  let first = (group.x * kTeams + team) * kOutputs;
+  for (var slot = local; slot < kSlots; slot += kWorkgroup) {
+    chosen[slot] = u32(indices[group.y * kSlots + slot]);
+#if down
+    mix[slot] = weights[group.y * kSlots + slot];
+#endif
+  }
+  workgroupBarrier();
+  let rows = RowsOf(first);
+  var block = LoadBlock(rows, 0u, lane);
+  var sums = LoadBias(rows, lane);
+  var added = 0.0;
+#if residual
+  added = f32(residual[group.y * kAllOutputs + min(first + min(lane, kOutputs - 1u),
+                                                   kAllOutputs - 1u)]);
+#endif
+  let first_octet = group.y / kSlotsPerX * kSlots * (kK / 8u);
+  Stage(first_octet, local);
+  for (var base = 0u; base < kSteps; base += kBlock) {
+    if (kPhaseSlots < kSlots && base > 0u && base % kPhaseSteps == 0u) {
+      workgroupBarrier();
+      Stage(first_octet + base / kIterations * (kK / 8u), local);
+    }
+    let steps = block;
+    if (base + kBlock < kSteps) {
+      block = LoadBlock(rows, base + kBlock, lane);
+    }
+    sums += DotStep(steps.step_0, base, lane);
+    if (kBlock > 1u) {
+      sums += DotStep(steps.step_1, base + 1u, lane);
+    }
+    if (kBlock > 2u) {
+      sums += DotStep(steps.step_2, base + 2u, lane);
+    }
+    if (kBlock > 3u) {
+      sums += DotStep(steps.step_3, base + 3u, lane);
+    }
+  }
+
+#if subgroups
+  for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
+    sums += subgroupShuffleXor(sums, distance);
+  }
+  StoreOutputs(group.y, first, lane, sums, added);
+#else
+  partials[team * (kLanes + 1u) + lane] = sums;
+  workgroupBarrier();
+  if (lane < kOutputs) {
+    var total = vec4<f32>();
+    for (var other = 0u; other < kLanes; other++) {
+      total += partials[team * (kLanes + 1u) + other];
+    }
+    StoreOutputs(group.y, first, lane, total, added);
+  }
+#endif
+}

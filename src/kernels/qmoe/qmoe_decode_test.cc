@@ -1,0 +1,230 @@
+// Cases of the decode form of QMoE's layers.
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "kernels/qmoe/qmoe_testing.h"
+
+namespace sinter::kernels {
+namespace {
+
+using namespace qmoe;  // NOLINT: the helpers of these tests
+
+// Products and sums of 8 in f16 are off by some of its epsilons each, at random signs.
+double ProductTolerance(bool f16_math, double k) {
+  return SumTolerance(k) + (f16_math ? 4.0 * Epsilon(DType::kF16) * std::sqrt(k) : 0.0);
+}
+
+std::vector<Operand> GateUpOperands(const gpu::Caps& caps, const QMoEShape& shape,
+                                    std::string_view variant) {
+  const DType device = DeviceDType(caps, shape.dtype);
+  const DType hidden = QMoEDecodeHiddenDType(caps, shape, variant);
+  const Weight fc1 = MakeFc1(shape);
+  const std::vector<double> indices = MakeIndices(shape);
+  const std::vector<double> x = RandomValues(shape.dtype, size_t{shape.tokens} * shape.hidden, 1);
+  const std::vector<double> h = QMoEGateUpReference(shape, x, fc1.view(), indices);
+  return {
+      Operand::Input(device, x),
+      Operand::Packed(fc1.codes),
+      Operand::Input(device, fc1.scales),
+      fc1.zero_points.empty() ? Operand::Absent() : Operand::Packed(fc1.zero_points),
+      fc1.bias.empty() ? Operand::Absent() : Operand::Input(device, fc1.bias),
+      Operand::Input(DType::kI32, indices),
+      Operand::Output(hidden, h,
+                      ProductTolerance(hidden == DType::kF16, shape.hidden) * Amplification(shape),
+                      16 * Epsilon(hidden))};
+}
+
+std::vector<Operand> DownOperands(const gpu::Caps& caps, const QMoEShape& shape,
+                                  std::string_view variant) {
+  const DType device = DeviceDType(caps, shape.dtype);
+  const DType hidden = QMoEDecodeHiddenDType(caps, shape, variant);
+  const Weight fc2 = MakeFc2(shape);
+  const std::vector<double> indices = MakeIndices(shape);
+  const size_t slots = indices.size();
+  const std::vector<double> h = RandomValues(hidden, slots * shape.intermediate, 1);
+  // Different shares that add up to 1.
+  std::vector<double> weights;
+  for (size_t slot = 0; slot < slots; ++slot) {
+    weights.push_back(2.0 * (slot % shape.top_k + 1) / (shape.top_k * (shape.top_k + 1.0)));
+  }
+  weights = RoundTo(DType::kF32, std::move(weights));
+  std::vector<double> y =
+      QMoEMixReference(shape, QMoEDownReference(shape, h, fc2.view(), indices), weights);
+  std::vector<double> residual;
+  if (shape.residual) residual = RandomValues(shape.dtype, y.size(), 5);
+  for (size_t i = 0; i < residual.size(); ++i) y[i] += residual[i];
+  return {Operand::Input(hidden, h),
+          Operand::Packed(fc2.codes),
+          Operand::Input(device, fc2.scales),
+          fc2.zero_points.empty() ? Operand::Absent() : Operand::Packed(fc2.zero_points),
+          fc2.bias.empty() ? Operand::Absent() : Operand::Input(device, fc2.bias),
+          Operand::Input(DType::kI32, indices),
+          Operand::Output(device, y, ProductTolerance(hidden == DType::kF16, shape.intermediate),
+                          2 * Epsilon(device)),
+          Operand::Input(DType::kF32, weights),
+          residual.empty() ? Operand::Absent() : Operand::Input(device, residual)};
+}
+
+std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
+  std::vector<KernelCase> cases;
+  // One case a variant, since they differ in the type of h.
+  const auto add = [&](const QMoEShape& shape, const gpu::Caps& used, std::string name,
+                       bool all_variants) {
+    std::vector<std::string> variants = QMoEDecodeVariants(used, shape);
+    if (!all_variants && !variants.empty()) variants.resize(1);
+    for (const std::string& variant : variants) {
+      cases.push_back({.name = Name(shape) + (shape.residual ? ".residual" : "") + name,
+                       .operands =
+                           [=] {
+                             return gate_up ? GateUpOperands(used, shape, variant)
+                                            : DownOperands(used, shape, variant);
+                           },
+                       .variants = {variant},
+                       .plan =
+                           [=](const gpu::Caps&, std::string_view picked) {
+                             return gate_up ? PlanQMoEGateUpDecode(used, shape, picked)
+                                            : PlanQMoEDownDecode(used, shape, picked);
+                           }});
+    }
+  };
+  const auto bench = [&](const QMoEShape& shape) {
+    const size_t first = cases.size();
+    add(shape, caps, "", caps.fixed_subgroup_size() == 32);
+    const double rows = double(shape.top_k) * (gate_up ? shape.fc1_rows() : shape.hidden);
+    const double k = gate_up ? shape.hidden : shape.intermediate;
+    for (size_t i = first; i < cases.size(); ++i) {
+      cases[i].bytes = rows * (k / 2 + k / 32 * 2);
+      cases[i].flops = rows * k * 2;
+    }
+  };
+
+  // Every variant, plain and without subgroups; 1 to 8 experts a token.
+  for (uint32_t top_k = 1; top_k <= 8; ++top_k) {
+    const QMoEShape shape = GptOss({.tokens = 2,
+                                    .experts = 9,
+                                    .top_k = top_k,
+                                    .hidden = 288,
+                                    .intermediate = 352,
+                                    .block_size = 32,
+                                    .dtype = DType::kF16,
+                                    .residual = top_k % 2 == 0});
+    add(shape, caps, "", top_k == 3 || top_k == 4);
+    add(shape, WithoutSubgroups(caps), ".no_subgroups", top_k == 4);
+    if (top_k < 3) add(shape, WithoutF16(caps), ".widened", true);
+  }
+  // Codings: bits, blocks and none, zero points, both element types; loads of 4 to 16 bytes.
+  for (const uint32_t bits : {2u, 4u, 8u}) {
+    for (const uint32_t block_size : {0u, 16u, 32u, 64u, 256u}) {
+      for (const bool zero_points : {false, true}) {
+        for (const DType dtype : {DType::kF16, DType::kF32}) {
+          add(GptOss({.tokens = 1,
+                      .experts = 5,
+                      .top_k = 2,
+                      .hidden = 96,
+                      .intermediate = 160,
+                      .bits = bits,
+                      .block_size = block_size,
+                      .dtype = dtype,
+                      .fc1_zero_points = zero_points,
+                      .fc2_zero_points = zero_points}),
+              caps, "", false);
+        }
+      }
+    }
+  }
+  for (const uint32_t features : {16u, 40u, 48u, 64u}) {
+    for (const uint32_t bits : {4u, 8u}) {
+      add({.tokens = 3,
+           .experts = 3,
+           .top_k = 2,
+           .hidden = features,
+           .intermediate = features,
+           .bits = bits,
+           .block_size = 16,
+           .dtype = DType::kF16,
+           .fc1_zero_points = true,
+           .fc2_zero_points = true},
+          caps, "", true);
+    }
+  }
+  for (const QMoEActivation activation :
+       {QMoEActivation::kRelu, QMoEActivation::kGelu, QMoEActivation::kSilu,
+        QMoEActivation::kIdentity, QMoEActivation::kSwiGlu}) {
+    add({.tokens = 2,
+         .experts = 4,
+         .top_k = 3,
+         .hidden = 64,
+         .intermediate = 72,
+         .block_size = 32,
+         .activation = activation,
+         .fusion = SwiGluFusion::kHalves,
+         .fc1_bias = true},
+        caps, "", true);
+  }
+  // Slots that workgroup memory does not hold all at once.
+  gpu::Caps small = caps;
+  small.limits.max_workgroup_storage_bytes = 4096;
+  add({.tokens = 2,
+       .experts = 9,
+       .top_k = 6,
+       .hidden = 512,
+       .intermediate = 512,
+       .block_size = 32,
+       .dtype = DType::kF16,
+       .fc2_bias = true},
+      small, ".small_memory", true);
+
+  // gpt-oss-20b: 4 of 32 experts (8 are enough to keep 4 apart), 2880 by 2880. Qwen3-30B-A3B: 8 of
+  // 128 (16 here), 2048 by 768.
+  bench(GptOss({.tokens = 1,
+                .experts = 8,
+                .top_k = 4,
+                .hidden = 2880,
+                .intermediate = 2880,
+                .block_size = 32,
+                .dtype = DType::kF16}));
+  bench({.tokens = 1,
+         .experts = 16,
+         .top_k = 8,
+         .hidden = 2048,
+         .intermediate = 768,
+         .block_size = 32,
+         .dtype = DType::kF16,
+         .normalize = true});
+  return cases;
+}
+
+const bool kRegistered =
+    RegisterKernelCases("qmoe_gate_up_decode",
+                        [](const gpu::Caps& caps) { return MakeCases(caps, true); }) &&
+    RegisterKernelCases("qmoe_down_decode",
+                        [](const gpu::Caps& caps) { return MakeCases(caps, false); });
+
+TEST(QMoEDecode, RefusesWhatItDoesNotHave) {
+  gpu::Caps caps;
+  caps.f16 = true;
+  const QMoEShape shape = {.experts = 4,
+                           .top_k = 2,
+                           .hidden = 64,
+                           .intermediate = 64,
+                           .block_size = 32,
+                           .dtype = DType::kF16};
+  EXPECT_FALSE(QMoEDecodeVariants(caps, shape).empty());
+  EXPECT_THROW(PlanQMoEGateUpDecode(caps, shape, "decode.wg7.r4"), Error);
+  QMoEShape odd = shape;
+  odd.hidden = 60;
+  EXPECT_TRUE(QMoEDecodeVariants(caps, odd).empty()) << "no whole octets";
+  EXPECT_THROW(PlanQMoEDownDecode(caps, odd), Error);
+  QMoEShape wide = shape;
+  wide.intermediate = 1u << 14;
+  EXPECT_TRUE(QMoEDecodeVariants(caps, wide).empty()) << "workgroup memory";
+  QMoEShape part = shape;
+  part.expert_count = 2;
+  EXPECT_TRUE(QMoEDecodeVariants(caps, part).empty()) << "a range of experts";
+  caps.limits.max_storage_binding_bytes = 4096;
+  EXPECT_TRUE(QMoEDecodeVariants(caps, shape).empty()) << "bindings";
+}
+
+}  // namespace
+}  // namespace sinter::kernels
