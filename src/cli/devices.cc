@@ -167,6 +167,7 @@ std::string ToText(const gpu::AdapterInfo& info, const std::string& problem) {
                                    DTypeName(config.component), DTypeName(config.result)));
   }
   line("matrix units", matrices.empty() ? "no" : fmt::format("{}", fmt::join(matrices, ", ")));
+  line("packed products", yes_no(caps.packed_dot_product));
   line("timestamps", yes_no(caps.timestamps));
   line("limits",
        fmt::format(

@@ -105,7 +105,8 @@ gpu::CommandList Program::Record() const {
   for (size_t i = 0; i < lowered_.dispatches.size(); ++i) {
     const Dispatch& dispatch = lowered_.dispatches[i];
     bindings.clear();
-    bindings.push_back({0, params_, params_offset_[i], dispatch.plan.params.size()});
+    if (!dispatch.plan.params.empty())
+      bindings.push_back({0, params_, params_offset_[i], dispatch.plan.params.size()});
     for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
       const BufferRef& ref = dispatch.operands[operand];
       if (!ref) continue;

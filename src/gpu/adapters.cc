@@ -189,6 +189,9 @@ std::vector<FoundAdapter> FindAdapters(bool checked) {
   for (const dawn::native::Adapter& native : instance->EnumerateAdapters(&options)) {
     wgpu::Adapter adapter(native.Get());
     found.push_back({instance, adapter, ReadAdapter(adapter)});
+    found.back().info.caps.packed_dot_product =
+        wgpu::Instance(instance->Get())
+            .HasWGSLLanguageFeature(wgpu::WGSLLanguageFeatureName::Packed4x8IntegerDotProduct);
   }
   std::stable_sort(found.begin(), found.end(), [](const FoundAdapter& a, const FoundAdapter& b) {
     return Rank(a.info) < Rank(b.info);

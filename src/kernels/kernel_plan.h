@@ -29,7 +29,7 @@ struct KernelPlan {
   // Names that are true in the file's `#if`; `f16` and `subgroups` also enable the WGSL extensions.
   std::vector<std::string> defines;
   // Contents of the uniform buffer at @binding(0): the kernel's Params struct, a multiple of 16
-  // bytes.
+  // bytes. Empty: the shader has none.
   std::vector<std::byte> params;
   std::array<uint32_t, 3> workgroups = {1, 1, 1};
 

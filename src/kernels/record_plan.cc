@@ -8,8 +8,9 @@ void RecordPlan(gpu::Device& device, const KernelPlan& plan, std::span<const gpu
                 gpu::CommandList& list, std::string_view label) {
   const gpu::PipelineSpec spec = ExpandPlan(plan);
   const gpu::Pipeline pipeline = device.GetPipelines({&spec, 1})[0];
-  std::vector<gpu::Binding> bindings = {
-      {0, device.CreateUniformBuffer(plan.params, plan.variant + ".params")}};
+  std::vector<gpu::Binding> bindings;
+  if (!plan.params.empty())
+    bindings.push_back({0, device.CreateUniformBuffer(plan.params, plan.variant + ".params")});
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (buffers[i]) bindings.push_back({static_cast<uint32_t>(i + 1), buffers[i]});
   }

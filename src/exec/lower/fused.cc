@@ -130,17 +130,73 @@ kernels::GatedActivation ActivationOf(const graph::FusedProduct& product) {
                                       : kernels::GatedActivation::kGeluTanh;
 }
 
+kernels::Glu GluOf(const graph::FusedProduct& product) {
+  if (product.activation.empty()) return kernels::Glu::kNone;
+  if (product.activation == "silu") return kernels::Glu::kSilu;
+  return product.activation == "gelu" ? kernels::Glu::kGelu : kernels::Glu::kGeluTanh;
+}
+
+// The product with what follows it, if it can be one dispatch.
+kernels::MatMulNBitsShape WithEpilogue(const FusedNode& node) {
+  kernels::MatMulNBitsShape shape = node.shape;
+  shape.glu = GluOf(node.product);
+  if (shape.glu != kernels::Glu::kNone) shape.n /= 2;
+  shape.residual = node.product.has_residual;
+  return shape;
+}
+
+// The whole node as one dispatch, for few rows. False where it does not fit one.
+bool EmitOneDispatch(LowerContext& context, const FusedNode& node) {
+  if (node.rows > kernels::kMatMulNBitsDecodeRows || !context.wants(0)) return false;
+  kernels::MatMulNBitsShape shape = WithEpilogue(node);
+  NBitsSurroundings around;
+  if (shape.residual) around.residual = context.In(graph::kFusedResidual);
+  if (node.product.has_prologue) {
+    if (!context.has(graph::kFusedNormScale)) return false;
+    kernels::MatMulNBitsNorm& norm = shape.norm;
+    norm.present = true;
+    norm.input_dtype = node.input_dtype;
+    norm.scale_dtype = context.dtype(graph::kFusedNormScale);
+    norm.epsilon = node.product.epsilon;
+    norm.skip_epsilon = node.product.skip_epsilon;
+    if (context.has(graph::kFusedSkip)) {
+      const bool normalized = context.has(graph::kFusedSkipScale);
+      norm.skip = normalized ? kernels::Skip::kNormalized : kernels::Skip::kPlain;
+      norm.skip_dtype = context.dtype(graph::kFusedSkip);
+      if (normalized) norm.skip_scale_dtype = context.dtype(graph::kFusedSkipScale);
+      norm.keeps_sum = context.wants(1);
+    }
+  }
+  if (!kernels::CanFuseMatMulNBits(context.caps(), shape)) return false;
+  if (shape.norm.present) {
+    around.norm_scale = context.In(graph::kFusedNormScale);
+    around.skip = context.In(graph::kFusedSkip);
+    around.skip_scale = context.In(graph::kFusedSkipScale);
+    if (shape.norm.keeps_sum) {
+      around.sum = context.Out(1);
+    } else {
+      context.Alias(1, graph::kFusedInput);
+    }
+  }
+  EmitMatMulNBits(context, shape, context.In(graph::kFusedInput), node.weight, context.Out(0),
+                  around);
+  return true;
+}
+
 // One dispatch a part of the node's definition; for any number of rows.
 void EmitComposition(LowerContext& context, const FusedNode& node) {
   const BufferRef h = EmitPrologue(context, node);
   if (!context.wants(0)) return;
-  const bool gated = !node.product.activation.empty();
-  if (!gated && !node.product.has_residual)
-    return EmitMatMulNBits(context, node.shape, h, node.weight, context.Out(0));
+  const kernels::MatMulNBitsShape whole = WithEpilogue(node);
+  if (kernels::CanFuseMatMulNBits(context.caps(), whole)) {
+    NBitsSurroundings around;
+    if (whole.residual) around.residual = context.In(graph::kFusedResidual);
+    return EmitMatMulNBits(context, whole, h, node.weight, context.Out(0), around);
+  }
   const size_t elems = size_t{node.rows} * node.shape.n;
   const BufferRef y = context.Scratch(DeviceBytes(context, node.dtype, elems), "product");
   EmitMatMulNBits(context, node.shape, h, node.weight, y);
-  if (gated) {
+  if (whole.glu != kernels::Glu::kNone) {
     const kernels::GatedActivationShape shape = {node.rows, node.shape.n / 2,
                                                  ActivationOf(node.product), node.dtype};
     context.Emit(
@@ -160,7 +216,7 @@ void EmitComposition(LowerContext& context, const FusedNode& node) {
 void LowerFusedProduct(LowerContext& context) {
   const FusedNode node = Read(context);
   if (node.rows == 0) return;
-  EmitComposition(context, node);
+  if (!EmitOneDispatch(context, node)) EmitComposition(context, node);
 }
 
 }  // namespace sinter::exec

@@ -44,10 +44,15 @@ void LowerQMoE(LowerContext& context);
 struct NBitsOperands {
   BufferRef codes, scales, zero_points, bias;
 };
-// Y = A x dequantize(weight)^T + bias by as many dispatches as the weight's size needs. `y` may be
-// bound from outside or scratch.
+// What stands around a product in its dispatch (kernels/matmul_nbits/matmul_nbits.h); each present
+// where the shape says so.
+struct NBitsSurroundings {
+  BufferRef residual, norm_scale, skip, skip_scale, sum;
+};
+// Y = A x dequantize(weight)^T + bias by as many dispatches as the weight's size needs (one, with a
+// gate). `y` may be bound from outside or scratch.
 void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,
-                     const NBitsOperands& weight, BufferRef y);
+                     const NBitsOperands& weight, BufferRef y, const NBitsSurroundings& around = {});
 
 // fused.cc
 void LowerFusedProduct(LowerContext& context);

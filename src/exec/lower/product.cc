@@ -34,7 +34,7 @@ void LowerMatMul(LowerContext& context) {
 }
 
 void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,
-                     const NBitsOperands& weight, BufferRef y) {
+                     const NBitsOperands& weight, BufferRef y, const NBitsSurroundings& around) {
   const uint64_t elem_bytes = DTypeBytes(kernels::DeviceDType(context.caps(), shape.dtype), 1);
   const uint64_t zero_point_row = shape.zero_points == kernels::ZeroPoints::kFloat
                                       ? shape.blocks() * elem_bytes
@@ -54,7 +54,9 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
       cut(rows.bias, elem_bytes);
     }
     context.Emit(kernels::PlanMatMulNBits(context.caps(), shape, context.variant("matmul_nbits")),
-                 {a, rows.codes, rows.scales, rows.zero_points, rows.bias, y}, {5});
+                 {a, rows.codes, rows.scales, rows.zero_points, rows.bias, y, around.residual,
+                  around.norm_scale, around.skip, around.skip_scale, around.sum},
+                 {5, 10});
   }
 }
 

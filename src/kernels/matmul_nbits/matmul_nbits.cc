@@ -7,30 +7,29 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "kernels/matmul_nbits/matmul_nbits_decode.h"
 #include "kernels/matmul_nbits/matmul_nbits_matrix.h"
 
 namespace sinter::kernels {
 namespace {
 
-// Rows of A that a team takes at once.
-constexpr uint32_t kVecMaxRows = 8;
-constexpr uint32_t kVecWorkgroup = 128;
-constexpr uint32_t kVecRows = 4;  // of B a team
-
 // 64 x 64 x 32 in f32 is just the 16 KiB of workgroup memory that every adapter has.
 constexpr uint32_t kTileN = 64;
-// From more rows of A on the matrix units win.
-constexpr uint32_t kMatrixMinRows = 8;
 uint32_t TileRows(const MatMulNBitsShape& shape) { return shape.m <= 32 ? 32 : 64; }
 
 // Tiles win where there are enough of them to fill the GPU. On an H200 with K = 2048 and N = 2048,
-// 16 rows of A take 23 us by vec and 114 us by tile, 256 rows 180 us and 146 us.
+// 16 rows of A take 23 us by decode and 114 us by tile, 256 rows 180 us and 146 us.
 bool PrefersTile(const MatMulNBitsShape& shape) {
   if (shape.m <= 16) return false;
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   const uint32_t tile_m = TileRows(shape);
   return shape.m > 128 ||
          uint64_t{(shape.m + tile_m - 1) / tile_m} * ((n + kTileN - 1) / kTileN) >= 96;
+}
+
+// Whether nothing stands before or behind the product.
+bool IsPlain(const MatMulNBitsShape& shape) {
+  return !shape.norm.present && !shape.residual && shape.glu == Glu::kNone;
 }
 
 void CheckShape(const MatMulNBitsShape& shape) {
@@ -98,32 +97,6 @@ MatMulNBitsParams MakeParams(const MatMulNBitsShape& shape) {
   return params;
 }
 
-KernelPlan PlanVec(const gpu::Caps& caps, const MatMulNBitsShape& shape, bool subgroups) {
-  KernelPlan plan = PlanInputs(caps, shape);
-  MatMulNBitsParams params = MakeParams(shape);
-  const uint32_t chunk_words = std::min(4u, shape.block_size * shape.bits / 32);
-  const uint32_t lanes = subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
-  const uint32_t rows_a = std::bit_ceil(std::min(shape.m, kVecMaxRows));
-
-  plan.wgsl = "matmul_nbits/matmul_nbits_vec.wgsl";
-  plan.prelude += fmt::format(
-      "alias unit_t = {};\nconst kChunkWords = {}u;\nconst kWorkgroup = {}u;\n"
-      "const kLanes = {}u;\nconst kM = {}u;\n",
-      chunk_words == 1 ? "u32" : fmt::format("vec{}<u32>", chunk_words), chunk_words, kVecWorkgroup,
-      lanes, rows_a);
-  plan.defines.push_back(fmt::format("chunk{}", chunk_words));
-  if (subgroups) plan.defines.emplace_back("subgroups");
-  plan.variant += fmt::format(".vec.m{}.{}{}", rows_a, subgroups ? "sg" : "wg", lanes);
-
-  params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / 4 / chunk_words);
-  const uint32_t rows_workgroup = kVecWorkgroup / lanes * kVecRows;
-  plan.workgroups = FoldGrid(caps, (params.n_count + rows_workgroup - 1) / rows_workgroup);
-  plan.workgroups[2] = (shape.m + rows_a - 1) / rows_a;
-  params.grid_x = plan.workgroups[0];
-  plan.SetParams(params);
-  return plan;
-}
-
 KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   KernelPlan plan = PlanInputs(caps, shape);
   MatMulNBitsParams params = MakeParams(shape);
@@ -141,27 +114,43 @@ KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
 
 }  // namespace
 
-std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps) {
-  if (caps.subgroups) return {"vec", "vec_sg", "tile"};
-  return {"vec", "tile"};
+std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  std::vector<std::string> variants;
+  for (const DecodeTuning& tuning : DecodeTunings(caps, shape)) {
+    std::string variant = DecodeVariant(tuning);
+    if (std::find(variants.begin(), variants.end(), variant) == variants.end())
+      variants.push_back(std::move(variant));
+  }
+  if (IsPlain(shape)) variants.emplace_back("tile");
+  return variants;
 }
 
 KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant) {
   CheckShape(shape);
-  if ((variant.empty() && shape.m > kMatrixMinRows) || variant.starts_with("matrix")) {
+  if (!shape.norm.present &&
+      ((variant.empty() && shape.m > kMatMulNBitsDecodeRows) || variant.starts_with("matrix"))) {
     for (const MatrixTuning& tuning : MatrixTunings(caps, shape)) {
       if (variant.empty() || variant == "matrix" || variant == MatrixVariant(tuning))
         return PlanMatMulNBitsMatrix(caps, shape, tuning);
     }
   }
-  if (variant.empty()) {
-    variant = PrefersTile(shape) ? "tile" : caps.subgroups ? "vec_sg" : "vec";
+  if (IsPlain(shape) && (variant == "tile" || (variant.empty() && PrefersTile(shape)))) {
+    return PlanTile(caps, shape);
   }
-  if (variant == "vec") return PlanVec(caps, shape, false);
-  if (variant == "vec_sg" && caps.subgroups) return PlanVec(caps, shape, true);
-  if (variant == "tile") return PlanTile(caps, shape);
-  ThrowUnknownVariant("matmul_nbits", variant, MatMulNBitsVariants(caps));
+  for (const DecodeTuning& tuning : DecodeTunings(caps, shape)) {
+    if (variant.empty() || variant == "decode" || variant == DecodeVariant(tuning))
+      return PlanMatMulNBitsDecode(caps, shape, tuning);
+  }
+  ThrowUnknownVariant("matmul_nbits", variant, MatMulNBitsVariants(caps, shape));
+}
+
+bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  if (IsPlain(shape)) return true;
+  // A gate's rows are two ranges, which one binding must hold.
+  if (shape.glu != Glu::kNone && SplitMatMulNBits(caps, shape).size() > 1) return false;
+  if (shape.m <= kMatMulNBitsDecodeRows) return !DecodeTunings(caps, shape).empty();
+  return !shape.norm.present && !MatrixTunings(caps, shape).empty();
 }
 
 std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
@@ -175,7 +164,7 @@ std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsS
   }
   const uint64_t row_bytes[] = {shape.b_row_bytes(), shape.blocks() * act_bytes, zero_points_bytes,
                                 shape.bias ? act_bytes : 0};
-  return SplitRows(caps, shape.n, row_bytes);
+  return SplitRows(caps, shape.b_rows(), row_bytes);
 }
 
 }  // namespace sinter::kernels

@@ -38,6 +38,24 @@ enum class ZeroPoints {
 // The two halves of a gated product's rows of B meet in Y = activation(gate) * up.
 enum class Glu { kNone, kSilu, kGelu, kGeluTanh };
 
+// What is added to the input before it is normalized.
+enum class Skip {
+  kNone,
+  kPlain,       // skip
+  kNormalized,  // skip / rms(skip) * skip_scale
+};
+
+// How the rows of h that are multiplied with B come from A: x = A (+ skip), h = x / rms(x) * scale.
+// Sources: ONNX Runtime's SimplifiedLayerNormalization and SkipSimplifiedLayerNormalization.
+struct MatMulNBitsNorm {
+  bool present = false;  // false: h = A, and the rest is as it is here
+  Skip skip = Skip::kNone;
+  bool keeps_sum = false;  // x is an output too, of A's type
+  DType input_dtype = DType::kF32, skip_dtype = DType::kF32;
+  DType scale_dtype = DType::kF32, skip_scale_dtype = DType::kF32;
+  float epsilon = 1e-6f, skip_epsilon = 1e-6f;
+};
+
 struct MatMulNBitsShape {
   uint32_t m = 1, n = 1, k = 1;
   uint32_t bits = 4;          // 2, 4 or 8
@@ -49,6 +67,7 @@ struct MatMulNBitsShape {
   // zero points and bias go with them.
   Glu glu = Glu::kNone;
   bool residual = false;  // [M, N] of Y's type, added to Y
+  MatMulNBitsNorm norm;
   // The rows of B that this dispatch computes: B, scales, zero_points and bias are bound from row
   // n_begin on, and column n_begin + i of Y is written for i < n_count. n_count 0 means all.
   uint32_t n_begin = 0, n_count = 0;
@@ -59,27 +78,33 @@ struct MatMulNBitsShape {
   uint64_t packed_zero_points_row_bytes() const { return (uint64_t{blocks()} * bits + 7) / 8; }
 };
 
-// Uniform of both shaders; mirrors struct Params in matmul_nbits_inputs.wgsl.
+// Uniform of the tiles; mirrors struct Params in matmul_nbits_inputs.wgsl.
 struct MatMulNBitsParams {
   uint32_t m, n, k;
   uint32_t n_begin, n_count;
   uint32_t blocks;                 // a row
-  uint32_t row_units;              // loads of B a row: chunks for vec, words for tile
+  uint32_t row_units;              // words of B a row
   uint32_t zero_points_row_bytes;  // of packed zero points
-  uint32_t grid_x;                 // of the folded grid (vec)
-  uint32_t pad[3];
 };
-static_assert(sizeof(MatMulNBitsParams) == 48);
-static_assert(offsetof(MatMulNBitsParams, grid_x) == 32);
+static_assert(sizeof(MatMulNBitsParams) == 32);
+static_assert(offsetof(MatMulNBitsParams, zero_points_row_bytes) == 28);
 
-// Variants: `vec` (few rows: a team of threads strides over K), `vec_sg` (the same, reduced by
-// subgroup shuffles; needs subgroups), `tile` (many rows: tiles in workgroup memory).
-// Throws Error for a shape that the kernel does not have (bits, block size) or an unknown variant.
+// Variants: `tile` (many rows: tiles in workgroup memory; nothing before or behind the product) and
+// those of matmul_nbits_decode.h (few rows), of which `decode` is the best guess.
+// Throws Error for a shape that the kernel does not have (bits, block size, or what
+// CanFuseMatMulNBits() refuses) or an unknown variant.
 KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant = "");
 
-// What PlanMatMulNBits can be forced to on this adapter.
-std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps);
+// What PlanMatMulNBits can be forced to for the shape on this adapter, the best guess first.
+std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+
+// Up to so many rows of A the kernel for few rows takes all that stands around a product.
+inline constexpr uint32_t kMatMulNBitsDecodeRows = 8;
+
+// Whether one dispatch can do what the shape asks for before and behind the product; plain products
+// always can.
+bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape);
 
 // Row ranges [n_begin, n_count] for the dispatches that together compute all of Y on this adapter.
 std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape);

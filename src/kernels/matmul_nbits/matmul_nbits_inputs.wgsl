@@ -1,4 +1,4 @@
-// Bindings of both MatMulNBits shaders, and how to read them. matmul_nbits.h has the layouts.
+// Bindings of MatMulNBits for many rows, and how to read them. matmul_nbits.h has the layouts.
 //
 // The prelude gives act_t, kBits, kBlockSize, and unit_t, the type in which B is loaded.
 
@@ -13,7 +13,6 @@ struct Params {
   blocks: u32,
   row_units: u32,
   zero_points_row_bytes: u32,
-  grid_x: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,0 +1,265 @@
+#include "kernels/matmul_nbits/matmul_nbits_decode.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+
+namespace sinter::kernels {
+namespace {
+
+// Rows of A that a workgroup takes at once.
+constexpr uint32_t kMaxRows = 8;
+// Octets of a normalized row that a thread keeps in registers.
+constexpr uint32_t kMaxOctets = 4;
+
+uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+// How the work is cut: numbers of matmul_nbits_decode.wgsl.
+struct Cut {
+  uint32_t rows_a;       // kM
+  uint32_t lanes;        // kLanes
+  uint32_t chunk_words;  // kChunkWords
+  uint32_t chunks;       // kChunks
+  uint32_t phases;       // kPhases
+  uint32_t octets;       // kOctets
+};
+
+uint64_t BindingCount(const MatMulNBitsShape& shape) {
+  const MatMulNBitsNorm& norm = shape.norm;
+  return 4 + (shape.zero_points != ZeroPoints::kDefault ? 1 : 0) + (shape.bias ? 1 : 0) +
+         (shape.residual ? 1 : 0) + (norm.present ? 1 : 0) +
+         (norm.present && norm.skip != Skip::kNone ? 1 : 0) +
+         (norm.present && norm.skip == Skip::kNormalized ? 1 : 0) +
+         (norm.present && norm.keeps_sum ? 1 : 0);
+}
+
+uint32_t ChunkWords(const MatMulNBitsShape& shape) {
+  return std::min(4u, shape.block_size * shape.bits / 32);
+}
+
+bool UsesIntegers(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                  const DecodeTuning& tuning) {
+  // A chunk's octets are in as many neighbouring threads of a subgroup.
+  const uint32_t chunk_octets = ChunkWords(shape) * 4 / shape.bits;
+  return tuning.integers && caps.packed_dot_product && caps.subgroups && shape.bits != 2 &&
+         DeviceDType(caps, shape.dtype) == DType::kF16 && caps.subgroup_min_size >= chunk_octets;
+}
+
+// Sums of a team in workgroup memory.
+uint32_t Partials(const gpu::Caps& caps, const Cut& cut, const DecodeTuning& tuning) {
+  if (!caps.subgroups) return cut.lanes + 1;
+  return tuning.split > 1 ? 1 : 0;
+}
+
+// Empty where the shape does not fit.
+std::optional<Cut> CutWork(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                           const DecodeTuning& tuning) {
+  const gpu::Limits& limits = caps.limits;
+  if (BindingCount(shape) > limits.max_storage_buffers_per_stage ||
+      tuning.workgroup > limits.max_invocations_per_workgroup ||
+      tuning.workgroup > limits.max_workgroup_size_x) {
+    return std::nullopt;
+  }
+  Cut cut = {};
+  cut.lanes = caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
+  if (cut.lanes * tuning.split > tuning.workgroup) return std::nullopt;
+  cut.chunk_words = ChunkWords(shape);
+  cut.chunks = static_cast<uint32_t>(shape.b_row_bytes() / 4 / cut.chunk_words);
+  const uint32_t chunk_codes = cut.chunk_words * 32 / shape.bits;
+  cut.octets = CeilDiv(cut.chunks * chunk_codes, 8 * tuning.workgroup);
+
+  const bool integers = UsesIntegers(caps, shape, tuning);
+  const uint64_t chunk_bytes = integers ? 2 * chunk_codes + 8 : 4 * chunk_codes;
+  const uint32_t iterations = CeilDiv(cut.chunks, cut.lanes * tuning.split);
+  if (shape.norm.present && (cut.octets > kMaxOctets || shape.k % 8 != 0)) return std::nullopt;
+  // As many rows of A as fit; where they are normalized, whole.
+  for (cut.rows_a = std::bit_ceil(std::min(shape.m, kMaxRows)); cut.rows_a > 0; cut.rows_a /= 2) {
+    const uint64_t iteration_bytes = uint64_t{cut.rows_a} * cut.lanes * tuning.split * chunk_bytes;
+    uint64_t used = 0;
+    if (shape.norm.present) {
+      used = caps.subgroups ? 8 * cut.rows_a * (tuning.workgroup / caps.subgroup_min_size)
+                            : 4 * (tuning.workgroup + cut.rows_a);
+    }
+    used +=
+        uint64_t{cut.rows_a} * (tuning.workgroup / cut.lanes) * Partials(caps, cut, tuning) * 16;
+    if (used + iteration_bytes > limits.max_workgroup_storage_bytes) continue;
+    const uint64_t fit = (limits.max_workgroup_storage_bytes - used) / iteration_bytes;
+    cut.phases = static_cast<uint32_t>((iterations + fit - 1) / fit);
+    if (cut.phases == 1 || !shape.norm.present) break;
+  }
+  if (cut.rows_a == 0) return std::nullopt;
+  // A phase is whole blocks of one group.
+  if (cut.phases > 1 && (tuning.groups > 1 || tuning.block > 1)) return std::nullopt;
+  return cut;
+}
+
+std::string_view ActivationName(Glu glu) {
+  switch (glu) {
+    case Glu::kSilu:
+      return "silu";
+    case Glu::kGelu:
+      return "gelu";
+    case Glu::kGeluTanh:
+      return "gelu_tanh";
+    default:
+      return "none";
+  }
+}
+
+// `alias NAME = TYPE;`, or of a vector of 4.
+std::string Alias(const gpu::Caps& caps, std::string_view name, DType dtype, bool vec4) {
+  const std::string_view type = WgslType(caps, dtype);
+  return fmt::format("alias {} = {};\n", name,
+                     vec4 ? fmt::format("vec4<{}>", type) : std::string(type));
+}
+
+}  // namespace
+
+std::string DecodeVariant(const DecodeTuning& tuning) {
+  return fmt::format("decode.wg{}.r{}.b{}.g{}.s{}{}", tuning.workgroup, tuning.rows, tuning.block,
+                     tuning.groups, tuning.split, tuning.integers ? "" : ".f32");
+}
+
+std::vector<DecodeTuning> DecodeTunings(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  std::vector<DecodeTuning> tunings;
+  const bool gate = shape.glu != Glu::kNone;
+  const bool integers = UsesIntegers(caps, shape, {});
+  const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
+  const uint32_t lanes = caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
+  const uint32_t chunks = CeilDiv(static_cast<uint32_t>(shape.b_row_bytes()), 16);
+  const uint32_t outputs = gate ? 2 : 1;
+  const auto add = [&](DecodeTuning tuning) {
+    tuning.integers = integers;
+    if (gate && tuning.rows == 1) return;
+    if (CutWork(caps, shape, tuning)) tunings.push_back(tuning);
+  };
+  // A GPU wants some thousand subgroups in flight, not many times more: each brings the rows of h.
+  const uint32_t rows = std::clamp(std::bit_floor(std::max(1u, n / 2048)), 1u, 4u) * outputs;
+  const uint32_t groups = std::clamp(std::bit_floor(std::max(1u, n / 16384)), 1u, 8u);
+  add({.rows = std::min(rows, 4u), .groups = groups});
+  add({.rows = std::min(rows, 4u), .block = 1, .groups = 1});
+  for (const uint32_t workgroup : {128u, 256u, 512u}) {
+    for (const uint32_t r : {1u, 2u, 4u}) {
+      for (const uint32_t split : {1u, 2u, 4u}) {
+        const uint32_t iterations = CeilDiv(chunks, lanes * split);
+        if (split > 1 && chunks < lanes * split) continue;
+        for (const uint32_t g : {1u, 2u, 3u, 4u, 6u, 8u}) {
+          // Teams that the groups leave.
+          const uint32_t teams = n * outputs / r / g * split;
+          if (g > 1 && teams < (g > 4 ? 6000u : 1500u)) continue;
+          for (const uint32_t block : {1u, 2u, 3u, 4u, 6u, 8u}) {
+            if (block > iterations * g || block * r > 16) continue;
+            if (block > 1 && iterations * g % block != 0) continue;
+            add({workgroup, r, block, g, split});
+          }
+        }
+      }
+    }
+  }
+  return tunings;
+}
+
+KernelPlan PlanMatMulNBitsDecode(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                                 const DecodeTuning& tuning) {
+  const std::optional<Cut> cut = CutWork(caps, shape, tuning);
+  SINTER_CHECK(cut.has_value(), "{} does not fit", DecodeVariant(tuning));
+  const MatMulNBitsNorm& norm = shape.norm;
+  const bool integers = UsesIntegers(caps, shape, tuning);
+  const bool gate = shape.glu != Glu::kNone;
+  const bool vec4 = shape.k % 4 == 0;
+  const DType input_dtype = norm.present ? norm.input_dtype : shape.dtype;
+  const std::string_view act = WgslType(caps, shape.dtype);
+
+  KernelPlan plan;
+  plan.wgsl = "matmul_nbits/matmul_nbits_decode.wgsl";
+  plan.prelude = fmt::format(
+      "alias act_t = {0};\nalias output_t = {0};\nalias unit_t = {1};\n"
+      "const kBits = {2}u;\nconst kBlockSize = {3}u;\nconst kK = {4}u;\nconst kBlocks = {5}u;\n"
+      "const kChunkWords = {6}u;\nconst kChunks = {7}u;\nconst kPhases = {8}u;\n"
+      "const kOctets = {9}u;\nconst kWorkgroupSize = {10}u;\nconst kLanes = {11}u;\n"
+      "const kM = {12}u;\nconst kRows = {13}u;\nconst kBlock = {14}u;\nconst kGroups = {15}u;\n"
+      "const kCodeUnit = {16};\nconst kSubgroups = {17}u;\n"
+      "const kSplit = {18}u;\nconst kPartials = {19}u;\n",
+      act, cut->chunk_words == 1 ? "u32" : fmt::format("vec{}<u32>", cut->chunk_words), shape.bits,
+      shape.block_size, shape.k, shape.blocks(), cut->chunk_words, cut->chunks, cut->phases,
+      cut->octets, tuning.workgroup, cut->lanes, cut->rows_a, tuning.rows, tuning.block,
+      tuning.groups, integers && shape.bits == 4 ? 1.0 / 16 : 1.0,
+      caps.subgroups ? tuning.workgroup / std::max(1u, caps.subgroup_min_size) : 1, tuning.split,
+      Partials(caps, *cut, tuning));
+  plan.prelude += Alias(caps, "input_v", input_dtype, vec4);
+  std::string tag = fmt::format("matmul_nbits.{}.b{}.blk{}.{}x{}x{}", act, shape.bits,
+                                shape.block_size, shape.m, shape.n, shape.k);
+
+  plan.defines.emplace_back(shape.zero_points == ZeroPoints::kDefault  ? "zero_points_default"
+                            : shape.zero_points == ZeroPoints::kPacked ? "zero_points_packed"
+                                                                       : "zero_points_float");
+  if (shape.zero_points != ZeroPoints::kDefault)
+    tag += shape.zero_points == ZeroPoints::kPacked ? ".zp" : ".zpf";
+  plan.defines.push_back(fmt::format("chunk{}", cut->chunk_words));
+  const auto define = [&](bool condition, std::string_view name, std::string_view suffix) {
+    if (!condition) return;
+    plan.defines.emplace_back(name);
+    if (!suffix.empty()) tag += fmt::format(".{}", suffix);
+  };
+  define(act == "f16" || WgslType(caps, input_dtype) == "f16", "f16", "");
+  define(caps.subgroups, "subgroups", "");
+  define(caps.subgroups && caps.fixed_subgroup_size() != cut->lanes, "subgroups_vary", "");
+  define(Partials(caps, *cut, tuning) > 0, "partials", "");
+  define(caps.subgroups && tuning.split > 1, "split", "");
+  define(vec4, "vec4", "");
+  define(integers, "integers", "");
+  if (integers) plan.defines.push_back(fmt::format("integers_bits{}", shape.bits));
+  define(integers && shape.zero_points != ZeroPoints::kDefault, "integers_zero_points", "");
+  define(shape.bias, "bias", "bias");
+  define(shape.bias && gate, "gate_bias", "");
+  define(shape.residual, "residual", "residual");
+  define(gate, "gate", gate ? ActivationName(shape.glu) : "");
+  if (gate) {
+    plan.prelude += fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n",
+                                ActivationName(shape.glu));
+  }
+  if (shape.n_count != 0) tag += fmt::format(".rows{}+{}", shape.n_begin, shape.n_count);
+  const bool whole = cut->phases == 1 && cut->octets <= kMaxOctets;
+  define(!norm.present && whole, "whole_rows", "");
+  define(!norm.present && !whole, "parted_rows", "");
+  if (norm.present) {
+    tag += fmt::format(".eps{:g}", norm.epsilon);
+    if (norm.skip == Skip::kNormalized) tag += fmt::format("_{:g}", norm.skip_epsilon);
+    const std::string_view input = WgslType(caps, norm.input_dtype);
+    define(true, "norm", fmt::format("norm_{}_{}", input, WgslType(caps, norm.scale_dtype)));
+    plan.prelude += Alias(caps, "norm_v", norm.scale_dtype, true);
+    if (norm.skip != Skip::kNone) {
+      define(true, "skip", fmt::format("skip_{}", WgslType(caps, norm.skip_dtype)));
+      plan.prelude += Alias(caps, "skip_v", norm.skip_dtype, true);
+    }
+    if (norm.skip == Skip::kNormalized) {
+      define(true, "skip_norm", fmt::format("skip_norm_{}", WgslType(caps, norm.skip_scale_dtype)));
+      plan.prelude += Alias(caps, "skip_norm_v", norm.skip_scale_dtype, true);
+    }
+    define(norm.skip == Skip::kPlain, "skip_plain", "");
+    define(norm.skip == Skip::kNone, "skip_none", "");
+    define(norm.keeps_sum, "sum", "sum");
+  } else {
+    plan.defines.emplace_back("skip_none");
+  }
+
+  const uint32_t n_count = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
+  const uint32_t outputs = tuning.workgroup / cut->lanes / tuning.split * tuning.groups *
+                           (gate ? tuning.rows / 2 : tuning.rows);
+  plan.workgroups = FoldGrid(caps, CeilDiv(n_count, outputs));
+  plan.workgroups[2] = CeilDiv(shape.m, cut->rows_a);
+  plan.prelude += fmt::format(
+      "const kN = {}u;\nconst kNBegin = {}u;\nconst kNCount = {}u;\nconst kRowsA = {}u;\n"
+      "const kGridX = {}u;\nconst kZeroPointsRowBytes = {}u;\n"
+      "const kEpsilon = {:.9e};\nconst kSkipEpsilon = {:.9e};\n",
+      shape.n, shape.n_begin, n_count, shape.m, plan.workgroups[0],
+      shape.packed_zero_points_row_bytes(), norm.epsilon, norm.skip_epsilon);
+  plan.variant = fmt::format("{}.{}{}", tag, DecodeVariant(tuning),
+                             caps.subgroups ? fmt::format(".sg{}", cut->lanes) : "");
+  return plan;
+}
+
+}  // namespace sinter::kernels
