@@ -52,7 +52,8 @@ struct NBitsSurroundings {
 // Y = A x dequantize(weight)^T + bias by as many dispatches as the weight's size needs (one, with a
 // gate). `y` may be bound from outside or scratch.
 void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,
-                     const NBitsOperands& weight, BufferRef y, const NBitsSurroundings& around = {});
+                     const NBitsOperands& weight, BufferRef y,
+                     const NBitsSurroundings& around = {});
 
 // fused.cc
 void LowerFusedProduct(LowerContext& context);

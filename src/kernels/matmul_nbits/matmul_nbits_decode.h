@@ -5,7 +5,6 @@
 // scale [K], 11 sum [M, K] (output); each present where the shape says so.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +21,8 @@ struct DecodeTuning {
   uint32_t groups = 1;       // of rows that a team does one after the other
   uint32_t split = 1;        // teams that share a group's rows along K
   bool integers = true;      // products in integers (f16 activations), else in f32
+
+  bool operator==(const DecodeTuning&) const = default;
 };
 
 // `decode.wg128.r2.b2.g1.s1`, with `.f32` behind it for f32 arithmetic.

@@ -20,13 +20,12 @@ UnaryOp ActivationOp(Glu glu) {
   return glu == Glu::kGelu ? UnaryOp::kGelu : UnaryOp::kGeluTanh;
 }
 
-// As for the plain product (matmul_nbits_test.cc); h has unit size once it is normalized, three
-// times that of a, and rounds to f16 once more. A residual, an activation or a gate of size up to 4
-// carries the error on.
+// As for the plain product (matmul_nbits_test.cc). Once normalized, h is up to 4 times as large; an
+// activation and a gate of size up to 4 carry the error on.
 double AbsTolerance(const MatMulNBitsShape& shape, DType device) {
-  const double f16 = device == DType::kF16 ? 4.0 * Epsilon(DType::kF16) * std::sqrt(shape.k) : 0.0;
-  const double f32 = 8.0 * Epsilon(DType::kF32) * (shape.k + 16.0);
-  return (f16 + f32) * (shape.glu == Glu::kNone ? 1.0 : 4.0);
+  const double integers = device == DType::kF16 ? std::ldexp(std::sqrt(shape.k), -13) : 0.0;
+  const double f32 = 16.0 * Epsilon(DType::kF32) * (shape.k + 16.0);
+  return (integers + f32) * (shape.glu == Glu::kNone ? 1.0 : 8.0);
 }
 
 std::vector<Operand> MakeOperands(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
@@ -248,7 +247,7 @@ TEST(MatMulNBitsDecode, TriesEveryCutOnce) {
   const MatMulNBitsShape shape = {.n = 4096, .k = 2048, .dtype = DType::kF16};
   std::vector<std::string> variants = MatMulNBitsVariants(caps, shape);
   const size_t count = variants.size();
-  EXPECT_GT(count, 10u);
+  EXPECT_GT(count, 6u);
   std::sort(variants.begin(), variants.end());
   EXPECT_EQ(std::unique(variants.begin(), variants.end()) - variants.begin(),
             static_cast<std::ptrdiff_t>(count));

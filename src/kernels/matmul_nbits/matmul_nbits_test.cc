@@ -44,14 +44,12 @@ std::vector<double> Expected(const MatMulNBitsShape& shape, const Inputs& inputs
 // size, and a weight of at most about 1 = 2^bits * scale), taken 4 times for the largest of many
 // outputs. The result is then rounded once to the output's type, and the bias may double it.
 //
-// In f16 arithmetic (f16 activations, few rows) chains of 4 products round to f16 at each step:
-// with products of rms p an error of 2^-11 * p * sqrt(1 + 2 + 3 + 4) a chain, of K / 4 chains
-// 1.6 * 2^-11 * p * sqrt(K). Here p is at most 0.32 (a uniform in [-1, 1], codes of 0 to 15 less
-// a zero point of 0, times a scale of 2^-bits): 5 standard deviations are 3 * 2^-11 * sqrt(K).
+// In integer arithmetic (f16 activations, few rows) an element of a rounds to 1 / 65,278 of its
+// chunk's largest one, here at most 1: an error of 0.3 * 2^-16 with a standard deviation's measure,
+// times a weight of at most 1, K times: 5 standard deviations are 2^-15 * sqrt(K).
 double AbsTolerance(const MatMulNBitsShape& shape, DType device) {
-  const double f16_math =
-      device == DType::kF16 ? 3.0 * Epsilon(DType::kF16) * std::sqrt(shape.k) : 0.0;
-  return 4.0 * Epsilon(DType::kF32) * (shape.k + 16.0) + f16_math;
+  const double integers = device == DType::kF16 ? std::ldexp(std::sqrt(shape.k), -15) : 0.0;
+  return 4.0 * Epsilon(DType::kF32) * (shape.k + 16.0) + integers;
 }
 
 template <typename T>
@@ -205,17 +203,19 @@ TEST(MatMulNBits, ChoosesByRowsAndCapabilities) {
   const auto variant = [&](uint32_t m) {
     return PlanMatMulNBits(caps, {.m = m, .n = 64, .k = 64, .dtype = DType::kF16}).variant;
   };
-  EXPECT_EQ(variant(1), "matmul_nbits.f32.b4.blk32.k64.m1.decode.wg128.r1.b2.g1.s1.f32");
-  EXPECT_EQ(variant(9), "matmul_nbits.f32.b4.blk32.k64.m2.decode.wg128.r1.b2.g1.s1.f32");
+  EXPECT_EQ(variant(1), "matmul_nbits.f32.b4.blk32.1x64x64.decode.wg64.r1.b1.g1.s1.f32");
+  EXPECT_EQ(variant(9), "matmul_nbits.f32.b4.blk32.9x64x64.decode.wg64.r1.b1.g1.s1.f32");
   EXPECT_EQ(variant(130), "matmul_nbits.f32.b4.blk32.tile64x64");
   EXPECT_EQ(PlanMatMulNBits(caps, {.m = 17, .n = 8192, .k = 64}).variant,
             "matmul_nbits.f32.b4.blk32.tile32x64");
   caps.f16 = caps.subgroups = true;
   caps.subgroup_min_size = 8;
   caps.subgroup_max_size = 32;
-  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.k64.m4.decode.wg128.r1.d2.g1.sg8");
+  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.3x64x64.decode.wg256.r1.b1.g1.s1.f32.sg8");
+  caps.packed_dot_product = true;
+  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.3x64x64.decode.wg256.r1.b1.g1.s1.sg8");
   EXPECT_EQ(PlanMatMulNBits(WithoutSubgroups(caps), {.dtype = DType::kF16}).variant,
-            "matmul_nbits.f16.b4.blk32.k1.m1.decode.wg128.r1.d2.g1");
+            "matmul_nbits.f16.b4.blk32.1x1x1.decode.wg64.r1.b1.g1.s1.f32");
 }
 
 TEST(MatMulNBits, FoldsLargeGrids) {
