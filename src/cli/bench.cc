@@ -13,6 +13,7 @@
 #include "exec/trace.h"
 #include "generate/benchmark.h"
 #include "kernels/bandwidth/bandwidth.h"
+#include "kernels/matrix_peak/matrix_peak.h"
 #include "kernels/shader_source.h"
 
 namespace sinter::cli {
@@ -55,7 +56,7 @@ struct Results {
   double load_seconds = 0;
   bool warm = false;
   Memory memory;
-  double bandwidth = 0;
+  double bandwidth = 0, matrix_peak = 0;
   size_t dispatches = 0;
   std::vector<generate::PrefillSpeed> prefill;
   std::vector<generate::DecodeSpeed> decode;
@@ -237,23 +238,26 @@ std::string Text(const generate::Spread& spread, double scale = 1) {
   return fmt::format("{} ({}..{})", number(spread.median), number(spread.min), number(spread.max));
 }
 
-void PrintProfile(const ProfileResult& profile, double bandwidth) {
+void PrintProfile(const ProfileResult& profile, double bandwidth, double matrix_peak) {
   std::string text = fmt::format("\n{}: {:.1f} us in kernels (mean of {})\n", profile.name,
                                  profile.nanoseconds / 1e3, profile.runs);
   size_t width = 6;
   for (const exec::KernelTime& kernel : profile.kernels) {
     width = std::max(width, kernel.variant.size());
   }
-  text += fmt::format("  {:<{}} {:>6} {:>11} {:>7} {:>9} {:>7} {:>9}\n", "kernel", width, "count",
-                      "total us", "share", "GB/s", "of roof", "TFLOP/s");
+  text += fmt::format("  {:<{}} {:>6} {:>11} {:>7} {:>9} {:>7} {:>9} {:>7}\n", "kernel", width,
+                      "count", "total us", "share", "GB/s", "of roof", "TFLOP/s", "of peak");
   for (const exec::KernelTime& kernel : profile.kernels) {
     const double rate = kernel.bytes_per_second();
     text += fmt::format(
-        "  {:<{}} {:>6} {:>11.1f} {:>6.1f}% {:>9} {:>7} {:>9}\n", kernel.variant, width,
+        "  {:<{}} {:>6} {:>11.1f} {:>6.1f}% {:>9} {:>7} {:>9} {:>7}\n", kernel.variant, width,
         kernel.count, kernel.nanoseconds / 1e3, kernel.share * 100,
         rate > 0 ? fmt::format("{:.1f}", rate / 1e9) : "-",
         rate > 0 && bandwidth > 0 ? fmt::format("{:.1f}%", rate / bandwidth * 100) : "-",
-        kernel.flops > 0 ? fmt::format("{:.3f}", kernel.flops_per_second() / 1e12) : "-");
+        kernel.flops > 0 ? fmt::format("{:.3f}", kernel.flops_per_second() / 1e12) : "-",
+        kernel.flops > 0 && matrix_peak > 0
+            ? fmt::format("{:.1f}%", kernel.flops_per_second() / matrix_peak * 100)
+            : "-");
   }
   Out(text);
 }
@@ -271,6 +275,10 @@ void Print(const BenchArgs& args, const Loaded& loaded, const Results& results) 
                       BytesText(results.memory.cache), loaded.session->max_length(),
                       BytesText(results.memory.workspace));
   text += fmt::format("read        {:.1f} GB/s from this GPU's memory\n", results.bandwidth / 1e9);
+  if (results.matrix_peak > 0) {
+    text += fmt::format("multiply    {:.4g} TFLOP/s on matrices of f16 with f32 sums\n",
+                        results.matrix_peak / 1e12);
+  }
   text += fmt::format("dispatches  {} a token\n", results.dispatches);
 
   text += fmt::format("\n  {:>8} {:>32} {:>32}\n", "prompt", "prefill tokens/s",
@@ -288,7 +296,8 @@ void Print(const BenchArgs& args, const Loaded& loaded, const Results& results) 
         BandwidthShare(speed, results.bandwidth) * 100, Text(speed.cpu_seconds_per_token, 1e6));
   }
   Out(text);
-  for (const ProfileResult& profile : results.profiles) PrintProfile(profile, results.bandwidth);
+  for (const ProfileResult& profile : results.profiles)
+    PrintProfile(profile, results.bandwidth, results.matrix_peak);
 }
 
 nlohmann::json Json(const generate::Spread& spread) {
@@ -356,6 +365,7 @@ nlohmann::json ToJson(const BenchArgs& args, const Loaded& loaded, const Results
                            {"kv_cache_bytes", results.memory.cache},
                            {"workspace_bytes", results.memory.workspace}}},
                          {"read_bandwidth_bytes_per_second", results.bandwidth},
+                         {"matrix_peak_flops_per_second", results.matrix_peak},
                          {"dispatches_per_token", results.dispatches},
                          {"prefill", prefill},
                          {"decode", decode}};
@@ -386,6 +396,7 @@ void WriteCsv(const std::string& file, const Results& results) {
   one("memory_kv_cache", "B", static_cast<double>(results.memory.cache));
   one("memory_workspace", "B", static_cast<double>(results.memory.workspace));
   one("read_bandwidth", "B/s", results.bandwidth);
+  if (results.matrix_peak > 0) one("matrix_peak", "FLOP/s", results.matrix_peak);
   one("dispatches_per_token", "1", static_cast<double>(results.dispatches));
   for (const generate::PrefillSpeed& speed : results.prefill) {
     line("prefill", speed.tokens, "token/s", PrefillRate(speed));
@@ -442,6 +453,7 @@ void Bench(BenchArgs args) {
       results.memory.total -
       std::min(results.memory.total, results.memory.weights + results.memory.cache);
   results.bandwidth = kernels::MeasureReadBandwidth(device);
+  results.matrix_peak = kernels::MeasureMatrixPeak(device);
   // The choice of the token is one more.
   results.dispatches = session.decode_dispatches() + 1;
 

@@ -47,6 +47,8 @@ class Figures(CliTest):
         self.assertGreater(figures["load"]["cold_seconds"], 0)
         self.assertGreater(figures["load"]["warm_seconds"], 0)
         self.assertGreater(figures["read_bandwidth_bytes_per_second"], 1e6)
+        # 0 where the adapter has no matrix units.
+        self.assertGreaterEqual(figures["matrix_peak_flops_per_second"], 0)
         self.assertEqual(figures["max_length"], 24)
 
         with table.open(newline="") as stream:

@@ -1,9 +1,9 @@
 #include "kernels/bandwidth/bandwidth.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/error.h"
+#include "kernels/measure.h"
 #include "kernels/record_plan.h"
 
 namespace sinter::kernels {
@@ -11,21 +11,6 @@ namespace {
 
 constexpr uint64_t kBytes = uint64_t{1} << 30;
 constexpr uint64_t kSoftwareBytes = uint64_t{64} << 20;
-constexpr int kRuns = 9;
-
-// Seconds that the GPU took for the list: by timestamps where it has them.
-double SecondsOf(gpu::Device& device, const gpu::CommandList& list) {
-  if (device.caps().timestamps) {
-    double nanoseconds = 0;
-    for (const double dispatch : device.SubmitProfiled(list)) nanoseconds += dispatch;
-    if (nanoseconds > 0) return nanoseconds * 1e-9;
-  }
-  device.Wait();
-  const auto start = std::chrono::steady_clock::now();
-  device.Submit(list);
-  device.Wait();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 }  // namespace
 
@@ -73,13 +58,7 @@ double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes) {
     const gpu::Buffer buffers[] = {data, sums};
     RecordPlan(device, plan, buffers, list, "bandwidth");
   }
-  std::vector<double> seconds;
-  for (int run = 0; run <= kRuns; ++run) {
-    const double time = SecondsOf(device, list);
-    if (run > 0) seconds.push_back(time);  // the first one warms up
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + kRuns / 2, seconds.end());
-  return static_cast<double>(total) / seconds[kRuns / 2];
+  return static_cast<double>(total) / MedianSeconds(device, list);
 }
 
 }  // namespace sinter::kernels

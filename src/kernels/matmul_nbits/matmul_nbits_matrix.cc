@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "kernels/common/matrix_config.h"
 
 namespace sinter::kernels {
 namespace {
@@ -24,17 +25,6 @@ constexpr MatrixTuning kTunings[] = {
 // What the kernel holds of a step in registers, at most.
 constexpr uint32_t kMaxAFetches = 8, kMaxBFetches = 4;
 
-// The largest product of f16 with f32 sums that the adapter has; the kernel wants whole vectors.
-std::optional<gpu::SubgroupMatrixConfig> FindConfig(const gpu::Caps& caps) {
-  std::optional<gpu::SubgroupMatrixConfig> best;
-  for (const gpu::SubgroupMatrixConfig& config : caps.subgroup_matrix) {
-    if (config.component != DType::kF16 || config.result != DType::kF32) continue;
-    if (config.n % 8 != 0 || config.k % 8 != 0) continue;
-    if (!best || config.m * config.n * config.k > best->m * best->n * best->k) best = config;
-  }
-  return best;
-}
-
 uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 // What follows from a tuning on an adapter.
@@ -47,9 +37,9 @@ struct Layout {
 // Empty where the adapter cannot run it.
 std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                              const MatrixTuning& tuning) {
-  const std::optional<gpu::SubgroupMatrixConfig> config = FindConfig(caps);
+  const std::optional<gpu::SubgroupMatrixConfig> config = FindMatrixConfig(caps);
   const uint32_t subgroup_size = caps.fixed_subgroup_size();
-  if (!config || subgroup_size == 0 || !caps.f16 || shape.dtype != DType::kF16) return {};
+  if (!config || shape.dtype != DType::kF16) return {};
   const uint32_t sub_m = tuning.rows * config->m, sub_n = tuning.cols * config->n;
   if (tuning.tile_m % sub_m != 0 || tuning.tile_n % sub_n != 0) return {};
   // Either half of a gated product has whole quads of a subgroup's columns.

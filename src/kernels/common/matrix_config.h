@@ -1,0 +1,14 @@
+// Which of the adapter's subgroup matrix products the kernels use.
+#pragma once
+
+#include <optional>
+
+#include "gpu/caps.h"
+
+namespace sinter::kernels {
+
+// The largest product of f16 matrices with f32 sums that the adapter has, where n and k are whole
+// vectors of 8 f16 and every subgroup has the same size. Empty where there is none.
+std::optional<gpu::SubgroupMatrixConfig> FindMatrixConfig(const gpu::Caps& caps);
+
+}  // namespace sinter::kernels
