@@ -95,6 +95,7 @@ AdapterInfo ReadAdapter(const wgpu::Adapter& adapter) {
   wgpu::Limits limits;
   adapter.GetLimits(&limits);
   Caps& caps = result.caps;
+  caps.software = result.software;
   caps.f16 = adapter.HasFeature(wgpu::FeatureName::ShaderF16);
   caps.subgroups = adapter.HasFeature(wgpu::FeatureName::Subgroups);
   caps.subgroup_min_size = info.subgroupMinSize;

@@ -32,6 +32,7 @@ struct Limits {
 };
 
 struct Caps {
+  bool software = false;   // a CPU pretending to be a GPU: what it has no units for is slow
   bool f16 = false;        // shader-f16
   bool subgroups = false;  // subgroup operations, f16 ones too where f16 is there
   uint32_t subgroup_min_size = 0;

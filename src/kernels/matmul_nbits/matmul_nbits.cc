@@ -27,6 +27,13 @@ bool PrefersTile(const MatMulNBitsShape& shape) {
          uint64_t{(shape.m + tile_m - 1) / tile_m} * ((n + kTileN - 1) / kTileN) >= 96;
 }
 
+// From more rows than few on the matrix units win, where they are not emulated: lavapipe takes 3
+// times as long with them as with tiles.
+bool PrefersMatrix(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  return shape.m > kMatMulNBitsDecodeRows && !shape.norm.present && !caps.software &&
+         !MatrixTunings(caps, shape).empty();
+}
+
 // Whether nothing stands before or behind the product.
 bool IsPlain(const MatMulNBitsShape& shape) {
   return !shape.norm.present && !shape.residual && shape.glu == Glu::kNone;
@@ -128,8 +135,8 @@ std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMul
 KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant) {
   CheckShape(shape);
-  if (!shape.norm.present &&
-      ((variant.empty() && shape.m > kMatMulNBitsDecodeRows) || variant.starts_with("matrix"))) {
+  if ((variant.empty() && PrefersMatrix(caps, shape)) ||
+      (!shape.norm.present && variant.starts_with("matrix"))) {
     for (const MatrixTuning& tuning : MatrixTunings(caps, shape)) {
       if (variant.empty() || variant == "matrix" || variant == MatrixVariant(tuning))
         return PlanMatMulNBitsMatrix(caps, shape, tuning);
@@ -150,7 +157,7 @@ bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   // A gate's rows are two ranges, which one binding must hold.
   if (shape.glu != Glu::kNone && SplitMatMulNBits(caps, shape).size() > 1) return false;
   if (shape.m <= kMatMulNBitsDecodeRows) return !DecodeTunings(caps, shape).empty();
-  return !shape.norm.present && !MatrixTunings(caps, shape).empty();
+  return PrefersMatrix(caps, shape);
 }
 
 std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
