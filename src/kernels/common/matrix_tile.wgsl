@@ -1,20 +1,24 @@
-// Y = A x B^T tile by tile on the matrix units, for kernels that bring A and B into workgroup memory as f16.
+// Y = A x B tile by tile on the matrix units, for kernels that bring A and B into workgroup memory as f16.
 //
 // A workgroup owns a tile of kTileM x kTileN outputs and walks along K in steps of kStep. A step's part of A is kTileM
-// rows, that of B kTileN rows, of kStep f16 each: kChunks vec4<u32> of 8 f16, and one vec4 of padding, which makes the
-// stride odd, so that neighbouring rows of a matrix lie in different banks. Two such buffers (kBuffers) let one step
-// be multiplied while the next one is written.
+// rows of kChunks vec4<u32>, 8 f16 each, and one vec4 of padding, which makes the stride odd, so that neighbouring rows
+// of a matrix lie in different banks. B's part is, where kTurned, kTileN rows along K, as those of A; else kStep rows
+// along N, padded alike. Two such buffers (kBuffers) let one step be multiplied while the next one is written.
 //
 // A subgroup owns kRows x kCols (each 1, 2 or 4) products of kMatM x kMatN x kMatK: the matrices that the adapter
-// multiplies, f16 with f32 sums. The host's prelude gives all of these constants and kSubgroup, the subgroup's size.
+// multiplies, f16 with f32 sums. kSplit subgroups own the same products, each for its slice of every step; their sums
+// meet on the way out. The host's prelude gives all of these constants and kSubgroup, the subgroup's size.
 
 const kChunks = kStep / 8u;
 const kStride = kChunks + 1u;
-const kBufferSize = (kTileM + kTileN) * kStride;
+const kBStride = select(kTileN / 8u + 1u, kStride, kTurned);
+const kBRows = select(kStep, kTileN, kTurned);
+const kBufferSize = kTileM * kStride + kBRows * kBStride;
 const kSubRows = kRows * kMatM;
 const kSubCols = kCols * kMatN;
-const kSubgroupsN = kTileN / kSubCols;
-const kSubgroups = kTileM / kSubRows * kSubgroupsN;
+const kPlacesN = kTileN / kSubCols;
+const kPlaces = kTileM / kSubRows * kPlacesN;
+const kSubgroups = kPlaces * kSplit;
 const kThreads = kSubgroups * kSubgroup;
 
 // Where the sums pass through on their way out: a subgroup's kMatM x kSubCols f32 at a time, rows padded.
@@ -34,12 +38,15 @@ fn LeftAt(at: u32, row: u32) -> Left {
   return subgroupMatrixLoad<Left, row_major>(&tiles, at + min(row, kRows - 1u) * kMatM * kStride, kStride);
 }
 
-// B is held by rows of B^T: K runs along a row, so a matrix of B is a turned one.
 fn RightAt(at: u32, col: u32) -> Right {
-  return subgroupMatrixLoad<Right, col_major>(&tiles, at + min(col, kCols - 1u) * kMatN * kStride, kStride);
+  let matrix = min(col, kCols - 1u);
+  if (kTurned) {
+    return subgroupMatrixLoad<Right, col_major>(&tiles, at + matrix * kMatN * kStride, kStride);
+  }
+  return subgroupMatrixLoad<Right, row_major>(&tiles, at + matrix * (kMatN / 8u), kBStride);
 }
 
-// sums += A x B^T over kMatK columns: a_at and b_at are where the subgroup's first row of each has them.
+// sums += A x B over kMatK of K: a_at and b_at are where the subgroup's first matrices of each lie.
 fn MultiplyOnce(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
   let b0 = RightAt(b_at, 0u);
   let b1 = RightAt(b_at, 1u);
@@ -83,15 +90,22 @@ fn MultiplyOnce(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
   }
 }
 
-// sums += the step that `buffer` holds. Two products are written out, so that the loads of one overlap the other.
+// sums += the subgroup's slice of the step that `buffer` holds. Two products are written out, so that the loads of one
+// overlap the other.
 fn Multiply(sums: ptr<function, Sums>, buffer: u32, subgroup: u32) {
-  const next = kMatK / 8u;
-  let a_at = buffer * kBufferSize + subgroup / kSubgroupsN * kSubRows * kStride;
-  let b_at = buffer * kBufferSize + (kTileM + subgroup % kSubgroupsN * kSubCols) * kStride;
-  for (var at = 0u; at < kChunks; at += 2u * next) {
-    MultiplyOnce(sums, a_at + at, b_at + at);
-    if (kStep > kMatK) {
-      MultiplyOnce(sums, a_at + at + next, b_at + at + next);
+  const next_a = kMatK / 8u;
+  const next_b = select(kMatK * kBStride, next_a, kTurned);
+  const products = kStep / kSplit / kMatK;
+  let place = subgroup % kPlaces;
+  let first = subgroup / kPlaces * products;
+  let a_tile = buffer * kBufferSize;
+  let b_tile = a_tile + kTileM * kStride;
+  let a_at = a_tile + place / kPlacesN * kSubRows * kStride + first * next_a;
+  let b_at = b_tile + place % kPlacesN * kSubCols * select(1u, kStride * 8u, kTurned) / 8u + first * next_b;
+  for (var i = 0u; i < products; i += 2u) {
+    MultiplyOnce(sums, a_at + i * next_a, b_at + i * next_b);
+    if (products > 1u) {
+      MultiplyOnce(sums, a_at + (i + 1u) * next_a, b_at + (i + 1u) * next_b);
     }
   }
 }
@@ -121,7 +135,12 @@ fn StageRow(at: u32, sum0: Sum, sum1: Sum, sum2: Sum, sum3: Sum) {
   }
 }
 
-// Four neighbouring columns of the staged row of products: row `row` of the matrices, quad `quad`.
-fn Staged(subgroup: u32, row: u32, quad: u32) -> vec4<f32> {
-  return bitcast<vec4<f32>>(tiles[subgroup * kStageSize + row * kStageStride + quad]);
+// Four neighbouring columns of the staged row of products at `place`: row `row` of the matrices, quad `quad`.
+fn Staged(place: u32, row: u32, quad: u32) -> vec4<f32> {
+  let at = place * kStageSize + row * kStageStride + quad;
+  var sum = bitcast<vec4<f32>>(tiles[at]);
+  for (var slice = 1u; slice < kSplit; slice++) {
+    sum += bitcast<vec4<f32>>(tiles[slice * kPlaces * kStageSize + at]);
+  }
+  return sum;
 }

@@ -11,15 +11,16 @@
 namespace sinter::kernels {
 namespace {
 
-// Large ones first.
+// Large ones first: tile_m, tile_n, step, rows, cols, split, buffers.
 constexpr MatrixTuning kTunings[] = {
-    {256, 128, 32, 4, 4, 1}, {128, 256, 32, 4, 4, 1}, {128, 128, 32, 4, 4, 2},
-    {128, 128, 32, 4, 2, 2}, {128, 128, 32, 2, 4, 2}, {128, 128, 32, 4, 4, 1},
-    {128, 128, 64, 4, 4, 1}, {128, 64, 32, 4, 4, 2},  {128, 64, 32, 4, 2, 2},
-    {64, 128, 32, 4, 4, 2},  {64, 128, 32, 2, 4, 2},  {64, 64, 64, 2, 2, 2},
-    {64, 64, 32, 2, 2, 2},   {64, 64, 32, 4, 2, 2},   {32, 128, 64, 2, 2, 2},
-    {32, 64, 64, 2, 1, 2},   {32, 64, 64, 1, 1, 2},   {16, 128, 64, 1, 2, 2},
-    {16, 64, 64, 1, 1, 2},   {16, 64, 128, 1, 1, 1},
+    {256, 128, 32, 4, 4, 1, 1}, {128, 256, 32, 4, 4, 1, 1}, {128, 128, 32, 4, 4, 1, 2},
+    {128, 128, 32, 4, 2, 1, 2}, {128, 128, 32, 4, 4, 1, 1}, {128, 128, 64, 4, 4, 1, 1},
+    {128, 128, 64, 4, 4, 2, 1}, {128, 64, 32, 4, 4, 1, 2},  {128, 64, 32, 4, 2, 1, 2},
+    {128, 64, 64, 4, 4, 2, 1},  {64, 128, 32, 4, 4, 1, 2},  {64, 128, 32, 2, 4, 1, 2},
+    {64, 128, 64, 4, 4, 2, 1},  {64, 64, 64, 4, 4, 4, 2},   {64, 64, 64, 2, 2, 1, 2},
+    {64, 64, 32, 2, 2, 1, 2},   {64, 64, 32, 4, 2, 1, 2},   {32, 128, 64, 2, 2, 1, 2},
+    {32, 64, 128, 2, 2, 2, 1},  {32, 32, 256, 2, 1, 4, 1},  {16, 64, 128, 1, 1, 1, 1},
+    {16, 32, 256, 1, 1, 4, 1},  {16, 16, 512, 1, 1, 8, 1},
 };
 
 // What the kernel holds of a step in registers, at most.
@@ -44,10 +45,10 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
   if (tuning.tile_m % sub_m != 0 || tuning.tile_n % sub_n != 0) return {};
   // Either half of a gated product has whole quads of a subgroup's columns.
   if (shape.glu != Glu::kNone && sub_n % 8 != 0) return {};
-  if (tuning.step % config->k != 0 || tuning.step / config->k > 8) return {};
+  if (tuning.step % (tuning.split * config->k) != 0) return {};
 
   Layout layout{.config = *config, .subgroup_size = subgroup_size};
-  const uint32_t subgroups = tuning.tile_m / sub_m * (tuning.tile_n / sub_n);
+  const uint32_t subgroups = tuning.tile_m / sub_m * (tuning.tile_n / sub_n) * tuning.split;
   layout.threads = subgroups * subgroup_size;
   // A load lies inside one block and one step.
   layout.unit_words =
@@ -101,8 +102,10 @@ uint64_t Tiles(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
 }  // namespace
 
 std::string MatrixVariant(const MatrixTuning& tuning) {
-  return fmt::format("matrix.{}x{}x{}.{}x{}{}", tuning.tile_m, tuning.tile_n, tuning.step,
-                     tuning.rows, tuning.cols, tuning.buffers == 1 ? ".single" : "");
+  return fmt::format("matrix.{}x{}x{}.{}x{}{}{}", tuning.tile_m, tuning.tile_n, tuning.step,
+                     tuning.rows, tuning.cols,
+                     tuning.split == 1 ? "" : fmt::format(".k{}", tuning.split),
+                     tuning.buffers == 1 ? ".single" : "");
 }
 
 std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
@@ -156,12 +159,13 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   plan.prelude = fmt::format(
       "alias unit_t = {};\nconst kUnitWords = {}u;\nconst kBits = {}u;\nconst kBlockSize = {}u;\n"
       "const kWholeSteps = {};\nconst kTileM = {}u;\nconst kTileN = {}u;\nconst kStep = {}u;\n"
-      "const kRows = {}u;\nconst kCols = {}u;\nconst kBuffers = {}u;\nconst kSubgroup = {}u;\n"
+      "const kTurned = true;\nconst kRows = {}u;\nconst kCols = {}u;\nconst kSplit = {}u;\nconst "
+      "kBuffers = {}u;\nconst kSubgroup = {}u;\n"
       "const kMatM = {}u;\nconst kMatN = {}u;\nconst kMatK = {}u;\n",
       layout->unit_words == 1 ? "u32" : fmt::format("vec{}<u32>", layout->unit_words),
       layout->unit_words, shape.bits, shape.block_size, whole_steps, tuning.tile_m, tuning.tile_n,
-      tuning.step, tuning.rows, tuning.cols, tuning.buffers, layout->subgroup_size, config.m,
-      config.n, config.k);
+      tuning.step, tuning.rows, tuning.cols, tuning.split, tuning.buffers, layout->subgroup_size,
+      config.m, config.n, config.k);
   if (gated) {
     plan.prelude +=
         fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(shape.glu));

@@ -19,7 +19,8 @@ struct MatrixTuning {
   uint32_t tile_m = 64, tile_n = 64;  // of Y, a workgroup's; with a gate tile_n / 2 of either half
   uint32_t step = 32;                 // of K, between two barriers
   uint32_t rows = 2, cols = 2;        // matrices of sums that a subgroup has: 1, 2 or 4 each
-  uint32_t buffers = 2;               // steps in workgroup memory: 1 or 2
+  uint32_t split = 1;    // subgroups that share the products of a place, by slices of K
+  uint32_t buffers = 2;  // steps in workgroup memory: 1 or 2
 };
 
 // Mirrors struct Params in matmul_nbits_matrix.wgsl.
@@ -33,7 +34,7 @@ struct MatMulNBitsMatrixParams {
 static_assert(sizeof(MatMulNBitsMatrixParams) == 32);
 static_assert(offsetof(MatMulNBitsMatrixParams, row_units) == 24);
 
-// `matrix.128x64x32.4x2`, with `.single` behind it for one buffer.
+// `matrix.128x64x32.4x2`; with `.k2` behind it for a split in two, `.single` for one buffer.
 std::string MatrixVariant(const MatrixTuning& tuning);
 
 // Those that this adapter can run the shape with, the best guess first. Empty where it has no f16

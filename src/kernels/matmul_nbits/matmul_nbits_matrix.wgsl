@@ -346,22 +346,23 @@ fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m
   workgroupBarrier();
   Stage(sums, subgroup, row);
   workgroupBarrier();
-  let top = first_m + subgroup / kSubgroupsN * kSubRows + row * kMatM;
+  let place = subgroup % kPlaces;
+  let top = first_m + place / kPlacesN * kSubRows + row * kMatM;
 #if glu
   const quads = kSubCols / 8u;
-  let left = first_n + subgroup % kSubgroupsN * (kSubCols / 2u);
+  let left = first_n + place % kPlacesN * (kSubCols / 2u);
 #else
   const quads = kSubCols / 4u;
-  let left = first_n + subgroup % kSubgroupsN * kSubCols;
+  let left = first_n + place % kPlacesN * kSubCols;
 #endif
-  for (var i = lane; i < kMatM * quads; i += kSubgroup) {
+  for (var i = subgroup / kPlaces * kSubgroup + lane; i < kMatM * quads; i += kSplit * kSubgroup) {
     let line = i / quads;
     let quad = i % quads;
     let column = left + 4u * quad;
-    let values = Staged(subgroup, line, quad);
+    let values = Staged(place, line, quad);
 #if glu
     let gate = WithBias(values, column);
-    let up = WithGateBias(Staged(subgroup, line, quad + quads), column);
+    let up = WithGateBias(Staged(place, line, quad + quads), column);
     StoreQuad(top + line, column, Activate(gate) * up);
 #else
     StoreQuad(top + line, column, WithBias(values, column));
