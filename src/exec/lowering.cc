@@ -32,6 +32,7 @@ constexpr OpLowering kLowerings[] = {
     {kFused, "NormMatMulNBits", LowerFusedProduct},
     {kFused, "MatMulNBitsMlp", LowerFusedProduct},
     {kFused, "MatMulNBitsAdd", LowerFusedProduct},
+    {kFused, "NormQMoE", LowerNormQMoE},
     {kMicrosoft, "GatherBlockQuantized", LowerGatherBlockQuantized},
     {kMicrosoft, "QMoE", LowerQMoE},
     {kMicrosoft, "GroupQueryAttention", LowerGroupQueryAttention},

@@ -22,8 +22,14 @@ struct NodeFlops {
   double product = 0, attention = 0;
 };
 
+// The input that has the first layer of a mixture's experts; 0 for other operators.
+size_t FirstLayerOf(const graph::Node& node) {
+  if (node.op() == "NormQMoE") return graph::kMoeFc1;
+  return node.op() == "QMoE" ? 2 : 0;
+}
+
 NodeFlops FlopsOf(const graph::Node& node) {
-  if (graph::IsFused(node)) {
+  if (graph::IsFusedProduct(node)) {
     const graph::FusedProduct product = graph::ReadFused(node);
     return {2 * Elems(node.input(0)) * static_cast<double>(product.n()), 0};
   }
@@ -33,10 +39,10 @@ NodeFlops FlopsOf(const graph::Node& node) {
     const graph::Shape a = node.input(0)->shape();
     return {a.empty() ? 0 : 2 * Elems(node.output(0)) * static_cast<double>(a.back()), 0};
   }
-  if (node.op() == "QMoE") {
+  if (const size_t first = FirstLayerOf(node); first != 0) {
     // Every token goes through k experts: both products, of which the first may be gate and up in
     // one.
-    const graph::Shape fc1 = node.input(2)->shape();
+    const graph::Shape fc1 = node.input(first)->shape();
     const auto k = static_cast<double>(node.Int("k", 1));
     const double intermediate =
         static_cast<double>(fc1[1]) / (node.String("activation_type", "relu") == "swiglu" ? 2 : 1);
@@ -52,11 +58,12 @@ NodeFlops FlopsOf(const graph::Node& node) {
 
 // The share of its constants that a node needs: of a mixture of experts those that are chosen.
 double WeightShare(const graph::Node& node) {
-  if (node.op() != "QMoE") return 1;
+  const size_t first = FirstLayerOf(node);
+  if (first == 0) return 1;
   const graph::Shape x = node.input(0)->shape();
   const double tokens = Elems(node.input(0)) / static_cast<double>(x.back());
   return std::min(1.0, tokens * static_cast<double>(node.Int("k", 1)) /
-                           static_cast<double>(node.input(2)->shape()[0]));
+                           static_cast<double>(node.input(first)->shape()[0]));
 }
 
 bool ReadsByRow(const std::string& variant) {

@@ -11,6 +11,7 @@
 //   MatMulNBitsMlp    Y = activation(gate) * up, each a product as above; activation: silu, gelu,
 //                     gelu_tanh
 //   MatMulNBitsAdd    Y = A x dequantize(B)^T + bias + residual
+//   NormQMoE          Y = QMoE(h, router product of h), h = rms_norm(input, norm_scale, epsilon)
 //
 // Output 1 of the first three is x, in the type of the input. Weights are as MatMulNBits has them;
 // all parts of a node have the same K, bits, block size and type, and all or none have zero points
@@ -63,10 +64,32 @@ struct FusedProduct {
   int64_t n() const;
 };
 
-bool IsFused(const Node& node);
+// NormQMoE's inputs: the router as MatMulNBits has its weights (quantized by the attributes
+// router_bits and router_block_size; zero points packed), the experts as QMoE has them, whose other
+// attributes it shares. All floats have one type.
+enum NormQMoEInput : size_t {
+  kMoeInput,
+  kMoeNormScale,
+  kMoeRouter,
+  kMoeRouterScales,
+  kMoeRouterZeroPoints,
+  kMoeRouterBias,
+  kMoeFc1,
+  kMoeFc1Scales,
+  kMoeFc1Bias,
+  kMoeFc2,
+  kMoeFc2Scales,
+  kMoeFc2Bias,
+  kMoeFc1ZeroPoints,
+  kMoeFc2ZeroPoints,
+};
 
-// What attributes and present inputs say. Throws Error naming the node where the parts have gaps or
-// are not as many as the attribute `N` says.
+// Any operator of this domain, and those that are a FusedProduct: all but NormQMoE.
+bool IsFused(const Node& node);
+bool IsFusedProduct(const Node& node);
+
+// What attributes and present inputs of an IsFusedProduct() say. Throws Error naming the node where
+// the parts have gaps or are not as many as the attribute `N` says.
 FusedProduct ReadFused(const Node& node);
 
 }  // namespace sinter::graph

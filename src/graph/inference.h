@@ -92,6 +92,16 @@ struct NBitsInputs {
 void CheckNBitsWeight(const Inference& in, const NBitsInputs& inputs, DType dtype, int64_t n,
                       int64_t k, int64_t bits, int64_t block_size);
 
+// The experts of QMoE: the places of their inputs, of which biases and zero points may be absent.
+struct ExpertInputs {
+  size_t x;
+  size_t fc1, fc1_scales, fc1_bias, fc2, fc2_scales, fc2_bias, fc1_zero_points, fc2_zero_points;
+};
+// Checks them by the attributes of QMoE. Output 0 is like input x [..., hidden].
+void CheckExperts(Inference& in, const ExpertInputs& inputs, int64_t experts);
+// QMoE's attributes.
+std::vector<AttributeSpec> ExpertAttributes();
+
 // The table, by group.
 std::vector<OpSpec> ElementwiseOps();
 std::vector<OpSpec> ShapeOps();

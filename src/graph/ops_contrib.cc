@@ -205,24 +205,20 @@ void CheckRotary(Inference& in, size_t positions, size_t cos, size_t sin) {
 void InferRotaryEmbedding(Inference& in) { CheckRotary(in, 1, 2, 3); }
 void InferOnnxRotaryEmbedding(Inference& in) { CheckRotary(in, 3, 1, 2); }
 
-// What QMoE and MoE have in common. input: [..., hidden]; router_probs: [tokens, experts]; fc1,
-// input 2: [experts, rows, ...], of `inner` products each after the activation.
+// What mixtures of experts have in common. Input x: [..., hidden]; fc1: [experts, rows, ...], of
+// `inner` products each after the activation.
 struct Mixture {
   int64_t experts = 0, hidden = 0, rows = 0, inner = 0;
 };
 
-Mixture CheckMixture(Inference& in) {
-  in.WantDType(0, kFloats);
-  in.WantSameDType(1, 0);
-  if (in.rank(0) < 2)
-    in.Fail("input 0: got shape {}, want 2 or 3 dimensions", ShapeText(in.shape(0)));
-  const Shape& shape = in.shape(0);
+Mixture CheckMixture(Inference& in, size_t x, size_t fc1, int64_t experts) {
+  in.WantDType(x, kFloats);
+  if (in.rank(x) < 2)
+    in.Fail("input {}: got shape {}, want 2 or 3 dimensions", x, ShapeText(in.shape(x)));
+  const Shape& shape = in.shape(x);
   Mixture mixture;
+  mixture.experts = experts;
   mixture.hidden = shape.back();
-  const int64_t tokens = NumElements(Shape(shape.begin(), shape.end() - 1));
-  in.WantRank(1, 2);
-  mixture.experts = in.shape(1)[1];
-  in.WantShape(1, {tokens, mixture.experts});
   const int64_t k = in.node().Int("k", 1);
   if (k < 1 || k > mixture.experts)
     in.Fail("attribute 'k': got {}, want 1 to {} experts", k, mixture.experts);
@@ -232,50 +228,38 @@ Mixture CheckMixture(Inference& in) {
         "attribute 'swiglu_fusion': got 0, want 1 or 2: separate gate weights (fc3) are not "
         "implemented");
   }
-  in.WantRank(2, 3);
-  mixture.rows = in.shape(2)[1];
+  in.WantRank(fc1, 3);
+  mixture.rows = in.shape(fc1)[1];
   if (mixture.hidden >= kMaxDim || mixture.rows >= kMaxDim)
-    in.Fail("input 2: got shape {}", ShapeText(in.shape(2)));
+    in.Fail("input {}: got shape {}", fc1, ShapeText(in.shape(fc1)));
   if (gated && mixture.rows % 2 != 0)
-    in.Fail("input 2: got {} rows, want gate and value rows in pairs", mixture.rows);
+    in.Fail("input {}: got {} rows, want gate and value rows in pairs", fc1, mixture.rows);
   mixture.inner = gated ? mixture.rows / 2 : mixture.rows;
-  in.Out(0, in.dtype(0), shape);
+  in.Out(0, in.dtype(x), shape);
   return mixture;
 }
 
-// fc1: [experts, outputs, hidden * bits / 8] and fc2: [experts, hidden, inner * bits / 8], with
-// scales for each block along a row (one a row without block_size). Inputs: 0 input, 1
-// router_probs, 2..4 fc1 weights, scales, bias, 5..7 fc2, 8..10 fc3, 11..13 zero points.
+// The number of experts, from input 1 of QMoE and MoE: [tokens, experts].
+int64_t CheckRouterProbabilities(Inference& in) {
+  in.WantDType(0, kFloats);
+  in.WantSameDType(1, 0);
+  const Shape& x = in.shape(0);
+  if (x.size() < 2) in.Fail("input 0: got shape {}, want 2 or 3 dimensions", ShapeText(x));
+  in.WantRank(1, 2);
+  const int64_t experts = in.shape(1)[1];
+  in.WantShape(1, {NumElements(Shape(x.begin(), x.end() - 1)), experts});
+  return experts;
+}
+
 void InferQMoE(Inference& in) {
-  const int64_t bits = in.node().Int("expert_weight_bits", 4),
-                block = in.node().Int("block_size", 0);
-  const Mixture mixture = CheckMixture(in);
-  const auto check_fc = [&](size_t first, size_t zero_points, int64_t rows, int64_t columns) {
-    in.WantDType(first, {DType::kU8});
-    in.WantDType(first + 1, kFloats);
-    if (columns % (8 / bits) != 0)
-      in.Fail("input {}: got {} columns, want whole bytes", first, columns);
-    in.WantShape(first, {mixture.experts, rows, columns / (8 / bits)});
-    const int64_t blocks = block > 0 ? CeilDiv(columns, block) : 1;
-    if (block > 0 || in.shape(first + 1) != Shape{mixture.experts, rows})
-      in.WantShape(first + 1, {mixture.experts, rows, blocks});
-    if (in.has(first + 2)) {
-      in.WantSameDType(first + 2, 0);
-      in.WantShape(first + 2, {mixture.experts, rows});
-    }
-    if (in.has(zero_points)) {
-      in.WantDType(zero_points, {DType::kU8});
-      in.WantShape(zero_points, {mixture.experts, rows, CeilDiv(blocks * bits, 8)});
-    }
-  };
-  check_fc(2, 11, mixture.rows, mixture.hidden);
-  check_fc(5, 12, mixture.hidden, mixture.inner);
+  // Inputs 8 to 10 and 13 are those of fc3, which there is not.
+  CheckExperts(in, {0, 2, 3, 4, 5, 6, 7, 11, 12}, CheckRouterProbabilities(in));
 }
 
 // fc1: [experts, outputs, hidden] and fc2: [experts, hidden, inner]. Inputs: 0 input, 1
 // router_probs, 2..3 fc1 weights and bias, 4..5 fc2, 6..7 fc3.
 void InferMoE(Inference& in) {
-  const Mixture mixture = CheckMixture(in);
+  const Mixture mixture = CheckMixture(in, 0, 2, CheckRouterProbabilities(in));
   const auto check_fc = [&](size_t first, int64_t rows, int64_t columns) {
     in.WantSameDType(first, 0);
     in.WantShape(first, {mixture.experts, rows, columns});
@@ -289,6 +273,53 @@ void InferMoE(Inference& in) {
 }
 
 }  // namespace
+
+// fc1: [experts, outputs, hidden * bits / 8] and fc2: [experts, hidden, inner * bits / 8], with
+// scales for each block along a row (one a row without block_size).
+void CheckExperts(Inference& in, const ExpertInputs& inputs, int64_t experts) {
+  const int64_t bits = in.node().Int("expert_weight_bits", 4),
+                block = in.node().Int("block_size", 0);
+  const Mixture mixture = CheckMixture(in, inputs.x, inputs.fc1, experts);
+  const auto check_fc = [&](size_t weight, size_t scales, size_t bias, size_t zero_points,
+                            int64_t rows, int64_t columns) {
+    in.WantDType(weight, {DType::kU8});
+    in.WantDType(scales, kFloats);
+    if (columns % (8 / bits) != 0)
+      in.Fail("input {}: got {} columns, want whole bytes", weight, columns);
+    in.WantShape(weight, {mixture.experts, rows, columns / (8 / bits)});
+    const int64_t blocks = block > 0 ? CeilDiv(columns, block) : 1;
+    if (block > 0 || in.shape(scales) != Shape{mixture.experts, rows})
+      in.WantShape(scales, {mixture.experts, rows, blocks});
+    if (in.has(bias)) {
+      in.WantSameDType(bias, inputs.x);
+      in.WantShape(bias, {mixture.experts, rows});
+    }
+    if (in.has(zero_points)) {
+      in.WantDType(zero_points, {DType::kU8});
+      in.WantShape(zero_points, {mixture.experts, rows, CeilDiv(blocks * bits, 8)});
+    }
+  };
+  check_fc(inputs.fc1, inputs.fc1_scales, inputs.fc1_bias, inputs.fc1_zero_points, mixture.rows,
+           mixture.hidden);
+  check_fc(inputs.fc2, inputs.fc2_scales, inputs.fc2_bias, inputs.fc2_zero_points, mixture.hidden,
+           mixture.inner);
+}
+
+std::vector<AttributeSpec> ExpertAttributes() {
+  const std::vector<int64_t> no = {0}, flag = {0, 1};
+  return {attr::String("activation_type", {"relu", "gelu", "silu", "swiglu", "identity"}),
+          attr::Float("activation_alpha"),
+          attr::Float("activation_beta"),
+          attr::Float("swiglu_limit"),
+          attr::Int("swiglu_fusion", {0, 1, 2}),
+          attr::Int("k"),
+          attr::Int("normalize_routing_weights", flag),
+          attr::Int("use_sparse_mixer", no),
+          attr::Int("expert_weight_bits", {4, 8}),
+          attr::Int("block_size", {-1, 0, 16, 32, 64, 128, 256}),
+          attr::String("quant_type", {"int"}),
+          attr::Int("weights_prepacked", no)};
+}
 
 int64_t PositiveInt(const Inference& in, std::string_view name) {
   const int64_t value = in.node().Int(name, 0);
@@ -368,24 +399,13 @@ std::vector<OpSpec> ContribOps() {
        "Y",
        {attr::Int("interleaved", flag), attr::Int("num_heads"), attr::Int("rotary_embedding_dim")},
        InferOnnxRotaryEmbedding},
-      {kDomain,
-       "QMoE",
-       1,
-       1,
+      {kDomain, "QMoE", 1, 1,
        "input router_probs fc1_experts_weights fc1_scales fc1_experts_bias? fc2_experts_weights "
        "fc2_scales "
        "fc2_experts_bias? fc3_experts_weights! fc3_scales! fc3_experts_bias! fc1_zero_points? "
        "fc2_zero_points? "
        "fc3_zero_points!",
-       "output",
-       {attr::String("activation_type", {"relu", "gelu", "silu", "swiglu", "identity"}),
-        attr::Float("activation_alpha"), attr::Float("activation_beta"),
-        attr::Float("swiglu_limit"), attr::Int("swiglu_fusion", {0, 1, 2}), attr::Int("k"),
-        attr::Int("normalize_routing_weights", flag), attr::Int("use_sparse_mixer", no),
-        attr::Int("expert_weight_bits", {4, 8}),
-        attr::Int("block_size", {-1, 0, 16, 32, 64, 128, 256}), attr::String("quant_type", {"int"}),
-        attr::Int("weights_prepacked", no)},
-       InferQMoE},
+       "output", ExpertAttributes(), InferQMoE},
       // For references alone: there is no kernel of it.
       {kDomain,
        "MoE",

@@ -75,9 +75,28 @@ void InferFused(Inference& in) {
   in.Out(1, in.dtype(kFusedInput), x);
 }
 
+void InferNormQMoE(Inference& in) {
+  in.WantRank(kMoeRouter, 3);
+  const int64_t experts = in.shape(kMoeRouter)[0];
+  CheckExperts(in,
+               {kMoeInput, kMoeFc1, kMoeFc1Scales, kMoeFc1Bias, kMoeFc2, kMoeFc2Scales, kMoeFc2Bias,
+                kMoeFc1ZeroPoints, kMoeFc2ZeroPoints},
+               experts);
+  const DType dtype = in.dtype(kMoeInput);
+  const int64_t hidden = in.shape(kMoeInput).back();
+  in.WantSameDType(kMoeNormScale, kMoeInput);
+  in.WantShape(kMoeNormScale, {hidden});
+  if (in.has(kMoeRouterZeroPoints)) in.WantDType(kMoeRouterZeroPoints, {DType::kU8});
+  CheckNBitsWeight(in, {kMoeRouter, kMoeRouterScales, kMoeRouterZeroPoints, kMoeRouterBias}, dtype,
+                   experts, hidden, in.node().Int("router_bits", 4),
+                   PositiveInt(in, "router_block_size"));
+}
+
 }  // namespace
 
 bool IsFused(const Node& node) { return node.domain() == kFusedDomain; }
+
+bool IsFusedProduct(const Node& node) { return IsFused(node) && node.op() != "NormQMoE"; }
 
 int64_t FusedProduct::n() const {
   int64_t rows = 0;
@@ -131,6 +150,9 @@ std::vector<OpSpec> FusedOps() {
   const std::vector<AttributeSpec> prologue = {attr::Of("N", Kind::kInts, true),
                                                attr::Float("epsilon"), attr::Float("skip_epsilon")};
   std::vector<AttributeSpec> mlp = prologue;
+  std::vector<AttributeSpec> mixture = ExpertAttributes();
+  mixture.insert(mixture.end(), {attr::Float("epsilon"), attr::Int("router_bits", {2, 4, 8}),
+                                 attr::RequiredInt("router_block_size", {16, 32, 64, 128, 256})});
   mlp.push_back({"activation", Kind::kString, true, {}, {}, {"silu", "gelu", "gelu_tanh"}});
   return {
       {kFusedDomain, "MatMulNBitsQkv", 1, kFusedVersion,
@@ -146,6 +168,11 @@ std::vector<OpSpec> FusedOps() {
        "Y input_skip_sum?", attributes(mlp), InferFused},
       {kFusedDomain, "MatMulNBitsAdd", 1, kFusedVersion, "A B scales zero_points? bias? residual",
        "Y", attributes({attr::RequiredInt("N")}), InferFused},
+      {kFusedDomain, "NormQMoE", 1, kFusedVersion,
+       "input norm_scale router_B router_scales router_zero_points? router_bias? "
+       "fc1_experts_weights fc1_scales fc1_experts_bias? fc2_experts_weights fc2_scales "
+       "fc2_experts_bias? fc1_zero_points? fc2_zero_points?",
+       "Y", std::move(mixture), InferNormQMoE},
   };
 }
 

@@ -135,5 +135,40 @@ TEST(FusedOps, RefuseWhatDoesNotFit) {
   EXPECT_THAT(one_output("%half, %a.b, %a.s, _, _, %half"), HasSubstr("want [1, 2, 4]"));
 }
 
+// 2 tokens of 32 elements, 4 experts with 16 inner elements.
+std::string InferMixture(const std::string& inputs, const std::string& more = "") {
+  try {
+    const auto graph = Parse(fmt::format(
+        "graph {{ opset sinter 1 {} input %fc1: u8[4, 32, 16] input %fc1.s: f16[4, 32] "
+        "input %fc2: u8[4, 32, 8] input %fc2.s: f16[4, 32] %out = sinter::NormQMoE ({}) "
+        "{{activation_type = \"swiglu\", swiglu_fusion = 1, k = 2, router_block_size = 16{}}} "
+        "return %out }}",
+        kInputs, inputs, more));
+    const std::vector<TensorType> types = InferOutputs(*graph->nodes().front());
+    return fmt::format("{}[{}]", DTypeName(types[0].dtype), fmt::join(types[0].shape, ", "));
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST(NormQMoE, Infers) {
+  const std::string experts = ", %fc1, %fc1.s, _, %fc2, %fc2.s";
+  EXPECT_EQ(InferMixture("%half, %norm16, %a.b, %a.s, _, _" + experts), "f16[1, 2, 32]");
+  EXPECT_EQ(InferMixture("%half, %norm16, %a.b, %a.s, %a.z, %a.c" + experts,
+                         ", epsilon = 1f, router_bits = 4"),
+            "f16[1, 2, 32]");
+}
+
+TEST(NormQMoE, RefusesWhatDoesNotFit) {
+  const std::string experts = ", %fc1, %fc1.s, _, %fc2, %fc2.s";
+  EXPECT_THAT(InferMixture("%half, %norm, %a.b, %a.s, _, _" + experts), HasSubstr("f32"));
+  EXPECT_THAT(InferMixture("%x, %norm, %a.b, %a.s, _, _" + experts), HasSubstr("f16"));
+  EXPECT_THAT(InferMixture("%half, %norm16, %b.b, %b.s, _, _" + experts),
+              HasSubstr("want [3, 32, 16]"));
+  EXPECT_THAT(InferMixture("%half, %norm16, %a.b, %a.s, %a.f, _" + experts), HasSubstr("u8"));
+  EXPECT_THAT(InferMixture("%half, %norm16, %a.b, %a.s, _, _" + experts, ", router_bits = 3"),
+              HasSubstr("router_bits"));
+}
+
 }  // namespace
 }  // namespace sinter::graph

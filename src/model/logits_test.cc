@@ -186,6 +186,11 @@ TEST(Variants, AllGiveTheReference) {
   }
   for (const std::string& variant : kernels::QMoEExpertVariants(caps)) {
     choices.push_back({"experts_8bit", "qmoe", variant});
+    choices.push_back({"gptoss", "qmoe", variant});
+  }
+  for (const char* variant : {"decode.wg64.r2.f32", "decode.wg128.r4.f32"}) {
+    choices.push_back({"experts_8bit", "qmoe", variant});
+    choices.push_back({"gptoss", "qmoe", variant});
   }
   for (const Choice& choice : choices) {
     SCOPED_TRACE(fmt::format("{} with {} {}", choice.model, choice.kernel, choice.variant));
@@ -207,8 +212,10 @@ TEST(SplitWeights, GiveTheSameBits) {
     Expected expected(spec);
     std::vector<std::vector<float>> logits;
     std::vector<size_t> dispatches;
+    // QMoE's decode form takes only weights that fit: the form that takes both gives the same bits.
+    const ModelOptions options = {.variants = {{"qmoe", "wg"}}};
     for (const auto& device : {SharedDevice(), small}) {
-      Session session(Load(spec, device), {.max_length = 40, .chunk = 16});
+      Session session(Load(spec, device, options), {.max_length = 40, .chunk = 16});
       session.Append(expected.First(19));
       logits.push_back(session.Logits());
       session.Append(expected.Tokens(19, 20));

@@ -14,7 +14,7 @@ int FusePostNorm(graph::Graph& graph, const PassOptions&) {
   int fused = 0;
   for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
     graph::Node* node = (it++)->get();
-    if (!graph::IsFused(*node) || !graph::ReadFused(*node).has_prologue) continue;
+    if (!graph::IsFusedProduct(*node) || !graph::ReadFused(*node).has_prologue) continue;
     // One skip takes one norm.
     if (node->input(graph::kFusedSkip) == nullptr || node->input(graph::kFusedSkipScale) != nullptr)
       continue;

@@ -13,6 +13,7 @@
 #include "passes/fold_bias.h"
 #include "passes/fuse_head_norm.h"
 #include "passes/fuse_mlp.h"
+#include "passes/fuse_moe.h"
 #include "passes/fuse_post_norm.h"
 #include "passes/fuse_qk_norm.h"
 #include "passes/fuse_qkv.h"
@@ -42,6 +43,7 @@ constexpr Pass kProgramPasses[] = {
     {"fuse_residual", FuseResidual, Fusion::kLayer},
     {"fuse_qkv", FuseQkv, Fusion::kLayer},
     {"fuse_mlp", FuseMlp, Fusion::kLayer},
+    {"fuse_moe", FuseMoe, Fusion::kLayer},
     {"fuse_head_norm", FuseHeadNorm, Fusion::kLayer},
     {"fuse_post_norm", FusePostNorm, Fusion::kLayer},
     {"eliminate_dead", EliminateDead},

@@ -4,10 +4,12 @@
 #include <limits>
 
 #include "exec/interpreter/ops.h"
+#include "graph/fused.h"
 #include "kernels/gather_block_quantized/gather_block_quantized.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 #include "kernels/qmoe/qmoe.h"
+#include "kernels/rms_norm/rms_norm.h"
 
 namespace sinter::exec::interpreter {
 namespace {
@@ -67,15 +69,15 @@ kernels::QMoEActivation ActivationOf(std::string_view name) {
   return name == "identity" ? kernels::QMoEActivation::kIdentity : kernels::QMoEActivation::kRelu;
 }
 
-// What QMoE and MoE have in common. `fc2`: the input whose columns count the inner
-// elements, or bytes of them.
-kernels::QMoEShape MixtureShape(const Call& call, size_t fc2) {
+// What mixtures of experts have in common. `fc1`, `fc2`: the inputs with the weights; the columns
+// of the second count the inner elements, or bytes of them.
+kernels::QMoEShape MixtureShape(const Call& call, size_t fc1, size_t fc2) {
   const graph::Node& node = call.node();
   const graph::Shape& x = call.shape(0);
   kernels::QMoEShape shape;
   shape.hidden = Count(x.back());
   shape.tokens = Count(x, 0, x.size() - 1);
-  shape.experts = Count(call.shape(2)[0]);
+  shape.experts = Count(call.shape(fc1)[0]);
   shape.top_k = Count(node.Int("k", 1));
   shape.intermediate = Count(call.shape(fc2)[2]);
   shape.activation = ActivationOf(node.String("activation_type", "relu"));
@@ -87,21 +89,55 @@ kernels::QMoEShape MixtureShape(const Call& call, size_t fc2) {
   return shape;
 }
 
-void QMoE(Call& call) {
-  kernels::QMoEShape shape = MixtureShape(call, 5);
+// A quantized mixture's shape; `fc2` is in bytes.
+kernels::QMoEShape QuantizedMixtureShape(const Call& call, size_t fc1, size_t fc2) {
+  kernels::QMoEShape shape = MixtureShape(call, fc1, fc2);
   shape.bits = Count(call.node().Int("expert_weight_bits", 4));
   shape.intermediate *= 8 / shape.bits;
   shape.block_size = Count(std::max<int64_t>(0, call.node().Int("block_size", 0)));
+  return shape;
+}
+
+void QMoE(Call& call) {
   const kernels::QMoEWeight fc1 = {call.raw(2), call.values(3), call.raw(11), call.values(4)};
   const kernels::QMoEWeight fc2 = {call.raw(5), call.values(6), call.raw(12), call.values(7)};
-  call.Out(0, kernels::QMoEReference(shape, call.values(0), call.values(1), fc1, fc2));
+  call.Out(0, kernels::QMoEReference(QuantizedMixtureShape(call, 2, 5), call.values(0),
+                                     call.values(1), fc1, fc2));
+}
+
+// graph/fused.h
+void NormQMoE(Call& call) {
+  const kernels::QMoEShape shape = QuantizedMixtureShape(call, graph::kMoeFc1, graph::kMoeFc2);
+  const std::vector<double> h =
+      kernels::RmsNormReference(shape.tokens, shape.hidden, call.node().Float("epsilon", 1e-5f),
+                                call.values(graph::kMoeInput), call.values(graph::kMoeNormScale),
+                                {}, {})
+          .output;
+  kernels::MatMulNBitsShape router;
+  router.m = shape.tokens;
+  router.n = shape.experts;
+  router.k = shape.hidden;
+  router.bits = Count(call.node().Int("router_bits", 4));
+  router.block_size = Count(call.node().Int("router_block_size", 32));
+  router.bias = call.has(graph::kMoeRouterBias);
+  if (call.has(graph::kMoeRouterZeroPoints)) router.zero_points = kernels::ZeroPoints::kPacked;
+  const std::vector<double> logits = kernels::MatMulNBitsReference(
+      router, h, call.raw(graph::kMoeRouter), call.values(graph::kMoeRouterScales),
+      call.raw(graph::kMoeRouterZeroPoints), {}, call.values(graph::kMoeRouterBias));
+  const kernels::QMoEWeight fc1 = {call.raw(graph::kMoeFc1), call.values(graph::kMoeFc1Scales),
+                                   call.raw(graph::kMoeFc1ZeroPoints),
+                                   call.values(graph::kMoeFc1Bias)};
+  const kernels::QMoEWeight fc2 = {call.raw(graph::kMoeFc2), call.values(graph::kMoeFc2Scales),
+                                   call.raw(graph::kMoeFc2ZeroPoints),
+                                   call.values(graph::kMoeFc2Bias)};
+  call.Out(0, kernels::QMoEReference(shape, h, logits, fc1, fc2));
 }
 
 void MoE(Call& call) {
   const kernels::QMoEWeight fc1 = {.bias = call.values(3), .plain = call.values(2)};
   const kernels::QMoEWeight fc2 = {.bias = call.values(5), .plain = call.values(4)};
-  call.Out(0,
-           kernels::QMoEReference(MixtureShape(call, 4), call.values(0), call.values(1), fc1, fc2));
+  call.Out(0, kernels::QMoEReference(MixtureShape(call, 2, 4), call.values(0), call.values(1), fc1,
+                                     fc2));
 }
 
 }  // namespace
@@ -111,6 +147,7 @@ Operator FindProduct(std::string_view domain, std::string_view op) {
   if (op == "MatMulNBits") return MatMulNBits;
   if (op == "GatherBlockQuantized") return GatherBlockQuantized;
   if (op == "MoE") return MoE;
+  if (op == "NormQMoE") return NormQMoE;
   return op == "QMoE" ? QMoE : nullptr;
 }
 

@@ -39,6 +39,7 @@ void LowerMatMulNBits(LowerContext& context);
 
 // qmoe.cc
 void LowerQMoE(LowerContext& context);
+void LowerNormQMoE(LowerContext& context);
 
 // A quantized weight [n, k] and its bias: empty refs where absent.
 struct NBitsOperands {

@@ -6,7 +6,9 @@
 
 #include "base/error.h"
 #include "exec/lower/ops.h"
+#include "graph/fused.h"
 #include "kernels/qmoe/qmoe.h"
+#include "kernels/rms_norm/rms_norm.h"
 
 namespace sinter::exec {
 namespace {
@@ -24,10 +26,22 @@ kernels::QMoEActivation ActivationOf(const graph::Node& node) {
       node.Describe(), name);
 }
 
-kernels::QMoEShape ShapeOf(LowerContext& context) {
+// Inputs of the experts' two layers.
+struct Layer {
+  size_t weight, scales, bias, zero_points;
+};
+struct Experts {
+  Layer fc1, fc2;
+};
+constexpr Experts kQMoE = {{2, 3, 4, 11}, {5, 6, 7, 12}};
+constexpr Experts kNormQMoE = {
+    {graph::kMoeFc1, graph::kMoeFc1Scales, graph::kMoeFc1Bias, graph::kMoeFc1ZeroPoints},
+    {graph::kMoeFc2, graph::kMoeFc2Scales, graph::kMoeFc2Bias, graph::kMoeFc2ZeroPoints}};
+
+kernels::QMoEShape ShapeOf(LowerContext& context, const Experts& experts) {
   const graph::Node& node = context.node();
   const graph::Shape x = context.shape(0);
-  const graph::Shape fc1 = context.shape(2);
+  const graph::Shape fc1 = context.shape(experts.fc1.weight);
   kernels::QMoEShape shape;
   shape.hidden = Count(x.back());
   shape.tokens = Count(x, 0, x.size() - 1);
@@ -51,46 +65,40 @@ kernels::QMoEShape ShapeOf(LowerContext& context) {
   shape.beta = node.Float("activation_beta", 0.0f);
   shape.limit = node.Float("swiglu_limit", std::numeric_limits<float>::infinity());
   shape.normalize = node.Int("normalize_routing_weights", 0) != 0;
-  shape.fc1_bias = context.has(4);
-  shape.fc2_bias = context.has(7);
-  shape.fc1_zero_points = context.has(11);
-  shape.fc2_zero_points = context.has(12);
+  shape.fc1_bias = context.has(experts.fc1.bias);
+  shape.fc2_bias = context.has(experts.fc2.bias);
+  shape.fc1_zero_points = context.has(experts.fc1.zero_points);
+  shape.fc2_zero_points = context.has(experts.fc2.zero_points);
   return shape;
 }
 
-// What the router gives: for each slot, its expert and its weight.
-struct Routing {
-  BufferRef indices, weights;
+// What the experts get: their input, and from the router for each slot its expert and its weight.
+struct Routed {
+  BufferRef x, indices, weights;
 };
-
-// One of the experts' two layers: a node's inputs.
-struct Layer {
-  size_t weight, scales, bias, zero_points;
-};
-constexpr Layer kFc1 = {2, 3, 4, 11};
-constexpr Layer kFc2 = {5, 6, 7, 12};
 
 // All slots of a token in one workgroup, so that it sums them up itself.
 void EmitDecode(LowerContext& context, const kernels::QMoEShape& shape, std::string_view variant,
-                const Routing& routing) {
+                const Experts& experts, const Routed& routed) {
   const gpu::Caps& caps = context.caps();
+  const auto& [fc1, fc2] = experts;
   const DType hidden_dtype = kernels::QMoEDecodeHiddenDType(caps, shape, variant);
   const BufferRef hidden = context.Scratch(
       DTypeBytes(hidden_dtype, size_t{shape.tokens} * shape.top_k * shape.intermediate), "hidden");
   context.Emit(kernels::PlanQMoEGateUpDecode(caps, shape, variant),
-               {context.In(0), context.InRaw(kFc1.weight), context.In(kFc1.scales),
-                context.InRaw(kFc1.zero_points), context.In(kFc1.bias), routing.indices, hidden},
+               {routed.x, context.InRaw(fc1.weight), context.In(fc1.scales),
+                context.InRaw(fc1.zero_points), context.In(fc1.bias), routed.indices, hidden},
                {6});
   context.Emit(
       kernels::PlanQMoEDownDecode(caps, shape, variant),
-      {hidden, context.InRaw(kFc2.weight), context.In(kFc2.scales), context.InRaw(kFc2.zero_points),
-       context.In(kFc2.bias), routing.indices, context.Out(0), routing.weights},
+      {hidden, context.InRaw(fc2.weight), context.In(fc2.scales), context.InRaw(fc2.zero_points),
+       context.In(fc2.bias), routed.indices, context.Out(0), routed.weights},
       {6});
 }
 
 // Each slot by itself, then their sum; in as many ranges of experts as bindings need.
 void EmitBySlot(LowerContext& context, const kernels::QMoEShape& shape, std::string_view variant,
-                const Routing& routing) {
+                const Experts& experts, const Routed& routed) {
   const uint64_t slots = uint64_t{shape.tokens} * shape.top_k;
   const BufferRef hidden = context.Scratch(slots * shape.intermediate * 4, "hidden");
   const BufferRef partial = context.Scratch(slots * shape.hidden * 4, "partial");
@@ -101,10 +109,10 @@ void EmitBySlot(LowerContext& context, const kernels::QMoEShape& shape, std::str
     Layer layer;
   };
   const Product products[] = {
-      {kernels::PlanQMoEGateUp, kernels::SplitQMoEGateUp(context.caps(), shape), context.In(0),
-       hidden, kFc1},
+      {kernels::PlanQMoEGateUp, kernels::SplitQMoEGateUp(context.caps(), shape), routed.x, hidden,
+       experts.fc1},
       {kernels::PlanQMoEDown, kernels::SplitQMoEDown(context.caps(), shape), hidden, partial,
-       kFc2}};
+       experts.fc2}};
   const auto expert_rows = [&](BufferRef ref, size_t input, const kernels::RowRange& range) {
     if (!ref) return ref;
     const DType dtype = context.dtype(input);
@@ -128,32 +136,91 @@ void EmitBySlot(LowerContext& context, const kernels::QMoEShape& shape, std::str
         zero_points = expert_rows(zero_points, layer.zero_points, range);
       }
       context.Emit(product.plan(context.caps(), part, variant),
-                   {product.x, codes, scales, zero_points, bias, routing.indices, product.y}, {6});
+                   {product.x, codes, scales, zero_points, bias, routed.indices, product.y}, {6});
     }
   }
   context.Emit(kernels::PlanQMoEMix(context.caps(), shape),
-               {partial, routing.weights, context.Out(0)}, {2});
+               {partial, routed.weights, context.Out(0)}, {2});
+}
+
+void EmitExperts(LowerContext& context, const kernels::QMoEShape& shape, const Experts& experts,
+                 const Routed& routed) {
+  const std::string_view variant = context.variant("qmoe");
+  const bool decode = variant.empty() || variant.starts_with("decode");
+  if (decode && shape.tokens <= kernels::kMaxQMoEDecodeTokens &&
+      !kernels::QMoEDecodeVariants(context.caps(), shape).empty()) {
+    return EmitDecode(context, shape, variant, experts, routed);
+  }
+  // A forced decode form does not bind longer programs.
+  EmitBySlot(context, shape, decode ? "" : variant, experts, routed);
+}
+
+// Scratch for the router's results.
+Routed ScratchFor(LowerContext& context, const kernels::QMoEShape& shape, BufferRef x) {
+  const uint64_t slots = uint64_t{shape.tokens} * shape.top_k;
+  return {x, context.Scratch(slots * 4, "indices"), context.Scratch(slots * 4, "weights")};
 }
 
 }  // namespace
 
 void LowerQMoE(LowerContext& context) {
-  const kernels::QMoEShape shape = ShapeOf(context);
+  const kernels::QMoEShape shape = ShapeOf(context, kQMoE);
   if (shape.tokens == 0) return;
-  const uint64_t slots = uint64_t{shape.tokens} * shape.top_k;
-  const Routing routing = {context.Scratch(slots * 4, "indices"),
-                           context.Scratch(slots * 4, "weights")};
+  const Routed routed = ScratchFor(context, shape, context.In(0));
   context.Emit(kernels::PlanQMoERouter(context.caps(), shape),
-               {context.In(1), routing.indices, routing.weights}, {1, 2});
+               {context.In(1), routed.indices, routed.weights}, {1, 2});
+  EmitExperts(context, shape, kQMoE, routed);
+}
 
-  std::string_view variant = context.variant("qmoe");
-  const bool decode = variant.empty() || variant.starts_with("decode");
-  if (decode && shape.tokens <= kernels::kMaxQMoEDecodeTokens &&
-      !kernels::QMoEDecodeVariants(context.caps(), shape).empty()) {
-    return EmitDecode(context, shape, variant, routing);
+void LowerNormQMoE(LowerContext& context) {
+  const gpu::Caps& caps = context.caps();
+  const kernels::QMoEShape shape = ShapeOf(context, kNormQMoE);
+  if (shape.tokens == 0) return;
+  const auto scratch = [&](size_t elems, std::string_view what) {
+    return context.Scratch(DTypeBytes(kernels::DeviceDType(caps, shape.dtype), elems), what);
+  };
+  const Routed routed =
+      ScratchFor(context, shape, scratch(size_t{shape.tokens} * shape.hidden, "h"));
+  kernels::QMoENormRouterShape router;
+  router.bits = Count(context.node().Int("router_bits", 4));
+  router.block_size = Count(context.node().Int("router_block_size", 32));
+  router.zero_points = context.has(graph::kMoeRouterZeroPoints);
+  router.bias = context.has(graph::kMoeRouterBias);
+  router.epsilon = context.node().Float("epsilon", 1e-5f);
+  const NBitsOperands weight = {
+      context.InRaw(graph::kMoeRouter), context.In(graph::kMoeRouterScales),
+      context.InRaw(graph::kMoeRouterZeroPoints), context.In(graph::kMoeRouterBias)};
+  const BufferRef input = context.In(graph::kMoeInput),
+                  norm_scale = context.In(graph::kMoeNormScale);
+  if (shape.tokens <= kernels::kMaxQMoEDecodeTokens &&
+      kernels::CanPlanQMoENormRouter(caps, shape, router)) {
+    context.Emit(kernels::PlanQMoENormRouter(caps, shape, router),
+                 {input, norm_scale, weight.codes, weight.scales, weight.zero_points, weight.bias,
+                  routed.x, routed.indices, routed.weights},
+                 {6, 7, 8});
+  } else {
+    kernels::RmsNormShape norm;
+    norm.rows = shape.tokens;
+    norm.cols = shape.hidden;
+    norm.epsilon = router.epsilon;
+    norm.dtype = norm.scale_dtype = norm.output_dtype = shape.dtype;
+    context.Emit(kernels::PlanRmsNorm(caps, norm, context.variant("rms_norm")),
+                 {input, norm_scale, {}, {}, routed.x, {}, {}}, {4});
+    kernels::MatMulNBitsShape product;
+    product.m = shape.tokens;
+    product.n = shape.experts;
+    product.k = shape.hidden;
+    product.bits = router.bits;
+    product.block_size = router.block_size;
+    product.dtype = shape.dtype;
+    product.bias = router.bias;
+    if (router.zero_points) product.zero_points = kernels::ZeroPoints::kPacked;
+    const BufferRef logits = scratch(size_t{shape.tokens} * shape.experts, "logits");
+    EmitMatMulNBits(context, product, routed.x, weight, logits);
+    context.Emit(kernels::PlanQMoERouter(caps, shape), {logits, routed.indices, routed.weights},
+                 {1, 2});
   }
-  // A forced decode form does not bind longer programs.
-  EmitBySlot(context, shape, decode ? "" : variant, routing);
+  EmitExperts(context, shape, kNormQMoE, routed);
 }
 
 }  // namespace sinter::exec

@@ -33,6 +33,12 @@
 // scales, zero_points and bias are bound; a dispatch writes only the slots of experts in its range,
 // so one dispatch a range fills h (d), as every slot has one expert.
 //
+// The router has a form, too, that makes the logits itself:
+//   norm_router  1 x [T, H] act_t, 2 norm_scale [H] act_t, 3 router u8, 4 router_scales act_t,
+//                5 router_zero_points u8 (optional), 6 router_bias [E] act_t (optional), 7 h [T, H]
+//                act_t (out): rms_norm(x), the experts' input, 8 indices (out), 9 weights (out)
+// with the router as MatMulNBits has its weights.
+//
 // SwiGLU: gate' = min(gate, limit), up' = clamp(up, -limit, limit),
 // result = gate' * sigmoid(alpha * gate') * (up' + beta).
 // Source: ONNX Runtime, docs/ContribOperators.md and contrib_ops/{cpu,webgpu}/moe.
@@ -79,6 +85,14 @@ struct QMoEShape {
   uint32_t fc1_rows() const {
     return activation == QMoEActivation::kSwiGlu ? 2 * intermediate : intermediate;
   }
+};
+
+// The router's product and the norm before it.
+struct QMoENormRouterShape {
+  uint32_t bits = 4;         // 2, 4 or 8
+  uint32_t block_size = 32;  // a power of two from 16
+  bool zero_points = false, bias = false;
+  float epsilon = 1e-5f;
 };
 
 // Mirrors struct Params in qmoe_router.wgsl.
@@ -145,6 +159,14 @@ KernelPlan PlanQMoEDownDecode(const gpu::Caps& caps, const QMoEShape& shape,
 // The type of h between the two: f16, which limits it to +-32752, where products are f16.
 DType QMoEDecodeHiddenDType(const gpu::Caps& caps, const QMoEShape& shape,
                             std::string_view variant = "");
+
+// One dispatch, a workgroup a token. Whether the shape fits it: whole quads of x, rows that fit
+// workgroup memory, bindings.
+bool CanPlanQMoENormRouter(const gpu::Caps& caps, const QMoEShape& shape,
+                           const QMoENormRouterShape& router);
+// Throws Error where it does not fit, and for a variant: it has none.
+KernelPlan PlanQMoENormRouter(const gpu::Caps& caps, const QMoEShape& shape,
+                              const QMoENormRouterShape& router, std::string_view variant = "");
 
 // Ranges of experts (expert_begin, expert_count) for the dispatches of gate_up and of down.
 std::vector<RowRange> SplitQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape);
