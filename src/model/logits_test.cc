@@ -181,7 +181,7 @@ TEST(Variants, AllGiveTheReference) {
       choices.push_back({name, "group_query_attention", variant});
     }
   }
-  for (const std::string& variant : kernels::MatMulVariants()) {
+  for (const std::string& variant : kernels::MatMulVariants(caps, DType::kF16)) {
     choices.push_back({"plain_weights", "matmul", variant});
   }
   for (const std::string& variant : kernels::QMoEExpertVariants(caps)) {

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "kernels/common/matrix_tile.h"
 
 namespace sinter::kernels {
 namespace {
@@ -16,6 +18,44 @@ namespace {
 constexpr uint32_t kVecMaxRows = 8;
 constexpr uint32_t kVecColumns = 32;
 constexpr uint32_t kTile = 64;
+
+// Large ones first: m, n, step, rows, cols, split, buffers.
+constexpr MatrixTile kMatrixTiles[] = {
+    {128, 128, 32, 4, 4, 1, 2}, {128, 128, 32, 4, 4, 1, 1}, {128, 64, 32, 4, 2, 1, 2},
+    {64, 64, 32, 2, 2, 1, 2},   {32, 64, 64, 2, 2, 1, 1},   {16, 64, 64, 1, 1, 1, 2},
+};
+// What a thread holds of a step in registers, at most.
+constexpr uint32_t kMaxFetches = 8;
+
+uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+std::optional<MatrixTileLayout> LayOutMatrix(const gpu::Caps& caps, DType dtype,
+                                             const MatrixTile& tile) {
+  const auto layout = LayOutMatrixTile(caps, tile, /*turned=*/false);
+  if (!layout || dtype != DType::kF16) return {};
+  if (CeilDiv(tile.m * tile.step / 8, layout->threads) > kMaxFetches ||
+      CeilDiv(tile.n * tile.step / 8, layout->threads) > kMaxFetches) {
+    return {};
+  }
+  return layout;
+}
+
+// The tile that `variant` names; for `matrix` the largest that uses most of its rows and of which
+// there are enough to keep all of a GPU busy, or the smallest. Empty: none on this adapter.
+std::optional<MatrixTile> FindMatrixTile(const gpu::Caps& caps, const MatMulShape& shape,
+                                         std::string_view variant) {
+  constexpr uint32_t kEnough = 128;
+  std::optional<MatrixTile> found;
+  for (const MatrixTile& tile : kMatrixTiles) {
+    if (!LayOutMatrix(caps, shape.dtype, tile)) continue;
+    if (variant == "matrix." + MatrixTileName(tile)) return tile;
+    if (variant != "matrix") continue;
+    found = tile;
+    const uint32_t count = CeilDiv(shape.m, tile.m) * CeilDiv(shape.n, tile.n);
+    if (shape.m > tile.m / 2 && count >= kEnough) break;
+  }
+  return found;
+}
 
 // Dimension `i` of `count`, of dimensions aligned at the end.
 uint32_t DimensionAt(const std::vector<uint32_t>& dims, size_t i, size_t count) {
@@ -70,24 +110,53 @@ std::vector<uint32_t> MatMulBatch(const MatMulShape& shape) {
   return batch;
 }
 
-std::vector<std::string> MatMulVariants() { return {"vec", "tile"}; }
+std::vector<std::string> MatMulVariants(const gpu::Caps& caps, DType dtype) {
+  std::vector<std::string> variants = {"vec", "tile"};
+  for (const MatrixTile& tile : kMatrixTiles) {
+    if (LayOutMatrix(caps, dtype, tile)) variants.push_back("matrix." + MatrixTileName(tile));
+  }
+  return variants;
+}
 
 KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape, std::string_view variant) {
   SINTER_CHECK(shape.m > 0 && shape.n > 0 && shape.k > 0);
-  if (variant.empty()) variant = shape.m > kVecMaxRows ? "tile" : "vec";
-  if (variant != "vec" && variant != "tile")
-    ThrowUnknownVariant("matmul", variant, MatMulVariants());
+  if (variant.empty()) {
+    // Emulated matrix units are slower than plain tiles.
+    const bool matrix = !caps.software && FindMatrixTile(caps, shape, "matrix").has_value();
+    variant = shape.m <= kVecMaxRows ? "vec" : matrix ? "matrix" : "tile";
+  }
+  const std::optional<MatrixTile> tile = FindMatrixTile(caps, shape, variant);
+  if (variant != "vec" && variant != "tile" && !tile)
+    ThrowUnknownVariant("matmul", variant, MatMulVariants(caps, shape.dtype));
   const bool vec = variant == "vec";
   const std::string_view act = WgslType(caps, shape.dtype);
 
   KernelPlan plan;
-  plan.wgsl = vec ? "matmul/matmul_vec.wgsl" : "matmul/matmul_tile.wgsl";
   plan.prelude = fmt::format("alias act_t = {};\n", act);
-  plan.variant = fmt::format("matmul.{}.{}", act, variant);
   if (act == "f16") plan.defines.emplace_back("f16");
-  const uint32_t rows = vec ? std::bit_ceil(std::min(shape.m, kVecMaxRows)) : kTile;
-  const uint32_t columns = vec ? kVecColumns : kTile;
+  uint32_t rows = kTile, columns = kTile;
+  if (tile) {
+    const MatrixTileLayout layout = *LayOutMatrix(caps, shape.dtype, *tile);
+    const bool a_vec8 = shape.k % 8 == 0, b_vec8 = shape.n % 8 == 0;
+    plan.wgsl = "matmul/matmul_matrix.wgsl";
+    plan.prelude +=
+        fmt::format("alias a_t = {};\nalias b_t = {};\n{}", a_vec8 ? "vec4<u32>" : act,
+                    b_vec8 ? "vec4<u32>" : act, MatrixTilePrelude(*tile, layout, /*turned=*/false));
+    plan.defines.insert(plan.defines.end(), {"subgroups", "subgroup_matrix"});
+    if (a_vec8) plan.defines.emplace_back("a_vec8");
+    if (b_vec8) plan.defines.emplace_back("b_vec8");
+    plan.variant = fmt::format("matmul.{}{}{}.{}", act, a_vec8 ? "" : ".odd_k",
+                               b_vec8 ? "" : ".odd_n", MatrixTileVariant(*tile, layout));
+    rows = tile->m;
+    columns = tile->n;
+  } else {
+    plan.wgsl = vec ? "matmul/matmul_vec.wgsl" : "matmul/matmul_tile.wgsl";
+    plan.prelude += "alias a_t = act_t;\nalias b_t = act_t;\n";
+    plan.variant = fmt::format("matmul.{}.{}", act, variant);
+  }
   if (vec) {
+    rows = std::bit_ceil(std::min(shape.m, kVecMaxRows));
+    columns = kVecColumns;
     plan.prelude += fmt::format("const kM = {}u;\n", rows);
     plan.variant += fmt::format(".m{}", rows);
   }

@@ -39,12 +39,14 @@ static_assert(sizeof(MatMulParams) == 64);
 static_assert(offsetof(MatMulParams, batch) == 16);
 
 // Variants: `vec` (few rows: a thread a column, K split over the workgroup), `tile` (tiles in
-// workgroup memory). Throws Error for batch dimensions that do not broadcast or that need more than
-// 4 strides, or for an unknown variant.
+// workgroup memory), `matrix` (tiles on the matrix units, f16 only; `matrix.64x64x32.2x2` and
+// others force a tile). Throws Error for batch dimensions that do not broadcast or that need more
+// than 4 strides, or for an unknown variant.
 KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape,
                       std::string_view variant = "");
 
-std::vector<std::string> MatMulVariants();
+// What PlanMatMul can be forced to for the type on this adapter.
+std::vector<std::string> MatMulVariants(const gpu::Caps& caps, DType dtype);
 
 // Y [batch..., M, N] in double.
 std::vector<double> MatMulReference(const MatMulShape& shape, std::span<const double> a,

@@ -1,4 +1,5 @@
-// Bindings of both MatMul shaders, and where a workgroup's tile lies. matmul.h has the layouts.
+// Bindings of the MatMul shaders, and where a workgroup's tile lies. matmul.h has the layouts; the
+// prelude gives act_t, and the types in which A and B are loaded.
 
 struct Params {
   m: u32,
@@ -12,8 +13,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<act_t>;
-@group(0) @binding(2) var<storage, read> b: array<act_t>;
+@group(0) @binding(1) var<storage, read> a: array<a_t>;
+@group(0) @binding(2) var<storage, read> b: array<b_t>;
 @group(0) @binding(3) var<storage, read_write> y: array<act_t>;
 
 // A tile of Y: its first row and column, and where its matrices start.

@@ -43,7 +43,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     }
     cases.push_back({.name = name + (without_f16 ? ".widened" : ""),
                      .operands = [=] { return MakeOperands(shape, device); },
-                     .variants = MatMulVariants(),
+                     .variants = MatMulVariants(without_f16 ? WithoutF16(caps) : caps, shape.dtype),
                      .plan =
                          [=](const gpu::Caps& actual, std::string_view variant) {
                            return PlanMatMul(without_f16 ? WithoutF16(actual) : actual, shape,
@@ -62,6 +62,10 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     add({.m = 7, .n = 35, .k = 20, .dtype = dtype, .a_batch = {3}, .b_batch = {3}});
     add({.m = 1, .n = 35, .k = 20, .dtype = dtype, .a_batch = {2, 3}, .b_batch = {}});
   }
+  // Rows of whole vectors, for the matrix units; whole tiles, and a batch of each.
+  add({.m = 128, .n = 128, .k = 64, .dtype = DType::kF16});
+  add({.m = 33, .n = 72, .k = 200, .dtype = DType::kF16, .a_batch = {2}, .b_batch = {2}});
+  add({.m = 20, .n = 24, .k = 35, .dtype = DType::kF16, .a_batch = {3}, .b_batch = {}});
   // Broadcast on either side, in the middle, and four strides that do not merge.
   add({.m = 3, .n = 5, .k = 7, .a_batch = {}, .b_batch = {4, 2}});
   add({.m = 3, .n = 5, .k = 7, .a_batch = {2, 1, 3}, .b_batch = {2, 5, 3}});
@@ -97,11 +101,30 @@ TEST(MatMul, MergesBatchDimensions) {
             std::make_tuple(Dims{1, 2, 3, 4}, Dims{0, 4, 0, 1}, Dims{0, 12, 4, 1}));
 }
 
+TEST(MatMul, ChoosesMatricesThatAreNotEmulated) {
+  gpu::Caps caps;
+  caps.f16 = caps.subgroups = true;
+  caps.subgroup_min_size = caps.subgroup_max_size = 32;
+  caps.subgroup_matrix = {{DType::kF16, DType::kF32, 16, 16, 16}};
+  caps.limits.max_workgroup_storage_bytes = 48 << 10;
+  const auto variant = [&](uint32_t m, uint32_t n, DType dtype) {
+    return PlanMatMul(caps, {.m = m, .n = n, .k = 64, .dtype = dtype}).variant;
+  };
+  EXPECT_EQ(variant(512, 8192, DType::kF16), "matmul.f16.matrix.128x128x32.4x4.sg32.16x16x16");
+  EXPECT_EQ(variant(512, 2048, DType::kF16), "matmul.f16.matrix.128x64x32.4x2.sg32.16x16x16");
+  EXPECT_EQ(variant(9, 2049, DType::kF16), "matmul.f16.odd_n.matrix.16x64x64.1x1.sg32.16x16x16");
+  EXPECT_EQ(variant(8, 2048, DType::kF16), "matmul.f16.vec.m8");
+  EXPECT_EQ(variant(512, 2048, DType::kF32), "matmul.f32.tile");
+  caps.software = true;
+  EXPECT_EQ(variant(512, 2048, DType::kF16), "matmul.f16.tile");
+}
+
 TEST(MatMul, RefusesWhatItDoesNotHave) {
   EXPECT_THROW(PlanMatMul({}, {.a_batch = {2}, .b_batch = {3}}), Error);
   EXPECT_THROW(PlanMatMul({}, {.a_batch = {2, 1, 2, 1, 2, 1}, .b_batch = {1, 2, 1, 2, 1, 2}}),
                Error);
   EXPECT_THROW(PlanMatMul({}, {}, "wide"), Error);
+  EXPECT_THROW(PlanMatMul({}, {.dtype = DType::kF16}, "matrix"), Error);
 }
 
 }  // namespace

@@ -6,12 +6,11 @@
 #include <optional>
 
 #include "base/check.h"
-#include "kernels/common/matrix_config.h"
 
 namespace sinter::kernels {
 namespace {
 
-// Large ones first: tile_m, tile_n, step, rows, cols, split, buffers.
+// Large ones first: m, n, step, rows, cols, split, buffers.
 constexpr MatrixTuning kTunings[] = {
     {256, 128, 32, 4, 4, 1, 1}, {128, 256, 32, 4, 4, 1, 1}, {128, 128, 32, 4, 4, 1, 2},
     {128, 128, 32, 4, 2, 1, 2}, {128, 128, 32, 4, 4, 1, 1}, {128, 128, 64, 4, 4, 1, 1},
@@ -30,43 +29,26 @@ uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 // What follows from a tuning on an adapter.
 struct Layout {
-  gpu::SubgroupMatrixConfig config;
-  uint32_t subgroup_size, threads;
+  MatrixTileLayout tile;
   uint32_t unit_words;  // of a load of B
 };
 
 // Empty where the adapter cannot run it.
 std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                              const MatrixTuning& tuning) {
-  const std::optional<gpu::SubgroupMatrixConfig> config = FindMatrixConfig(caps);
-  const uint32_t subgroup_size = caps.fixed_subgroup_size();
-  if (!config || shape.dtype != DType::kF16) return {};
-  const uint32_t sub_m = tuning.rows * config->m, sub_n = tuning.cols * config->n;
-  if (tuning.tile_m % sub_m != 0 || tuning.tile_n % sub_n != 0) return {};
+  const std::optional<MatrixTileLayout> tile = LayOutMatrixTile(caps, tuning, /*turned=*/true);
+  if (!tile || shape.dtype != DType::kF16) return {};
   // Either half of a gated product has whole quads of a subgroup's columns.
-  if (shape.glu != Glu::kNone && sub_n % 8 != 0) return {};
-  if (tuning.step % (tuning.split * config->k) != 0) return {};
-
-  Layout layout{.config = *config, .subgroup_size = subgroup_size};
-  const uint32_t subgroups = tuning.tile_m / sub_m * (tuning.tile_n / sub_n) * tuning.split;
-  layout.threads = subgroups * subgroup_size;
+  if (shape.glu != Glu::kNone && tuning.cols * tile->config.n % 8 != 0) return {};
   // A load lies inside one block and one step.
-  layout.unit_words =
+  const uint32_t unit_words =
       std::min({4u, shape.block_size * shape.bits / 32, tuning.step * shape.bits / 32});
-  if (layout.threads > caps.limits.max_invocations_per_workgroup ||
-      layout.threads > caps.limits.max_workgroup_size_x) {
+  const uint32_t units = tuning.step * shape.bits / 32 / unit_words;
+  if (CeilDiv(tuning.m * tuning.step / 8, tile->threads) > kMaxAFetches ||
+      CeilDiv(tuning.n * units, tile->threads) > kMaxBFetches) {
     return {};
   }
-  const uint32_t units = tuning.step * shape.bits / 32 / layout.unit_words;
-  if (CeilDiv(tuning.tile_m * tuning.step / 8, layout.threads) > kMaxAFetches ||
-      CeilDiv(tuning.tile_n * units, layout.threads) > kMaxBFetches) {
-    return {};
-  }
-  const uint32_t step_bytes = (tuning.tile_m + tuning.tile_n) * (tuning.step / 8 + 1) * 16;
-  const uint32_t stage_bytes = subgroups * config->m * (sub_n / 4 + 1) * 16;
-  if (std::max(tuning.buffers * step_bytes, stage_bytes) > caps.limits.max_workgroup_storage_bytes)
-    return {};
-  return layout;
+  return Layout{*tile, unit_words};
 }
 
 std::string_view GluName(Glu glu) {
@@ -96,17 +78,12 @@ std::string_view ZeroPointsName(ZeroPoints zero_points) {
 // Tiles that Y is cut into.
 uint64_t Tiles(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
   const uint32_t n = (shape.n_count == 0 ? shape.n : shape.n_count) * (shape.b_rows() / shape.n);
-  return uint64_t{CeilDiv(shape.m, tuning.tile_m)} * CeilDiv(n, tuning.tile_n);
+  return uint64_t{CeilDiv(shape.m, tuning.m)} * CeilDiv(n, tuning.n);
 }
 
 }  // namespace
 
-std::string MatrixVariant(const MatrixTuning& tuning) {
-  return fmt::format("matrix.{}x{}x{}.{}x{}{}{}", tuning.tile_m, tuning.tile_n, tuning.step,
-                     tuning.rows, tuning.cols,
-                     tuning.split == 1 ? "" : fmt::format(".k{}", tuning.split),
-                     tuning.buffers == 1 ? ".single" : "");
-}
+std::string MatrixVariant(const MatrixTuning& tuning) { return "matrix." + MatrixTileName(tuning); }
 
 std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<MatrixTuning> tunings;
@@ -117,8 +94,8 @@ std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBits
   constexpr uint64_t kEnough = 128;
   const auto is_better = [&](const MatrixTuning& x, const MatrixTuning& y) {
     // Rows past the end are multiplied for nothing.
-    const uint32_t x_rows = CeilDiv(shape.m, x.tile_m) * x.tile_m;
-    const uint32_t y_rows = CeilDiv(shape.m, y.tile_m) * y.tile_m;
+    const uint32_t x_rows = CeilDiv(shape.m, x.m) * x.m;
+    const uint32_t y_rows = CeilDiv(shape.m, y.m) * y.m;
     if (std::max(x_rows, y_rows) >= 2 * std::min(x_rows, y_rows)) return x_rows < y_rows;
     return std::min(Tiles(shape, x), kEnough) > std::min(Tiles(shape, y), kEnough);
   };
@@ -138,7 +115,6 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   SINTER_CHECK(layout.has_value(), "{} on this adapter", MatrixVariant(tuning));
   const bool gated = shape.glu != Glu::kNone;
   SINTER_CHECK(!gated || shape.n_count == 0, "a part of a gated product");
-  const gpu::SubgroupMatrixConfig& config = layout->config;
 
   MatMulNBitsMatrixParams params = {};
   params.m = shape.m;
@@ -156,16 +132,12 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
 
   KernelPlan plan;
   plan.wgsl = "matmul_nbits/matmul_nbits_matrix.wgsl";
-  plan.prelude = fmt::format(
+  plan.prelude = MatrixTilePrelude(tuning, layout->tile, /*turned=*/true);
+  plan.prelude += fmt::format(
       "alias unit_t = {};\nconst kUnitWords = {}u;\nconst kBits = {}u;\nconst kBlockSize = {}u;\n"
-      "const kWholeSteps = {};\nconst kTileM = {}u;\nconst kTileN = {}u;\nconst kStep = {}u;\n"
-      "const kTurned = true;\nconst kRows = {}u;\nconst kCols = {}u;\nconst kSplit = {}u;\nconst "
-      "kBuffers = {}u;\nconst kSubgroup = {}u;\n"
-      "const kMatM = {}u;\nconst kMatN = {}u;\nconst kMatK = {}u;\n",
+      "const kWholeSteps = {};\n",
       layout->unit_words == 1 ? "u32" : fmt::format("vec{}<u32>", layout->unit_words),
-      layout->unit_words, shape.bits, shape.block_size, whole_steps, tuning.tile_m, tuning.tile_n,
-      tuning.step, tuning.rows, tuning.cols, tuning.split, tuning.buffers, layout->subgroup_size,
-      config.m, config.n, config.k);
+      layout->unit_words, shape.bits, shape.block_size, whole_steps);
   if (gated) {
     plan.prelude +=
         fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(shape.glu));
@@ -185,13 +157,11 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   define(shape.residual, "residual", ".residual");
   if (a_vec8) plan.defines.emplace_back("a_vec8");
   if (y_vec4) plan.defines.emplace_back("y_vec4");
-  plan.variant +=
-      fmt::format("{}{}{}.{}.sg{}.{}x{}x{}", a_vec8 ? "" : ".odd", whole_steps ? "" : ".rest",
-                  y_vec4 ? "" : ".cols", MatrixVariant(tuning), layout->subgroup_size, config.m,
-                  config.n, config.k);
+  plan.variant += fmt::format("{}{}{}.{}", a_vec8 ? "" : ".odd", whole_steps ? "" : ".rest",
+                              y_vec4 ? "" : ".cols", MatrixTileVariant(tuning, layout->tile));
 
-  plan.workgroups = {CeilDiv(shape.m, tuning.tile_m),
-                     CeilDiv(params.n_count * (gated ? 2 : 1), tuning.tile_n), 1};
+  plan.workgroups = {CeilDiv(shape.m, tuning.m),
+                     CeilDiv(params.n_count * (gated ? 2 : 1), tuning.n), 1};
   plan.SetParams(params);
   return plan;
 }

@@ -10,18 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/matrix_tile.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 
 namespace sinter::kernels {
 
-// What does not change the result but for the order of sums, and is chosen by measurement.
-struct MatrixTuning {
-  uint32_t tile_m = 64, tile_n = 64;  // of Y, a workgroup's; with a gate tile_n / 2 of either half
-  uint32_t step = 32;                 // of K, between two barriers
-  uint32_t rows = 2, cols = 2;        // matrices of sums that a subgroup has: 1, 2 or 4 each
-  uint32_t split = 1;    // subgroups that share the products of a place, by slices of K
-  uint32_t buffers = 2;  // steps in workgroup memory: 1 or 2
-};
+// Of a gated product a workgroup's tile has n / 2 columns of either half.
+using MatrixTuning = MatrixTile;
 
 // Mirrors struct Params in matmul_nbits_matrix.wgsl.
 struct MatMulNBitsMatrixParams {
@@ -34,7 +29,7 @@ struct MatMulNBitsMatrixParams {
 static_assert(sizeof(MatMulNBitsMatrixParams) == 32);
 static_assert(offsetof(MatMulNBitsMatrixParams, row_units) == 24);
 
-// `matrix.128x64x32.4x2`; with `.k2` behind it for a split in two, `.single` for one buffer.
+// `matrix.128x64x32.4x2`: what a plan can be forced to.
 std::string MatrixVariant(const MatrixTuning& tuning);
 
 // Those that this adapter can run the shape with, the best guess first. Empty where it has no f16

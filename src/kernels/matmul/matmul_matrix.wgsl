@@ -1,0 +1,220 @@
+// MatMul for many rows of A on the matrix units: Y[m, n] = sum over k of A[m, k] * B[k, n], f16 with f32 sums.
+//
+// common/matrix_tile.wgsl has the products; here A and B reach workgroup memory, in chunks of 8 f16, and the sums leave
+// it. What the next step needs is on its way to registers while this one is multiplied.
+
+#include "common/matrix_tile.wgsl"
+#include "matmul/matmul_inputs.wgsl"
+
+const kChunksB = kTileN / 8u;
+const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
+const kBFetches = (kStep * kChunksB + kThreads - 1u) / kThreads;
+
+// Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
+// are not stored.
+fn FetchA(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
+  let index = fetch * kThreads + local;
+  let m = min(tile.first_m + index / kChunks, params.m - 1u);
+  let k = first_k + index % kChunks * 8u;
+  if (k >= params.k) {
+    return vec4<u32>();
+  }
+  let at = tile.a_at + m * params.k + k;
+#if a_vec8
+  return a[at / 8u];
+#else
+  let rest = params.k - k;
+  return vec4<u32>(PairA(at, rest, 0u), PairA(at, rest, 2u), PairA(at, rest, 4u), PairA(at, rest, 6u));
+#endif
+}
+
+// The same of B: zeros past its last row and column.
+fn FetchB(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
+  let index = fetch * kThreads + local;
+  let k = first_k + index / kChunksB;
+  let n = tile.first_n + index % kChunksB * 8u;
+  if (k >= params.k || n >= params.n) {
+    return vec4<u32>();
+  }
+  let at = tile.b_at + k * params.n + n;
+#if b_vec8
+  return b[at / 8u];
+#else
+  let rest = params.n - n;
+  return vec4<u32>(PairB(at, rest, 0u), PairB(at, rest, 2u), PairB(at, rest, 4u), PairB(at, rest, 6u));
+#endif
+}
+
+// Elements i and i + 1 behind `at`, of which `rest` are inside.
+#if !a_vec8
+fn PairA(at: u32, rest: u32, i: u32) -> u32 {
+  var pair = vec2<f16>();
+  if (i < rest) {
+    pair.x = a[at + i];
+  }
+  if (i + 1u < rest) {
+    pair.y = a[at + i + 1u];
+  }
+  return bitcast<u32>(pair);
+}
+#endif
+
+#if !b_vec8
+fn PairB(at: u32, rest: u32, i: u32) -> u32 {
+  var pair = vec2<f16>();
+  if (i < rest) {
+    pair.x = b[at + i];
+  }
+  if (i + 1u < rest) {
+    pair.y = b[at + i + 1u];
+  }
+  return bitcast<u32>(pair);
+}
+#endif
+
+fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
+  let index = fetch * kThreads + local;
+  if (kTileM * kChunks % kThreads == 0u || index < kTileM * kChunks) {
+    tiles[buffer * kBufferSize + index / kChunks * kStride + index % kChunks] = chunk;
+  }
+}
+
+fn StoreB(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
+  let index = fetch * kThreads + local;
+  if (kStep * kChunksB % kThreads == 0u || index < kStep * kChunksB) {
+    let at = buffer * kBufferSize + kTileM * kStride;
+    tiles[at + index / kChunksB * kBStride + index % kChunksB] = chunk;
+  }
+}
+
+// What a thread holds of a step, by constant indices.
+struct Step {
+  a: array<vec4<u32>, 8>,
+  b: array<vec4<u32>, 8>,
+}
+
+fn Fetch(step: ptr<function, Step>, tile: Tile, local: u32, first_k: u32) {
+  (*step).a[0] = FetchA(tile, 0u, local, first_k);
+  (*step).b[0] = FetchB(tile, 0u, local, first_k);
+  if (kAFetches > 1u) {
+    (*step).a[1] = FetchA(tile, 1u, local, first_k);
+  }
+  if (kBFetches > 1u) {
+    (*step).b[1] = FetchB(tile, 1u, local, first_k);
+  }
+  if (kAFetches > 2u) {
+    (*step).a[2] = FetchA(tile, 2u, local, first_k);
+    (*step).a[3] = FetchA(tile, 3u, local, first_k);
+  }
+  if (kBFetches > 2u) {
+    (*step).b[2] = FetchB(tile, 2u, local, first_k);
+    (*step).b[3] = FetchB(tile, 3u, local, first_k);
+  }
+  if (kAFetches > 4u) {
+    (*step).a[4] = FetchA(tile, 4u, local, first_k);
+    (*step).a[5] = FetchA(tile, 5u, local, first_k);
+    (*step).a[6] = FetchA(tile, 6u, local, first_k);
+    (*step).a[7] = FetchA(tile, 7u, local, first_k);
+  }
+  if (kBFetches > 4u) {
+    (*step).b[4] = FetchB(tile, 4u, local, first_k);
+    (*step).b[5] = FetchB(tile, 5u, local, first_k);
+    (*step).b[6] = FetchB(tile, 6u, local, first_k);
+    (*step).b[7] = FetchB(tile, 7u, local, first_k);
+  }
+}
+
+fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
+  StoreA(0u, local, buffer, (*step).a[0]);
+  StoreB(0u, local, buffer, (*step).b[0]);
+  if (kAFetches > 1u) {
+    StoreA(1u, local, buffer, (*step).a[1]);
+  }
+  if (kBFetches > 1u) {
+    StoreB(1u, local, buffer, (*step).b[1]);
+  }
+  if (kAFetches > 2u) {
+    StoreA(2u, local, buffer, (*step).a[2]);
+    StoreA(3u, local, buffer, (*step).a[3]);
+  }
+  if (kBFetches > 2u) {
+    StoreB(2u, local, buffer, (*step).b[2]);
+    StoreB(3u, local, buffer, (*step).b[3]);
+  }
+  if (kAFetches > 4u) {
+    StoreA(4u, local, buffer, (*step).a[4]);
+    StoreA(5u, local, buffer, (*step).a[5]);
+    StoreA(6u, local, buffer, (*step).a[6]);
+    StoreA(7u, local, buffer, (*step).a[7]);
+  }
+  if (kBFetches > 4u) {
+    StoreB(4u, local, buffer, (*step).b[4]);
+    StoreB(5u, local, buffer, (*step).b[5]);
+    StoreB(6u, local, buffer, (*step).b[6]);
+    StoreB(7u, local, buffer, (*step).b[7]);
+  }
+}
+
+// Row `row` of the subgroup's products, to Y.
+fn Finish(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: u32) {
+  workgroupBarrier();
+  Stage(sums, subgroup, row);
+  workgroupBarrier();
+  const quads = kSubCols / 4u;
+  let place = subgroup % kPlaces;
+  let top = tile.first_m + place / kPlacesN * kSubRows + row * kMatM;
+  let left = tile.first_n + place % kPlacesN * kSubCols;
+  for (var i = subgroup / kPlaces * kSubgroup + lane; i < kMatM * quads; i += kSplit * kSubgroup) {
+    let m = top + i / quads;
+    let n = left + i % quads * 4u;
+    if (m >= params.m || n >= params.n) {
+      continue;
+    }
+    let values = Staged(place, i / quads, i % quads);
+    let at = tile.y_at + m * params.n + n;
+    for (var j = 0u; j < min(4u, params.n - n); j++) {
+      y[at + j] = f16(values[j]);
+    }
+  }
+}
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+        @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  // Tiles past the last are whole workgroups.
+  let tile = FindTile(group.y * params.grid_x + group.x, kTileM, kTileN);
+  if (!tile.inside) {
+    return;
+  }
+  var sums = Sums();
+  var step = Step();
+  Fetch(&step, tile, local, 0u);
+  Store(&step, local, 0u);
+  workgroupBarrier();
+  var buffer = 0u;
+  for (var next_k = kStep; ; next_k += kStep) {
+    let more = next_k < params.k;
+    if (more) {
+      Fetch(&step, tile, local, next_k);
+    }
+    Multiply(&sums, buffer, subgroup);
+    if (!more) {
+      break;
+    }
+    if (kBuffers == 1u) {
+      workgroupBarrier();
+    } else {
+      buffer = 1u - buffer;
+    }
+    Store(&step, local, buffer);
+    workgroupBarrier();
+  }
+  Finish(&sums, tile, 0u, subgroup, lane);
+  if (kRows > 1u) {
+    Finish(&sums, tile, 1u, subgroup, lane);
+  }
+  if (kRows > 2u) {
+    Finish(&sums, tile, 2u, subgroup, lane);
+    Finish(&sums, tile, 3u, subgroup, lane);
+  }
+}
