@@ -167,7 +167,8 @@ bool EmitOneDispatch(LowerContext& context, const FusedNode& node) {
       norm.keeps_sum = context.wants(1);
     }
   }
-  if (!kernels::CanFuseMatMulNBits(context.caps(), shape)) return false;
+  if (!kernels::CanFuseMatMulNBits(context.caps(), shape, context.variant("matmul_nbits")))
+    return false;
   if (shape.norm.present) {
     around.norm_scale = context.In(graph::kFusedNormScale);
     around.skip = context.In(graph::kFusedSkip);
@@ -188,7 +189,7 @@ void EmitComposition(LowerContext& context, const FusedNode& node) {
   const BufferRef h = EmitPrologue(context, node);
   if (!context.wants(0)) return;
   const kernels::MatMulNBitsShape whole = WithEpilogue(node);
-  if (kernels::CanFuseMatMulNBits(context.caps(), whole)) {
+  if (kernels::CanFuseMatMulNBits(context.caps(), whole, context.variant("matmul_nbits"))) {
     NBitsSurroundings around;
     if (whole.residual) around.residual = context.In(graph::kFusedResidual);
     return EmitMatMulNBits(context, whole, h, node.weight, context.Out(0), around);

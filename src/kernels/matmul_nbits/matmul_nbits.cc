@@ -152,12 +152,23 @@ KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
   ThrowUnknownVariant("matmul_nbits", variant, MatMulNBitsVariants(caps, shape));
 }
 
-bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                        std::string_view variant) {
   if (IsPlain(shape)) return true;
   // A gate's rows are two ranges, which one binding must hold.
   if (shape.glu != Glu::kNone && SplitMatMulNBits(caps, shape).size() > 1) return false;
-  if (shape.m <= kMatMulNBitsDecodeRows) return !DecodeTunings(caps, shape).empty();
-  return PrefersMatrix(caps, shape);
+  if (variant.empty()) {
+    if (shape.m <= kMatMulNBitsDecodeRows) return !DecodeTunings(caps, shape).empty();
+    return PrefersMatrix(caps, shape);
+  }
+  const auto is_decode = [&](const DecodeTuning& tuning) {
+    return variant == "decode" || variant == DecodeVariant(tuning);
+  };
+  const auto is_matrix = [&](const MatrixTuning& tuning) {
+    return variant == "matrix" || variant == MatrixVariant(tuning);
+  };
+  return std::ranges::any_of(DecodeTunings(caps, shape), is_decode) ||
+         (!shape.norm.present && std::ranges::any_of(MatrixTunings(caps, shape), is_matrix));
 }
 
 std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape) {

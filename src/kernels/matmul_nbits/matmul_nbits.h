@@ -89,8 +89,10 @@ struct MatMulNBitsParams {
 static_assert(sizeof(MatMulNBitsParams) == 32);
 static_assert(offsetof(MatMulNBitsParams, zero_points_row_bytes) == 28);
 
-// Variants: `tile` (many rows: tiles in workgroup memory; nothing before or behind the product) and
-// those of matmul_nbits_decode.h (few rows), of which `decode` is the best guess.
+// Variants: `tile` (many rows: tiles in workgroup memory; nothing before or behind the product),
+// those of matmul_nbits_matrix.h (many rows, on the matrix units; nothing before the product), of
+// which `matrix` is the best guess, and those of matmul_nbits_decode.h (few rows), of which `decode`
+// is the best guess.
 // Throws Error for a shape that the kernel does not have (bits, block size, or what
 // CanFuseMatMulNBits() refuses) or an unknown variant.
 KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
@@ -102,9 +104,10 @@ std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMul
 // Up to so many rows of A the kernel for few rows takes all that stands around a product.
 inline constexpr uint32_t kMatMulNBitsDecodeRows = 8;
 
-// Whether one dispatch can do what the shape asks for before and behind the product; plain products
-// always can.
-bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+// Whether one dispatch can do what the shape asks for before and behind the product, of `variant`
+// where one is forced; plain products always can.
+bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                        std::string_view variant = "");
 
 // Row ranges [n_begin, n_count] for the dispatches that together compute all of Y on this adapter.
 std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape);
