@@ -20,9 +20,14 @@ struct Inputs {
   std::vector<std::byte> b, zero_points_packed;
 };
 
-// Scales are powers of two from 1 / 2^bits down, and float zero points quarters: the weights are
-// then exact in f16, and the kernel owes nothing but the rounding of f32 sums.
-Inputs MakeInputs(const MatMulNBitsShape& shape) {
+// Which scales and float zero points a case has.
+enum class Weights {
+  kExact,  // powers of two from 1 / 2^bits down, and quarters: weights are exact in f16, and the
+           // kernel owes nothing but the rounding of f32 sums
+  kAny,
+};
+
+Inputs MakeInputs(const MatMulNBitsShape& shape, Weights weights = Weights::kExact) {
   const size_t rows = shape.b_rows(), blocks = rows * shape.blocks();
   Inputs inputs;
   inputs.a = RandomValues(DType::kF16, size_t{shape.m} * shape.k, 1);
@@ -33,11 +38,15 @@ Inputs MakeInputs(const MatMulNBitsShape& shape) {
     inputs.scales[i] =
         std::ldexp(1.0, -static_cast<int>(shape.bits) - static_cast<int>(exponents[i]) % 3);
   }
+  if (weights == Weights::kAny)
+    inputs.scales = RandomValues(DType::kF16, blocks, 3, 1.0 / (1u << shape.bits));
   if (shape.zero_points == ZeroPoints::kPacked) {
     inputs.zero_points_packed = RandomBytes(rows * shape.packed_zero_points_row_bytes(), 4);
   } else if (shape.zero_points == ZeroPoints::kFloat) {
     inputs.zero_points_float = RandomValues(DType::kF16, blocks, 4, 1u << (shape.bits - 2));
-    for (double& zero : inputs.zero_points_float) zero = std::round(zero * 4) / 4;
+    for (double& zero : inputs.zero_points_float) {
+      if (weights == Weights::kExact) zero = std::round(zero * 4) / 4;
+    }
   }
   if (shape.bias) inputs.bias = RandomValues(DType::kF16, rows, 5);
   if (shape.residual) inputs.residual = RandomValues(DType::kF16, size_t{shape.m} * shape.n, 6);
@@ -169,6 +178,29 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
       variants.push_back(MatrixVariant(tuning));
     return variants;
   };
+  // A weight is rounded to f16 as (code - zero), which is exact but for float zero points, and as
+  // that times the scale: two roundings of 2^-11 at most, 2^-11 / sqrt(3) each at random, of
+  // products a * w below 0.6 in the mean square. 5 deviations of a sum of K: 2^-11 * sqrt(2 / 3) *
+  // 0.6 * 5.
+  const auto add_rounded = [&](MatMulNBitsShape shape) {
+    shape.dtype = DType::kF16;
+    cases.push_back({.name = Name(shape) + ".rounded",
+                     .operands =
+                         [=] {
+                           Inputs inputs = MakeInputs(shape, Weights::kAny);
+                           std::vector<double> expected = Expected(shape, inputs);
+                           std::vector<Operand> operands =
+                               MakeOperands(shape, std::move(inputs), std::move(expected));
+                           operands[5].abs_tolerance +=
+                               2.5 * Epsilon(DType::kF16) * std::sqrt(shape.k);
+                           return operands;
+                         },
+                     .variants = {"matrix"},
+                     .plan =
+                         [=](const gpu::Caps& actual, std::string_view variant) {
+                           return PlanMatMulNBits(actual, shape, variant);
+                         }});
+  };
   const auto add = [&](MatMulNBitsShape shape, std::vector<std::string> variants) -> KernelCase& {
     shape.dtype = DType::kF16;
     cases.push_back({.name = Name(shape),
@@ -229,6 +261,10 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
         {"matrix"});
   }
   add({.m = 40, .n = 64, .k = 64, .residual = true}, {"matrix"});
+  for (const ZeroPoints kind : {ZeroPoints::kDefault, ZeroPoints::kPacked, ZeroPoints::kFloat}) {
+    for (const uint32_t bits : {4u, 8u})
+      add_rounded({.m = 20, .n = 40, .k = 512, .bits = bits, .zero_points = kind});
+  }
   // A long sum.
   add({.m = 9, .n = 8, .k = 8192}, {"matrix"});
   // Only the rows [n_begin, n_begin + n_count) of B are bound; the second has no whole quads.
@@ -268,6 +304,43 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
 }
 
 const bool kRegistered = RegisterKernelCases("matmul_nbits_matrix", MakeCases);
+
+gpu::Caps MatrixCaps() {
+  gpu::Caps caps;
+  caps.f16 = caps.subgroups = true;
+  caps.subgroup_min_size = caps.subgroup_max_size = 32;
+  caps.subgroup_matrix = {{DType::kF16, DType::kF32, 16, 16, 16}};
+  caps.limits.max_workgroup_storage_bytes = 48 << 10;
+  caps.limits.max_invocations_per_workgroup = caps.limits.max_workgroup_size_x = 1024;
+  return caps;
+}
+
+TEST(MatMulNBitsMatrix, ChoosesByRowsAndColumns) {
+  gpu::Caps caps = MatrixCaps();
+  const auto variant = [&](uint32_t m, uint32_t n, DType dtype) {
+    return PlanMatMulNBits(caps, {.m = m, .n = n, .k = 2048, .dtype = dtype}).variant;
+  };
+  const std::string prefix = "matmul_nbits.f16.b4.blk32.";
+  EXPECT_EQ(variant(512, 4096, DType::kF16), prefix + "matrix.128x128x32.4x4.sg32.16x16x16");
+  EXPECT_EQ(variant(512, 2048, DType::kF16),
+            prefix + "matrix.64x128x64.4x4.k2.single.sg32.16x16x16");
+  EXPECT_EQ(variant(16, 2048, DType::kF16),
+            prefix + "matrix.16x16x512.1x1.k8.single.sg32.16x16x16");
+  EXPECT_EQ(variant(512, 4096, DType::kF32), "matmul_nbits.f32.b4.blk32.tile64x64");
+  caps.software = true;
+  EXPECT_EQ(variant(512, 4096, DType::kF16), prefix + "tile64x64");
+}
+
+TEST(MatMulNBitsMatrix, FusesWhatFollowsManyRows) {
+  MatMulNBitsShape shape = {.m = 64, .n = 64, .k = 64, .dtype = DType::kF16, .residual = true};
+  EXPECT_TRUE(CanFuseMatMulNBits(MatrixCaps(), shape));
+  EXPECT_TRUE(CanFuseMatMulNBits(MatrixCaps(), shape, "matrix"));
+  EXPECT_FALSE(CanFuseMatMulNBits(MatrixCaps(), shape, "tile"));
+  EXPECT_FALSE(CanFuseMatMulNBits({}, shape));
+  shape.norm.present = true;
+  EXPECT_FALSE(CanFuseMatMulNBits(MatrixCaps(), shape));
+  EXPECT_FALSE(CanFuseMatMulNBits(MatrixCaps(), shape, "matrix"));
+}
 
 }  // namespace
 }  // namespace sinter::kernels
