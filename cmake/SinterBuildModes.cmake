@@ -25,3 +25,14 @@ endif()
 if(SINTER_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
+
+# For objects that take the compiler long and whose speed matters little: tests, the command line,
+# chat templates. They are most of the time that a build takes.
+set(SINTER_QUICK_OPTIONS $<$<CONFIG:Release>:-O1>)
+# What the sanitizers look for is in the libraries. Tests keep AddressSanitizer, for what they hand
+# to a library; UBSan's checks would double the time that gtest's macros take.
+set(SINTER_TEST_OPTIONS ${SINTER_QUICK_OPTIONS})
+if(SINTER_SANITIZE)
+  set(SINTER_QUICK_OPTIONS -O0)
+  set(SINTER_TEST_OPTIONS -O0 -fno-sanitize=undefined)
+endif()

@@ -45,10 +45,10 @@ function(sinter_uses_dawn out)
   endforeach()
 endfunction()
 
-# sinter_test(NAME LABEL label [DEPS lib...] [LIBS target...] [SOURCES file...]): GoogleTest program NAME_test.
-# Programs that link Dawn run through the launcher, with Dawn's own loader.
+# sinter_test(NAME LABEL label [SHARDS n] [DEPS lib...] [LIBS target...] [SOURCES file...]): GoogleTest program
+# NAME_test. Programs that link Dawn run through the launcher, with Dawn's own loader.
 function(sinter_test name)
-  cmake_parse_arguments(ARG "" "LABEL" "DEPS;LIBS;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "" "LABEL;SHARDS" "DEPS;LIBS;SOURCES" ${ARGN})
   if(NOT BUILD_TESTING)
     return()
   endif()
@@ -60,7 +60,7 @@ function(sinter_test name)
     return()
   endif()
   add_executable(${name}_test ${sources})
-  target_compile_options(${name}_test PRIVATE ${SINTER_COMPILE_OPTIONS})
+  target_compile_options(${name}_test PRIVATE ${SINTER_COMPILE_OPTIONS} ${SINTER_TEST_OPTIONS})
   list(TRANSFORM ARG_DEPS PREPEND sinter_)
   target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} ${ARG_LIBS} GTest::gmock GTest::gtest_main)
   sinter_uses_dawn(uses_dawn ${ARG_DEPS} ${ARG_LIBS})
@@ -72,9 +72,21 @@ function(sinter_test name)
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
       PROPERTIES LABELS unit TIMEOUT 120)
   else()
-    # One CTest entry a program: starting an adapter for every case would cost more than the cases.
-    # The software GPU computes on every core, so two such programs side by side gain nothing.
-    add_test(NAME ${name} COMMAND ${name}_test)
-    set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900 RUN_SERIAL ON)
+    # One CTest entry a program, or a few that share its cases: starting an adapter for every case
+    # would cost more than the cases. Compiling shaders, which one thread does, is most of the time.
+    if(NOT ARG_SHARDS)
+      set(ARG_SHARDS 1)
+    endif()
+    foreach(shard RANGE 1 ${ARG_SHARDS})
+      set(test ${name})
+      if(ARG_SHARDS GREATER 1)
+        set(test ${name}.${shard})
+      endif()
+      math(EXPR index "${shard} - 1")
+      add_test(NAME ${test} COMMAND ${name}_test)
+      # Programs that take longest begin first.
+      set_tests_properties(${test} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900 COST 100
+        ENVIRONMENT "GTEST_TOTAL_SHARDS=${ARG_SHARDS};GTEST_SHARD_INDEX=${index}")
+    endforeach()
   endif()
 endfunction()
