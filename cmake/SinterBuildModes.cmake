@@ -8,6 +8,7 @@ if(SINTER_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 option(SINTER_SANITIZE "Build with AddressSanitizer and UBSan" OFF)
+option(SINTER_SANITIZE_THREAD "Build with ThreadSanitizer" OFF)
 option(SINTER_FUZZ "Build the fuzz targets (clang only)" OFF)
 
 if(SINTER_FUZZ AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
@@ -24,6 +25,14 @@ if(SINTER_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 if(SINTER_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+if(SINTER_SANITIZE_THREAD)
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # The launcher's loader would look for the library where Dawn's are.
+    add_link_options(-static-libtsan)
+  endif()
 endif()
 
 # For objects that take the compiler long and whose speed matters little: tests, the command line,

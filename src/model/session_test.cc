@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include "base/error.h"
@@ -336,21 +337,26 @@ TEST(SeveralSessions, InterleavedGiveWhatTheyGiveAlone) {
   EXPECT_EQ(b.logits, alone_b.logits);
 }
 
-// Both threads make sessions, upload weights and compile programs at once.
-TEST(SeveralSessions, ThreadsGiveWhatOneGives) {
-  const auto alone_model = Load(ModelNamed("qwen3_graph"));
+// What scripts of the seeds 31 and 32 give, one after the other.
+std::vector<Script> Alone(const std::shared_ptr<Model>& model) {
   std::vector<Script> alone;
   for (uint32_t seed : {31u, 32u}) {
-    alone.emplace_back(alone_model, seed);
+    alone.emplace_back(model, seed);
     for (int i = 0; i < 4; ++i) alone.back().Piece(i);
   }
-  const auto model = Load(ModelNamed("qwen3_graph"));
+  return alone;
+}
+
+// Both scripts, three times over, in a thread each, on the model that `model_of` gives that thread.
+void ExpectFromThreads(const std::vector<Script>& alone,
+                       const std::function<std::shared_ptr<Model>(size_t thread)>& model_of) {
   std::vector<std::unique_ptr<Script>> scripts(2);
   std::vector<std::string> errors(2);
   std::vector<std::thread> threads;
   for (size_t t = 0; t < 2; ++t) {
     threads.emplace_back([&, t] {
       try {
+        const std::shared_ptr<Model> model = model_of(t);
         for (int round = 0; round < 3; ++round) {
           scripts[t] = std::make_unique<Script>(model, 31 + static_cast<uint32_t>(t));
           for (int i = 0; i < 4; ++i) scripts[t]->Piece(i);
@@ -366,7 +372,45 @@ TEST(SeveralSessions, ThreadsGiveWhatOneGives) {
     EXPECT_EQ(scripts[t]->tokens, alone[t].tokens);
     EXPECT_EQ(scripts[t]->logits, alone[t].logits);
   }
+}
+
+// Both threads make sessions, upload weights and compile programs at once.
+TEST(SeveralSessions, ThreadsGiveWhatOneGives) {
+  const auto alone_model = Load(ModelNamed("qwen3_graph"));
+  const std::vector<Script> alone = Alone(alone_model);
+  const auto model = Load(ModelNamed("qwen3_graph"));
+  ExpectFromThreads(alone, [&](size_t) { return model; });
   EXPECT_EQ(model->weights().bytes(), alone_model->weights().bytes());
+}
+
+// Each thread opens a device and loads the model, while the other does, too.
+TEST(SeveralDevices, ThreadsGiveWhatOneGives) {
+  const std::vector<Script> alone = Alone(Load(ModelNamed("qwen3_graph")));
+  ExpectFromThreads(alone,
+                    [](size_t) { return Load(ModelNamed("qwen3_graph"), support::OpenDevice()); });
+}
+
+// Prompts of every chunk's length and single tokens, replayed in one session by turns, against a
+// session that records every dispatch anew.
+TEST(Captures, OfEveryLengthShareASession) {
+  for (const char* name : {"qwen3_f32", "longrope_concatenated"}) {
+    SCOPED_TRACE(name);
+    const auto model = Load(ModelNamed(name));
+    Session replayed(model, {.max_length = 96, .chunk = 32});
+    Session recorded(model, {.max_length = 96, .chunk = 32, .run = {.capture = false}});
+    for (int round = 0; round < 2; ++round) {
+      replayed.Rewind(0);
+      recorded.Rewind(0);
+      uint32_t seed = 50;
+      for (const int64_t length : {1, 2, 16, 1, 32, 5, 17}) {
+        const std::vector<int32_t> tokens = support::RandomTokens(length, ++seed);
+        replayed.Append(tokens);
+        recorded.Append(tokens);
+        EXPECT_EQ(replayed.Logits(), recorded.Logits()) << "after " << length << " tokens";
+        EXPECT_EQ(Generate(replayed, 3), Generate(recorded, 3));
+      }
+    }
+  }
 }
 
 TEST(DeviceLoss, EndsGenerationWithAnErrorAndANewDeviceWorks) {
