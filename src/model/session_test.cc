@@ -393,22 +393,19 @@ TEST(SeveralDevices, ThreadsGiveWhatOneGives) {
 // Prompts of every chunk's length and single tokens, replayed in one session by turns, against a
 // session that records every dispatch anew.
 TEST(Captures, OfEveryLengthShareASession) {
-  for (const char* name : {"qwen3_f32", "longrope_concatenated"}) {
-    SCOPED_TRACE(name);
-    const auto model = Load(ModelNamed(name));
-    Session replayed(model, {.max_length = 96, .chunk = 32});
-    Session recorded(model, {.max_length = 96, .chunk = 32, .run = {.capture = false}});
-    for (int round = 0; round < 2; ++round) {
-      replayed.Rewind(0);
-      recorded.Rewind(0);
-      uint32_t seed = 50;
-      for (const int64_t length : {1, 2, 16, 1, 32, 5, 17}) {
-        const std::vector<int32_t> tokens = support::RandomTokens(length, ++seed);
-        replayed.Append(tokens);
-        recorded.Append(tokens);
-        EXPECT_EQ(replayed.Logits(), recorded.Logits()) << "after " << length << " tokens";
-        EXPECT_EQ(Generate(replayed, 3), Generate(recorded, 3));
-      }
+  const auto model = Load(ModelNamed("qwen3_f32"));
+  Session replayed(model, {.max_length = 96, .chunk = 32});
+  Session recorded(model, {.max_length = 96, .chunk = 32, .run = {.capture = false}});
+  for (int round = 0; round < 2; ++round) {
+    replayed.Rewind(0);
+    recorded.Rewind(0);
+    uint32_t seed = 50;
+    for (const size_t length : {1, 2, 16, 1, 32, 5, 17}) {
+      const std::vector<int32_t> tokens = support::RandomTokens(length, ++seed);
+      replayed.Append(tokens);
+      recorded.Append(tokens);
+      EXPECT_EQ(replayed.Logits(), recorded.Logits()) << "after " << length << " tokens";
+      EXPECT_EQ(Generate(replayed, 3), Generate(recorded, 3));
     }
   }
 }
