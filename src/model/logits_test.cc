@@ -193,7 +193,7 @@ TEST(Variants, AllGiveTheReference) {
     choices.push_back({"experts_8bit", "qmoe", variant});
     choices.push_back({"gptoss", "qmoe", variant});
   }
-  for (const char* variant : {"decode.wg64.r2.f32", "decode.wg128.r4.f32"}) {
+  for (const char* variant : {"decode.wg64.r2.f32", "decode.wg128.r4.f32", "grouped"}) {
     choices.push_back({"experts_8bit", "qmoe", variant});
     choices.push_back({"gptoss", "qmoe", variant});
   }

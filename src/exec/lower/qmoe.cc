@@ -143,16 +143,66 @@ void EmitBySlot(LowerContext& context, const kernels::QMoEShape& shape, std::str
                {partial, routed.weights, context.Out(0)}, {2});
 }
 
+// All tokens of an expert together, so that its weights are read once for each 64 of them.
+void EmitGrouped(LowerContext& context, const kernels::QMoEShape& shape, const Experts& experts,
+                 const Routed& routed) {
+  const gpu::Caps& caps = context.caps();
+  const uint64_t rows = kernels::QMoEGroupedRows(shape);
+  const auto scratch = [&](uint64_t width, std::string_view what) {
+    return context.Scratch(DTypeBytes(kernels::DeviceDType(caps, shape.dtype), rows * width), what);
+  };
+  const BufferRef row_of = context.Scratch(uint64_t{shape.tokens} * shape.top_k * 4, "rows"),
+                  tokens = context.Scratch(rows * 4, "tokens"),
+                  tile_experts =
+                      context.Scratch(rows / kernels::kMatMulNBitsExpertRows * 4, "tiles"),
+                  x = scratch(shape.hidden, "grouped"),
+                  product = scratch(shape.fc1_rows(), "product"),
+                  hidden = scratch(shape.intermediate, "hidden"),
+                  partial = scratch(shape.hidden, "partial");
+  context.Emit(kernels::PlanQMoEGroup(caps, shape), {routed.indices, row_of, tokens, tile_experts},
+               {1, 2, 3});
+  context.Emit(kernels::PlanQMoEGather(caps, shape), {routed.x, tile_experts, tokens, x}, {3});
+  const auto multiply = [&](const kernels::MatMulNBitsShape& of, const Layer& layer, BufferRef from,
+                            BufferRef to) {
+    context.Emit(kernels::PlanMatMulNBits(caps, of),
+                 {from,
+                  context.InRaw(layer.weight),
+                  context.In(layer.scales),
+                  context.InRaw(layer.zero_points),
+                  context.In(layer.bias),
+                  to,
+                  {},
+                  tile_experts},
+                 {5});
+  };
+  multiply(kernels::QMoEGroupedGateUp(shape), experts.fc1, x, product);
+  context.Emit(kernels::PlanQMoEActivate(caps, shape), {product, tile_experts, {}, hidden}, {3});
+  multiply(kernels::QMoEGroupedDown(shape), experts.fc2, hidden, partial);
+  context.Emit(kernels::PlanQMoEGroupedMix(caps, shape),
+               {partial, row_of, routed.weights, context.Out(0)}, {3});
+}
+
+// Whether the experts' tiles hold enough tokens each to be worth while: of 64 rows at least 4.
+bool PrefersGroups(const kernels::QMoEShape& shape) {
+  return uint64_t{shape.tokens} * shape.top_k >= 4 * uint64_t{shape.experts};
+}
+
 void EmitExperts(LowerContext& context, const kernels::QMoEShape& shape, const Experts& experts,
                  const Routed& routed) {
   const std::string_view variant = context.variant("qmoe");
-  const bool decode = variant.empty() || variant.starts_with("decode");
+  const bool grouped = variant == "grouped";
+  // A forced form does not bind programs of a length that it is not for.
+  const bool free = variant.empty() || variant.starts_with("decode") || grouped;
+  const bool decode = free && !grouped;
   if (decode && shape.tokens <= kernels::kMaxQMoEDecodeTokens &&
       !kernels::QMoEDecodeVariants(context.caps(), shape).empty()) {
     return EmitDecode(context, shape, variant, experts, routed);
   }
-  // A forced decode form does not bind longer programs.
-  EmitBySlot(context, shape, decode ? "" : variant, experts, routed);
+  if (free && (grouped || PrefersGroups(shape)) && shape.tokens > 1 &&
+      kernels::CanGroupQMoE(context.caps(), shape)) {
+    return EmitGrouped(context, shape, experts, routed);
+  }
+  EmitBySlot(context, shape, free ? "" : variant, experts, routed);
 }
 
 // Scratch for the router's results.

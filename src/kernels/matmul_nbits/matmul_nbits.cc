@@ -15,11 +15,14 @@ namespace {
 
 // 64 x 64 x 32 in f32 is just the 16 KiB of workgroup memory that every adapter has.
 constexpr uint32_t kTileN = 64;
-uint32_t TileRows(const MatMulNBitsShape& shape) { return shape.m <= 32 ? 32 : 64; }
+uint32_t TileRows(const MatMulNBitsShape& shape) {
+  return shape.m <= 32 && shape.experts == 0 ? 32 : 64;
+}
 
 // Tiles win where there are enough of them to fill the GPU. On an H200 with K = 2048 and N = 2048,
 // 16 rows of A take 23 us by decode and 114 us by tile, 256 rows 180 us and 146 us.
 bool PrefersTile(const MatMulNBitsShape& shape) {
+  if (shape.experts > 0) return true;
   if (shape.m <= 16) return false;
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   const uint32_t tile_m = TileRows(shape);
@@ -110,7 +113,13 @@ KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   const uint32_t tile_m = TileRows(shape);
 
   plan.wgsl = "matmul_nbits/matmul_nbits_tile.wgsl";
-  plan.prelude += fmt::format("alias unit_t = u32;\nconst kTileM = {}u;\n", tile_m);
+  plan.prelude += fmt::format("alias unit_t = u32;\nconst kTileM = {}u;\nconst kExperts = {}u;\n",
+                              tile_m, shape.experts);
+  if (shape.experts > 0) {
+    SINTER_CHECK(tile_m == kMatMulNBitsExpertRows && shape.m % tile_m == 0, "{} rows", shape.m);
+    plan.defines.emplace_back("experts");
+    plan.variant += fmt::format(".of{}", shape.experts);
+  }
   plan.variant += fmt::format(".tile{}x{}", tile_m, kTileN);
 
   params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / 4);
@@ -123,6 +132,7 @@ KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
 
 std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<std::string> variants;
+  if (shape.experts > 0) return {"tile"};
   for (const DecodeTuning& tuning : DecodeTunings(caps, shape)) {
     std::string variant = DecodeVariant(tuning);
     if (std::find(variants.begin(), variants.end(), variant) == variants.end())
@@ -145,6 +155,7 @@ KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
   if (IsPlain(shape) && (variant == "tile" || (variant.empty() && PrefersTile(shape)))) {
     return PlanTile(caps, shape);
   }
+  if (shape.experts > 0) ThrowUnknownVariant("matmul_nbits", variant, {"tile"});
   for (const DecodeTuning& tuning : DecodeTunings(caps, shape)) {
     if (variant.empty() || variant == "decode" || variant == DecodeVariant(tuning))
       return PlanMatMulNBitsDecode(caps, shape, tuning);

@@ -71,8 +71,13 @@ struct MatMulNBitsShape {
   // The rows of B that this dispatch computes: B, scales, zero_points and bias are bound from row
   // n_begin on, and column n_begin + i of Y is written for i < n_count. n_count 0 means all.
   uint32_t n_begin = 0, n_count = 0;
+  // Above 0 B is that many weights [n, k], one below the other, scales, zero points and bias with
+  // them; rows [64 t, 64 t + 64) of A and Y belong to weight tile_experts[t], or to none where that
+  // is not below `experts`: such rows of Y are not written. m is a multiple of 64. Binding 8:
+  // tile_experts u32 [m / 64].
+  uint32_t experts = 0;
 
-  uint32_t b_rows() const { return glu == Glu::kNone ? n : 2 * n; }
+  uint32_t b_rows() const { return (glu == Glu::kNone ? n : 2 * n) * (experts == 0 ? 1 : experts); }
   uint32_t blocks() const { return (k + block_size - 1) / block_size; }
   uint64_t b_row_bytes() const { return uint64_t{blocks()} * (block_size * bits / 8); }
   uint64_t packed_zero_points_row_bytes() const { return (uint64_t{blocks()} * bits + 7) / 8; }
@@ -100,6 +105,9 @@ KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
 
 // What PlanMatMulNBits can be forced to for the shape on this adapter, the best guess first.
 std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+
+// Rows of A and Y that have one of several weights.
+inline constexpr uint32_t kMatMulNBitsExpertRows = 64;
 
 // Up to so many rows of A the kernel for few rows takes all that stands around a product.
 inline constexpr uint32_t kMatMulNBitsDecodeRows = 8;

@@ -90,13 +90,13 @@ fn Quad(word: u32, quad: u32, zero: f32) -> vec4<f32> {
 }
 #endif
 
-// Y[m, n_begin + row] = value (+ bias), where that is inside.
-fn Store(m: u32, row: u32, value: f32) {
+// Y[m, n_begin + row] = value (+ bias), where that is inside. The weight's rows of B begin at first_b.
+fn Store(m: u32, first_b: u32, row: u32, value: f32) {
   if (m >= params.m || row >= params.n_count) {
     return;
   }
 #if bias
-  let sum = value + f32(bias[row]);
+  let sum = value + f32(bias[first_b + row]);
 #else
   let sum = value;
 #endif

@@ -39,6 +39,8 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
                              const MatrixTuning& tuning) {
   const std::optional<MatrixTileLayout> tile = LayOutMatrixTile(caps, tuning, /*turned=*/true);
   if (!tile || shape.dtype != DType::kF16) return {};
+  // A tile has one weight.
+  if (shape.experts > 0 && tuning.m != kMatMulNBitsExpertRows) return {};
   // Either half of a gated product has whole quads of a subgroup's columns.
   if (shape.glu != Glu::kNone && tuning.cols * tile->config.n % 8 != 0) return {};
   // A load lies inside one block and one step.
@@ -78,7 +80,8 @@ std::string_view ZeroPointsName(ZeroPoints zero_points) {
 
 // Tiles that Y is cut into.
 uint64_t Tiles(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
-  const uint32_t n = (shape.n_count == 0 ? shape.n : shape.n_count) * (shape.b_rows() / shape.n);
+  const uint32_t n =
+      (shape.n_count == 0 ? shape.n : shape.n_count) * (shape.glu == Glu::kNone ? 1 : 2);
   return uint64_t{CeilDiv(shape.m, tuning.m)} * CeilDiv(n, tuning.n);
 }
 
@@ -139,6 +142,7 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
       "const kWholeSteps = {};\n",
       layout->unit_words == 1 ? "u32" : fmt::format("vec{}<u32>", layout->unit_words),
       layout->unit_words, shape.bits, shape.block_size, whole_steps);
+  plan.prelude += fmt::format("const kExperts = {}u;\n", shape.experts);
   if (gated) {
     plan.prelude +=
         fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(shape.glu));
@@ -156,6 +160,7 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   define(shape.bias, "bias", ".bias");
   define(gated, "glu", fmt::format(".{}", GluName(shape.glu)));
   define(shape.residual, "residual", ".residual");
+  define(shape.experts > 0, "experts", fmt::format(".of{}", shape.experts));
   if (a_vec8) plan.defines.emplace_back("a_vec8");
   if (y_vec4) plan.defines.emplace_back("y_vec4");
   plan.variant += fmt::format("{}{}{}.{}", a_vec8 ? "" : ".odd", whole_steps ? "" : ".rest",

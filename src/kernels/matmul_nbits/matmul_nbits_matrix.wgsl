@@ -6,6 +6,8 @@
 // dequantized on the way. What the next step needs is on its way to registers while this one is multiplied.
 // Workgroup x owns the tile's rows of A, y its columns, so that neighbours share B.
 //
+// With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
+//
 // With `glu` B has a gate and an up projection, 2 * n rows, and Y = activation(gate) * up: half of a subgroup's columns
 // are the gate's, half are the same columns' of up.
 
@@ -46,6 +48,9 @@ struct Params {
 #else
 @group(0) @binding(6) var<storage, read_write> y: array<f16>;
 #endif
+#if experts
+@group(0) @binding(8) var<storage, read> tile_experts: array<u32>;
+#endif
 #if residual
 @group(0) @binding(7) var<storage, read> residual: array<f16>;
 #endif
@@ -71,7 +76,22 @@ fn RowB(first_n: u32, row: u32) -> u32 {
 }
 #else
 fn RowB(first_n: u32, row: u32) -> u32 {
-  return min(first_n + row, params.n_count - 1u);
+  return first_b + min(first_n + row, params.n_count - 1u);
+}
+#endif
+
+// The first row of the weight that the workgroup's rows of A belong to, and whether there is one.
+var<private> first_b: u32;
+
+#if experts
+fn FindWeight(tile: u32) -> bool {
+  let weight = tile_experts[tile];
+  first_b = weight * params.n;
+  return weight < kExperts;
+}
+#else
+fn FindWeight(tile: u32) -> bool {
+  return true;
 }
 #endif
 
@@ -311,8 +331,8 @@ fn Bias(row: u32) -> f32 {
 // Sums of four neighbouring columns from `column` on, of the bound part of B, with their bias.
 fn WithBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
   let last = params.n_count - 1u;
-  return sums + vec4<f32>(Bias(min(column, last)), Bias(min(column + 1u, last)), Bias(min(column + 2u, last)),
-                          Bias(min(column + 3u, last)));
+  return sums + vec4<f32>(Bias(first_b + min(column, last)), Bias(first_b + min(column + 1u, last)),
+                          Bias(first_b + min(column + 2u, last)), Bias(first_b + min(column + 3u, last)));
 }
 
 #if residual
@@ -387,6 +407,9 @@ fn Activate(x: vec4<f32>) -> vec4<f32> {
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  if (!FindWeight(group.x)) {
+    return;
+  }
   let first_m = group.x * kTileM;
 #if glu
   let first_n = group.y * (kTileN / 2u);

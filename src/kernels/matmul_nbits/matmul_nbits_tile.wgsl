@@ -5,10 +5,16 @@
 // workgroup memory, and each thread (column, line) adds to its own outputs, at line + 16 i, column
 // + 16 j. Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
 //
+// With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
+//
 // A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows
 // of one quad are eight different bank groups.
 
 #include "matmul_nbits/matmul_nbits_inputs.wgsl"
+
+#if experts
+@group(0) @binding(8) var<storage, read> tile_experts: array<u32>;
+#endif
 
 const kStep = 32u;
 const kQuads = kStep / 4u;
@@ -22,15 +28,30 @@ fn Slot(row: u32, quad: u32) -> u32 {
   return row * kQuads + (quad ^ (row % kQuads));
 }
 
-fn StoreColumns(m: u32, n: u32, sums: vec4<f32>) {
-  Store(m, n, sums.x);
-  Store(m, n + 16u, sums.y);
-  Store(m, n + 32u, sums.z);
-  Store(m, n + 48u, sums.w);
+fn StoreColumns(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
+  Store(m, first_b, n, sums.x);
+  Store(m, first_b, n + 16u, sums.y);
+  Store(m, first_b, n + 32u, sums.z);
+  Store(m, first_b, n + 48u, sums.w);
 }
+
+#if experts
+fn WeightOf(tile: u32) -> u32 {
+  return tile_experts[tile];
+}
+#else
+fn WeightOf(tile: u32) -> u32 {
+  return 0u;
+}
+#endif
 
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let weight = WeightOf(group.x);
+  if (weight >= max(kExperts, 1u)) {
+    return;
+  }
+  let first_b = weight * params.n;
   let column = local % 16u;
   let line = local / 16u;
   let first_m = group.x * kTileM;
@@ -53,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < kTileN * kBits; i += kThreads) {
       let row = i / kBits;
       let word = i % kBits;
-      let n = min(first_n + row, params.n_count - 1u);
+      let n = first_b + min(first_n + row, params.n_count - 1u);
       let row_word = first_k / kCodesPerWord + word;
       var codes = 0u;
       var scale = 0.0;
@@ -83,10 +104,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
   }
-  StoreColumns(first_m + line, first_n + column, sums_0);
-  StoreColumns(first_m + line + 16u, first_n + column, sums_1);
+  StoreColumns(first_m + line, first_b, first_n + column, sums_0);
+  StoreColumns(first_m + line + 16u, first_b, first_n + column, sums_1);
   if (kTileM > 32u) {
-    StoreColumns(first_m + line + 32u, first_n + column, sums_2);
-    StoreColumns(first_m + line + 48u, first_n + column, sums_3);
+    StoreColumns(first_m + line + 32u, first_b, first_n + column, sums_2);
+    StoreColumns(first_m + line + 48u, first_b, first_n + column, sums_3);
   }
 }

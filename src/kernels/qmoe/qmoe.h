@@ -29,6 +29,15 @@
 //            7 y [T, H] act_t (out), 8 weights, 9 residual [T, H] act_t (where shape.residual says
 //            so; added to y)
 //
+// For many tokens slots are grouped by expert: each gets a row, and rows [64 t, 64 t + 64) have one
+// expert (R rows in all, QMoEGroupedRows). The products are those of matmul_nbits.h with that many
+// weights.
+//   group     1 indices, 2 rows [T, k] u32 (out), 3 tokens [R] u32 (out), 4 tile_experts [R / 64]
+//             u32 (out; the largest u32 where the tile has none)
+//   gather    1 x, 2 tile_experts, 3 tokens, 4 grouped x [R, H] act_t (out)
+//   activate  1 product of fc1 [R, fc1_rows] act_t, 2 tile_experts, 4 h [R, I] act_t (out)
+//   grouped_mix  1 product of fc2 [R, H] act_t, 2 rows, 3 weights, 4 y [T, H] act_t (out)
+//
 // A weight larger than a storage binding: gate_up and down take a range of experts, whose weight,
 // scales, zero_points and bias are bound; a dispatch writes only the slots of experts in its range,
 // so one dispatch a range fills h (d), as every slot has one expert.
@@ -55,6 +64,7 @@
 #include "base/dtype.h"
 #include "kernels/common/row_split.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/matmul_nbits/matmul_nbits.h"
 
 namespace sinter::kernels {
 
@@ -159,6 +169,23 @@ KernelPlan PlanQMoEDownDecode(const gpu::Caps& caps, const QMoEShape& shape,
 // The type of h between the two: f16, which limits it to +-32752, where products are f16.
 DType QMoEDecodeHiddenDType(const gpu::Caps& caps, const QMoEShape& shape,
                             std::string_view variant = "");
+
+// The grouped form: whether the shape has it (rows of whole blocks, weights that fit one binding),
+// and the parts. Throw Error for a variant: they have none.
+bool CanGroupQMoE(const gpu::Caps& caps, const QMoEShape& shape);
+// R: whatever the slots' experts are, each has room.
+uint64_t QMoEGroupedRows(const QMoEShape& shape);
+// The products with fc1 and fc2.
+MatMulNBitsShape QMoEGroupedGateUp(const QMoEShape& shape);
+MatMulNBitsShape QMoEGroupedDown(const QMoEShape& shape);
+KernelPlan PlanQMoEGroup(const gpu::Caps& caps, const QMoEShape& shape,
+                         std::string_view variant = "");
+KernelPlan PlanQMoEGather(const gpu::Caps& caps, const QMoEShape& shape,
+                          std::string_view variant = "");
+KernelPlan PlanQMoEActivate(const gpu::Caps& caps, const QMoEShape& shape,
+                            std::string_view variant = "");
+KernelPlan PlanQMoEGroupedMix(const gpu::Caps& caps, const QMoEShape& shape,
+                              std::string_view variant = "");
 
 // One dispatch, a workgroup a token. Whether the shape fits it: whole quads of x, rows that fit
 // workgroup memory, bindings.

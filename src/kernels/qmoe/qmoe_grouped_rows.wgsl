@@ -1,0 +1,111 @@
+// What stands around the products of QMoE's grouped rows (qmoe_group.wgsl), a thread for each
+// element of the result:
+//   gather    out[row, i] = x[tokens[row], i], zero where the row has no token
+//   activate  out[row, i] = activation(x[row, i]), or the SwiGLU of qmoe.h of x's two
+//   mix       out[token, i] = sum over the token's slots of weights[slot] * x[rows[slot], i]
+// Rows of tiles without an expert are left alone by the first two.
+
+#include "common/activations.wgsl"
+
+struct Params {
+  elems: u32,      // threads
+  width: u32,      // of a row of out
+  top_k: u32,
+  grid_x: u32,
+  alpha: f32,
+  beta: f32,
+  limit: f32,
+  pad: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<act_t>;
+#if mix
+@group(0) @binding(2) var<storage, read> rows: array<u32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+#else
+@group(0) @binding(2) var<storage, read> tile_experts: array<u32>;
+#endif
+#if gather
+@group(0) @binding(3) var<storage, read> tokens: array<u32>;
+#endif
+@group(0) @binding(4) var<storage, read_write> out: array<act_t>;
+
+const kThreads = 256u;
+const kTileRows = 64u;
+const kNone = 0xffffffffu;
+
+#if activate
+fn Activate(value: f32) -> f32 {
+  switch (kActivation) {
+    case kRelu: {
+      return max(value, 0.0);
+    }
+    case kGelu: {
+      return gelu_tanh(value);
+    }
+    case kSilu: {
+      return silu(value);
+    }
+    default: {
+      return value;
+    }
+  }
+}
+
+fn SwiGlu(gate_sum: f32, up_sum: f32) -> f32 {
+  let gate = min(gate_sum, params.limit);
+  let up = clamp(up_sum, -params.limit, params.limit);
+  return gate * sigmoid(params.alpha * gate) * (up + params.beta);
+}
+
+fn Result(row: u32, i: u32) -> f32 {
+  if (kGate == kInterleaved) {
+    let at = 2u * (row * params.width + i);
+    return SwiGlu(f32(x[at]), f32(x[at + 1u]));
+  }
+  if (kGate == kHalves) {
+    let at = 2u * row * params.width + i;
+    return SwiGlu(f32(x[at]), f32(x[at + params.width]));
+  }
+  return Activate(f32(x[row * params.width + i]));
+}
+#endif
+#if gather
+fn Result(row: u32, i: u32) -> f32 {
+  let token = tokens[row];
+  if (token == kNone) {
+    return 0.0;
+  }
+  return f32(x[token * params.width + i]);
+}
+#endif
+#if mix
+fn HasResult(row: u32) -> bool {
+  return true;
+}
+
+fn Result(token: u32, i: u32) -> f32 {
+  var sum = 0.0;
+  for (var slot = token * params.top_k; slot < (token + 1u) * params.top_k; slot++) {
+    sum += weights[slot] * f32(x[rows[slot] * params.width + i]);
+  }
+  return sum;
+}
+#else
+fn HasResult(row: u32) -> bool {
+  return tile_experts[row / kTileRows] != kNone;
+}
+#endif
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let at = (group.y * params.grid_x + group.x) * kThreads + local;
+  if (at >= params.elems) {
+    return;
+  }
+  let row = at / params.width;
+  if (HasResult(row)) {
+    out[at] = act_t(Result(row, at % params.width));
+  }
+}
