@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
@@ -23,12 +24,75 @@ bool PrefillFits(const GroupQueryAttentionShape& shape) {
   return shape.head_size % 4 == 0 && shape.head_size <= kMaxPrefillHeadSize;
 }
 
+// How the matrix variant cuts its work; names as in group_query_attention_matrix.wgsl.
+struct MatrixLayout {
+  gpu::SubgroupMatrixConfig config;
+  uint32_t subgroup = 0, subgroups = 0, blocks = 0;
+  bool unroll = false;
+  uint32_t rows() const { return subgroups * config.m; }
+  uint32_t keys() const { return blocks * config.n; }
+  std::string Name() const {
+    return fmt::format("matrix.r{}.k{}{}", rows(), keys(), unroll ? "" : ".loop");
+  }
+};
+
+bool Fits(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
+          const MatrixLayout& layout) {
+  const uint32_t m = layout.config.m, n = layout.config.n, keys = layout.keys();
+  const uint32_t threads = layout.subgroup * layout.subgroups, rows = layout.rows();
+  if (shape.head_size % n != 0 || shape.head_size / n > 16 || layout.subgroup % m != 0)
+    return false;
+  const uint32_t lanes_per_row = layout.subgroup / m, own = keys / lanes_per_row;
+  if (lanes_per_row > 8 || own > 32 || own % n != 0 || own % 8 != 0) return false;
+  const uint32_t cols = shape.head_size / 8, stride = cols + 1;
+  if ((keys * cols + threads - 1) / threads > 8) return false;
+  const uint32_t front = std::max(keys * stride, rows * (keys / 4 + 1));
+  const uint32_t back = std::max(keys * stride, rows * (n + 1));
+  const uint32_t memory = std::max(front + back, rows * stride);
+  return memory * 16 + 16 <= caps.limits.max_workgroup_storage_bytes &&
+         threads <= caps.limits.max_invocations_per_workgroup &&
+         threads <= caps.limits.max_workgroup_size_x;
+}
+
+// The default first.
+std::vector<MatrixLayout> MatrixLayouts(const gpu::Caps& caps,
+                                        const GroupQueryAttentionShape& shape) {
+  std::vector<MatrixLayout> layouts;
+  MatrixLayout layout{.subgroup = caps.fixed_subgroup_size()};
+  if (layout.subgroup == 0 || !caps.f16 || shape.dtype != DType::kF16) return layouts;
+  // The largest product of f16 with f32 sums whose columns are as many as it is deep, so that
+  // weights and values need no other shape than queries and keys.
+  for (const gpu::SubgroupMatrixConfig& config : caps.subgroup_matrix) {
+    if (config.component != DType::kF16 || config.result != DType::kF32) continue;
+    if (config.n != config.k || config.n % 8 != 0) continue;
+    if (config.m * config.n > layout.config.m * layout.config.n) layout.config = config;
+  }
+  if (layout.config.m == 0) return layouts;
+  // Small matrices are many: an 8x8 product for each of 16 x 4 of them, unrolled, takes a CPU's
+  // compiler a minute. There loops come first.
+  const bool small = layout.config.n < 16;
+  for (const bool unroll : {!small, small}) {
+    if (unroll && small && shape.head_size > 64) continue;
+    for (const uint32_t subgroups : {4u, 8u}) {
+      for (const uint32_t blocks : {4u, 2u}) {
+        if (unroll == small && (subgroups > 4 || blocks > 2)) continue;
+        layout.unroll = unroll;
+        layout.subgroups = subgroups;
+        layout.blocks = blocks;
+        if (Fits(caps, shape, layout)) layouts.push_back(layout);
+      }
+    }
+  }
+  return layouts;
+}
+
 }  // namespace
 
 std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,
                                                      const GroupQueryAttentionShape& shape) {
   std::vector<std::string> variants = WithSubgroupVariants(caps, {"row"});
   if (PrefillFits(shape)) variants.push_back("prefill");
+  for (const MatrixLayout& layout : MatrixLayouts(caps, shape)) variants.push_back(layout.Name());
   return variants;
 }
 
@@ -47,18 +111,24 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   SINTER_CHECK(shape.bias_batch == 1 || shape.bias_batch == shape.batch);
   SINTER_CHECK(shape.bias_heads == 1 || shape.bias_heads == shape.heads);
   const bool many_rows = shape.sequence >= kPrefillFromSequence && PrefillFits(shape);
+  const std::vector<MatrixLayout> matrices = MatrixLayouts(caps, shape);
   const std::string picked = PickVariant(kName, variant,
-                                         many_rows        ? "prefill"
-                                         : caps.subgroups ? "row.sg"
-                                                          : "row",
+                                         many_rows && !matrices.empty() ? matrices[0].Name()
+                                         : many_rows                    ? "prefill"
+                                         : caps.subgroups               ? "row.sg"
+                                                                        : "row",
                                          GroupQueryAttentionVariants(caps, shape));
   const bool prefill = picked == "prefill";
   const bool vec4 = shape.head_size % 4 == 0;
-  const uint32_t vec = vec4 ? 4 : 1;
+  const auto matrix = std::find_if(matrices.begin(), matrices.end(),
+                                   [&](const MatrixLayout& one) { return one.Name() == picked; });
+  const bool on_matrices = matrix != matrices.end();
+  const uint32_t vec = on_matrices ? 8 : vec4 ? 4 : 1;
 
   KernelPlan plan;
-  plan.wgsl = prefill ? "group_query_attention/group_query_attention_prefill.wgsl"
-                      : "group_query_attention/group_query_attention_row.wgsl";
+  plan.wgsl = on_matrices ? "group_query_attention/group_query_attention_matrix.wgsl"
+              : prefill   ? "group_query_attention/group_query_attention_prefill.wgsl"
+                          : "group_query_attention/group_query_attention_row.wgsl";
   plan.variant = fmt::format("{}.{}.h{}", kName, act, shape.head_size);
   const auto define = [&](bool on, const char* name) {
     if (!on) return;
@@ -69,15 +139,29 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   define(shape.smooth_softmax && !shape.has_head_sink, "smooth");
   define(shape.bias_total > 0, "bias");
   plan.variant += "." + picked;
-  if (vec4) plan.defines.push_back("vec4");
+  if (vec4 && !on_matrices) plan.defines.push_back("vec4");
   if (act == "f16") plan.defines.push_back("f16");
-  if (picked.ends_with(".sg")) plan.defines.push_back("subgroups");
+  if (picked.ends_with(".sg") || on_matrices) plan.defines.push_back("subgroups");
+  if (on_matrices) plan.defines.push_back("subgroup_matrix");
   plan.prelude = fmt::format(
       "alias act_t = {};\nalias act_v = {};\nalias acc_v = {};\nconst kVec = {}u;\nconst kCols = "
       "{}u;\n",
-      act, vec4 ? fmt::format("vec4<{}>", act) : std::string(act), vec4 ? "vec4<f32>" : "f32", vec,
-      shape.head_size / vec);
-  if (!prefill) plan.prelude += "const kWorkgroupSize = 128u;\n";
+      act,
+      on_matrices ? "vec4<u32>"
+      : vec4      ? fmt::format("vec4<{}>", act)
+                  : std::string(act),
+      vec4 ? "vec4<f32>" : "f32", vec, shape.head_size / vec);
+  if (on_matrices) {
+    plan.variant +=
+        fmt::format(".sg{}.{}x{}", matrix->subgroup, matrix->config.m, matrix->config.n);
+    plan.prelude += fmt::format(
+        "const kSubgroup = {}u;\nconst kSubgroups = {}u;\nconst kMatM = {}u;\nconst kMatN = {}u;\n"
+        "const kBlocks = {}u;\nconst kUnroll = {};\n",
+        matrix->subgroup, matrix->subgroups, matrix->config.m, matrix->config.n, matrix->blocks,
+        matrix->unroll);
+  } else if (!prefill) {
+    plan.prelude += "const kWorkgroupSize = 128u;\n";
+  }
 
   GroupQueryAttentionParams params{
       .batch = shape.batch,
@@ -102,9 +186,11 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   params.bias_batch = shape.bias_batch == 1 ? 0 : shape.bias_heads * bias_plane;
   params.bias_head = shape.bias_heads == 1 ? 0 : bias_plane;
   const uint32_t pairs = shape.sequence * (shape.heads / shape.kv_heads);
-  params.tiles = (pairs + kPrefillRows - 1) / kPrefillRows;
-  plan.workgroups = FoldGrid(caps, prefill ? uint64_t{shape.batch} * shape.kv_heads * params.tiles
-                                           : uint64_t{shape.batch} * shape.heads * shape.sequence);
+  const uint32_t tile_rows = on_matrices ? matrix->rows() : kPrefillRows;
+  params.tiles = (pairs + tile_rows - 1) / tile_rows;
+  plan.workgroups =
+      FoldGrid(caps, prefill || on_matrices ? uint64_t{shape.batch} * shape.kv_heads * params.tiles
+                                            : uint64_t{shape.batch} * shape.heads * shape.sequence);
   params.grid_x = plan.workgroups[0];
   plan.SetParams(params);
   return plan;

@@ -47,7 +47,7 @@ struct GroupQueryAttentionShape {
   uint32_t bias_total = 0;      // 0: no attention_bias
 };
 
-// Mirrors Params in both shaders.
+// Mirrors Params in group_query_attention.wgsl.
 struct GroupQueryAttentionParams {
   uint32_t batch;
   uint32_t sequence;
@@ -72,6 +72,8 @@ static_assert(sizeof(GroupQueryAttentionParams) == 64 &&
 // `row` and, with subgroups, `row.sg`: a workgroup for each (batch, head, row), whose
 // threads split the keys; any head size up to 1024. `prefill`: a workgroup for 16 (row, head of
 // the group) pairs that share each tile of keys; head sizes that are multiples of 4, up to 512.
+// `matrix.r64.k32`: tiles of 64 pairs and 32 keys on the matrix units, for f16, where every
+// subgroup has the same size and the head size is 1 to 16 of the matrices.
 std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,
                                                      const GroupQueryAttentionShape& shape);
 

@@ -4,7 +4,7 @@
 // Layout, in units of act_v (kVec elements; kCols of them in a head): q by strides, k_cache and
 // v_cache [batch, kv_heads, capacity, kCols], output [batch, sequence, heads, kCols].
 //
-// The host defines act_t, act_v (act_t or vec4<act_t>), acc_v (the same of f32), kVec, kCols;
+// The host defines act_t, act_v (kVec elements in memory), acc_v (the same of f32), kVec, kCols;
 // `head_sink`, `smooth` and `bias` where the operand or option is there.
 
 struct Params {

@@ -38,15 +38,22 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
       5);
   for (size_t i = 0; i < bias.size(); i += 3) bias[i] = shape.dtype == DType::kF16 ? -65504 : -1e30;
 
-  // Scores are sums of head_size products of normal values: |score| < 8. Their f32 error is less
-  // than 2^-24 * sqrt(head_size) * 8, exp's 3 + 2 * 16 units in the last place (twice: rescaling);
-  // tanh, where there is a softcap, is off by 2^-21 of it. A weight's relative error reaches the
-  // output at most twice (numerator and denominator) times the largest value, 5.
-  const double score = 0x1p-24 * std::sqrt(double(size)) * 8 + shape.softcap * 0x1p-21;
+  // Scores are sums of head_size products of normal values: |score| < 8 with the usual scale. Their
+  // f32 error is less than 2^-24 * sqrt(head_size) times that, exp's 3 + 2 * 16 units in the last
+  // place (twice: rescaling); tanh, where there is a softcap, is off by 2^-21 of it. A weight's
+  // relative error reaches the output at most twice (numerator and denominator) times the largest
+  // value, 5.
+  const double scale = shape.scale == 0 ? 1 / std::sqrt(double(size)) : shape.scale;
+  const double largest = 8 * std::max(1.0, scale * std::sqrt(double(size)));
+  const double score = 0x1p-24 * std::sqrt(double(size)) * largest + shape.softcap * 0x1p-21;
   const double weight = score + 0x1p-23 * (3 + 2 * 16) * 2;
+  // On the matrix units weights are rounded to f16, each on its own: that moves a weighted mean of
+  // values, whose magnitudes are 0.8 in the mean and with any weights hardly above 2, by 2^-11 of
+  // that.
+  const double rounded = dtype == DType::kF16 ? 2 * Epsilon(dtype) : 0;
   Operand output =
       Operand::Output(dtype, GroupQueryAttentionReference(shape, q, k, v, seqlens_k, sink, bias),
-                      2 * 5 * weight, Epsilon(dtype));
+                      2 * 5 * weight + rounded, Epsilon(dtype));
   return {Operand::Input(dtype, q),
           Operand::Input(dtype, std::move(k)),
           Operand::Input(dtype, std::move(v)),
@@ -56,17 +63,30 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
           std::move(output)};
 }
 
+// All but the matrix variants, of which one is enough in most cases: they differ by constants.
+std::vector<std::string> FewMatrices(const std::vector<std::string>& all) {
+  std::vector<std::string> few;
+  for (const std::string& variant : all) {
+    if (!variant.starts_with("matrix") || few.empty() || !few.back().starts_with("matrix"))
+      few.push_back(variant);
+  }
+  return few;
+}
+
 const bool kRegistered = RegisterKernelCases("group_query_attention", [](const gpu::Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, GroupQueryAttentionShape shape,
-                       std::vector<double> seqlens_k, bool widen = false, bool plain = false) {
+                       std::vector<double> seqlens_k, bool widen = false, bool plain = false,
+                       bool every = false) {
     if (shape.dtype == DType::kF16 && !caps.f16) widen = true;
     KernelCase c;
     c.name =
         fmt::format("b{}.s{}.n{}.kv{}.h{}.c{}.{}{}", shape.batch, shape.sequence, shape.heads,
                     shape.kv_heads, shape.head_size, shape.capacity, DTypeName(shape.dtype), name);
     c.operands = [=] { return MakeOperands(shape, seqlens_k, widen); };
-    c.variants = plain ? std::vector<std::string>{""} : GroupQueryAttentionVariants(caps, shape);
+    c.variants = plain ? std::vector<std::string>{""}
+                       : GroupQueryAttentionVariants(widen ? WithoutF16(caps) : caps, shape);
+    if (!every) c.variants = FewMatrices(c.variants);
     c.plan = [=](gpu::Caps device, std::string_view variant) {
       if (widen) device = WithoutF16(device);
       if (plain) device = WithoutSubgroups(device);
@@ -92,10 +112,14 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const g
     for (const double length : {1, 2, 63, 64, 65, 127, 128, 129, 1000}) {
       add(fmt::format(".len{}", length), shape_of(1, 4, 2, 64, 1024), {length - 1});
     }
-    // Prompts.
-    for (const uint32_t length : {2u, 17u, 63u, 65u, 128u, 129u}) {
+    // Prompts, and one in tiles that the matrix variants cut in all their ways, unrolled too.
+    for (const uint32_t length : {2u, 17u, 63u, 64u, 65u, 127u, 128u, 129u}) {
       add("", shape_of(length, 2, 1, 64, 130), {length - 1.0});
     }
+    add(".every", shape_of(129, 2, 1, 32, 130), {128}, false, false, true);
+    // A chunk after a long past.
+    add(".past", shape_of(65, 4, 2, 64, 1030), {999});
+    add(".past.every", shape_of(40, 2, 1, 24, 300), {290}, false, false, true);
     // Head sizes and groups.
     for (const uint32_t size : {5u, 8u, 80u, 96u, 128u, 256u}) {
       add(".extend", shape_of(3, 2, 2, size, 50), {40});
@@ -121,6 +145,9 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const g
         add(fmt::format(".window{}", window), shape, {180});
       }
       shape.local_window = -1;
+      // Maxima that grow from tile to tile, so that sums are rescaled.
+      shape.scale = 2;
+      add(".steep", shape, {190});
       shape.scale = 0.31f;
       add(".scale", shape, {100});
       shape.softcap = 3;
@@ -145,6 +172,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const g
       add(".bias.full.sink", shape, {190, 100});
     }
     add("", shape_of(200, 16, 8, 128, 256), {199});  // Qwen3's heads.
+    if (dtype == DType::kF16) add("", shape_of(512, 16, 8, 128, 640), {511});
   }
   GroupQueryAttentionShape shape{.sequence = 2,
                                  .heads = 4,

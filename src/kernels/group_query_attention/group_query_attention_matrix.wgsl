@@ -1,0 +1,514 @@
+// Attention where rows are many, on the matrix units: flash attention (arXiv:2205.14135), f16 products
+// with f32 sums. Definition: group_query_attention.h.
+//
+// A workgroup owns kRows pairs (row, head of the group) of one (batch, kv head), which share every tile
+// of kKeys keys: pair p is row p / group, head p % group. Each of its subgroups owns kMatM of the pairs:
+// their queries and their sums stay in matrices. For each tile of keys:
+//   1. scores = queries x keys^T, through the keys' memory, since a matrix cannot be looked into;
+//   2. softmax: kLanesPerRow lanes own a row, each a stretch of kOwn keys, and write its weights in f16
+//      over the beginning of its scores;
+//   3. sums += weights x values.
+// Values come to registers while scores are multiplied, the next keys while values are.
+//
+// Weights are relative to 2^reference, which follows the row's maximum only when that is 2^kSlack
+// times more: sums in matrices can be rescaled only through memory, which is then the values' place.
+//
+// Workgroup memory, in vec4<u32> of eight f16 or four f32; the odd strides keep neighbouring rows in
+// different banks: `front` has keys, then scores, then weights; `back` has values.
+//
+// The host defines what group_query_attention.wgsl says (act_v is vec4<u32> of eight f16, kVec 8) and
+// kSubgroup, kSubgroups, kMatM, kMatN (also the depth of a product), kBlocks (kKeys / kMatN: 2 or 4), kUnroll.
+
+#include "group_query_attention/group_query_attention.wgsl"
+
+const kThreads = kSubgroup * kSubgroups;
+const kRows = kSubgroups * kMatM;
+const kKeys = kBlocks * kMatN;
+const kDepth = kCols * 8u / kMatN;     // matrices in a head: 1 to 16
+const kQuads = (kDepth + 3u) / 4u;
+const kStep8 = kMatN / 8u;             // units of eight f16 in a matrix's row
+const kStep4 = kMatN / 4u;             // units of four f32
+const kStride = kCols + 1u;           // of keys and values
+const kScoreStride = kKeys / 4u + 1u;
+const kQuadStride = 4u * kStep4 + 1u;  // of four matrices of sums
+const kFront = max(kKeys * kStride, kRows * kScoreStride);
+const kBack = max(kKeys * kStride, kRows * kQuadStride);
+const kMemory = max(kFront + kBack, kRows * kStride);
+const kFetches = (kKeys * kCols + kThreads - 1u) / kThreads;  // up to 8
+const kLanesPerRow = kSubgroup / kMatM;
+const kOwn = kKeys / kLanesPerRow;  // keys of a lane, a multiple of 8 up to 32
+const kLog2e = 1.4426950408889634;
+const kSlack = 8.0;
+
+alias Left = subgroup_matrix_left<f16, kMatN, kMatM>;
+alias Right = subgroup_matrix_right<f16, kMatN, kMatN>;
+alias Sum = subgroup_matrix_result<f32, kMatN, kMatM>;
+// With kUnroll all indices are constant, since NVIDIA's compiler does not unroll loops over arrays and
+// then keeps them in memory. Without it the shader is short, which counts where a compiler makes much
+// of each product.
+alias Queries = array<Left, kDepth>;
+alias Quad = array<Sum, 4>;
+alias Sums = array<Quad, kQuads>;
+alias Fetched = array<vec4<u32>, 8>;
+
+var<workgroup> memory: array<vec4<u32>, kMemory>;
+var<workgroup> rescale_at: u32;
+
+// ---- between the caches and workgroup memory
+
+// What lies behind the end may be NaN.
+fn key_unit(begin: u32, t: u32, end: u32, c: u32) -> vec4<u32> {
+  return select(vec4<u32>(), k_cache[(begin + min(t, end - 1u)) * kCols + c], t < end);
+}
+
+fn value_unit(begin: u32, t: u32, end: u32, c: u32) -> vec4<u32> {
+  return select(vec4<u32>(), v_cache[(begin + min(t, end - 1u)) * kCols + c], t < end);
+}
+
+fn fetch_keys(to: ptr<function, Fetched>, begin: u32, start: u32, end: u32, lid: u32) {
+  (*to)[0] = fetch_key(begin, start, end, lid);
+  if (kFetches > 1u) { (*to)[1] = fetch_key(begin, start, end, lid + kThreads); }
+  if (kFetches > 2u) { (*to)[2] = fetch_key(begin, start, end, lid + 2u * kThreads); }
+  if (kFetches > 3u) { (*to)[3] = fetch_key(begin, start, end, lid + 3u * kThreads); }
+  if (kFetches > 4u) { (*to)[4] = fetch_key(begin, start, end, lid + 4u * kThreads); }
+  if (kFetches > 5u) { (*to)[5] = fetch_key(begin, start, end, lid + 5u * kThreads); }
+  if (kFetches > 6u) { (*to)[6] = fetch_key(begin, start, end, lid + 6u * kThreads); }
+  if (kFetches > 7u) { (*to)[7] = fetch_key(begin, start, end, lid + 7u * kThreads); }
+}
+
+fn fetch_key(begin: u32, start: u32, end: u32, i: u32) -> vec4<u32> {
+  return key_unit(begin, start + i / kCols, end, i % kCols);
+}
+
+fn fetch_values(to: ptr<function, Fetched>, begin: u32, start: u32, end: u32, lid: u32) {
+  (*to)[0] = fetch_value(begin, start, end, lid);
+  if (kFetches > 1u) { (*to)[1] = fetch_value(begin, start, end, lid + kThreads); }
+  if (kFetches > 2u) { (*to)[2] = fetch_value(begin, start, end, lid + 2u * kThreads); }
+  if (kFetches > 3u) { (*to)[3] = fetch_value(begin, start, end, lid + 3u * kThreads); }
+  if (kFetches > 4u) { (*to)[4] = fetch_value(begin, start, end, lid + 4u * kThreads); }
+  if (kFetches > 5u) { (*to)[5] = fetch_value(begin, start, end, lid + 5u * kThreads); }
+  if (kFetches > 6u) { (*to)[6] = fetch_value(begin, start, end, lid + 6u * kThreads); }
+  if (kFetches > 7u) { (*to)[7] = fetch_value(begin, start, end, lid + 7u * kThreads); }
+}
+
+fn fetch_value(begin: u32, start: u32, end: u32, i: u32) -> vec4<u32> {
+  return value_unit(begin, start + i / kCols, end, i % kCols);
+}
+
+fn put_unit(at: u32, i: u32, unit: vec4<u32>) {
+  if (kKeys * kCols % kThreads == 0u || i < kKeys * kCols) {
+    memory[at + i / kCols * kStride + i % kCols] = unit;
+  }
+}
+
+// Keys, resp. values, of a tile to memory from `at` on.
+fn put(at: u32, lid: u32, units: ptr<function, Fetched>) {
+  put_unit(at, lid, (*units)[0]);
+  if (kFetches > 1u) { put_unit(at, lid + kThreads, (*units)[1]); }
+  if (kFetches > 2u) { put_unit(at, lid + 2u * kThreads, (*units)[2]); }
+  if (kFetches > 3u) { put_unit(at, lid + 3u * kThreads, (*units)[3]); }
+  if (kFetches > 4u) { put_unit(at, lid + 4u * kThreads, (*units)[4]); }
+  if (kFetches > 5u) { put_unit(at, lid + 5u * kThreads, (*units)[5]); }
+  if (kFetches > 6u) { put_unit(at, lid + 6u * kThreads, (*units)[6]); }
+  if (kFetches > 7u) { put_unit(at, lid + 7u * kThreads, (*units)[7]); }
+}
+
+// ---- products
+
+// Matrix i of the queries that lie in memory.
+fn query_matrix(subgroup: u32, i: u32) -> Left {
+  return subgroupMatrixLoad<Left, row_major>(
+      &memory, subgroup * kMatM * kStride + i * kStep8, kStride);
+}
+
+// Keys lie by rows: a matrix of them is a turned one.
+fn key_matrix(block: u32, i: u32) -> Right {
+  return subgroupMatrixLoad<Right, col_major>(
+      &memory, min(block, kBlocks - 1u) * kMatN * kStride + i * kStep8, kStride);
+}
+
+fn value_matrix(block: u32, i: u32) -> Right {
+  return subgroupMatrixLoad<Right, row_major>(&memory, kFront + block * kMatN * kStride + i * kStep8,
+                                              kStride);
+}
+
+// scores += queries x keys^T over matrix i of the head.
+fn add_scores(scores: ptr<function, Quad>, queries: ptr<function, Queries>, i: u32) {
+  let query = (*queries)[i];
+  (*scores)[0] = subgroupMatrixMultiplyAccumulate(query, key_matrix(0u, i), (*scores)[0]);
+  (*scores)[1] = subgroupMatrixMultiplyAccumulate(query, key_matrix(1u, i), (*scores)[1]);
+  if (kBlocks > 2u) {
+    (*scores)[2] = subgroupMatrixMultiplyAccumulate(query, key_matrix(2u, i), (*scores)[2]);
+    (*scores)[3] = subgroupMatrixMultiplyAccumulate(query, key_matrix(3u, i), (*scores)[3]);
+  }
+}
+
+// The weights of block `block` of the tile's keys; a lane's stretch of them begins where its scores did.
+fn weight_matrix(subgroup: u32, block: u32) -> Left {
+  let key = block * kMatN;
+  let at = subgroup * kMatM * kScoreStride + key / kOwn * (kOwn / 4u) + key % kOwn / 8u;
+  return subgroupMatrixLoad<Left, row_major>(&memory, at, kScoreStride);
+}
+
+// Quad j of sums += weights x values of its matrices of the head.
+fn add_values(sums: ptr<function, Sums>, j: u32, weights: Left, block: u32) {
+  let first = 4u * j;
+  (*sums)[j][0] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first), (*sums)[j][0]);
+  if (first + 1u < kDepth) {
+    (*sums)[j][1] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 1u), (*sums)[j][1]);
+  }
+  if (first + 2u < kDepth) {
+    (*sums)[j][2] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 2u), (*sums)[j][2]);
+  }
+  if (first + 3u < kDepth) {
+    (*sums)[j][3] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 3u), (*sums)[j][3]);
+  }
+}
+
+fn add_block(sums: ptr<function, Sums>, subgroup: u32, block: u32) {
+  let weights = weight_matrix(subgroup, block);
+  if (kUnroll) {
+    add_values(sums, 0u, weights, block);
+    if (kQuads > 1u) { add_values(sums, 1u, weights, block); }
+    if (kQuads > 2u) { add_values(sums, 2u, weights, block); }
+    if (kQuads > 3u) { add_values(sums, 3u, weights, block); }
+  } else {
+    for (var j = 0u; j < kQuads; j++) {
+      add_values(sums, j, weights, block);
+    }
+  }
+}
+
+fn store_quad(sums: ptr<function, Sums>, j: u32, at: u32) {
+  let first = 4u * j;
+  subgroupMatrixStore<row_major>(&memory, at, (*sums)[j][0], kQuadStride);
+  if (first + 1u < kDepth) {
+    subgroupMatrixStore<row_major>(&memory, at + kStep4, (*sums)[j][1], kQuadStride);
+  }
+  if (first + 2u < kDepth) {
+    subgroupMatrixStore<row_major>(&memory, at + 2u * kStep4, (*sums)[j][2], kQuadStride);
+  }
+  if (first + 3u < kDepth) {
+    subgroupMatrixStore<row_major>(&memory, at + 3u * kStep4, (*sums)[j][3], kQuadStride);
+  }
+}
+
+fn load_quad(sums: ptr<function, Sums>, j: u32, at: u32) {
+  let first = 4u * j;
+  (*sums)[j][0] = subgroupMatrixLoad<Sum, row_major>(&memory, at, kQuadStride);
+  if (first + 1u < kDepth) {
+    (*sums)[j][1] = subgroupMatrixLoad<Sum, row_major>(&memory, at + kStep4, kQuadStride);
+  }
+  if (first + 2u < kDepth) {
+    (*sums)[j][2] = subgroupMatrixLoad<Sum, row_major>(&memory, at + 2u * kStep4, kQuadStride);
+  }
+  if (first + 3u < kDepth) {
+    (*sums)[j][3] = subgroupMatrixLoad<Sum, row_major>(&memory, at + 3u * kStep4, kQuadStride);
+  }
+}
+
+// Units of four f32 in a row of quad j.
+fn quad_units(j: u32) -> u32 { return min(kDepth - 4u * j, 4u) * kStep4; }
+
+// Quad j of sums times the rows' own factors, through the values' memory. All subgroups call together.
+fn rescale(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32) {
+  let at = kFront + subgroup * kMatM * kQuadStride;
+  workgroupBarrier();
+  store_quad(sums, j, at);
+  workgroupBarrier();
+  let row = at + lane / kLanesPerRow * kQuadStride;
+  for (var i = lane % kLanesPerRow; i < quad_units(j); i += kLanesPerRow) {
+    memory[row + i] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(memory[row + i]) * factor);
+  }
+  workgroupBarrier();
+  load_quad(sums, j, at);
+}
+
+// ---- softmax
+
+// Scores of four neighbouring keys from t on, in powers of two.
+fn finish_scores(products: vec4<f32>, b: u32, h: u32, s: u32, t: u32, keys: vec2<u32>) -> vec4<f32> {
+  var score = products * params.scale;
+  if (params.softcap > 0.0) {
+    // The bound keeps tanh's argument where every implementation is finite; tanh(20) rounds to 1.
+    score = params.softcap * tanh(clamp(score / params.softcap, vec4<f32>(-20.0), vec4<f32>(20.0)));
+  }
+  score += vec4<f32>(bias_of(b, h, s, t), bias_of(b, h, s, t + 1u), bias_of(b, h, s, t + 2u),
+                     bias_of(b, h, s, t + 3u));
+  let at = vec4<u32>(t, t + 1u, t + 2u, t + 3u);
+  let seen = (at >= vec4<u32>(keys.x)) & (at < vec4<u32>(keys.y));
+  return select(vec4<f32>(kMasked), score * kLog2e, seen);
+}
+
+#if bias
+fn bias_of(b: u32, h: u32, s: u32, t: u32) -> f32 {
+  let row = b * params.bias_batch + h * params.bias_head + s * params.bias_total;
+  return select(0.0, f32(attention_bias[row + min(t, params.bias_total - 1u)]), t < params.bias_total);
+}
+#else
+fn bias_of(b: u32, h: u32, s: u32, t: u32) -> f32 { return 0.0; }
+#endif
+
+fn max4(x: vec4<f32>) -> f32 { return max(max(x.x, x.y), max(x.z, x.w)); }
+
+fn weights4(score: vec4<f32>, reference: f32) -> vec4<f16> {
+  return vec4<f16>(select(vec4<f32>(0.0), exp2(score - reference), score > vec4<f32>(kMasked)));
+}
+
+fn sum4(x: vec4<f16>) -> f32 { return dot(vec4<f32>(x), vec4<f32>(1.0)); }
+
+fn over_row_max(value: f32) -> f32 {
+  var x = value;
+  if (kLanesPerRow > 1u) { x = max(x, subgroupShuffleXor(x, 1u)); }
+  if (kLanesPerRow > 2u) { x = max(x, subgroupShuffleXor(x, 2u)); }
+  if (kLanesPerRow > 4u) { x = max(x, subgroupShuffleXor(x, 4u)); }
+  return x;
+}
+
+fn over_row_sum(value: f32) -> f32 {
+  var x = value;
+  if (kLanesPerRow > 1u) { x += subgroupShuffleXor(x, 1u); }
+  if (kLanesPerRow > 2u) { x += subgroupShuffleXor(x, 2u); }
+  if (kLanesPerRow > 4u) { x += subgroupShuffleXor(x, 4u); }
+  return x;
+}
+
+// ---- results
+
+// Quad j of sums times the rows' own factors.
+fn write_quad(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32,
+              out_row: u32, writes: bool) {
+  let at = subgroup * kMatM * kQuadStride;
+  workgroupBarrier();
+  store_quad(sums, j, at);
+  workgroupBarrier();
+  if (writes) {
+    let row = at + lane / kLanesPerRow * kQuadStride;
+    for (var i = lane % kLanesPerRow; i < quad_units(j) / 2u; i += kLanesPerRow) {
+      let lo = vec4<f16>(bitcast<vec4<f32>>(memory[row + 2u * i]) * factor);
+      let hi = vec4<f16>(bitcast<vec4<f32>>(memory[row + 2u * i + 1u]) * factor);
+      output[out_row + 4u * j * kStep8 + i] =
+          vec4<u32>(bitcast<vec2<u32>>(lo), bitcast<vec2<u32>>(hi));
+    }
+  }
+}
+
+@compute @workgroup_size(kThreads)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32,
+        @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let item = wid.y * params.grid_x + wid.x;
+  let shared_heads = params.batch * params.kv_heads;
+  if (item >= shared_heads * params.tiles) {
+    return;
+  }
+  let group = params.heads / params.kv_heads;
+  let pairs = params.sequence * group;
+  // The last rows see most keys: theirs begin first.
+  let first_pair = (params.tiles - 1u - item / shared_heads) * kRows;
+  let kv_head = item % shared_heads % params.kv_heads;
+  let b = item % shared_heads / params.kv_heads;
+  let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
+  // The union of the pairs' keys: ranges only move up with the row.
+  let begin = key_range(b, first_pair / group).x / kKeys * kKeys;
+  let end = key_range(b, (min(first_pair + kRows, pairs) - 1u) / group).y;
+
+  // The lane's own row.
+  let pair = first_pair + subgroup * kMatM + lane / kLanesPerRow;
+  let s = min(pair, pairs - 1u) / group;
+  let h = kv_head * group + min(pair, pairs - 1u) % group;
+  let keys = select(vec2<u32>(), key_range(b, s), pair < pairs);
+
+  // Queries, through memory into matrices.
+  for (var i = lid; i < kRows * kCols; i += kThreads) {
+    let p = min(first_pair + i / kCols, pairs - 1u);
+    memory[i / kCols * kStride + i % kCols] =
+        q[q_index(b, kv_head * group + p % group, p / group) + i % kCols];
+  }
+  var fetched_keys = Fetched();
+  var fetched_values = Fetched();
+  if (begin < end) {
+    fetch_keys(&fetched_keys, cache_begin, begin, end, lid);
+  }
+  if (lid == 0u) {
+    rescale_at = 0xffffffffu;
+  }
+  workgroupBarrier();
+  var queries = Queries();
+  if (kUnroll) {
+    queries[0] = query_matrix(subgroup, 0u);
+    if (kDepth > 1u) { queries[min(1u, kDepth - 1u)] = query_matrix(subgroup, 1u); }
+    if (kDepth > 2u) { queries[min(2u, kDepth - 1u)] = query_matrix(subgroup, 2u); }
+    if (kDepth > 3u) { queries[min(3u, kDepth - 1u)] = query_matrix(subgroup, 3u); }
+    if (kDepth > 4u) { queries[min(4u, kDepth - 1u)] = query_matrix(subgroup, 4u); }
+    if (kDepth > 5u) { queries[min(5u, kDepth - 1u)] = query_matrix(subgroup, 5u); }
+    if (kDepth > 6u) { queries[min(6u, kDepth - 1u)] = query_matrix(subgroup, 6u); }
+    if (kDepth > 7u) { queries[min(7u, kDepth - 1u)] = query_matrix(subgroup, 7u); }
+    if (kDepth > 8u) { queries[min(8u, kDepth - 1u)] = query_matrix(subgroup, 8u); }
+    if (kDepth > 9u) { queries[min(9u, kDepth - 1u)] = query_matrix(subgroup, 9u); }
+    if (kDepth > 10u) { queries[min(10u, kDepth - 1u)] = query_matrix(subgroup, 10u); }
+    if (kDepth > 11u) { queries[min(11u, kDepth - 1u)] = query_matrix(subgroup, 11u); }
+    if (kDepth > 12u) { queries[min(12u, kDepth - 1u)] = query_matrix(subgroup, 12u); }
+    if (kDepth > 13u) { queries[min(13u, kDepth - 1u)] = query_matrix(subgroup, 13u); }
+    if (kDepth > 14u) { queries[min(14u, kDepth - 1u)] = query_matrix(subgroup, 14u); }
+    if (kDepth > 15u) { queries[min(15u, kDepth - 1u)] = query_matrix(subgroup, 15u); }
+  } else {
+    for (var i = 0u; i < kDepth; i++) {
+      queries[i] = query_matrix(subgroup, i);
+    }
+  }
+  workgroupBarrier();
+  put(0u, lid, &fetched_keys);
+  workgroupBarrier();
+
+  var sums = Sums();
+  var reference = initial_max(h) * select(kLog2e, 1.0, initial_max(h) == kMasked);
+  var den = initial_sum();
+  let own = subgroup * kMatM * kScoreStride + lane / kLanesPerRow * kScoreStride +
+            lane % kLanesPerRow * (kOwn / 4u);
+  for (var start = begin; start < end; start += kKeys) {
+    fetch_values(&fetched_values, cache_begin, start, end, lid);
+    var scores = Quad();
+    if (kUnroll) {
+      add_scores(&scores, &queries, 0u);
+      if (kDepth > 1u) { add_scores(&scores, &queries, 1u); }
+      if (kDepth > 2u) { add_scores(&scores, &queries, 2u); }
+      if (kDepth > 3u) { add_scores(&scores, &queries, 3u); }
+      if (kDepth > 4u) { add_scores(&scores, &queries, 4u); }
+      if (kDepth > 5u) { add_scores(&scores, &queries, 5u); }
+      if (kDepth > 6u) { add_scores(&scores, &queries, 6u); }
+      if (kDepth > 7u) { add_scores(&scores, &queries, 7u); }
+      if (kDepth > 8u) { add_scores(&scores, &queries, 8u); }
+      if (kDepth > 9u) { add_scores(&scores, &queries, 9u); }
+      if (kDepth > 10u) { add_scores(&scores, &queries, 10u); }
+      if (kDepth > 11u) { add_scores(&scores, &queries, 11u); }
+      if (kDepth > 12u) { add_scores(&scores, &queries, 12u); }
+      if (kDepth > 13u) { add_scores(&scores, &queries, 13u); }
+      if (kDepth > 14u) { add_scores(&scores, &queries, 14u); }
+      if (kDepth > 15u) { add_scores(&scores, &queries, 15u); }
+    } else {
+      for (var i = 0u; i < kDepth; i++) {
+        add_scores(&scores, &queries, i);
+      }
+    }
+    workgroupBarrier();
+
+    // The keys are used up: scores take their place.
+    let strip = subgroup * kMatM * kScoreStride;
+    subgroupMatrixStore<row_major>(&memory, strip, scores[0], kScoreStride);
+    subgroupMatrixStore<row_major>(&memory, strip + kStep4, scores[1], kScoreStride);
+    if (kBlocks > 2u) {
+      subgroupMatrixStore<row_major>(&memory, strip + 2u * kStep4, scores[2], kScoreStride);
+      subgroupMatrixStore<row_major>(&memory, strip + 3u * kStep4, scores[3], kScoreStride);
+    }
+    put(kFront, lid, &fetched_values);
+    let more = start + kKeys < end;
+    if (more) {
+      fetch_keys(&fetched_keys, cache_begin, start + kKeys, end, lid);
+    }
+    workgroupBarrier();
+
+    let t = start + lane % kLanesPerRow * kOwn;
+    let none = vec4<f32>(kMasked);
+    let x0 = finish_scores(bitcast<vec4<f32>>(memory[own]), b, h, s, t, keys);
+    let x1 = finish_scores(bitcast<vec4<f32>>(memory[own + 1u]), b, h, s, t + 4u, keys);
+    var x2 = none;
+    var x3 = none;
+    var x4 = none;
+    var x5 = none;
+    var x6 = none;
+    var x7 = none;
+    if (kOwn > 8u) {
+      x2 = finish_scores(bitcast<vec4<f32>>(memory[own + 2u]), b, h, s, t + 8u, keys);
+      x3 = finish_scores(bitcast<vec4<f32>>(memory[own + 3u]), b, h, s, t + 12u, keys);
+    }
+    if (kOwn > 16u) {
+      x4 = finish_scores(bitcast<vec4<f32>>(memory[own + 4u]), b, h, s, t + 16u, keys);
+      x5 = finish_scores(bitcast<vec4<f32>>(memory[own + 5u]), b, h, s, t + 20u, keys);
+    }
+    if (kOwn > 24u) {
+      x6 = finish_scores(bitcast<vec4<f32>>(memory[own + 6u]), b, h, s, t + 24u, keys);
+      x7 = finish_scores(bitcast<vec4<f32>>(memory[own + 7u]), b, h, s, t + 28u, keys);
+    }
+    let largest = over_row_max(max4(max(max(max(x0, x1), max(x2, x3)), max(max(x4, x5), max(x6, x7)))));
+    var shrink = 1.0;
+    if (largest > reference + kSlack) {
+      // Nothing was added to a row that saw no key yet.
+      if (reference > kMasked && start > begin) {
+        rescale_at = start;
+      }
+      shrink = exp2(reference - largest);
+      reference = largest;
+    }
+    let w0 = weights4(x0, reference);
+    let w1 = weights4(x1, reference);
+    memory[own] = vec4<u32>(bitcast<vec2<u32>>(w0), bitcast<vec2<u32>>(w1));
+    var weight = sum4(w0) + sum4(w1);
+    if (kOwn > 8u) {
+      let w2 = weights4(x2, reference);
+      let w3 = weights4(x3, reference);
+      memory[own + 1u] = vec4<u32>(bitcast<vec2<u32>>(w2), bitcast<vec2<u32>>(w3));
+      weight += sum4(w2) + sum4(w3);
+    }
+    if (kOwn > 16u) {
+      let w4 = weights4(x4, reference);
+      let w5 = weights4(x5, reference);
+      memory[own + 2u] = vec4<u32>(bitcast<vec2<u32>>(w4), bitcast<vec2<u32>>(w5));
+      weight += sum4(w4) + sum4(w5);
+    }
+    if (kOwn > 24u) {
+      let w6 = weights4(x6, reference);
+      let w7 = weights4(x7, reference);
+      memory[own + 3u] = vec4<u32>(bitcast<vec2<u32>>(w6), bitcast<vec2<u32>>(w7));
+      weight += sum4(w6) + sum4(w7);
+    }
+    den = den * shrink + over_row_sum(weight);
+
+    if (workgroupUniformLoad(&rescale_at) == start) {
+      if (kUnroll) {
+        rescale(&sums, 0u, shrink, subgroup, lane);
+        if (kQuads > 1u) { rescale(&sums, 1u, shrink, subgroup, lane); }
+        if (kQuads > 2u) { rescale(&sums, 2u, shrink, subgroup, lane); }
+        if (kQuads > 3u) { rescale(&sums, 3u, shrink, subgroup, lane); }
+      } else {
+        for (var j = 0u; j < kQuads; j++) {
+          rescale(&sums, j, shrink, subgroup, lane);
+        }
+      }
+      workgroupBarrier();
+      fetch_values(&fetched_values, cache_begin, start, end, lid);
+      put(kFront, lid, &fetched_values);
+      workgroupBarrier();
+    }
+    if (kUnroll) {
+      add_block(&sums, subgroup, 0u);
+      add_block(&sums, subgroup, 1u);
+      if (kBlocks > 2u) {
+        add_block(&sums, subgroup, 2u);
+        add_block(&sums, subgroup, 3u);
+      }
+    } else {
+      for (var block = 0u; block < kBlocks; block++) {
+        add_block(&sums, subgroup, block);
+      }
+    }
+    workgroupBarrier();
+    if (more) {
+      put(0u, lid, &fetched_keys);
+    }
+    workgroupBarrier();
+  }
+
+  let factor = select(0.0, 1.0 / den, den > 0.0);
+  let out_row = ((b * params.sequence + s) * params.heads + h) * kCols;
+  let writes = pair < pairs;
+  if (kUnroll) {
+    write_quad(&sums, 0u, factor, subgroup, lane, out_row, writes);
+    if (kQuads > 1u) { write_quad(&sums, 1u, factor, subgroup, lane, out_row, writes); }
+    if (kQuads > 2u) { write_quad(&sums, 2u, factor, subgroup, lane, out_row, writes); }
+    if (kQuads > 3u) { write_quad(&sums, 3u, factor, subgroup, lane, out_row, writes); }
+  } else {
+    for (var j = 0u; j < kQuads; j++) {
+      write_quad(&sums, j, factor, subgroup, lane, out_row, writes);
+    }
+  }
+}
