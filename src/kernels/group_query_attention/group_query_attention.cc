@@ -48,7 +48,8 @@ bool Fits(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
   if ((keys * cols + threads - 1) / threads > 8) return false;
   const uint32_t front = std::max(keys * stride, rows * (keys / 4 + 1));
   const uint32_t back = std::max(keys * stride, rows * (n + 1));
-  const uint32_t memory = std::max(front + back, rows * stride);
+  const uint32_t memory =
+      layout.unroll ? std::max(front + back, rows * stride) : front + back + rows * stride;
   return memory * 16 + 16 <= caps.limits.max_workgroup_storage_bytes &&
          threads <= caps.limits.max_invocations_per_workgroup &&
          threads <= caps.limits.max_workgroup_size_x;

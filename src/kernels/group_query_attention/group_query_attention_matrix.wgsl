@@ -33,7 +33,8 @@ const kScoreStride = kKeys / 4u + 1u;
 const kQuadStride = 4u * kStep4 + 1u;  // of four matrices of sums
 const kFront = max(kKeys * kStride, kRows * kScoreStride);
 const kBack = max(kKeys * kStride, kRows * kQuadStride);
-const kMemory = max(kFront + kBack, kRows * kStride);
+const kQueries = select(kFront + kBack, 0u, kUnroll);  // where the queries are, for good or for a start
+const kMemory = max(kFront + kBack, kQueries + kRows * kStride);
 const kFetches = (kKeys * kCols + kThreads - 1u) / kThreads;  // up to 8
 const kLanesPerRow = kSubgroup / kMatM;
 const kOwn = kKeys / kLanesPerRow;  // keys of a lane, a multiple of 8 up to 32
@@ -43,9 +44,9 @@ const kSlack = 8.0;
 alias Left = subgroup_matrix_left<f16, kMatN, kMatM>;
 alias Right = subgroup_matrix_right<f16, kMatN, kMatN>;
 alias Sum = subgroup_matrix_result<f32, kMatN, kMatM>;
-// With kUnroll all indices are constant, since NVIDIA's compiler does not unroll loops over arrays and
-// then keeps them in memory. Without it the shader is short, which counts where a compiler makes much
-// of each product.
+// All indices are constant: NVIDIA's compiler does not unroll loops over arrays and then keeps them in
+// memory, lavapipe's crashes. Without kUnroll the queries stay in memory and the products are in
+// loops, which counts where a compiler makes much of each of many small ones.
 alias Queries = array<Left, kDepth>;
 alias Quad = array<Sum, 4>;
 alias Sums = array<Quad, kQuads>;
@@ -118,7 +119,7 @@ fn put(at: u32, lid: u32, units: ptr<function, Fetched>) {
 // Matrix i of the queries that lie in memory.
 fn query_matrix(subgroup: u32, i: u32) -> Left {
   return subgroupMatrixLoad<Left, row_major>(
-      &memory, subgroup * kMatM * kStride + i * kStep8, kStride);
+      &memory, kQueries + subgroup * kMatM * kStride + i * kStep8, kStride);
 }
 
 // Keys lie by rows: a matrix of them is a turned one.
@@ -133,8 +134,7 @@ fn value_matrix(block: u32, i: u32) -> Right {
 }
 
 // scores += queries x keys^T over matrix i of the head.
-fn add_scores(scores: ptr<function, Quad>, queries: ptr<function, Queries>, i: u32) {
-  let query = (*queries)[i];
+fn add_scores(scores: ptr<function, Quad>, query: Left, i: u32) {
   (*scores)[0] = subgroupMatrixMultiplyAccumulate(query, key_matrix(0u, i), (*scores)[0]);
   (*scores)[1] = subgroupMatrixMultiplyAccumulate(query, key_matrix(1u, i), (*scores)[1]);
   if (kBlocks > 2u) {
@@ -167,16 +167,10 @@ fn add_values(sums: ptr<function, Sums>, j: u32, weights: Left, block: u32) {
 
 fn add_block(sums: ptr<function, Sums>, subgroup: u32, block: u32) {
   let weights = weight_matrix(subgroup, block);
-  if (kUnroll) {
-    add_values(sums, 0u, weights, block);
-    if (kQuads > 1u) { add_values(sums, 1u, weights, block); }
-    if (kQuads > 2u) { add_values(sums, 2u, weights, block); }
-    if (kQuads > 3u) { add_values(sums, 3u, weights, block); }
-  } else {
-    for (var j = 0u; j < kQuads; j++) {
-      add_values(sums, j, weights, block);
-    }
-  }
+  add_values(sums, 0u, weights, block);
+  if (kQuads > 1u) { add_values(sums, 1u, weights, block); }
+  if (kQuads > 2u) { add_values(sums, 2u, weights, block); }
+  if (kQuads > 3u) { add_values(sums, 3u, weights, block); }
 }
 
 fn store_quad(sums: ptr<function, Sums>, j: u32, at: u32) {
@@ -321,7 +315,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   // Queries, through memory into matrices.
   for (var i = lid; i < kRows * kCols; i += kThreads) {
     let p = min(first_pair + i / kCols, pairs - 1u);
-    memory[i / kCols * kStride + i % kCols] =
+    memory[kQueries + i / kCols * kStride + i % kCols] =
         q[q_index(b, kv_head * group + p % group, p / group) + i % kCols];
   }
   var fetched_keys = Fetched();
@@ -351,10 +345,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     if (kDepth > 13u) { queries[min(13u, kDepth - 1u)] = query_matrix(subgroup, 13u); }
     if (kDepth > 14u) { queries[min(14u, kDepth - 1u)] = query_matrix(subgroup, 14u); }
     if (kDepth > 15u) { queries[min(15u, kDepth - 1u)] = query_matrix(subgroup, 15u); }
-  } else {
-    for (var i = 0u; i < kDepth; i++) {
-      queries[i] = query_matrix(subgroup, i);
-    }
   }
   workgroupBarrier();
   put(0u, lid, &fetched_keys);
@@ -369,25 +359,25 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     fetch_values(&fetched_values, cache_begin, start, end, lid);
     var scores = Quad();
     if (kUnroll) {
-      add_scores(&scores, &queries, 0u);
-      if (kDepth > 1u) { add_scores(&scores, &queries, 1u); }
-      if (kDepth > 2u) { add_scores(&scores, &queries, 2u); }
-      if (kDepth > 3u) { add_scores(&scores, &queries, 3u); }
-      if (kDepth > 4u) { add_scores(&scores, &queries, 4u); }
-      if (kDepth > 5u) { add_scores(&scores, &queries, 5u); }
-      if (kDepth > 6u) { add_scores(&scores, &queries, 6u); }
-      if (kDepth > 7u) { add_scores(&scores, &queries, 7u); }
-      if (kDepth > 8u) { add_scores(&scores, &queries, 8u); }
-      if (kDepth > 9u) { add_scores(&scores, &queries, 9u); }
-      if (kDepth > 10u) { add_scores(&scores, &queries, 10u); }
-      if (kDepth > 11u) { add_scores(&scores, &queries, 11u); }
-      if (kDepth > 12u) { add_scores(&scores, &queries, 12u); }
-      if (kDepth > 13u) { add_scores(&scores, &queries, 13u); }
-      if (kDepth > 14u) { add_scores(&scores, &queries, 14u); }
-      if (kDepth > 15u) { add_scores(&scores, &queries, 15u); }
+      add_scores(&scores, queries[0], 0u);
+      if (kDepth > 1u) { add_scores(&scores, queries[min(1u, kDepth - 1u)], 1u); }
+      if (kDepth > 2u) { add_scores(&scores, queries[min(2u, kDepth - 1u)], 2u); }
+      if (kDepth > 3u) { add_scores(&scores, queries[min(3u, kDepth - 1u)], 3u); }
+      if (kDepth > 4u) { add_scores(&scores, queries[min(4u, kDepth - 1u)], 4u); }
+      if (kDepth > 5u) { add_scores(&scores, queries[min(5u, kDepth - 1u)], 5u); }
+      if (kDepth > 6u) { add_scores(&scores, queries[min(6u, kDepth - 1u)], 6u); }
+      if (kDepth > 7u) { add_scores(&scores, queries[min(7u, kDepth - 1u)], 7u); }
+      if (kDepth > 8u) { add_scores(&scores, queries[min(8u, kDepth - 1u)], 8u); }
+      if (kDepth > 9u) { add_scores(&scores, queries[min(9u, kDepth - 1u)], 9u); }
+      if (kDepth > 10u) { add_scores(&scores, queries[min(10u, kDepth - 1u)], 10u); }
+      if (kDepth > 11u) { add_scores(&scores, queries[min(11u, kDepth - 1u)], 11u); }
+      if (kDepth > 12u) { add_scores(&scores, queries[min(12u, kDepth - 1u)], 12u); }
+      if (kDepth > 13u) { add_scores(&scores, queries[min(13u, kDepth - 1u)], 13u); }
+      if (kDepth > 14u) { add_scores(&scores, queries[min(14u, kDepth - 1u)], 14u); }
+      if (kDepth > 15u) { add_scores(&scores, queries[min(15u, kDepth - 1u)], 15u); }
     } else {
       for (var i = 0u; i < kDepth; i++) {
-        add_scores(&scores, &queries, i);
+        add_scores(&scores, query_matrix(subgroup, i), i);
       }
     }
     workgroupBarrier();
@@ -464,16 +454,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     den = den * shrink + over_row_sum(weight);
 
     if (workgroupUniformLoad(&rescale_at) == start) {
-      if (kUnroll) {
-        rescale(&sums, 0u, shrink, subgroup, lane);
-        if (kQuads > 1u) { rescale(&sums, 1u, shrink, subgroup, lane); }
-        if (kQuads > 2u) { rescale(&sums, 2u, shrink, subgroup, lane); }
-        if (kQuads > 3u) { rescale(&sums, 3u, shrink, subgroup, lane); }
-      } else {
-        for (var j = 0u; j < kQuads; j++) {
-          rescale(&sums, j, shrink, subgroup, lane);
-        }
-      }
+      rescale(&sums, 0u, shrink, subgroup, lane);
+      if (kQuads > 1u) { rescale(&sums, 1u, shrink, subgroup, lane); }
+      if (kQuads > 2u) { rescale(&sums, 2u, shrink, subgroup, lane); }
+      if (kQuads > 3u) { rescale(&sums, 3u, shrink, subgroup, lane); }
       workgroupBarrier();
       fetch_values(&fetched_values, cache_begin, start, end, lid);
       put(kFront, lid, &fetched_values);
@@ -501,14 +485,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let factor = select(0.0, 1.0 / den, den > 0.0);
   let out_row = ((b * params.sequence + s) * params.heads + h) * kCols;
   let writes = pair < pairs;
-  if (kUnroll) {
-    write_quad(&sums, 0u, factor, subgroup, lane, out_row, writes);
-    if (kQuads > 1u) { write_quad(&sums, 1u, factor, subgroup, lane, out_row, writes); }
-    if (kQuads > 2u) { write_quad(&sums, 2u, factor, subgroup, lane, out_row, writes); }
-    if (kQuads > 3u) { write_quad(&sums, 3u, factor, subgroup, lane, out_row, writes); }
-  } else {
-    for (var j = 0u; j < kQuads; j++) {
-      write_quad(&sums, j, factor, subgroup, lane, out_row, writes);
-    }
-  }
+  write_quad(&sums, 0u, factor, subgroup, lane, out_row, writes);
+  if (kQuads > 1u) { write_quad(&sums, 1u, factor, subgroup, lane, out_row, writes); }
+  if (kQuads > 2u) { write_quad(&sums, 2u, factor, subgroup, lane, out_row, writes); }
+  if (kQuads > 3u) { write_quad(&sums, 3u, factor, subgroup, lane, out_row, writes); }
 }
