@@ -113,12 +113,13 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   SINTER_CHECK(shape.bias_heads == 1 || shape.bias_heads == shape.heads);
   const bool many_rows = shape.sequence >= kPrefillFromSequence && PrefillFits(shape);
   const std::vector<MatrixLayout> matrices = MatrixLayouts(caps, shape);
-  const std::string picked = PickVariant(kName, variant,
-                                         many_rows && !matrices.empty() ? matrices[0].Name()
-                                         : many_rows                    ? "prefill"
-                                         : caps.subgroups               ? "row.sg"
-                                                                        : "row",
-                                         GroupQueryAttentionVariants(caps, shape));
+  const std::string picked =
+      PickVariant(kName, variant,
+                  many_rows && !matrices.empty() && !caps.software ? matrices[0].Name()
+                  : many_rows                                      ? "prefill"
+                  : caps.subgroups                                 ? "row.sg"
+                                                                   : "row",
+                  GroupQueryAttentionVariants(caps, shape));
   const bool prefill = picked == "prefill";
   const bool vec4 = shape.head_size % 4 == 0;
   const auto matrix = std::find_if(matrices.begin(), matrices.end(),

@@ -85,11 +85,13 @@ bool Fits(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
          StorageBuffers(shape) <= caps.limits.max_storage_buffers_per_stage;
 }
 
-// As many workgroups as keep a large GPU busy (two for each of an H200's 132 units), no more splits
-// than there can be tiles.
-uint32_t DefaultSplits(const GroupQueryAttentionDecodeShape& shape, const Layout& layout) {
+// As many workgroups as keep a large GPU busy (two for each of an H200's 132 units) or a CPU's
+// cores, no more splits than there can be tiles.
+uint32_t DefaultSplits(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+                       const Layout& layout) {
   const uint32_t others = shape.attention.batch * shape.attention.kv_heads * Chunks(shape, layout);
   const uint32_t tiles = (shape.attention.capacity + layout.tile() - 1) / layout.tile() + 1;
+  if (caps.software) return std::min(std::clamp(8 / others, 1u, 4u), tiles);
   return std::min(std::clamp((264 + others - 1) / others, 4u, 32u), tiles);
 }
 
@@ -114,7 +116,7 @@ std::vector<Layout> Layouts(const gpu::Caps& caps, const GroupQueryAttentionDeco
     const uint64_t items = uint64_t{shape.attention.batch} * shape.attention.kv_heads;
     if (!layout || items * Chunks(shape, *layout) > kDecodeCounterWords) return false;
     fitting.push_back(*layout);
-    add(*layout, DefaultSplits(shape, *layout));
+    add(*layout, DefaultSplits(caps, shape, *layout));
     return true;
   };
   if (caps.subgroups) {
