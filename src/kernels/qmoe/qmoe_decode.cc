@@ -131,14 +131,15 @@ KernelPlan PlanDecode(const gpu::Caps& caps, const QMoEShape& shape, bool gate_u
       "const kChunkWords = {}u;\nconst kChunks = {}u;\nconst kWorkgroup = {}u;\n"
       "const kLanes = {}u;\nconst kRows = {}u;\nconst kBlock = {}u;\nconst kSlots = {}u;\n"
       "const kPhaseSlots = {}u;\nconst kSlotsPerX = {}u;\nconst kExpertRows = {}u;\n"
-      "const kAllOutputs = {}u;\nconst kParts = {}u;\nconst kCodeUnit = {}.0;\n"
+      "const kAllOutputs = {}u;\nconst kExperts = {}u;\nconst kParts = {}u;\n"
+      "const kCodeUnit = {}.0;\n"
       "const kZeroPointsRowBits = {}u;\nconst kZeroPointsExpertBytes = {}u;\n"
       "const kRelu = 0u;\nconst kGelu = 1u;\nconst kSilu = 2u;\nconst kActivation = {}u;\n",
       act, gate_up ? act : "f32", gate_up ? hidden : act,
       cut.chunk_words == 1 ? "u32" : fmt::format("vec{}<u32>", cut.chunk_words), shape.bits,
       shape.block_size == 0 ? layer.k : shape.block_size, layer.blocks(shape), layer.k,
       cut.chunk_words, cut.chunks, tuning.workgroup, cut.lanes, tuning.rows, cut.block, cut.slots,
-      cut.phase_slots, gate_up ? shape.top_k : 1, layer.rows, layer.outputs, parts,
+      cut.phase_slots, gate_up ? shape.top_k : 1, layer.rows, layer.outputs, shape.experts, parts,
       tuning.f16_math ? 1u << shape.bits : 1u, layer.zero_points_row_bits(shape),
       layer.zero_points_expert_bytes(shape), static_cast<uint32_t>(activation));
   std::string tag =

@@ -476,7 +476,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let team = local / kLanes;
   let first = (group.x * kTeams + team) * kOutputs;
   for (var slot = local; slot < kSlots; slot += kWorkgroup) {
-    chosen[slot] = u32(indices[group.y * kSlots + slot]);
+    // Where plans are measured, indices may be anything: none may lead outside the weights.
+    chosen[slot] = min(u32(indices[group.y * kSlots + slot]), kExperts - 1u);
 #if down
     mix[slot] = weights[group.y * kSlots + slot];
 #endif
