@@ -274,8 +274,14 @@ TEST(Program, AttendsInOneDispatch) {
     EXPECT_EQ(outputs[0], outputs[2]);
     return outputs[0];
   };
-  const std::vector<double> one = run({}, 1), parts = run({{"group_query_attention", "row"}}, 4);
-  for (size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(one[i], parts[i], 1e-5);
+  const std::vector<double> one = run({}, 1), two = run({{"group_query_attention", "row"}}, 2),
+                            parts = run(
+                                {{"group_query_attention", "row"}, {"rotary_embedding", "wg64"}},
+                                4);
+  for (size_t i = 0; i < one.size(); ++i) {
+    EXPECT_NEAR(one[i], parts[i], 1e-5);
+    EXPECT_NEAR(two[i], parts[i], 1e-5);
+  }
 }
 
 // The label of every dispatch with a time that a timestamp could have measured.

@@ -5,6 +5,7 @@
 #include "graph/gqa_inputs.h"
 #include "kernels/group_query_attention/group_query_attention.h"
 #include "kernels/group_query_attention/group_query_attention_decode.h"
+#include "kernels/group_query_attention/group_query_attention_prepare.h"
 #include "kernels/rotary_embedding/rotary_embedding.h"
 
 namespace sinter::exec {
@@ -25,25 +26,37 @@ void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shap
       {input, cos, sin, norm, seqlens, positions, output}, {6});
 }
 
-// One dispatch for all of it.
-void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
+// The operands 1 to 11 of the kernels that take the node's inputs as they are.
+std::vector<BufferRef> NodeInputs(LowerContext& context,
+                                  const kernels::GroupQueryAttentionDecodeShape& shape) {
   const bool rotary = shape.rotary_dim > 0;
   const auto input = [&](GqaInput which, bool there) {
     return there ? context.In(which) : BufferRef{};
   };
+  return {context.In(kQuery),
+          input(kKey, !shape.packed),
+          input(kValue, !shape.packed),
+          context.In(kPastKey),
+          context.In(kPastValue),
+          context.In(kSeqlensK),
+          input(kCosCache, rotary),
+          input(kSinCache, rotary),
+          input(kQNormWeight, shape.has_norm),
+          input(kKNormWeight, shape.has_norm),
+          input(kPositionIds, rotary && shape.positions == kernels::RotaryPositions::kPositionIds)};
+}
+
+// One dispatch for all of it.
+void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
   kernels::GroupQueryAttentionDecodePlan plan = kernels::PlanGroupQueryAttentionDecode(
       context.caps(), shape, context.variant("group_query_attention_decode"));
   static_assert(kernels::kDecodeCounterWords == kCounterWords);
-  context.Emit(
-      std::move(plan.kernel),
-      {context.In(kQuery), input(kKey, !shape.packed), input(kValue, !shape.packed),
-       context.In(kPastKey), context.In(kPastValue), context.In(kSeqlensK),
-       input(kCosCache, rotary), input(kSinCache, rotary), input(kQNormWeight, shape.has_norm),
-       input(kKNormWeight, shape.has_norm),
-       input(kPositionIds, rotary && shape.positions == kernels::RotaryPositions::kPositionIds),
-       context.In(kHeadSink), context.In(kAttentionBias), context.Out(0),
-       context.Counters(kCounterWords, plan.scratch_words - kCounterWords)},
-      {3, 4, 13, 14});
+  std::vector<BufferRef> operands = NodeInputs(context, shape);
+  operands.push_back(context.In(kHeadSink));
+  operands.push_back(context.In(kAttentionBias));
+  operands.push_back(context.Out(0));
+  operands.push_back(context.Counters(kCounterWords, plan.scratch_words - kCounterWords));
+  context.Emit(std::move(plan.kernel), std::move(operands), {3, 4, 13, 14});
 }
 
 // The rotation that the shape asks for, of `norm`ed rows where it is there.
@@ -89,21 +102,39 @@ void EmitAppend(LowerContext& context, const kernels::GroupQueryAttentionDecodeS
   append(false, attention.heads + attention.kv_heads);
 }
 
-// The attention of the rows over the cache, their own keys included.
+// Where the queries go that are not as they are in the node's input.
+BufferRef QueryScratch(LowerContext& context, const kernels::GroupQueryAttentionShape& attention) {
+  const DType device = kernels::DeviceDType(context.caps(), attention.dtype);
+  return context.Scratch(DTypeBytes(device, size_t{attention.batch} * attention.sequence *
+                                                attention.heads * attention.head_size),
+                         "q");
+}
+
+// Many rows: first everything that makes queries and caches what the attention reads, in one
+// dispatch where that kernel fits and its parts are not forced; then the attention.
 void EmitAttention(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
   const kernels::GroupQueryAttentionShape& attention = shape.attention;
   BufferRef q = context.In(kQuery);
-  if (shape.packed || shape.rotary_dim > 0 || shape.has_norm) {
-    kernels::RotaryEmbeddingShape rotate = RotationOf(context, shape, shape.has_norm);
-    rotate.heads = attention.heads;
-    rotate.input_row = shape.row();
-    const DType device = kernels::DeviceDType(context.caps(), attention.dtype);
-    q = context.Scratch(DTypeBytes(device, size_t{attention.batch} * attention.sequence *
-                                               attention.heads * attention.head_size),
-                        "q");
-    EmitRotary(context, rotate, context.In(kQuery), context.In(kCosCache), context.In(kSinCache),
-               shape.has_norm ? context.In(kQNormWeight) : BufferRef{}, context.In(kSeqlensK),
-               context.In(kPositionIds), q);
+  const bool prepares = shape.packed || shape.rotary_dim > 0 || shape.has_norm;
+  if (prepares && context.variant("rotary_embedding").empty() &&
+      !kernels::GroupQueryAttentionPrepareVariants(context.caps(), shape).empty()) {
+    q = QueryScratch(context, attention);
+    std::vector<BufferRef> operands = NodeInputs(context, shape);
+    operands.push_back(q);
+    context.Emit(kernels::PlanGroupQueryAttentionPrepare(
+                     context.caps(), shape, context.variant("group_query_attention_prepare")),
+                 std::move(operands), {3, 4, 11});
+  } else {
+    EmitAppend(context, shape);
+    if (prepares) {
+      q = QueryScratch(context, attention);
+      kernels::RotaryEmbeddingShape rotate = RotationOf(context, shape, shape.has_norm);
+      rotate.heads = attention.heads;
+      rotate.input_row = shape.row();
+      EmitRotary(context, rotate, context.In(kQuery), context.In(kCosCache), context.In(kSinCache),
+                 shape.has_norm ? context.In(kQNormWeight) : BufferRef{}, context.In(kSeqlensK),
+                 context.In(kPositionIds), q);
+    }
   }
   context.Emit(kernels::PlanGroupQueryAttention(context.caps(), attention,
                                                 context.variant("group_query_attention")),
@@ -168,8 +199,11 @@ void LowerGroupQueryAttention(LowerContext& context) {
     EmitDecode(context, shape);
     return;
   }
-  EmitAppend(context, shape);
-  if (wants_output) EmitAttention(context, shape);
+  if (wants_output) {
+    EmitAttention(context, shape);
+  } else {
+    EmitAppend(context, shape);
+  }
 }
 
 namespace {

@@ -1,0 +1,105 @@
+#include "kernels/group_query_attention/group_query_attention_prepare.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+
+#include "base/check.h"
+#include "kernels/common/plan_util.h"
+
+namespace sinter::kernels {
+namespace {
+
+constexpr std::string_view kName = "group_query_attention_prepare";
+constexpr uint32_t kMaxHeadSize = 512;
+constexpr uint32_t kWorkgroupSize = 128;
+
+uint32_t Lanes(const GroupQueryAttentionDecodeShape& shape) {
+  return std::bit_ceil(shape.attention.head_size / 8);
+}
+
+bool HasPositionIds(const GroupQueryAttentionDecodeShape& shape) {
+  return shape.rotary_dim > 0 && shape.positions == RotaryPositions::kPositionIds;
+}
+
+}  // namespace
+
+std::vector<std::string> GroupQueryAttentionPrepareVariants(
+    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const uint32_t buffers = 5u + (shape.packed ? 0 : 2) + (shape.rotary_dim > 0 ? 2 : 0) +
+                           (shape.has_norm ? 2 : 0) + HasPositionIds(shape);
+  if (attention.head_size == 0 || attention.head_size % 8 != 0 ||
+      attention.head_size > kMaxHeadSize || shape.rotary_dim / 2 % 8 != 0 ||
+      buffers > caps.limits.max_storage_buffers_per_stage) {
+    return {};
+  }
+  std::vector<std::string> variants;
+  if (caps.subgroups && Lanes(shape) <= std::min(caps.subgroup_min_size, 32u))
+    variants.push_back("sg.wg128");
+  variants.push_back("wg128");
+  return variants;
+}
+
+KernelPlan PlanGroupQueryAttentionPrepare(const gpu::Caps& caps,
+                                          const GroupQueryAttentionDecodeShape& shape,
+                                          std::string_view variant) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const std::string_view act = FloatWgslType(caps, kName, attention.dtype);
+  const std::vector<std::string> variants = GroupQueryAttentionPrepareVariants(caps, shape);
+  const std::string picked =
+      PickVariant(kName, variant, variants.empty() ? "none" : variants[0], variants);
+  SINTER_CHECK(shape.positions != RotaryPositions::kOffset && shape.rotary_rows > 0);
+  const uint32_t cols = attention.head_size / 8;
+
+  KernelPlan plan;
+  plan.wgsl = "group_query_attention/group_query_attention_prepare.wgsl";
+  plan.variant =
+      fmt::format("{}.{}.b{}.q{}.n{}.kv{}.h{}", kName, act, attention.batch, attention.sequence,
+                  attention.heads, attention.kv_heads, attention.head_size);
+  plan.defines = {"pairs1"};
+  const auto define = [&](bool on, const char* name) {
+    if (!on) return;
+    plan.variant += fmt::format(".{}", name);
+    plan.defines.push_back(name);
+  };
+  if (shape.rotary_dim > 0) {
+    plan.defines.push_back("rotary");
+    plan.variant +=
+        fmt::format(".{}{}", shape.interleaved ? "interleaved" : "rotary", shape.rotary_dim);
+  }
+  define(HasPositionIds(shape), "position_ids");
+  define(shape.packed, "packed");
+  define(shape.has_norm, "norm");
+  plan.variant += "." + picked;
+  if (act == "f16") plan.defines.push_back("f16");
+  if (picked.starts_with("sg.")) plan.defines.push_back("subgroups");
+  plan.prelude = fmt::format(
+      "alias raw8 = {};\nalias pvec = f32;\nalias upvec = u32;\nalias pmat = vec4<f32>;\n"
+      "const kBatch = {}u;\nconst kSequence = {}u;\nconst kGroup = {}u;\nconst kHeads = {}u;\n"
+      "const kKvHeads = {}u;\nconst kCols = {}u;\nconst kRotaryCols = {}u;\n"
+      "const kInterleaved = {};\nconst kPairs = 1u;\nconst kUnits = 1u;\n"
+      "const kWorkgroupSize = {}u;\nconst kLanes = {}u;\n",
+      act == "f16" ? "vec4<u32>" : "mat2x4<f32>", attention.batch, attention.sequence,
+      attention.heads / attention.kv_heads, attention.heads, attention.kv_heads, cols,
+      shape.rotary_dim / 16, shape.interleaved, kWorkgroupSize, Lanes(shape));
+
+  const uint32_t teams = kWorkgroupSize / Lanes(shape);
+  const uint64_t items =
+      uint64_t{attention.batch} * attention.sequence * (attention.heads + 2 * attention.kv_heads);
+  plan.workgroups = FoldGrid(caps, (items + teams - 1) / teams);
+  plan.SetParams(GroupQueryAttentionPrepareParams{
+      .capacity = attention.capacity,
+      .local_window = 0,
+      .rotary_rows = shape.rotary_rows,
+      .q_row = shape.row() / 8,
+      .kv_row = shape.packed ? shape.row() / 8 : attention.kv_heads * cols,
+      .k_offset = attention.heads * cols,
+      .v_offset = (attention.heads + attention.kv_heads) * cols,
+      .grid_x = plan.workgroups[0],
+      .epsilon = shape.epsilon,
+      .pad = {}});
+  return plan;
+}
+
+}  // namespace sinter::kernels

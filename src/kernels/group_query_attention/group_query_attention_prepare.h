@@ -1,0 +1,52 @@
+// What com.microsoft's GroupQueryAttention does before the attention of many rows, in one dispatch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/group_query_attention/group_query_attention_decode.h"
+
+namespace sinter::kernels {
+
+// The composition of RotaryEmbedding of the keys and a move of the values into the caches, and
+// RotaryEmbedding of the queries to `q`, which GroupQueryAttention takes; see their headers.
+// Bindings: 1 to 11 as in group_query_attention_decode.h, 12 q [batch, sequence, heads *
+// head_size].
+
+// Mirrors Params in group_query_attention_prepare.wgsl.
+struct GroupQueryAttentionPrepareParams {
+  uint32_t capacity;
+  uint32_t local_window;  // not used
+  uint32_t rotary_rows;
+  uint32_t q_row;  // strides and offsets of the inputs, in units of eight elements
+  uint32_t kv_row;
+  uint32_t k_offset;
+  uint32_t v_offset;
+  uint32_t grid_x;
+  float epsilon;
+  uint32_t pad[3];
+};
+static_assert(sizeof(GroupQueryAttentionPrepareParams) == 48 &&
+              offsetof(GroupQueryAttentionPrepareParams, epsilon) == 32);
+
+// `wg128` and, with subgroups that hold a head, `sg.wg128`, which Plan takes. Empty where the
+// kernel does not fit: a head size that is no multiple of 8 or above 512, half of rotary_dim no
+// multiple of 8, more storage buffers than the adapter can bind.
+std::vector<std::string> GroupQueryAttentionPrepareVariants(
+    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape);
+
+// Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and f32.
+KernelPlan PlanGroupQueryAttentionPrepare(const gpu::Caps& caps,
+                                          const GroupQueryAttentionDecodeShape& shape,
+                                          std::string_view variant = "");
+
+// The composition in doubles, from the references of its parts: updates the caches, gives q.
+std::vector<double> GroupQueryAttentionPrepareReference(
+    const GroupQueryAttentionDecodeShape& shape, const GroupQueryAttentionDecodeInputs& inputs,
+    std::span<double> k_cache, std::span<double> v_cache);
+
+}  // namespace sinter::kernels

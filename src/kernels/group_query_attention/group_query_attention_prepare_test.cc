@@ -1,0 +1,158 @@
+#include "kernels/group_query_attention/group_query_attention_prepare.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "kernels/testing/kernel_case.h"
+
+namespace sinter::kernels {
+namespace {
+
+using Shape = GroupQueryAttentionDecodeShape;
+
+std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>& seqlens_k,
+                                  bool widen) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const DType logical = attention.dtype;
+  const DType dtype = widen ? DType::kF32 : logical;
+  const size_t size = attention.head_size, rows = size_t{attention.batch} * attention.sequence;
+  const auto random = [&](size_t count, uint32_t seed) {
+    return RandomValues(logical, count, seed);
+  };
+  const auto query = random(rows * shape.row(), 1);
+  const auto key = random(shape.packed ? 0 : rows * attention.kv_heads * size, 2);
+  const auto value = random(shape.packed ? 0 : rows * attention.kv_heads * size, 3);
+  const auto k_cache =
+      random(size_t{attention.batch} * attention.kv_heads * attention.capacity * size, 4);
+  const auto v_cache = random(k_cache.size(), 5);
+  const size_t angles = size_t{shape.rotary_rows} * shape.rotary_dim / 2;
+  const auto cos = random(angles, 6), sin = random(angles, 7);
+  const auto q_norm = random(shape.has_norm ? size : 0, 8);
+  const auto k_norm = random(shape.has_norm ? size : 0, 9);
+  std::vector<double> positions;
+  if (shape.rotary_dim > 0 && shape.positions == RotaryPositions::kPositionIds) {
+    for (size_t i = 0; i < rows; ++i) positions.push_back(double((i * 7 + 3) % shape.rotary_rows));
+  }
+  const GroupQueryAttentionDecodeInputs inputs = {query,  key,    value,     seqlens_k, cos, sin,
+                                                  q_norm, k_norm, positions, {},        {}};
+  std::vector<double> k_after = k_cache, v_after = v_cache;
+  const auto q = GroupQueryAttentionPrepareReference(shape, inputs, k_after, v_after);
+  const auto input = [&](const std::vector<double>& values, bool present) {
+    return present ? Operand::Input(dtype, values) : Operand::Absent();
+  };
+  // Two products below 16 * 5 of values, weights and sines of at most 5, with a few roundings of
+  // f32 and that of the mean of squares; then the type's own.
+  const double tolerance = 2 * 16 * 5 * 8 * 0x1p-24;
+  const auto in_place = [&](std::vector<double> before, std::vector<double> after, bool computed) {
+    return Operand{.dtype = dtype,
+                   .values = std::move(before),
+                   .expected = std::move(after),
+                   .abs_tolerance = computed ? tolerance : 0,
+                   .rel_tolerance = computed ? Epsilon(dtype) : 0};
+  };
+  return {input(query, true),
+          input(key, !shape.packed),
+          input(value, !shape.packed),
+          in_place(k_cache, std::move(k_after), true),
+          in_place(v_cache, std::move(v_after), false),
+          Operand::Input(DType::kI32, seqlens_k),
+          input(cos, shape.rotary_dim > 0),
+          input(sin, shape.rotary_dim > 0),
+          input(q_norm, shape.has_norm),
+          input(k_norm, shape.has_norm),
+          positions.empty() ? Operand::Absent() : Operand::Input(DType::kI32, positions),
+          Operand::Output(dtype, q, tolerance, Epsilon(dtype))};
+}
+
+Shape ShapeOf(DType dtype, uint32_t sequence, uint32_t heads, uint32_t kv_heads, uint32_t size) {
+  Shape shape;
+  shape.attention = {.sequence = sequence,
+                     .heads = heads,
+                     .kv_heads = kv_heads,
+                     .head_size = size,
+                     .capacity = sequence + 20,
+                     .dtype = dtype};
+  shape.rotary_rows = 40;
+  return shape;
+}
+
+const bool kRegistered =
+    RegisterKernelCases("group_query_attention_prepare", [](const gpu::Caps& caps) {
+      std::vector<KernelCase> cases;
+      const auto add = [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
+                           bool widen = false) {
+        const GroupQueryAttentionShape& attention = shape.attention;
+        if (attention.dtype == DType::kF16 && !caps.f16) widen = true;
+        KernelCase c;
+        c.name = fmt::format("b{}.q{}.n{}.kv{}.h{}.{}{}", attention.batch, attention.sequence,
+                             attention.heads, attention.kv_heads, attention.head_size,
+                             DTypeName(attention.dtype), name);
+        c.variants = GroupQueryAttentionPrepareVariants(caps, shape);
+        c.plan = [=](const gpu::Caps& device, std::string_view variant) {
+          return PlanGroupQueryAttentionPrepare(widen ? WithoutF16(device) : device, shape,
+                                                variant);
+        };
+        c.operands = [=] { return MakeOperands(shape, seqlens_k, widen); };
+        c.bytes = 2.0 * attention.batch * attention.sequence *
+                  (attention.heads + 2 * attention.kv_heads) * attention.head_size *
+                  (DTypeBits(attention.dtype) / 8);
+        cases.push_back(std::move(c));
+      };
+      for (const DType dtype : {DType::kF32, DType::kF16}) {
+        // Nothing but the move; then by head size, packed, normed and rotated.
+        add(".move", ShapeOf(dtype, 5, 3, 1, 24), {9});
+        for (const uint32_t size : {8u, 16u, 64u, 80u, 96u, 128u, 256u, 512u}) {
+          Shape shape = ShapeOf(dtype, 9, 4, 2, size);
+          shape.packed = shape.has_norm = true;
+          shape.rotary_dim = size / 16 * 16;
+          add(".packed.norm", shape, {20});
+        }
+        for (const bool interleaved : {false, true}) {
+          const std::string name = interleaved ? ".interleaved" : ".rotary";
+          Shape shape = ShapeOf(dtype, 17, 6, 2, 64);
+          shape.rotary_dim = 32;
+          shape.interleaved = interleaved;
+          add(name + ".partial", shape, {30});
+          shape.rotary_dim = 64;
+          add(name, shape, {16});
+          add(name + ".padded", shape, {10});
+          add(name + ".over", shape, {40});
+          shape.attention.batch = 2;
+          add(name + ".batch", shape, {16, 33});
+          shape.positions = RotaryPositions::kPositionIds;
+          add(name + ".ids", shape, {16, 33});
+        }
+      }
+      Shape qwen3 = ShapeOf(DType::kF16, 512, 16, 8, 128);
+      qwen3.packed = qwen3.has_norm = true;
+      qwen3.rotary_dim = 128;
+      qwen3.rotary_rows = 600;
+      add(".qwen3", qwen3, {511});
+      Shape widened = ShapeOf(DType::kF16, 3, 4, 2, 64);
+      widened.rotary_dim = 64;
+      add(".widened", widened, {12}, true);
+      return cases;
+    });
+
+TEST(GroupQueryAttentionPrepare, LeavesToOthersWhatItCannotDo) {
+  const auto variants = [](const Shape& shape) {
+    return GroupQueryAttentionPrepareVariants({}, shape);
+  };
+  Shape shape = ShapeOf(DType::kF32, 40, 4, 2, 64);
+  EXPECT_EQ(variants(shape), std::vector<std::string>{"wg128"});
+  shape.rotary_dim = 24;
+  EXPECT_TRUE(variants(shape).empty());
+  EXPECT_THROW(PlanGroupQueryAttentionPrepare({}, shape), Error);
+  EXPECT_TRUE(variants(ShapeOf(DType::kF32, 40, 4, 2, 60)).empty());
+  EXPECT_TRUE(variants(ShapeOf(DType::kF32, 40, 4, 2, 520)).empty());
+  shape.rotary_dim = 64;
+  shape.has_norm = true;  // 11 buffers; an adapter of WebGPU's defaults binds 8.
+  EXPECT_TRUE(variants(shape).empty());
+  EXPECT_THROW(PlanGroupQueryAttentionPrepare({}, ShapeOf(DType::kI32, 40, 4, 2, 64)), Error);
+}
+
+}  // namespace
+}  // namespace sinter::kernels
