@@ -26,8 +26,7 @@
 // has all slots of a token, so that there is neither d nor mix:
 //   gate_up  as above, with h in QMoEDecodeHiddenDType
 //   down     1 h, 2 fc2, 3 scales, 4 zero_points (optional), 5 bias (optional), 6 indices,
-//            7 y [T, H] act_t (out), 8 weights, 9 residual [T, H] act_t (where shape.residual says
-//            so; added to y)
+//            7 y [T, H] act_t (out), 8 weights
 //
 // For many tokens slots are grouped by expert: each gets a row, and rows [64 t, 64 t + 64) have one
 // expert (R rows in all, QMoEGroupedRows). The products are those of matmul_nbits.h with that many
@@ -87,7 +86,6 @@ struct QMoEShape {
   bool normalize = false;  // weights: softmax over the chosen k (else over all experts)
   bool fc1_zero_points = false, fc2_zero_points = false;
   bool fc1_bias = false, fc2_bias = false;
-  bool residual = false;  // of the decode form of down
   // The experts whose weights are bound (gate_up, down). expert_count 0 means all.
   uint32_t expert_begin = 0, expert_count = 0;
 

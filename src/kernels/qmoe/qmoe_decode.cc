@@ -51,8 +51,8 @@ std::optional<Cut> CutWork(const gpu::Caps& caps, const QMoEShape& shape, bool g
       tuning.workgroup > limits.max_workgroup_size_x) {
     return std::nullopt;
   }
-  const uint32_t buffers = 5 + (layer.zero_points ? 1 : 0) + (layer.bias ? 1 : 0) +
-                           (gate_up ? 0 : 1) + (!gate_up && shape.residual ? 1 : 0);
+  const uint32_t buffers =
+      5 + (layer.zero_points ? 1 : 0) + (layer.bias ? 1 : 0) + (gate_up ? 0 : 1);
   if (buffers > limits.max_storage_buffers_per_stage) return std::nullopt;
   Cut cut = {};
   cut.lanes = caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
@@ -157,7 +157,6 @@ KernelPlan PlanDecode(const gpu::Caps& caps, const QMoEShape& shape, bool gate_u
   define(!gate_up, "down");
   define(layer.zero_points, "zero_points", "zp");
   define(layer.bias, "bias", "bias");
-  define(!gate_up && shape.residual, "residual", "residual");
   define(act == "f16", "f16");
   define(caps.subgroups, "subgroups");
   define(cut.chunk_words == 1, "chunk1");

@@ -1,8 +1,8 @@
 // One layer of the chosen experts for few tokens, each slot's product in the workgroup that needs
 // it. With e = indices[slot], x the slot's row of input, w[e, n, k] = (code[e, n, k] - zero) * scale:
 //   gate_up  out[slot, i] = activation(w[e, i, :] x + bias[e, i]), or the SwiGLU of qmoe.h
-//   down     out[token, n] = (residual[token, n] +)
-//                            sum over the token's slots of weights[slot] (w[e, n, :] x + bias[e, n])
+//   down     out[token, n] = sum over the token's slots of
+//                            weights[slot] (w[e, n, :] x + bias[e, n])
 //
 // A workgroup brings its rows of x into workgroup memory: one for gate_up, those of all slots of a
 // token for down, kPhaseSlots at a time. A team of kLanes neighbouring threads owns kRows rows of
@@ -24,6 +24,7 @@
 
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
+#include "qmoe/qmoe_decode_rows.wgsl"
 
 struct Params {
   alpha: f32,
@@ -33,11 +34,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-#if f16_math
-@group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
-#else
-@group(0) @binding(1) var<storage, read> x: array<vec4<x_t>>;
-#endif
 @group(0) @binding(2) var<storage, read> weight: array<unit_t>;
 @group(0) @binding(3) var<storage, read> scales: array<act_t>;
 #if zero_points
@@ -50,9 +46,6 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> out: array<out_t>;
 #if down
 @group(0) @binding(8) var<storage, read> weights: array<f32>;
-#endif
-#if residual
-@group(0) @binding(9) var<storage, read> residual: array<act_t>;
 #endif
 
 const kTeams = kWorkgroup / kLanes;
@@ -76,16 +69,6 @@ var<workgroup> mix: array<f32, kSlots>;
 var<workgroup> partials: array<vec4<f32>, kTeams * (kLanes + 1u)>;
 #endif
 
-// x of a phase in workgroup memory: of each chunk kWords entries.
-#if f16_math
-alias entry_t = vec4<u32>;
-const kWords = kChunkCodes / 8u;
-#else
-alias entry_t = vec4<f32>;
-const kWords = kChunkCodes / 4u;
-#endif
-var<workgroup> rows_of_x: array<entry_t, kPhaseSlots * kChunks * kWords>;
-
 #if down
 fn Share(slot: u32) -> f32 {
   return mix[slot];
@@ -95,80 +78,6 @@ fn Share(slot: u32) -> f32 {
   return 1.0;
 }
 #endif
-
-// Where an entry lies. Lanes read neighbouring chunks at once: turning the entries of a chunk by its
-// place puts 8 of them into 8 different groups of banks.
-fn Place(entry: u32) -> u32 {
-  let chunk = entry / kWords;
-  return entry ^ ((chunk * kWords / 8u) % kWords);
-}
-
-// Eight neighbouring elements of x, as they come.
-#if f16_math
-struct Octet {
-  all: vec4<u32>,
-}
-
-fn LoadOctet(octet: u32) -> Octet {
-  return Octet(x[octet]);
-}
-
-fn StoreOctet(octet: u32, value: Octet) {
-  if (octet < kPhaseOctets) {
-    rows_of_x[Place(octet)] = Pairs(value.all);
-  }
-}
-#else
-struct Octet {
-  low: vec4<x_t>,
-  high: vec4<x_t>,
-}
-
-fn LoadOctet(octet: u32) -> Octet {
-  return Octet(x[2u * octet], x[2u * octet + 1u]);
-}
-
-fn StoreOctet(octet: u32, value: Octet) {
-  if (octet < kPhaseOctets) {
-    rows_of_x[Place(2u * octet)] = vec4<f32>(value.low);
-    rows_of_x[Place(2u * octet + 1u)] = vec4<f32>(value.high);
-  }
-}
-#endif
-
-// The pairs in which codes come out of a word.
-#if f16_bits4
-fn Pairs(a: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>((a.x & 0xffffu) | (a.z << 16u), (a.x >> 16u) | (a.z & 0xffff0000u),
-                   (a.y & 0xffffu) | (a.w << 16u), (a.y >> 16u) | (a.w & 0xffff0000u));
-}
-#endif
-#if f16_bits8
-fn Pairs(a: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>((a.x & 0xffffu) | (a.y << 16u), (a.x >> 16u) | (a.y & 0xffff0000u),
-                   (a.z & 0xffffu) | (a.w << 16u), (a.z >> 16u) | (a.w & 0xffff0000u));
-}
-#endif
-
-// Brings a phase's rows of x, from octet `first_octet` on, into workgroup memory: 4 octets a thread at
-// once, so that their loads do not wait for one another.
-fn Stage(first_octet: u32, local: u32) {
-  let last = kPhaseOctets - 1u;
-  for (var octet = local; octet < kPhaseOctets; octet += 4u * kWorkgroup) {
-    let second = octet + kWorkgroup;
-    let third = octet + 2u * kWorkgroup;
-    let fourth = octet + 3u * kWorkgroup;
-    let a = LoadOctet(first_octet + octet);
-    let b = LoadOctet(first_octet + min(second, last));
-    let c = LoadOctet(first_octet + min(third, last));
-    let d = LoadOctet(first_octet + min(fourth, last));
-    StoreOctet(octet, a);
-    StoreOctet(second, b);
-    StoreOctet(third, c);
-    StoreOctet(fourth, d);
-  }
-  workgroupBarrier();
-}
 
 // One chunk of each of kRows rows of the weight, with its scales and zero points.
 struct Weights {
@@ -459,11 +368,11 @@ fn OutputOf(sums: vec4<f32>, i: u32) -> f32 {
 }
 
 // Lane i stores output `first` + i of row `row` of out.
-fn StoreOutputs(row: u32, first: u32, lane: u32, sums: vec4<f32>, added: f32) {
+fn StoreOutputs(row: u32, first: u32, lane: u32, sums: vec4<f32>) {
   if (lane >= kOutputs || first + lane >= kAllOutputs) {
     return;
   }
-  var value = OutputOf(sums, lane) + added;
+  var value = OutputOf(sums, lane);
 #if clamp_f16
   value = clamp(value, -kMostF16, kMostF16);
 #endif
@@ -486,11 +395,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let rows = RowsOf(first);
   var block = LoadBlock(rows, 0u, lane);
   var sums = LoadBias(rows, lane);
-  var added = 0.0;
-#if residual
-  added = f32(residual[group.y * kAllOutputs + min(first + min(lane, kOutputs - 1u),
-                                                   kAllOutputs - 1u)]);
-#endif
   let first_octet = group.y / kSlotsPerX * kSlots * (kK / 8u);
   Stage(first_octet, local);
   for (var base = 0u; base < kSteps; base += kBlock) {
@@ -518,7 +422,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
     sums += subgroupShuffleXor(sums, distance);
   }
-  StoreOutputs(group.y, first, lane, sums, added);
+  StoreOutputs(group.y, first, lane, sums);
 #else
   partials[team * (kLanes + 1u) + lane] = sums;
   workgroupBarrier();
@@ -527,7 +431,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var other = 0u; other < kLanes; other++) {
       total += partials[team * (kLanes + 1u) + other];
     }
-    StoreOutputs(group.y, first, lane, total, added);
+    StoreOutputs(group.y, first, lane, total);
   }
 #endif
 }

@@ -49,11 +49,8 @@ std::vector<Operand> DownOperands(const gpu::Caps& caps, const QMoEShape& shape,
     weights.push_back(2.0 * (slot % shape.top_k + 1) / (shape.top_k * (shape.top_k + 1.0)));
   }
   weights = RoundTo(DType::kF32, std::move(weights));
-  std::vector<double> y =
+  const std::vector<double> y =
       QMoEMixReference(shape, QMoEDownReference(shape, h, fc2.view(), indices), weights);
-  std::vector<double> residual;
-  if (shape.residual) residual = RandomValues(shape.dtype, y.size(), 5);
-  for (size_t i = 0; i < residual.size(); ++i) y[i] += residual[i];
   return {Operand::Input(hidden, h),
           Operand::Packed(fc2.codes),
           Operand::Input(device, fc2.scales),
@@ -62,8 +59,7 @@ std::vector<Operand> DownOperands(const gpu::Caps& caps, const QMoEShape& shape,
           Operand::Input(DType::kI32, indices),
           Operand::Output(device, y, ProductTolerance(hidden == DType::kF16, shape.intermediate),
                           2 * Epsilon(device)),
-          Operand::Input(DType::kF32, weights),
-          residual.empty() ? Operand::Absent() : Operand::Input(device, residual)};
+          Operand::Input(DType::kF32, weights)};
 }
 
 std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
@@ -74,7 +70,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
     std::vector<std::string> variants = QMoEDecodeVariants(used, shape);
     if (!all_variants && !variants.empty()) variants.resize(1);
     for (const std::string& variant : variants) {
-      cases.push_back({.name = Name(shape) + (shape.residual ? ".residual" : "") + name,
+      cases.push_back({.name = Name(shape) + name,
                        .operands =
                            [=] {
                              return gate_up ? GateUpOperands(used, shape, variant)
@@ -107,8 +103,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
                                     .hidden = 288,
                                     .intermediate = 352,
                                     .block_size = 32,
-                                    .dtype = DType::kF16,
-                                    .residual = top_k % 2 == 0});
+                                    .dtype = DType::kF16});
     add(shape, caps, "", top_k == 3 || top_k == 4);
     add(shape, WithoutSubgroups(caps), ".no_subgroups", top_k == 4);
     if (top_k < 3) add(shape, WithoutF16(caps), ".widened", true);
