@@ -73,6 +73,7 @@ gpu::Caps CapsFor(const ModelArgs& args) {
     caps.subgroups = true;
     caps.subgroup_min_size = caps.subgroup_max_size = 32;
     caps.limits.max_storage_binding_bytes = UINT32_MAX;
+    caps.limits.max_storage_buffers_per_stage = 10;
   }
   if (args.f32) caps.f16 = false;
   return caps;

@@ -16,6 +16,8 @@ namespace {
 
 // The graph input that the rewrite of the attention mask leaves: the number of valid positions.
 constexpr char kTotalLength[] = "sinter.total_length";
+// The one that is left of its difference to one: the position of the run's last row.
+constexpr char kLastPosition[] = "sinter.last_position";
 // The one that the rewrite of the logits leaves: the last row that is not padding.
 constexpr char kLastRow[] = "sinter.last_row";
 
@@ -118,6 +120,7 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   ring_ = device_->CreateBuffer(static_cast<uint64_t>(capacity_) * 4, "tokens");
   total_length_ = device_->CreateBuffer(4, "total length");
   last_row_ = device_->CreateBuffer(4, "last row");
+  last_position_ = device_->CreateBuffer(4, "last position");
   attention_mask_ = device_->CreateBuffer(static_cast<uint64_t>(capacity_) * 4, "attention mask");
   decode_input_ids_ = device_->CreateBuffer(4, "input ids");
   decode_position_ids_ = device_->CreateBuffer(4, "position ids");
@@ -159,7 +162,7 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
   kernels::StepInputsShape inputs;
   inputs.sequence = static_cast<uint32_t>(sequence);
   inputs.mask_length = static_cast<uint32_t>(capacity_);
-  gpu::Buffer mask, positions, total, last_row;
+  gpu::Buffer mask, positions, total, last_row, last_position;
   if (Reads(*graph, config.attention_mask)) {
     inputs.has_attention_mask = true;
     mask = externals[config.attention_mask] = attention_mask_;
@@ -178,10 +181,20 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
     inputs.has_last_row = true;
     last_row = externals[kLastRow] = last_row_;
   }
+  if (Reads(*graph, kLastPosition)) {
+    if (sequence == 1) {
+      // The only position is the last one.
+      inputs.has_position_ids = true;
+      positions = externals[kLastPosition] = decode_position_ids_;
+    } else {
+      inputs.has_last_position = true;
+      last_position = externals[kLastPosition] = last_position_;
+    }
+  }
   gpu::CommandList prepare(*device_);
   if (inputs.has_attention_mask || inputs.has_position_ids || inputs.has_total_length ||
-      inputs.has_last_row) {
-    const gpu::Buffer buffers[] = {state_, mask, positions, total, last_row};
+      inputs.has_last_row || inputs.has_last_position) {
+    const gpu::Buffer buffers[] = {state_, mask, positions, total, last_row, last_position};
     kernels::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), inputs), buffers,
                         prepare, "step inputs");
   }

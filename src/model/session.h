@@ -123,7 +123,7 @@ class Session {
 
   std::map<std::string, gpu::Buffer> cache_;  // past and present names -> buffer
   gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, last_row_,
-      decode_input_ids_, decode_position_ids_, choice_scratch_;
+      last_position_, decode_input_ids_, decode_position_ids_, choice_scratch_;
   std::map<std::pair<int64_t, std::vector<bool>>, StepProgram> programs_;
   std::vector<bool> branches_;
   int64_t branch_length_ = 1;  // a length with these decisions

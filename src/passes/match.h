@@ -1,4 +1,4 @@
-// What the rewrites of fusion level `layer` match alike: quantized products, the norm before them,
+// What rewrites, those of fusion level `layer` above all, match alike: quantized products, the norm before them,
 // and the fused node that takes their place (graph/fused.h). Internal to src/passes.
 #pragma once
 

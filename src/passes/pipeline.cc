@@ -11,6 +11,8 @@
 #include "passes/eliminate_unit_gather.h"
 #include "passes/fold_attention_mask.h"
 #include "passes/fold_bias.h"
+#include "passes/fold_last_position.h"
+#include "passes/fold_total_sequence_length.h"
 #include "passes/fuse_head_norm.h"
 #include "passes/fuse_mlp.h"
 #include "passes/fuse_moe.h"
@@ -33,6 +35,8 @@ constexpr Pass kModelPasses[] = {
 
 constexpr Pass kProgramPasses[] = {
     {"fold_attention_mask", FoldAttentionMask},
+    {"fold_total_sequence_length", FoldTotalSequenceLength},
+    {"fold_last_position", FoldLastPosition},
     {"eliminate_unit_gather", EliminateUnitGather},
     {"eliminate_identity", EliminateIdentity},
     {"fold_bias", FoldBias, Fusion::kLayer},

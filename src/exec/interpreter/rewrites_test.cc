@@ -49,7 +49,7 @@ std::vector<double> LastLogits(const ModelSpec& spec, const std::vector<int32_t>
       tensor.values = positions;
     } else if (value->name() == "sinter.total_length") {
       tensor.values = {kLength};
-    } else if (value->name() == "sinter.last_row") {
+    } else if (value->name() == "sinter.last_row" || value->name() == "sinter.last_position") {
       tensor.values = {kLength - 1};
     } else {
       tensor.values.resize(static_cast<size_t>(graph::NumElements(tensor.shape)));

@@ -31,6 +31,7 @@ KernelPlan PlanStepInputs(const gpu::Caps& caps, const StepInputsShape& shape,
   define(shape.has_position_ids, "position_ids");
   define(shape.has_total_length, "total_length");
   define(shape.has_last_row, "last_row");
+  define(shape.has_last_position, "last_position");
   plan.variant += "." + picked;
   plan.prelude = fmt::format("const kWorkgroupSize = {}u;\n", kWorkgroupSize);
   const uint32_t longest =

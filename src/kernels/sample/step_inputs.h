@@ -17,7 +17,7 @@ namespace sinter::kernels {
 //
 // Bindings: 1 state: StepState, and as they are there 2 attention_mask i32 [1, mask_length]
 // (1 below end, else 0), 3 position_ids i32 [1, sequence] (past_length + i), 4 total_length
-// i32 [1] (end), 5 last_row i32 [1] (StepState::last_row).
+// i32 [1] (end), 5 last_row i32 [1] (StepState::last_row), 6 last_position i32 [1] (end - 1).
 struct StepInputsShape {
   uint32_t sequence = 1;
   uint32_t mask_length = 0;
@@ -25,6 +25,7 @@ struct StepInputsShape {
   bool has_position_ids = false;
   bool has_total_length = false;
   bool has_last_row = false;
+  bool has_last_position = false;
 };
 
 // Mirrors Params in step_inputs.wgsl.

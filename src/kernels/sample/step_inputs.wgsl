@@ -26,6 +26,9 @@ struct Params {
 #if last_row
 @group(0) @binding(5) var<storage, read_write> last_row: array<i32>;
 #endif
+#if last_position
+@group(0) @binding(6) var<storage, read_write> last_position: array<i32>;
+#endif
 
 @compute @workgroup_size(kWorkgroupSize)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -49,5 +52,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endif
 #if last_row
   last_row[0] = i32(state.last_row);
+#endif
+#if last_position
+  last_position[0] = i32(end) - 1;
 #endif
 }

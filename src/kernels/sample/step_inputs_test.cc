@@ -24,9 +24,12 @@ std::vector<Operand> MakeOperands(const StepInputsShape& shape, uint32_t past) {
   const auto output = [](bool present, std::vector<double> want) {
     return present ? Operand::Output(DType::kI32, std::move(want), 0) : Operand::Absent();
   };
-  return {Operand::Input(DType::kU32, StateValues(state)), output(shape.has_attention_mask, mask),
-          output(shape.has_position_ids, ids), output(shape.has_total_length, {double(end)}),
-          output(shape.has_last_row, {5})};
+  return {Operand::Input(DType::kU32, StateValues(state)),
+          output(shape.has_attention_mask, mask),
+          output(shape.has_position_ids, ids),
+          output(shape.has_total_length, {double(end)}),
+          output(shape.has_last_row, {5}),
+          output(shape.has_last_position, {double(end) - 1})};
 }
 
 const bool kRegistered = RegisterKernelCases("step_inputs", [](const gpu::Caps&) {
@@ -46,7 +49,8 @@ const bool kRegistered = RegisterKernelCases("step_inputs", [](const gpu::Caps&)
                           .has_attention_mask = true,
                           .has_position_ids = true,
                           .has_total_length = true,
-                          .has_last_row = true};
+                          .has_last_row = true,
+                          .has_last_position = true};
     for (const uint32_t past : {0u, 1u, mask - sequence}) {
       if (past + sequence <= mask) add(".all", shape, past);
     }
