@@ -6,7 +6,9 @@
 //      keys come through workgroup memory in chunks of kChunk columns;
 //   2. online softmax: 8 threads a row, 4 keys each;
 //   3. values: thread (g, c) of kRowGroups x kCols owns column c of the rows g, g + kRowGroups, ...
-//      and reads the values from the cache directly.
+//      and reads the values from the cache directly, four keys at a time.
+// Indices of private arrays are constant: NVIDIA's compiler does not unroll loops over them and then
+// keeps them in memory.
 // Workgroup memory: 2 KiB queries + 4.5 KiB keys + 2 KiB weights + 0.7 KiB statistics.
 //
 // The host defines what group_query_attention.wgsl says (kVec is 4, kCols <= kWorkgroupSize).
@@ -20,17 +22,58 @@ const kChunk = 8u;
 const kKeyStride = kChunk + 1u;  // Off the power of two: neighbouring keys in different banks.
 const kRowsPerScore = 4u;        // kRows * kKeys / kWorkgroupSize
 const kThreadsPerRow = 8u;       // kWorkgroupSize / kRows
-const kKeysPerThread = 4u;       // kKeys / kThreadsPerRow
 const kRowGroups = kWorkgroupSize / kCols;
 const kRowsPerThread = (kRows + kRowGroups - 1u) / kRowGroups;
 
 var<workgroup> q_tile: array<vec4<f32>, kRows * kChunk>;
 var<workgroup> k_tile: array<vec4<f32>, kKeys * kKeyStride>;
-var<workgroup> weights: array<f32, kRows * kKeys>;
+var<workgroup> weights: array<vec4<f32>, kRows * kKeys / 4u>;
 var<workgroup> partials: array<f32, kWorkgroupSize>;
 var<workgroup> row_max: array<f32, kRows>;
 var<workgroup> row_sum: array<f32, kRows>;
 var<workgroup> row_shrink: array<f32, kRows>;
+
+// The score of row `row` of the tile's pairs with key `key` of its keys, or kMasked.
+fn put_score(dot_product: f32, row: u32, key: u32, start: u32, first_pair: u32, last_pair: u32,
+             group: u32, kv_head: u32, b: u32) {
+  let pair = min(first_pair + row, last_pair);
+  let s = pair / group;
+  let keys = key_range(b, s);
+  let t = start + key;
+  var score = kMasked;
+  if (t >= keys.x && t < keys.y) {
+    score = finish_score(dot_product, b, kv_head * group + pair % group, s, t);
+  }
+  weights[(row * kKeys + key) / 4u][key % 4u] = score;
+}
+
+alias Sums = array<vec4<f32>, kRowsPerThread>;
+
+fn value_at(row: u32, c: u32) -> vec4<f32> { return vec4<f32>(v_cache[row * kCols + c]); }
+
+// Row j of a thread; the rows that there are too many of are the last one's again.
+fn row_of(j: u32, row_group: u32) -> u32 { return min(row_group + j * kRowGroups, kRows - 1u); }
+
+fn shrink_row(sums: ptr<function, Sums>, j: u32, row_group: u32) {
+  (*sums)[j] *= row_shrink[row_of(j, row_group)];
+}
+
+// The keys t to t + 3 of the tile.
+fn add_row(sums: ptr<function, Sums>, j: u32, row_group: u32, t: u32, values: mat4x4<f32>) {
+  (*sums)[j] += values * weights[row_of(j, row_group) * (kKeys / 4u) + t / 4u];
+}
+
+fn write_row(sums: ptr<function, Sums>, j: u32, lid: u32, first_pair: u32, pairs: u32, group: u32,
+             kv_head: u32, b: u32) {
+  let row = lid / kCols + j * kRowGroups;
+  let pair = first_pair + row;
+  if (row < kRows && pair < pairs) {
+    let scale = select(0.0, 1.0 / row_sum[row], row_sum[row] > 0.0);
+    let h = kv_head * group + pair % group;
+    let out_row = ((b * params.sequence + pair / group) * params.heads + h) * kCols;
+    output[out_row + lid % kCols] = act_v((*sums)[j] * scale);
+  }
+}
 
 @compute @workgroup_size(kWorkgroupSize)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -53,7 +96,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     row_max[lid] = initial_max(kv_head * group + (first_pair + lid) % group);
     row_sum[lid] = initial_sum();
   }
-  var acc: array<vec4<f32>, kRowsPerThread>;
+  var acc = Sums();
 
   for (var start = begin; start < end; start += kKeys) {
     let key = lid % kKeys;
@@ -83,30 +126,21 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       workgroupBarrier();
       for (var i = 0u; i < kChunk; i++) {
         let k = k_tile[key * kKeyStride + i];
-        for (var j = 0u; j < kRowsPerScore; j++) {
-          scores[j] += dot(q_tile[(score_row + j) * kChunk + i], k);
-        }
+        let at = score_row * kChunk + i;
+        scores += vec4<f32>(dot(q_tile[at], k), dot(q_tile[at + kChunk], k),
+                            dot(q_tile[at + 2u * kChunk], k), dot(q_tile[at + 3u * kChunk], k));
       }
     }
-    for (var j = 0u; j < kRowsPerScore; j++) {
-      let pair = min(first_pair + score_row + j, last_pair);
-      let s = pair / group;
-      let keys = key_range(b, s);
-      let t = start + key;
-      var score = kMasked;
-      if (t >= keys.x && t < keys.y) {
-        score = finish_score(scores[j], b, kv_head * group + pair % group, s, t);
-      }
-      weights[(score_row + j) * kKeys + key] = score;
-    }
+    put_score(scores.x, score_row, key, start, first_pair, last_pair, group, kv_head, b);
+    put_score(scores.y, score_row + 1u, key, start, first_pair, last_pair, group, kv_head, b);
+    put_score(scores.z, score_row + 2u, key, start, first_pair, last_pair, group, kv_head, b);
+    put_score(scores.w, score_row + 3u, key, start, first_pair, last_pair, group, kv_head, b);
     workgroupBarrier();
 
     let softmax_row = lid / kThreadsPerRow;
-    let own = softmax_row * kKeys + lid % kThreadsPerRow * kKeysPerThread;
-    var largest = kMasked;
-    for (var i = 0u; i < kKeysPerThread; i++) {
-      largest = max(largest, weights[own + i]);
-    }
+    let own = softmax_row * (kKeys / 4u) + lid % kThreadsPerRow;
+    let own_scores = weights[own];
+    var largest = max(max(own_scores.x, own_scores.y), max(own_scores.z, own_scores.w));
     partials[lid] = largest;
     workgroupBarrier();
     let old_max = row_max[softmax_row];
@@ -114,12 +148,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var i = 0u; i < kThreadsPerRow; i++) {
       largest = max(largest, partials[softmax_row * kThreadsPerRow + i]);
     }
-    var sum = 0.0;
-    for (var i = 0u; i < kKeysPerThread; i++) {
-      let w = weight(weights[own + i], largest);
-      weights[own + i] = w;
-      sum += w;
-    }
+    let own_weights = vec4<f32>(weight(own_scores.x, largest), weight(own_scores.y, largest),
+                                weight(own_scores.z, largest), weight(own_scores.w, largest));
+    weights[own] = own_weights;
+    var sum = dot(own_weights, vec4<f32>(1.0));
     workgroupBarrier();  // All have read row_max and partials.
     partials[lid] = sum;
     workgroupBarrier();
@@ -138,15 +170,46 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     if (lid < kRowGroups * kCols) {
       let c = lid % kCols;
       let row_group = lid / kCols;
-      for (var j = 0u; j < kRowsPerThread; j++) {
-        acc[j] *= row_shrink[min(row_group + j * kRowGroups, kRows - 1u)];
-      }
-      let count = min(kKeys, end - start);
-      for (var t = 0u; t < count; t++) {
-        let value = vec4<f32>(v_cache[(cache_begin + start + t) * kCols + c]);
-        for (var j = 0u; j < kRowsPerThread; j++) {
-          acc[j] += weights[min(row_group + j * kRowGroups, kRows - 1u) * kKeys + t] * value;
-        }
+      shrink_row(&acc, 0u, row_group);
+      if (kRowsPerThread > 1u) { shrink_row(&acc, 1u, row_group); }
+      if (kRowsPerThread > 2u) { shrink_row(&acc, 2u, row_group); }
+      if (kRowsPerThread > 3u) { shrink_row(&acc, 3u, row_group); }
+      if (kRowsPerThread > 4u) { shrink_row(&acc, 4u, row_group); }
+      if (kRowsPerThread > 5u) { shrink_row(&acc, 5u, row_group); }
+      if (kRowsPerThread > 6u) { shrink_row(&acc, 6u, row_group); }
+      if (kRowsPerThread > 7u) { shrink_row(&acc, 7u, row_group); }
+      if (kRowsPerThread > 8u) { shrink_row(&acc, 8u, row_group); }
+      if (kRowsPerThread > 9u) { shrink_row(&acc, 9u, row_group); }
+      if (kRowsPerThread > 10u) { shrink_row(&acc, 10u, row_group); }
+      if (kRowsPerThread > 11u) { shrink_row(&acc, 11u, row_group); }
+      if (kRowsPerThread > 12u) { shrink_row(&acc, 12u, row_group); }
+      if (kRowsPerThread > 13u) { shrink_row(&acc, 13u, row_group); }
+      if (kRowsPerThread > 14u) { shrink_row(&acc, 14u, row_group); }
+      if (kRowsPerThread > 15u) { shrink_row(&acc, 15u, row_group); }
+      let last = end - 1u;
+      for (var t = 0u; t < kKeys && start + t < end; t += 4u) {
+        // Behind the last key weights are 0, and values the last one's.
+        let v0 = value_at(cache_begin + start + t, c);
+        let v1 = value_at(cache_begin + min(start + t + 1u, last), c);
+        let v2 = value_at(cache_begin + min(start + t + 2u, last), c);
+        let v3 = value_at(cache_begin + min(start + t + 3u, last), c);
+        let values = mat4x4<f32>(v0, v1, v2, v3);
+        add_row(&acc, 0u, row_group, t, values);
+        if (kRowsPerThread > 1u) { add_row(&acc, 1u, row_group, t, values); }
+        if (kRowsPerThread > 2u) { add_row(&acc, 2u, row_group, t, values); }
+        if (kRowsPerThread > 3u) { add_row(&acc, 3u, row_group, t, values); }
+        if (kRowsPerThread > 4u) { add_row(&acc, 4u, row_group, t, values); }
+        if (kRowsPerThread > 5u) { add_row(&acc, 5u, row_group, t, values); }
+        if (kRowsPerThread > 6u) { add_row(&acc, 6u, row_group, t, values); }
+        if (kRowsPerThread > 7u) { add_row(&acc, 7u, row_group, t, values); }
+        if (kRowsPerThread > 8u) { add_row(&acc, 8u, row_group, t, values); }
+        if (kRowsPerThread > 9u) { add_row(&acc, 9u, row_group, t, values); }
+        if (kRowsPerThread > 10u) { add_row(&acc, 10u, row_group, t, values); }
+        if (kRowsPerThread > 11u) { add_row(&acc, 11u, row_group, t, values); }
+        if (kRowsPerThread > 12u) { add_row(&acc, 12u, row_group, t, values); }
+        if (kRowsPerThread > 13u) { add_row(&acc, 13u, row_group, t, values); }
+        if (kRowsPerThread > 14u) { add_row(&acc, 14u, row_group, t, values); }
+        if (kRowsPerThread > 15u) { add_row(&acc, 15u, row_group, t, values); }
       }
     }
     // The next tile's first barrier comes before the weights and statistics change.
@@ -154,15 +217,21 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 
   workgroupBarrier();
   if (lid < kRowGroups * kCols) {
-    for (var j = 0u; j < kRowsPerThread; j++) {
-      let row = lid / kCols + j * kRowGroups;
-      let pair = first_pair + row;
-      if (row < kRows && pair < pairs) {
-        let scale = select(0.0, 1.0 / row_sum[row], row_sum[row] > 0.0);
-        let h = kv_head * group + pair % group;
-        let out_row = ((b * params.sequence + pair / group) * params.heads + h) * kCols;
-        output[out_row + lid % kCols] = act_v(acc[j] * scale);
-      }
-    }
+    write_row(&acc, 0u, lid, first_pair, pairs, group, kv_head, b);
+    if (kRowsPerThread > 1u) { write_row(&acc, 1u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 2u) { write_row(&acc, 2u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 3u) { write_row(&acc, 3u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 4u) { write_row(&acc, 4u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 5u) { write_row(&acc, 5u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 6u) { write_row(&acc, 6u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 7u) { write_row(&acc, 7u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 8u) { write_row(&acc, 8u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 9u) { write_row(&acc, 9u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 10u) { write_row(&acc, 10u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 11u) { write_row(&acc, 11u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 12u) { write_row(&acc, 12u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 13u) { write_row(&acc, 13u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 14u) { write_row(&acc, 14u, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > 15u) { write_row(&acc, 15u, lid, first_pair, pairs, group, kv_head, b); }
   }
 }
