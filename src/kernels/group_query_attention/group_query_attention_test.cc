@@ -209,6 +209,33 @@ TEST(GroupQueryAttention, PlanPicksByRowsAndHeadSize) {
   EXPECT_EQ(variant(512, 65), "group_query_attention.f32.h65.row");
 }
 
+// Matrices of 16 x 16, subgroups of 32 and 48 KiB of workgroup memory, as an H200 has them.
+TEST(GroupQueryAttention, PlanTakesMatrixUnitsThatAreThere) {
+  gpu::Caps caps;
+  caps.f16 = caps.subgroups = true;
+  caps.subgroup_min_size = caps.subgroup_max_size = 32;
+  caps.limits.max_workgroup_storage_bytes = 48 << 10;
+  caps.subgroup_matrix = {{DType::kF16, DType::kF16, 16, 16, 16},
+                          {DType::kF16, DType::kF32, 16, 8, 16},
+                          {DType::kF16, DType::kF32, 16, 16, 16}};
+  const auto variant = [&](uint32_t size, DType dtype) {
+    GroupQueryAttentionShape shape{.sequence = 512, .head_size = size, .dtype = dtype};
+    return PlanGroupQueryAttention(caps, shape).variant;
+  };
+  const std::string name = "group_query_attention.f16.h";
+  EXPECT_EQ(variant(64, DType::kF16), name + "64.matrix.r64.k64.sg32.16x16");
+  EXPECT_EQ(variant(80, DType::kF16), name + "80.matrix.r64.k64.sg32.16x16");
+  EXPECT_EQ(variant(128, DType::kF16), name + "128.matrix.r64.k64.sg32.16x16");
+  EXPECT_EQ(variant(256, DType::kF16), name + "256.matrix.r64.k32.sg32.16x16");
+  EXPECT_EQ(variant(72, DType::kF16), name + "72.prefill");
+  EXPECT_EQ(variant(128, DType::kF32), "group_query_attention.f32.h128.prefill");
+  caps.software = true;
+  EXPECT_EQ(variant(128, DType::kF16), name + "128.prefill");
+  caps.software = false;
+  caps.subgroup_min_size = 16;
+  EXPECT_EQ(variant(128, DType::kF16), name + "128.prefill");
+}
+
 TEST(GroupQueryAttention, RefusesWhatItCannotDo) {
   EXPECT_THROW(PlanGroupQueryAttention({}, {.heads = 3, .kv_heads = 2}), Error);
   EXPECT_THROW(PlanGroupQueryAttention({}, {.head_size = 1025}), Error);
