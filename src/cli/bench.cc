@@ -126,6 +126,7 @@ Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
   const auto device = gpu::Device::Open(device_options);
   model::ModelOptions options = ToModelOptions(args.model);
   options.progress = [](uint64_t, uint64_t) { CheckInterrupted(); };
+  options.measure_plans = MeasuresPlans(args.model, *device);
   Loaded loaded;
   loaded.model =
       std::make_shared<model::Model>(model::ModelFolder::Read(args.model.model), device, options);
@@ -135,6 +136,7 @@ Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
   device->Wait();
   loaded.model->weights().set_progress({});
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (args.model.explain) Explain(loaded.model->plans());
   return loaded;
 }
 

@@ -25,8 +25,11 @@ namespace {
 class ProgressBar {
  public:
   ProgressBar() : shown_(isatty(STDERR_FILENO) != 0) {}
-  ~ProgressBar() {
+  ~ProgressBar() { Clear(); }
+
+  void Clear() {
     if (drawn_) Err("\r\x1b[K");
+    drawn_ = false;
   }
 
   void Update(uint64_t done, uint64_t total) {
@@ -182,7 +185,14 @@ void AddExecutionArgs(CLI::App& command, ModelArgs& args) {
   command.add_flag("--no-capture", args.no_capture,
                    "Bind and record every dispatch anew in each run");
   command.add_flag("--checked", args.checked, "Validation and bounds checks on the GPU (slow)");
-  command.add_flag("--no-cache", args.no_cache, "Keep no compiled shaders on disk");
+  command.add_flag("--no-cache", args.no_cache, "Keep no compiled shaders and no plans on disk");
+  command
+      .add_option("--plan", args.plan,
+                  "Kernels' plans: measure (at the first load, then kept on disk) or guess; auto: "
+                  "measure on a GPU, guess on a CPU that acts as one")
+      ->check(CLI::IsMember({"auto", "measure", "guess"}))
+      ->capture_default_str();
+  command.add_flag("--explain", args.explain, "Tell which plans were chosen, and their times");
   command.add_option("--wgsl-dir", args.wgsl_dir,
                      "Read shaders from this folder first (a checkout's src/kernels)");
 }
@@ -274,6 +284,21 @@ int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config) {
                                        : std::min(config.search.max_length, config.context_length);
 }
 
+bool MeasuresPlans(const ModelArgs& args, const gpu::Device& device) {
+  return args.plan == "measure" || (args.plan == "auto" && !device.adapter().software);
+}
+
+void Explain(exec::PlanBook& plans) {
+  const std::vector<exec::PlanRecord> records = plans.records();
+  if (records.empty()) return Err("plans: best guesses, nothing was measured\n");
+  Err(fmt::format("{:>10} {:>10}  {:<28} {:>5}  {}\n", "us", "guess, us", "chosen", "of", "kind"));
+  for (const exec::PlanRecord& record : records) {
+    Err(fmt::format("{:>10.2f} {:>10.2f}  {:<28} {:>5}  {}{}\n", record.microseconds,
+                    record.guess_microseconds, record.variant, record.alternatives, record.guess,
+                    record.from_disk ? " (measured earlier)" : ""));
+  }
+}
+
 Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   const auto start = std::chrono::steady_clock::now();
   if (!args.wgsl_dir.empty()) {
@@ -294,6 +319,7 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   const auto device = gpu::Device::Open(ToDeviceOptions(args));
   CheckInterrupted();
   const int64_t max_length = FittingLength(args, folder, device->caps());
+  options.measure_plans = MeasuresPlans(args, *device);
   Loaded loaded;
   loaded.model = std::make_shared<model::Model>(std::move(folder), device, options);
   loaded.session = std::make_shared<model::Session>(
@@ -303,6 +329,10 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   // The bar goes with this function.
   loaded.model->weights().set_progress({});
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (args.explain) {
+    bar.Clear();
+    Explain(loaded.model->plans());
+  }
   return loaded;
 }
 

@@ -43,6 +43,8 @@ struct ModelArgs {
   bool checked = false;
   bool no_cache = false;
   bool no_capture = false;
+  std::string plan = "auto";
+  bool explain = false;
   std::string wgsl_dir;
 };
 void AddModelArgs(CLI::App& command, ModelArgs& args);
@@ -76,7 +78,12 @@ struct Loaded {
   std::shared_ptr<model::Session> session;
   double seconds = 0;
 };
-// Opens the device and loads, with a progress bar on a terminal. `folder` is what args.model holds:
+// Whether kernels' plans are measured on this device.
+bool MeasuresPlans(const ModelArgs& args, const gpu::Device& device);
+// Tells of the plans that were chosen, on standard error.
+void Explain(exec::PlanBook& plans);
+// Opens the device and loads, with a progress bar on a terminal; --explain's table follows on
+// standard error. `folder` is what args.model holds:
 // a wrong folder should be told before a GPU is looked for.
 Loaded Load(const ModelArgs& args, model::ModelFolder folder);
 

@@ -236,6 +236,17 @@ std::string_view LowerContext::variant(std::string_view kernel) const {
   return it == variants_.end() ? std::string_view{} : std::string_view(it->second);
 }
 
+std::string_view LowerContext::chosen(std::string_view guess) const {
+  const auto it = choices_.find(guess);
+  return it == choices_.end() ? std::string_view{} : std::string_view(it->second);
+}
+
+void LowerContext::Offer(std::string_view guess,
+                         std::function<std::vector<Alternative>()> alternatives) {
+  lowered_.dispatches.back().choice = guess;
+  lowered_.dispatches.back().alternatives = std::move(alternatives);
+}
+
 void LowerContext::Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands,
                         std::initializer_list<size_t> written) {
   Dispatch dispatch;
@@ -292,14 +303,15 @@ std::vector<int64_t> LowerContext::ConstantInts(size_t input) const {
 }
 
 Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
-              const std::map<std::string, int>& shared_externals, const ForcedVariants& variants) {
+              const std::map<std::string, int>& shared_externals, const ForcedVariants& variants,
+              const Choices& choices) {
   for (const auto& [kernel, variant] : variants) {
     if (!IsKernel(kernel)) {
       throw Error("exec", "forced variant: got kernel '{}', want one of: {}", kernel,
                   fmt::join(kKernels, ", "));
     }
   }
-  LowerContext context(caps, variants);
+  LowerContext context(caps, variants, choices);
   context.shared_externals_ = &shared_externals;
   for (const auto& node : graph.nodes()) {
     const LowerFunction lower = FindLowering(node->domain(), node->op());

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -41,6 +42,15 @@ struct BufferInfo {
   DType device_dtype = DType::kUndefined;
 };
 
+// Another plan for a dispatch, with the same result.
+struct Alternative {
+  // As Plan... of the kernel takes it.
+  std::string variant;
+  kernels::KernelPlan plan;
+  // Of the program's counters that the dispatch then uses; 0: none.
+  uint64_t counter_words = 0;
+};
+
 struct Dispatch {
   kernels::KernelPlan plan;
   // By binding, from 1 on.
@@ -49,6 +59,10 @@ struct Dispatch {
   std::vector<bool> writes;
   // `MatMulNBits /model/layers.0/mlp/gate_proj`: for profiles.
   std::string label;
+  // Where measuring may choose the plan: the name of the best guess, by which Choices goes, and all
+  // that there is to choose from.
+  std::string choice;
+  std::function<std::vector<Alternative>()> alternatives;
 };
 
 struct Lowered {
@@ -62,11 +76,14 @@ constexpr uint64_t kCounterWords = 4096;
 // Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
 using ForcedVariants = std::map<std::string, std::string, std::less<>>;
 
+// What measuring chose (planner.h): variants by the name of the best guess.
+using Choices = std::map<std::string, std::string, std::less<>>;
+
 // What a node's lowering sees and does.
 class LowerContext {
  public:
-  LowerContext(const gpu::Caps& caps, const ForcedVariants& variants)
-      : caps_(caps), variants_(variants) {}
+  LowerContext(const gpu::Caps& caps, const ForcedVariants& variants, const Choices& choices)
+      : caps_(caps), variants_(variants), choices_(choices) {}
 
   const gpu::Caps& caps() const { return caps_; }
   const graph::Node& node() const { return *node_; }
@@ -106,6 +123,11 @@ class LowerContext {
   void Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands,
             std::initializer_list<size_t> written);
 
+  // What measuring chose in place of the best guess; "" where it has not.
+  std::string_view chosen(std::string_view guess) const;
+  // Lets measuring choose the plan of the dispatch emitted last.
+  void Offer(std::string_view guess, std::function<std::vector<Alternative>()> alternatives);
+
   // Makes the output another name of the input's memory: no dispatch, unless the output has memory
   // of its own to go to (a graph output), where it is copied.
   void Alias(size_t output, size_t input);
@@ -121,7 +143,7 @@ class LowerContext {
 
  private:
   friend Lowered Lower(const graph::Graph&, const gpu::Caps&, const std::map<std::string, int>&,
-                       const ForcedVariants&);
+                       const ForcedVariants&, const Choices&);
   int BufferOf(const graph::Value* value);
   int AddBuffer(BufferInfo info);
   // The buffer of constants, one for whatever views the same bytes (tied weights, reshaped ones).
@@ -131,6 +153,7 @@ class LowerContext {
 
   const gpu::Caps& caps_;
   const ForcedVariants& variants_;
+  const Choices& choices_;
   const graph::Node* node_ = nullptr;
   Lowered lowered_;
   std::map<const graph::Value*, int> buffer_of_;
@@ -146,7 +169,8 @@ class LowerContext {
 // the node for what the kernels do not have, and for a forced variant of a kernel that does not
 // exist.
 Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
-              const std::map<std::string, int>& shared_externals, const ForcedVariants& variants);
+              const std::map<std::string, int>& shared_externals, const ForcedVariants& variants,
+              const Choices& choices = {});
 
 // Whether there is a lowering for the operator, so that a model can be refused at load.
 bool CanLower(std::string_view domain, std::string_view op);

@@ -30,9 +30,9 @@ std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>&
 
 Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
                  const graph::Graph& graph, std::map<std::string, gpu::Buffer> externals,
-                 const ForcedVariants& variants)
+                 const ForcedVariants& variants, const Choices& choices)
     : device_(std::move(device)), externals_(std::move(externals)) {
-  lowered_ = Lower(graph, device_->caps(), SharedNames(externals_), variants);
+  lowered_ = Lower(graph, device_->caps(), SharedNames(externals_), variants, choices);
   memory_ = PlanMemory(lowered_);
 
   // Compiling starts before the uploads, which take the rest of a load's time.
@@ -114,6 +114,43 @@ gpu::CommandList Program::Record() const {
                           buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
     }
     list.Dispatch(pipelines_[i], bindings, dispatch.plan.workgroups, dispatch.label);
+  }
+  return list;
+}
+
+gpu::CommandList Program::RecordWith(const Alternative& alternative,
+                                     std::span<const size_t> which) const {
+  gpu::CommandList list(*device_);
+  std::map<size_t, gpu::Buffer> results;  // by operand
+  gpu::Buffer counters;
+  if (alternative.counter_words > 0) {
+    counters = device_->CreateBuffer(alternative.counter_words * 4, "counters");
+    list.Clear(counters, 0, counters.size_bytes());
+  }
+  for (const size_t i : which) {
+    const Dispatch& dispatch = lowered_.dispatches[i];
+    std::vector<gpu::Binding> bindings;
+    if (const std::vector<std::byte>& params = alternative.plan.params; !params.empty())
+      bindings.push_back({0, device_->CreateUniformBuffer(params, "params")});
+    for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
+      const BufferRef& ref = dispatch.operands[operand];
+      if (!ref) continue;
+      const auto binding = static_cast<uint32_t>(operand + 1);
+      const BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
+      if (info.kind == BufferInfo::Kind::kCounters) {
+        bindings.push_back({binding, counters});
+      } else if (info.kind == BufferInfo::Kind::kIntermediate && dispatch.writes[operand]) {
+        gpu::Buffer& result = results[operand];
+        if (!result) result = device_->CreateBuffer(info.bytes, "result");
+        bindings.push_back({binding, result});
+      } else {
+        bindings.push_back(
+            {binding, buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
+      }
+    }
+    const gpu::PipelineSpec spec = kernels::ExpandPlan(alternative.plan);
+    list.Dispatch(device_->GetPipelines({&spec, 1})[0], bindings, alternative.plan.workgroups,
+                  dispatch.label);
   }
   return list;
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,8 @@ class Program {
   // that are not in it get memory of their own. Throws Error for what cannot be lowered, or an
   // external buffer that is missing or too small.
   Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
-          std::map<std::string, gpu::Buffer> externals, const ForcedVariants& variants = {});
+          std::map<std::string, gpu::Buffer> externals, const ForcedVariants& variants = {},
+          const Choices& choices = {});
 
   // Queues one run.
   void Run(const RunOptions& options = {});
@@ -49,6 +51,11 @@ class Program {
   gpu::CommandList Record() const;
   // Runs once with a timestamp around every dispatch, and waits.
   std::vector<DispatchTime> Profile();
+
+  // The dispatches `which` (of one operator and shape) with another plan. Their intermediate results
+  // all go to the same place, so that each waits for the one before, as in a run; they are of no
+  // use. For the planner.
+  gpu::CommandList RecordWith(const Alternative& alternative, std::span<const size_t> which) const;
 
   // The buffer of a graph input or output.
   const gpu::Buffer& external(const std::string& name) const;

@@ -181,7 +181,11 @@ std::shared_ptr<Model> Model::Load(const std::filesystem::path& path,
 }
 
 Model::Model(ModelFolder folder, std::shared_ptr<gpu::Device> device, const ModelOptions& options)
-    : folder_(std::move(folder)), device_(std::move(device)), options_(options), weights_(device_) {
+    : folder_(std::move(folder)),
+      device_(std::move(device)),
+      options_(options),
+      weights_(device_),
+      plans_(device_->adapter(), device_->options().cache_dir) {
   Rewrite(*folder_.graph, folder_.config, options_);
   if (options_.progress) {
     weights_.set_progress(

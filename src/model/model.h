@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "exec/lowering.h"
+#include "exec/planner.h"
 #include "exec/weights.h"
 #include "gpu/device.h"
 #include "graph/graph.h"
@@ -45,6 +46,9 @@ struct ModelOptions {
   // Rewrites to leave out, by name.
   std::set<std::string, std::less<>> disabled_passes;
   exec::ForcedVariants variants;
+  // Measure kernels' plans on this adapter where the cache on disk does not know them, and take the
+  // quickest; else the best guesses are taken.
+  bool measure_plans = false;
   // Called while weights go to the GPU; may throw to stop the load.
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };
@@ -61,6 +65,7 @@ class Model {
   const std::filesystem::path& path() const { return folder_.path; }
   const std::shared_ptr<gpu::Device>& device() const { return device_; }
   exec::WeightStore& weights() { return weights_; }
+  exec::PlanBook& plans() { return plans_; }
   const ModelOptions& options() const { return options_; }
   // After the rewrites; shapes are still symbolic.
   const graph::Graph& graph() const { return *folder_.graph; }
@@ -76,6 +81,7 @@ class Model {
   std::shared_ptr<gpu::Device> device_;
   ModelOptions options_;
   exec::WeightStore weights_;
+  exec::PlanBook plans_;
 };
 
 // A symbolic graph's dimension names bound to numbers: batch 1, `shape.sequence` tokens, a cache of

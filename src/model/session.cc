@@ -51,6 +51,9 @@ bool Reads(const graph::Graph& graph, const std::string& name) {
   });
 }
 
+// The length of the sequence behind which plans are measured.
+constexpr int64_t kMeasuredRows = 512;
+
 }  // namespace
 
 std::vector<int64_t> ChunkLengths(int64_t chunk) {
@@ -104,14 +107,11 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
       }
       const gpu::Buffer buffer = device_->CreateBuffer(bytes, LayerName(past, layer));
       cache_bytes_ += bytes;
-      // Padding rows are read before anything was written to some of them; they must not hold NaN.
-      gpu::CommandList clear(*device_);
-      clear.Clear(buffer, 0, buffer.size_bytes());
-      device_->Submit(clear);
       cache_[LayerName(past, layer)] = buffer;
       cache_[LayerName(present, layer)] = buffer;
     }
   }
+  ClearCache();
 
   state_ = device_->CreateBuffer(sizeof(kernels::StepState), "step state");
   sampling_ = device_->CreateBuffer(sizeof(kernels::SamplingOptions), "sampling options");
@@ -142,6 +142,13 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   // All of them now: a shader compiled at the first prompt would stall the first token.
   ProgramFor(1);
   for (const int64_t sequence : chunks_) ProgramFor(sequence);
+}
+
+// Padding rows are read before anything was written to some of them; they must not hold NaN.
+void Session::ClearCache() {
+  gpu::CommandList clear(*device_);
+  for (const auto& [name, buffer] : cache_) clear.Clear(buffer, 0, buffer.size_bytes());
+  device_->Submit(clear);
 }
 
 Session::StepProgram& Session::ProgramFor(int64_t sequence) {
@@ -198,8 +205,19 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
     kernels::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), inputs), buffers,
                         prepare, "step inputs");
   }
-  auto program = std::make_unique<exec::Program>(device_, model_->weights(), *graph,
-                                                 std::move(externals), model_->options().variants);
+  const auto make = [&](const exec::Choices& choices) {
+    return std::make_unique<exec::Program>(device_, model_->weights(), *graph, externals,
+                                           model_->options().variants, choices);
+  };
+  std::unique_ptr<exec::Program> program = make(model_->plans().choices());
+  // The short chunks are rare, and like the longest.
+  if (model_->options().measure_plans && (sequence == 1 || sequence == chunks_.back())) {
+    const auto rows = static_cast<uint32_t>(std::min(kMeasuredRows, max_length_));
+    UploadState(rows - 1, rows, 0);
+    device_->Submit(prepare);
+    if (model_->plans().Measure(*device_, *program)) program = make(model_->plans().choices());
+    ClearCache();
+  }
   std::vector<exec::Work> work = exec::WorkOf(
       *graph, program->lowered(), [&](const std::string& name) { return cache_.contains(name); });
   gpu::CommandList captured(*device_);

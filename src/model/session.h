@@ -95,6 +95,7 @@ class Session {
     std::vector<exec::Work> work;  // by dispatch of the program
   };
 
+  void ClearCache();
   StepProgram& ProgramFor(int64_t sequence);
   // Queues a program for `rows` tokens behind the `past` ones in the cache. `inputs_made`: the
   // choice of the token has made the program's inputs.

@@ -53,10 +53,23 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
       cut(rows.zero_points, zero_point_row);
       cut(rows.bias, elem_bytes);
     }
-    context.Emit(kernels::PlanMatMulNBits(context.caps(), shape, context.variant("matmul_nbits")),
+    const std::string_view forced = context.variant("matmul_nbits");
+    kernels::KernelPlan plan = kernels::PlanMatMulNBits(context.caps(), shape, forced);
+    const std::string guess =
+        fmt::format("{} {}x{}x{}", plan.variant, shape.m, shape.n, shape.k);
+    if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
+      plan = kernels::PlanMatMulNBits(context.caps(), shape, chosen);
+    context.Emit(std::move(plan),
                  {a, rows.codes, rows.scales, rows.zero_points, rows.bias, y, around.residual,
                   around.norm_scale, around.skip, around.skip_scale, around.sum},
                  {5, 10});
+    if (!forced.empty()) continue;
+    context.Offer(guess, [caps = context.caps(), shape] {
+      std::vector<Alternative> all;
+      for (const std::string& variant : kernels::MatMulNBitsVariants(caps, shape))
+        all.push_back({variant, kernels::PlanMatMulNBits(caps, shape, variant)});
+      return all;
+    });
   }
 }
 

@@ -133,12 +133,16 @@ KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
 std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<std::string> variants;
   if (shape.experts > 0) return {"tile"};
-  for (const DecodeTuning& tuning : DecodeTunings(caps, shape)) {
-    std::string variant = DecodeVariant(tuning);
-    if (std::find(variants.begin(), variants.end(), variant) == variants.end())
-      variants.push_back(std::move(variant));
+  const bool few = shape.m <= kMatMulNBitsDecodeRows;
+  if (!few && !shape.norm.present) {
+    for (const MatrixTuning& tuning : MatrixTunings(caps, shape))
+      variants.push_back(MatrixVariant(tuning));
   }
-  if (IsPlain(shape)) variants.emplace_back("tile");
+  if (!few && IsPlain(shape)) variants.emplace_back("tile");
+  if (few || variants.empty()) {
+    for (const DecodeTuning& tuning : DecodeTunings(caps, shape))
+      variants.push_back(DecodeVariant(tuning));
+  }
   return variants;
 }
 

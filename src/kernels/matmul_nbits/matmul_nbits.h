@@ -103,7 +103,7 @@ static_assert(offsetof(MatMulNBitsParams, zero_points_row_bytes) == 28);
 KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant = "");
 
-// What PlanMatMulNBits can be forced to for the shape on this adapter, the best guess first.
+// Those worth a try for the shape on this adapter: by rows of A, since others are slower by far.
 std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape);
 
 // Rows of A and Y that have one of several weights.

@@ -147,10 +147,11 @@ std::vector<DecodeTuning> DecodeTunings(const gpu::Caps& caps, const MatMulNBits
       return;
     }
   };
-  // A thousand teams fill a large GPU; then more rows at once read h less often. H200, N x K of
+  // A thousand teams fill a large GPU (none has small subgroups); then more rows at once read h less often. H200, N x K of
   // Qwen3-1.7B: 4096 x 2048 by 4 rows 5.50 us, by 1 row 6.2; 2048 x 2048 by 2 rows 4.58, by 4 4.78;
   // the gated 2 x 6144 x 2048 by 4 rows 8.28, by 2 rows 8.69.
-  const uint32_t rows = std::max(min_rows, b_rows >= 4096 ? 4u : b_rows >= 2048 ? 2u : 1u);
+  const uint32_t teams = lanes < 16 ? 0 : 1024;
+  const uint32_t rows = std::max(min_rows, b_rows >= 4 * teams ? 4u : b_rows >= 2 * teams ? 2u : 1u);
   const std::vector<uint32_t> workgroups =
       caps.subgroups ? std::vector{256u, 512u, 128u} : std::vector{64u};
   for (const uint32_t workgroup : workgroups) add(workgroup, rows, 1, 1, 8);

@@ -1,0 +1,55 @@
+// Choosing plans by measurement: each kind of dispatch of a program runs with every plan that its
+// kernel has for it, on the program's own weights, and the quickest is kept, on disk too.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "exec/lowering.h"
+#include "exec/program.h"
+#include "gpu/device.h"
+
+namespace sinter::exec {
+
+// What was chosen for one kind of dispatch, and why.
+struct PlanRecord {
+  std::string guess;    // the best guess without measuring, by which the kind is known
+  std::string variant;  // the quickest
+  double microseconds = 0, guess_microseconds = 0;
+  size_t alternatives = 0;
+  bool from_disk = false;
+};
+
+// The choices for one adapter and driver. Several programs and threads may share it.
+class PlanBook {
+ public:
+  // Reads `dir`'s file for this adapter; an empty `dir` keeps nothing on disk. A file that cannot be
+  // read, or that another version wrote, counts as empty.
+  PlanBook(const gpu::AdapterInfo& adapter, std::filesystem::path dir);
+
+  Choices choices() const;
+  // In the order of their making.
+  std::vector<PlanRecord> records() const;
+
+  // Measures what `program` offers and the book does not have, and keeps it. True where something
+  // was added: a program made anew then uses it. The program's inputs must be bound and hold what
+  // they do in a run; results of it and caches that it writes are of no use afterwards.
+  bool Measure(gpu::Device& device, const Program& program);
+
+ private:
+  void Save() const;
+
+  std::filesystem::path path_;
+  std::string adapter_;
+  mutable std::mutex mutex_;
+  std::map<std::string, PlanRecord, std::less<>> by_guess_;
+  std::map<std::string, std::string, std::less<>> source_of_;  // hash of the kernel's source
+  std::vector<std::string> order_;                             // those in use
+};
+
+}  // namespace sinter::exec
