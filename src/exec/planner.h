@@ -28,8 +28,8 @@ struct PlanRecord {
 // The choices for one adapter and driver. Several programs and threads may share it.
 class PlanBook {
  public:
-  // Reads `dir`'s file for this adapter; an empty `dir` keeps nothing on disk. A file that cannot be
-  // read, or that another version wrote, counts as empty.
+  // Reads `dir`'s file for this adapter; an empty `dir` keeps nothing on disk. A file that cannot
+  // be read, or that another version wrote, counts as empty.
   PlanBook(const gpu::AdapterInfo& adapter, std::filesystem::path dir);
 
   Choices choices() const;

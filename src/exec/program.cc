@@ -127,11 +127,15 @@ gpu::CommandList Program::RecordWith(const Alternative& alternative,
     counters = device_->CreateBuffer(alternative.counter_words * 4, "counters");
     list.Clear(counters, 0, counters.size_bytes());
   }
+  const gpu::PipelineSpec spec = kernels::ExpandPlan(alternative.plan);
+  const gpu::Pipeline pipeline = device_->GetPipelines({&spec, 1})[0];
+  gpu::Buffer params;
+  if (!alternative.plan.params.empty())
+    params = device_->CreateUniformBuffer(alternative.plan.params, "params");
   for (const size_t i : which) {
     const Dispatch& dispatch = lowered_.dispatches[i];
     std::vector<gpu::Binding> bindings;
-    if (const std::vector<std::byte>& params = alternative.plan.params; !params.empty())
-      bindings.push_back({0, device_->CreateUniformBuffer(params, "params")});
+    if (params) bindings.push_back({0, params});
     for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
       const BufferRef& ref = dispatch.operands[operand];
       if (!ref) continue;
@@ -148,9 +152,7 @@ gpu::CommandList Program::RecordWith(const Alternative& alternative,
             {binding, buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
       }
     }
-    const gpu::PipelineSpec spec = kernels::ExpandPlan(alternative.plan);
-    list.Dispatch(device_->GetPipelines({&spec, 1})[0], bindings, alternative.plan.workgroups,
-                  dispatch.label);
+    list.Dispatch(pipeline, bindings, alternative.plan.workgroups, dispatch.label);
   }
   return list;
 }
