@@ -15,15 +15,13 @@ namespace {
 
 constexpr int kFormat = 1;
 
-// A sample takes as many runs as pass this time.
-constexpr double kSampleMicroseconds = 800;
-constexpr int kSamples = 3;
-// GPUs take their time to clock up: an H200's first 60 ms of work are up to 8 times as slow.
-constexpr double kFirstWarmUpMicroseconds = 150'000;
-constexpr double kWarmUpMicroseconds = 10'000;
-// The quickest are measured again, in turn: what was slow by chance gets another one.
-constexpr size_t kFinalists = 3;
-constexpr int kFinals = 3;
+// All alternatives are measured in turn, round by round, and the least time of each counts: GPUs
+// take their time to clock up (an H200's first 60 ms of work are up to 8 times as slow), and what
+// was slow by chance gets other chances.
+constexpr double kWarmUpMicroseconds = 250'000;
+constexpr int kRounds = 7;
+// A round's sample is as many runs as pass this time.
+constexpr double kSampleMicroseconds = 1500;
 
 uint64_t Hash(std::string_view text) {
   uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
@@ -41,16 +39,6 @@ double Microseconds(gpu::Device& device, const gpu::CommandList& list, int runs)
   device.Wait();
   const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
   return time.count() / runs;
-}
-
-// Median time of one run of the list.
-double TimeOf(gpu::Device& device, const gpu::CommandList& list) {
-  const double first = Microseconds(device, list, 1);
-  const int runs = std::clamp(static_cast<int>(kSampleMicroseconds / std::max(first, 1.0)), 1, 32);
-  std::vector<double> times;
-  for (int i = 0; i < kSamples; ++i) times.push_back(Microseconds(device, list, runs));
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
 }
 
 }  // namespace
@@ -114,29 +102,20 @@ struct Kind {
   std::vector<Candidate> candidates;
 };
 
-void WarmUp(gpu::Device& device, const gpu::CommandList& list, double microseconds) {
-  for (double spent = 0; spent < microseconds;) spent += 4 * Microseconds(device, list, 4);
-}
-
 PlanRecord MeasureKind(gpu::Device& device, Kind& kind) {
   std::vector<Candidate>& candidates = kind.candidates;
-  WarmUp(device, candidates[0].list, kWarmUpMicroseconds);
+  const double first = Microseconds(device, candidates[0].list, 1);
+  const int runs = std::clamp(static_cast<int>(kSampleMicroseconds / std::max(first, 1.0)), 1, 64);
   const auto count = static_cast<double>(kind.which.size());
-  for (Candidate& candidate : candidates)
-    candidate.microseconds = TimeOf(device, candidate.list) / count;
-  const auto quicker = [](const Candidate& a, const Candidate& b) {
-    return a.microseconds < b.microseconds;
-  };
-  std::sort(candidates.begin(), candidates.end(), quicker);
-  const size_t finalists = std::min(kFinalists, candidates.size());
-  for (int i = 0; i < kFinals; ++i) {
-    for (size_t j = 0; j < finalists; ++j) {
-      double& best = candidates[j].microseconds;
-      best = std::min(best, TimeOf(device, candidates[j].list) / count);
+  for (int round = 0; round < kRounds; ++round) {
+    for (Candidate& candidate : candidates) {
+      const double time = Microseconds(device, candidate.list, runs) / count;
+      candidate.microseconds = round == 0 ? time : std::min(candidate.microseconds, time);
     }
   }
-  std::sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(finalists),
-            quicker);
+  std::stable_sort(
+      candidates.begin(), candidates.end(),
+      [](const Candidate& a, const Candidate& b) { return a.microseconds < b.microseconds; });
   PlanRecord record = {.guess = kind.guess,
                        .variant = candidates[0].variant,
                        .microseconds = candidates[0].microseconds,
@@ -187,7 +166,8 @@ bool PlanBook::Measure(gpu::Device& device, const Program& program) {
                                  0, kind.guess.starts_with(alternative.plan.variant)});
     }
   }
-  if (!unknown.empty()) WarmUp(device, unknown[0].candidates[0].list, kFirstWarmUpMicroseconds);
+  for (double spent = 0; !unknown.empty() && spent < kWarmUpMicroseconds;)
+    spent += 8 * Microseconds(device, unknown[0].candidates[0].list, 8);
   for (Kind& kind : unknown) {
     by_guess_[kind.guess] = MeasureKind(device, kind);
     source_of_[kind.guess] = kind.source;
