@@ -22,6 +22,7 @@ constexpr double kWarmUpMicroseconds = 250'000;
 constexpr int kRounds = 7;
 // A round's sample is as many runs as pass this time.
 constexpr double kSampleMicroseconds = 1500;
+constexpr double kScatter = 1.03;
 
 uint64_t Hash(std::string_view text) {
   uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
@@ -121,7 +122,12 @@ PlanRecord MeasureKind(gpu::Device& device, Kind& kind) {
                        .microseconds = candidates[0].microseconds,
                        .alternatives = candidates.size()};
   for (const Candidate& candidate : candidates) {
-    if (candidate.is_guess) record.guess_microseconds = candidate.microseconds;
+    if (!candidate.is_guess) continue;
+    record.guess_microseconds = candidate.microseconds;
+    // Less than what measurements scatter by is no reason.
+    if (candidate.microseconds > kScatter * record.microseconds) continue;
+    record.variant = candidate.variant;
+    record.microseconds = candidate.microseconds;
   }
   return record;
 }
