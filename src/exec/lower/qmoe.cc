@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "base/error.h"
 #include "exec/lower/ops.h"
@@ -77,23 +80,45 @@ struct Routed {
   BufferRef x, indices, weights;
 };
 
+using PlanLayer = kernels::KernelPlan (*)(const gpu::Caps&, const kernels::QMoEShape&,
+                                          std::string_view);
+
+// One dispatch of the decode form. Measuring may choose among the plans that agree with the other
+// layer on the type of what lies between them.
+void EmitDecodeLayer(LowerContext& context, const kernels::QMoEShape& shape,
+                     std::string_view forced, PlanLayer plan_layer,
+                     std::vector<BufferRef> operands) {
+  kernels::KernelPlan plan = plan_layer(context.caps(), shape, forced);
+  const std::string guess = fmt::format("{} {} tokens", plan.variant, shape.tokens);
+  if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
+    plan = plan_layer(context.caps(), shape, chosen);
+  context.Emit(std::move(plan), std::move(operands), {6});
+  if (!forced.empty()) return;
+  context.Offer(guess, [caps = context.caps(), shape, plan_layer] {
+    const DType hidden = kernels::QMoEDecodeHiddenDType(caps, shape);
+    std::vector<Alternative> all;
+    for (const std::string& variant : kernels::QMoEDecodeVariants(caps, shape)) {
+      if (kernels::QMoEDecodeHiddenDType(caps, shape, variant) == hidden)
+        all.push_back({variant, plan_layer(caps, shape, variant)});
+    }
+    return all;
+  });
+}
+
 // All slots of a token in one workgroup, so that it sums them up itself.
-void EmitDecode(LowerContext& context, const kernels::QMoEShape& shape, std::string_view variant,
+void EmitDecode(LowerContext& context, const kernels::QMoEShape& shape, std::string_view forced,
                 const Experts& experts, const Routed& routed) {
-  const gpu::Caps& caps = context.caps();
+  const DType hidden_dtype = kernels::QMoEDecodeHiddenDType(context.caps(), shape, forced);
   const auto& [fc1, fc2] = experts;
-  const DType hidden_dtype = kernels::QMoEDecodeHiddenDType(caps, shape, variant);
   const BufferRef hidden = context.Scratch(
       DTypeBytes(hidden_dtype, size_t{shape.tokens} * shape.top_k * shape.intermediate), "hidden");
-  context.Emit(kernels::PlanQMoEGateUpDecode(caps, shape, variant),
-               {routed.x, context.InRaw(fc1.weight), context.In(fc1.scales),
-                context.InRaw(fc1.zero_points), context.In(fc1.bias), routed.indices, hidden},
-               {6});
-  context.Emit(
-      kernels::PlanQMoEDownDecode(caps, shape, variant),
+  EmitDecodeLayer(context, shape, forced, kernels::PlanQMoEGateUpDecode,
+                  {routed.x, context.InRaw(fc1.weight), context.In(fc1.scales),
+                   context.InRaw(fc1.zero_points), context.In(fc1.bias), routed.indices, hidden});
+  EmitDecodeLayer(
+      context, shape, forced, kernels::PlanQMoEDownDecode,
       {hidden, context.InRaw(fc2.weight), context.In(fc2.scales), context.InRaw(fc2.zero_points),
-       context.In(fc2.bias), routed.indices, context.Out(0), routed.weights},
-      {6});
+       context.In(fc2.bias), routed.indices, context.Out(0), routed.weights});
 }
 
 // Each slot by itself, then their sum; in as many ranges of experts as bindings need.
@@ -164,7 +189,11 @@ void EmitGrouped(LowerContext& context, const kernels::QMoEShape& shape, const E
   context.Emit(kernels::PlanQMoEGather(caps, shape), {routed.x, tile_experts, tokens, x}, {3});
   const auto multiply = [&](const kernels::MatMulNBitsShape& of, const Layer& layer, BufferRef from,
                             BufferRef to) {
-    context.Emit(kernels::PlanMatMulNBits(caps, of),
+    kernels::KernelPlan plan = kernels::PlanMatMulNBits(caps, of);
+    const std::string guess = fmt::format("{} {}x{}x{}", plan.variant, of.m, of.n, of.k);
+    if (const std::string_view chosen = context.chosen(guess); !chosen.empty())
+      plan = kernels::PlanMatMulNBits(caps, of, chosen);
+    context.Emit(std::move(plan),
                  {from,
                   context.InRaw(layer.weight),
                   context.In(layer.scales),
@@ -174,6 +203,12 @@ void EmitGrouped(LowerContext& context, const kernels::QMoEShape& shape, const E
                   {},
                   tile_experts},
                  {5});
+    context.Offer(guess, [caps, of] {
+      std::vector<Alternative> all;
+      for (const std::string& variant : kernels::MatMulNBitsVariants(caps, of))
+        all.push_back({variant, kernels::PlanMatMulNBits(caps, of, variant)});
+      return all;
+    });
   };
   multiply(kernels::QMoEGroupedGateUp(shape), experts.fc1, x, product);
   context.Emit(kernels::PlanQMoEActivate(caps, shape), {product, tile_experts, {}, hidden}, {3});
