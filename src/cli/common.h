@@ -35,7 +35,7 @@ struct ModelArgs {
   bool json = false;
   bool f32 = false;
   std::optional<int64_t> max_length;
-  int64_t chunk = 256;
+  int64_t chunk = 512;
   std::string fusion = "layer";
   std::vector<std::string> disabled_passes;
   std::vector<std::string> variants;

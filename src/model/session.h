@@ -22,7 +22,7 @@ struct SessionOptions {
   // config. At most the context length.
   int64_t max_length = 0;
   // Largest number of prompt tokens in one run.
-  int64_t chunk = 256;
+  int64_t chunk = 512;
   exec::RunOptions run;
 };
 
