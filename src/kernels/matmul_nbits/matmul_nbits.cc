@@ -21,8 +21,10 @@ uint32_t TileRows(const MatMulNBitsShape& shape) {
 
 // Tiles win where there are enough of them to fill the GPU. On an H200 with K = 2048 and N = 2048,
 // 16 rows of A take 23 us by decode and 114 us by tile, 256 rows 180 us and 146 us.
-bool PrefersTile(const MatMulNBitsShape& shape) {
+bool PrefersTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   if (shape.experts > 0) return true;
+  // The kernel for few rows takes a CPU long to compile in its form for 8 of them.
+  if (caps.software) return shape.m > kMatMulNBitsDecodeRows;
   if (shape.m <= 16) return false;
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   const uint32_t tile_m = TileRows(shape);
@@ -156,7 +158,7 @@ KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
         return PlanMatMulNBitsMatrix(caps, shape, tuning);
     }
   }
-  if (IsPlain(shape) && (variant == "tile" || (variant.empty() && PrefersTile(shape)))) {
+  if (IsPlain(shape) && (variant == "tile" || (variant.empty() && PrefersTile(caps, shape)))) {
     return PlanTile(caps, shape);
   }
   if (shape.experts > 0) ThrowUnknownVariant("matmul_nbits", variant, {"tile"});

@@ -134,6 +134,8 @@ std::vector<DecodeTuning> DecodeTunings(const gpu::Caps& caps, const MatMulNBits
   const auto add = [&](uint32_t workgroup, uint32_t rows, uint32_t groups, uint32_t split,
                        uint32_t largest_block) {
     if (rows < min_rows) return;
+    // A CPU has no loads in flight to gain from, and compiles long what is written out.
+    if (caps.software) largest_block = 1;
     // Whole groups in flight, as far as registers go.
     const uint32_t steps = CeilDiv(chunks, lanes * split) * groups;
     uint32_t block = std::min({steps, 16 / rows, largest_block});
@@ -147,11 +149,13 @@ std::vector<DecodeTuning> DecodeTunings(const gpu::Caps& caps, const MatMulNBits
       return;
     }
   };
-  // A thousand teams fill a large GPU (none has small subgroups); then more rows at once read h less often. H200, N x K of
-  // Qwen3-1.7B: 4096 x 2048 by 4 rows 5.50 us, by 1 row 6.2; 2048 x 2048 by 2 rows 4.58, by 4 4.78;
-  // the gated 2 x 6144 x 2048 by 4 rows 8.28, by 2 rows 8.69.
+  // A thousand teams fill a large GPU (none has small subgroups); then more rows at once read h
+  // less often. H200, N x K of Qwen3-1.7B: 4096 x 2048 by 4 rows 5.50 us, by 1 row 6.2; 2048 x 2048
+  // by 2 rows 4.58, by 4 4.78; the gated 2 x 6144 x 2048 by 4 rows 8.28, by 2 rows 8.69.
   const uint32_t teams = lanes < 16 ? 0 : 1024;
-  const uint32_t rows = std::max(min_rows, b_rows >= 4 * teams ? 4u : b_rows >= 2 * teams ? 2u : 1u);
+  const uint32_t rows = std::max(min_rows, b_rows >= 4 * teams   ? 4u
+                                           : b_rows >= 2 * teams ? 2u
+                                                                 : 1u);
   const std::vector<uint32_t> workgroups =
       caps.subgroups ? std::vector{256u, 512u, 128u} : std::vector{64u};
   for (const uint32_t workgroup : workgroups) add(workgroup, rows, 1, 1, 8);
