@@ -211,9 +211,9 @@ TEST(MatMulNBits, ChoosesByRowsAndCapabilities) {
   caps.f16 = caps.subgroups = true;
   caps.subgroup_min_size = 8;
   caps.subgroup_max_size = 32;
-  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.3x64x64.decode.wg256.r1.b1.g1.s1.f32.sg8");
+  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.3x64x64.decode.wg256.r4.b1.g1.s1.f32.sg8");
   caps.packed_dot_product = true;
-  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.3x64x64.decode.wg256.r1.b1.g1.s1.sg8");
+  EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.3x64x64.decode.wg256.r4.b1.g1.s1.sg8");
   EXPECT_EQ(PlanMatMulNBits(WithoutSubgroups(caps), {.dtype = DType::kF16}).variant,
             "matmul_nbits.f16.b4.blk32.1x1x1.decode.wg64.r1.b1.g1.s1.f32");
 }
