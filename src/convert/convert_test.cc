@@ -16,6 +16,7 @@
 #include "graph/verify.h"
 #include "onnx/reader.h"
 #include "passes/fold_attention_mask.h"
+#include "passes/fold_last_position.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
 
@@ -51,10 +52,11 @@ std::vector<double> Logits(const graph::Graph& source, std::optional<int64_t> ro
   exec::HostTensors inputs;
   for (const graph::Value* input : graph->inputs()) {
     exec::HostTensor tensor{input->dtype, input->shape(), {}, {}};
-    // The attention mask, or its sum in its place.
-    const bool total = input->name() == passes::kTotalLength;
-    tensor.values.assign(static_cast<size_t>(graph::NumElements(tensor.shape)),
-                         total ? static_cast<double>(length) : 1);
+    // The attention mask, or in its place its sum or the place of the last row.
+    double value = 1;
+    if (input->name() == passes::kTotalLength) value = static_cast<double>(length);
+    if (input->name() == passes::kLastPosition) value = static_cast<double>(length - 1);
+    tensor.values.assign(static_cast<size_t>(graph::NumElements(tensor.shape)), value);
     if (input->name() == "input_ids") {
       for (size_t i = 0; i < tensor.values.size(); ++i) tensor.values[i] = double((i * 37) % 300);
     }

@@ -23,6 +23,9 @@ int FoldTotalSequenceLength(graph::Graph& graph, const PassOptions&) {
     const graph::Value* total = node->input(kTotalSequenceLength);
     if (past == nullptr || !past->has_static_shape() || total->constant) continue;
     const int64_t rows = past->shape()[2];
+    // A past without room for the run's own rows is no cache of a program: `present` is longer.
+    const graph::Value* query = node->input(kQuery);
+    if (!query->has_static_shape() || rows < query->shape()[1]) continue;
     graph.SetInput(node.get(), kTotalSequenceLength,
                    graph.AddConstant("sinter.cache_rows",
                                      graph::Tensor::FromInts(total->dtype, total->shape(),

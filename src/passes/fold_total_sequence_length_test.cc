@@ -33,5 +33,14 @@ TEST(FoldTotalSequenceLength, LeavesConstantsAndAttentionWithoutAPast) {
                   "{num_heads = 2, kv_num_heads = 1} return %y");
 }
 
+TEST(FoldTotalSequenceLength, LeavesAPastThatGrows) {
+  ExpectUnchanged(FoldTotalSequenceLength, {},
+                  "input %q: f16[1, 2, 16] input %pk: f16[1, 1, 0, 4] input %pv: f16[1, 1, 0, 4] "
+                  "input %l: i32[1] input %t: i32[1] "
+                  "%y: f16[1, 2, 8], %k: f16[1, 1, 0, 4], %v: f16[1, 1, 0, 4] = "
+                  "com.microsoft::GroupQueryAttention (%q, _, _, %pk, %pv, %l, %t" +
+                      kRest);
+}
+
 }  // namespace
 }  // namespace sinter::passes

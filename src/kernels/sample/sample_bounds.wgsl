@@ -71,13 +71,15 @@ fn main(
     }
   }
   workgroupBarrier();
+  var before = 0u;
   for (var bin = lid; bin < kBins; bin += kWorkgroupSize) {
     let count = atomicLoad(&counts[bin]);
     if (count > 0u) {
-      atomicAdd(&scratch[kCounts + bin], count);
-      atomicAdd(&scratch[kWeights + bin], atomicLoad(&weights[bin]));
+      before = max(before, atomicAdd(&scratch[kCounts + bin], count));
+      before = max(before, atomicAdd(&scratch[kWeights + bin], atomicLoad(&weights[bin])));
     }
   }
+  await_atomics(before);
   if (!finish_workgroup(lid)) {
     return;
   }

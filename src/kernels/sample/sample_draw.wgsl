@@ -132,6 +132,7 @@ fn main(
   }
 
   var own = 0u;
+  var before = kNever - 1u;
   for (var v = first_load(group.x, lid); v < end_load(group.x, lid); v++) {
     let x = load_logits(v);
     for (var j = 0u; j < 4u; j++) {
@@ -144,11 +145,12 @@ fn main(
         own += select(0u, weight, x[j] >= least);
       } else if (bin == bounds.k_bin || (bin >= bounds.p_begin && bin <= bounds.p_end)) {
         let at = kList + 2u * atomicAdd(&scratch[kListed], 1u);
-        atomicStore(&scratch[at], bitcast<u32>(x[j]));
-        atomicStore(&scratch[at + 1u], 4u * v + j);
+        before = min(before, atomicExchange(&scratch[at], bitcast<u32>(x[j])));
+        before = min(before, atomicExchange(&scratch[at + 1u], 4u * v + j));
       }
     }
   }
+  await_atomics(before);
   if (own > 0u) {
     atomicAdd(&group_sum, own);
   }

@@ -113,6 +113,17 @@ fn bind_all() {
 #endif
 }
 
+const kNever = 0xffffffffu;
+
+// Waits for atomics on scratch by what they returned, `before` being made of that and never
+// kNever: a barrier alone lets them be on their way still, and on an H200 the last workgroup then
+// missed some of them.
+fn await_atomics(before: u32) {
+  if (before == kNever) {
+    atomicStore(&scratch[kFinished], 0u);
+  }
+}
+
 // Whether every other workgroup has finished. Every thread calls, from uniform control flow, after
 // its workgroup has laid down in `scratch` what the last one needs.
 fn finish_workgroup(lid: u32) -> bool {
