@@ -104,9 +104,9 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
                                     .intermediate = 352,
                                     .block_size = 32,
                                     .dtype = DType::kF16});
-    add(shape, caps, "", top_k == 3 || top_k == 4);
+    add(shape, caps, "", top_k == 4);
     add(shape, WithoutSubgroups(caps), ".no_subgroups", top_k == 4);
-    if (top_k < 3) add(shape, WithoutF16(caps), ".widened", true);
+    if (top_k < 3) add(shape, WithoutF16(caps), ".widened", top_k == 2);
   }
   // Codings: bits, blocks and none, zero points, both element types; loads of 4 to 16 bytes.
   for (const uint32_t bits : {2u, 4u, 8u}) {
