@@ -81,9 +81,12 @@ int FuseResidual(Graph& graph, const PassOptions&) {
   int fused = 0;
   for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
     Node* node = (it++)->get();
-    if (Is(node, "", "Add")) fused += FuseAdd(graph, node);
-    if (Is(node, "com.microsoft", "SkipSimplifiedLayerNormalization"))
+    // Either removes the node where it fuses.
+    if (Is(node, "", "Add")) {
+      fused += FuseAdd(graph, node);
+    } else if (Is(node, "com.microsoft", "SkipSimplifiedLayerNormalization")) {
       fused += FuseSkipNorm(graph, node);
+    }
   }
   return fused;
 }
