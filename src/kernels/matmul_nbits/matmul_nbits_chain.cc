@@ -1,0 +1,221 @@
+#include "kernels/matmul_nbits/matmul_nbits_chain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace sinter::kernels {
+namespace {
+
+// A lane of a row's products takes this many codes at once: 16 bytes.
+constexpr uint32_t kChunkCodes = 32;
+// Neighbouring threads that bring a chunk of the row into workgroup memory.
+constexpr uint32_t kChunkThreads = 8;
+// Chunks of a row that such threads bring one after the other.
+constexpr uint32_t kMaxRounds = 8;
+// Chunks of each of its rows that a thread asks for at once.
+constexpr uint32_t kMaxBlock = 8;
+// From as many rows of B on, a team has more of them at once: a thousand teams fill a large GPU.
+constexpr uint32_t kManyRows = 4096;
+
+uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+// How a link is cut; fields of struct Link in matmul_nbits_chain.wgsl.
+struct LinkCut {
+  uint32_t rows, block, rounds, workgroups;
+};
+
+uint32_t Chunks(const MatMulNBitsShape& shape) { return shape.k / kChunkCodes; }
+
+LinkCut CutLink(const gpu::Caps& caps, const MatMulNBitsShape& shape, const ChainTuning& tuning) {
+  const bool gated = shape.glu != Glu::kNone;
+  LinkCut cut = {};
+  cut.rows = gated || shape.n >= kManyRows ? tuning.rows : 2;
+  // A thread's outputs come in pairs.
+  if (gated) cut.rows = 4;
+  const uint32_t lanes = caps.fixed_subgroup_size();
+  const uint32_t iterations = CeilDiv(Chunks(shape), lanes);
+  cut.block = std::clamp(tuning.ahead / cut.rows, 1u, std::min(kMaxBlock, iterations));
+  while (iterations % cut.block != 0) --cut.block;
+  cut.rounds = CeilDiv(Chunks(shape), tuning.workgroup / kChunkThreads);
+  const uint32_t outputs = gated ? cut.rows / 2 : cut.rows;
+  cut.workgroups = CeilDiv(shape.n, tuning.workgroup / lanes * outputs);
+  return cut;
+}
+
+uint32_t MaxK(std::span<const ChainLink> links) {
+  uint32_t k = 0;
+  for (const ChainLink& link : links) k = std::max(k, link.shape.k);
+  return k;
+}
+
+uint64_t BindingCount(std::span<const ChainLink> links) {
+  uint64_t count = 2;
+  for (const ChainLink& link : links) {
+    count += 2 + (link.shape.bias ? 1 : 0) + (link.shape.norm.present ? 1 : 0) +
+             (link.residual == ChainLink::kOutside ? 1 : 0) + (link.keeps ? 1 : 0);
+  }
+  return count;
+}
+
+// Whether the links' shapes go together, whatever the tuning.
+bool Fit(const gpu::Caps& caps, std::span<const ChainLink> links) {
+  if (links.empty() || links.size() > kMaxChainLinks ||
+      BindingCount(links) > caps.limits.max_storage_buffers_per_stage) {
+    return false;
+  }
+  Glu glu = Glu::kNone;
+  for (size_t i = 0; i < links.size(); ++i) {
+    const ChainLink& link = links[i];
+    if (!IsChainLink(caps, link.shape) || link.shape.block_size != links[0].shape.block_size)
+      return false;
+    if (i > 0 && link.shape.k != links[i - 1].shape.n) return false;
+    if ((link.residual != ChainLink::kNone) != link.shape.residual) return false;
+    if (link.residual >= static_cast<int>(i)) return false;
+    if (link.residual >= 0 && links[static_cast<size_t>(link.residual)].shape.n != link.shape.n) {
+      return false;
+    }
+    if (link.shape.glu == Glu::kNone) continue;
+    if (glu != Glu::kNone && glu != link.shape.glu) return false;
+    glu = link.shape.glu;
+  }
+  // Nobody else can have what the chain ends with.
+  return links.back().keeps;
+}
+
+bool Fits(const gpu::Caps& caps, std::span<const ChainLink> links, const ChainTuning& tuning) {
+  const gpu::Limits& limits = caps.limits;
+  if (tuning.workgroup > limits.max_invocations_per_workgroup ||
+      tuning.workgroup > limits.max_workgroup_size_x ||
+      tuning.workgroup < caps.fixed_subgroup_size()) {
+    return false;
+  }
+  // The row in two bytes an element, a unit a chunk, a sum a subgroup, and the ticket.
+  const uint64_t bytes = 2 * uint64_t{MaxK(links)} + MaxK(links) / kChunkCodes * 4 +
+                         tuning.workgroup / caps.fixed_subgroup_size() * 4 + 16;
+  if (bytes > limits.max_workgroup_storage_bytes) return false;
+  uint64_t workgroups = 0;
+  for (const ChainLink& link : links) {
+    const LinkCut cut = CutLink(caps, link.shape, tuning);
+    if (cut.rounds > kMaxRounds) return false;
+    workgroups += cut.workgroups;
+  }
+  return workgroups <= limits.max_workgroups_per_dimension;
+}
+
+std::vector<ChainTuning> Tunings(const gpu::Caps& caps, std::span<const ChainLink> links) {
+  std::vector<ChainTuning> tunings;
+  if (!Fit(caps, links)) return tunings;
+  for (const uint32_t workgroup : {256u, 512u, 128u}) {
+    for (const uint32_t rows : {4u, 2u}) {
+      for (const uint32_t ahead : {16u, 8u}) {
+        const ChainTuning tuning = {workgroup, rows, ahead};
+        if (Fits(caps, links, tuning)) tunings.push_back(tuning);
+      }
+    }
+  }
+  return tunings;
+}
+
+std::string_view ActivationName(Glu glu) {
+  if (glu == Glu::kSilu) return "silu";
+  return glu == Glu::kGelu ? "gelu" : "gelu_tanh";
+}
+
+ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const ChainTuning& tuning) {
+  ChainPlan plan;
+  KernelPlan& kernel = plan.kernel;
+  kernel.wgsl = "matmul_nbits/matmul_nbits_chain.wgsl";
+  kernel.defines = {"f16", "subgroups"};
+  kernel.variant = fmt::format("matmul_nbits_chain.f16.b4.blk{}", links[0].shape.block_size);
+  Glu glu = Glu::kNone;
+  uint32_t first = 0, awaited = 0;
+  uint64_t words = kChainCounterWords;
+  for (size_t i = 0; i < links.size(); ++i) {
+    const ChainLink& link = links[i];
+    const MatMulNBitsShape& shape = link.shape;
+    const LinkCut cut = CutLink(caps, shape, tuning);
+    const bool gated = shape.glu != Glu::kNone;
+    if (gated) glu = shape.glu;
+    const auto define = [&](bool there, std::string_view name) {
+      if (there) kernel.defines.push_back(fmt::format("{}_{}", name, i));
+    };
+    define(true, "link");
+    define(shape.bias, "bias");
+    define(shape.norm.present, "norm");
+    define(link.residual == ChainLink::kOutside, "residual");
+    define(link.keeps, "kept");
+    define(!link.keeps, "inner");
+    // In the order of struct Link.
+    kernel.prelude += fmt::format(
+        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}u, {9}, {10}, "
+        "{11:.9e}, {12}, {13});\n",
+        i, shape.n, shape.k, cut.rows, cut.block, cut.rounds, first, cut.workgroups, awaited, gated,
+        shape.norm.present, shape.norm.epsilon, link.residual != ChainLink::kNone,
+        std::max(link.residual, ChainLink::kOutside));
+    kernel.prelude += fmt::format("const kInner{} = {}u;\n", i, link.keeps ? 0 : words);
+    if (!link.keeps) words += shape.n / 2;
+    const auto tag = [](bool there, std::string_view name) {
+      return there ? fmt::format(".{}", name) : std::string();
+    };
+    kernel.variant += fmt::format(
+        "-{}x{}{}{}{}{}{}", shape.n, shape.k,
+        tag(shape.norm.present, fmt::format("norm{:g}", shape.norm.epsilon)),
+        tag(gated, ActivationName(shape.glu)), tag(shape.bias, "bias"),
+        tag(shape.residual, fmt::format("residual{}", link.residual)), tag(!link.keeps, "inner"));
+    awaited = cut.workgroups;
+    first += cut.workgroups;
+  }
+  if (glu != Glu::kNone) {
+    kernel.prelude +=
+        fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", ActivationName(glu));
+    kernel.defines.emplace_back("gated");
+  }
+  // An adapter goes on waiting for some seconds; a CPU does so much more often.
+  const uint32_t spins = caps.software ? 1u << 30 : 1u << 22;
+  kernel.prelude += fmt::format(
+      "const kWorkgroupSize = {}u;\nconst kLanes = {}u;\nconst kBlockChunks = {}u;\n"
+      "const kMaxK = {}u;\nconst kLast = {}u;\nconst kStuck = {}u;\nconst kMaxSpins = {}u;\n",
+      tuning.workgroup, caps.fixed_subgroup_size(), links[0].shape.block_size / kChunkCodes,
+      MaxK(links), links.size() - 1, kChainStuckWord, spins);
+  kernel.variant += fmt::format("-{}.sg{}", ChainVariant(tuning), caps.fixed_subgroup_size());
+  kernel.workgroups = {first, 1, 1};
+  plan.counter_words = kChainCounterWords;
+  plan.scratch_words = words;
+  return plan;
+}
+
+}  // namespace
+
+std::string ChainVariant(const ChainTuning& tuning) {
+  return fmt::format("chain.wg{}.r{}.a{}", tuning.workgroup, tuning.rows, tuning.ahead);
+}
+
+bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  const MatMulNBitsNorm& norm = shape.norm;
+  return caps.packed_dot_product && caps.f16 && caps.fixed_subgroup_size() >= kChunkThreads &&
+         shape.m == 1 && shape.bits == 4 && shape.block_size >= kChunkCodes &&
+         shape.k % shape.block_size == 0 && shape.n % 2 == 0 && shape.dtype == DType::kF16 &&
+         shape.zero_points == ZeroPoints::kDefault && shape.experts == 0 && shape.n_begin == 0 &&
+         (shape.n_count == 0 || shape.n_count == shape.n) &&
+         (!norm.present || (norm.skip == Skip::kNone && norm.input_dtype == DType::kF16 &&
+                            norm.scale_dtype == DType::kF16));
+}
+
+std::vector<std::string> ChainVariants(const gpu::Caps& caps, std::span<const ChainLink> links) {
+  std::vector<std::string> variants;
+  for (const ChainTuning& tuning : Tunings(caps, links)) variants.push_back(ChainVariant(tuning));
+  return variants;
+}
+
+ChainPlan PlanMatMulNBitsChain(const gpu::Caps& caps, std::span<const ChainLink> links,
+                               std::string_view variant) {
+  for (const ChainTuning& tuning : Tunings(caps, links)) {
+    if (variant.empty() || variant == ChainVariant(tuning)) return Plan(caps, links, tuning);
+  }
+  ThrowUnknownVariant("matmul_nbits_chain", variant, ChainVariants(caps, links));
+}
+
+}  // namespace sinter::kernels

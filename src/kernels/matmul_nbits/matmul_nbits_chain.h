@@ -1,0 +1,79 @@
+// Several MatMulNBits of one row in one dispatch, each of which takes what the one before gives:
+// output projection, gate and up, down, and the next layer's QKV, with the norms, gates, biases and
+// residuals around them.
+//
+//   row_0 = input;  row_i = Y_(i - 1)
+//   Y_i = MatMulNBits(row_i) by shape_i (matmul_nbits.h), its residual from outside or a Y_j, j < i
+//
+// A workgroup belongs to one link of the chain. It asks for its weights, then waits for the link
+// before, so that the weights travel while that one finishes. Workgroups take their places by
+// drawing tickets in the order of the links: who waits knows that all it waits for has begun. That
+// is all the kernel asks of a GPU: that workgroups which have begun go on whatever others do. Where
+// one does not, waiting ends after a bounded time, and the counters say so.
+//
+// Bindings: 1 row_0 f16 [k_0], 2 counters u32; then for link i from 3 + 6 i on: B, scales, bias,
+// norm_scale, residual (from outside only), Y (where somebody else reads it). No uniform.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/matmul_nbits/matmul_nbits.h"
+
+namespace sinter::kernels {
+
+// Links that one dispatch takes at most.
+inline constexpr size_t kMaxChainLinks = 4;
+
+struct ChainLink {
+  static constexpr int kNone = -2, kOutside = -1;
+
+  MatMulNBitsShape shape;
+  // Where the residual is from: nowhere, a binding, or the link whose Y it is. kNone where and only
+  // where the shape has no residual.
+  int residual = kNone;
+  // Whether Y has a binding; else it stays in the counters' buffer.
+  bool keeps = true;
+};
+
+// What does not change the result but for rounding, and is chosen by measurement.
+struct ChainTuning {
+  uint32_t workgroup = 256;  // threads
+  uint32_t rows = 4;         // of B that a team has at once where there are many: 2 or 4
+  uint32_t ahead = 16;       // rows times chunks that a thread asks for at once
+  bool operator==(const ChainTuning&) const = default;
+};
+
+// `chain.wg256.r4.a16`.
+std::string ChainVariant(const ChainTuning& tuning);
+
+struct ChainPlan {
+  KernelPlan kernel;
+  // Of the counters' buffer: words that are zero before and after each dispatch (but for the last
+  // of them, kChainStuckWord), and all that it has to hold.
+  uint64_t counter_words = 0, scratch_words = 0;
+};
+
+// The counters at the beginning of binding 2.
+inline constexpr uint32_t kChainCounterWords = 4096;
+// The one that becomes 1, and stays so, where a workgroup has waited in vain.
+inline constexpr uint32_t kChainStuckWord = kChainCounterWords - 1;
+
+// Whether a product can be a link at all: one row of f16, 4 bits in blocks from 32 on without zero
+// points, norms of f16 without a skip, whole; on an adapter with packed dot products and subgroups
+// of one size.
+bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+
+// The variants for the chain on this adapter, the best guess first. Empty where it does not fit:
+// its bindings, its rows in workgroup memory, or links that do not go together.
+std::vector<std::string> ChainVariants(const gpu::Caps& caps, std::span<const ChainLink> links);
+
+// Plans the dispatch. Throws Error for an unknown variant, or a chain that has none.
+ChainPlan PlanMatMulNBitsChain(const gpu::Caps& caps, std::span<const ChainLink> links,
+                               std::string_view variant = "");
+
+}  // namespace sinter::kernels
