@@ -167,9 +167,10 @@ void AddModelArgs(CLI::App& command, ModelArgs& args) {
   command.add_flag("--f32", args.f32, "Compute in f32, as on a GPU without shader-f16");
   command
       .add_option("--fusion", args.fusion,
-                  "How much of a layer is one step on the GPU: none (each node of the model by "
-                  "itself) or layer (a few steps a layer)")
-      ->check(CLI::IsMember({"none", "layer"}))
+                  "How much is one step on the GPU: none (each node of the model by itself), layer "
+                  "(a few steps a layer), chain (a token's products between two attentions in one "
+                  "step, whose parts wait for each other), or auto (layer or chain, as measured)")
+      ->check(CLI::IsMember({"auto", "none", "layer", "chain"}))
       ->capture_default_str();
   command
       .add_option("--disable-pass", args.disabled_passes,
@@ -259,7 +260,9 @@ gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args) {
 
 model::ModelOptions ToModelOptions(const ModelArgs& args) {
   model::ModelOptions options;
-  options.fusion = args.fusion == "none" ? passes::Fusion::kNone : passes::Fusion::kLayer;
+  if (args.fusion == "none") options.fusion = passes::Fusion::kNone;
+  if (args.fusion == "layer") options.fusion = passes::Fusion::kLayer;
+  if (args.fusion == "chain") options.fusion = passes::Fusion::kChain;
   options.disabled_passes = {args.disabled_passes.begin(), args.disabled_passes.end()};
   for (const std::string& variant : args.variants) {
     const size_t equals = variant.find('=');

@@ -36,7 +36,7 @@ struct ModelArgs {
   bool f32 = false;
   std::optional<int64_t> max_length;
   int64_t chunk = 512;
-  std::string fusion = "layer";
+  std::string fusion = "auto";
   std::vector<std::string> disabled_passes;
   std::vector<std::string> variants;
   // Only of those that run it.

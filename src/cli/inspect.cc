@@ -99,7 +99,8 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
   for (const int64_t sequence : lengths) {
     const auto graph = model::SpecializeFor(*folder.graph, config, {sequence, max_length + chunk},
                                             sequence, options);
-    const exec::Lowered lowered = exec::Lower(*graph, caps, shared, options.variants);
+    const exec::Lowered lowered = exec::Lower(*graph, caps, shared, options.variants, {},
+                                              options.fusion == passes::Fusion::kChain);
     estimate.workspace += exec::PlanMemory(lowered).total_bytes();
     estimate.dispatches_per_token = lowered.dispatches.size();
     estimate.dispatches_per_layer = DispatchesPerLayer(lowered);

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "exec/chain.h"
 #include "exec/lower/ops.h"
 #include "graph/fused.h"
 #include "kernels/cast/cast.h"
@@ -80,6 +81,7 @@ constexpr std::string_view kKernels[] = {"binary",
                                          "group_query_attention_prepare",
                                          "matmul",
                                          "matmul_nbits",
+                                         "matmul_nbits_chain",
                                          "qmoe",
                                          "reduce",
                                          "rms_norm",
@@ -222,7 +224,7 @@ BufferRef LowerContext::Scratch(uint64_t bytes, std::string_view what) {
 }
 
 BufferRef LowerContext::Counters(uint64_t count, uint64_t scratch_words) {
-  SINTER_CHECK(count <= kCounterWords, "{}: {} counters", node_->Describe(), count);
+  SINTER_CHECK(count < kCounterWords, "{}: {} counters", node_->Describe(), count);
   if (counters_ < 0) counters_ = AddBuffer({BufferInfo::Kind::kCounters, "counters"});
   const uint64_t bytes = (kCounterWords + scratch_words) * sizeof(uint32_t);
   BufferInfo& info = lowered_.buffers[static_cast<size_t>(counters_)];
@@ -245,6 +247,10 @@ void LowerContext::Offer(std::string_view guess,
                          std::function<std::vector<Alternative>()> alternatives) {
   lowered_.dispatches.back().choice = guess;
   lowered_.dispatches.back().alternatives = std::move(alternatives);
+}
+
+void LowerContext::OfferToChain(const kernels::MatMulNBitsShape& product) {
+  lowered_.dispatches.back().product = product;
 }
 
 void LowerContext::Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands,
@@ -304,7 +310,7 @@ std::vector<int64_t> LowerContext::ConstantInts(size_t input) const {
 
 Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
               const std::map<std::string, int>& shared_externals, const ForcedVariants& variants,
-              const Choices& choices) {
+              const Choices& choices, bool chain) {
   for (const auto& [kernel, variant] : variants) {
     if (!IsKernel(kernel)) {
       throw Error("exec", "forced variant: got kernel '{}', want one of: {}", kernel,
@@ -329,7 +335,9 @@ Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
       throw Error("exec", "{}: {}", node->Describe(), error.what());
     }
   }
-  return context.Take();
+  Lowered lowered = context.Take();
+  if (chain) ChainProducts(lowered, caps, variants, choices);
+  return lowered;
 }
 
 }  // namespace sinter::exec

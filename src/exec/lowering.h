@@ -20,6 +20,7 @@
 #include "gpu/caps.h"
 #include "graph/graph.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/matmul_nbits/matmul_nbits.h"
 
 namespace sinter::exec {
 
@@ -63,6 +64,11 @@ struct Dispatch {
   // that there is to choose from.
   std::string choice;
   std::function<std::vector<Alternative>()> alternatives;
+  // Of a whole quantized product whose plan is not forced, with what stands around it: what chain.h
+  // may join with others.
+  std::optional<kernels::MatMulNBitsShape> product;
+  // The labels of the dispatches that it takes the place of.
+  std::vector<std::string> parts;
 };
 
 struct Lowered {
@@ -70,8 +76,10 @@ struct Lowered {
   std::vector<Dispatch> dispatches;
 };
 
-// The zeroed words at the beginning of a program's counters.
+// The words at the beginning of a program's counters. All of them are zero between dispatches but
+// for the last, which becomes 1 where workgroups of a dispatch waited for others in vain.
 constexpr uint64_t kCounterWords = 4096;
+constexpr uint64_t kStuckWord = kCounterWords - 1;
 
 // Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
 using ForcedVariants = std::map<std::string, std::string, std::less<>>;
@@ -109,7 +117,7 @@ class LowerContext {
   // Memory that lives from this node's first to its last dispatch that names it.
   BufferRef Scratch(uint64_t bytes, std::string_view what);
 
-  // Counters that dispatches leave at zero: `count` (at most kCounterWords) u32 words that are zero
+  // Counters that dispatches leave at zero: `count` (below kCounterWords) u32 words that are zero
   // before the program's first run, and again whenever a dispatch of it ends; that is the duty of
   // each kernel that takes them. Then, from word kCounterWords on, `scratch_words` words of no
   // particular content. One buffer a program, which all its nodes share: dispatches that bind it
@@ -127,6 +135,8 @@ class LowerContext {
   std::string_view chosen(std::string_view guess) const;
   // Lets measuring choose the plan of the dispatch emitted last.
   void Offer(std::string_view guess, std::function<std::vector<Alternative>()> alternatives);
+  // Lets the dispatch emitted last be joined with others.
+  void OfferToChain(const kernels::MatMulNBitsShape& product);
 
   // Makes the output another name of the input's memory: no dispatch, unless the output has memory
   // of its own to go to (a graph output), where it is copied.
@@ -143,7 +153,7 @@ class LowerContext {
 
  private:
   friend Lowered Lower(const graph::Graph&, const gpu::Caps&, const std::map<std::string, int>&,
-                       const ForcedVariants&, const Choices&);
+                       const ForcedVariants&, const Choices&, bool);
   int BufferOf(const graph::Value* value);
   int AddBuffer(BufferInfo info);
   // The buffer of constants, one for whatever views the same bytes (tied weights, reshaped ones).
@@ -167,10 +177,10 @@ class LowerContext {
 // Lowers every node of a specialized graph. `shared_externals` maps graph inputs and outputs that
 // are bound to one buffer (a KV cache's past and present) to a common number. Throws Error naming
 // the node for what the kernels do not have, and for a forced variant of a kernel that does not
-// exist.
+// exist. `chain`: products of one row are joined where that can be (chain.h).
 Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
               const std::map<std::string, int>& shared_externals, const ForcedVariants& variants,
-              const Choices& choices = {});
+              const Choices& choices = {}, bool chain = false);
 
 // Whether there is a lowering for the operator, so that a model can be refused at load.
 bool CanLower(std::string_view domain, std::string_view op);

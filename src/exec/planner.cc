@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "kernels/shader_source.h"
 
 namespace sinter::exec {
@@ -180,6 +181,65 @@ bool PlanBook::Measure(gpu::Device& device, const Program& program) {
   }
   if (!unknown.empty()) Save();
   return added;
+}
+
+namespace {
+
+constexpr std::string_view kChained = "chain", kLayered = "layer";
+
+// What a program is known by, and the hash of its kernels' sources.
+std::pair<std::string, std::string> IdentityOf(const Program& program) {
+  std::string variants;
+  std::map<std::string, std::string> sources;
+  const std::vector<Dispatch>& dispatches = program.lowered().dispatches;
+  for (const Dispatch& dispatch : dispatches) {
+    variants += dispatch.plan.variant + "\n";
+    std::string& source = sources[dispatch.plan.variant];
+    if (source.empty()) source = SourceHash(dispatch.plan);
+  }
+  std::string all;
+  for (const auto& [variant, source] : sources) all += source;
+  return {fmt::format("fusion of {} dispatches {:016x}", dispatches.size(), Hash(variants)),
+          fmt::format("{:016x}", Hash(all))};
+}
+
+}  // namespace
+
+std::optional<bool> PlanBook::PrefersChain(const Program& chained) {
+  const std::lock_guard lock(mutex_);
+  const auto [name, source] = IdentityOf(chained);
+  const auto it = source_of_.find(name);
+  if (it == source_of_.end() || it->second != source) return std::nullopt;
+  if (std::find(order_.begin(), order_.end(), name) == order_.end()) order_.push_back(name);
+  return by_guess_.at(name).variant == kChained;
+}
+
+bool PlanBook::MeasureChain(gpu::Device& device, Program& chained, const Program& layered) {
+  const std::lock_guard lock(mutex_);
+  auto [name, source] = IdentityOf(chained);
+  Kind kind = {.guess = name, .source = source, .which = {0}};
+  for (const auto& [level, program] :
+       {std::pair(kLayered, &layered),
+        std::pair<std::string_view, const Program*>(kChained, &chained)}) {
+    gpu::CommandList list(device);
+    list.Append(program->captured());
+    kind.candidates.push_back({std::string(level), std::move(list), 0, program == &layered});
+  }
+  PlanRecord record = MeasureKind(device, kind);
+  try {
+    chained.CheckProgress();
+  } catch (const DeviceLostError&) {
+    throw;
+  } catch (const Error&) {
+    record.variant = kLayered;
+    record.microseconds = record.guess_microseconds;
+  }
+  const bool prefers = record.variant == kChained;
+  by_guess_[name] = std::move(record);
+  source_of_[name] = source;
+  order_.push_back(name);
+  Save();
+  return prefers;
 }
 
 void PlanBook::Save() const {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,13 @@ class PlanBook {
   // was added: a program made anew then uses it. The program's inputs must be bound and hold what
   // they do in a run; results of it and caches that it writes are of no use afterwards.
   bool Measure(gpu::Device& device, const Program& program);
+
+  // Whether `chained` (a program with chains) is the quicker one of two that do the same, as far as
+  // the book knows.
+  std::optional<bool> PrefersChain(const Program& chained);
+  // Measures both, under the conditions of Measure(), and keeps the answer. A chained program whose
+  // dispatches get stuck on this adapter is never the quicker one.
+  bool MeasureChain(gpu::Device& device, Program& chained, const Program& layered);
 
  private:
   void Save() const;

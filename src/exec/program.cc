@@ -30,9 +30,11 @@ std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>&
 
 Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
                  const graph::Graph& graph, std::map<std::string, gpu::Buffer> externals,
-                 const ForcedVariants& variants, const Choices& choices)
+                 const ForcedVariants& variants, const Choices& choices, bool chain)
     : device_(std::move(device)), externals_(std::move(externals)) {
-  lowered_ = Lower(graph, device_->caps(), SharedNames(externals_), variants, choices);
+  lowered_ = Lower(graph, device_->caps(), SharedNames(externals_), variants, choices, chain);
+  has_chains_ = std::any_of(lowered_.dispatches.begin(), lowered_.dispatches.end(),
+                            [](const Dispatch& dispatch) { return !dispatch.parts.empty(); });
   memory_ = PlanMemory(lowered_);
 
   // Compiling starts before the uploads, which take the rest of a load's time.
@@ -162,6 +164,19 @@ void Program::Run(const RunOptions& options) {
     device_->Submit(*captured_);
   } else {
     device_->Submit(Record());
+  }
+}
+
+void Program::CheckProgress() {
+  if (!has_chains_) return;
+  for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
+    if (lowered_.buffers[i].kind != BufferInfo::Kind::kCounters) continue;
+    const std::vector<std::byte> word =
+        device_->Download(buffers_[i], kStuckWord * sizeof(uint32_t), sizeof(uint32_t));
+    if (word == std::vector<std::byte>(sizeof(uint32_t))) continue;
+    throw Error("exec",
+                "fusion level 'chain': got workgroups that waited in vain for others of their "
+                "dispatch, want an adapter on which they all go on: choose --fusion layer");
   }
 }
 

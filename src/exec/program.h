@@ -37,11 +37,11 @@ class Program {
  public:
   // Compiles `graph`, whose shapes are all numbers. `externals` has the buffer of every graph input
   // and output by name; two names may have one buffer where the graph updates it in place. Outputs
-  // that are not in it get memory of their own. Throws Error for what cannot be lowered, or an
-  // external buffer that is missing or too small.
+  // that are not in it get memory of their own. `chain`: as for Lower(). Throws Error for what
+  // cannot be lowered, or an external buffer that is missing or too small.
   Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
           std::map<std::string, gpu::Buffer> externals, const ForcedVariants& variants = {},
-          const Choices& choices = {});
+          const Choices& choices = {}, bool chain = false);
 
   // Queues one run.
   void Run(const RunOptions& options = {});
@@ -52,10 +52,15 @@ class Program {
   // Runs once with a timestamp around every dispatch, and waits.
   std::vector<DispatchTime> Profile();
 
-  // The dispatches `which` (of one operator and shape) with another plan. Their intermediate results
-  // all go to the same place, so that each waits for the one before, as in a run; they are of no
-  // use. For the planner.
+  // The dispatches `which` (of one operator and shape) with another plan. Their intermediate
+  // results all go to the same place, so that each waits for the one before, as in a run; they are
+  // of no use. For the planner.
   gpu::CommandList RecordWith(const Alternative& alternative, std::span<const size_t> which) const;
+
+  // Waits, and throws Error where workgroups of a dispatch waited for others that did not go on:
+  // what the program gave since then is wrong. Only programs with chains have such dispatches.
+  void CheckProgress();
+  bool has_chains() const { return has_chains_; }
 
   // The buffer of a graph input or output.
   const gpu::Buffer& external(const std::string& name) const;
@@ -74,6 +79,7 @@ class Program {
   gpu::Buffer params_;                    // every dispatch's uniform, one after the other
   std::vector<uint64_t> params_offset_;
   std::optional<gpu::CommandList> captured_;
+  bool has_chains_ = false;
 };
 
 }  // namespace sinter::exec

@@ -87,13 +87,16 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
         nodes.try_emplace(fmt::format("{} {}", node->op(), node->name()), node.get());
     if (!fresh) it->second = nullptr;
   }
+  const auto find = [&](const std::string& label) {
+    const auto it = nodes.find(label);
+    return it == nodes.end() ? nullptr : it->second;
+  };
   // A node's products may be split over several dispatches, by rows of the weights.
   std::map<const graph::Node*, double> node_weight_bytes;
   std::vector<Work> works;
   std::vector<const graph::Node*> owners;
   for (const Dispatch& dispatch : lowered.dispatches) {
-    const auto it = nodes.find(dispatch.label);
-    const graph::Node* node = it == nodes.end() ? nullptr : it->second;
+    const graph::Node* node = find(dispatch.label);
     Work work;
     double written = 0, weights = 0;
     for (size_t i = 0; i < dispatch.operands.size(); ++i) {
@@ -118,6 +121,9 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
       weights = std::min(weights, written > 0 ? written : work.other_bytes);
     } else if (node != nullptr) {
       weights *= WeightShare(*node);
+    }
+    for (const std::string& part : dispatch.parts) {
+      if (const graph::Node* product = find(part)) work.flops += FlopsOf(*product).product;
     }
     work.weight_bytes = weights;
     work.other_bytes += written;

@@ -67,7 +67,7 @@ void CheckOutputs(const graph::Graph& graph, const GenaiConfig& config) {
 
 passes::PassOptions PassOptionsFor(const GenaiConfig& config, const ModelOptions& options) {
   passes::PassOptions pass_options;
-  pass_options.fusion = options.fusion;
+  pass_options.fusion = options.fusion.value_or(passes::Fusion::kLayer);
   pass_options.disabled = options.disabled_passes;
   pass_options.multi_rotary_offset = config.multi_rotary_offset;
   pass_options.attention_mask = config.attention_mask;

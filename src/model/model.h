@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -42,7 +43,9 @@ struct ProgramShape {
 };
 
 struct ModelOptions {
-  passes::Fusion fusion = passes::Fusion::kLayer;
+  // None: what measuring finds the quicker for a token, `layer` or `chain`; `layer` where plans are
+  // not measured. `none` is not tried: it would take every weight into memory again, unjoined.
+  std::optional<passes::Fusion> fusion;
   // Rewrites to leave out, by name.
   std::set<std::string, std::less<>> disabled_passes;
   exec::ForcedVariants variants;

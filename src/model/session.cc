@@ -205,19 +205,36 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
     kernels::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), inputs), buffers,
                         prepare, "step inputs");
   }
-  const auto make = [&](const exec::Choices& choices) {
-    return std::make_unique<exec::Program>(device_, model_->weights(), *graph, externals,
-                                           model_->options().variants, choices);
-  };
-  std::unique_ptr<exec::Program> program = make(model_->plans().choices());
+  const ModelOptions& options = model_->options();
   // The short chunks are rare, and like the longest.
-  if (model_->options().measure_plans && (sequence == 1 || sequence == chunks_.back())) {
+  const bool measures = options.measure_plans && (sequence == 1 || sequence == chunks_.back());
+  if (measures) {
     const auto rows = static_cast<uint32_t>(std::min(kMeasuredRows, max_length_));
     UploadState(rows - 1, rows, 0);
     device_->Submit(prepare);
-    if (model_->plans().Measure(*device_, *program)) program = make(model_->plans().choices());
-    ClearCache();
   }
+  const auto make = [&](bool chain) {
+    const auto build = [&] {
+      return std::make_unique<exec::Program>(device_, model_->weights(), *graph, externals,
+                                             options.variants, model_->plans().choices(), chain);
+    };
+    std::unique_ptr<exec::Program> program = build();
+    if (measures && model_->plans().Measure(*device_, *program)) program = build();
+    return program;
+  };
+  const bool chooses = measures && sequence == 1 && !options.fusion;
+  std::unique_ptr<exec::Program> program =
+      make(chooses || options.fusion == passes::Fusion::kChain);
+  if (chooses && program->has_chains()) {
+    exec::PlanBook& plans = model_->plans();
+    const std::optional<bool> known = plans.PrefersChain(*program);
+    if (known != true) {
+      std::unique_ptr<exec::Program> layered = make(false);
+      if (known == false || !plans.MeasureChain(*device_, *program, *layered))
+        program = std::move(layered);
+    }
+  }
+  if (measures) ClearCache();
   std::vector<exec::Work> work = exec::WorkOf(
       *graph, program->lowered(), [&](const std::string& name) { return cache_.contains(name); });
   gpu::CommandList captured(*device_);
@@ -372,6 +389,7 @@ void Session::Append(std::span<const int32_t> tokens) {
 
 std::vector<float> Session::Logits() {
   SINTER_CHECK(logits_valid_, "logits before any token has run");
+  ProgramFor(1).program->CheckProgress();
   const auto vocab = static_cast<uint64_t>(model_->config().vocab_size);
   const DType dtype = kernels::DeviceDType(
       device_->caps(), model_->graph().FindValue(model_->config().logits)->dtype);

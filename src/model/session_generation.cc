@@ -134,6 +134,7 @@ void Session::EndGeneration(int64_t kept) {
   // Tokens queued past the end were decoded too: their rows lie behind the sequence and are
   // overwritten later.
   pending_tokens_.clear();
+  ProgramFor(1).program->CheckProgress();
   if (kept == 0) return KeepNone();
   tokens_.insert(tokens_.end(), generated_.begin(), generated_.begin() + kept - 1);
   has_pending_ = true;

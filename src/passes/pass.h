@@ -11,10 +11,12 @@
 
 namespace sinter::passes {
 
-// How much of a layer goes into one node, and so into one dispatch.
+// How much goes into one dispatch. Every level does what those before it do.
 enum class Fusion {
   kNone,   // each node of the model by itself: the reference
   kLayer,  // the nodes of graph/fused.h: about five dispatches a layer
+  kChain,  // the same nodes; those of a token's products between two attentions are one dispatch,
+           // inside which workgroups wait for others (exec/chain.h): two a layer
 };
 
 // Facts from outside the graph that rewrites depend on.

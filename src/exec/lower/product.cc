@@ -55,8 +55,7 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
     }
     const std::string_view forced = context.variant("matmul_nbits");
     kernels::KernelPlan plan = kernels::PlanMatMulNBits(context.caps(), shape, forced);
-    const std::string guess =
-        fmt::format("{} {}x{}x{}", plan.variant, shape.m, shape.n, shape.k);
+    const std::string guess = fmt::format("{} {}x{}x{}", plan.variant, shape.m, shape.n, shape.k);
     if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
       plan = kernels::PlanMatMulNBits(context.caps(), shape, chosen);
     context.Emit(std::move(plan),
@@ -64,6 +63,7 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
                   around.norm_scale, around.skip, around.skip_scale, around.sum},
                  {5, 10});
     if (!forced.empty()) continue;
+    if (ranges.size() == 1) context.OfferToChain(shape);
     context.Offer(guess, [caps = context.caps(), shape] {
       std::vector<Alternative> all;
       for (const std::string& variant : kernels::MatMulNBitsVariants(caps, shape))

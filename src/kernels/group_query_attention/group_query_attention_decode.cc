@@ -114,7 +114,7 @@ std::vector<Layout> Layouts(const gpu::Caps& caps, const GroupQueryAttentionDeco
   const auto try_layout = [&](bool subgroups, uint32_t workgroup) {
     const std::optional<Layout> layout = LayoutOf(caps, shape, subgroups, workgroup);
     const uint64_t items = uint64_t{shape.attention.batch} * shape.attention.kv_heads;
-    if (!layout || items * Chunks(shape, *layout) > kDecodeCounterWords) return false;
+    if (!layout || items * Chunks(shape, *layout) >= kDecodeCounterWords) return false;
     fitting.push_back(*layout);
     add(*layout, DefaultSplits(caps, shape, *layout));
     return true;

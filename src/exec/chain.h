@@ -1,0 +1,14 @@
+// Fusion level `chain`: the products of one row between two attentions as one dispatch
+// (kernels/matmul_nbits/matmul_nbits_chain.h).
+#pragma once
+
+#include "exec/lowering.h"
+
+namespace sinter::exec {
+
+// Replaces runs of dispatches of which each multiplies what the one before gives, as far as the
+// kernel takes them. Forced `variants` of `matmul_nbits_chain` and the `choices` hold for them.
+void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants& variants,
+                   const Choices& choices);
+
+}  // namespace sinter::exec
