@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstdio>
 
 #include "base/check.h"
 
@@ -17,31 +19,34 @@ constexpr uint32_t kChunkThreads = 8;
 constexpr uint32_t kMaxRounds = 8;
 // Chunks of each of its rows that a thread asks for at once.
 constexpr uint32_t kMaxBlock = 8;
-// From as many rows of B on, a team has more of them at once: a thousand teams fill a large GPU.
-constexpr uint32_t kManyRows = 4096;
+// Rows of B that a team has.
+constexpr uint32_t kMaxRows = 8;
+// A head's rows keep a GPU busy for long, and what comes before it is short.
+constexpr uint32_t kMaxOutputs = 32768;
 
 uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 // How a link is cut; fields of struct Link in matmul_nbits_chain.wgsl.
 struct LinkCut {
-  uint32_t rows, block, rounds, workgroups;
+  uint32_t outputs, rows, block, rounds, items;
 };
 
 uint32_t Chunks(const MatMulNBitsShape& shape) { return shape.k / kChunkCodes; }
 
 LinkCut CutLink(const gpu::Caps& caps, const MatMulNBitsShape& shape, const ChainTuning& tuning) {
-  const bool gated = shape.glu != Glu::kNone;
-  LinkCut cut = {};
-  cut.rows = gated || shape.n >= kManyRows ? tuning.rows : 2;
-  // A thread's outputs come in pairs.
-  if (gated) cut.rows = 4;
+  const uint32_t rows_an_output = shape.glu == Glu::kNone ? 1 : 2;
   const uint32_t lanes = caps.fixed_subgroup_size();
+  const uint32_t teams = tuning.workgroup / lanes;
+  LinkCut cut = {};
+  cut.outputs = std::min(CeilDiv(shape.n, tuning.workgroups * teams), kMaxRows / rows_an_output);
+  cut.rows = cut.outputs * rows_an_output;
+  cut.items = CeilDiv(shape.n, teams * cut.outputs);
   const uint32_t iterations = CeilDiv(Chunks(shape), lanes);
-  cut.block = std::clamp(tuning.ahead / cut.rows, 1u, std::min(kMaxBlock, iterations));
+  // All of them, or parts of which two are in registers at a time.
+  const uint32_t most = cut.rows * iterations <= tuning.ahead ? tuning.ahead : tuning.ahead / 2;
+  cut.block = std::clamp(most / cut.rows, 1u, std::min(kMaxBlock, iterations));
   while (iterations % cut.block != 0) --cut.block;
   cut.rounds = CeilDiv(Chunks(shape), tuning.workgroup / kChunkThreads);
-  const uint32_t outputs = gated ? cut.rows / 2 : cut.rows;
-  cut.workgroups = CeilDiv(shape.n, tuning.workgroup / lanes * outputs);
   return cut;
 }
 
@@ -87,36 +92,49 @@ bool Fit(const gpu::Caps& caps, std::span<const ChainLink> links) {
 
 bool Fits(const gpu::Caps& caps, std::span<const ChainLink> links, const ChainTuning& tuning) {
   const gpu::Limits& limits = caps.limits;
-  if (tuning.workgroup > limits.max_invocations_per_workgroup ||
+  if (tuning.ahead == 0 || tuning.workgroups == 0 || !std::has_single_bit(tuning.workgroup) ||
+      tuning.workgroup > limits.max_invocations_per_workgroup ||
       tuning.workgroup > limits.max_workgroup_size_x ||
-      tuning.workgroup < caps.fixed_subgroup_size()) {
+      // Outputs go in pairs.
+      tuning.workgroup < 2 * caps.fixed_subgroup_size()) {
     return false;
   }
-  // The row in two bytes an element, a unit a chunk, a sum a subgroup, and the ticket.
+  // The row in two bytes an element, a unit a chunk, sums of a subgroup's squares and rows, and the
+  // ticket.
   const uint64_t bytes = 2 * uint64_t{MaxK(links)} + MaxK(links) / kChunkCodes * 4 +
-                         tuning.workgroup / caps.fixed_subgroup_size() * 4 + 16;
-  if (bytes > limits.max_workgroup_storage_bytes) return false;
-  uint64_t workgroups = 0;
-  for (const ChainLink& link : links) {
-    const LinkCut cut = CutLink(caps, link.shape, tuning);
-    if (cut.rounds > kMaxRounds) return false;
-    workgroups += cut.workgroups;
+                         tuning.workgroup / caps.fixed_subgroup_size() * (1 + kMaxRows) * 4 + 16;
+  if (bytes > limits.max_workgroup_storage_bytes ||
+      tuning.workgroups > limits.max_workgroups_per_dimension) {
+    return false;
   }
-  return workgroups <= limits.max_workgroups_per_dimension;
+  return std::ranges::all_of(links, [&](const ChainLink& link) {
+    return CutLink(caps, link.shape, tuning).rounds <= kMaxRounds;
+  });
 }
 
 std::vector<ChainTuning> Tunings(const gpu::Caps& caps, std::span<const ChainLink> links) {
   std::vector<ChainTuning> tunings;
   if (!Fit(caps, links)) return tunings;
-  for (const uint32_t workgroup : {256u, 512u, 128u}) {
-    for (const uint32_t rows : {4u, 2u}) {
-      for (const uint32_t ahead : {16u, 8u}) {
-        const ChainTuning tuning = {workgroup, rows, ahead};
-        if (Fits(caps, links, tuning)) tunings.push_back(tuning);
-      }
-    }
+  // One or two a multiprocessor: of an H100 or H200 (132), and of GPUs down to a quarter of that.
+  for (const ChainTuning& tuning :
+       {ChainTuning{512, 132, 12}, ChainTuning{512, 132, 16}, ChainTuning{512, 132, 8},
+        ChainTuning{512, 128, 12}, ChainTuning{256, 264, 12}, ChainTuning{256, 264, 16},
+        ChainTuning{256, 132, 16}, ChainTuning{512, 96, 12}, ChainTuning{512, 64, 12},
+        ChainTuning{256, 64, 16}, ChainTuning{256, 32, 16}}) {
+    if (Fits(caps, links, tuning)) tunings.push_back(tuning);
   }
   return tunings;
+}
+
+std::optional<ChainTuning> ParseVariant(std::string_view variant) {
+  ChainTuning tuning;
+  const std::string text(variant);
+  if (std::sscanf(text.c_str(), "chain.wg%ux%u.a%u", &tuning.workgroup, &tuning.workgroups,
+                  &tuning.ahead) != 3 ||
+      ChainVariant(tuning) != variant) {
+    return std::nullopt;
+  }
+  return tuning;
 }
 
 std::string_view ActivationName(Glu glu) {
@@ -150,10 +168,10 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
     define(!link.keeps, "inner");
     // In the order of struct Link.
     kernel.prelude += fmt::format(
-        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}u, {9}, {10}, "
-        "{11:.9e}, {12}, {13});\n",
-        i, shape.n, shape.k, cut.rows, cut.block, cut.rounds, first, cut.workgroups, awaited, gated,
-        shape.norm.present, shape.norm.epsilon, link.residual != ChainLink::kNone,
+        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}u, {9}u, {10}, "
+        "{11}, {12:.9e}, {13}, {14});\n",
+        i, shape.n, shape.k, cut.outputs, cut.rows, cut.block, cut.rounds, first, cut.items,
+        awaited, gated, shape.norm.present, shape.norm.epsilon, link.residual != ChainLink::kNone,
         std::max(link.residual, ChainLink::kOutside));
     kernel.prelude += fmt::format("const kInner{} = {}u;\n", i, link.keeps ? 0 : words);
     if (!link.keeps) words += shape.n / 2;
@@ -165,8 +183,8 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
         tag(shape.norm.present, fmt::format("norm{:g}", shape.norm.epsilon)),
         tag(gated, ActivationName(shape.glu)), tag(shape.bias, "bias"),
         tag(shape.residual, fmt::format("residual{}", link.residual)), tag(!link.keeps, "inner"));
-    awaited = cut.workgroups;
-    first += cut.workgroups;
+    awaited = cut.items;
+    first += cut.items;
   }
   if (glu != Glu::kNone) {
     kernel.prelude +=
@@ -177,11 +195,13 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
   const uint32_t spins = caps.software ? 1u << 30 : 1u << 22;
   kernel.prelude += fmt::format(
       "const kWorkgroupSize = {}u;\nconst kLanes = {}u;\nconst kBlockChunks = {}u;\n"
-      "const kMaxK = {}u;\nconst kLast = {}u;\nconst kStuck = {}u;\nconst kMaxSpins = {}u;\n",
+      "const kMaxK = {}u;\nconst kLast = {}u;\nconst kStuck = {}u;\nconst kMaxSpins = {}u;\n"
+      "const kItems = {}u;\nconst kWorkgroups = {}u;\n",
       tuning.workgroup, caps.fixed_subgroup_size(), links[0].shape.block_size / kChunkCodes,
-      MaxK(links), links.size() - 1, kChainStuckWord, spins);
+      MaxK(links), links.size() - 1, kChainStuckWord, spins, first,
+      std::min(first, tuning.workgroups));
   kernel.variant += fmt::format("-{}.sg{}", ChainVariant(tuning), caps.fixed_subgroup_size());
-  kernel.workgroups = {first, 1, 1};
+  kernel.workgroups = {std::min(first, tuning.workgroups), 1, 1};
   plan.counter_words = kChainCounterWords;
   plan.scratch_words = words;
   return plan;
@@ -190,15 +210,16 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
 }  // namespace
 
 std::string ChainVariant(const ChainTuning& tuning) {
-  return fmt::format("chain.wg{}.r{}.a{}", tuning.workgroup, tuning.rows, tuning.ahead);
+  return fmt::format("chain.wg{}x{}.a{}", tuning.workgroup, tuning.workgroups, tuning.ahead);
 }
 
 bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   const MatMulNBitsNorm& norm = shape.norm;
   return caps.packed_dot_product && caps.f16 && caps.fixed_subgroup_size() >= kChunkThreads &&
          shape.m == 1 && shape.bits == 4 && shape.block_size >= kChunkCodes &&
-         shape.k % shape.block_size == 0 && shape.n % 2 == 0 && shape.dtype == DType::kF16 &&
-         shape.zero_points == ZeroPoints::kDefault && shape.experts == 0 && shape.n_begin == 0 &&
+         shape.k % shape.block_size == 0 && shape.n % 2 == 0 && shape.n <= kMaxOutputs &&
+         shape.dtype == DType::kF16 && shape.zero_points == ZeroPoints::kDefault &&
+         shape.experts == 0 && shape.n_begin == 0 &&
          (shape.n_count == 0 || shape.n_count == shape.n) &&
          (!norm.present || (norm.skip == Skip::kNone && norm.input_dtype == DType::kF16 &&
                             norm.scale_dtype == DType::kF16));
@@ -212,8 +233,11 @@ std::vector<std::string> ChainVariants(const gpu::Caps& caps, std::span<const Ch
 
 ChainPlan PlanMatMulNBitsChain(const gpu::Caps& caps, std::span<const ChainLink> links,
                                std::string_view variant) {
-  for (const ChainTuning& tuning : Tunings(caps, links)) {
-    if (variant.empty() || variant == ChainVariant(tuning)) return Plan(caps, links, tuning);
+  const std::vector<ChainTuning> tunings = Tunings(caps, links);
+  if (!tunings.empty() && variant.empty()) return Plan(caps, links, tunings[0]);
+  if (const std::optional<ChainTuning> forced = ParseVariant(variant);
+      forced && Fit(caps, links) && Fits(caps, links, *forced)) {
+    return Plan(caps, links, *forced);
   }
   ThrowUnknownVariant("matmul_nbits_chain", variant, ChainVariants(caps, links));
 }

@@ -5,10 +5,10 @@
 //   row_0 = input;  row_i = Y_(i - 1)
 //   Y_i = MatMulNBits(row_i) by shape_i (matmul_nbits.h), its residual from outside or a Y_j, j < i
 //
-// A workgroup belongs to one link of the chain. It asks for its weights, then waits for the link
-// before, so that the weights travel while that one finishes. Workgroups take their places by
-// drawing tickets in the order of the links: who waits knows that all it waits for has begun. That
-// is all the kernel asks of a GPU: that workgroups which have begun go on whatever others do. Where
+// A workgroup asks for weights first, then waits for the link before, so that the weights travel
+// while that one finishes. Workgroups draw tickets for their work in the order of the links: who
+// waits knows that all it waits for has begun. That is all the kernel asks of a GPU: that
+// workgroups which have begun go on whatever others do, be there one of them or a thousand. Where
 // one does not, waiting ends after a bounded time, and the counters say so.
 //
 // Bindings: 1 row_0 f16 [k_0], 2 counters u32; then for link i from 3 + 6 i on: B, scales, bias,
@@ -42,13 +42,15 @@ struct ChainLink {
 
 // What does not change the result but for rounding, and is chosen by measurement.
 struct ChainTuning {
-  uint32_t workgroup = 256;  // threads
-  uint32_t rows = 4;         // of B that a team has at once where there are many: 2 or 4
-  uint32_t ahead = 16;       // rows times chunks that a thread asks for at once
+  uint32_t workgroup = 512;  // threads
+  // Workgroups; those that a GPU holds at once do best. A link is cut into about as many items,
+  // unless that would be more than 8 rows of B a subgroup.
+  uint32_t workgroups = 128;
+  uint32_t ahead = 12;  // rows times chunks that a thread asks for at once
   bool operator==(const ChainTuning&) const = default;
 };
 
-// `chain.wg256.r4.a16`.
+// `chain.wg512x128.a12`.
 std::string ChainVariant(const ChainTuning& tuning);
 
 struct ChainPlan {
@@ -64,7 +66,8 @@ inline constexpr uint32_t kChainCounterWords = 4096;
 inline constexpr uint32_t kChainStuckWord = kChainCounterWords - 1;
 
 // Whether a product can be a link at all: one row of f16, 4 bits in blocks from 32 on without zero
-// points, norms of f16 without a skip, whole; on an adapter with packed dot products and subgroups
+// points, norms of f16 without a skip, whole, of less outputs than fill a GPU by themselves; on an
+// adapter with packed dot products and subgroups
 // of one size.
 bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape);
 
@@ -72,7 +75,8 @@ bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape);
 // its bindings, its rows in workgroup memory, or links that do not go together.
 std::vector<std::string> ChainVariants(const gpu::Caps& caps, std::span<const ChainLink> links);
 
-// Plans the dispatch. Throws Error for an unknown variant, or a chain that has none.
+// Plans the dispatch. Any numbers may stand in `variant`, as far as the adapter can do them. Throws
+// Error for another variant, or a chain that has none.
 ChainPlan PlanMatMulNBitsChain(const gpu::Caps& caps, std::span<const ChainLink> links,
                                std::string_view variant = "");
 

@@ -150,24 +150,25 @@ double Bytes(const std::vector<ChainLink>& links) {
 
 std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   std::vector<KernelCase> cases;
-  const auto add = [&](const std::vector<ChainLink>& links, bool all_variants = false,
-                       bool benchmark = false) {
+  const auto add = [&](const std::vector<ChainLink>& links,
+                       std::vector<std::string> variants = {""}, bool benchmark = false) {
     if (!IsChainLink(caps, Product(64, 64))) return;
     SINTER_CHECK(!ChainVariants(caps, links).empty(), "{}", Name(links));
-    cases.push_back(
-        {.name = Name(links),
-         .operands = [=] { return MakeOperands(links); },
-         .variants = all_variants ? ChainVariants(caps, links) : std::vector<std::string>{""},
-         .plan =
-             [=](const gpu::Caps& actual, std::string_view variant) {
-               return PlanMatMulNBitsChain(actual, links, variant).kernel;
-             },
-         .flops = benchmark ? 4 * Bytes(links) : 0,
-         .bytes = benchmark ? Bytes(links) : 0,
-         .benchmark_only = benchmark});
+    cases.push_back({.name = Name(links),
+                     .operands = [=] { return MakeOperands(links); },
+                     .variants = std::move(variants),
+                     .plan =
+                         [=](const gpu::Caps& actual, std::string_view variant) {
+                           return PlanMatMulNBitsChain(actual, links, variant).kernel;
+                         },
+                     .flops = benchmark ? 4 * Bytes(links) : 0,
+                     .bytes = benchmark ? Bytes(links) : 0,
+                     .benchmark_only = benchmark});
   };
-  // Every cut of the work, on rows off every multiple.
-  add(Layer(160, 288, 416, 222), true);
+  // Cuts of the work on rows off every multiple: one item a link or many, one output a team or all
+  // that it can have, weights at once or in parts, more workgroups than items.
+  add(Layer(160, 288, 416, 222),
+      {"chain.wg64x3.a4", "chain.wg128x2.a16", "chain.wg256x40.a12", ""});
   // What stands around the products.
   for (const Glu glu : {Glu::kGelu, Glu::kGeluTanh}) {
     add({{NormProduct(96, 64, glu, true), ChainLink::kNone, false},
@@ -185,9 +186,10 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
        {Product(2, 64, true), ChainLink::kOutside, true}});
   add({{Product(4200, 64), ChainLink::kNone, true}});
   // Qwen3-1.7B, Phi-3-mini and Llama-3.2-1B.
-  add(Layer(2048, 2048, 6144, 4096), true, true);
-  add(Layer(3072, 3072, 8192, 9216), true, true);
-  add(Layer(2048, 2048, 8192, 3072), true, true);
+  const std::vector<ChainLink> qwen = Layer(2048, 2048, 6144, 4096);
+  add(qwen, ChainVariants(caps, qwen), true);
+  add(Layer(3072, 3072, 8192, 9216), {""}, true);
+  add(Layer(2048, 2048, 8192, 3072), {""}, true);
   return cases;
 }
 
@@ -214,6 +216,7 @@ TEST(MatMulNBitsChain, LinksAreWhatTheKernelCanDo) {
   };
   refuses([](MatMulNBitsShape& shape) { shape.m = 2; });
   refuses([](MatMulNBitsShape& shape) { shape.n = 63; });
+  refuses([](MatMulNBitsShape& shape) { shape.n = 40000; });
   refuses([](MatMulNBitsShape& shape) { shape.k = 80; });
   refuses([](MatMulNBitsShape& shape) { shape.bits = 8; });
   refuses([](MatMulNBitsShape& shape) { shape.block_size = 16; });
@@ -255,8 +258,12 @@ TEST(MatMulNBitsChain, FitsBindingsMemoryAndEachOther) {
   refuses([](auto& links, auto&) { links[3].keeps = false; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_storage_buffers_per_stage = 14; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_workgroup_storage_bytes = 12 << 10; });
-  refuses([](auto&, gpu::Caps& less) { less.limits.max_workgroups_per_dimension = 300; });
-  EXPECT_THROW(PlanMatMulNBitsChain(caps, layer, "chain.wg64"), Error);
+  refuses([](auto&, gpu::Caps& less) { less.limits.max_workgroups_per_dimension = 31; });
+  for (const char* variant : {"chain", "chain.wg512x132", "chain.wg96x8.a4", "chain.wg32x8.a4",
+                              "chain.wg2048x8.a4", "chain.wg512x0.a4", "chain.wg512x8.a0"}) {
+    EXPECT_THROW(PlanMatMulNBitsChain(caps, layer, variant), Error) << variant;
+  }
+  EXPECT_EQ(PlanMatMulNBitsChain(caps, layer, "chain.wg512x7.a4").kernel.workgroups[0], 7u);
 }
 
 }  // namespace
