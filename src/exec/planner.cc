@@ -173,8 +173,15 @@ bool PlanBook::Measure(gpu::Device& device, const Program& program) {
   device.GetPipelines(specs);
   for (Kind& kind : unknown) {
     for (const Alternative& alternative : kind.alternatives) {
-      kind.candidates.push_back({alternative.variant, program.RecordWith(alternative, kind.which),
-                                 0, kind.guess.starts_with(alternative.plan.variant)});
+      Program::Recorded recorded = program.RecordWith(alternative, kind.which);
+      const bool is_guess = kind.guess.starts_with(alternative.plan.variant);
+      if (recorded.counters && !is_guess) {
+        // More workgroups than this GPU holds at once, where they wait for each other. (A guess
+        // that does so is found out by MeasureChain().)
+        device.Submit(recorded.list);
+        if (GotStuck(device, recorded.counters)) continue;
+      }
+      kind.candidates.push_back({alternative.variant, std::move(recorded.list), 0, is_guess});
     }
   }
   for (double spent = 0; !unknown.empty() && spent < kWarmUpMicroseconds;)

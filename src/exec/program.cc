@@ -28,6 +28,12 @@ std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>&
 
 }  // namespace
 
+bool GotStuck(gpu::Device& device, const gpu::Buffer& counters) {
+  const std::vector<std::byte> word =
+      device.Download(counters, kStuckWord * sizeof(uint32_t), sizeof(uint32_t));
+  return word != std::vector<std::byte>(sizeof(uint32_t));
+}
+
 Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
                  const graph::Graph& graph, std::map<std::string, gpu::Buffer> externals,
                  const ForcedVariants& variants, const Choices& choices, bool chain)
@@ -120,11 +126,12 @@ gpu::CommandList Program::Record() const {
   return list;
 }
 
-gpu::CommandList Program::RecordWith(const Alternative& alternative,
-                                     std::span<const size_t> which) const {
-  gpu::CommandList list(*device_);
+Program::Recorded Program::RecordWith(const Alternative& alternative,
+                                      std::span<const size_t> which) const {
+  Recorded recorded = {gpu::CommandList(*device_), {}};
+  gpu::CommandList& list = recorded.list;
+  gpu::Buffer& counters = recorded.counters;
   std::map<size_t, gpu::Buffer> results;  // by operand
-  gpu::Buffer counters;
   if (alternative.counter_words > 0) {
     counters = device_->CreateBuffer(alternative.counter_words * 4, "counters");
     list.Clear(counters, 0, counters.size_bytes());
@@ -156,7 +163,7 @@ gpu::CommandList Program::RecordWith(const Alternative& alternative,
     }
     list.Dispatch(pipeline, bindings, alternative.plan.workgroups, dispatch.label);
   }
-  return list;
+  return recorded;
 }
 
 void Program::Run(const RunOptions& options) {
@@ -171,9 +178,7 @@ void Program::CheckProgress() {
   if (!has_chains_) return;
   for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
     if (lowered_.buffers[i].kind != BufferInfo::Kind::kCounters) continue;
-    const std::vector<std::byte> word =
-        device_->Download(buffers_[i], kStuckWord * sizeof(uint32_t), sizeof(uint32_t));
-    if (word == std::vector<std::byte>(sizeof(uint32_t))) continue;
+    if (!GotStuck(*device_, buffers_[i])) continue;
     throw Error("exec",
                 "fusion level 'chain': got workgroups that waited in vain for others of their "
                 "dispatch, want an adapter on which they all go on: choose --fusion layer");

@@ -33,6 +33,9 @@ struct DispatchTime {
   double bytes = 0, flops = 0;
 };
 
+// Waits, and tells whether workgroups of a dispatch with these counters waited for others in vain.
+bool GotStuck(gpu::Device& device, const gpu::Buffer& counters);
+
 class Program {
  public:
   // Compiles `graph`, whose shapes are all numbers. `externals` has the buffer of every graph input
@@ -55,7 +58,11 @@ class Program {
   // The dispatches `which` (of one operator and shape) with another plan. Their intermediate
   // results all go to the same place, so that each waits for the one before, as in a run; they are
   // of no use. For the planner.
-  gpu::CommandList RecordWith(const Alternative& alternative, std::span<const size_t> which) const;
+  struct Recorded {
+    gpu::CommandList list;
+    gpu::Buffer counters;  // the dispatches' own, where they use any
+  };
+  Recorded RecordWith(const Alternative& alternative, std::span<const size_t> which) const;
 
   // Waits, and throws Error where workgroups of a dispatch waited for others that did not go on:
   // what the program gave since then is wrong. Only programs with chains have such dispatches.

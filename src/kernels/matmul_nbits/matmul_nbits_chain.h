@@ -5,11 +5,10 @@
 //   row_0 = input;  row_i = Y_(i - 1)
 //   Y_i = MatMulNBits(row_i) by shape_i (matmul_nbits.h), its residual from outside or a Y_j, j < i
 //
-// A workgroup asks for weights first, then waits for the link before, so that the weights travel
-// while that one finishes. Workgroups draw tickets for their work in the order of the links: who
-// waits knows that all it waits for has begun. That is all the kernel asks of a GPU: that
-// workgroups which have begun go on whatever others do, be there one of them or a thousand. Where
-// one does not, waiting ends after a bounded time, and the counters say so.
+// Every workgroup has a part of each link, and waits for all others between two links. So the GPU
+// has to hold all workgroups at once, which WebGPU does not promise; where it does not, waiting
+// ends after a bounded time, and a counter says so. Whether a GPU holds so many has to be tried
+// (exec/planner.h); a CPU that acts as one holds as many as it has threads.
 //
 // Bindings: 1 row_0 f16 [k_0], 2 counters u32; then for link i from 3 + 6 i on: B, scales, bias,
 // norm_scale, residual (from outside only), Y (where somebody else reads it). No uniform.
@@ -43,14 +42,12 @@ struct ChainLink {
 // What does not change the result but for rounding, and is chosen by measurement.
 struct ChainTuning {
   uint32_t workgroup = 512;  // threads
-  // Workgroups; those that a GPU holds at once do best. A link is cut into about as many items,
-  // unless that would be more than 8 rows of B a subgroup.
-  uint32_t workgroups = 128;
+  uint32_t workgroups = 132;
   uint32_t ahead = 12;  // rows times chunks that a thread asks for at once
   bool operator==(const ChainTuning&) const = default;
 };
 
-// `chain.wg512x128.a12`.
+// `chain.wg512x132.a12`.
 std::string ChainVariant(const ChainTuning& tuning);
 
 struct ChainPlan {
@@ -66,13 +63,13 @@ inline constexpr uint32_t kChainCounterWords = 4096;
 inline constexpr uint32_t kChainStuckWord = kChainCounterWords - 1;
 
 // Whether a product can be a link at all: one row of f16, 4 bits in blocks from 32 on without zero
-// points, norms of f16 without a skip, whole, of less outputs than fill a GPU by themselves; on an
-// adapter with packed dot products and subgroups
+// points, norms of f16 without a skip, whole; on an adapter with packed dot products and subgroups
 // of one size.
 bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape);
 
-// The variants for the chain on this adapter, the best guess first. Empty where it does not fit:
-// its bindings, its rows in workgroup memory, or links that do not go together.
+// The variants worth a try on this adapter, the best guess first. Empty where the chain does not
+// fit: its bindings, its rows in workgroup memory, its outputs in 8 rows of B a subgroup, or links
+// that do not go together.
 std::vector<std::string> ChainVariants(const gpu::Caps& caps, std::span<const ChainLink> links);
 
 // Plans the dispatch. Any numbers may stand in `variant`, as far as the adapter can do them. Throws

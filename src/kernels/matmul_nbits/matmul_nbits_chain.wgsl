@@ -1,20 +1,21 @@
 // Up to four products of one row in one dispatch, each of which takes the result of the one before.
 // Definition, bindings, and what is asked of a GPU: matmul_nbits_chain.h.
 //
-// A link's outputs are cut into items. Workgroups draw tickets for items, in the order of the links,
-// until none is left: a GPU that holds all workgroups at once does one item a link in each. In an item
-// a team of kLanes threads (a subgroup) owns `rows` rows of B (of a gated link: a gate row and an up
-// row for each output); each thread takes every kLanes-th chunk of them, 32 codes of 4 bits. Products
-// of codes and the row's bytes are summed up exactly, four at once.
+// Every workgroup does its part of each link in turn. There a team of kLanes threads (a subgroup) owns
+// `rows` rows of B (of a gated link: a gate row and an up row for each output); each thread takes every
+// kLanes-th chunk of them, 32 codes of 4 bits. Products of codes and the row's bytes are summed up
+// exactly, four at once.
 //
-// What a workgroup waits for takes longer than what it computes, so it asks early: for the next ticket
-// when an item begins, and for the next item's weights before it gives away this one's results.
+// Waiting for the other workgroups takes longer than what is computed between two waits, so a thread
+// asks for its weights of the next link before it gives away what it has of this one.
 //
 // Rows go from link to link in pairs of f16, by atomics: plain stores may be read stale. A store is
-// waited for by what atomicExchange returned, before its workgroup counts its item.
+// waited for by what atomicExchange returned, before its workgroup counts its part as done.
 //
 // The prelude has kLink0 .. kLink3, which reach every function as constants once it is inlined, and
-// kInner0 .. kInner3: where in `counters` the rows lie that nobody else reads.
+// kInner0 .. kInner3: where in `counters` the rows lie that nobody else reads. The code of a link is
+// written out for each: a loop over them, with the weights of any link in one variable, took NVIDIA's
+// compiler ten seconds, and its code twice the time of one dispatch a link.
 
 #include "common/activations.wgsl"
 #include "matmul_nbits/matmul_nbits_chain_operands.wgsl"
@@ -28,9 +29,8 @@ struct Link {
   rows: u32,     // of B of a team: 1 to 8
   block: u32,    // chunks of each that a thread asks for at once: 1 to 8
   rounds: u32,   // in which the workgroup brings the row: 1 to 8
-  first: u32,    // ticket
-  items: u32,
-  awaited: u32,  // items of the link before
+  parts: u32,    // workgroups that have a part of it
+  awaited: u32,  // those of the link before
   gated: bool,
   norm: bool,
   epsilon: f32,
@@ -42,13 +42,10 @@ const kTeams = kWorkgroupSize / kLanes;
 // Codes in integers come 16 times too large.
 const kCodeUnit = 1.0 / 16.0;
 
-// Words of `counters`: the next ticket, the workgroups that have left, the items of each link that are
-// done.
-const kTicket = 0u;
-const kLeft = 1u;
-const kDone = 2u;
+// Words of `counters`: the workgroups that have left, the parts of each link that are done.
+const kLeft = 0u;
+const kDone = 1u;
 
-var<workgroup> ticket: u32;
 // The sums of a workgroup's rows of B.
 var<workgroup> results: array<f32, kTeams * 8u>;
 
@@ -131,13 +128,8 @@ fn LoadStep(link: Link, first: u32, lane: u32, iteration: u32) -> Weights {
   return weights;
 }
 
-// The first output of an item's team.
-fn FirstOf(link: Link, item: u32, local: u32) -> u32 {
-  return ((item - link.first) * kTeams + local / kLanes) * link.outputs;
-}
-
-fn LoadBlock(link: Link, item: u32, local: u32, base: u32) -> Block {
-  let first = FirstOf(link, item, local);
+fn LoadBlock(link: Link, part: u32, local: u32, base: u32) -> Block {
+  let first = (part * kTeams + local / kLanes) * link.outputs;
   let lane = local % kLanes;
   var block = Block();
   block.step_0 = LoadStep(link, first, lane, base);
@@ -245,9 +237,9 @@ fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
   return sums;
 }
 
-// ---- items
+// ---- from link to link
 
-// Waits until all items of the link before are done.
+// Waits until all parts of the link before are done.
 fn Await(link: Link, local: u32) {
   if (link.index == 0u) {
     return;
@@ -265,11 +257,11 @@ fn Await(link: Link, local: u32) {
   storageBarrier();
 }
 
-// Counts an item as done, once its stores, which gave `before`, are where others see them.
+// Counts a part as done, once its stores, which gave `before`, are where others see them.
 fn CountDone(link: Link, local: u32, before: u32) {
   if (before == 0xffffffffu) {
     // Changes nothing: it makes the compiler wait for `before`.
-    atomicMin(&counters[kTicket], 0xffffffffu);
+    atomicMin(&counters[kLeft], 0xffffffffu);
   }
   storageBarrier();
   if (local == 0u && link.index < kLast) {
@@ -277,8 +269,7 @@ fn CountDone(link: Link, local: u32, before: u32) {
   }
 }
 
-// What a thread has of an item between its products and its results, of which it stores the pair of
-// outputs `n`, n + 1.
+// What a thread has between its products and the pair of results that it stores.
 struct State {
   sums: Sums,
   bias: vec2<f32>,
@@ -286,20 +277,24 @@ struct State {
   residual: u32,
 }
 
-fn OutputOf(link: Link, item: u32, local: u32) -> u32 {
-  return (item - link.first) * kTeams * link.outputs + 2u * local;
+// The first of them.
+fn OutputOf(link: Link, part: u32, local: u32) -> u32 {
+  return part * kTeams * link.outputs + 2u * local;
 }
 
 fn BiasOf(link: Link, n: u32) -> vec2<f32> {
   return vec2<f32>(LoadBias(link.index, n), LoadBias(link.index, n + 1u));
 }
 
-fn Multiply(link: Link, item: u32, first_block: Block, upcoming: u32, local: u32) -> State {
+fn Multiply(link: Link, part: u32, first_block: Block, local: u32) -> State {
+  if (part >= link.parts) {
+    return State();
+  }
   let lane = local % kLanes;
   let iterations = (link.k / 32u + kLanes - 1u) / kLanes;
   let norms = LoadNorms(link, local);
   var state = State();
-  let n = min(OutputOf(link, item, local), link.n - 2u);
+  let n = min(OutputOf(link, part, local), link.n - 2u);
   state.bias = BiasOf(link, n);
   if (link.gated) {
     state.up_bias = BiasOf(link, link.n + n);
@@ -312,16 +307,13 @@ fn Multiply(link: Link, item: u32, first_block: Block, upcoming: u32, local: u32
   if (link.residual && link.residual_of >= 0 && local < kTeams * link.outputs / 2u) {
     state.residual = LoadResult(u32(link.residual_of), n / 2u);
   }
-  if (local == 0u) {
-    ticket = upcoming;
-  }
   Stage(link, local, row, norms);
 
   var block = first_block;
   for (var base = 0u; base < iterations; base += link.block) {
     let steps = block;
     if (base + link.block < iterations) {
-      block = LoadBlock(link, item, local, base + link.block);
+      block = LoadBlock(link, part, local, base + link.block);
     }
     AddStep(&state.sums, link, lane, base, steps.step_0);
     if (link.block > 1u) {
@@ -360,7 +352,10 @@ fn Gated(sums: vec4<f32>, state: State) -> vec2<f32> {
 }
 #endif
 
-fn Finish(link: Link, item: u32, state: State, local: u32) {
+fn Finish(link: Link, part: u32, state: State, local: u32) {
+  if (part >= link.parts) {
+    return;
+  }
   let low = TeamSum(state.sums.low);
   var high = vec4<f32>();
   if (link.rows > 4u) {
@@ -371,7 +366,7 @@ fn Finish(link: Link, item: u32, state: State, local: u32) {
     results[local / kLanes * link.rows + lane] = select(low[lane % 4u], high[lane % 4u], lane > 3u);
   }
   workgroupBarrier();
-  let n = OutputOf(link, item, local);
+  let n = OutputOf(link, part, local);
   var before = 0u;
   if (local < kTeams * link.outputs / 2u && n < link.n) {
     let factor = RowFactor(link);
@@ -389,99 +384,42 @@ fn Finish(link: Link, item: u32, state: State, local: u32) {
   CountDone(link, local, before);
 }
 
-// ---- which link an item belongs to
-
-fn EndOf(link: Link) -> u32 {
-  return link.first + link.items;
-}
-
-fn LoadItem(item: u32, local: u32) -> Block {
-  if (item < EndOf(kLink0)) {
-    return LoadBlock(kLink0, item, local, 0u);
-  }
-#if link_1
-  if (item < EndOf(kLink1)) {
-    return LoadBlock(kLink1, item, local, 0u);
-  }
-#endif
-#if link_2
-  if (item < EndOf(kLink2)) {
-    return LoadBlock(kLink2, item, local, 0u);
-  }
-#endif
-#if link_3
-  if (item < EndOf(kLink3)) {
-    return LoadBlock(kLink3, item, local, 0u);
-  }
-#endif
-  return Block();
-}
-
-fn MultiplyItem(item: u32, block: Block, upcoming: u32, local: u32) -> State {
-#if link_1
-  if (item >= kLink1.first && item < EndOf(kLink1)) {
-    return Multiply(kLink1, item, block, upcoming, local);
-  }
-#endif
-#if link_2
-  if (item >= kLink2.first && item < EndOf(kLink2)) {
-    return Multiply(kLink2, item, block, upcoming, local);
-  }
-#endif
-#if link_3
-  if (item >= kLink3.first) {
-    return Multiply(kLink3, item, block, upcoming, local);
-  }
-#endif
-  return Multiply(kLink0, item, block, upcoming, local);
-}
-
-fn FinishItem(item: u32, state: State, local: u32) {
-  if (item < EndOf(kLink0)) {
-    Finish(kLink0, item, state, local);
-    return;
-  }
-#if link_1
-  if (item < EndOf(kLink1)) {
-    Finish(kLink1, item, state, local);
-    return;
-  }
-#endif
-#if link_2
-  if (item < EndOf(kLink2)) {
-    Finish(kLink2, item, state, local);
-    return;
-  }
-#endif
-#if link_3
-  Finish(kLink3, item, state, local);
-#endif
-}
-
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(local_invocation_index) local: u32) {
-  if (local == 0u) {
-    ticket = atomicAdd(&counters[kTicket], 1u);
-  }
-  var item = workgroupUniformLoad(&ticket);
-  var block = LoadItem(item, local);
-  while (item < kItems) {
-    var upcoming = 0u;
-    if (local == 0u) {
-      upcoming = atomicAdd(&counters[kTicket], 1u);
-    }
-    let state = MultiplyItem(item, block, upcoming, local);
-    let next = workgroupUniformLoad(&ticket);
-    block = LoadItem(next, local);
-    FinishItem(item, state, local);
-    item = next;
-  }
-  // The last workgroup to leave has nobody after it that draws or waits: it leaves zeros.
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let part = workgroup.x;
+  let block_0 = LoadBlock(kLink0, part, local, 0u);
+  let state_0 = Multiply(kLink0, part, block_0, local);
+#if link_1
+  let block_1 = LoadBlock(kLink1, part, local, 0u);
+#endif
+  Finish(kLink0, part, state_0, local);
+#if link_1
+  let state_1 = Multiply(kLink1, part, block_1, local);
+#endif
+#if link_2
+  let block_2 = LoadBlock(kLink2, part, local, 0u);
+#endif
+#if link_1
+  Finish(kLink1, part, state_1, local);
+#endif
+#if link_2
+  let state_2 = Multiply(kLink2, part, block_2, local);
+#endif
+#if link_3
+  let block_3 = LoadBlock(kLink3, part, local, 0u);
+#endif
+#if link_2
+  Finish(kLink2, part, state_2, local);
+#endif
+#if link_3
+  let state_3 = Multiply(kLink3, part, block_3, local);
+  Finish(kLink3, part, state_3, local);
+#endif
+  // The last workgroup to leave has nobody after it that waits: it leaves zeros.
   if (local == 0u && atomicAdd(&counters[kLeft], 1u) + 1u == kWorkgroups) {
     for (var i = 0u; i < kLast; i++) {
       atomicStore(&counters[kDone + i], 0u);
     }
-    atomicStore(&counters[kTicket], 0u);
     atomicStore(&counters[kLeft], 0u);
   }
 }
