@@ -5,9 +5,11 @@
 // of a matrix lie in different banks. B's part is, where kTurned, kTileN rows along K, as those of A; else kStep rows
 // along N, padded alike. Two such buffers (kBuffers) let one step be multiplied while the next one is written.
 //
-// A subgroup owns kRows x kCols (each 1, 2 or 4) products of kMatM x kMatN x kMatK: the matrices that the adapter
+// A subgroup owns kRows (1, 2 or 4) x kCols (1 to 4) products of kMatM x kMatN x kMatK: the matrices that the adapter
 // multiplies, f16 with f32 sums. kSplit subgroups own the same products, each for its slice of every step; their sums
-// meet on the way out. The host's prelude gives all of these constants and kSubgroup, the subgroup's size.
+// meet on the way out. Behind these subgroups come kProducers more, where a kernel knows how to use them: they multiply
+// nothing, but bring the next step meanwhile. The host's prelude gives all of these constants and kSubgroup, the
+// subgroup's size.
 
 const kChunks = kStep / 8u;
 const kStride = kChunks + 1u;
@@ -18,8 +20,8 @@ const kSubRows = kRows * kMatM;
 const kSubCols = kCols * kMatN;
 const kPlacesN = kTileN / kSubCols;
 const kPlaces = kTileM / kSubRows * kPlacesN;
-const kSubgroups = kPlaces * kSplit;
-const kThreads = kSubgroups * kSubgroup;
+const kSubgroups = kPlaces * kSplit;  // that multiply
+const kThreads = (kSubgroups + kProducers) * kSubgroup;
 
 // Where the sums pass through on their way out: a subgroup's kMatM x kSubCols f32 at a time, rows padded.
 const kStageStride = kSubCols / 4u + 1u;
@@ -59,6 +61,8 @@ fn MultiplyOnce(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
   }
   if (kCols > 2u) {
     (*sums)[2] = subgroupMatrixMultiplyAccumulate(a0, b2, (*sums)[2]);
+  }
+  if (kCols > 3u) {
     (*sums)[3] = subgroupMatrixMultiplyAccumulate(a0, b3, (*sums)[3]);
   }
   if (kRows > 1u) {
@@ -69,6 +73,8 @@ fn MultiplyOnce(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
     }
     if (kCols > 2u) {
       (*sums)[6] = subgroupMatrixMultiplyAccumulate(a1, b2, (*sums)[6]);
+    }
+    if (kCols > 3u) {
       (*sums)[7] = subgroupMatrixMultiplyAccumulate(a1, b3, (*sums)[7]);
     }
   }
@@ -83,8 +89,10 @@ fn MultiplyOnce(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
     }
     if (kCols > 2u) {
       (*sums)[10] = subgroupMatrixMultiplyAccumulate(a2, b2, (*sums)[10]);
-      (*sums)[11] = subgroupMatrixMultiplyAccumulate(a2, b3, (*sums)[11]);
       (*sums)[14] = subgroupMatrixMultiplyAccumulate(a3, b2, (*sums)[14]);
+    }
+    if (kCols > 3u) {
+      (*sums)[11] = subgroupMatrixMultiplyAccumulate(a2, b3, (*sums)[11]);
       (*sums)[15] = subgroupMatrixMultiplyAccumulate(a3, b3, (*sums)[15]);
     }
   }
@@ -131,6 +139,8 @@ fn StageRow(at: u32, sum0: Sum, sum1: Sum, sum2: Sum, sum3: Sum) {
   }
   if (kCols > 2u) {
     subgroupMatrixStore<row_major>(&tiles, at + 2u * (kMatN / 4u), sum2, kStageStride);
+  }
+  if (kCols > 3u) {
     subgroupMatrixStore<row_major>(&tiles, at + 3u * (kMatN / 4u), sum3, kStageStride);
   }
 }

@@ -3,7 +3,8 @@
 //
 // common/matrix_tile.wgsl has the products; here A and B reach workgroup memory and the sums leave it. All threads
 // bring a step's part of A, in chunks of 8 f16, and of B, in units of up to 16 bytes that lie inside one block and are
-// dequantized on the way. What the next step needs is on its way to registers while this one is multiplied.
+// dequantized on the way. What the next step needs is on its way to registers while this one is multiplied. Where there
+// are producers, only they bring A and B, and dequantize the next step while the other subgroups multiply this one.
 // Workgroup x owns the tile's rows of A, y its columns, so that neighbours share B.
 //
 // With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
@@ -57,8 +58,9 @@ struct Params {
 
 const kUnitCodes = kUnitWords * kCodesPerWord;
 const kUnits = max(kStep / kUnitCodes, 1u);  // of a row of B in a step
-const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
-const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
+const kBringers = select(kProducers * kSubgroup, kThreads, kProducers == 0u);  // threads that bring a step
+const kAFetches = (kTileM * kChunks + kBringers - 1u) / kBringers;
+const kBFetches = (kTileN * kUnits + kBringers - 1u) / kBringers;
 
 // A unit of B with what it takes to dequantize it.
 struct Unit {
@@ -95,11 +97,21 @@ fn FindWeight(tile: u32) -> bool {
 }
 #endif
 
+// The row of the tile of A that chunk `index` of a step lies in. With four chunks a row, 8 threads write two rows at once,
+// whose banks would meet were they neighbours: 5 vec4 apart in 8 vec4 of banks. Four rows apart they do not.
+fn RowA(index: u32) -> u32 {
+  let row = index / kChunks;
+  if (kChunks != 4u) {
+    return row;
+  }
+  return row / 8u * 8u + row % 2u * 4u + row / 2u % 4u;
+}
+
 // Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
 // are not stored.
 fn FetchA(fetch: u32, local: u32, first_m: u32, first_k: u32) -> vec4<u32> {
-  let index = fetch * kThreads + local;
-  let row = min(first_m + index / kChunks, params.m - 1u);
+  let index = fetch * kBringers + local;
+  let row = min(first_m + RowA(index), params.m - 1u);
   let k = first_k + index % kChunks * 8u;
   if (!kWholeSteps && k >= params.k) {
     return vec4<u32>();
@@ -126,15 +138,15 @@ fn PairA(at: u32, k: u32) -> u32 {
 #endif
 
 fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
-  let index = fetch * kThreads + local;
-  if (kTileM * kChunks % kThreads == 0u || index < kTileM * kChunks) {
-    tiles[buffer * kBufferSize + index / kChunks * kStride + index % kChunks] = chunk;
+  let index = fetch * kBringers + local;
+  if (kTileM * kChunks % kBringers == 0u || index < kTileM * kChunks) {
+    tiles[buffer * kBufferSize + RowA(index) * kStride + index % kChunks] = chunk;
   }
 }
 
 // Unit `fetch` of this thread, of B's step at first_k; past the last block one of zeros.
 fn FetchB(fetch: u32, local: u32, first_n: u32, first_k: u32) -> Unit {
-  let index = fetch * kThreads + local;
+  let index = fetch * kBringers + local;
   let row = RowB(first_n, index / kUnits % kTileN);
   let at = first_k / kUnitCodes + index % kUnits;
   var unit: Unit;
@@ -230,8 +242,8 @@ fn StoreWords8(at: u32, low: u32, high: u32, unit: Unit) {
 }
 
 fn StoreB(fetch: u32, local: u32, buffer: u32, unit: Unit) {
-  let index = fetch * kThreads + local;
-  if (kTileN * kUnits % kThreads != 0u && index >= kTileN * kUnits) {
+  let index = fetch * kBringers + local;
+  if (kTileN * kUnits % kBringers != 0u && index >= kTileN * kUnits) {
     return;
   }
   let row = buffer * kBufferSize + (kTileM + index / kUnits) * kStride;
@@ -275,6 +287,8 @@ fn Fetch(step: ptr<function, Step>, local: u32, first_m: u32, first_n: u32, firs
   }
   if (kBFetches > 2u) {
     (*step).b[2] = FetchB(2u, local, first_n, first_k);
+  }
+  if (kBFetches > 3u) {
     (*step).b[3] = FetchB(3u, local, first_n, first_k);
   }
   (*step).a[0] = FetchA(0u, local, first_m, first_k);
@@ -283,12 +297,20 @@ fn Fetch(step: ptr<function, Step>, local: u32, first_m: u32, first_n: u32, firs
   }
   if (kAFetches > 2u) {
     (*step).a[2] = FetchA(2u, local, first_m, first_k);
+  }
+  if (kAFetches > 3u) {
     (*step).a[3] = FetchA(3u, local, first_m, first_k);
   }
   if (kAFetches > 4u) {
     (*step).a[4] = FetchA(4u, local, first_m, first_k);
+  }
+  if (kAFetches > 5u) {
     (*step).a[5] = FetchA(5u, local, first_m, first_k);
+  }
+  if (kAFetches > 6u) {
     (*step).a[6] = FetchA(6u, local, first_m, first_k);
+  }
+  if (kAFetches > 7u) {
     (*step).a[7] = FetchA(7u, local, first_m, first_k);
   }
 }
@@ -300,12 +322,20 @@ fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
   }
   if (kAFetches > 2u) {
     StoreA(2u, local, buffer, (*step).a[2]);
+  }
+  if (kAFetches > 3u) {
     StoreA(3u, local, buffer, (*step).a[3]);
   }
   if (kAFetches > 4u) {
     StoreA(4u, local, buffer, (*step).a[4]);
+  }
+  if (kAFetches > 5u) {
     StoreA(5u, local, buffer, (*step).a[5]);
+  }
+  if (kAFetches > 6u) {
     StoreA(6u, local, buffer, (*step).a[6]);
+  }
+  if (kAFetches > 7u) {
     StoreA(7u, local, buffer, (*step).a[7]);
   }
   StoreB(0u, local, buffer, (*step).b[0]);
@@ -314,6 +344,8 @@ fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
   }
   if (kBFetches > 2u) {
     StoreB(2u, local, buffer, (*step).b[2]);
+  }
+  if (kBFetches > 3u) {
     StoreB(3u, local, buffer, (*step).b[3]);
   }
 }
@@ -364,8 +396,13 @@ fn StoreQuad(m: u32, column: u32, sums: vec4<f32>) {
 // Row `row` of the subgroup's products, to Y.
 fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {
   workgroupBarrier();
-  Stage(sums, subgroup, row);
+  if (kProducers == 0u || subgroup < kSubgroups) {
+    Stage(sums, subgroup, row);
+  }
   workgroupBarrier();
+  if (subgroup >= kSubgroups) {
+    return;
+  }
   let place = subgroup % kPlaces;
   let top = first_m + place / kPlacesN * kSubRows + row * kMatM;
 #if glu
@@ -404,6 +441,64 @@ fn Activate(x: vec4<f32>) -> vec4<f32> {
 }
 #endif
 
+// sums = the tile's products, step by step: every thread brings a part of the next step, then multiplies this one.
+fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32) {
+  var step = Step();
+  Fetch(&step, local, first_m, first_n, 0u);
+  Store(&step, local, 0u);
+  workgroupBarrier();
+  var buffer = 0u;
+  for (var next_k = kStep; ; next_k += kStep) {
+    let more = next_k < params.k;
+    if (more) {
+      Fetch(&step, local, first_m, first_n, next_k);
+    }
+    Multiply(sums, buffer, subgroup);
+    if (!more) {
+      break;
+    }
+    if (kBuffers == 1u) {
+      workgroupBarrier();
+    } else {
+      buffer = 1u - buffer;
+    }
+    Store(&step, local, buffer);
+    workgroupBarrier();
+  }
+}
+
+// The same with producers, which hold the step after the next in registers while they store the next one.
+fn MultiplyProduced(sums: ptr<function, Sums>, lane: u32, subgroup: u32, first_m: u32, first_n: u32) {
+  let produces = subgroup >= kSubgroups;
+  let producer = (subgroup - kSubgroups) * kSubgroup + lane;
+  var step = Step();
+  if (produces) {
+    Fetch(&step, producer, first_m, first_n, 0u);
+    Store(&step, producer, 0u);
+    if (kStep < params.k) {
+      Fetch(&step, producer, first_m, first_n, kStep);
+    }
+  }
+  workgroupBarrier();
+  var buffer = 0u;
+  for (var next_k = kStep; ; next_k += kStep) {
+    let more = next_k < params.k;
+    if (!produces) {
+      Multiply(sums, buffer, subgroup);
+    } else if (more) {
+      Store(&step, producer, 1u - buffer);
+      if (next_k + kStep < params.k) {
+        Fetch(&step, producer, first_m, first_n, next_k + kStep);
+      }
+    }
+    if (!more) {
+      break;
+    }
+    workgroupBarrier();
+    buffer = 1u - buffer;
+  }
+}
+
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
@@ -417,27 +512,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_n = group.y * kTileN;
 #endif
   var sums = Sums();
-  var step = Step();
-  Fetch(&step, local, first_m, first_n, 0u);
-  Store(&step, local, 0u);
-  workgroupBarrier();
-  var buffer = 0u;
-  for (var next_k = kStep; ; next_k += kStep) {
-    let more = next_k < params.k;
-    if (more) {
-      Fetch(&step, local, first_m, first_n, next_k);
-    }
-    Multiply(&sums, buffer, subgroup);
-    if (!more) {
-      break;
-    }
-    if (kBuffers == 1u) {
-      workgroupBarrier();
-    } else {
-      buffer = 1u - buffer;
-    }
-    Store(&step, local, buffer);
-    workgroupBarrier();
+  if (kProducers == 0u) {
+    MultiplyTile(&sums, local, subgroup, first_m, first_n);
+  } else {
+    MultiplyProduced(&sums, lane, subgroup, first_m, first_n);
   }
   Finish(&sums, 0u, subgroup, lane, first_m, first_n);
   if (kRows > 1u) {
