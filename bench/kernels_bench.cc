@@ -2,16 +2,24 @@
 //
 // The device is unchecked, as in production: SINTER_TEST_DEVICE chooses it. Operands are rotated
 // over copies larger than any cache. The result of a case is checked once before it is timed.
+//
+//   kernels_bench [OPTIONS OF GOOGLE BENCHMARK]     --benchmark_filter=REGEX chooses cases
+//   kernels_bench --table=CASES [--variants=REGEX]  variants_table.h
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "gpu/device.h"
 #include "kernels/testing/kernel_case.h"
 #include "kernels/testing/kernel_run.h"
+#include "variants_table.h"
 
 namespace sinter::kernels {
 namespace {
@@ -71,7 +79,21 @@ void Time(benchmark::State& state, gpu::Device& device, const KernelCase& kernel
 
 int main(int argc, char** argv) {
   using namespace sinter;  // NOLINT: a main of one screen
+  std::string table, variants;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument.starts_with("--table=")) table = argument.substr(8);
+    if (argument.starts_with("--variants=")) variants = argument.substr(11);
+  }
   const std::shared_ptr<gpu::Device> device = kernels::OpenDevice();
+  if (!table.empty()) {
+    try {
+      return kernels::PrintVariantsTable(*device, table, variants) == 0 ? 0 : 1;
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      return 1;
+    }
+  }
   benchmark::AddCustomContext("device", device->adapter().name);
   benchmark::AddCustomContext("driver", device->adapter().driver);
   for (const auto& [kernel, make_cases] : kernels::RegisteredKernelCases()) {

@@ -289,12 +289,12 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
         {"matrix"});
   }
 
-  // Prompts of 512 tokens: Qwen3-1.7B's QKV, output, gate and up, and down projections, and
-  // Phi-3-mini's; and shorter ones.
+  // Prompts of 512 tokens: the QKV, output, gate and up, and down projections of Qwen3-1.7B,
+  // Phi-3-mini and Llama-3.2-1B; and shorter ones.
   const auto model = [&](const MatMulNBitsShape& shape) {
     std::vector<std::string> variants = tilings(shape);
     variants.insert(variants.begin(), "");
-    if (shape.glu == Glu::kNone) variants.emplace_back("tile");
+    if (shape.glu == Glu::kNone && !shape.residual) variants.emplace_back("tile");
     KernelCase& added = add(shape, std::move(variants));
     added.benchmark_only = true;
     added.operands = [=] { return MakeSampledOperands(shape); };
@@ -302,10 +302,17 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     added.bytes = n * (k * shape.bits / 8.0 + k / shape.block_size * 2) + 2.0 * m * (k + shape.n);
     added.flops = 2.0 * m * n * k;
   };
-  const std::pair<uint32_t, uint32_t> kModel[] = {{4096, 2048}, {2048, 2048},  {12288, 2048},
-                                                  {2048, 6144}, {16384, 3072}, {3072, 8192}};
-  for (const auto& [n, k] : kModel) model({.m = 512, .n = n, .k = k, .dtype = DType::kF16});
-  model({.m = 512, .n = 6144, .k = 2048, .dtype = DType::kF16, .glu = Glu::kSilu});
+  const std::pair<uint32_t, uint32_t> kPlain[] = {{4096, 2048}, {9216, 3072}, {3072, 2048}};
+  for (const auto& [n, k] : kPlain) model({.m = 512, .n = n, .k = k, .dtype = DType::kF16});
+  const std::pair<uint32_t, uint32_t> kResidual[] = {
+      {2048, 2048}, {2048, 6144}, {3072, 3072}, {3072, 8192}, {2048, 8192}};
+  for (const auto& [n, k] : kResidual) {
+    model({.m = 512, .n = n, .k = k, .dtype = DType::kF16, .residual = true});
+  }
+  const std::pair<uint32_t, uint32_t> kGated[] = {{6144, 2048}, {8192, 3072}, {8192, 2048}};
+  for (const auto& [n, k] : kGated) {
+    model({.m = 512, .n = n, .k = k, .dtype = DType::kF16, .glu = Glu::kSilu});
+  }
   for (const uint32_t m : {16u, 32u, 64u, 128u, 2048u}) {
     model({.m = m, .n = 4096, .k = 2048, .dtype = DType::kF16});
   }

@@ -1,0 +1,18 @@
+// Every variant of chosen kernel cases beside the others, in a minute: what to look at before a
+// plan's order of guesses is changed.
+#pragma once
+
+#include <string>
+
+#include "gpu/device.h"
+
+namespace sinter::kernels {
+
+// Prints a table of each case whose `kernel/case` the regular expression `cases` finds: its
+// variants that `variants` finds, quickest first, with microseconds and TFLOP/s; last the best of
+// every case. All are compiled at once, each result is checked, and variants take turns, so that
+// the clock's ramp meets all of them. Returns how many failed, 1 where nothing was found. Throws
+// Error for what is no regular expression.
+int PrintVariantsTable(gpu::Device& device, const std::string& cases, const std::string& variants);
+
+}  // namespace sinter::kernels
