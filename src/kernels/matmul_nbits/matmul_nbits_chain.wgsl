@@ -352,6 +352,11 @@ fn Gated(sums: vec4<f32>, state: State) -> vec2<f32> {
 }
 #endif
 
+// Not by an index that a thread computes: NVIDIA's compiler puts such vectors into memory.
+fn Component(x: vec4<f32>, i: u32) -> f32 {
+  return select(select(x.x, x.y, i == 1u), select(x.z, x.w, i == 3u), i > 1u);
+}
+
 fn Finish(link: Link, part: u32, state: State, local: u32) {
   if (part >= link.parts) {
     return;
@@ -363,7 +368,8 @@ fn Finish(link: Link, part: u32, state: State, local: u32) {
   }
   let lane = local % kLanes;
   if (lane < link.rows) {
-    results[local / kLanes * link.rows + lane] = select(low[lane % 4u], high[lane % 4u], lane > 3u);
+    results[local / kLanes * link.rows + lane] =
+        select(Component(low, lane), Component(high, lane - 4u), lane > 3u);
   }
   workgroupBarrier();
   let n = OutputOf(link, part, local);
