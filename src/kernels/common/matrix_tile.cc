@@ -7,10 +7,9 @@
 namespace sinter::kernels {
 
 std::string MatrixTileName(const MatrixTile& tile) {
-  return fmt::format("{}x{}x{}.{}x{}{}{}{}", tile.m, tile.n, tile.step, tile.rows, tile.cols,
+  return fmt::format("{}x{}x{}.{}x{}{}{}", tile.m, tile.n, tile.step, tile.rows, tile.cols,
                      tile.split == 1 ? "" : fmt::format(".k{}", tile.split),
-                     tile.buffers == 1 ? ".single" : "",
-                     tile.producers == 0 ? "" : fmt::format(".p{}", tile.producers));
+                     tile.buffers == 1 ? ".single" : "");
 }
 
 std::optional<MatrixTileLayout> LayOutMatrixTile(const gpu::Caps& caps, const MatrixTile& tile,
@@ -20,10 +19,9 @@ std::optional<MatrixTileLayout> LayOutMatrixTile(const gpu::Caps& caps, const Ma
   const uint32_t sub_m = tile.rows * config->m, sub_n = tile.cols * config->n;
   if (tile.m % sub_m != 0 || tile.n % sub_n != 0) return {};
   if (tile.step % (tile.split * config->k) != 0) return {};
-  if (tile.producers > 0 && tile.buffers != 2) return {};
   const uint32_t subgroups = tile.m / sub_m * (tile.n / sub_n) * tile.split;
   const MatrixTileLayout layout = {*config, caps.fixed_subgroup_size(),
-                                   (subgroups + tile.producers) * caps.fixed_subgroup_size()};
+                                   subgroups * caps.fixed_subgroup_size()};
   if (layout.threads > caps.limits.max_invocations_per_workgroup ||
       layout.threads > caps.limits.max_workgroup_size_x) {
     return {};
@@ -42,11 +40,11 @@ std::optional<MatrixTileLayout> LayOutMatrixTile(const gpu::Caps& caps, const Ma
 std::string MatrixTilePrelude(const MatrixTile& tile, const MatrixTileLayout& layout, bool turned) {
   return fmt::format(
       "const kTileM = {}u;\nconst kTileN = {}u;\nconst kStep = {}u;\nconst kRows = {}u;\n"
-      "const kCols = {}u;\nconst kSplit = {}u;\nconst kBuffers = {}u;\nconst kProducers = {}u;\n"
+      "const kCols = {}u;\nconst kSplit = {}u;\nconst kBuffers = {}u;\n"
       "const kTurned = {};\nconst kSubgroup = {}u;\nconst kMatM = {}u;\nconst kMatN = {}u;\n"
       "const kMatK = {}u;\n",
-      tile.m, tile.n, tile.step, tile.rows, tile.cols, tile.split, tile.buffers, tile.producers,
-      turned, layout.subgroup_size, layout.config.m, layout.config.n, layout.config.k);
+      tile.m, tile.n, tile.step, tile.rows, tile.cols, tile.split, tile.buffers, turned,
+      layout.subgroup_size, layout.config.m, layout.config.n, layout.config.k);
 }
 
 std::string MatrixTileVariant(const MatrixTile& tile, const MatrixTileLayout& layout) {

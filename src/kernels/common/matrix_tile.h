@@ -17,12 +17,9 @@ struct MatrixTile {
   uint32_t rows = 2, cols = 2;  // matrices of sums that a subgroup has: 1, 2 or 4; 1 to 4
   uint32_t split = 1;           // subgroups that share the products of a place, by slices of K
   uint32_t buffers = 2;         // steps in workgroup memory: 1 or 2
-  uint32_t producers = 0;       // subgroups that bring steps and multiply nothing; 0: all do both.
-                                // Two buffers only
 };
 
-// `128x64x32.4x2`; with `.k2` behind it for a split in two, `.single` for one buffer, `.p4` for
-// four producers.
+// `128x64x32.4x2`; with `.k2` behind it for a split in two, `.single` for one buffer.
 std::string MatrixTileName(const MatrixTile& tile);
 
 // What follows from a tile on an adapter.

@@ -7,9 +7,7 @@
 //
 // A subgroup owns kRows (1, 2 or 4) x kCols (1 to 4) products of kMatM x kMatN x kMatK: the matrices that the adapter
 // multiplies, f16 with f32 sums. kSplit subgroups own the same products, each for its slice of every step; their sums
-// meet on the way out. Behind these subgroups come kProducers more, where a kernel knows how to use them: they multiply
-// nothing, but bring the next step meanwhile. The host's prelude gives all of these constants and kSubgroup, the
-// subgroup's size.
+// meet on the way out. The host's prelude gives all of these constants and kSubgroup, the subgroup's size.
 
 const kChunks = kStep / 8u;
 const kStride = kChunks + 1u;
@@ -20,8 +18,8 @@ const kSubRows = kRows * kMatM;
 const kSubCols = kCols * kMatN;
 const kPlacesN = kTileN / kSubCols;
 const kPlaces = kTileM / kSubRows * kPlacesN;
-const kSubgroups = kPlaces * kSplit;  // that multiply
-const kThreads = (kSubgroups + kProducers) * kSubgroup;
+const kSubgroups = kPlaces * kSplit;
+const kThreads = kSubgroups * kSubgroup;
 
 // Where the sums pass through on their way out: a subgroup's kMatM x kSubCols f32 at a time, rows padded.
 const kStageStride = kSubCols / 4u + 1u;

@@ -18,7 +18,7 @@ gpu::Caps MatrixCaps() {
 TEST(MatrixTile, NamesWhatItDependsOn) {
   EXPECT_EQ(MatrixTileName({128, 64, 32, 4, 2, 1, 2}), "128x64x32.4x2");
   EXPECT_EQ(MatrixTileName({128, 64, 64, 4, 4, 2, 1}), "128x64x64.4x4.k2.single");
-  EXPECT_EQ(MatrixTileName({128, 96, 32, 4, 3, 1, 2, 4}), "128x96x32.4x3.p4");
+  EXPECT_EQ(MatrixTileName({128, 96, 32, 4, 3, 1, 2}), "128x96x32.4x3");
   const MatrixTile tile = {128, 128, 32, 4, 4, 1, 2};
   EXPECT_EQ(MatrixTileVariant(tile, *LayOutMatrixTile(MatrixCaps(), tile, true)),
             "matrix.128x128x32.4x4.sg32.16x16x16");
@@ -31,9 +31,6 @@ TEST(MatrixTile, KeepsToLimits) {
   ASSERT_TRUE(fits.has_value());
   EXPECT_EQ(fits->threads, 128u);
   EXPECT_FALSE(LayOutMatrixTile(caps, {128, 128, 64, 4, 4, 1, 2}, true).has_value());
-  // Producers are more threads, and need a second buffer.
-  EXPECT_EQ(LayOutMatrixTile(caps, {128, 128, 32, 4, 4, 1, 2, 4}, true)->threads, 256u);
-  EXPECT_FALSE(LayOutMatrixTile(caps, {128, 128, 32, 4, 4, 1, 1, 4}, true).has_value());
   // 256 subgroups of 32.
   EXPECT_FALSE(LayOutMatrixTile(caps, {256, 256, 16, 1, 1, 1, 1}, true).has_value());
   // No whole number of matrices.

@@ -3,8 +3,7 @@
 //
 // common/matrix_tile.wgsl has the products; here A and B reach workgroup memory and the sums leave it. All threads
 // bring a step's part of A, in chunks of 8 f16, and of B, in units of up to 16 bytes that lie inside one block and are
-// dequantized on the way. What the next step needs is on its way to registers while this one is multiplied. Where there
-// are producers, only they bring A and B, and dequantize the next step while the other subgroups multiply this one.
+// dequantized on the way. What the next step needs is on its way to registers while this one is multiplied.
 // Workgroup x owns the tile's rows of A, y its columns, so that neighbours share B.
 //
 // With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
@@ -58,9 +57,8 @@ struct Params {
 
 const kUnitCodes = kUnitWords * kCodesPerWord;
 const kUnits = max(kStep / kUnitCodes, 1u);  // of a row of B in a step
-const kBringers = select(kProducers * kSubgroup, kThreads, kProducers == 0u);  // threads that bring a step
-const kAFetches = (kTileM * kChunks + kBringers - 1u) / kBringers;
-const kBFetches = (kTileN * kUnits + kBringers - 1u) / kBringers;
+const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
+const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
 
 // A unit of B with what it takes to dequantize it.
 struct Unit {
@@ -110,7 +108,7 @@ fn RowA(index: u32) -> u32 {
 // Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
 // are not stored.
 fn FetchA(fetch: u32, local: u32, first_m: u32, first_k: u32) -> vec4<u32> {
-  let index = fetch * kBringers + local;
+  let index = fetch * kThreads + local;
   let row = min(first_m + RowA(index), params.m - 1u);
   let k = first_k + index % kChunks * 8u;
   if (!kWholeSteps && k >= params.k) {
@@ -138,15 +136,15 @@ fn PairA(at: u32, k: u32) -> u32 {
 #endif
 
 fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
-  let index = fetch * kBringers + local;
-  if (kTileM * kChunks % kBringers == 0u || index < kTileM * kChunks) {
+  let index = fetch * kThreads + local;
+  if (kTileM * kChunks % kThreads == 0u || index < kTileM * kChunks) {
     tiles[buffer * kBufferSize + RowA(index) * kStride + index % kChunks] = chunk;
   }
 }
 
 // Unit `fetch` of this thread, of B's step at first_k; past the last block one of zeros.
 fn FetchB(fetch: u32, local: u32, first_n: u32, first_k: u32) -> Unit {
-  let index = fetch * kBringers + local;
+  let index = fetch * kThreads + local;
   let row = RowB(first_n, index / kUnits % kTileN);
   let at = first_k / kUnitCodes + index % kUnits;
   var unit: Unit;
@@ -242,8 +240,8 @@ fn StoreWords8(at: u32, low: u32, high: u32, unit: Unit) {
 }
 
 fn StoreB(fetch: u32, local: u32, buffer: u32, unit: Unit) {
-  let index = fetch * kBringers + local;
-  if (kTileN * kUnits % kBringers != 0u && index >= kTileN * kUnits) {
+  let index = fetch * kThreads + local;
+  if (kTileN * kUnits % kThreads != 0u && index >= kTileN * kUnits) {
     return;
   }
   let row = buffer * kBufferSize + (kTileM + index / kUnits) * kStride;
@@ -396,13 +394,8 @@ fn StoreQuad(m: u32, column: u32, sums: vec4<f32>) {
 // Row `row` of the subgroup's products, to Y.
 fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {
   workgroupBarrier();
-  if (kProducers == 0u || subgroup < kSubgroups) {
-    Stage(sums, subgroup, row);
-  }
+  Stage(sums, subgroup, row);
   workgroupBarrier();
-  if (subgroup >= kSubgroups) {
-    return;
-  }
   let place = subgroup % kPlaces;
   let top = first_m + place / kPlacesN * kSubRows + row * kMatM;
 #if glu
@@ -467,38 +460,6 @@ fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u
   }
 }
 
-// The same with producers, which hold the step after the next in registers while they store the next one.
-fn MultiplyProduced(sums: ptr<function, Sums>, lane: u32, subgroup: u32, first_m: u32, first_n: u32) {
-  let produces = subgroup >= kSubgroups;
-  let producer = (subgroup - kSubgroups) * kSubgroup + lane;
-  var step = Step();
-  if (produces) {
-    Fetch(&step, producer, first_m, first_n, 0u);
-    Store(&step, producer, 0u);
-    if (kStep < params.k) {
-      Fetch(&step, producer, first_m, first_n, kStep);
-    }
-  }
-  workgroupBarrier();
-  var buffer = 0u;
-  for (var next_k = kStep; ; next_k += kStep) {
-    let more = next_k < params.k;
-    if (!produces) {
-      Multiply(sums, buffer, subgroup);
-    } else if (more) {
-      Store(&step, producer, 1u - buffer);
-      if (next_k + kStep < params.k) {
-        Fetch(&step, producer, first_m, first_n, next_k + kStep);
-      }
-    }
-    if (!more) {
-      break;
-    }
-    workgroupBarrier();
-    buffer = 1u - buffer;
-  }
-}
-
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
@@ -512,11 +473,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_n = group.y * kTileN;
 #endif
   var sums = Sums();
-  if (kProducers == 0u) {
-    MultiplyTile(&sums, local, subgroup, first_m, first_n);
-  } else {
-    MultiplyProduced(&sums, lane, subgroup, first_m, first_n);
-  }
+  MultiplyTile(&sums, local, subgroup, first_m, first_n);
   Finish(&sums, 0u, subgroup, lane, first_m, first_n);
   if (kRows > 1u) {
     Finish(&sums, 1u, subgroup, lane, first_m, first_n);

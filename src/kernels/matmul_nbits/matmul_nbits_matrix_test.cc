@@ -229,12 +229,9 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   // Compiling a tiling takes a software GPU seconds: the odd shape tries them all.
   add(odd, tilings(odd));
   for (const MatMulNBitsShape& shape : {whole, gated}) {
-    const std::vector<std::string> some = tilings(shape);
-    const auto produced = std::ranges::find_if(
-        some, [](const std::string& variant) { return variant.ends_with(".p4"); });
-    std::vector<std::string> chosen(some.begin(), some.begin() + std::min<size_t>(some.size(), 2));
-    if (produced != some.end()) chosen.push_back(*produced);
-    add(shape, std::move(chosen));
+    std::vector<std::string> some = tilings(shape);
+    some.resize(std::min<size_t>(some.size(), 2));
+    add(shape, some);
   }
 
   // The choice by rows, from the fewest on.
