@@ -8,7 +8,9 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/matmul_nbits/matmul_nbits_decode.h"
+#include "kernels/matmul_nbits/matmul_nbits_dot.h"
 #include "kernels/matmul_nbits/matmul_nbits_matrix.h"
+#include "kernels/matmul_nbits/matmul_nbits_plan.h"
 
 namespace sinter::kernels {
 namespace {
@@ -18,6 +20,10 @@ constexpr uint32_t kTileN = 64;
 uint32_t TileRows(const MatMulNBitsShape& shape) {
   return shape.m <= 32 && shape.experts == 0 ? 32 : 64;
 }
+
+// Up to so many rows, two passes over B, the kernel for few rows goes before packed dot products:
+// it needs no tiles to fill the GPU.
+constexpr uint32_t kDotRows = 16;
 
 // Tiles win where there are enough of them to fill the GPU. On an H200 with K = 2048 and N = 2048,
 // 16 rows of A take 23 us by decode and 114 us by tile, 256 rows 180 us and 146 us.
@@ -39,6 +45,15 @@ bool PrefersMatrix(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
          !MatrixTunings(caps, shape).empty();
 }
 
+// Packed dot products do an f32 tile's work in half its instructions, where they are instructions.
+// They round f32 activations, which only a variant that was asked for may do. A software GPU keeps
+// its tiles: lavapipe takes the bundled model's 256 tokens in 0.33 to 0.36 s instead of 0.42, but
+// compiles each dot shader for 0.5 to 1 s first.
+bool PrefersDot(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  return (shape.m > kDotRows || shape.experts > 0) && !caps.software &&
+         shape.dtype == DType::kF16 && !DotTunings(caps, shape).empty();
+}
+
 // Whether nothing stands before or behind the product.
 bool IsPlain(const MatMulNBitsShape& shape) {
   return !shape.norm.present && !shape.residual && shape.glu == Glu::kNone;
@@ -58,17 +73,6 @@ void CheckShape(const MatMulNBitsShape& shape) {
                shape.n_begin, shape.n_count, shape.n);
 }
 
-std::string_view ZeroPointsName(ZeroPoints zero_points) {
-  switch (zero_points) {
-    case ZeroPoints::kPacked:
-      return "zero_points_packed";
-    case ZeroPoints::kFloat:
-      return "zero_points_float";
-    default:
-      return "zero_points_default";
-  }
-}
-
 std::string_view ZeroPointsTag(ZeroPoints zero_points) {
   switch (zero_points) {
     case ZeroPoints::kPacked:
@@ -80,38 +84,9 @@ std::string_view ZeroPointsTag(ZeroPoints zero_points) {
   }
 }
 
-// What both shaders share; their own parts follow in variant, prelude, params and workgroups.
-KernelPlan PlanInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
-  const std::string_view act = WgslType(caps, shape.dtype);
-  KernelPlan plan;
-  plan.prelude = fmt::format("alias act_t = {};\nconst kBits = {}u;\nconst kBlockSize = {}u;\n",
-                             act, shape.bits, shape.block_size);
-  plan.defines.emplace_back(ZeroPointsName(shape.zero_points));
-  if (act == "f16") plan.defines.emplace_back("f16");
-  if (shape.bias) plan.defines.emplace_back("bias");
-  const bool a_vec4 = shape.k % 4 == 0;
-  if (a_vec4) plan.defines.emplace_back("a_vec4");
-  plan.variant = fmt::format("matmul_nbits.{}.b{}.blk{}{}{}{}", act, shape.bits, shape.block_size,
-                             ZeroPointsTag(shape.zero_points), shape.bias ? ".bias" : "",
-                             a_vec4 ? "" : ".odd");
-  return plan;
-}
-
-MatMulNBitsParams MakeParams(const MatMulNBitsShape& shape) {
-  MatMulNBitsParams params = {};
-  params.m = shape.m;
-  params.n = shape.n;
-  params.k = shape.k;
-  params.n_begin = shape.n_begin;
-  params.n_count = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
-  params.blocks = shape.blocks();
-  params.zero_points_row_bytes = static_cast<uint32_t>(shape.packed_zero_points_row_bytes());
-  return params;
-}
-
 KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
-  KernelPlan plan = PlanInputs(caps, shape);
-  MatMulNBitsParams params = MakeParams(shape);
+  KernelPlan plan = PlanMatMulNBitsInputs(caps, shape);
+  MatMulNBitsParams params = MakeMatMulNBitsParams(shape);
   const uint32_t tile_m = TileRows(shape);
 
   plan.wgsl = "matmul_nbits/matmul_nbits_tile.wgsl";
@@ -132,13 +107,52 @@ KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
 
 }  // namespace
 
+KernelPlan PlanMatMulNBitsInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  const std::string_view act = WgslType(caps, shape.dtype);
+  KernelPlan plan;
+  plan.prelude = fmt::format("alias act_t = {};\nconst kBits = {}u;\nconst kBlockSize = {}u;\n",
+                             act, shape.bits, shape.block_size);
+  plan.defines.emplace_back(ZeroPointsName(shape.zero_points));
+  if (act == "f16") plan.defines.emplace_back("f16");
+  if (shape.bias) plan.defines.emplace_back("bias");
+  const bool a_vec4 = shape.k % 4 == 0;
+  if (a_vec4) plan.defines.emplace_back("a_vec4");
+  plan.variant = fmt::format("matmul_nbits.{}.b{}.blk{}{}{}{}", act, shape.bits, shape.block_size,
+                             ZeroPointsTag(shape.zero_points), shape.bias ? ".bias" : "",
+                             a_vec4 ? "" : ".odd");
+  return plan;
+}
+
+MatMulNBitsParams MakeMatMulNBitsParams(const MatMulNBitsShape& shape) {
+  MatMulNBitsParams params = {};
+  params.m = shape.m;
+  params.n = shape.n;
+  params.k = shape.k;
+  params.n_begin = shape.n_begin;
+  params.n_count = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
+  params.blocks = shape.blocks();
+  params.zero_points_row_bytes = static_cast<uint32_t>(shape.packed_zero_points_row_bytes());
+  return params;
+}
+
 std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<std::string> variants;
-  if (shape.experts > 0) return {"tile"};
+  const auto add_dot = [&] {
+    // Real matrix units are quicker by far.
+    if (shape.dtype != DType::kF16 || (!MatrixTunings(caps, shape).empty() && !caps.software))
+      return;
+    for (const DotTuning& tuning : DotTunings(caps, shape)) variants.push_back(DotVariant(tuning));
+  };
+  if (shape.experts > 0) {
+    add_dot();
+    variants.emplace_back("tile");
+    return variants;
+  }
   const bool few = shape.m <= kMatMulNBitsDecodeRows;
   if (!few && !shape.norm.present) {
     for (const MatrixTuning& tuning : MatrixTunings(caps, shape))
       variants.push_back(MatrixVariant(tuning));
+    add_dot();
   }
   if (!few && IsPlain(shape)) variants.emplace_back("tile");
   if (few || variants.empty()) {
@@ -158,10 +172,17 @@ KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
         return PlanMatMulNBitsMatrix(caps, shape, tuning);
     }
   }
+  if ((variant.empty() && PrefersDot(caps, shape)) || variant.starts_with("dot")) {
+    for (const DotTuning& tuning : DotTunings(caps, shape)) {
+      if (variant.empty() || variant == "dot" || variant == DotVariant(tuning))
+        return PlanMatMulNBitsDot(caps, shape, tuning);
+    }
+  }
   if (IsPlain(shape) && (variant == "tile" || (variant.empty() && PrefersTile(caps, shape)))) {
     return PlanTile(caps, shape);
   }
-  if (shape.experts > 0) ThrowUnknownVariant("matmul_nbits", variant, {"tile"});
+  if (shape.experts > 0)
+    ThrowUnknownVariant("matmul_nbits", variant, MatMulNBitsVariants(caps, shape));
   for (const DecodeTuning& tuning : DecodeTunings(caps, shape)) {
     if (variant.empty() || variant == "decode" || variant == DecodeVariant(tuning))
       return PlanMatMulNBitsDecode(caps, shape, tuning);
@@ -176,7 +197,7 @@ bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
   if (shape.glu != Glu::kNone && SplitMatMulNBits(caps, shape).size() > 1) return false;
   if (variant.empty()) {
     if (shape.m <= kMatMulNBitsDecodeRows) return !DecodeTunings(caps, shape).empty();
-    return PrefersMatrix(caps, shape);
+    return PrefersMatrix(caps, shape) || PrefersDot(caps, shape);
   }
   const auto is_decode = [&](const DecodeTuning& tuning) {
     return variant == "decode" || variant == DecodeVariant(tuning);
@@ -184,7 +205,11 @@ bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
   const auto is_matrix = [&](const MatrixTuning& tuning) {
     return variant == "matrix" || variant == MatrixVariant(tuning);
   };
+  const auto is_dot = [&](const DotTuning& tuning) {
+    return variant == "dot" || variant == DotVariant(tuning);
+  };
   return std::ranges::any_of(DecodeTunings(caps, shape), is_decode) ||
+         std::ranges::any_of(DotTunings(caps, shape), is_dot) ||
          (!shape.norm.present && std::ranges::any_of(MatrixTunings(caps, shape), is_matrix));
 }
 

@@ -96,8 +96,9 @@ static_assert(offsetof(MatMulNBitsParams, zero_points_row_bytes) == 28);
 
 // Variants: `tile` (many rows: tiles in workgroup memory; nothing before or behind the product),
 // those of matmul_nbits_matrix.h (many rows, on the matrix units; nothing before the product), of
-// which `matrix` is the best guess, and those of matmul_nbits_decode.h (few rows), of which `decode`
-// is the best guess.
+// which `matrix` is the best guess, those of matmul_nbits_dot.h (many rows, by packed dot products;
+// nothing before the product), of which `dot` is, and those of matmul_nbits_decode.h (few rows), of
+// which `decode` is.
 // Throws Error for a shape that the kernel does not have (bits, block size, or what
 // CanFuseMatMulNBits() refuses) or an unknown variant.
 KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,

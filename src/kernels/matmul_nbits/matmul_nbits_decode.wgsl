@@ -125,12 +125,10 @@ fn LoadWeights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
 // The products of a word of codes, less half their range, with the upper and the lower bytes of h:
 // exact.
 #if integers_bits4
-// Flipping the highest bit of a nibble in the upper half of a byte makes the byte 16 (code - 8).
 fn Dot(sums: vec2<i32>, word: u32, x: vec4<u32>) -> vec2<i32> {
-  let even = ((word << 4u) ^ 0x80808080u) & 0xf0f0f0f0u;
-  let odd = (word ^ 0x80808080u) & 0xf0f0f0f0u;
-  return sums + vec2<i32>(dot4I8Packed(even, x.x) + dot4I8Packed(odd, x.y),
-                          dot4I8Packed(even, x.z) + dot4I8Packed(odd, x.w));
+  let codes = SignedCodes(word);
+  return sums + vec2<i32>(dot4I8Packed(codes.x, x.x) + dot4I8Packed(codes.y, x.y),
+                          dot4I8Packed(codes.x, x.z) + dot4I8Packed(codes.y, x.w));
 }
 
 fn LoadWordOfH(m: u32, chunk: u32, word: u32) -> vec4<u32> {
@@ -138,9 +136,8 @@ fn LoadWordOfH(m: u32, chunk: u32, word: u32) -> vec4<u32> {
 }
 #endif
 #if integers_bits8
-// Flipping the highest bit makes the byte code - 128.
 fn Dot(sums: vec2<i32>, word: u32, x: vec2<u32>) -> vec2<i32> {
-  let codes = word ^ 0x80808080u;
+  let codes = SignedCodes(word);
   return sums + vec2<i32>(dot4I8Packed(codes, x.x), dot4I8Packed(codes, x.y));
 }
 

@@ -3,6 +3,7 @@
 
 #include "common/dequantize.wgsl"
 #include "common/workgroup_reduce.wgsl"
+#include "matmul_nbits/matmul_nbits_integers.wgsl"
 
 @group(0) @binding(1) var<storage, read> input: array<input_v>;
 @group(0) @binding(2) var<storage, read> b: array<unit_t>;
@@ -99,21 +100,6 @@ fn LoadInput(row: u32, octet: u32) -> Octet {
   }
   return x;
 }
-
-#if integers_bits4
-// Bytes of the integers `low` and `high` (8 neighbours) in the order of the nibbles in a word of
-// codes: those that meet the lower nibbles of its bytes, then those of the higher ones.
-fn PackOctet(low: vec4<i32>, high: vec4<i32>) -> vec2<u32> {
-  return vec2<u32>(pack4xI8(vec4<i32>(low.x, low.z, high.x, high.z)),
-                   pack4xI8(vec4<i32>(low.y, low.w, high.y, high.w)));
-}
-#endif
-#if integers_bits8
-// Bytes of the integers `low` and `high` (8 neighbours): those that meet a word, then the next.
-fn PackOctet(low: vec4<i32>, high: vec4<i32>) -> vec2<u32> {
-  return vec2<u32>(pack4xI8(low), pack4xI8(high));
-}
-#endif
 
 // The sum over a chunk, where zero points need it.
 #if zero_points_default

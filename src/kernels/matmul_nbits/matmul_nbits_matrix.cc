@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "kernels/matmul_nbits/matmul_nbits_plan.h"
 
 namespace sinter::kernels {
 namespace {
@@ -70,30 +71,6 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
     return {};
   }
   return Layout{*tile, unit_words};
-}
-
-std::string_view GluName(Glu glu) {
-  switch (glu) {
-    case Glu::kSilu:
-      return "silu";
-    case Glu::kGelu:
-      return "gelu";
-    case Glu::kGeluTanh:
-      return "gelu_tanh";
-    default:
-      return "";
-  }
-}
-
-std::string_view ZeroPointsName(ZeroPoints zero_points) {
-  switch (zero_points) {
-    case ZeroPoints::kPacked:
-      return "zero_points_packed";
-    case ZeroPoints::kFloat:
-      return "zero_points_float";
-    default:
-      return "zero_points_default";
-  }
 }
 
 // Tiles that Y is cut into.

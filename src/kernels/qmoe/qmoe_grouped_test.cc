@@ -231,6 +231,7 @@ const bool kRegistered = RegisterKernelCases("qmoe_grouped", [](const gpu::Caps&
          .bias = bits == 4,
          .experts = 2},
         variants, 1);
+    if (bits != 2 && caps.packed_dot_product) cases.back().variants.emplace_back("dot");
   }
   // gpt-oss-20b with 512 tokens: 64 rows for each of its 32 experts. A software GPU would take
   // minutes.
