@@ -19,6 +19,8 @@ constexpr uint32_t kMaxPrefillHeadSize = 512;
 constexpr uint32_t kPrefillRows = 16;  // kRows in group_query_attention_prefill.wgsl
 // From here on most of a prefill tile is used even without grouped heads.
 constexpr uint32_t kPrefillFromSequence = 8;
+// More keys than there are, and far from the end of i32 when added to a position.
+constexpr int32_t kAllKeys = 1 << 30;
 
 bool PrefillFits(const GroupQueryAttentionShape& shape) {
   return shape.head_size % 4 == 0 && shape.head_size <= kMaxPrefillHeadSize;
@@ -111,6 +113,8 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   }
   SINTER_CHECK(shape.bias_batch == 1 || shape.bias_batch == shape.batch);
   SINTER_CHECK(shape.bias_heads == 1 || shape.bias_heads == shape.heads);
+  SINTER_CHECK(shape.rows_of_bias() == 1 || shape.rows_of_bias() == shape.sequence);
+  SINTER_CHECK(shape.past_min <= shape.past_max);
   const bool many_rows = shape.sequence >= kPrefillFromSequence && PrefillFits(shape);
   const std::vector<MatrixLayout> matrices = MatrixLayouts(caps, shape);
   const std::string picked =
@@ -140,6 +144,10 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   define(shape.has_head_sink, "head_sink");
   define(shape.smooth_softmax && !shape.has_head_sink, "smooth");
   define(shape.bias_total > 0, "bias");
+  if (shape.bias_total > 0 && shape.bias_is_mask) plan.variant += ".mask";
+  const bool lengths = shape.lengths != KeyLengths::kCapacity;
+  if (lengths) plan.defines.push_back("lengths");
+  if (!lengths) plan.variant += ".full";
   plan.variant += "." + picked;
   if (vec4 && !on_matrices) plan.defines.push_back("vec4");
   if (act == "f16") plan.defines.push_back("f16");
@@ -153,6 +161,10 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
       : vec4      ? fmt::format("vec4<{}>", act)
                   : std::string(act),
       vec4 ? "vec4<f32>" : "f32", vec, shape.head_size / vec);
+  if (shape.bias_total > 0) {
+    plan.prelude += fmt::format("alias bias_t = {};\nconst kBiasIsMask = {};\n",
+                                shape.bias_is_mask ? "u32" : act, shape.bias_is_mask);
+  }
   if (on_matrices) {
     plan.variant +=
         fmt::format(".sg{}.{}x{}", matrix->subgroup, matrix->config.m, matrix->config.n);
@@ -171,22 +183,31 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
       .heads = shape.heads,
       .kv_heads = shape.kv_heads,
       .capacity = shape.capacity,
+      .key_limit = shape.limit(),
       .local_window = shape.local_window > 0 ? static_cast<uint32_t>(shape.local_window) : 0,
+      .keys_after = shape.causal             ? 0
+                    : shape.local_window > 0 ? std::min(shape.local_window - 1, kAllKeys)
+                                             : kAllKeys,
+      .past_min = shape.past_min,
+      .past_max = shape.past_max,
+      .total_offset = shape.lengths == KeyLengths::kSeqlensK ? 1 : 0,
       .bias_total = shape.bias_total,
       .scale = shape.scale == 0 ? 1 / std::sqrt(static_cast<float>(shape.head_size)) : shape.scale,
-      .softcap = shape.softcap};
+      .softcap = shape.softcap,
+      .padding = {}};
   const uint32_t hidden = shape.heads * shape.head_size;
-  params.q_batch = shape.sequence * hidden;
-  if (shape.q_layout == HeadLayout::kBSNH) {
-    params.q_sequence = hidden;
-    params.q_head = shape.head_size;
-  } else {
-    params.q_sequence = shape.head_size;
-    params.q_head = shape.sequence * shape.head_size;
-  }
-  const uint32_t bias_plane = shape.sequence * shape.bias_total;
+  params.q_batch = params.out_batch = shape.sequence * hidden;
+  const auto strides = [&](HeadLayout layout, uint32_t& sequence, uint32_t& head) {
+    const bool rows_first = layout == HeadLayout::kBSNH;
+    sequence = rows_first ? hidden : shape.head_size;
+    head = rows_first ? shape.head_size : shape.sequence * shape.head_size;
+  };
+  strides(shape.q_layout, params.q_sequence, params.q_head);
+  strides(shape.output_layout, params.out_sequence, params.out_head);
+  const uint32_t bias_plane = shape.rows_of_bias() * shape.bias_total;
   params.bias_batch = shape.bias_batch == 1 ? 0 : shape.bias_heads * bias_plane;
   params.bias_head = shape.bias_heads == 1 ? 0 : bias_plane;
+  params.bias_row = shape.rows_of_bias() == 1 ? 0 : shape.bias_total;
   const uint32_t pairs = shape.sequence * (shape.heads / shape.kv_heads);
   const uint32_t tile_rows = on_matrices ? matrix->rows() : kPrefillRows;
   params.tiles = (pairs + tile_rows - 1) / tile_rows;

@@ -1,7 +1,9 @@
-// Causal attention of grouped query heads over an in-place KV cache: the part of com.microsoft's
-// GroupQueryAttention after its rotary embedding and cache update (rotary_embedding.h).
+// Attention of grouped query heads over keys and values that lie by head: the part of
+// com.microsoft's GroupQueryAttention after its rotary embedding and cache update
+// (rotary_embedding.h), and ONNX's Attention, causal or not.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,20 +16,29 @@
 
 namespace sinter::kernels {
 
-// For batch b, head n and row s, with total = seqlens_k[b] + 1,
-// past = max(total - sequence, 0) and end = min(past + s + 1, total, capacity):
-//   keys t in [begin, end), begin = local_window > 0 ? max(end - local_window, 0) : 0
+// What the lengths of the sequences, binding 4, are.
+enum class KeyLengths {
+  kSeqlensK,  // total - 1
+  kTotal,     // total
+  kCapacity,  // absent: total is the capacity
+};
+
+// For batch b, head n and row s, with total by `lengths`, limit = min(total, key_limit), and
+// own = clamp(total - sequence, past_min, past_max) + s + 1, the position behind the row's own key:
+//   keys t in [begin, end), end = clamp(causal ? own : own + local_window - 1, 0, limit), or limit
+//     where it is not causal and has no window,
+//     begin = local_window > 0 ? max(min(own, limit) - local_window, 0) : 0
 //   score[t] = softcap(scale * q . k[t]) + attention_bias[b, n, s, t]
 //   softcap(x) = softcap > 0 ? softcap * tanh(x / softcap) : x
 //   output = sum(exp(score[t] - max) v[t]) / (sum(exp(score[t] - max)) [+ exp(sink - max)])
 // The window counts the row's own key, as ONNX Runtime has done since 1.23 (pull request 25927).
-// A row without keys gives zeros. The softmax is online (arXiv:1805.02867), in f32; no score
-// matrix goes to memory.
+// A row without keys, or whose keys are all masked, gives zeros. The softmax is online
+// (arXiv:1805.02867), in f32; no score matrix goes to memory.
 //
 // Bindings: 1 q [batch, sequence, heads * head_size] (or kBNSH), 2 k_cache and 3 v_cache
-// [batch, kv_heads, capacity, head_size], 4 seqlens_k i32 [batch], 5 head_sink [heads]
-// (has_head_sink), 6 attention_bias [bias_batch, bias_heads, sequence, bias_total] (if
-// bias_total > 0; keys from bias_total on get 0), 7 output [batch, sequence, heads * head_size].
+// [batch, kv_heads, capacity, head_size], 4 lengths i32 [batch], 5 head_sink [heads]
+// (has_head_sink), 6 attention_bias [bias_batch, bias_heads, bias_rows, bias_total] (if
+// bias_total > 0; keys from bias_total on get 0), 7 output like q, by its own layout.
 struct GroupQueryAttentionShape {
   uint32_t batch = 1;
   uint32_t sequence = 1;
@@ -37,6 +48,14 @@ struct GroupQueryAttentionShape {
   uint32_t capacity = 1;
   DType dtype = DType::kF32;  // of every float operand
   HeadLayout q_layout = HeadLayout::kBSNH;
+  HeadLayout output_layout = HeadLayout::kBSNH;
+  bool causal = true;
+  KeyLengths lengths = KeyLengths::kSeqlensK;
+  uint32_t key_limit = 0;  // 0: the capacity
+  // The rows before the first of these. By default the last row of a sequence is its last key's,
+  // and a prompt that is padded on the right begins with key 0. Equal bounds are a fixed number;
+  // without a lower bound the first rows of a short sequence see nothing.
+  int32_t past_min = 0, past_max = INT32_MAX;
   float scale = 0;  // 0 means 1 / sqrt(head_size)
   float softcap = 0;
   int32_t local_window = -1;    // keys a row sees, its own included; <= 0: all
@@ -44,7 +63,13 @@ struct GroupQueryAttentionShape {
   bool smooth_softmax = false;  // the same with 0 for every head
   uint32_t bias_batch = 1;      // 1 or batch
   uint32_t bias_heads = 1;      // 1 or heads
+  uint32_t bias_rows = 0;       // 1 or sequence; 0: sequence
   uint32_t bias_total = 0;      // 0: no attention_bias
+  // attention_bias is u32, or i32: 0 masks a key, anything else lets it be.
+  bool bias_is_mask = false;
+
+  uint32_t limit() const { return key_limit == 0 ? capacity : std::min(key_limit, capacity); }
+  uint32_t rows_of_bias() const { return bias_rows == 0 ? sequence : bias_rows; }
 };
 
 // Mirrors Params in group_query_attention.wgsl.
@@ -54,20 +79,30 @@ struct GroupQueryAttentionParams {
   uint32_t heads;
   uint32_t kv_heads;
   uint32_t capacity;
+  uint32_t key_limit;
   uint32_t local_window;  // 0: all keys
-  uint32_t q_batch;       // strides of q in elements
+  int32_t keys_after;     // that a row sees behind its own
+  int32_t past_min;
+  int32_t past_max;
+  int32_t total_offset;  // total minus what stands in the lengths
+  uint32_t q_batch;      // strides of q in elements
   uint32_t q_sequence;
   uint32_t q_head;
+  uint32_t out_batch;  // strides of output in elements
+  uint32_t out_sequence;
+  uint32_t out_head;
   uint32_t bias_batch;  // strides of attention_bias in elements, 0 where it broadcasts
   uint32_t bias_head;
+  uint32_t bias_row;
   uint32_t bias_total;
   float scale;
   float softcap;
   uint32_t grid_x;
   uint32_t tiles;  // prefill: tiles of query rows for a (batch, kv head)
+  uint32_t padding[3];
 };
-static_assert(sizeof(GroupQueryAttentionParams) == 64 &&
-              offsetof(GroupQueryAttentionParams, scale) == 48);
+static_assert(sizeof(GroupQueryAttentionParams) == 112 &&
+              offsetof(GroupQueryAttentionParams, scale) == 84);
 
 // `row` and, with subgroups, `row.sg`: a workgroup for each (batch, head, row), whose
 // threads split the keys; any head size up to 1024. `prefill`: a workgroup for 16 (row, head of
@@ -82,13 +117,13 @@ std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,
 KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
                                    std::string_view variant = "");
 
-// The definition above in doubles; spans of absent bindings are empty. Gives
-// [batch, sequence, heads * head_size].
+// The definition above in doubles; spans of absent bindings are empty. Gives the output, by its
+// layout.
 std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape& shape,
                                                  std::span<const double> q,
                                                  std::span<const double> k_cache,
                                                  std::span<const double> v_cache,
-                                                 std::span<const double> seqlens_k,
+                                                 std::span<const double> lengths,
                                                  std::span<const double> head_sink,
                                                  std::span<const double> attention_bias);
 

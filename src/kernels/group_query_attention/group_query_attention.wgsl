@@ -1,11 +1,12 @@
 // What both attention shaders share: operands, the keys that a row sees, a score after the dot
 // product. Definition: group_query_attention.h.
 //
-// Layout, in units of act_v (kVec elements; kCols of them in a head): q by strides, k_cache and
-// v_cache [batch, kv_heads, capacity, kCols], output [batch, sequence, heads, kCols].
+// Layout, in units of act_v (kVec elements; kCols of them in a head): q and output by strides,
+// k_cache and v_cache [batch, kv_heads, capacity, kCols].
 //
 // The host defines act_t, act_v (kVec elements in memory), acc_v (the same of f32), kVec, kCols;
-// `head_sink`, `smooth` and `bias` where the operand or option is there.
+// `head_sink`, `smooth`, `lengths` and `bias` where the operand or option is there; with `bias` also
+// bias_t and kBiasIsMask.
 
 struct Params {
   batch: u32,
@@ -13,12 +14,21 @@ struct Params {
   heads: u32,
   kv_heads: u32,
   capacity: u32,
+  key_limit: u32,
   local_window: u32,
+  keys_after: i32,
+  past_min: i32,
+  past_max: i32,
+  total_offset: i32,
   q_batch: u32,
   q_sequence: u32,
   q_head: u32,
+  out_batch: u32,
+  out_sequence: u32,
+  out_head: u32,
   bias_batch: u32,
   bias_head: u32,
+  bias_row: u32,
   bias_total: u32,
   scale: f32,
   softcap: f32,
@@ -30,30 +40,57 @@ struct Params {
 @group(0) @binding(1) var<storage, read> q: array<act_v>;
 @group(0) @binding(2) var<storage, read> k_cache: array<act_v>;
 @group(0) @binding(3) var<storage, read> v_cache: array<act_v>;
+#if lengths
 @group(0) @binding(4) var<storage, read> seqlens_k: array<i32>;
+#endif
 #if head_sink
 @group(0) @binding(5) var<storage, read> head_sink: array<act_t>;
 #endif
 #if bias
-@group(0) @binding(6) var<storage, read> attention_bias: array<act_t>;
+@group(0) @binding(6) var<storage, read> attention_bias: array<bias_t>;
 #endif
 @group(0) @binding(7) var<storage, read_write> output: array<act_v>;
 
 // Below every score that counts; a masked key's score.
 const kMasked = -3.4028234663852886e+38f;
 
-// Row s of batch b sees the keys [x, y).
+#if lengths
+fn total_of(b: u32) -> i32 { return seqlens_k[b] + params.total_offset; }
+#else
+fn total_of(b: u32) -> i32 { return i32(params.capacity); }
+#endif
+
+// Row s of batch b sees the keys [x, y), which only move up with s.
 fn key_range(b: u32, s: u32) -> vec2<u32> {
-  let total = u32(max(seqlens_k[b] + 1, 0));
-  let past = max(total, params.sequence) - params.sequence;
-  let end = min(min(past + s + 1u, total), params.capacity);
-  let begin = select(0u, end - min(end, params.local_window), params.local_window > 0u);
-  return vec2<u32>(begin, end);
+  let total = total_of(b);
+  let limit = clamp(total, 0, i32(params.key_limit));
+  let past = clamp(total - i32(params.sequence), params.past_min, params.past_max);
+  let own = past + i32(s) + 1;  // Behind the row's own key.
+  let until_own = u32(clamp(own, 0, limit));
+  let begin = select(0u, until_own - min(until_own, params.local_window),
+                     params.local_window > 0u);
+  return vec2<u32>(begin, u32(clamp(own + params.keys_after, 0, limit)));
 }
 
 fn q_index(b: u32, h: u32, s: u32) -> u32 {
   return (b * params.q_batch + h * params.q_head + s * params.q_sequence) / kVec;
 }
+
+fn output_index(b: u32, h: u32, s: u32) -> u32 {
+  return (b * params.out_batch + h * params.out_head + s * params.out_sequence) / kVec;
+}
+
+#if bias
+// A masked key's bias takes the score below all that count: sums with kMasked are kMasked.
+fn bias_of(b: u32, h: u32, s: u32, t: u32) -> f32 {
+  let row = b * params.bias_batch + h * params.bias_head + s * params.bias_row;
+  let x = f32(attention_bias[row + min(t, params.bias_total - 1u)]);
+  let bias = select(max(x, kMasked), select(0.0, kMasked, x == 0.0), kBiasIsMask);
+  return select(0.0, bias, t < params.bias_total);
+}
+#else
+fn bias_of(b: u32, h: u32, s: u32, t: u32) -> f32 { return 0.0; }
+#endif
 
 fn finish_score(dot_product: f32, b: u32, h: u32, s: u32, t: u32) -> f32 {
   var score = dot_product * params.scale;
@@ -61,13 +98,7 @@ fn finish_score(dot_product: f32, b: u32, h: u32, s: u32, t: u32) -> f32 {
     // The bound keeps tanh's argument where every implementation is finite; tanh(20) rounds to 1.
     score = params.softcap * tanh(clamp(score / params.softcap, -20.0, 20.0));
   }
-#if bias
-  if (t < params.bias_total) {
-    let row = b * params.bias_batch + h * params.bias_head + s * params.bias_total;
-    score += f32(attention_bias[row + t]);
-  }
-#endif
-  return score;
+  return score + bias_of(b, h, s, t);
 }
 
 // A masked key weighs nothing, even where every key of the row is masked.

@@ -191,7 +191,12 @@ GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
                 StorageBuffers(shape), kMaxDecodeSequence, kMaxHeadSize,
                 caps.limits.max_storage_buffers_per_stage);
   }
-  SINTER_CHECK(attention.q_layout == HeadLayout::kBSNH);
+  SINTER_CHECK(attention.q_layout == HeadLayout::kBSNH &&
+               attention.output_layout == HeadLayout::kBSNH);
+  SINTER_CHECK(attention.causal && attention.lengths == KeyLengths::kSeqlensK &&
+               attention.limit() == attention.capacity && attention.past_min == 0 &&
+               attention.past_max == INT32_MAX);
+  SINTER_CHECK(!attention.bias_is_mask && attention.rows_of_bias() == attention.sequence);
   SINTER_CHECK(attention.bias_batch == 1 || attention.bias_batch == attention.batch);
   SINTER_CHECK(attention.bias_heads == 1 || attention.bias_heads == attention.heads);
   SINTER_CHECK(shape.positions != RotaryPositions::kOffset && shape.rotary_rows > 0);

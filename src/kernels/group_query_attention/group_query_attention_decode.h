@@ -26,7 +26,9 @@ namespace sinter::kernels {
 // plan's scratch_words u32: the first kDecodeCounterWords are 0 before and after each dispatch,
 // the others are of no matter.
 struct GroupQueryAttentionDecodeShape {
-  GroupQueryAttentionShape attention;  // q_layout is kBSNH
+  // Causal, of seqlens_k, with kBSNH layouts; no key_limit, bounds of the past, mask or broadcast
+  // rows of the bias.
+  GroupQueryAttentionShape attention;
   bool packed = false;
   uint32_t rotary_dim = 0;
   bool interleaved = false;

@@ -234,15 +234,6 @@ fn finish_scores(products: vec4<f32>, b: u32, h: u32, s: u32, t: u32, keys: vec2
   return select(vec4<f32>(kMasked), score * kLog2e, seen);
 }
 
-#if bias
-fn bias_of(b: u32, h: u32, s: u32, t: u32) -> f32 {
-  let row = b * params.bias_batch + h * params.bias_head + s * params.bias_total;
-  return select(0.0, f32(attention_bias[row + min(t, params.bias_total - 1u)]), t < params.bias_total);
-}
-#else
-fn bias_of(b: u32, h: u32, s: u32, t: u32) -> f32 { return 0.0; }
-#endif
-
 fn max4(x: vec4<f32>) -> f32 { return max(max(x.x, x.y), max(x.z, x.w)); }
 
 fn weights4(score: vec4<f32>, reference: f32) -> vec4<f16> {
@@ -483,7 +474,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
 
   let factor = select(0.0, 1.0 / den, den > 0.0);
-  let out_row = ((b * params.sequence + s) * params.heads + h) * kCols;
+  let out_row = output_index(b, h, s);
   let writes = pair < pairs;
   write_quad(&sums, 0u, factor, subgroup, lane, out_row, writes);
   if (kQuads > 1u) { write_quad(&sums, 1u, factor, subgroup, lane, out_row, writes); }

@@ -70,7 +70,7 @@ fn write_row(sums: ptr<function, Sums>, j: u32, lid: u32, first_pair: u32, pairs
   if (row < kRows && pair < pairs) {
     let scale = select(0.0, 1.0 / row_sum[row], row_sum[row] > 0.0);
     let h = kv_head * group + pair % group;
-    let out_row = ((b * params.sequence + pair / group) * params.heads + h) * kCols;
+    let out_row = output_index(b, h, pair / group);
     output[out_row + lid % kCols] = act_v((*sums)[j] * scale);
   }
 }

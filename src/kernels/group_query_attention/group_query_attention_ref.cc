@@ -12,7 +12,7 @@ std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape&
                                                  std::span<const double> q,
                                                  std::span<const double> k_cache,
                                                  std::span<const double> v_cache,
-                                                 std::span<const double> seqlens_k,
+                                                 std::span<const double> lengths,
                                                  std::span<const double> head_sink,
                                                  std::span<const double> attention_bias) {
   const size_t size = shape.head_size;
@@ -20,24 +20,33 @@ std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape&
   const double scale = shape.scale == 0 ? 1 / std::sqrt(static_cast<double>(size)) : shape.scale;
   SINTER_CHECK(q.size() == size_t{shape.batch} * shape.sequence * shape.heads * size);
   SINTER_CHECK(k_cache.size() == size_t{shape.batch} * shape.kv_heads * shape.capacity * size);
-  SINTER_CHECK(v_cache.size() == k_cache.size() && seqlens_k.size() == shape.batch);
+  SINTER_CHECK(v_cache.size() == k_cache.size());
+  SINTER_CHECK(shape.lengths == KeyLengths::kCapacity || lengths.size() == shape.batch);
+  const auto row_of = [&](HeadLayout layout, size_t b, size_t h, size_t s) {
+    return layout == HeadLayout::kBSNH ? ((b * shape.sequence + s) * shape.heads + h) * size
+                                       : ((b * shape.heads + h) * shape.sequence + s) * size;
+  };
   std::vector<double> output(q.size());
   std::vector<double> scores;
   for (size_t b = 0; b < shape.batch; ++b) {
-    const int64_t total = static_cast<int64_t>(seqlens_k[b]) + 1;
-    const int64_t past = std::max<int64_t>(total - shape.sequence, 0);
+    int64_t total = shape.capacity;
+    if (shape.lengths != KeyLengths::kCapacity) {
+      total = static_cast<int64_t>(lengths[b]) + (shape.lengths == KeyLengths::kSeqlensK);
+    }
+    const int64_t limit = std::clamp<int64_t>(total, 0, shape.limit());
+    const int64_t past =
+        std::clamp<int64_t>(total - shape.sequence, shape.past_min, shape.past_max);
     for (size_t h = 0; h < shape.heads; ++h) {
       const size_t cache = (b * shape.kv_heads + h / group) * shape.capacity;
       for (size_t s = 0; s < shape.sequence; ++s) {
-        const int64_t end =
-            std::max<int64_t>(std::min<int64_t>({past + static_cast<int64_t>(s) + 1, total,
-                                                 static_cast<int64_t>(shape.capacity)}),
-                              0);
-        const int64_t begin =
-            shape.local_window > 0 ? std::max<int64_t>(end - shape.local_window, 0) : 0;
-        const double* row = &q[shape.q_layout == HeadLayout::kBSNH
-                                   ? ((b * shape.sequence + s) * shape.heads + h) * size
-                                   : ((b * shape.heads + h) * shape.sequence + s) * size];
+        const int64_t own = past + static_cast<int64_t>(s) + 1;
+        int64_t begin = 0, end = limit;
+        if (shape.causal) end = std::clamp<int64_t>(own, 0, limit);
+        if (shape.local_window > 0) {
+          end = std::min(end, std::max<int64_t>(own + shape.local_window - 1, 0));
+          begin = std::max<int64_t>(std::min(own, limit) - shape.local_window, 0);
+        }
+        const double* row = &q[row_of(shape.q_layout, b, h, s)];
         double sum = 0;
         double largest = -std::numeric_limits<double>::infinity();
         if (shape.has_head_sink || shape.smooth_softmax) {
@@ -53,15 +62,20 @@ std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape&
           if (t < shape.bias_total) {
             const size_t bias_b = shape.bias_batch == 1 ? 0 : b;
             const size_t bias_h = shape.bias_heads == 1 ? 0 : h;
-            const size_t bias_row = (bias_b * shape.bias_heads + bias_h) * shape.sequence + s;
-            score += attention_bias[bias_row * shape.bias_total + t];
+            const size_t bias_s = shape.rows_of_bias() == 1 ? 0 : s;
+            const size_t bias_row =
+                (bias_b * shape.bias_heads + bias_h) * shape.rows_of_bias() + bias_s;
+            const double bias = attention_bias[bias_row * shape.bias_total + t];
+            score += !shape.bias_is_mask ? bias
+                     : bias != 0         ? 0
+                                         : -std::numeric_limits<double>::infinity();
           }
           scores.push_back(score);
           largest = std::max(largest, score);
         }
         if (std::isinf(largest)) continue;  // No key that counts: zeros.
         if (shape.has_head_sink || shape.smooth_softmax) sum = std::exp(sink - largest);
-        double* out = &output[((b * shape.sequence + s) * shape.heads + h) * size];
+        double* out = &output[row_of(shape.output_layout, b, h, s)];
         for (int64_t t = begin; t < end; ++t) {
           const double weight = std::exp(scores[t - begin] - largest);
           sum += weight;

@@ -90,7 +90,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   let scale = select(0.0, 1.0 / total, total > 0.0);
   team_sums[lid] = acc[0];
   workgroupBarrier();
-  let out_row = ((b * params.sequence + s) * params.heads + h) * kCols;
+  let out_row = output_index(b, h, s);
   for (var j = 0u; j < kColsPerThread; j++) {
     let c = lid + j * kWorkgroupSize;
     if (c < kCols) {

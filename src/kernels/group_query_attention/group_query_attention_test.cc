@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -12,8 +13,38 @@
 namespace sinter::kernels {
 namespace {
 
+int64_t TotalOf(const GroupQueryAttentionShape& shape, const std::vector<double>& lengths,
+                size_t b) {
+  switch (shape.lengths) {
+    case KeyLengths::kSeqlensK:
+      return static_cast<int64_t>(lengths[b]) + 1;
+    case KeyLengths::kTotal:
+      return static_cast<int64_t>(lengths[b]);
+    case KeyLengths::kCapacity:
+      break;
+  }
+  return shape.capacity;
+}
+
+// A bias with masked keys in every row, and all of the first row masked where `whole_rows`.
+std::vector<double> MakeBias(const GroupQueryAttentionShape& shape, bool whole_rows) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  auto bias = RandomValues(
+      shape.dtype,
+      size_t{shape.bias_batch} * shape.bias_heads * shape.rows_of_bias() * shape.bias_total, 5);
+  for (size_t i = 0; i < bias.size(); ++i) {
+    const bool masked = i % 3 == 0 || (whole_rows && i < shape.bias_total);
+    if (shape.bias_is_mask) {
+      bias[i] = masked ? 0 : 1;
+    } else if (masked) {
+      bias[i] = whole_rows ? -infinity : shape.dtype == DType::kF16 ? -65504 : -1e30;
+    }
+  }
+  return bias;
+}
+
 std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
-                                  const std::vector<double>& seqlens_k, bool widen) {
+                                  const std::vector<double>& lengths, bool widen, bool whole_rows) {
   const DType dtype = widen ? DType::kF32 : shape.dtype;
   const size_t size = shape.head_size;
   const auto q =
@@ -25,7 +56,9 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
   for (size_t b = 0; b < shape.batch; ++b) {
     for (size_t n = 0; n < shape.kv_heads; ++n) {
       const size_t begin = (b * shape.kv_heads + n) * shape.capacity * size;
-      for (size_t i = begin + static_cast<size_t>(seqlens_k[b] + 1) * size;
+      for (size_t i = begin + static_cast<size_t>(
+                                  std::min<int64_t>(TotalOf(shape, lengths, b), shape.limit())) *
+                                  size;
            i < begin + shape.capacity * size; ++i) {
         k[i] = v[i] = std::numeric_limits<double>::quiet_NaN();
       }
@@ -33,10 +66,7 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
   }
   const auto sink =
       shape.has_head_sink ? RandomValues(shape.dtype, shape.heads, 4) : std::vector<double>{};
-  auto bias = RandomValues(
-      shape.dtype, size_t{shape.bias_batch} * shape.bias_heads * shape.sequence * shape.bias_total,
-      5);
-  for (size_t i = 0; i < bias.size(); i += 3) bias[i] = shape.dtype == DType::kF16 ? -65504 : -1e30;
+  auto bias = MakeBias(shape, whole_rows);
 
   // Scores are sums of head_size products of normal values: |score| < 8 with the usual scale. Their
   // f32 error is less than 2^-24 * sqrt(head_size) times that, exp's 3 + 2 * 16 units in the last
@@ -52,14 +82,17 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
   // that.
   const double rounded = dtype == DType::kF16 ? 2 * Epsilon(dtype) : 0;
   Operand output =
-      Operand::Output(dtype, GroupQueryAttentionReference(shape, q, k, v, seqlens_k, sink, bias),
+      Operand::Output(dtype, GroupQueryAttentionReference(shape, q, k, v, lengths, sink, bias),
                       2 * 5 * weight + rounded, Epsilon(dtype));
   return {Operand::Input(dtype, q),
           Operand::Input(dtype, std::move(k)),
           Operand::Input(dtype, std::move(v)),
-          Operand::Input(DType::kI32, seqlens_k),
+          shape.lengths != KeyLengths::kCapacity ? Operand::Input(DType::kI32, lengths)
+                                                 : Operand::Absent(),
           shape.has_head_sink ? Operand::Input(dtype, sink) : Operand::Absent(),
-          shape.bias_total > 0 ? Operand::Input(dtype, std::move(bias)) : Operand::Absent(),
+          shape.bias_total == 0 ? Operand::Absent()
+          : shape.bias_is_mask  ? Operand::Input(DType::kU32, std::move(bias))
+                                : Operand::Input(dtype, std::move(bias)),
           std::move(output)};
 }
 
@@ -73,17 +106,87 @@ std::vector<std::string> FewMatrices(const std::vector<std::string>& all) {
   return few;
 }
 
+// Encoders and attention to another sequence: heads of 64, so that few pipelines do.
+template <typename Add>
+void AddBidirectional(DType dtype, const Add& add) {
+  GroupQueryAttentionShape shape{
+      .heads = 4, .kv_heads = 2, .dtype = dtype, .causal = false, .lengths = KeyLengths::kCapacity};
+  for (const auto& [sequence, keys] : {std::pair(1u, 1u), {2, 63}, {63, 64}, {65, 129}}) {
+    shape.sequence = sequence;
+    shape.capacity = keys;
+    add(".bidirectional", shape, {});
+  }
+  shape.sequence = 17;
+  shape.capacity = 1000;
+  shape.key_limit = 700;
+  add(".bidirectional.limit", shape, {});
+  // Twelve keys to either side.
+  shape.sequence = shape.capacity = 128;
+  shape.key_limit = 0;
+  shape.local_window = 13;
+  shape.q_layout = HeadLayout::kBNSH;
+  add(".bidirectional.window.bnsh", shape, {});
+  shape.output_layout = HeadLayout::kBNSH;
+  shape.local_window = -1;
+  // Lengths of their own, one of them none.
+  shape.batch = 3;
+  shape.sequence = 9;
+  shape.capacity = 48;
+  shape.lengths = KeyLengths::kTotal;
+  add(".bidirectional.batch.bnsh", shape, {0, 31, 48});
+  // Biases of all rows alike, and masks, with rows that see nothing.
+  shape.lengths = KeyLengths::kCapacity;
+  shape.bias_rows = 1;
+  shape.bias_batch = 3;
+  shape.bias_total = 48;
+  for (const bool mask : {false, true}) {
+    shape.bias_is_mask = mask;
+    const std::string name = mask ? ".mask" : ".bias";
+    add(".bidirectional.keys" + name, shape, {}, false, false, false, true);
+    GroupQueryAttentionShape whole = shape;
+    whole.bias_rows = 9;
+    whole.bias_batch = 1;
+    whole.bias_heads = 4;
+    whole.softcap = 2;
+    whole.output_layout = HeadLayout::kBSNH;
+    add(".bidirectional.heads" + name, whole, {}, false, false, false, true);
+  }
+}
+
+// Where the first row's past is no sequence's length less the rows.
+template <typename Add>
+void AddPasts(DType dtype, const Add& add) {
+  GroupQueryAttentionShape shape{.sequence = 17,
+                                 .heads = 4,
+                                 .kv_heads = 2,
+                                 .capacity = 64,
+                                 .dtype = dtype,
+                                 .lengths = KeyLengths::kCapacity};
+  shape.past_max = 0;
+  add(".past0", shape, {});
+  shape.past_min = shape.past_max = 900;
+  shape.capacity = 1000;
+  add(".past900", shape, {});
+  // Sequences shorter than the rows: their first rows stand before key 0.
+  shape.batch = 3;
+  shape.capacity = 40;
+  shape.lengths = KeyLengths::kTotal;
+  shape.past_min = INT32_MIN;
+  shape.past_max = INT32_MAX;
+  add(".before", shape, {3, 17, 39});
+}
+
 const bool kRegistered = RegisterKernelCases("group_query_attention", [](const gpu::Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, GroupQueryAttentionShape shape,
-                       std::vector<double> seqlens_k, bool widen = false, bool plain = false,
-                       bool every = false) {
+                       std::vector<double> lengths, bool widen = false, bool plain = false,
+                       bool every = false, bool whole_rows = false) {
     if (shape.dtype == DType::kF16 && !caps.f16) widen = true;
     KernelCase c;
     c.name =
         fmt::format("b{}.s{}.n{}.kv{}.h{}.c{}.{}{}", shape.batch, shape.sequence, shape.heads,
                     shape.kv_heads, shape.head_size, shape.capacity, DTypeName(shape.dtype), name);
-    c.operands = [=] { return MakeOperands(shape, seqlens_k, widen); };
+    c.operands = [=] { return MakeOperands(shape, lengths, widen, whole_rows); };
     c.variants = plain ? std::vector<std::string>{""}
                        : GroupQueryAttentionVariants(widen ? WithoutF16(caps) : caps, shape);
     if (!every) c.variants = FewMatrices(c.variants);
@@ -93,9 +196,14 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const g
       return PlanGroupQueryAttention(device, shape, variant);
     };
     double keys = 0;
-    for (const double last : seqlens_k) keys += last + 1;
-    c.bytes = keys * 2 * shape.kv_heads * shape.head_size * (DTypeBits(shape.dtype) / 8);
-    c.flops = keys * 4 * shape.heads * shape.sequence * shape.head_size;
+    for (size_t b = 0; b < shape.batch; ++b) {
+      keys += static_cast<double>(std::min<int64_t>(TotalOf(shape, lengths, b), shape.limit()));
+    }
+    // The others are there to try every variant.
+    if (keys >= 200 && shape.causal) {
+      c.bytes = keys * 2 * shape.kv_heads * shape.head_size * (DTypeBits(shape.dtype) / 8);
+      c.flops = keys * 4 * shape.heads * shape.sequence * shape.head_size;
+    }
     cases.push_back(std::move(c));
   };
   for (const DType dtype : {DType::kF32, DType::kF16}) {
@@ -171,6 +279,8 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const g
       shape.has_head_sink = true;
       add(".bias.full.sink", shape, {190, 100});
     }
+    AddBidirectional(dtype, add);
+    AddPasts(dtype, add);
     add("", shape_of(200, 16, 8, 128, 256), {199});  // Qwen3's heads.
     if (dtype == DType::kF16) add("", shape_of(512, 16, 8, 128, 640), {511});
   }
@@ -198,6 +308,44 @@ TEST(GroupQueryAttention, ReferenceMatchesHandComputedRows) {
   const auto smooth = GroupQueryAttentionReference(shape, q, k, v, last, {}, {});
   EXPECT_DOUBLE_EQ(smooth[0], 4);
   EXPECT_DOUBLE_EQ(smooth[1], 3);
+}
+
+TEST(GroupQueryAttention, ReferenceSeesTheKeysThatTheShapeSays) {
+  // Values that name their key, and equal scores: a mean of the keys that are seen.
+  GroupQueryAttentionShape shape{.sequence = 3,
+                                 .head_size = 1,
+                                 .capacity = 5,
+                                 .causal = false,
+                                 .lengths = KeyLengths::kCapacity};
+  const std::vector<double> q(3, 0), k(5, 0), v = {1, 2, 4, 8, 16};
+  std::vector<double> lengths, bias;
+  const auto keys = [&] { return GroupQueryAttentionReference(shape, q, k, v, lengths, {}, bias); };
+  EXPECT_EQ(keys(), (std::vector<double>{31 / 5., 31 / 5., 31 / 5.}));
+  shape.key_limit = 4;
+  EXPECT_EQ(keys(), (std::vector<double>{15 / 4., 15 / 4., 15 / 4.}));
+  shape.key_limit = 0;
+  // The rows stand at 2, 3 and 4, and see one key to either side.
+  shape.local_window = 2;
+  EXPECT_EQ(keys(), (std::vector<double>{14 / 3., 28 / 3., 24 / 2.}));
+  shape.local_window = -1;
+  shape.causal = true;
+  EXPECT_EQ(keys(), (std::vector<double>{7 / 3., 15 / 4., 31 / 5.}));
+  shape.past_max = 0;
+  EXPECT_EQ(keys(), (std::vector<double>{1, 3 / 2., 7 / 3.}));
+  // Two keys: the first row stands before them.
+  lengths = {2};
+  shape.lengths = KeyLengths::kTotal;
+  EXPECT_EQ(keys(), (std::vector<double>{1, 3 / 2., 3 / 2.}));
+  shape.past_min = -9;
+  EXPECT_EQ(keys(), (std::vector<double>{0, 1, 3 / 2.}));
+  shape.causal = false;
+  shape.bias_is_mask = true;
+  shape.bias_total = 2;
+  bias = {0, 1, 1, 1, 0, 0};
+  EXPECT_EQ(keys(), (std::vector<double>{2, 3 / 2., 0}));
+  shape.bias_rows = 1;
+  bias = {7, 0};
+  EXPECT_EQ(keys(), (std::vector<double>{1, 1, 1}));
 }
 
 TEST(GroupQueryAttention, PlanPicksByRowsAndHeadSize) {
