@@ -37,6 +37,8 @@ constexpr OpLowering kLowerings[] = {
     {kMicrosoft, "GatherBlockQuantized", LowerGatherBlockQuantized},
     {kMicrosoft, "QMoE", LowerQMoE},
     {kMicrosoft, "GroupQueryAttention", LowerGroupQueryAttention},
+    {kMicrosoft, "MultiHeadAttention", LowerAttention},
+    {"", "Attention", LowerAttention},
     {kMicrosoft, "RotaryEmbedding", LowerRotaryEmbedding},
     {"", "RotaryEmbedding", LowerOnnxRotaryEmbedding},
     {kMicrosoft, "SkipSimplifiedLayerNormalization", LowerSkipSimplifiedLayerNormalization},

@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 
 std::unique_ptr<graph::Graph> ParseBody(const std::string& body) {
   const auto graph =
-      graph::Parse("graph g { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 " + body + "}");
+      graph::Parse("graph g { opset ai.onnx 24 opset com.microsoft 1 opset sinter 1 " + body + "}");
   return passes::Specialize(*graph, {});
 }
 
@@ -158,7 +158,8 @@ class Lowering : public ::testing::TestWithParam<Case> {};
 // Runs the graph on random inputs, and expects what the interpreter gives. Inputs are short binary
 // fractions, so only functions, means and f16 results round: `f16_unit`, resp. a few units of f32,
 // relative to sums of at most 32 products below 64.
-void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10) {
+void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10,
+                       double f32_unit = 0x1p-19) {
   const auto graph = ParseBody(body);
   const auto& device = SharedDevice();
   std::mt19937 random(7);
@@ -184,7 +185,7 @@ void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10) {
           Decode(tensor.dtype,
                  device->Download(buffer, 0, DTypeBytes(OnDevice(tensor.dtype), count)), count);
       for (size_t i = 0; i < count; ++i) {
-        const double unit = tensor.dtype == DType::kF16 ? f16_unit : 0x1p-19;
+        const double unit = tensor.dtype == DType::kF16 ? f16_unit : f32_unit;
         ASSERT_NEAR(got[i], tensor.values[i], unit * std::max(1.0, std::fabs(tensor.values[i])))
             << name << "[" << i << "], capture " << capture;
       }
@@ -195,6 +196,48 @@ void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10) {
 TEST_P(Lowering, GivesWhatTheInterpreterGives) { ExpectInterpreted(GetParam().body); }
 
 INSTANTIATE_TEST_SUITE_P(Operators, Lowering, ::testing::ValuesIn(kCases),
+                         [](const auto& info) { return info.param.name; });
+
+const Case kAttentions[] = {
+    {"by_head", R"(input %q: f32[2, 4, 3, 8] input %k: f32[2, 2, 3, 8] input %v: f32[2, 2, 3, 8]
+      input %pk: f32[2, 2, 5, 8] input %pv: f32[2, 2, 5, 8] input %m: f32[4, 1, 8]
+      %y: f32[2, 4, 3, 8], %key: f32[2, 2, 8, 8], %value: f32[2, 2, 8, 8] = ai.onnx::Attention (%q, %k, %v, %m, %pk, %pv) {is_causal = 1, scale = 0.5f}
+      %z: f32[2, 4, 3, 8], %same: f32[2, 2, 3, 8] = ai.onnx::Attention (%q, %k, %v) {softcap = 1.5f}
+      %twice: f32[2, 2, 3, 8] = ai.onnx::Add (%same, %same)
+      return %y, %key, %value, %z, %twice)"},
+    // More rows than keys, and more keys than rows.
+    {"by_row", R"(input %q: f16[2, 9, 12] input %k: f16[2, 7, 6] input %v: f16[2, 7, 6]
+      input %m: bool[9, 6] input %pk: f16[2, 2, 30, 3] input %pv: f16[2, 2, 30, 3]
+      %y: f16[2, 9, 12], %key: f16[2, 2, 7, 3] = ai.onnx::Attention (%q, %k, %v, %m) {q_num_heads = 4, kv_num_heads = 2}
+      %c: f16[2, 9, 12] = ai.onnx::Attention (%q, %k, %v) {q_num_heads = 4, kv_num_heads = 2, is_causal = 1}
+      %p: f16[2, 9, 12] = ai.onnx::Attention (%q, %k, %v, _, %pk, %pv) {q_num_heads = 4, kv_num_heads = 2, is_causal = 1}
+      return %y, %key, %c, %p)"},
+    {"lengths", R"(input %q: f32[3, 2, 2, 8] input %k: f32[3, 1, 6, 8] input %v: f32[3, 1, 6, 8]
+      input %n: i64[3] input %m: bool[3, 1, 1, 6]
+      %y: f32[3, 2, 2, 8] = ai.onnx::Attention (%q, %k, %v, _, _, _, %n)
+      %c: f32[3, 2, 2, 8] = ai.onnx::Attention (%q, %k, %v, %m, _, _, %n) {is_causal = 1}
+      return %y, %c)"},
+    {"multi_head", R"(input %q: f32[3, 9, 16] input %k: f32[3, 5, 16] input %v: f32[3, 5, 16]
+      input %bias: f32[48] input %n: i32[3] input %keys: i32[3, 5] input %a: f32[1, 2, 9, 5]
+      input %pk: f32[3, 2, 4, 8] input %pv: f32[3, 2, 4, 8] input %turned: f32[3, 2, 5, 8]
+      %y: f32[3, 9, 16], %key: f32[3, 2, 5, 8] = com.microsoft::MultiHeadAttention (%q, %k, %v, %bias, %keys) {num_heads = 2}
+      %l: f32[3, 9, 16] = com.microsoft::MultiHeadAttention (%q, %k, %v, _, %n, %a) {num_heads = 2, scale = 0.25f}
+      %p: f32[3, 9, 16] = com.microsoft::MultiHeadAttention (%q, %k, %v, %bias, _, _, %pk, %pv) {num_heads = 2, unidirectional = 1}
+      %t: f32[3, 9, 16] = com.microsoft::MultiHeadAttention (%q, %turned, %turned) {num_heads = 2}
+      return %y, %key, %l, %p, %t)"},
+};
+
+class AttentionLowering : public ::testing::TestWithParam<Case> {};
+
+// exp and its rescaling are off by 3 + 2 * 16 units in the last place each, which moves a weighted
+// mean of values up to 4 (2, with a bias of 2) by twice that. On the matrix units weights are
+// rounded to f16, and so is a result.
+TEST_P(AttentionLowering, GivesWhatTheInterpreterGives) {
+  const double f32_unit = 2 * 4 * 2 * 35 * 0x1p-23;
+  ExpectInterpreted(GetParam().body, f32_unit + 2 * 0x1p-11 + 0x1p-11, f32_unit);
+}
+
+INSTANTIATE_TEST_SUITE_P(Operators, AttentionLowering, ::testing::ValuesIn(kAttentions),
                          [](const auto& info) { return info.param.name; });
 
 TEST(FusedLowering, GivesWhatTheInterpreterGives) {
@@ -439,6 +482,8 @@ TEST(Lowering, JoinsHalvesToTheirWhole) {
 TEST(CanLower, KnowsTheOperators) {
   EXPECT_TRUE(CanLower("com.microsoft", "MatMulNBits"));
   EXPECT_TRUE(CanLower("", "Add"));
+  EXPECT_TRUE(CanLower("", "Attention"));
+  EXPECT_TRUE(CanLower("com.microsoft", "MultiHeadAttention"));
   EXPECT_FALSE(CanLower("com.microsoft", "Add"));
   EXPECT_FALSE(CanLower("", "If"));
 }

@@ -107,6 +107,7 @@ std::vector<OpSpec> ElementwiseOps();
 std::vector<OpSpec> ShapeOps();
 std::vector<OpSpec> ReduceOps();
 std::vector<OpSpec> ContribOps();
+std::vector<OpSpec> AttentionOps();
 std::vector<OpSpec> FusedOps();
 
 namespace attr {

@@ -38,7 +38,8 @@ std::vector<Slot> ParseSlots(std::string_view text) {
 const std::unordered_map<std::string, std::vector<OpSpec>>& Table() {
   static const auto* table = [] {
     auto* out = new std::unordered_map<std::string, std::vector<OpSpec>>;
-    for (auto group : {ElementwiseOps(), ShapeOps(), ReduceOps(), ContribOps(), FusedOps()}) {
+    for (auto group :
+         {ElementwiseOps(), ShapeOps(), ReduceOps(), ContribOps(), AttentionOps(), FusedOps()}) {
       for (OpSpec& spec : group)
         (*out)[fmt::format("{}::{}", spec.domain, spec.name)].push_back(std::move(spec));
     }

@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 // node is folded away, and outputs' shapes stand in the text.
 HostTensors Outputs(const std::string& body, const HostTensors& inputs,
                     InterpretOptions options = {}) {
-  const auto graph = graph::Parse("graph g { opset ai.onnx 23 opset com.microsoft 1 " + body + "}");
+  const auto graph = graph::Parse("graph g { opset ai.onnx 24 opset com.microsoft 1 " + body + "}");
   return Interpret(*graph, inputs, options);
 }
 
@@ -249,6 +249,64 @@ TEST(Interpreter, UpdatesACacheOfTheWholeCapacityInPlace) {
   EXPECT_THAT(out.at("key").values, ElementsAre(1, 7, 2, 5, 9, 9));
   EXPECT_THAT(out.at("value").values, ElementsAre(1, 0, 0, 1, 9, 9));
   ExpectNear(out.at("y"), {1 / (1 + std::exp(1.)), 1 / (1 + std::exp(-1.))});
+}
+
+// Equal scores, and values that name their key: each row gives the mean of the keys that it sees.
+TEST(Interpreter, AttendsToTheKeysThatOnnxSays) {
+  const auto out = Outputs(R"(
+    input %q: f32[1, 2, 2] input %k: f32[1, 3, 1] input %v: f32[1, 3, 1]
+    input %pk: f32[1, 1, 1, 1] input %pv: f32[1, 1, 1, 1] input %n: i64[1] input %one: i64[1]
+    input %mask: bool[2, 3] input %bias: f32[2, 1, 3]
+    %all: f32[1, 2, 2] = ai.onnx::Attention (%q, %k, %v) {q_num_heads = 2, kv_num_heads = 1}
+    %causal: f32[1, 2, 2] = ai.onnx::Attention (%q, %k, %v) {q_num_heads = 2, kv_num_heads = 1, is_causal = 1}
+    %past: f32[1, 2, 2], %key: f32[1, 1, 4, 1], %value: f32[1, 1, 4, 1] = ai.onnx::Attention (%q, %k, %v, _, %pk, %pv) {q_num_heads = 2, kv_num_heads = 1, is_causal = 1}
+    %masked: f32[1, 2, 2] = ai.onnx::Attention (%q, %k, %v, %mask, %pk, %pv) {q_num_heads = 2, kv_num_heads = 1}
+    %biased: f32[1, 2, 2] = ai.onnx::Attention (%q, %k, %v, %bias) {q_num_heads = 2, kv_num_heads = 1}
+    %length: f32[1, 2, 2] = ai.onnx::Attention (%q, %k, %v, _, _, _, %n) {q_num_heads = 2, kv_num_heads = 1, is_causal = 1}
+    %short: f32[1, 2, 2] = ai.onnx::Attention (%q, %k, %v, _, _, _, %one) {q_num_heads = 2, kv_num_heads = 1, is_causal = 1}
+    return %all, %causal, %past, %key, %value, %masked, %biased, %length, %short)",
+                           {{"q", Floats({1, 2, 2}, {0, 0, 0, 0})},
+                            {"k", Floats({1, 3, 1}, {5, 6, 7})},
+                            {"v", Floats({1, 3, 1}, {1, 2, 4})},
+                            {"pk", Floats({1, 1, 1, 1}, {9})},
+                            {"pv", Floats({1, 1, 1, 1}, {8})},
+                            {"n", Ints({1}, {3})},
+                            {"one", Ints({1}, {1})},
+                            {"mask", Ints({2, 3}, {0, 1, 1, 0, 0, 0}, DType::kBool)},
+                            {"bias", Floats({2, 1, 3}, {0, std::log(3.), -INFINITY, 0, 0, 0})}});
+  ExpectNear(out.at("all"), {7 / 3., 7 / 3., 7 / 3., 7 / 3.});
+  ExpectNear(out.at("causal"), {1, 1, 3 / 2., 3 / 2.});
+  ExpectNear(out.at("past"), {9 / 2., 9 / 2., 11 / 3., 11 / 3.});
+  EXPECT_THAT(out.at("key").values, ElementsAre(9, 5, 6, 7));
+  EXPECT_THAT(out.at("value").values, ElementsAre(8, 1, 2, 4));
+  // The mask's columns are the first three of four keys; its second row sees none.
+  ExpectNear(out.at("masked"), {3 / 2., 3 / 2., 0, 0});
+  // By head.
+  ExpectNear(out.at("biased"), {7 / 4., 7 / 3., 7 / 4., 7 / 3.});
+  // The last row is the last key's; a row before the first key sees none.
+  ExpectNear(out.at("length"), {3 / 2., 3 / 2., 7 / 3., 7 / 3.});
+  ExpectNear(out.at("short"), {0, 0, 1, 1});
+}
+
+TEST(Interpreter, AttendsByHeadWithBiasesOfProjections) {
+  const auto out = Outputs(R"(
+    input %q: f32[1, 1, 2] input %k: f32[1, 2, 2] input %bias: f32[6] input %keys: i32[1, 2]
+    input %n: i32[1]
+    %y: f32[1, 1, 2], %key: f32[1, 2, 2, 1], %value: f32[1, 2, 2, 1] = com.microsoft::MultiHeadAttention (%q, %k, %k, %bias) {num_heads = 2}
+    %m: f32[1, 1, 2] = com.microsoft::MultiHeadAttention (%q, %k, %k, _, %keys) {num_heads = 2}
+    %l: f32[1, 1, 2] = com.microsoft::MultiHeadAttention (%q, %k, %k, _, %n) {num_heads = 2}
+    return %y, %key, %value, %m, %l)",
+                           {{"q", Floats({1, 1, 2}, {0, 1})},
+                            {"k", Floats({1, 2, 2}, {1, 2, 3, 4})},
+                            {"bias", Floats({6}, {1, -1, 10, 20, 100, 200})},
+                            {"keys", Ints({1, 2}, {0, 1}, DType::kI32)},
+                            {"n", Ints({1}, {1}, DType::kI32)}});
+  EXPECT_THAT(out.at("key").values, ElementsAre(11, 13, 22, 24));
+  EXPECT_THAT(out.at("value").values, ElementsAre(101, 103, 202, 204));
+  // Queries are 1 and 0: the first head's scores are two apart, the second's equal.
+  ExpectNear(out.at("y"), {101 + 2 / (1 + std::exp(-2.)), 203});
+  ExpectNear(out.at("m"), {3, 4});
+  ExpectNear(out.at("l"), {1, 2});
 }
 
 // A quarter turn takes (1, 0) to (0, 1); position 1 is the row that turns.

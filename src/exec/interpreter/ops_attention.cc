@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "exec/attention_shape.h"
 #include "exec/interpreter/ops.h"
 #include "graph/gqa_inputs.h"
 #include "kernels/group_query_attention/group_query_attention.h"
@@ -107,6 +108,56 @@ void GroupQueryAttention(Call& call) {
   call.Out(2, std::move(values), present);
 }
 
+// Keys or values of graph/attention.h: the past and what is new, with its bias from `first_bias`
+// on.
+std::vector<double> PastAndNew(Call& call, const graph::AttentionForm& form, size_t input,
+                               std::optional<size_t> past, size_t first_bias) {
+  const auto heads = static_cast<size_t>(form.kv_heads), size = static_cast<size_t>(form.head_size),
+             rows = static_cast<size_t>(form.new_keys), before = static_cast<size_t>(form.past);
+  std::vector<double> all = Grow(past ? call.values(*past) : std::span<const double>(),
+                                 static_cast<size_t>(form.batch) * heads, before,
+                                 static_cast<size_t>(form.total()), size);
+  const std::span<const double> from = call.values(input);
+  const std::optional<size_t> bias = form.places.projection_bias;
+  for (size_t b = 0; b < static_cast<size_t>(form.batch); ++b) {
+    for (size_t h = 0; h < heads; ++h) {
+      for (size_t r = 0; r < rows; ++r) {
+        const size_t at = form.kv_by_head ? (b * heads + h) * rows + r : (b * rows + r) * heads + h;
+        double* to = &all[((b * heads + h) * (before + rows) + before + r) * size];
+        for (size_t i = 0; i < size; ++i) {
+          to[i] = from[at * size + i] + (bias ? call.values(*bias)[first_bias + h * size + i] : 0);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+// ONNX's Attention and com.microsoft's MultiHeadAttention.
+void Attention(Call& call) {
+  std::vector<std::optional<graph::Shape>> shapes(call.node().inputs().size());
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    if (call.has(i)) shapes[i] = call.shape(i);
+  }
+  const graph::AttentionForm form = graph::ReadAttention(call.node(), shapes);
+  const auto& [mask, past_key, past_value, lengths, bias] = form.places;
+  const bool mask_is_float = mask && IsFloat(call.dtype(*mask));
+  const kernels::GroupQueryAttentionShape shape =
+      AttentionShapeOf(form, DType::kF32, mask_is_float, [](int64_t n) { return Count(n); });
+  const size_t hidden = size_t{shape.heads} * shape.head_size;
+  std::vector<double> keys = PastAndNew(call, form, 1, past_key, hidden);
+  std::vector<double> values = PastAndNew(call, form, 2, past_value, 2 * hidden);
+  std::vector<double> q(call.values(0).begin(), call.values(0).end());
+  for (size_t i = 0; bias && i < q.size(); ++i) q[i] += call.values(*bias)[i % hidden];
+  const auto input = [&](std::optional<size_t> place) {
+    return place ? call.values(*place) : std::span<const double>();
+  };
+  call.Out(0, kernels::GroupQueryAttentionReference(shape, q, keys, values, input(lengths), {},
+                                                    input(mask)));
+  call.Out(1, std::move(keys), form.present());
+  call.Out(2, std::move(values), form.present());
+}
+
 // Both RotaryEmbedding operators: x [batch, sequence, hidden] or [batch, heads, sequence,
 // head_size].
 void Rotary(Call& call, size_t cos, size_t sin, size_t positions, RotaryPositions from) {
@@ -153,7 +204,11 @@ void OnnxRotary(Call& call) { Rotary(call, 1, 2, 3, RotaryPositions::kPositionId
 }  // namespace
 
 Operator FindAttention(std::string_view domain, std::string_view op) {
-  if (domain.empty()) return op == "RotaryEmbedding" ? OnnxRotary : nullptr;
+  if (domain.empty()) {
+    if (op == "Attention") return Attention;
+    return op == "RotaryEmbedding" ? OnnxRotary : nullptr;
+  }
+  if (op == "MultiHeadAttention") return Attention;
   if (op == "GroupQueryAttention") return GroupQueryAttention;
   return op == "RotaryEmbedding" ? MicrosoftRotary : nullptr;
 }

@@ -11,7 +11,6 @@
 #include "kernels/strided_copy/strided_copy.h"
 
 namespace sinter::exec {
-namespace {
 
 void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, BufferRef from,
               BufferRef to) {
@@ -20,8 +19,6 @@ void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, Buf
   context.Emit(kernels::PlanStridedCopy(context.caps(), shape, context.variant("strided_copy")),
                {from, to}, {1});
 }
-
-}  // namespace
 
 uint32_t Count(int64_t value) {
   if (value < 0 || value > INT32_MAX)
@@ -47,7 +44,7 @@ void LowerTranspose(LowerContext& context) {
 
 void LowerSlice(LowerContext& context) {
   const graph::Shape shape = context.shape(0);
-  std::vector<int64_t> starts(shape.size(), 0), steps(shape.size(), 1);
+  std::vector<int64_t> starts(shape.size()), steps(shape.size(), 1);
   const std::vector<int64_t> given_starts = context.ConstantInts(1);
   std::vector<int64_t> axes = context.ConstantInts(3);
   const std::vector<int64_t> given_steps = context.ConstantInts(4);

@@ -5,6 +5,7 @@
 
 #include "exec/lowering.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/strided_copy/strided_copy.h"
 
 namespace sinter::exec {
 
@@ -18,6 +19,9 @@ void LowerWhere(LowerContext& context);
 void (*FindElementwiseLowering(std::string_view op))(LowerContext&);
 
 // movement.cc
+// A copy between views; nothing where they are empty.
+void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, BufferRef from,
+              BufferRef to);
 void LowerView(LowerContext& context);
 void LowerTranspose(LowerContext& context);
 void LowerSlice(LowerContext& context);
@@ -58,6 +62,9 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
 
 // fused.cc
 void LowerFusedProduct(LowerContext& context);
+
+// onnx_attention.cc: ONNX's Attention and com.microsoft's MultiHeadAttention
+void LowerAttention(LowerContext& context);
 
 // attention.cc
 void LowerGroupQueryAttention(LowerContext& context);
