@@ -174,15 +174,18 @@ void Program::Run(const RunOptions& options) {
   }
 }
 
-void Program::CheckProgress() {
-  if (!has_chains_) return;
+gpu::Buffer Program::counters() const {
   for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
-    if (lowered_.buffers[i].kind != BufferInfo::Kind::kCounters) continue;
-    if (!GotStuck(*device_, buffers_[i])) continue;
-    throw Error("exec",
-                "fusion level 'chain': got workgroups that waited in vain for others of their "
-                "dispatch, want an adapter on which they all go on: choose --fusion layer");
+    if (lowered_.buffers[i].kind == BufferInfo::Kind::kCounters) return buffers_[i];
   }
+  return {};
+}
+
+void Program::CheckProgress() {
+  if (!has_chains_ || !GotStuck(*device_, counters())) return;
+  throw Error("exec",
+              "fusion level 'chain': got workgroups that waited in vain for others of their "
+              "dispatch, want an adapter on which they all go on: choose --fusion layer");
 }
 
 std::vector<DispatchTime> Program::Profile() {

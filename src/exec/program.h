@@ -68,6 +68,8 @@ class Program {
   // what the program gave since then is wrong. Only programs with chains have such dispatches.
   void CheckProgress();
   bool has_chains() const { return has_chains_; }
+  // By which workgroups of a dispatch count themselves; none where no dispatch does.
+  gpu::Buffer counters() const;
 
   // The buffer of a graph input or output.
   const gpu::Buffer& external(const std::string& name) const;

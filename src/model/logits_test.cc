@@ -163,6 +163,19 @@ TEST_P(Logits, MatchOnAPlainDevice) {
 INSTANTIATE_TEST_SUITE_P(Models, Logits, ::testing::ValuesIn(support::AllModels()),
                          [](const auto& info) { return info.param.name; });
 
+// The form whose products can all be links (kernels/matmul_nbits/matmul_nbits_chain.h).
+TEST(Chains, GiveTheReference) {
+  const ModelSpec spec = ModelNamed("qwen3_graph");
+  const auto chained = Load(spec, SharedDevice(), {.fusion = passes::Fusion::kChain});
+  const auto layered = Load(spec, SharedDevice(), {.fusion = passes::Fusion::kLayer});
+  const SessionOptions options = {.max_length = kMaxLength, .chunk = 16};
+  // A layer is its attention and the chain behind it; the first has its QKV before.
+  EXPECT_EQ(Session(chained, options).decode_dispatches() + 3 * static_cast<size_t>(spec.layers),
+            Session(layered, options).decode_dispatches());
+  Expected expected(spec);
+  CheckPrompts(chained, expected, 16, {1, 17}, 3);
+}
+
 TEST(Variants, AllGiveTheReference) {
   const gpu::Caps& caps = SharedDevice()->caps();
   struct Choice {
