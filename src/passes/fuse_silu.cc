@@ -2,6 +2,9 @@
 // %y = Mul(%x, %s)
 //
 // One dispatch less, and the one form of SiLU that fuse_mlp has to know.
+//
+// Gain: by itself a dispatch a layer; with fuse_mlp, which needs it, 5 (Qwen3-1.7B: 142 dispatches
+// a token, 282 without). A dispatch that waits for the one before costs 3.65 us on an H200.
 #include "passes/fuse_silu.h"
 
 #include "passes/match.h"
