@@ -8,7 +8,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "base/error.h"
 #include "kernels/shader_source.h"
 
 namespace sinter::exec {
@@ -175,19 +174,23 @@ bool PlanBook::Measure(gpu::Device& device, const Program& program) {
     for (const Alternative& alternative : kind.alternatives) {
       Program::Recorded recorded = program.RecordWith(alternative, kind.which);
       const bool is_guess = kind.guess.starts_with(alternative.plan.variant);
-      if (recorded.counters && !is_guess) {
-        // More workgroups than this GPU holds at once, where they wait for each other. (A guess
-        // that does so is found out by MeasureChain().)
+      if (recorded.counters) {
+        // More workgroups than this GPU holds at once, where they wait for each other?
         device.Submit(recorded.list);
         if (GotStuck(device, recorded.counters)) continue;
       }
       kind.candidates.push_back({alternative.variant, std::move(recorded.list), 0, is_guess});
     }
   }
-  for (double spent = 0; !unknown.empty() && spent < kWarmUpMicroseconds;)
-    spent += 8 * Microseconds(device, unknown[0].candidates[0].list, 8);
+  const auto warm =
+      std::ranges::find_if(unknown, [](const Kind& kind) { return !kind.candidates.empty(); });
+  for (double spent = 0; warm != unknown.end() && spent < kWarmUpMicroseconds;)
+    spent += 8 * Microseconds(device, warm->candidates[0].list, 8);
   for (Kind& kind : unknown) {
-    by_guess_[kind.guess] = MeasureKind(device, kind);
+    by_guess_[kind.guess] =
+        kind.candidates.empty()
+            ? PlanRecord{.guess = kind.guess, .variant = kind.alternatives[0].variant}
+            : MeasureKind(device, kind);
     source_of_[kind.guess] = kind.source;
   }
   if (!unknown.empty()) Save();
@@ -236,15 +239,11 @@ bool PlanBook::MeasureChain(gpu::Device& device, Program& chained, const Program
     list.Append(program->captured());
     kind.candidates.push_back({std::string(level), std::move(list), 0, program == &layered});
   }
-  PlanRecord record = MeasureKind(device, kind, kProgramRuns);
-  try {
-    chained.CheckProgress();
-  } catch (const DeviceLostError&) {
-    throw;
-  } catch (const Error&) {
-    record.variant = kLayered;
-    record.microseconds = record.guess_microseconds;
-  }
+  // A chain that gets stuck does so in its first run, and takes long each time.
+  PlanRecord record = {.guess = name, .variant = std::string(kLayered), .alternatives = 2};
+  device.Submit(chained.captured());
+  if (!chained.IsStuck()) record = MeasureKind(device, kind, kProgramRuns);
+  if (chained.IsStuck()) record.variant = kLayered;
   const bool prefers = record.variant == kChained;
   by_guess_[name] = std::move(record);
   source_of_[name] = source;

@@ -181,8 +181,10 @@ gpu::Buffer Program::counters() const {
   return {};
 }
 
-void Program::CheckProgress() {
-  if (!has_chains_ || !GotStuck(*device_, counters())) return;
+bool Program::IsStuck() const { return has_chains_ && GotStuck(*device_, counters()); }
+
+void Program::CheckProgress() const {
+  if (!IsStuck()) return;
   throw Error("exec",
               "fusion level 'chain': got workgroups that waited in vain for others of their "
               "dispatch, want an adapter on which they all go on: choose --fusion layer");

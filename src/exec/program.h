@@ -66,7 +66,9 @@ class Program {
 
   // Waits, and throws Error where workgroups of a dispatch waited for others that did not go on:
   // what the program gave since then is wrong. Only programs with chains have such dispatches.
-  void CheckProgress();
+  void CheckProgress() const;
+  // Waits, and tells the same.
+  bool IsStuck() const;
   bool has_chains() const { return has_chains_; }
   // By which workgroups of a dispatch count themselves; none where no dispatch does.
   gpu::Buffer counters() const;

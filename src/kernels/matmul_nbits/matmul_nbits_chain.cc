@@ -97,10 +97,9 @@ bool Fits(const gpu::Caps& caps, std::span<const ChainLink> links, const ChainTu
       tuning.workgroup < 2 * caps.fixed_subgroup_size()) {
     return false;
   }
-  // The row in two bytes an element, a unit a chunk, sums of a subgroup's squares and rows, and the
-  // ticket.
+  // The row in two bytes an element, a unit a chunk, sums of a subgroup's squares and rows.
   const uint64_t bytes = 2 * uint64_t{MaxK(links)} + MaxK(links) / kChunkCodes * 4 +
-                         tuning.workgroup / caps.fixed_subgroup_size() * (1 + kMaxRows) * 4 + 16;
+                         tuning.workgroup / caps.fixed_subgroup_size() * (1 + kMaxRows) * 4;
   if (bytes > limits.max_workgroup_storage_bytes ||
       tuning.workgroups > limits.max_workgroups_per_dimension) {
     return false;
@@ -152,7 +151,7 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
   ChainPlan plan;
   KernelPlan& kernel = plan.kernel;
   kernel.wgsl = "matmul_nbits/matmul_nbits_chain.wgsl";
-  kernel.defines = {"f16", "subgroups"};
+  kernel.defines = {"f16", "subgroups", "integers_bits4"};
   kernel.variant = fmt::format("matmul_nbits_chain.f16.b4.blk{}", links[0].shape.block_size);
   Glu glu = Glu::kNone;
   uint32_t awaited = 0;
@@ -196,9 +195,10 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
         fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", ActivationName(glu));
     kernel.defines.emplace_back("gated");
   }
-  // Some 0.1 s where a look at memory takes 0.7 us. A CPU looks more often, and others keep it from
-  // its work.
-  const uint32_t spins = caps.software ? 1u << 30 : 1u << 17;
+  // Some 10 ms where a look at memory takes 0.7 us: a wait is a thousand times shorter, and a
+  // driver's patience with a list of such dispatches longer. A CPU looks more often, and others
+  // keep it from its work.
+  const uint32_t spins = caps.software ? 1u << 30 : 1u << 14;
   kernel.prelude += fmt::format(
       "const kWorkgroupSize = {}u;\nconst kLanes = {}u;\nconst kBlockChunks = {}u;\n"
       "const kMaxK = {}u;\nconst kLast = {}u;\nconst kStuck = {}u;\nconst kMaxSpins = {}u;\n"

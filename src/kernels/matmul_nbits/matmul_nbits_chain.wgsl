@@ -20,6 +20,7 @@
 #include "common/activations.wgsl"
 #include "matmul_nbits/matmul_nbits_chain_operands.wgsl"
 #include "matmul_nbits/matmul_nbits_chain_row.wgsl"
+#include "matmul_nbits/matmul_nbits_integers.wgsl"
 
 struct Link {
   index: u32,
@@ -160,12 +161,10 @@ fn LoadBlock(link: Link, part: u32, local: u32, base: u32) -> Block {
 // ---- products
 
 // A word of codes, less half their range, with the upper and the lower bytes of the row: exact.
-// Flipping the highest bit of a nibble in the upper half of a byte makes the byte 16 (code - 8).
 fn Dot(word: u32, x: vec4<u32>) -> vec2<i32> {
-  let even = ((word << 4u) ^ 0x80808080u) & 0xf0f0f0f0u;
-  let odd = (word ^ 0x80808080u) & 0xf0f0f0f0u;
-  return vec2<i32>(dot4I8Packed(even, x.x) + dot4I8Packed(odd, x.y),
-                   dot4I8Packed(even, x.z) + dot4I8Packed(odd, x.w));
+  let codes = SignedCodes(word);
+  return vec2<i32>(dot4I8Packed(codes.x, x.x) + dot4I8Packed(codes.y, x.y),
+                   dot4I8Packed(codes.x, x.z) + dot4I8Packed(codes.y, x.w));
 }
 
 // A chunk of the row.
