@@ -5,56 +5,12 @@
 //
 // The host defines what token_choice.wgsl says.
 
+#include "argmax/best.wgsl"
 #include "sample/token_choice.wgsl"
 
 // Words of `scratch`: the largest logit of each workgroup, then its token.
 const kLargest = kFirstPartial;
 const kToken = kLargest + kMaxWorkgroups;
-
-struct Best {
-  logit: f32,
-  token: u32,  // The largest u32 where no logit is finite.
-}
-
-const kNothing = Best(kNone, 0xffffffffu);
-
-fn better(a: Best, b: Best) -> Best {
-  let second = b.logit > a.logit || (b.logit == a.logit && b.token < a.token);
-  return Best(select(a.logit, b.logit, second), select(a.token, b.token, second));
-}
-
-var<workgroup> best_of: array<Best, kWorkgroupSize>;
-
-// The best of all threads.
-#if subgroups
-fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
-  let logit = subgroupMax(own.logit);
-  let token = subgroupMin(select(kNothing.token, own.token, own.logit == logit));
-  workgroupBarrier();  // The scratch may still be read from the last call.
-  if (lid % lanes == 0u) {
-    best_of[lid / lanes] = Best(logit, token);
-  }
-  workgroupBarrier();
-  var best = best_of[0];
-  for (var i = 1u; i * lanes < kWorkgroupSize; i++) {
-    best = better(best, best_of[i]);
-  }
-  return best;
-}
-#else
-fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
-  workgroupBarrier();
-  best_of[lid] = own;
-  workgroupBarrier();
-  for (var stride = kWorkgroupSize / 2u; stride > 0u; stride /= 2u) {
-    if (lid < stride) {
-      best_of[lid] = better(best_of[lid], best_of[lid + stride]);
-    }
-    workgroupBarrier();
-  }
-  return best_of[0];
-}
-#endif
 
 @compute @workgroup_size(kWorkgroupSize)
 fn main(

@@ -56,6 +56,16 @@ struct MatMulNBitsNorm {
   float epsilon = 1e-6f, skip_epsilon = 1e-6f;
 };
 
+// The greedy choice of a token in place of Y, of one row: of kernels/argmax, without a penalty,
+// with the step to the next run. Bindings 12 to 19 are TokenChoiceShape's 2 to 9, and Y is not
+// bound.
+inline constexpr uint32_t kMatMulNBitsOutputBinding = 6, kMatMulNBitsArgmaxBinding = 12;
+struct MatMulNBitsArgmax {
+  bool present = false;
+  bool position_ids = false, total_length = false;  // as in TokenChoiceShape
+  uint32_t ring_size = 1;
+};
+
 struct MatMulNBitsShape {
   uint32_t m = 1, n = 1, k = 1;
   uint32_t bits = 4;          // 2, 4 or 8
@@ -68,6 +78,7 @@ struct MatMulNBitsShape {
   Glu glu = Glu::kNone;
   bool residual = false;  // [M, N] of Y's type, added to Y
   MatMulNBitsNorm norm;
+  MatMulNBitsArgmax argmax;
   // The rows of B that this dispatch computes: B, scales, zero_points and bias are bound from row
   // n_begin on, and column n_begin + i of Y is written for i < n_count. n_count 0 means all.
   uint32_t n_begin = 0, n_count = 0;

@@ -2,7 +2,8 @@
 // the same dispatch; matmul_nbits_decode.wgsl has the maths.
 //
 // Bindings: those of matmul_nbits.h, then 7 residual, 8 norm scale [K], 9 skip [M, K], 10 skip
-// scale [K], 11 sum [M, K] (output); each present where the shape says so.
+// scale [K], 11 sum [M, K] (output), 12 to 19 the choice of a token; each present where the shape
+// says so.
 #pragma once
 
 #include <string>

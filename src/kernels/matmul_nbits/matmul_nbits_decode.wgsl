@@ -307,10 +307,19 @@ fn OutputOf(sums: vec4<f32>, i: u32, added: Added) -> f32 {
 }
 #endif
 
+// What becomes of an output, and what the workgroup does at its end.
+#if !argmax
+fn KeepOutput(at: u32, value: output_t) {
+  y[at] = value;
+}
+
+fn FinishWorkgroup(index: u32, local: u32, lanes: u32) {}
+#endif
+
 // The team's lane i stores output `first` + i of row m.
 fn StoreGroup(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
   if (lane < kOutputs && first + lane < kNCount && m < kRowsA) {
-    y[m * kN + kNBegin + first + lane] = output_t(OutputOf(sums, lane, added));
+    KeepOutput(m * kN + kNBegin + first + lane, output_t(OutputOf(sums, lane, added)));
   }
 }
 
@@ -519,4 +528,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
       RunStep(&state, place, base + 7u, steps.step_7);
     }
   }
+  FinishWorkgroup(index, local, lanes);
 }

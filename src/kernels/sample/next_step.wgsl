@@ -1,0 +1,97 @@
+// The end of what chooses a token: the last workgroup to finish, and the step to the next run.
+// Definition: token_choice.h.
+//
+// Data goes from one workgroup to another within a dispatch through `scratch` alone, by atomics:
+// plain stores may be read stale.
+//
+// The shader that includes this defines kStepBinding, the binding of the first operand,
+// workgroup_count() and ring_size(); the host a name for each input of the next run that is there.
+
+#include "common/step_state.wgsl"
+
+@group(0) @binding(kStepBinding) var<storage, read_write> state: StepState;
+@group(0) @binding(kStepBinding + 1u) var<storage, read> options: SamplingOptions;
+@group(0) @binding(kStepBinding + 2u) var<storage, read_write> seen: array<u32>;
+@group(0) @binding(kStepBinding + 3u) var<storage, read_write> tokens: array<u32>;
+@group(0) @binding(kStepBinding + 4u) var<storage, read_write> input_ids: array<i32>;
+@group(0) @binding(kStepBinding + 5u) var<storage, read_write> scratch: array<atomic<u32>>;
+#if position_ids
+@group(0) @binding(kStepBinding + 6u) var<storage, read_write> position_ids: array<i32>;
+#endif
+#if total_length
+@group(0) @binding(kStepBinding + 7u) var<storage, read_write> total_length: array<i32>;
+#endif
+
+// Words of `scratch`: how many workgroups have finished, and from where on each workgroup lays down
+// what it has found.
+const kFinished = 0u;
+const kFirstPartial = 16u;
+
+// The logit of what must not be chosen: NaN, -inf, and the places behind the vocabulary.
+const kNone = -3.4028234663852886e+38f;
+
+fn finite_logits(raw: vec4<f32>) -> vec4<f32> {
+  let none = vec4<f32>(kNone);
+  // By its bits: a compiler may take it that there is no NaN.
+  let is_nan = (bitcast<vec4<u32>>(raw) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+  return select(clamp(raw, none, -none), none, is_nan);
+}
+
+var<workgroup> is_last: bool;
+var<workgroup> ends_text: atomic<u32>;
+
+const kNever = 0xffffffffu;
+
+// Waits for atomics on scratch by what they returned, `before` being made of that and never
+// kNever: a barrier alone lets them be on their way still, and on an H200 the last workgroup then
+// missed some of them.
+fn await_atomics(before: u32) {
+  if (before == kNever) {
+    atomicStore(&scratch[kFinished], 0u);
+  }
+}
+
+// Whether every other workgroup has finished. Every thread calls, from uniform control flow, after
+// its workgroup has laid down in `scratch` what the last one needs.
+fn finish_workgroup(lid: u32) -> bool {
+  storageBarrier();
+  if (lid == 0u) {
+    is_last = atomicAdd(&scratch[kFinished], 1u) + 1u == workgroup_count();
+    if (is_last) {
+      atomicStore(&scratch[kFinished], 0u);
+    }
+  }
+  return workgroupUniformLoad(&is_last);
+}
+
+// The step from this run to the next, by the last workgroup: every thread calls, from uniform
+// control flow, after all have read what they need of state and seen.
+fn take_step(token: u32, lid: u32) {
+  if (lid == 0u) {
+    atomicStore(&ends_text, 0u);
+  }
+  workgroupBarrier();
+  if (lid < min(options.eos_count, kMaxEosTokens) && options.eos_tokens[lid] == token) {
+    atomicStore(&ends_text, 1u);
+  }
+  workgroupBarrier();
+  if (lid > 0u) {
+    return;
+  }
+  let before = state;
+  tokens[before.position % ring_size()] = token;
+  input_ids[0] = i32(token);
+  seen[token / 32u] |= 1u << (token % 32u);
+  state.past_length = before.total_length;
+  state.total_length = before.total_length + 1u;
+  state.last_row = 0u;
+  state.position = before.position + 1u;
+  state.eos_hit = before.eos_hit | atomicLoad(&ends_text);
+  state.token = token;
+#if position_ids
+  position_ids[0] = i32(before.total_length);
+#endif
+#if total_length
+  total_length[0] = i32(before.total_length + 1u);
+#endif
+}
