@@ -251,8 +251,9 @@ void LowerContext::Offer(std::string_view guess,
   lowered_.dispatches.back().alternatives = std::move(alternatives);
 }
 
-void LowerContext::OfferToChain(const kernels::MatMulNBitsShape& product) {
+void LowerContext::OfferToChain(const kernels::MatMulNBitsShape& product, bool chooses) {
   lowered_.dispatches.back().product = product;
+  lowered_.dispatches.back().chooses = chooses;
 }
 
 void LowerContext::Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands,

@@ -67,6 +67,9 @@ struct Dispatch {
   // Of a whole quantized product whose plan is not forced, with what stands around it: what chain.h
   // may join with others.
   std::optional<kernels::MatMulNBitsShape> product;
+  // Whether such a product may choose a token in place of writing its result
+  // (Program::RecordChoosing).
+  bool chooses = false;
   // The labels of the dispatches that it takes the place of.
   std::vector<std::string> parts;
 };
@@ -135,8 +138,8 @@ class LowerContext {
   std::string_view chosen(std::string_view guess) const;
   // Lets measuring choose the plan of the dispatch emitted last.
   void Offer(std::string_view guess, std::function<std::vector<Alternative>()> alternatives);
-  // Lets the dispatch emitted last be joined with others.
-  void OfferToChain(const kernels::MatMulNBitsShape& product);
+  // Lets the dispatch emitted last be joined with others, and where it `chooses` give a token.
+  void OfferToChain(const kernels::MatMulNBitsShape& product, bool chooses);
 
   // Makes the output another name of the input's memory: no dispatch, unless the output has memory
   // of its own to go to (a graph output), where it is copied.

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "kernels/matmul_nbits/matmul_nbits.h"
 #include "kernels/shader_source.h"
 
 namespace sinter::exec {
@@ -107,22 +108,65 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
   captured_ = Record();
 }
 
-gpu::CommandList Program::Record() const {
-  gpu::CommandList list(*device_);
+std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
+  const Dispatch& dispatch = lowered_.dispatches[i];
   std::vector<gpu::Binding> bindings;
-  for (size_t i = 0; i < lowered_.dispatches.size(); ++i) {
-    const Dispatch& dispatch = lowered_.dispatches[i];
-    bindings.clear();
-    if (!dispatch.plan.params.empty())
-      bindings.push_back({0, params_, params_offset_[i], dispatch.plan.params.size()});
-    for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
-      const BufferRef& ref = dispatch.operands[operand];
-      if (!ref) continue;
-      bindings.push_back({static_cast<uint32_t>(operand + 1),
-                          buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
-    }
-    list.Dispatch(pipelines_[i], bindings, dispatch.plan.workgroups, dispatch.label);
+  if (!dispatch.plan.params.empty())
+    bindings.push_back({0, params_, params_offset_[i], dispatch.plan.params.size()});
+  for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
+    const BufferRef& ref = dispatch.operands[operand];
+    if (!ref) continue;
+    bindings.push_back({static_cast<uint32_t>(operand + 1),
+                        buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
   }
+  return bindings;
+}
+
+gpu::CommandList Program::Record(size_t count) const {
+  gpu::CommandList list(*device_);
+  for (size_t i = 0; i < count; ++i) {
+    const Dispatch& dispatch = lowered_.dispatches[i];
+    list.Dispatch(pipelines_[i], BindingsOf(i), dispatch.plan.workgroups, dispatch.label);
+  }
+  return list;
+}
+
+gpu::CommandList Program::Record() const { return Record(lowered_.dispatches.size()); }
+
+std::optional<gpu::CommandList> Program::RecordChoosing(
+    const kernels::TokenChoiceShape& choice, std::span<const gpu::Buffer> operands) const {
+  if (lowered_.dispatches.empty()) return std::nullopt;
+  const size_t last = lowered_.dispatches.size() - 1;
+  const Dispatch& head = lowered_.dispatches[last];
+  if (!head.chooses || !head.product) return std::nullopt;
+  const gpu::Caps& caps = device_->caps();
+  kernels::MatMulNBitsShape shape = *head.product;
+  // As the head is cut without a choice, so that its sums are the same.
+  const std::vector<std::string> variants = kernels::MatMulNBitsVariants(caps, shape);
+  const auto variant = std::ranges::find_if(variants, [&](const std::string& name) {
+    return kernels::PlanMatMulNBits(caps, shape, name).variant == head.plan.variant;
+  });
+  shape.argmax = {.present = true,
+                  .position_ids = choice.position_ids,
+                  .total_length = choice.total_length,
+                  .ring_size = choice.ring_size};
+  if (variant == variants.end() || !kernels::CanFuseMatMulNBits(caps, shape, *variant))
+    return std::nullopt;
+  const kernels::KernelPlan plan = kernels::PlanMatMulNBits(caps, shape, *variant);
+
+  std::vector<gpu::Binding> bindings = BindingsOf(last);
+  std::erase_if(bindings, [](const gpu::Binding& binding) {
+    return binding.binding == kernels::kMatMulNBitsOutputBinding;
+  });
+  bindings.push_back({0, device_->CreateUniformBuffer(plan.params, plan.variant + ".params")});
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i])
+      bindings.push_back(
+          {kernels::kMatMulNBitsArgmaxBinding + static_cast<uint32_t>(i), operands[i]});
+  }
+  gpu::CommandList list = Record(last);
+  const gpu::PipelineSpec spec = kernels::ExpandPlan(plan);
+  list.Dispatch(device_->GetPipelines({&spec, 1})[0], bindings, plan.workgroups, head.label);
   return list;
 }
 

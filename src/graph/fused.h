@@ -13,6 +13,9 @@
 //   MatMulNBitsAdd    Y = A x dequantize(B)^T + bias + residual
 //   NormQMoE          Y = QMoE(h, router product of h), h = rms_norm(input, norm_scale, epsilon)
 //
+// NormMatMulNBits with the attribute `argmax` 1 gives the logits of one row: a run of the program
+// of which nobody wants more than the largest may choose that in their place. It means the same.
+//
 // Output 1 of the first three is x, in the type of the input. Weights are as MatMulNBits has them;
 // all parts of a node have the same K, bits, block size and type, and all or none have zero points
 // of one kind, resp. a bias. skip_scale has the type of the input; norm_scale and, under
@@ -57,6 +60,8 @@ struct FusedProduct {
   std::vector<FusedPart> parts;
   int64_t k = 0, bits = 4, block_size = 32;
   float epsilon = 0, skip_epsilon = 0;
+  // The attribute `argmax`.
+  bool chooses = false;
   // Empty where the parts are joined.
   std::string activation;
 

@@ -13,6 +13,7 @@
 #include "gpu/device.h"
 #include "kernels/sample/step_inputs.h"
 #include "kernels/sample/step_state.h"
+#include "kernels/sample/token_choice.h"
 #include "model/model.h"
 
 namespace sinter::model {
@@ -109,6 +110,12 @@ class Session {
   void UpdateBranches(int64_t length);
   // Whether the choice of a token makes the inputs of the program that runs it.
   bool ChoiceMakesInputs(const StepProgram& decode) const;
+  // The decode program whose head chooses the token itself (Program::RecordChoosing); nothing where
+  // it cannot.
+  std::optional<gpu::CommandList> RecordChoosing();
+  // The choice of tokens as the program of one token is bound, and its operands from binding 1 on.
+  kernels::TokenChoiceShape ChoiceShape(const StepProgram& decode) const;
+  std::vector<gpu::Buffer> ChoiceOperands(const kernels::TokenChoiceShape& shape) const;
   // Queues the choice of a token from the logits.
   void Choose();
   void RecordChoice();
@@ -138,6 +145,8 @@ class Session {
   TokenChoice choice_;
   std::optional<gpu::CommandList> choose_;
   std::optional<gpu::CommandList> decode_and_choose_;
+  // RecordChoosing(): logits_ is not written.
+  std::optional<gpu::CommandList> decode_choosing_;
   std::vector<gpu::Readback> pending_tokens_;
   std::vector<int32_t> generated_;  // those read so far, in order
   bool generating_ = false;

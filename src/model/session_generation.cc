@@ -22,34 +22,62 @@ bool Session::ChoiceMakesInputs(const StepProgram& decode) const {
          buffers <= device_->caps().limits.max_storage_buffers_per_stage;
 }
 
-void Session::RecordChoice() {
+kernels::TokenChoiceShape Session::ChoiceShape(const StepProgram& decode) const {
   const GenaiConfig& config = model_->config();
   kernels::TokenChoiceShape shape;
   shape.vocab = static_cast<uint32_t>(config.vocab_size);
   shape.rows = static_cast<uint32_t>(logits_rows_);
   shape.ring_size = static_cast<uint32_t>(capacity_);
   shape.dtype = model_->graph().FindValue(config.logits)->dtype;
-  gpu::Buffer positions, total;
-  const StepProgram& decode = ProgramFor(1);
-  const bool makes_inputs = ChoiceMakesInputs(decode);
-  if (makes_inputs) {
+  if (ChoiceMakesInputs(decode)) {
     shape.position_ids = decode.inputs_shape.has_position_ids;
     shape.total_length = decode.inputs_shape.has_total_length;
-    if (shape.position_ids) positions = decode_position_ids_;
-    if (shape.total_length) total = total_length_;
   }
+  return shape;
+}
+
+std::vector<gpu::Buffer> Session::ChoiceOperands(const kernels::TokenChoiceShape& shape) const {
+  return {logits_,
+          state_,
+          sampling_,
+          seen_,
+          ring_,
+          decode_input_ids_,
+          choice_scratch_,
+          shape.position_ids ? decode_position_ids_ : gpu::Buffer(),
+          shape.total_length ? total_length_ : gpu::Buffer()};
+}
+
+void Session::RecordChoice() {
+  const StepProgram& decode = ProgramFor(1);
+  const kernels::TokenChoiceShape shape = ChoiceShape(decode);
   const std::vector<kernels::KernelPlan> plans =
       choice_.greedy ? std::vector{kernels::PlanArgmax(device_->caps(), shape)}
                      : kernels::PlanSample(device_->caps(), shape);
-  const gpu::Buffer buffers[] = {logits_,           state_,          sampling_, seen_, ring_,
-                                 decode_input_ids_, choice_scratch_, positions, total};
+  const std::vector<gpu::Buffer> buffers = ChoiceOperands(shape);
   choose_.emplace(*device_);
   for (const kernels::KernelPlan& plan : plans) {
     kernels::RecordPlan(*device_, plan, buffers, *choose_, "token choice");
   }
   decode_and_choose_.emplace(*device_);
-  decode_and_choose_->Append(makes_inputs ? decode.program->captured() : decode.captured);
+  decode_and_choose_->Append(ChoiceMakesInputs(decode) ? decode.program->captured()
+                                                       : decode.captured);
   decode_and_choose_->Append(*choose_);
+  decode_choosing_.reset();
+  if (choice_.greedy) decode_choosing_ = RecordChoosing();
+}
+
+std::optional<gpu::CommandList> Session::RecordChoosing() {
+  const StepProgram& decode = ProgramFor(1);
+  const kernels::TokenChoiceShape shape = ChoiceShape(decode);
+  const std::vector<gpu::Buffer> operands = ChoiceOperands(shape);
+  std::optional<gpu::CommandList> program =
+      decode.program->RecordChoosing(shape, std::span(operands).subspan(1));
+  if (!program || ChoiceMakesInputs(decode)) return program;
+  gpu::CommandList list(*device_);
+  list.Append(decode.inputs);
+  list.Append(*program);
+  return list;
 }
 
 void Session::Choose() {
@@ -103,8 +131,13 @@ void Session::Step() {
     } else {
       const StepProgram& decode = ProgramFor(1);
       const bool inputs_made = ChoiceMakesInputs(decode);
-      if (options_.run.capture) {
-        const size_t first = inputs_made ? 0 : decode.inputs.num_dispatches();
+      const size_t first = inputs_made ? 0 : decode.inputs.num_dispatches();
+      if (decode_choosing_ && choice_.options.repetition_penalty == 1) {
+        // Without a penalty the largest logit is all that the step needs.
+        logits_valid_ = false;
+        if (!options_.run.capture) decode_choosing_ = RecordChoosing();
+        Submit(*decode_choosing_, &decode, first, total - 1, 1);
+      } else if (options_.run.capture) {
         Submit(*decode_and_choose_, &decode, first, total - 1, 1);
       } else {
         Run(decode, total - 1, 1, inputs_made);

@@ -233,6 +233,70 @@ TEST(SessionGeneration, IsTheArgmaxChain) {
   }
 }
 
+// Where the head chooses its token itself: the same tokens as where logits are written and read, in
+// two sessions by turns, with and without capture; and what needs logits afterwards finds them.
+TEST(SessionGeneration, HeadChoosesTheTokensOfTheLogits) {
+  for (const char* name : {"qwen3_f32", "qwen3_graph"}) {
+    const ModelSpec spec = ModelNamed(name);
+    const auto model = Load(spec);
+    ModelOptions apart;
+    apart.disabled_passes = {"fuse_argmax"};
+    const auto plain_model = Load(spec, SharedDevice(), apart);
+    const SessionOptions options = {.max_length = 96, .chunk = 16};
+    Session plain(plain_model, options), first(model, options), second(model, options);
+    Session recorded(model, {.max_length = 96, .chunk = 16, .run = {.capture = false}});
+    Session* const all[] = {&plain, &first, &second, &recorded};
+    const std::vector<int32_t> prompt = support::RandomTokens(9, 6), next = {5, 6, 7};
+    for (Session* session : all) session->Append(prompt);
+    // A step that chooses in its head has a dispatch less.
+    const auto step_dispatches = [](Session& session) {
+      session.BeginGeneration({});
+      session.Step();
+      const size_t dispatches = session.ProfileStep().size();
+      session.EndGeneration(0);
+      session.Append({});
+      return dispatches;
+    };
+    const size_t apart_dispatches = step_dispatches(plain);
+    for (Session* session : {&first, &second, &recorded})
+      EXPECT_EQ(step_dispatches(*session), apart_dispatches - 1) << name;
+
+    const std::vector<int32_t> want = Generate(plain, 12);
+    for (Session* session : {&first, &second}) session->BeginGeneration({});
+    for (int i = 0; i < 14; ++i) {
+      first.Step();
+      second.Step();
+    }
+    for (Session* session : {&first, &second}) {
+      for (int i = 0; i < 12; ++i) EXPECT_EQ(session->Token(i), want[static_cast<size_t>(i)]);
+      session->EndGeneration(12);
+    }
+    EXPECT_EQ(Generate(recorded, 12), want);
+    // The last token has not run yet; then logits are those of the sequence, and everything that
+    // reads them goes on from there.
+    for (Session* session : all) session->Append({});
+    const std::vector<float> logits = plain.Logits();
+    for (Session* session : all) EXPECT_EQ(session->Logits(), logits) << name;
+    const TokenChoice sampled = {.greedy = false, .options = {.temperature = 1}, .seed = 3};
+    TokenChoice penalised;
+    penalised.options.repetition_penalty = 1.5f;
+    for (const TokenChoice& choice : {sampled, TokenChoice{}, penalised, sampled}) {
+      std::vector<int32_t> tokens;
+      for (Session* session : all) {
+        session->Rewind(15);
+        session->Append(next);
+        session->BeginGeneration(choice);
+        for (int i = 0; i < 6; ++i) session->Step();
+        std::vector<int32_t> own;
+        for (int i = 0; i < 6; ++i) own.push_back(session->Token(i));
+        session->EndGeneration(0);
+        if (session == &plain) tokens = own;
+        EXPECT_EQ(own, tokens) << name;
+      }
+    }
+  }
+}
+
 // Tokens queued past those that are kept leave no trace.
 TEST(SessionGeneration, KeepsWhatItIsToldTo) {
   const auto model = Load(ModelNamed("qwen3_graph"));
