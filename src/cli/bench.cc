@@ -456,8 +456,7 @@ void Bench(BenchArgs args) {
       std::min(results.memory.total, results.memory.weights + results.memory.cache);
   results.bandwidth = kernels::MeasureReadBandwidth(device);
   results.matrix_peak = kernels::MeasureMatrixPeak(device);
-  // The choice of the token is one more.
-  results.dispatches = session.decode_dispatches() + 1;
+  results.dispatches = session.greedy_dispatches();
 
   generate::BenchmarkOptions options;
   options.new_tokens = args.new_tokens;

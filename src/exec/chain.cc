@@ -50,7 +50,8 @@ std::vector<ChainLink> LinksOf(const Lowered& lowered, std::span<const Dispatch>
   // How often the run itself names each link's Y.
   std::vector<int> own_uses(run.size(), 1);
   for (size_t i = 0; i < run.size(); ++i) {
-    if (!run[i].product) return {};
+    // A head that can choose the token saves more by itself.
+    if (!run[i].product || run[i].chooses) return {};
     const std::vector<BufferRef>& operands = run[i].operands;
     ChainLink link = {.shape = *run[i].product};
     if (i > 0) {

@@ -55,6 +55,8 @@ class Session {
   uint64_t cache_bytes() const { return cache_bytes_; }
   // Dispatches of a decode step but for the choice of its token.
   size_t decode_dispatches();
+  // Of a step that chooses greedily, without a penalty: all of them.
+  size_t greedy_dispatches();
   // The sum over one decode run's dispatches where `total` tokens are in the cache, the run's own
   // with them.
   exec::Work DecodeWork(int64_t total);

@@ -80,6 +80,14 @@ std::optional<gpu::CommandList> Session::RecordChoosing() {
   return list;
 }
 
+size_t Session::greedy_dispatches() {
+  SINTER_CHECK(!generating_, "generation is under way");
+  if (!choice_.greedy) choose_.reset();
+  choice_.greedy = true;
+  if (!choose_) RecordChoice();
+  return (decode_choosing_ ? *decode_choosing_ : *decode_and_choose_).num_dispatches();
+}
+
 void Session::Choose() {
   if (!choose_) RecordChoice();
   Submit(*choose_, nullptr, 0, 0, 0);
