@@ -14,6 +14,7 @@
 #include "base/half.h"
 #include "exec/interpreter/interpreter.h"
 #include "graph/text.h"
+#include "kernels/common/matrix_config.h"
 #include "passes/specialize.h"
 #include "support/device.h"
 #include "support/fused_graph.h"
@@ -158,14 +159,13 @@ class Lowering : public ::testing::TestWithParam<Case> {};
 // Runs the graph on random inputs, and expects what the interpreter gives. Inputs are short binary
 // fractions, so only functions, means and f16 results round: `f16_unit`, resp. a few units of f32,
 // relative to sums of at most 32 products below 64.
-void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10,
-                       double f32_unit = 0x1p-19) {
-  const auto graph = ParseBody(body);
-  const auto& device = SharedDevice();
+void ExpectInterpreted(const graph::Graph& graph, double f16_unit, double f32_unit,
+                       const std::shared_ptr<gpu::Device>& device,
+                       const ForcedVariants& variants = {}) {
   std::mt19937 random(7);
   HostTensors inputs;
   std::map<std::string, gpu::Buffer> externals;
-  for (const graph::Value* input : graph->inputs()) {
+  for (const graph::Value* input : graph.inputs()) {
     const HostTensor tensor = RandomTensor(*input, random);
     const std::vector<std::byte> bytes = Encode(tensor);
     const gpu::Buffer buffer = device->CreateBuffer(bytes.size(), input->name());
@@ -174,8 +174,8 @@ void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10,
     inputs[input->name()] = tensor;
   }
   WeightStore weights(device);
-  Program program(device, weights, *graph, externals);
-  const HostTensors want = Interpret(*graph, inputs);
+  Program program(device, weights, graph, externals, variants);
+  const HostTensors want = Interpret(graph, inputs);
   for (const bool capture : {true, false}) {
     program.Run({.capture = capture});
     for (const auto& [name, tensor] : want) {
@@ -191,6 +191,11 @@ void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10,
       }
     }
   }
+}
+
+void ExpectInterpreted(const std::string& body, double f16_unit = 0x1p-10,
+                       double f32_unit = 0x1p-19) {
+  ExpectInterpreted(*ParseBody(body), f16_unit, f32_unit, SharedDevice());
 }
 
 TEST_P(Lowering, GivesWhatTheInterpreterGives) { ExpectInterpreted(GetParam().body); }
@@ -246,6 +251,30 @@ TEST(FusedLowering, GivesWhatTheInterpreterGives) {
   // in the worst case all to one side, and the gate multiplies that by up to 2.
   ExpectInterpreted(support::MakeFusedGraph("f16", "f32").body, 0x1p-4);
   ExpectInterpreted(support::MakeFusedGraph("f16", "f16").body, 0x1p-4);
+}
+
+// Of B 48 rows and 24, of the sums as many rows of A as fit. All sums are exact in f32, so that Y
+// is off by one rounding, as it would not be were the parts' sums rounded to f16.
+TEST(Lowering, SplitsAWeightOfAPlainProduct) {
+  const auto small = support::OpenDevice({.max_storage_binding_bytes = 4096});
+  const bool halves = small->caps().f16;
+  const auto graph =
+      ParseBody(fmt::format("input %a: {0}[2, {1}, 72] const %b: {0}[72, {2}] = zeros "
+                            "%y: {0}[2, {1}, {2}] = ai.onnx::MatMul (%a, %b) return %y",
+                            halves ? "f16" : "f32", halves ? 13 : 7, halves ? 40 : 20));
+  graph::Value* b = graph->FindValue("b");
+  std::mt19937 random(3);
+  const HostTensor values = RandomTensor(*b, random);
+  b->SetConstant(graph::Tensor::FromDoubles(values.dtype, values.shape, values.values));
+  std::vector<std::string> variants = {"vec", "tile"};
+  if (kernels::FindMatrixConfig(small->caps())) variants.push_back("matrix");
+  for (const std::string& variant : variants) {
+    SCOPED_TRACE(variant);
+    const ForcedVariants forced = {{"matmul", variant}};
+    const Lowered lowered = Lower(*graph, small->caps(), {}, forced);
+    EXPECT_EQ(lowered.dispatches.size(), halves ? 4u : 2u);
+    ExpectInterpreted(*graph, 0x1p-11, 0x1p-19, small, forced);
+  }
 }
 
 constexpr char kAttention[] = R"(

@@ -248,5 +248,20 @@ TEST(SplitWeights, GiveTheSameBits) {
   }
 }
 
+// Unquantized ones go in parts of K, whose sums meet in another order.
+TEST(SplitWeights, UnquantizedGiveTheReference) {
+  const auto small = support::OpenDevice({.max_storage_binding_bytes = 20 << 10});
+  ModelSpec spec = ModelNamed("plain_weights");
+  spec.vocab = 512;
+  Expected expected(spec);
+  std::vector<size_t> dispatches;
+  for (const auto& device : {SharedDevice(), small}) {
+    const auto model = Load(spec, device);
+    dispatches.push_back(Session(model, {.max_length = 40, .chunk = 16}).decode_dispatches());
+    CheckPrompts(model, expected, 16, {19}, 1);
+  }
+  EXPECT_GT(dispatches[1], dispatches[0]);
+}
+
 }  // namespace
 }  // namespace sinter::model

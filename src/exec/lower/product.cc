@@ -1,5 +1,7 @@
 // Lowerings of matrix products.
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "exec/lower/ops.h"
 #include "kernels/matmul/matmul.h"
@@ -29,8 +31,30 @@ void LowerMatMul(LowerContext& context) {
   shape.dtype = context.dtype(0);
   shape.a_batch = BatchDims(a);
   shape.b_batch = BatchDims(b);
-  context.Emit(kernels::PlanMatMul(context.caps(), shape, context.variant("matmul")),
-               {context.In(0), context.In(1), context.Out(0)}, {2});
+  std::vector<kernels::MatMulShape> parts = {shape};
+  if (std::all_of(shape.b_batch.begin(), shape.b_batch.end(), [](uint32_t n) { return n == 1; })) {
+    // One B for all: A's batch is more rows.
+    kernels::MatMulShape whole = shape;
+    whole.m = Count(a, 0, a.size() - 1);
+    whole.a_batch = whole.b_batch = {};
+    if (auto split = kernels::SplitMatMul(context.caps(), whole); split.size() > 1)
+      parts = std::move(split);
+  }
+  BufferRef sums;
+  if (parts.size() > 1) {
+    sums = context.Scratch(uint64_t{parts[0].rows()} * shape.n * sizeof(float), "sums");
+  }
+  const uint64_t row_bytes = DTypeBytes(kernels::DeviceDType(context.caps(), shape.dtype), shape.n);
+  for (const kernels::MatMulShape& part : parts) {
+    BufferRef b_rows = context.In(1);
+    if (part.partial()) b_rows = LowerContext::Rows(b_rows, part.k_begin, part.depth(), row_bytes);
+    kernels::KernelPlan plan = kernels::PlanMatMul(context.caps(), part, context.variant("matmul"));
+    if (part.finishes()) {
+      context.Emit(std::move(plan), {context.In(0), b_rows, context.Out(0), sums}, {2});
+    } else {
+      context.Emit(std::move(plan), {context.In(0), b_rows, BufferRef{}, sums}, {3});
+    }
+  }
 }
 
 void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,

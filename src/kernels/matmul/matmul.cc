@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/common/matrix_tile.h"
+#include "kernels/common/row_split.h"
 
 namespace sinter::kernels {
 namespace {
@@ -51,8 +52,8 @@ std::optional<MatrixTile> FindMatrixTile(const gpu::Caps& caps, const MatMulShap
     if (variant == "matrix." + MatrixTileName(tile)) return tile;
     if (variant != "matrix") continue;
     found = tile;
-    const uint32_t count = CeilDiv(shape.m, tile.m) * CeilDiv(shape.n, tile.n);
-    if (shape.m > tile.m / 2 && count >= kEnough) break;
+    const uint32_t count = CeilDiv(shape.rows(), tile.m) * CeilDiv(shape.n, tile.n);
+    if (shape.rows() > tile.m / 2 && count >= kEnough) break;
   }
   return found;
 }
@@ -118,12 +119,38 @@ std::vector<std::string> MatMulVariants(const gpu::Caps& caps, DType dtype) {
   return variants;
 }
 
+std::vector<MatMulShape> SplitMatMul(const gpu::Caps& caps, const MatMulShape& shape) {
+  SINTER_CHECK(shape.a_batch.empty() && shape.b_batch.empty());
+  // Groups of 8 rows keep A's vectors whole.
+  const uint32_t group = shape.k % 8 == 0 ? 8 : 1;
+  const uint64_t group_bytes =
+      group * DTypeBytes(DeviceDType(caps, shape.dtype), uint64_t{shape.n});
+  const std::vector<RowRange> ranges = SplitRows(caps, shape.k / group, {&group_bytes, 1});
+  if (ranges.size() == 1) return {shape};
+  const uint64_t sums = caps.limits.max_storage_binding_bytes / sizeof(float) / shape.n;
+  const auto most = static_cast<uint32_t>(std::clamp<uint64_t>(sums, 1, shape.m));
+  std::vector<MatMulShape> parts;
+  for (uint32_t begin = 0; begin < shape.m; begin += most) {
+    for (const RowRange& range : ranges) {
+      MatMulShape& part = parts.emplace_back(shape);
+      part.m_begin = begin;
+      part.m_count = std::min(most, shape.m - begin);
+      part.k_begin = static_cast<uint32_t>(range.begin) * group;
+      part.k_count = static_cast<uint32_t>(range.count) * group;
+    }
+  }
+  return parts;
+}
+
 KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape, std::string_view variant) {
   SINTER_CHECK(shape.m > 0 && shape.n > 0 && shape.k > 0);
+  SINTER_CHECK((shape.m_count == 0 && shape.k_count == 0) ||
+               (shape.a_batch.empty() && shape.b_batch.empty()));
+  SINTER_CHECK(shape.m_begin + shape.rows() <= shape.m && shape.k_begin + shape.depth() <= shape.k);
   if (variant.empty()) {
     // Emulated matrix units are slower than plain tiles.
     const bool matrix = !caps.software && FindMatrixTile(caps, shape, "matrix").has_value();
-    variant = shape.m <= kVecMaxRows ? "vec" : matrix ? "matrix" : "tile";
+    variant = shape.rows() <= kVecMaxRows ? "vec" : matrix ? "matrix" : "tile";
   }
   const std::optional<MatrixTile> tile = FindMatrixTile(caps, shape, variant);
   if (variant != "vec" && variant != "tile" && !tile)
@@ -137,7 +164,8 @@ KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape, std::stri
   uint32_t rows = kTile, columns = kTile;
   if (tile) {
     const MatrixTileLayout layout = *LayOutMatrix(caps, shape.dtype, *tile);
-    const bool a_vec8 = shape.k % 8 == 0, b_vec8 = shape.n % 8 == 0;
+    const bool a_vec8 = shape.k % 8 == 0 && shape.k_begin % 8 == 0 && shape.depth() % 8 == 0;
+    const bool b_vec8 = shape.n % 8 == 0;
     plan.wgsl = "matmul/matmul_matrix.wgsl";
     plan.prelude +=
         fmt::format("alias a_t = {};\nalias b_t = {};\n{}", a_vec8 ? "vec4<u32>" : act,
@@ -155,16 +183,25 @@ KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape, std::stri
     plan.variant = fmt::format("matmul.{}.{}", act, variant);
   }
   if (vec) {
-    rows = std::bit_ceil(std::min(shape.m, kVecMaxRows));
+    rows = std::bit_ceil(std::min(shape.rows(), kVecMaxRows));
     columns = kVecColumns;
     plan.prelude += fmt::format("const kM = {}u;\n", rows);
     plan.variant += fmt::format(".m{}", rows);
   }
+  if (shape.partial()) {
+    plan.defines.emplace_back("part");
+    if (!shape.finishes()) plan.defines.emplace_back("unfinished");
+    plan.variant += shape.finishes() ? ".last_part" : ".part";
+  }
 
   MatMulParams params = {};
-  params.m = shape.m;
+  params.m = shape.rows();
   params.n = shape.n;
-  params.k = shape.k;
+  params.k = shape.depth();
+  params.a_row = shape.k;
+  params.a_first = shape.m_begin * shape.k + shape.k_begin;
+  params.y_first = shape.m_begin * shape.n;
+  params.accumulate = shape.k_begin > 0 ? 1 : 0;
   const std::vector<BatchDim> batch = FoldBatch(shape);
   if (batch.size() > params.batch.size()) {
     throw Error("kernels", "batch dimensions of MatMul: got [{}] and [{}], want at most {} strides",
@@ -181,7 +218,7 @@ KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape, std::stri
     matrices *= batch[i].size;
   }
   const uint64_t tiles =
-      uint64_t{(shape.m + rows - 1) / rows} * ((shape.n + columns - 1) / columns) * matrices;
+      uint64_t{(params.m + rows - 1) / rows} * ((shape.n + columns - 1) / columns) * matrices;
   plan.workgroups = FoldGrid(caps, tiles);
   params.grid_x = plan.workgroups[0];
   plan.SetParams(params);

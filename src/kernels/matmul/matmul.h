@@ -1,7 +1,8 @@
 // ONNX MatMul: Y[b, M, N] = A[b, M, K] x B[b, K, N], batch dimensions broadcast.
 //
-// Bindings: 0 params, 1 A, 2 B, 3 Y; all act_t, sums in f32.
-// One-dimensional operands are the caller's to view: A [K] as m = 1, B [K] as n = 1.
+// Bindings: 0 params, 1 A, 2 B, 3 Y; all act_t, sums in f32. Of a part of K: 4 the sums of the
+// parts so far, f32 [m_count, N]; only the last part binds Y. One-dimensional operands are the
+// caller's to view: A [K] as m = 1, B [K] as n = 1.
 #pragma once
 
 #include <array>
@@ -23,6 +24,16 @@ struct MatMulShape {
   // Batch dimensions of A and B (all but the last two), aligned at the end as NumPy broadcasts
   // them. After folding dimensions that broadcast alike at most 4 may be left.
   std::vector<uint32_t> a_batch, b_batch;
+  // A part, where there is no batch: rows [m_begin, m_begin + m_count) of A and Y, which are bound
+  // whole, and rows [k_begin, k_begin + k_count) of B, of which only those are bound. Counts of 0
+  // mean all. The parts of K run in order: the first writes the sums, the others add to them, and
+  // the last one's go to Y instead, rounded once.
+  uint32_t m_begin = 0, m_count = 0, k_begin = 0, k_count = 0;
+
+  uint32_t rows() const { return m_count == 0 ? m : m_count; }
+  uint32_t depth() const { return k_count == 0 ? k : k_count; }
+  bool partial() const { return depth() < k; }
+  bool finishes() const { return k_begin + depth() == k; }
 };
 
 // The batch dimensions of Y. Throws Error where those of A and B do not broadcast.
@@ -34,9 +45,13 @@ struct MatMulParams {
   uint32_t grid_x;
   // Batch dimensions of Y, the last one fastest, and how many matrices A and B advance along each.
   std::array<uint32_t, 4> batch, a_stride, b_stride;
+  // Elements from one row of A to the next, where the part begins in A and in Y, and whether the
+  // sums of the parts before are to be added.
+  uint32_t a_row, a_first, y_first, accumulate;
 };
-static_assert(sizeof(MatMulParams) == 64);
+static_assert(sizeof(MatMulParams) == 80);
 static_assert(offsetof(MatMulParams, batch) == 16);
+static_assert(offsetof(MatMulParams, a_row) == 64);
 
 // Variants: `vec` (few rows: a thread a column, K split over the workgroup), `tile` (tiles in
 // workgroup memory), `matrix` (tiles on the matrix units, f16 only; `matrix.64x64x32.2x2` and
@@ -44,6 +59,11 @@ static_assert(offsetof(MatMulParams, batch) == 16);
 // than 4 strides, or for an unknown variant.
 KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape,
                       std::string_view variant = "");
+
+// The parts of rows and of K for the dispatches that together compute all of Y, of a shape without
+// batches, in the order in which they run: B's rows and the f32 sums each fit a binding. One that
+// is the shape itself for what fits. Throws Error where not even a few rows of B fit.
+std::vector<MatMulShape> SplitMatMul(const gpu::Caps& caps, const MatMulShape& shape);
 
 // What PlanMatMul can be forced to for the type on this adapter.
 std::vector<std::string> MatMulVariants(const gpu::Caps& caps, DType dtype);

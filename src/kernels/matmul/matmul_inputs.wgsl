@@ -10,12 +10,23 @@ struct Params {
   batch: vec4<u32>,
   a_stride: vec4<u32>,
   b_stride: vec4<u32>,
+  // Elements from one row of A to the next, where the part begins in A and in Y, and whether the sums of the parts
+  // before are to be added.
+  a_row: u32,
+  a_first: u32,
+  y_first: u32,
+  accumulate: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<a_t>;
 @group(0) @binding(2) var<storage, read> b: array<b_t>;
+#if !unfinished
 @group(0) @binding(3) var<storage, read_write> y: array<act_t>;
+#endif
+#if part
+@group(0) @binding(4) var<storage, read_write> sums_of_parts: array<f32>;
+#endif
 
 // A tile of Y: its first row and column, and where its matrices start.
 struct Tile {
@@ -45,8 +56,23 @@ fn FindTile(index: u32, tile_m: u32, tile_n: u32) -> Tile {
   tile.inside = rest == 0u;
   tile.first_n = index % tiles_n * tile_n;
   tile.first_m = index / tiles_n % tiles_m * tile_m;
-  tile.a_at = matrix_a * params.m * params.k;
+  tile.a_at = params.a_first + matrix_a * params.m * params.a_row;
   tile.b_at = matrix_b * params.k * params.n;
   tile.y_at = matrix * params.m * params.n;
   return tile;
+}
+
+// The sum of element `at` of Y, or of this part of it: to Y, rounded once; to the sums where parts are still to come.
+fn StoreSum(at: u32, value: f32) {
+  var sum = value;
+#if part
+  if (params.accumulate != 0u) {
+    sum += sums_of_parts[at];
+  }
+#endif
+#if unfinished
+  sums_of_parts[at] = sum;
+#else
+  y[params.y_first + at] = act_t(sum);
+#endif
 }

@@ -19,7 +19,7 @@ fn FetchA(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   if (k >= params.k) {
     return vec4<u32>();
   }
-  let at = tile.a_at + m * params.k + k;
+  let at = tile.a_at + m * params.a_row + k;
 #if a_vec8
   return a[at / 8u];
 #else
@@ -173,7 +173,7 @@ fn Finish(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: 
     let values = Staged(place, i / quads, i % quads);
     let at = tile.y_at + m * params.n + n;
     for (var j = 0u; j < min(4u, params.n - n); j++) {
-      y[at + j] = f16(values[j]);
+      StoreSum(at + j, values[j]);
     }
   }
 }

@@ -32,6 +32,41 @@ std::vector<Operand> MakeOperands(const MatMulShape& shape, DType device) {
           Operand::Output(device, std::move(y), abs_tolerance, 2 * Epsilon(device))};
 }
 
+// One part: B has its rows only, the sums so far are those of the rows before it.
+std::vector<Operand> MakePart(const MatMulShape& shape, DType device) {
+  const std::vector<double> a = RandomValues(shape.dtype, size_t{shape.m} * shape.k, 1);
+  const std::vector<double> b = RandomValues(shape.dtype, size_t{shape.k} * shape.n, 2);
+  // Rows [begin, end) of B times the part's rows of A.
+  const auto product = [&](uint32_t begin, uint32_t end) {
+    std::vector<double> a_part, b_part(b.begin() + begin * shape.n, b.begin() + end * shape.n);
+    for (uint32_t m = shape.m_begin; m < shape.m_begin + shape.rows(); ++m)
+      a_part.insert(a_part.end(), a.begin() + m * shape.k + begin, a.begin() + m * shape.k + end);
+    return MatMulReference({.m = shape.rows(), .n = shape.n, .k = end - begin}, a_part, b_part);
+  };
+  const uint32_t end = shape.k_begin + shape.depth();
+  std::vector<double> want = product(0, end);
+  std::vector<double> before;
+  if (shape.k_begin > 0) before = RoundTo(DType::kF32, product(0, shape.k_begin));
+  const double abs_tolerance = 4.0 * Epsilon(DType::kF32) * (shape.k + 4.0);
+  std::vector<Operand> operands = {
+      Operand::Input(device, a),
+      Operand::Input(device, {b.begin() + shape.k_begin * shape.n, b.begin() + end * shape.n}),
+      Operand::Absent(), Operand::Input(DType::kF32, before)};
+  if (shape.finishes()) {
+    // The other rows of Y stay as they were.
+    std::vector<double> y(size_t{shape.m} * shape.n, 7);
+    operands[2] = Operand::Input(device, y);
+    std::copy(want.begin(), want.end(), y.begin() + shape.m_begin * shape.n);
+    operands[2].expected = y;
+    operands[2].abs_tolerance = abs_tolerance;
+    operands[2].rel_tolerance = 2 * Epsilon(device);
+  } else {
+    operands[3].expected = want;
+    operands[3].abs_tolerance = abs_tolerance;
+  }
+  return operands;
+}
+
 std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](const MatMulShape& shape, bool without_f16 = false) -> KernelCase& {
@@ -41,14 +76,21 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     if (!shape.a_batch.empty() || !shape.b_batch.empty()) {
       name += fmt::format(".a{}.b{}", fmt::join(shape.a_batch, "x"), fmt::join(shape.b_batch, "x"));
     }
-    cases.push_back({.name = name + (without_f16 ? ".widened" : ""),
-                     .operands = [=] { return MakeOperands(shape, device); },
-                     .variants = MatMulVariants(without_f16 ? WithoutF16(caps) : caps, shape.dtype),
-                     .plan =
-                         [=](const gpu::Caps& actual, std::string_view variant) {
-                           return PlanMatMul(without_f16 ? WithoutF16(actual) : actual, shape,
-                                             variant);
-                         }});
+    if (shape.partial()) {
+      name += fmt::format(".rows{}to{}.part{}to{}", shape.m_begin, shape.m_begin + shape.rows(),
+                          shape.k_begin, shape.k_begin + shape.depth());
+    }
+    cases.push_back(
+        {.name = name + (without_f16 ? ".widened" : ""),
+         .operands =
+             [=] {
+               return shape.partial() ? MakePart(shape, device) : MakeOperands(shape, device);
+             },
+         .variants = MatMulVariants(without_f16 ? WithoutF16(caps) : caps, shape.dtype),
+         .plan =
+             [=](const gpu::Caps& actual, std::string_view variant) {
+               return PlanMatMul(without_f16 ? WithoutF16(actual) : actual, shape, variant);
+             }});
     return cases.back();
   };
   for (const DType dtype : {DType::kF32, DType::kF16}) {
@@ -72,6 +114,21 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   add({.m = 3, .n = 5, .k = 7, .a_batch = {2, 1, 3, 1}, .b_batch = {1, 4, 1, 5}});
   add({.m = 70, .n = 66, .k = 9, .a_batch = {2, 3}, .b_batch = {1, 3}});
   add({.m = 20, .n = 40, .k = 50, .dtype = DType::kF16, .a_batch = {2}}, true);
+
+  // The first part of K, one between and the last, of some of the rows; off every vector.
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    for (const auto& [begin, count] : {std::pair(0u, 16u), {16u, 24u}, {40u, 32u}}) {
+      add({.m = 11,
+           .n = 40,
+           .k = 72,
+           .dtype = dtype,
+           .m_begin = 2,
+           .m_count = 9,
+           .k_begin = begin,
+           .k_count = count});
+    }
+  }
+  add({.m = 3, .n = 35, .k = 21, .dtype = DType::kF16, .k_begin = 10, .k_count = 11});
 
   // A 1.7B model's attention output, as a float product.
   for (const uint32_t m : {1u, 128u}) {
@@ -117,6 +174,33 @@ TEST(MatMul, ChoosesMatricesThatAreNotEmulated) {
   EXPECT_EQ(variant(512, 2048, DType::kF32), "matmul.f32.tile");
   caps.software = true;
   EXPECT_EQ(variant(512, 2048, DType::kF16), "matmul.f16.tile");
+}
+
+TEST(MatMul, SplitsWhatDoesNotFitABinding) {
+  gpu::Caps caps;
+  caps.f16 = true;
+  caps.limits.max_storage_binding_bytes = 4096;
+  caps.limits.min_storage_offset_alignment = 256;
+  using Part = std::array<uint32_t, 4>;
+  const auto parts = [&](const MatMulShape& shape) {
+    std::vector<Part> result;
+    for (const MatMulShape& part : SplitMatMul(caps, shape))
+      result.push_back({part.m_begin, part.rows(), part.k_begin, part.depth()});
+    return result;
+  };
+  // Rows of 64 bytes fit 64 times; of 80, 48 times, where 8 rows are 640 bytes and begin aligned
+  // every 16.
+  EXPECT_EQ(parts({.m = 3, .n = 32, .k = 64, .dtype = DType::kF16}),
+            (std::vector<Part>{{0, 3, 0, 64}}));
+  EXPECT_EQ(parts({.m = 3, .n = 40, .k = 72, .dtype = DType::kF16}),
+            (std::vector<Part>{{0, 3, 0, 48}, {0, 3, 48, 24}}));
+  // Without whole vectors of A any row may be the first: rows of 128 bytes align every two.
+  EXPECT_EQ(parts({.m = 1, .n = 64, .k = 35, .dtype = DType::kF16}),
+            (std::vector<Part>{{0, 1, 0, 32}, {0, 1, 32, 3}}));
+  // 25 rows of 40 sums in f32 fit.
+  EXPECT_EQ(parts({.m = 30, .n = 40, .k = 72, .dtype = DType::kF16}),
+            (std::vector<Part>{{0, 25, 0, 48}, {0, 25, 48, 24}, {25, 5, 0, 48}, {25, 5, 48, 24}}));
+  EXPECT_THROW(SplitMatMul(caps, {.n = 300, .k = 72, .dtype = DType::kF16}), Error);
 }
 
 TEST(MatMul, RefusesWhatItDoesNotHave) {

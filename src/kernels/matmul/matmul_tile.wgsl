@@ -26,7 +26,7 @@ fn LoadA(tile: Tile, m: u32, k: u32) -> f32 {
   if (m >= params.m || k >= params.k) {
     return 0.0;
   }
-  return f32(a[tile.a_at + m * params.k + k]);
+  return f32(a[tile.a_at + m * params.a_row + k]);
 }
 
 fn LoadB(tile: Tile, n: u32, k: u32) -> f32 {
@@ -38,7 +38,7 @@ fn LoadB(tile: Tile, n: u32, k: u32) -> f32 {
 
 fn Store(tile: Tile, m: u32, n: u32, value: f32) {
   if (m < params.m && n < params.n) {
-    y[tile.y_at + m * params.n + n] = act_t(value);
+    StoreSum(tile.y_at + m * params.n + n, value);
   }
 }
 

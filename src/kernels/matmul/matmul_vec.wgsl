@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var i = 0u; i < kM; i++) {
         // Rows past the end repeat the last one, and are not stored.
         let m = min(tile.first_m + i, params.m - 1u);
-        sums[i] += weight * f32(a[tile.a_at + m * params.k + k]);
+        sums[i] += weight * f32(a[tile.a_at + m * params.a_row + k]);
       }
     }
   }
@@ -44,6 +44,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var j = 0u; j < kSlices; j++) {
       sum += partials[(i * kSlices + j) * kColumns + column];
     }
-    y[tile.y_at + m * params.n + n] = act_t(sum);
+    StoreSum(tile.y_at + m * params.n + n, sum);
   }
 }
