@@ -1,5 +1,5 @@
-// What rewrites, those of fusion level `layer` above all, match alike: quantized products, the norm before them,
-// and the fused node that takes their place (graph/fused.h). Internal to src/passes.
+// What rewrites, those of fusion level `layer` above all, match alike: quantized products, the norm
+// before them, and the fused node that takes their place (graph/fused.h). Internal to src/passes.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,8 @@ namespace sinter::passes {
 
 // A verified graph with operator sets 23, com.microsoft 1 and sinter 1.
 inline std::unique_ptr<graph::Graph> ParseBody(const std::string& body) {
-  auto graph = graph::Parse("graph { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 " + body + "}");
+  auto graph =
+      graph::Parse("graph { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 " + body + "}");
   graph::Verify(*graph);
   return graph;
 }
