@@ -76,19 +76,6 @@ std::vector<ChainLink> LinksOf(const Lowered& lowered, std::span<const Dispatch>
   return links;
 }
 
-// The program's counters, of at least `words` words.
-BufferRef Counters(Lowered& lowered, uint64_t words) {
-  const uint64_t bytes = words * sizeof(uint32_t);
-  for (size_t i = 0; i < lowered.buffers.size(); ++i) {
-    BufferInfo& info = lowered.buffers[i];
-    if (info.kind != BufferInfo::Kind::kCounters) continue;
-    info.bytes = std::max(info.bytes, bytes);
-    return {static_cast<int>(i), 0, bytes};
-  }
-  lowered.buffers.push_back({BufferInfo::Kind::kCounters, "counters", bytes});
-  return {static_cast<int>(lowered.buffers.size()) - 1, 0, bytes};
-}
-
 Dispatch Chain(Lowered& lowered, const gpu::Caps& caps, std::span<const Dispatch> run,
                const std::vector<ChainLink>& links, std::string_view forced,
                const Choices& choices) {
@@ -101,7 +88,7 @@ Dispatch Chain(Lowered& lowered, const gpu::Caps& caps, std::span<const Dispatch
   chain.operands.resize(OperandOf(run.size(), kLinkB));
   chain.writes.resize(chain.operands.size());
   chain.operands[0] = run[0].operands[kA];
-  chain.operands[kCountersOperand] = Counters(lowered, plan.scratch_words);
+  chain.operands[kCountersOperand] = CountersOf(lowered, plan.scratch_words);
   chain.writes[kCountersOperand] = true;
   for (size_t i = 0; i < run.size(); ++i) {
     const std::vector<BufferRef>& operands = run[i].operands;

@@ -90,6 +90,9 @@ using ForcedVariants = std::map<std::string, std::string, std::less<>>;
 // What measuring chose (planner.h): variants by the name of the best guess.
 using Choices = std::map<std::string, std::string, std::less<>>;
 
+// The program's counters, one buffer, with room for `words` of them.
+BufferRef CountersOf(Lowered& lowered, uint64_t words);
+
 // What a node's lowering sees and does.
 class LowerContext {
  public:
@@ -174,7 +177,6 @@ class LowerContext {
   // Graph inputs and outputs that share memory, by name: equal numbers are one buffer.
   const std::map<std::string, int>* shared_externals_ = nullptr;
   std::map<int, int> shared_buffer_;
-  int counters_ = -1;
 };
 
 // Lowers every node of a specialized graph. `shared_externals` maps graph inputs and outputs that

@@ -40,8 +40,6 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
                  const ForcedVariants& variants, const Choices& choices, bool chain)
     : device_(std::move(device)), externals_(std::move(externals)) {
   lowered_ = Lower(graph, device_->caps(), SharedNames(externals_), variants, choices, chain);
-  has_chains_ = std::any_of(lowered_.dispatches.begin(), lowered_.dispatches.end(),
-                            [](const Dispatch& dispatch) { return !dispatch.parts.empty(); });
   memory_ = PlanMemory(lowered_);
 
   // Compiling starts before the uploads, which take the rest of a load's time.
@@ -225,7 +223,12 @@ gpu::Buffer Program::counters() const {
   return {};
 }
 
-bool Program::IsStuck() const { return has_chains_ && GotStuck(*device_, counters()); }
+bool Program::has_chains() const {
+  return std::ranges::any_of(lowered_.dispatches,
+                             [](const Dispatch& dispatch) { return !dispatch.parts.empty(); });
+}
+
+bool Program::IsStuck() const { return has_chains() && GotStuck(*device_, counters()); }
 
 void Program::CheckProgress() const {
   if (!IsStuck()) return;

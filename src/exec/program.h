@@ -76,7 +76,7 @@ class Program {
   void CheckProgress() const;
   // Waits, and tells the same.
   bool IsStuck() const;
-  bool has_chains() const { return has_chains_; }
+  bool has_chains() const;
   // By which workgroups of a dispatch count themselves; none where no dispatch does.
   gpu::Buffer counters() const;
 
@@ -101,7 +101,6 @@ class Program {
   gpu::Buffer params_;                    // every dispatch's uniform, one after the other
   std::vector<uint64_t> params_offset_;
   std::optional<gpu::CommandList> captured_;
-  bool has_chains_ = false;
 };
 
 }  // namespace sinter::exec

@@ -1,7 +1,8 @@
-// What several Plan functions do alike: check an element type, pick a variant.
+// What several Plan functions do alike: check an element type, pick a variant, count parts.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "kernels/kernel_plan.h"
 
 namespace sinter::kernels {
+
+inline uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 // The WGSL type of an operand that must be f16 or f32. Throws Error for any other type.
 inline std::string_view FloatWgslType(const gpu::Caps& caps, std::string_view kernel, DType dtype) {

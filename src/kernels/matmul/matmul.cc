@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/common/matrix_tile.h"
+#include "kernels/common/plan_util.h"
 #include "kernels/common/row_split.h"
 
 namespace sinter::kernels {
@@ -27,8 +28,6 @@ constexpr MatrixTile kMatrixTiles[] = {
 };
 // What a thread holds of a step in registers, at most.
 constexpr uint32_t kMaxFetches = 8;
-
-uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 std::optional<MatrixTileLayout> LayOutMatrix(const gpu::Caps& caps, DType dtype,
                                              const MatrixTile& tile) {

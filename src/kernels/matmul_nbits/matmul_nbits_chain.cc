@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstdio>
 
-#include "base/check.h"
+#include "kernels/matmul_nbits/matmul_nbits_plan.h"
 
 namespace sinter::kernels {
 namespace {
@@ -21,8 +21,6 @@ constexpr uint32_t kMaxRounds = 8;
 constexpr uint32_t kMaxBlock = 8;
 // Rows of B that a team has.
 constexpr uint32_t kMaxRows = 8;
-
-uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 // How a link is cut; fields of struct Link in matmul_nbits_chain.wgsl.
 struct LinkCut {
@@ -142,11 +140,6 @@ std::optional<ChainTuning> ParseVariant(std::string_view variant) {
   return tuning;
 }
 
-std::string_view ActivationName(Glu glu) {
-  if (glu == Glu::kSilu) return "silu";
-  return glu == Glu::kGelu ? "gelu" : "gelu_tanh";
-}
-
 ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const ChainTuning& tuning) {
   ChainPlan plan;
   KernelPlan& kernel = plan.kernel;
@@ -186,13 +179,13 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
     kernel.variant += fmt::format(
         "-{}x{}{}{}{}{}{}", shape.n, shape.k,
         tag(shape.norm.present, fmt::format("norm{:g}", shape.norm.epsilon)),
-        tag(gated, ActivationName(shape.glu)), tag(shape.bias, "bias"),
+        tag(gated, GluName(shape.glu)), tag(shape.bias, "bias"),
         tag(shape.residual, fmt::format("residual{}", link.residual)), tag(!link.keeps, "inner"));
     awaited = cut.parts;
   }
   if (glu != Glu::kNone) {
     kernel.prelude +=
-        fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", ActivationName(glu));
+        fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(glu));
     kernel.defines.emplace_back("gated");
   }
   // Some 10 ms where a look at memory takes 0.7 us: a wait is a thousand times shorter, and a
@@ -207,7 +200,6 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
       MaxK(links), links.size() - 1, kChainStuckWord, spins, tuning.workgroups);
   kernel.variant += fmt::format("-{}.sg{}", ChainVariant(tuning), caps.fixed_subgroup_size());
   kernel.workgroups = {tuning.workgroups, 1, 1};
-  plan.counter_words = kChainCounterWords;
   plan.scratch_words = words;
   return plan;
 }

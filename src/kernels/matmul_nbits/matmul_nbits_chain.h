@@ -52,12 +52,11 @@ std::string ChainVariant(const ChainTuning& tuning);
 
 struct ChainPlan {
   KernelPlan kernel;
-  // Of the counters' buffer: words that are zero before and after each dispatch (but for the last
-  // of them, kChainStuckWord), and all that it has to hold.
-  uint64_t counter_words = 0, scratch_words = 0;
+  // All that the counters' buffer has to hold.
+  uint64_t scratch_words = 0;
 };
 
-// The counters at the beginning of binding 2.
+// The counters at the beginning of binding 2, zero before and after each dispatch but for the last.
 inline constexpr uint32_t kChainCounterWords = 4096;
 // The one that becomes 1, and stays so, where a workgroup has waited in vain.
 inline constexpr uint32_t kChainStuckWord = kChainCounterWords - 1;

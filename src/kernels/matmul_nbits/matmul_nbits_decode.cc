@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "kernels/matmul_nbits/matmul_nbits_plan.h"
 #include "kernels/sample/token_choice.h"
 
 namespace sinter::kernels {
@@ -16,8 +17,6 @@ namespace {
 constexpr uint32_t kMaxRows = 8;
 // Octets of a normalized row that a thread keeps in registers.
 constexpr uint32_t kMaxOctets = 4;
-
-uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 // Mirrors Params in matmul_nbits_argmax.wgsl.
 struct MatMulNBitsArgmaxParams {
@@ -112,19 +111,6 @@ std::optional<Cut> CutWork(const gpu::Caps& caps, const MatMulNBitsShape& shape,
   // A phase is whole blocks of one group.
   if (cut.phases > 1 && (tuning.groups > 1 || tuning.block > 1)) return std::nullopt;
   return cut;
-}
-
-std::string_view ActivationName(Glu glu) {
-  switch (glu) {
-    case Glu::kSilu:
-      return "silu";
-    case Glu::kGelu:
-      return "gelu";
-    case Glu::kGeluTanh:
-      return "gelu_tanh";
-    default:
-      return "none";
-  }
 }
 
 // `alias NAME = TYPE;`, or of a vector of 4.
@@ -247,10 +233,10 @@ KernelPlan PlanMatMulNBitsDecode(const gpu::Caps& caps, const MatMulNBitsShape& 
   define(shape.bias, "bias", "bias");
   define(shape.bias && gate, "gate_bias", "");
   define(shape.residual, "residual", "residual");
-  define(gate, "gate", gate ? ActivationName(shape.glu) : "");
+  define(gate, "gate", GluName(shape.glu));
   if (gate) {
-    plan.prelude += fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n",
-                                ActivationName(shape.glu));
+    plan.prelude +=
+        fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(shape.glu));
   }
   define(shape.argmax.present, "argmax", "argmax");
   define(shape.argmax.present && act == "f16", "argmax_f16", "");

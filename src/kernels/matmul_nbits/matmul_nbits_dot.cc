@@ -15,8 +15,6 @@ constexpr DotTuning kTunings[] = {
     {128, 128, 32, 8}, {128, 64, 32, 8}, {64, 64, 64, 4}, {64, 64, 32, 8}, {32, 64, 64, 4},
 };
 
-uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 // Elements of A that are integers of one unit: inside one block.
 uint32_t Chunk(const MatMulNBitsShape& shape) { return std::min(32u, shape.block_size); }
 
@@ -60,27 +58,7 @@ std::vector<DotTuning> DotTunings(const gpu::Caps& caps, const MatMulNBitsShape&
   for (const DotTuning& tuning : kTunings) {
     if (Fits(caps, shape, tuning)) tunings.push_back(tuning);
   }
-  // Large tiles load and round least for what they multiply, but only many tiles keep all of a GPU
-  // busy.
-  constexpr uint64_t kEnough = 128;
-  const auto tiles = [&](const DotTuning& tuning) {
-    return std::min(kEnough,
-                    uint64_t{CeilDiv(shape.m, tuning.m)} * CeilDiv(RowsOfB(shape), tuning.n));
-  };
-  const auto is_better = [&](const DotTuning& x, const DotTuning& y) {
-    // Rows past the end are multiplied for nothing.
-    const uint32_t x_rows = CeilDiv(shape.m, x.m) * x.m;
-    const uint32_t y_rows = CeilDiv(shape.m, y.m) * y.m;
-    if (std::max(x_rows, y_rows) >= 2 * std::min(x_rows, y_rows)) return x_rows < y_rows;
-    return tiles(x) > tiles(y);
-  };
-  // The first of the best.
-  size_t best = 0;
-  for (size_t i = 1; i < tunings.size(); ++i) {
-    if (is_better(tunings[i], tunings[best])) best = i;
-  }
-  if (!tunings.empty())
-    std::rotate(tunings.begin(), tunings.begin() + best, tunings.begin() + best + 1);
+  BringBestTileToFront(shape, RowsOfB(shape), tunings);
   return tunings;
 }
 

@@ -45,8 +45,6 @@ constexpr MatrixTuning kTunings[] = {
 // What the kernel holds of a step in registers, at most.
 constexpr uint32_t kMaxAFetches = 8, kMaxBFetches = 4;
 
-uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 // What follows from a tuning on an adapter.
 struct Layout {
   MatrixTileLayout tile;
@@ -73,13 +71,6 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
   return Layout{*tile, unit_words};
 }
 
-// Tiles that Y is cut into.
-uint64_t Tiles(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
-  const uint32_t n =
-      (shape.n_count == 0 ? shape.n : shape.n_count) * (shape.glu == Glu::kNone ? 1 : 2);
-  return uint64_t{CeilDiv(shape.m, tuning.m)} * CeilDiv(n, tuning.n);
-}
-
 }  // namespace
 
 std::string MatrixVariant(const MatrixTuning& tuning) { return "matrix." + MatrixTileName(tuning); }
@@ -89,22 +80,8 @@ std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBits
   for (const MatrixTuning& tuning : kTunings) {
     if (LayOut(caps, shape, tuning)) tunings.push_back(tuning);
   }
-  // Large tiles load least for what they multiply, but only many tiles keep all of a GPU busy.
-  constexpr uint64_t kEnough = 128;
-  const auto is_better = [&](const MatrixTuning& x, const MatrixTuning& y) {
-    // Rows past the end are multiplied for nothing.
-    const uint32_t x_rows = CeilDiv(shape.m, x.m) * x.m;
-    const uint32_t y_rows = CeilDiv(shape.m, y.m) * y.m;
-    if (std::max(x_rows, y_rows) >= 2 * std::min(x_rows, y_rows)) return x_rows < y_rows;
-    return std::min(Tiles(shape, x), kEnough) > std::min(Tiles(shape, y), kEnough);
-  };
-  // The first of the best.
-  size_t best = 0;
-  for (size_t i = 1; i < tunings.size(); ++i) {
-    if (is_better(tunings[i], tunings[best])) best = i;
-  }
-  if (!tunings.empty())
-    std::rotate(tunings.begin(), tunings.begin() + best, tunings.begin() + best + 1);
+  const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
+  BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
   return tunings;
 }
 

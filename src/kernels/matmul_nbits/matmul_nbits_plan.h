@@ -1,8 +1,12 @@
-// What the plans of MatMulNBits for many rows have in common.
+// What the plans of MatMulNBits have in common.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <string_view>
+#include <vector>
 
+#include "kernels/common/plan_util.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 
 namespace sinter::kernels {
@@ -39,5 +43,31 @@ KernelPlan PlanMatMulNBitsInputs(const gpu::Caps& caps, const MatMulNBitsShape& 
 
 // All but row_units.
 MatMulNBitsParams MakeMatMulNBitsParams(const MatMulNBitsShape& shape);
+
+// Brings the best guess to the front of tunings (whose `m` and `n` are a workgroup's tile of Y)
+// that go from large tiles to small ones; `rows_of_b`: those that the dispatch multiplies.
+template <typename Tuning>
+void BringBestTileToFront(const MatMulNBitsShape& shape, uint32_t rows_of_b,
+                          std::vector<Tuning>& tunings) {
+  // Large tiles load least for what they multiply, but only many tiles keep all of a GPU busy.
+  constexpr uint64_t kEnough = 128;
+  const auto tiles = [&](const Tuning& tuning) {
+    return std::min(kEnough, uint64_t{CeilDiv(shape.m, tuning.m)} * CeilDiv(rows_of_b, tuning.n));
+  };
+  const auto is_better = [&](const Tuning& x, const Tuning& y) {
+    // Rows past the end are multiplied for nothing.
+    const uint32_t x_rows = CeilDiv(shape.m, x.m) * x.m;
+    const uint32_t y_rows = CeilDiv(shape.m, y.m) * y.m;
+    if (std::max(x_rows, y_rows) >= 2 * std::min(x_rows, y_rows)) return x_rows < y_rows;
+    return tiles(x) > tiles(y);
+  };
+  // The first of the best.
+  size_t best = 0;
+  for (size_t i = 1; i < tunings.size(); ++i) {
+    if (is_better(tunings[i], tunings[best])) best = i;
+  }
+  if (!tunings.empty())
+    std::rotate(tunings.begin(), tunings.begin() + best, tunings.begin() + best + 1);
+}
 
 }  // namespace sinter::kernels
