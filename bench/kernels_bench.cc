@@ -4,7 +4,8 @@
 // over copies larger than any cache. The result of a case is checked once before it is timed.
 //
 //   kernels_bench [OPTIONS OF GOOGLE BENCHMARK]     --benchmark_filter=REGEX chooses cases
-//   kernels_bench --table=CASES [--variants=REGEX]  variants_table.h
+//   kernels_bench --table=CASES [--variants=REGEX] [--wgsl-dir=DIR]
+//                                                   variants_table.h; shaders from DIR first
 
 #include <benchmark/benchmark.h>
 
@@ -17,6 +18,7 @@
 #include <string_view>
 
 #include "gpu/device.h"
+#include "kernels/shader_source.h"
 #include "kernels/testing/kernel_case.h"
 #include "kernels/testing/kernel_run.h"
 #include "variants_table.h"
@@ -84,6 +86,7 @@ int main(int argc, char** argv) {
     const std::string_view argument = argv[i];
     if (argument.starts_with("--table=")) table = argument.substr(8);
     if (argument.starts_with("--variants=")) variants = argument.substr(11);
+    if (argument.starts_with("--wgsl-dir=")) kernels::SetWgslOverrideDir(argument.substr(11));
   }
   const std::shared_ptr<gpu::Device> device = kernels::OpenDevice();
   if (!table.empty()) {

@@ -42,7 +42,8 @@ struct Candidate {
   KernelPlan plan;
   gpu::CommandList list;
   std::vector<double> nanoseconds = {};
-  std::string failure = {};  // empty: none
+  std::string failure = {};     // what does not run; empty: none
+  std::string difference = {};  // what is wrong about the result; empty: nothing
 
   double median() const {
     std::vector<double> sorted = nanoseconds;
@@ -141,7 +142,7 @@ std::vector<Candidate> Measure(gpu::Device& device, const Entry& entry) {
     try {
       for (const std::vector<gpu::Buffer>& copy : buffers)
         RecordPlan(device, plan, copy, candidate.list);
-      candidate.failure = CheckResult(device, candidate, operands, bytes, buffers[0]);
+      candidate.difference = CheckResult(device, candidate, operands, bytes, buffers[0]);
     } catch (const Error& error) {
       candidate.failure = error.what();
     }
@@ -173,8 +174,10 @@ std::string Line(const Entry& entry, const Candidate& candidate) {
   if (!candidate.failure.empty())
     return fmt::format("  failed  {}: {}\n", candidate.plan.variant, candidate.failure);
   const double ns = std::max(candidate.median(), 1.0);
-  return fmt::format("{:9.1f} us {:7.1f} TFLOP/s  {}\n", ns * 1e-3,
-                     entry.kernel_case.flops / ns * 1e-3, candidate.plan.variant);
+  const std::string wrong =
+      candidate.difference.empty() ? "" : fmt::format(", wrong: {}", candidate.difference);
+  return fmt::format("{:9.1f} us {:7.1f} TFLOP/s  {}{}\n", ns * 1e-3,
+                     entry.kernel_case.flops / ns * 1e-3, candidate.plan.variant, wrong);
 }
 
 }  // namespace
@@ -194,7 +197,7 @@ int PrintVariantsTable(gpu::Device& device, const std::string& cases, const std:
     fmt::print("{}\n", entry.name);
     for (const Candidate& candidate : candidates) {
       fmt::print("{}", Line(entry, candidate));
-      if (!candidate.failure.empty()) ++failures;
+      if (!candidate.failure.empty() || !candidate.difference.empty()) ++failures;
     }
     std::fflush(stdout);
     if (!candidates.empty())

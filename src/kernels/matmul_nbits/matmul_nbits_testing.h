@@ -143,11 +143,16 @@ inline std::vector<Operand> MakeSampledOperands(const MatMulNBitsShape& shape,
   const size_t rows[] = {0, shape.m / 2, shape.m - size_t{1}};
   Inputs inputs = MakeInputs(shape);
   Inputs sampled = inputs;
-  sampled.a.clear();
-  for (const size_t row : rows) {
-    const double* a = inputs.a.data() + row * shape.k;
-    sampled.a.insert(sampled.a.end(), a, a + shape.k);
-  }
+  const auto sample = [&](const std::vector<double>& values) {
+    std::vector<double> some;
+    for (const size_t row : rows) {
+      const std::vector<double> one = Rows(values, shape.m, row, 1);
+      some.insert(some.end(), one.begin(), one.end());
+    }
+    return some;
+  };
+  sampled.a = sample(inputs.a);
+  sampled.residual = sample(inputs.residual);
   MatMulNBitsShape part = shape;
   part.m = std::size(rows);
   const std::vector<double> y = Expected(part, sampled);
