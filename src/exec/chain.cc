@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "kernels/matmul_nbits/matmul_nbits_chain.h"
@@ -16,7 +17,7 @@ constexpr std::string_view kKernel = "matmul_nbits_chain";
 
 // Operands of a product's dispatch (EmitMatMulNBits), from 0.
 enum ProductOperand : size_t { kA, kB, kScales, kZeroPoints, kBias, kY, kResidual, kNormScale };
-// Operands of a chain: two, then those of each link.
+// Operands of a chain: three, then those of each link.
 enum LinkOperand : size_t {
   kLinkB,
   kLinkScales,
@@ -26,7 +27,7 @@ enum LinkOperand : size_t {
   kLinkY,
   kLinkOperands
 };
-constexpr size_t kCountersOperand = 1, kFirstLinkOperand = 2;
+constexpr size_t kRowsOperand = 1, kOldRowsOperand = 2, kFirstLinkOperand = 3;
 
 size_t OperandOf(size_t link, LinkOperand operand) {
   return kFirstLinkOperand + link * kLinkOperands + operand;
@@ -76,10 +77,9 @@ std::vector<ChainLink> LinksOf(const Lowered& lowered, std::span<const Dispatch>
   return links;
 }
 
-Dispatch Chain(Lowered& lowered, const gpu::Caps& caps, std::span<const Dispatch> run,
+Dispatch Chain(const gpu::Caps& caps, std::span<const Dispatch> run,
                const std::vector<ChainLink>& links, std::string_view forced,
                const Choices& choices) {
-  static_assert(kernels::kChainCounterWords == kCounterWords);
   kernels::ChainPlan plan = kernels::PlanMatMulNBitsChain(caps, links, forced);
   const std::string guess = plan.kernel.variant;
   if (const auto it = choices.find(guess); forced.empty() && it != choices.end())
@@ -88,8 +88,7 @@ Dispatch Chain(Lowered& lowered, const gpu::Caps& caps, std::span<const Dispatch
   chain.operands.resize(OperandOf(run.size(), kLinkB));
   chain.writes.resize(chain.operands.size());
   chain.operands[0] = run[0].operands[kA];
-  chain.operands[kCountersOperand] = CountersOf(lowered, plan.scratch_words);
-  chain.writes[kCountersOperand] = true;
+  chain.operands[kRowsOperand].bytes = plan.row_words * sizeof(uint32_t);
   for (size_t i = 0; i < run.size(); ++i) {
     const std::vector<BufferRef>& operands = run[i].operands;
     const auto set = [&](LinkOperand operand, BufferRef ref) {
@@ -113,13 +112,43 @@ Dispatch Chain(Lowered& lowered, const gpu::Caps& caps, std::span<const Dispatch
       std::vector<Alternative> all;
       for (const std::string& variant : kernels::ChainVariants(caps, links)) {
         kernels::ChainPlan other = kernels::PlanMatMulNBitsChain(caps, links, variant);
-        all.push_back({variant, std::move(other.kernel), other.scratch_words});
+        all.push_back({variant, std::move(other.kernel)});
       }
       return all;
     };
   }
   chain.plan = std::move(plan.kernel);
   return chain;
+}
+
+// Gives each chain the memory that its rows go through, and that of the chain before, in the order
+// of running, to clear. A chain alone clears what nobody uses (Program::Record).
+void AllocateRows(Lowered& lowered) {
+  std::vector<Dispatch*> chains;
+  for (Dispatch& dispatch : lowered.dispatches) {
+    if (dispatch.is_chain()) chains.push_back(&dispatch);
+  }
+  if (chains.empty()) return;
+  const auto buffer = static_cast<int>(lowered.buffers.size());
+  BufferInfo info = {BufferInfo::Kind::kRows, "rows of chains", 0};
+  constexpr uint64_t alignment = kernels::kChainHeadWords * sizeof(uint32_t);
+  const auto allocate = [&](uint64_t bytes) {
+    const BufferRef ref = {buffer, info.bytes, bytes};
+    info.bytes = (info.bytes + bytes + alignment - 1) / alignment * alignment;
+    return ref;
+  };
+  for (Dispatch* chain : chains) {
+    BufferRef& rows = chain->operands[kRowsOperand];
+    rows = allocate(rows.bytes);
+  }
+  BufferRef old = chains.back()->operands[kRowsOperand];
+  if (chains.size() == 1) old = allocate(old.bytes);
+  for (Dispatch* chain : chains) {
+    chain->operands[kOldRowsOperand] = old;
+    old = chain->operands[kRowsOperand];
+    chain->writes[kRowsOperand] = chain->writes[kOldRowsOperand] = true;
+  }
+  lowered.buffers.push_back(std::move(info));
 }
 
 }  // namespace
@@ -137,12 +166,22 @@ void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants
       const std::span<const Dispatch> run = std::span(all).subspan(i, count);
       const std::vector<ChainLink> links = LinksOf(lowered, run, uses);
       if (links.empty() || kernels::ChainVariants(caps, links).empty()) continue;
-      lowered.dispatches.push_back(Chain(lowered, caps, run, links, forced, choices));
+      lowered.dispatches.push_back(Chain(caps, run, links, forced, choices));
       break;
     }
     if (count <= 1) lowered.dispatches.push_back(all[i]);
     i += std::max<size_t>(count, 1);
   }
+  AllocateRows(lowered);
+}
+
+BufferRef RowsOfChain(const Dispatch& chain) { return chain.operands[kRowsOperand]; }
+
+bool IsStuckChain(const Dispatch& chain, std::span<const std::byte> rows) {
+  uint32_t word = 0;
+  const uint64_t at = RowsOfChain(chain).offset + kernels::kChainStuckWord * sizeof(word);
+  std::memcpy(&word, rows.data() + at, sizeof(word));
+  return word != 0;
 }
 
 }  // namespace sinter::exec

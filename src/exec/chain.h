@@ -2,6 +2,8 @@
 // (kernels/matmul_nbits/matmul_nbits_chain.h).
 #pragma once
 
+#include <span>
+
 #include "exec/lowering.h"
 
 namespace sinter::exec {
@@ -10,5 +12,11 @@ namespace sinter::exec {
 // kernel takes them. Forced `variants` of `matmul_nbits_chain` and the `choices` hold for them.
 void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants& variants,
                    const Choices& choices);
+
+// What the workgroups of a chain hand its rows on by.
+BufferRef RowsOfChain(const Dispatch& chain);
+
+// Whether they waited for each other in vain; `rows`: all bytes of the program's rows.
+bool IsStuckChain(const Dispatch& chain, std::span<const std::byte> rows);
 
 }  // namespace sinter::exec

@@ -238,7 +238,7 @@ BufferRef LowerContext::Scratch(uint64_t bytes, std::string_view what) {
 }
 
 BufferRef LowerContext::Counters(uint64_t count, uint64_t scratch_words) {
-  SINTER_CHECK(count < kCounterWords, "{}: {} counters", node_->Describe(), count);
+  SINTER_CHECK(count <= kCounterWords, "{}: {} counters", node_->Describe(), count);
   return CountersOf(lowered_, kCounterWords + scratch_words);
 }
 

@@ -33,7 +33,8 @@ struct BufferRef {
 };
 
 struct BufferInfo {
-  enum class Kind { kIntermediate, kWeight, kExternal, kCounters };
+  // kRows: what chains (chain.h) hand their rows on by; zeros before the first run.
+  enum class Kind { kIntermediate, kWeight, kExternal, kCounters, kRows };
   Kind kind = Kind::kIntermediate;
   std::string name;
   uint64_t bytes = 0;
@@ -70,8 +71,9 @@ struct Dispatch {
   // Whether such a product may choose a token in place of writing its result
   // (Program::RecordChoosing).
   bool chooses = false;
-  // The labels of the dispatches that it takes the place of.
+  // Of a chain: the labels of the dispatches that it takes the place of.
   std::vector<std::string> parts;
+  bool is_chain() const { return !parts.empty(); }
 };
 
 struct Lowered {
@@ -79,10 +81,8 @@ struct Lowered {
   std::vector<Dispatch> dispatches;
 };
 
-// The words at the beginning of a program's counters. All of them are zero between dispatches but
-// for the last, which becomes 1 where workgroups of a dispatch waited for others in vain.
+// The words at the beginning of a program's counters that are zero between dispatches.
 constexpr uint64_t kCounterWords = 4096;
-constexpr uint64_t kStuckWord = kCounterWords - 1;
 
 // Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
 using ForcedVariants = std::map<std::string, std::string, std::less<>>;
@@ -123,7 +123,7 @@ class LowerContext {
   // Memory that lives from this node's first to its last dispatch that names it.
   BufferRef Scratch(uint64_t bytes, std::string_view what);
 
-  // Counters that dispatches leave at zero: `count` (below kCounterWords) u32 words that are zero
+  // Counters that dispatches leave at zero: `count` (at most kCounterWords) u32 words that are zero
   // before the program's first run, and again whenever a dispatch of it ends; that is the duty of
   // each kernel that takes them. Then, from word kCounterWords on, `scratch_words` words of no
   // particular content. One buffer a program, which all its nodes share: dispatches that bind it

@@ -174,10 +174,10 @@ bool PlanBook::Measure(gpu::Device& device, const Program& program) {
     for (const Alternative& alternative : kind.alternatives) {
       Program::Recorded recorded = program.RecordWith(alternative, kind.which);
       const bool is_guess = kind.guess.starts_with(alternative.plan.variant);
-      if (recorded.counters) {
+      if (recorded.rows) {
         // More workgroups than this GPU holds at once, where they wait for each other?
         device.Submit(recorded.list);
-        if (GotStuck(device, recorded.counters)) continue;
+        if (program.IsStuck(recorded.rows)) continue;
       }
       kind.candidates.push_back({alternative.variant, std::move(recorded.list), 0, is_guess});
     }

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "exec/chain.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/matmul_nbits/matmul_nbits_chain.h"
 #include "kernels/shader_source.h"
 
 namespace sinter::exec {
@@ -28,12 +31,6 @@ std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>&
 }
 
 }  // namespace
-
-bool GotStuck(gpu::Device& device, const gpu::Buffer& counters) {
-  const std::vector<std::byte> word =
-      device.Download(counters, kStuckWord * sizeof(uint32_t), sizeof(uint32_t));
-  return word != std::vector<std::byte>(sizeof(uint32_t));
-}
 
 Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
                  const graph::Graph& graph, std::map<std::string, gpu::Buffer> externals,
@@ -63,6 +60,9 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
     } else if (info.kind == BufferInfo::Kind::kCounters) {
       buffer = device_->CreateBuffer(info.bytes, info.name);
       device_->Upload(buffer, 0, std::vector<std::byte>(kCounterWords * sizeof(uint32_t)));
+    } else if (info.kind == BufferInfo::Kind::kRows) {
+      buffer = device_->CreateBuffer(info.bytes, info.name);
+      device_->Upload(buffer, 0, std::vector<std::byte>(info.bytes));
     } else {
       auto it = externals_.find(info.name);
       if (it == externals_.end()) {
@@ -122,6 +122,7 @@ std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
 
 gpu::CommandList Program::Record(size_t count) const {
   gpu::CommandList list(*device_);
+  ClearLoneChain(list);
   for (size_t i = 0; i < count; ++i) {
     const Dispatch& dispatch = lowered_.dispatches[i];
     list.Dispatch(pipelines_[i], BindingsOf(i), dispatch.plan.workgroups, dispatch.label);
@@ -172,7 +173,7 @@ Program::Recorded Program::RecordWith(const Alternative& alternative,
                                       std::span<const size_t> which) const {
   Recorded recorded = {gpu::CommandList(*device_), {}};
   gpu::CommandList& list = recorded.list;
-  gpu::Buffer& counters = recorded.counters;
+  gpu::Buffer counters;
   std::map<size_t, gpu::Buffer> results;  // by operand
   if (alternative.counter_words > 0) {
     counters = device_->CreateBuffer(alternative.counter_words * 4, "counters");
@@ -194,6 +195,13 @@ Program::Recorded Program::RecordWith(const Alternative& alternative,
       const BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
       if (info.kind == BufferInfo::Kind::kCounters) {
         bindings.push_back({binding, counters});
+      } else if (info.kind == BufferInfo::Kind::kRows) {
+        if (!recorded.rows) {
+          recorded.rows = device_->CreateBuffer(info.bytes, info.name);
+          // Chains that are missing here cannot clear the rows of others.
+          list.Clear(recorded.rows, 0, info.bytes);
+        }
+        bindings.push_back({binding, recorded.rows, ref.offset, ref.bytes});
       } else if (info.kind == BufferInfo::Kind::kIntermediate && dispatch.writes[operand]) {
         gpu::Buffer& result = results[operand];
         if (!result) result = device_->CreateBuffer(info.bytes, "result");
@@ -216,19 +224,32 @@ void Program::Run(const RunOptions& options) {
   }
 }
 
-gpu::Buffer Program::counters() const {
+gpu::Buffer Program::rows() const {
   for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
-    if (lowered_.buffers[i].kind == BufferInfo::Kind::kCounters) return buffers_[i];
+    if (lowered_.buffers[i].kind == BufferInfo::Kind::kRows) return buffers_[i];
   }
   return {};
 }
 
 bool Program::has_chains() const {
-  return std::ranges::any_of(lowered_.dispatches,
-                             [](const Dispatch& dispatch) { return !dispatch.parts.empty(); });
+  return std::ranges::any_of(lowered_.dispatches, &Dispatch::is_chain);
 }
 
-bool Program::IsStuck() const { return has_chains() && GotStuck(*device_, counters()); }
+bool Program::IsStuck(const gpu::Buffer& rows) const {
+  if (!rows) return false;
+  const std::vector<std::byte> bytes = device_->Download(rows, 0, rows.size_bytes());
+  return std::ranges::any_of(lowered_.dispatches, [&](const Dispatch& dispatch) {
+    return dispatch.is_chain() && IsStuckChain(dispatch, bytes);
+  });
+}
+
+void Program::ClearLoneChain(gpu::CommandList& list) const {
+  const auto is_chain = std::mem_fn(&Dispatch::is_chain);
+  if (std::ranges::count_if(lowered_.dispatches, is_chain) != 1) return;
+  const BufferRef own = RowsOfChain(*std::ranges::find_if(lowered_.dispatches, is_chain));
+  const uint64_t head_bytes = kernels::kChainHeadWords * sizeof(uint32_t);
+  list.Clear(rows(), own.offset + head_bytes, own.bytes - head_bytes);
+}
 
 void Program::CheckProgress() const {
   if (!IsStuck()) return;

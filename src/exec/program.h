@@ -34,9 +34,6 @@ struct DispatchTime {
   double bytes = 0, flops = 0;
 };
 
-// Waits, and tells whether workgroups of a dispatch with these counters waited for others in vain.
-bool GotStuck(gpu::Device& device, const gpu::Buffer& counters);
-
 class Program {
  public:
   // Compiles `graph`, whose shapes are all numbers. `externals` has the buffer of every graph input
@@ -67,7 +64,7 @@ class Program {
   // of no use. For the planner.
   struct Recorded {
     gpu::CommandList list;
-    gpu::Buffer counters;  // the dispatches' own, where they use any
+    gpu::Buffer rows;  // the dispatches' own, where they are chains
   };
   Recorded RecordWith(const Alternative& alternative, std::span<const size_t> which) const;
 
@@ -75,10 +72,12 @@ class Program {
   // what the program gave since then is wrong. Only programs with chains have such dispatches.
   void CheckProgress() const;
   // Waits, and tells the same.
-  bool IsStuck() const;
+  bool IsStuck() const { return IsStuck(rows()); }
+  // Of what was recorded with rows of its own.
+  bool IsStuck(const gpu::Buffer& rows) const;
   bool has_chains() const;
-  // By which workgroups of a dispatch count themselves; none where no dispatch does.
-  gpu::Buffer counters() const;
+  // By which chains hand rows on; none where there are no chains.
+  gpu::Buffer rows() const;
 
   // The buffer of a graph input or output.
   const gpu::Buffer& external(const std::string& name) const;
@@ -91,6 +90,8 @@ class Program {
   std::vector<gpu::Binding> BindingsOf(size_t dispatch) const;
   // The first `count` dispatches.
   gpu::CommandList Record(size_t count) const;
+  // The rows of a chain, where no other one of the program does so.
+  void ClearLoneChain(gpu::CommandList& list) const;
 
   std::shared_ptr<gpu::Device> device_;
   Lowered lowered_;

@@ -105,7 +105,7 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
       const BufferInfo& info = lowered.buffers[static_cast<size_t>(ref.buffer)];
       const auto bytes = static_cast<double>(ref.bytes != 0 ? ref.bytes : info.bytes - ref.offset);
       const bool cache = info.kind == BufferInfo::Kind::kExternal && is_cache(info.name);
-      if (info.kind == BufferInfo::Kind::kCounters) {
+      if (info.kind == BufferInfo::Kind::kCounters || info.kind == BufferInfo::Kind::kRows) {
         continue;  // Scratch, most of which a run does not touch.
       }
       if (info.kind == BufferInfo::Kind::kWeight) {

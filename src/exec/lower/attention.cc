@@ -60,7 +60,7 @@ void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeS
   operands.push_back(context.In(kHeadSink));
   operands.push_back(context.In(kAttentionBias));
   operands.push_back(context.Out(0));
-  operands.push_back(context.Counters(kCounterWords - 1, plan.scratch_words - kCounterWords));
+  operands.push_back(context.Counters(kCounterWords, plan.scratch_words - kCounterWords));
   context.Emit(std::move(plan.kernel), std::move(operands), {3, 4, 13, 14});
   if (!forced.empty()) return;
   context.Offer(guess, [caps = context.caps(), shape] {

@@ -53,7 +53,7 @@ uint32_t MaxK(std::span<const ChainLink> links) {
 }
 
 uint64_t BindingCount(std::span<const ChainLink> links) {
-  uint64_t count = 2;
+  uint64_t count = 3;
   for (const ChainLink& link : links) {
     count += 2 + (link.shape.bias ? 1 : 0) + (link.shape.norm.present ? 1 : 0) +
              (link.residual == ChainLink::kOutside ? 1 : 0) + (link.keeps ? 1 : 0);
@@ -147,8 +147,8 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
   kernel.defines = {"f16", "subgroups", "integers_bits4"};
   kernel.variant = fmt::format("matmul_nbits_chain.f16.b4.blk{}", links[0].shape.block_size);
   Glu glu = Glu::kNone;
-  uint32_t awaited = 0;
-  uint64_t words = kChainCounterWords;
+  uint64_t words = kChainHeadWords;
+  std::vector<uint64_t> row_of;  // each link's Y in `rows`
   for (size_t i = 0; i < links.size(); ++i) {
     const ChainLink& link = links[i];
     const MatMulNBitsShape& shape = link.shape;
@@ -163,16 +163,16 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
     define(shape.norm.present, "norm");
     define(link.residual == ChainLink::kOutside, "residual");
     define(link.keeps, "kept");
-    define(!link.keeps, "inner");
+    const bool outside = link.residual == ChainLink::kOutside;
+    row_of.push_back(i + 1 < links.size() ? words : 0);
     // In the order of struct Link.
     kernel.prelude += fmt::format(
-        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}u, {9}, {10}, "
-        "{11:.9e}, {12}, {13});\n",
-        i, shape.n, shape.k, cut.outputs, cut.rows, cut.block, cut.rounds, cut.parts, awaited,
-        gated, shape.norm.present, shape.norm.epsilon, link.residual != ChainLink::kNone,
-        std::max(link.residual, ChainLink::kOutside));
-    kernel.prelude += fmt::format("const kInner{} = {}u;\n", i, link.keeps ? 0 : words);
-    if (!link.keeps) words += shape.n / 2;
+        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}, {9}, "
+        "{10:.9e}, {11}, {12}u, {13}u, {14}u);\n",
+        i, shape.n, shape.k, cut.outputs, cut.rows, cut.block, cut.rounds, cut.parts, gated,
+        shape.norm.present, shape.norm.epsilon, outside, i == 0 ? 0 : row_of[i - 1],
+        link.residual >= 0 ? row_of[static_cast<size_t>(link.residual)] : 0, row_of[i]);
+    if (i + 1 < links.size()) words += shape.n / 2;
     const auto tag = [](bool there, std::string_view name) {
       return there ? fmt::format(".{}", name) : std::string();
     };
@@ -180,8 +180,7 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
         "-{}x{}{}{}{}{}{}", shape.n, shape.k,
         tag(shape.norm.present, fmt::format("norm{:g}", shape.norm.epsilon)),
         tag(gated, GluName(shape.glu)), tag(shape.bias, "bias"),
-        tag(shape.residual, fmt::format("residual{}", link.residual)), tag(!link.keeps, "inner"));
-    awaited = cut.parts;
+        tag(shape.residual, fmt::format("residual{}", link.residual)), tag(link.keeps, "kept"));
   }
   if (glu != Glu::kNone) {
     kernel.prelude +=
@@ -194,13 +193,13 @@ ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const Ch
   const uint32_t spins = caps.software ? 1u << 30 : 1u << 14;
   kernel.prelude += fmt::format(
       "const kWorkgroupSize = {}u;\nconst kLanes = {}u;\nconst kBlockChunks = {}u;\n"
-      "const kMaxK = {}u;\nconst kLast = {}u;\nconst kStuck = {}u;\nconst kMaxSpins = {}u;\n"
+      "const kMaxK = {}u;\nconst kHeadWords = {}u;\nconst kStuck = {}u;\nconst kMaxSpins = {}u;\n"
       "const kWorkgroups = {}u;\n",
       tuning.workgroup, caps.fixed_subgroup_size(), links[0].shape.block_size / kChunkCodes,
-      MaxK(links), links.size() - 1, kChainStuckWord, spins, tuning.workgroups);
+      MaxK(links), kChainHeadWords, kChainStuckWord, spins, tuning.workgroups);
   kernel.variant += fmt::format("-{}.sg{}", ChainVariant(tuning), caps.fixed_subgroup_size());
   kernel.workgroups = {tuning.workgroups, 1, 1};
-  plan.scratch_words = words;
+  plan.row_words = words;
   return plan;
 }
 

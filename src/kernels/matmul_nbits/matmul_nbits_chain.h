@@ -5,13 +5,17 @@
 //   row_0 = input;  row_i = Y_(i - 1)
 //   Y_i = MatMulNBits(row_i) by shape_i (matmul_nbits.h), its residual from outside or a Y_j, j < i
 //
-// Every workgroup has a part of each link, and waits for all others between two links. So the GPU
-// has to hold all workgroups at once, which WebGPU does not promise; where it does not, waiting
-// ends after a bounded time, and a counter says so. Whether a GPU holds so many has to be tried
-// (exec/planner.h); a CPU that acts as one holds as many as it has threads.
+// Every workgroup has a part of each link, and waits between two links until the others have
+// theirs. So the GPU has to hold all workgroups at once, which WebGPU does not promise; where it
+// does not, waiting ends after a bounded time, and a word says so. Whether a GPU holds so many has
+// to be tried (exec/planner.h); a CPU that acts as one holds as many as it has threads.
 //
-// Bindings: 1 row_0 f16 [k_0], 2 counters u32; then for link i from 3 + 6 i on: B, scales, bias,
-// norm_scale, residual (from outside only), Y (where somebody else reads it). No uniform.
+// Bindings: 1 row_0 f16 [k_0], 2 rows u32 [row_words], 3 old_rows u32; then for link i from 4 + 6 i
+// on: B, scales, bias, norm_scale, residual (from outside only), Y (where somebody else reads it).
+// No uniform.
+//
+// `rows` has to be zero but for its first kChainHeadWords words, and is not afterwards. `old_rows`
+// is what an earlier dispatch, of any chain, had as `rows`: it gets zeros again, but for its head.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +39,7 @@ struct ChainLink {
   // Where the residual is from: nowhere, a binding, or the link whose Y it is. kNone where and only
   // where the shape has no residual.
   int residual = kNone;
-  // Whether Y has a binding; else it stays in the counters' buffer.
+  // Whether Y has a binding; else only later links see it.
   bool keeps = true;
 };
 
@@ -52,14 +56,14 @@ std::string ChainVariant(const ChainTuning& tuning);
 
 struct ChainPlan {
   KernelPlan kernel;
-  // All that the counters' buffer has to hold.
-  uint64_t scratch_words = 0;
+  // All that `rows` has to hold; the same for every variant.
+  uint64_t row_words = 0;
 };
 
-// The counters at the beginning of binding 2, zero before and after each dispatch but for the last.
-inline constexpr uint32_t kChainCounterWords = 4096;
-// The one that becomes 1, and stays so, where a workgroup has waited in vain.
-inline constexpr uint32_t kChainStuckWord = kChainCounterWords - 1;
+// At the beginning of `rows`: as many words as any adapter aligns a binding to.
+inline constexpr uint32_t kChainHeadWords = 64;
+// The one of them that becomes 1, and stays so, where a workgroup has waited in vain.
+inline constexpr uint32_t kChainStuckWord = 0;
 
 // Whether a product can be a link at all: one row of f16, 4 bits in blocks from 32 on without zero
 // points, norms of f16 without a skip, whole; on an adapter with packed dot products and subgroups

@@ -9,13 +9,14 @@
 // Waiting for the other workgroups takes longer than what is computed between two waits, so a thread
 // asks for its weights of the next link before it gives away what it has of this one.
 //
-// Rows go from link to link in pairs of f16, by atomics: plain stores may be read stale. A store is
-// waited for by what atomicExchange returned, before its workgroup counts its part as done.
+// Rows go from link to link through `rows`, in pairs of f16, inverted, so that 0 says that a pair is not
+// there yet: whoever needs it looks until it is. So no store is waited for and no workgroup counted, and
+// relaxed atomics, which plain loads may lag behind, are all that it takes. Each dispatch leaves its
+// rows as they are and clears those of the one before.
 //
-// The prelude has kLink0 .. kLink3, which reach every function as constants once it is inlined, and
-// kInner0 .. kInner3: where in `counters` the rows lie that nobody else reads. The code of a link is
-// written out for each: a loop over them, with the weights of any link in one variable, took NVIDIA's
-// compiler ten seconds, and its code twice the time of one dispatch a link.
+// The prelude has kLink0 .. kLink3, which reach every function as constants once it is inlined. The code
+// of a link is written out for each: a loop over them, with the weights of any link in one variable, took
+// NVIDIA's compiler ten seconds, and its code twice the time of one dispatch a link.
 
 #include "common/activations.wgsl"
 #include "matmul_nbits/matmul_nbits_chain_operands.wgsl"
@@ -31,21 +32,20 @@ struct Link {
   block: u32,    // chunks of each that a thread asks for at once: 1 to 8
   rounds: u32,   // in which the workgroup brings the row: 1 to 8
   parts: u32,    // workgroups that have a part of it
-  awaited: u32,  // those of the link before
   gated: bool,
   norm: bool,
   epsilon: f32,
-  residual: bool,
-  residual_of: i32,  // the link whose Y it is, or -1: bound
+  residual: bool,     // bound
+  // Where in `rows` the row lies that it multiplies (0: it is the input), a residual from there (0:
+  // none), and where its Y goes (0: to its binding only).
+  row: u32,
+  residual_row: u32,
+  result_row: u32,
 }
 
 const kTeams = kWorkgroupSize / kLanes;
 // Codes in integers come 16 times too large.
 const kCodeUnit = 1.0 / 16.0;
-
-// Words of `counters`: the workgroups that have left, the parts of each link that are done.
-const kLeft = 0u;
-const kDone = 1u;
 
 // The sums of a workgroup's rows of B.
 var<workgroup> results: array<f32, kTeams * 8u>;
@@ -236,37 +236,7 @@ fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
   return sums;
 }
 
-// ---- from link to link
-
-// Waits until all parts of the link before are done.
-fn Await(link: Link, local: u32) {
-  if (link.index == 0u) {
-    return;
-  }
-  if (local == 0u) {
-    var spins = 0u;
-    while (atomicLoad(&counters[kDone + link.index - 1u]) < link.awaited) {
-      spins++;
-      if (spins == kMaxSpins) {
-        atomicStore(&counters[kStuck], 1u);
-        break;
-      }
-    }
-  }
-  storageBarrier();
-}
-
-// Counts a part as done, once its stores, which gave `before`, are where others see them.
-fn CountDone(link: Link, local: u32, before: u32) {
-  if (before == 0xffffffffu) {
-    // Changes nothing: it makes the compiler wait for `before`.
-    atomicMin(&counters[kLeft], 0xffffffffu);
-  }
-  storageBarrier();
-  if (local == 0u && link.index < kLast) {
-    atomicAdd(&counters[kDone + link.index], 1u);
-  }
-}
+// ---- results
 
 // What a thread has between its products and the pair of results that it stores.
 struct State {
@@ -298,13 +268,12 @@ fn Multiply(link: Link, part: u32, first_block: Block, local: u32) -> State {
   if (link.gated) {
     state.up_bias = BiasOf(link, link.n + n);
   }
-  if (link.residual && link.residual_of < 0) {
+  if (link.residual) {
     state.residual = LoadResidual(link.index, n / 2u);
   }
-  Await(link, local);
   let row = LoadRow(link, local);
-  if (link.residual && link.residual_of >= 0 && local < kTeams * link.outputs / 2u) {
-    state.residual = LoadResult(u32(link.residual_of), n / 2u);
+  if (link.residual_row > 0u && local < kTeams * link.outputs / 2u) {
+    state.residual = AwaitPair(link.residual_row + n / 2u);
   }
   Stage(link, local, row, norms);
 
@@ -372,7 +341,6 @@ fn Finish(link: Link, part: u32, state: State, local: u32) {
   }
   workgroupBarrier();
   let n = OutputOf(link, part, local);
-  var before = 0u;
   if (local < kTeams * link.outputs / 2u && n < link.n) {
     let factor = RowFactor(link);
     var y = vec2<f32>();
@@ -384,9 +352,12 @@ fn Finish(link: Link, part: u32, state: State, local: u32) {
       y = factor * vec2<f32>(results[2u * local], results[2u * local + 1u]) + state.bias;
     }
     y += HalvesOf(state.residual);
-    before = StoreResult(link.index, n / 2u, bitcast<u32>(vec2<f16>(y)));
+    let pair = bitcast<u32>(vec2<f16>(y));
+    if (link.result_row > 0u) {
+      atomicStore(&rows[link.result_row + n / 2u], Encoded(pair));
+    }
+    StoreResult(link.index, n / 2u, pair);
   }
-  CountDone(link, local, before);
 }
 
 @compute @workgroup_size(kWorkgroupSize)
@@ -398,6 +369,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let block_1 = LoadBlock(kLink1, part, local, 0u);
 #endif
   Finish(kLink0, part, state_0, local);
+  // While the others finish theirs.
+  for (var i = kHeadWords + part * kWorkgroupSize + local; i < arrayLength(&old_rows);
+       i += kWorkgroups * kWorkgroupSize) {
+    old_rows[i] = 0u;
+  }
 #if link_1
   let state_1 = Multiply(kLink1, part, block_1, local);
 #endif
@@ -420,11 +396,4 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let state_3 = Multiply(kLink3, part, block_3, local);
   Finish(kLink3, part, state_3, local);
 #endif
-  // The last workgroup to leave has nobody after it that waits: it leaves zeros.
-  if (local == 0u && atomicAdd(&counters[kLeft], 1u) + 1u == kWorkgroups) {
-    for (var i = 0u; i < kLast; i++) {
-      atomicStore(&counters[kDone + i], 0u);
-    }
-    atomicStore(&counters[kLeft], 0u);
-  }
 }

@@ -33,12 +33,39 @@ fn PairOf(link: Link, local: u32, turn: u32) -> u32 {
   return min(turn * kRoundChunks + local / 8u, link.k / 32u - 1u) * 16u + local % 8u;
 }
 
+// A pair in `rows`: 0 is none. Two NaNs of all ones become others.
+fn Encoded(pair: u32) -> u32 {
+  return ~min(pair, 0xfffffffeu);
+}
+
+fn Decoded(word: u32) -> u32 {
+  return ~word;
+}
+
+// What somebody waits for in vain is left as it is.
+fn ReportStuck() {
+  atomicStore(&rows[kStuck], 1u);
+}
+
+fn AwaitPair(at: u32) -> u32 {
+  var word = atomicLoad(&rows[at]);
+  for (var spins = 0u; word == 0u; spins++) {
+    if (spins == kMaxSpins) {
+      ReportStuck();
+      break;
+    }
+    word = atomicLoad(&rows[at]);
+  }
+  return Decoded(word);
+}
+
 fn LoadRowRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
   let pair = PairOf(link, local, turn);
-  if (link.index == 0u) {
+  if (link.row == 0u) {
     return vec2<u32>(input[pair], input[pair + 8u]);
   }
-  return vec2<u32>(LoadResult(link.index - 1u, pair), LoadResult(link.index - 1u, pair + 8u));
+  return vec2<u32>(Decoded(atomicLoad(&rows[link.row + pair])),
+                   Decoded(atomicLoad(&rows[link.row + pair + 8u])));
 }
 
 fn LoadNormRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
@@ -46,7 +73,7 @@ fn LoadNormRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
   return vec2<u32>(LoadNorm(link.index, pair), LoadNorm(link.index, pair + 8u));
 }
 
-fn LoadRow(link: Link, local: u32) -> Pairs {
+fn LookAtRow(link: Link, local: u32) -> Pairs {
   var pairs = Pairs();
   pairs.round_0 = LoadRowRound(link, local, 0u);
   if (link.rounds > 1u) {
@@ -71,6 +98,40 @@ fn LoadRow(link: Link, local: u32) -> Pairs {
     pairs.round_7 = LoadRowRound(link, local, 7u);
   }
   return pairs;
+}
+
+// Whether a pair of the round is not there yet.
+fn IsMissing(pairs: vec2<u32>) -> bool {
+  return max(pairs.x, pairs.y) == Decoded(0u);
+}
+
+fn AnyMissing(link: Link, row: Pairs) -> bool {
+  return IsMissing(row.round_0) || (link.rounds > 1u && IsMissing(row.round_1)) ||
+         (link.rounds > 2u && IsMissing(row.round_2)) ||
+         (link.rounds > 3u && IsMissing(row.round_3)) ||
+         (link.rounds > 4u && IsMissing(row.round_4)) ||
+         (link.rounds > 5u && IsMissing(row.round_5)) ||
+         (link.rounds > 6u && IsMissing(row.round_6)) ||
+         (link.rounds > 7u && IsMissing(row.round_7));
+}
+
+// Waits until all of a thread's pairs are there.
+fn LoadRow(link: Link, local: u32) -> Pairs {
+  if (link.row == 0u) {
+    return LookAtRow(link, local);
+  }
+  // A CPU that acts as a GPU runs the threads of a workgroup by turns, from barrier to barrier: what
+  // other threads of this one have to give must not be looked for before.
+  workgroupBarrier();
+  var row = LookAtRow(link, local);
+  for (var spins = 0u; AnyMissing(link, row); spins++) {
+    if (spins == kMaxSpins) {
+      ReportStuck();
+      break;
+    }
+    row = LookAtRow(link, local);
+  }
+  return row;
 }
 
 fn LoadNorms(link: Link, local: u32) -> Pairs {
