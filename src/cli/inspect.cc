@@ -73,7 +73,10 @@ gpu::Caps CapsFor(const ModelArgs& args) {
     caps.subgroups = true;
     caps.subgroup_min_size = caps.subgroup_max_size = 32;
     caps.limits.max_storage_binding_bytes = UINT32_MAX;
-    caps.limits.max_storage_buffers_per_stage = 10;
+    caps.limits.max_storage_buffers_per_stage = 16;
+    caps.packed_dot_product = true;
+    caps.limits.max_workgroup_storage_bytes = 32 << 10;
+    caps.limits.max_invocations_per_workgroup = caps.limits.max_workgroup_size_x = 1024;
   }
   if (args.f32) caps.f16 = false;
   return caps;

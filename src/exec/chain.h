@@ -1,4 +1,4 @@
-// Fusion level `chain`: the products of one row between two attentions as one dispatch
+// Fusion level `chain`: an attention of one row and the products up to the next one as one dispatch
 // (kernels/matmul_nbits/matmul_nbits_chain.h).
 #pragma once
 
@@ -8,15 +8,19 @@
 
 namespace sinter::exec {
 
-// Replaces runs of dispatches of which each multiplies what the one before gives, as far as the
-// kernel takes them. Forced `variants` of `matmul_nbits_chain` and the `choices` hold for them.
+// Replaces runs of dispatches of which each multiplies what the one before gives, an attention
+// before them, as far as the kernel takes them. Forced `variants` of `matmul_nbits_chain` and the
+// `choices` hold for them.
 void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants& variants,
                    const Choices& choices);
 
-// What the workgroups of a chain hand its rows on by.
-BufferRef RowsOfChain(const Dispatch& chain);
+// Where in the program's rows those of a chain begin, in words.
+uint32_t RowsOfChain(const Dispatch& chain);
 
 // Whether they waited for each other in vain; `rows`: all bytes of the program's rows.
 bool IsStuckChain(const Dispatch& chain, std::span<const std::byte> rows);
+
+// Whether a chain reads but a row of this operand.
+bool IsTableOfChain(size_t operand);
 
 }  // namespace sinter::exec

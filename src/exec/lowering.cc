@@ -264,6 +264,10 @@ void LowerContext::OfferToChain(const kernels::MatMulNBitsShape& product, bool c
   lowered_.dispatches.back().chooses = chooses;
 }
 
+void LowerContext::OfferToChain(const kernels::GroupQueryAttentionDecodeShape& attention) {
+  lowered_.dispatches.back().attention = attention;
+}
+
 void LowerContext::Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands,
                         std::initializer_list<size_t> written) {
   Dispatch dispatch;

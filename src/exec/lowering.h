@@ -19,6 +19,7 @@
 #include "exec/weights.h"
 #include "gpu/caps.h"
 #include "graph/graph.h"
+#include "kernels/group_query_attention/group_query_attention_decode.h"
 #include "kernels/kernel_plan.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 
@@ -68,6 +69,8 @@ struct Dispatch {
   // Of a whole quantized product whose plan is not forced, with what stands around it: what chain.h
   // may join with others.
   std::optional<kernels::MatMulNBitsShape> product;
+  // Of an attention of few rows whose plan is not forced: what may stand before such products.
+  std::optional<kernels::GroupQueryAttentionDecodeShape> attention;
   // Whether such a product may choose a token in place of writing its result
   // (Program::RecordChoosing).
   bool chooses = false;
@@ -143,6 +146,7 @@ class LowerContext {
   void Offer(std::string_view guess, std::function<std::vector<Alternative>()> alternatives);
   // Lets the dispatch emitted last be joined with others, and where it `chooses` give a token.
   void OfferToChain(const kernels::MatMulNBitsShape& product, bool chooses);
+  void OfferToChain(const kernels::GroupQueryAttentionDecodeShape& attention);
 
   // Makes the output another name of the input's memory: no dispatch, unless the output has memory
   // of its own to go to (a graph output), where it is copied.

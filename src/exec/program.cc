@@ -186,6 +186,8 @@ Program::Recorded Program::RecordWith(const Alternative& alternative,
     params = device_->CreateUniformBuffer(alternative.plan.params, "params");
   for (const size_t i : which) {
     const Dispatch& dispatch = lowered_.dispatches[i];
+    // Each has its own rows.
+    if (dispatch.is_chain()) params = device_->CreateUniformBuffer(dispatch.plan.params, "params");
     std::vector<gpu::Binding> bindings;
     if (params) bindings.push_back({0, params});
     for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
@@ -246,9 +248,9 @@ bool Program::IsStuck(const gpu::Buffer& rows) const {
 void Program::ClearLoneChain(gpu::CommandList& list) const {
   const auto is_chain = std::mem_fn(&Dispatch::is_chain);
   if (std::ranges::count_if(lowered_.dispatches, is_chain) != 1) return;
-  const BufferRef own = RowsOfChain(*std::ranges::find_if(lowered_.dispatches, is_chain));
+  const gpu::Buffer all = rows();
   const uint64_t head_bytes = kernels::kChainHeadWords * sizeof(uint32_t);
-  list.Clear(rows(), own.offset + head_bytes, own.bytes - head_bytes);
+  list.Clear(all, head_bytes, all.size_bytes() - head_bytes);
 }
 
 void Program::CheckProgress() const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "exec/chain.h"
 #include "graph/fused.h"
 
 namespace sinter::exec {
@@ -73,7 +74,8 @@ bool ReadsByRow(const std::string& variant) {
 
 // Whether the kernel reads the whole cache that it appends to.
 bool ReadsWrittenCache(const std::string& variant) {
-  return variant.starts_with("group_query_attention_decode");
+  return variant.starts_with("group_query_attention_decode") ||
+         variant.starts_with("matmul_nbits_chain");
 }
 
 }  // namespace
@@ -109,7 +111,7 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
         continue;  // Scratch, most of which a run does not touch.
       }
       if (info.kind == BufferInfo::Kind::kWeight) {
-        weights += bytes;
+        weights += dispatch.is_chain() && IsTableOfChain(i) ? 0 : bytes;
       } else if (!cache) {
         (dispatch.writes[i] ? written : work.other_bytes) += bytes;
       } else if (!dispatch.writes[i] || ReadsWrittenCache(dispatch.plan.variant)) {
@@ -123,7 +125,10 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
       weights *= WeightShare(*node);
     }
     for (const std::string& part : dispatch.parts) {
-      if (const graph::Node* product = find(part)) work.flops += FlopsOf(*product).product;
+      const graph::Node* of = find(part);
+      if (of == nullptr) continue;
+      work.flops += FlopsOf(*of).product;
+      work.attention_flops += FlopsOf(*of).attention;
     }
     work.weight_bytes = weights;
     work.other_bytes += written;

@@ -230,9 +230,10 @@ wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,
 Buffer Device::CreateBuffer(uint64_t bytes, std::string_view label) {
   const uint64_t size = std::max<uint64_t>(16, (bytes + 15) / 16 * 16);
   auto impl = std::make_shared<Buffer::Impl>();
-  impl->buffer = impl_->NewBuffer(
-      size, wgpu::BufferUsage::Storage | wgpu::BufferUsage::CopySrc | wgpu::BufferUsage::CopyDst,
-      label);
+  impl->buffer = impl_->NewBuffer(size,
+                                  wgpu::BufferUsage::Storage | wgpu::BufferUsage::Uniform |
+                                      wgpu::BufferUsage::CopySrc | wgpu::BufferUsage::CopyDst,
+                                  label);
   impl->size = size;
   impl->allocated = impl_->allocated;
   *impl->allocated += size;

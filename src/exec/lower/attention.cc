@@ -63,6 +63,7 @@ void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeS
   operands.push_back(context.Counters(kCounterWords, plan.scratch_words - kCounterWords));
   context.Emit(std::move(plan.kernel), std::move(operands), {3, 4, 13, 14});
   if (!forced.empty()) return;
+  context.OfferToChain(shape);
   context.Offer(guess, [caps = context.caps(), shape] {
     std::vector<Alternative> all;
     for (const std::string& variant : kernels::GroupQueryAttentionDecodeVariants(caps, shape)) {

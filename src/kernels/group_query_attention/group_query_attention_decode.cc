@@ -177,6 +177,31 @@ std::vector<std::string> GroupQueryAttentionDecodeVariants(
   return variants;
 }
 
+GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
+    const GroupQueryAttentionDecodeShape& shape) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const uint32_t cols = attention.head_size / 8;
+  GroupQueryAttentionDecodeParams params{
+      .capacity = attention.capacity,
+      .local_window =
+          attention.local_window > 0 ? static_cast<uint32_t>(attention.local_window) : 0,
+      .rotary_rows = shape.rotary_rows,
+      .q_row = shape.row() / 8,
+      .kv_row = shape.packed ? shape.row() / 8 : attention.kv_heads * cols,
+      .k_offset = attention.heads * cols,
+      .v_offset = (attention.heads + attention.kv_heads) * cols,
+      .bias_total = attention.bias_total,
+      .scale = attention.scale == 0 ? 1 / std::sqrt(static_cast<float>(attention.head_size))
+                                    : attention.scale,
+      .softcap = attention.softcap,
+      .epsilon = shape.epsilon,
+      .pad = {}};
+  const uint32_t bias_plane = attention.sequence * attention.bias_total;
+  params.bias_batch = attention.bias_batch == 1 ? 0 : attention.bias_heads * bias_plane;
+  params.bias_head = attention.bias_heads == 1 ? 0 : bias_plane;
+  return params;
+}
+
 GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
     const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape, std::string_view variant) {
   const GroupQueryAttentionShape& attention = shape.attention;
@@ -238,26 +263,7 @@ GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
   if (layout->subgroups) kernel.defines.push_back("subgroups");
   kernel.prelude = Prelude(caps, shape, *layout, act);
 
-  const uint32_t cols = attention.head_size / 8;
-  GroupQueryAttentionDecodeParams params{
-      .capacity = attention.capacity,
-      .local_window =
-          attention.local_window > 0 ? static_cast<uint32_t>(attention.local_window) : 0,
-      .rotary_rows = shape.rotary_rows,
-      .q_row = shape.row() / 8,
-      .kv_row = shape.packed ? shape.row() / 8 : attention.kv_heads * cols,
-      .k_offset = attention.heads * cols,
-      .v_offset = (attention.heads + attention.kv_heads) * cols,
-      .bias_total = attention.bias_total,
-      .scale = attention.scale == 0 ? 1 / std::sqrt(static_cast<float>(attention.head_size))
-                                    : attention.scale,
-      .softcap = attention.softcap,
-      .epsilon = shape.epsilon,
-      .pad = {}};
-  const uint32_t bias_plane = attention.sequence * attention.bias_total;
-  params.bias_batch = attention.bias_batch == 1 ? 0 : attention.bias_heads * bias_plane;
-  params.bias_head = attention.bias_heads == 1 ? 0 : bias_plane;
-  kernel.SetParams(params);
+  kernel.SetParams(GroupQueryAttentionDecodeParamsOf(shape));
   const uint32_t chunks = Chunks(shape, *layout);
   kernel.workgroups = {layout->splits, attention.kv_heads, attention.batch * chunks};
   // For each split of each item: sums, maxima, denominators.

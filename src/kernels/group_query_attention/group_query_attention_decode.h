@@ -67,6 +67,9 @@ struct GroupQueryAttentionDecodeParams {
 static_assert(sizeof(GroupQueryAttentionDecodeParams) == 64 &&
               offsetof(GroupQueryAttentionDecodeParams, scale) == 40);
 
+GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
+    const GroupQueryAttentionDecodeShape& shape);
+
 // `sg.s16.wg256`: with subgroups, 16 splits of the keys, workgroups of 256 threads; `s16.wg64`:
 // without subgroups. The one that Plan takes is the first. Empty where the kernel does not fit:
 // more rows than kMaxDecodeSequence, a head size that is no multiple of 8 or above 512, half of

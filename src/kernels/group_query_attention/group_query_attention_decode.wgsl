@@ -87,7 +87,6 @@ const kValues = kPairs * kHeadSize;        // results of a workgroup
 const kPartial = kValues + 2u * kPairs;    // words of a split's results: sums, maxima, denominators
 const kReduce = 16u;                       // splits whose results a thread has in flight
 const kStats = (kSplits + kReduce - 1u) / kReduce * kReduce;
-const kMasked = -3.4028234663852886e+38f;  // a masked key's score, below every score that counts
 
 var<workgroup> part_sums: array<vec4<f32>, kParts * kPairs * kCols * 2u>;
 var<workgroup> part_max: array<vec4<f32>, kParts>;
@@ -98,6 +97,16 @@ var<workgroup> is_last: u32;
 
 #include "group_query_attention/group_query_attention_pairs.wgsl"
 #include "group_query_attention/group_query_attention_inputs.wgsl"
+#include "group_query_attention/group_query_attention_scores.wgsl"
+
+#if rotary
+fn cos_unit(i: u32) -> raw8 { return cos_cache[i]; }
+fn sin_unit(i: u32) -> raw8 { return sin_cache[i]; }
+#endif
+#if norm
+fn q_norm_unit(i: u32) -> raw8 { return q_norm_weight[i]; }
+fn k_norm_unit(i: u32) -> raw8 { return k_norm_weight[i]; }
+#endif
 
 // ---- slots
 
@@ -133,20 +142,6 @@ fn pair_bias(b: u32, chunk: u32, kv_head: u32, t: u32) -> pvec {
 #else
 fn pair_bias(b: u32, chunk: u32, kv_head: u32, t: u32) -> pvec { return pvec(0.0); }
 #endif
-
-fn finish_scores(products: pvec, bias: pvec, t: u32, begin: upvec, end: upvec) -> pvec {
-  var score = products * params.scale;
-  if (params.softcap > 0.0) {
-    // The bound keeps tanh's argument where every implementation is finite; tanh(20) rounds to 1.
-    score = params.softcap * tanh(clamp(score / params.softcap, pvec(-20.0), pvec(20.0)));
-  }
-  return select(pvec(kMasked), score + bias, (upvec(t) >= begin) & (upvec(t) < end));
-}
-
-// A masked key weighs nothing, even where every key of the row is masked.
-fn weights_of(score: pvec, largest: pvec) -> pvec {
-  return select(pvec(0.0), exp(score - largest), score > pvec(kMasked));
-}
 
 // ---- results
 

@@ -1,5 +1,6 @@
-// The inputs of group_query_attention_decode.wgsl, which declares them: queries and new keys by
-// columns of eight elements, normed and rotated, and which keys a query sees.
+// The inputs of group_query_attention_decode.wgsl and others, which declare them: queries and new keys
+// by columns of eight elements, normed and rotated, and which keys a query sees. cos_unit, sin_unit,
+// q_norm_unit and k_norm_unit are theirs too.
 
 fn pair_row(chunk: u32, i: u32) -> u32 {
   return min(chunk * kPairs + i, kGroup * kSequence - 1u) / kGroup;
@@ -35,31 +36,44 @@ fn position(b: u32, s: u32, past: u32) -> u32 {
 fn position(b: u32, s: u32, past: u32) -> u32 { return past + s; }
 #endif
 
+// cos and sin of a column's angles.
+struct Angles {
+  c: eight,
+  s: eight,
+}
+
 #if rotary
-fn rotate(own: eight, partner: eight, column: u32, at: u32) -> eight {
+fn angles_of(column: u32, at: u32) -> Angles {
+  let row = min(at, params.rotary_rows - 1u) * kRotaryCols;
+  // Interleaved, eight elements are four pairs: half of a unit of the caches.
+  let unit = row + select(column % kRotaryCols, min(column, 2u * kRotaryCols - 1u) / 2u, kInterleaved);
+  return Angles(unpack(cos_unit(unit)), unpack(sin_unit(unit)));
+}
+
+fn rotate_by(own: eight, partner: eight, column: u32, angles: Angles) -> eight {
   if (column >= 2u * kRotaryCols) {
     return own;
   }
-  let angles = min(at, params.rotary_rows - 1u) * kRotaryCols;
   if (kInterleaved) {
-    // Eight elements are four pairs: half of a unit of the caches.
-    let c_unit = unpack(cos_cache[angles + column / 2u]);
-    let s_unit = unpack(sin_cache[angles + column / 2u]);
     let odd = column % 2u == 1u;
-    let c = select(c_unit[0], c_unit[1], odd);
-    let s = select(s_unit[0], s_unit[1], odd);
+    let c = select(angles.c[0], angles.c[1], odd);
+    let s = select(angles.s[0], angles.s[1], odd);
     let signs = vec4<f32>(-1.0, 1.0, -1.0, 1.0);
     return eight(own[0] * c.xxyy + own[0].yxwz * s.xxyy * signs,
                  own[1] * c.zzww + own[1].yxwz * s.zzww * signs);
   }
-  let c = unpack(cos_cache[angles + column % kRotaryCols]);
-  let s = unpack(sin_cache[angles + column % kRotaryCols]);
   let sign = select(1.0, -1.0, column < kRotaryCols);
-  return eight(own[0] * c[0] + partner[0] * s[0] * sign, own[1] * c[1] + partner[1] * s[1] * sign);
+  return eight(own[0] * angles.c[0] + partner[0] * angles.s[0] * sign,
+               own[1] * angles.c[1] + partner[1] * angles.s[1] * sign);
 }
 #else
-fn rotate(own: eight, partner: eight, column: u32, at: u32) -> eight { return own; }
+fn angles_of(column: u32, at: u32) -> Angles { return Angles(); }
+fn rotate_by(own: eight, partner: eight, column: u32, angles: Angles) -> eight { return own; }
 #endif
+
+fn rotate(own: eight, partner: eight, column: u32, at: u32) -> eight {
+  return rotate_by(own, partner, column, angles_of(column, at));
+}
 
 fn query_row(b: u32, chunk: u32, i: u32, kv_head: u32) -> u32 {
   return (b * kSequence + pair_row(chunk, i)) * params.q_row + pair_head(chunk, i, kv_head) * kCols;
@@ -67,10 +81,10 @@ fn query_row(b: u32, chunk: u32, i: u32, kv_head: u32) -> u32 {
 
 #if norm
 fn norm_query(x: eight, column: u32, inv_std: f32) -> eight {
-  return times(x, unpack(q_norm_weight[column]), inv_std);
+  return times(x, unpack(q_norm_unit(column)), inv_std);
 }
 fn norm_key(x: eight, column: u32, inv_std: f32) -> eight {
-  return times(x, unpack(k_norm_weight[column]), inv_std);
+  return times(x, unpack(k_norm_unit(column)), inv_std);
 }
 #else
 fn norm_query(x: eight, column: u32, inv_std: f32) -> eight { return x; }

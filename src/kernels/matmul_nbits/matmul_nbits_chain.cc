@@ -21,6 +21,8 @@ constexpr uint32_t kMaxRounds = 8;
 constexpr uint32_t kMaxBlock = 8;
 // Rows of B that a team has.
 constexpr uint32_t kMaxRows = 8;
+// Of the attention: heads of a group, splits.
+constexpr uint32_t kMaxGroup = 4, kMaxSplits = 16;
 
 // How a link is cut; fields of struct Link in matmul_nbits_chain.wgsl.
 struct LinkCut {
@@ -46,26 +48,69 @@ LinkCut CutLink(const gpu::Caps& caps, const MatMulNBitsShape& shape, const Chai
   return cut;
 }
 
-uint32_t MaxK(std::span<const ChainLink> links) {
+uint32_t MaxK(const Chain& chain) {
   uint32_t k = 0;
-  for (const ChainLink& link : links) k = std::max(k, link.shape.k);
+  for (const ChainLink& link : chain.links) k = std::max(k, link.shape.k);
   return k;
 }
 
-uint64_t BindingCount(std::span<const ChainLink> links) {
-  uint64_t count = 3;
-  for (const ChainLink& link : links) {
-    count += 2 + (link.shape.bias ? 1 : 0) + (link.shape.norm.present ? 1 : 0) +
-             (link.residual == ChainLink::kOutside ? 1 : 0) + (link.keeps ? 1 : 0);
+// How the attention is cut; constants of matmul_nbits_chain_attention.wgsl.
+struct AttentionCut {
+  uint32_t lanes, pairs, splits;
+  uint32_t values(const GroupQueryAttentionDecodeShape& shape) const {
+    return pairs * shape.attention.head_size;
+  }
+  // Of a split's result: sums, maxima, denominators.
+  uint32_t partial(const GroupQueryAttentionDecodeShape& shape) const {
+    return values(shape) + 2 * pairs;
+  }
+};
+
+AttentionCut CutAttention(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+                          const ChainTuning& tuning) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  AttentionCut cut = {};
+  cut.lanes = std::bit_ceil(attention.head_size / 8);
+  cut.pairs = std::bit_ceil(attention.heads / attention.kv_heads);
+  // As many as there are workgroups for; where they meet, a subgroup has two elements or more of
+  // them all.
+  cut.splits = std::bit_floor(std::clamp(tuning.workgroups / attention.kv_heads, 1u,
+                                         std::min(kMaxSplits, caps.fixed_subgroup_size() / 2)));
+  while (cut.values(shape) % (2 * cut.splits) != 0) cut.splits /= 2;
+  return cut;
+}
+
+uint64_t BindingCount(const Chain& chain) {
+  uint64_t count = 2;
+  if (LayOutChainVectors(chain).count > 0) ++count;
+  if (chain.attention) count += 2 + (chain.attention->rotary_dim > 0 ? 1 : 0);
+  for (const ChainLink& link : chain.links) {
+    count += 2 + (link.residual == ChainLink::kOutside ? 1 : 0) +
+             (link.result == ChainLink::Result::kBound ? 1 : 0);
   }
   return count;
 }
 
-// Whether the links' shapes go together, whatever the tuning.
-bool Fit(const gpu::Caps& caps, std::span<const ChainLink> links) {
+// Whether Y_i may take the place of the residual it says.
+bool FitsInPlace(const std::vector<ChainLink>& links, size_t i) {
+  const size_t of = links[i].in_place_of;
+  return of <= i && links[of].residual == ChainLink::kOutside &&
+         links[of].shape.n == links[i].shape.n;
+}
+
+// Whether the parts go together, whatever the tuning.
+bool Fit(const gpu::Caps& caps, const Chain& chain) {
+  const std::vector<ChainLink>& links = chain.links;
   if (links.empty() || links.size() > kMaxChainLinks ||
-      BindingCount(links) > caps.limits.max_storage_buffers_per_stage) {
+      BindingCount(chain) > caps.limits.max_storage_buffers_per_stage) {
     return false;
+  }
+  if (chain.attention) {
+    const GroupQueryAttentionShape& attention = chain.attention->attention;
+    if (!IsChainAttention(caps, *chain.attention) ||
+        attention.heads * attention.head_size != links[0].shape.k) {
+      return false;
+    }
   }
   Glu glu = Glu::kNone;
   for (size_t i = 0; i < links.size(); ++i) {
@@ -78,15 +123,27 @@ bool Fit(const gpu::Caps& caps, std::span<const ChainLink> links) {
     if (link.residual >= 0 && links[static_cast<size_t>(link.residual)].shape.n != link.shape.n) {
       return false;
     }
+    if (link.result == ChainLink::Result::kInPlace && !FitsInPlace(links, i)) return false;
     if (link.shape.glu == Glu::kNone) continue;
     if (glu != Glu::kNone && glu != link.shape.glu) return false;
     glu = link.shape.glu;
   }
   // Nobody else can have what the chain ends with.
-  return links.back().keeps;
+  return links.back().result != ChainLink::Result::kInner;
 }
 
-bool Fits(const gpu::Caps& caps, std::span<const ChainLink> links, const ChainTuning& tuning) {
+// vec4 of workgroup memory: the row in two bytes an element, or before it the attention's sums.
+uint32_t RowSlots(const gpu::Caps& caps, const Chain& chain, const ChainTuning& tuning) {
+  uint32_t slots = MaxK(chain) / 8;
+  if (chain.attention) {
+    const AttentionCut cut = CutAttention(caps, *chain.attention, tuning);
+    slots = std::max(
+        slots, tuning.workgroup / caps.fixed_subgroup_size() * cut.values(*chain.attention) / 4);
+  }
+  return slots;
+}
+
+bool Fits(const gpu::Caps& caps, const Chain& chain, const ChainTuning& tuning) {
   const gpu::Limits& limits = caps.limits;
   if (tuning.ahead == 0 || tuning.workgroups == 0 || !std::has_single_bit(tuning.workgroup) ||
       tuning.workgroup > limits.max_invocations_per_workgroup ||
@@ -95,36 +152,39 @@ bool Fits(const gpu::Caps& caps, std::span<const ChainLink> links, const ChainTu
       tuning.workgroup < 2 * caps.fixed_subgroup_size()) {
     return false;
   }
-  // The row in two bytes an element, a unit a chunk, sums of a subgroup's squares and rows.
-  const uint64_t bytes = 2 * uint64_t{MaxK(links)} + MaxK(links) / kChunkCodes * 4 +
-                         tuning.workgroup / caps.fixed_subgroup_size() * (1 + kMaxRows) * 4;
+  // Row or sums, a unit a chunk; of each subgroup its squares, rows, maxima and denominators.
+  const uint64_t bytes = uint64_t{RowSlots(caps, chain, tuning)} * 16 +
+                         MaxK(chain) / kChunkCodes * 4 +
+                         tuning.workgroup / caps.fixed_subgroup_size() *
+                             ((1 + kMaxRows) * 4 + (chain.attention ? 32 : 0));
   if (bytes > limits.max_workgroup_storage_bytes ||
       tuning.workgroups > limits.max_workgroups_per_dimension) {
     return false;
   }
-  return std::ranges::all_of(links, [&](const ChainLink& link) {
+  return std::ranges::all_of(chain.links, [&](const ChainLink& link) {
     const LinkCut cut = CutLink(caps, link.shape, tuning);
     return cut.rows <= kMaxRows && cut.rounds <= kMaxRounds;
   });
 }
 
-std::vector<ChainTuning> Tunings(const gpu::Caps& caps, std::span<const ChainLink> links) {
+std::vector<ChainTuning> Tunings(const gpu::Caps& caps, const Chain& chain) {
   std::vector<ChainTuning> tunings;
-  if (!Fit(caps, links)) return tunings;
+  if (!Fit(caps, chain)) return tunings;
   // A CPU holds one workgroup for sure. GPUs: one or two a multiprocessor, of which an H100 or H200
   // has 132, others less.
   if (caps.software) {
     for (const uint32_t workgroup : {256u, 512u, 1024u}) {
       const ChainTuning tuning = {workgroup, 1, 12};
-      if (Fits(caps, links, tuning)) tunings.push_back(tuning);
+      if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
     }
     return tunings;
   }
-  // Compiling one takes NVIDIA's driver seconds, so few are tried.
+  // Compiling one takes NVIDIA's driver seconds, so few are tried. H100: 6 is best for Qwen3-1.7B,
+  // 8 or 12 for Phi-3-mini, by 1 to 3%.
   for (const ChainTuning& tuning :
-       {ChainTuning{512, 132, 12}, ChainTuning{512, 132, 16}, ChainTuning{512, 64, 12},
-        ChainTuning{256, 64, 16}, ChainTuning{256, 32, 16}}) {
-    if (Fits(caps, links, tuning)) tunings.push_back(tuning);
+       {ChainTuning{512, 132, 6}, ChainTuning{512, 132, 8}, ChainTuning{512, 132, 12},
+        ChainTuning{512, 64, 12}, ChainTuning{256, 64, 16}, ChainTuning{256, 32, 16}}) {
+    if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
   }
   return tunings;
 }
@@ -140,68 +200,159 @@ std::optional<ChainTuning> ParseVariant(std::string_view variant) {
   return tuning;
 }
 
-ChainPlan Plan(const gpu::Caps& caps, std::span<const ChainLink> links, const ChainTuning& tuning) {
-  ChainPlan plan;
-  KernelPlan& kernel = plan.kernel;
-  kernel.wgsl = "matmul_nbits/matmul_nbits_chain.wgsl";
-  kernel.defines = {"f16", "subgroups", "integers_bits4"};
-  kernel.variant = fmt::format("matmul_nbits_chain.f16.b4.blk{}", links[0].shape.block_size);
-  Glu glu = Glu::kNone;
-  uint64_t words = kChainHeadWords;
-  std::vector<uint64_t> row_of;  // each link's Y in `rows`
-  for (size_t i = 0; i < links.size(); ++i) {
-    const ChainLink& link = links[i];
-    const MatMulNBitsShape& shape = link.shape;
-    const LinkCut cut = CutLink(caps, shape, tuning);
-    const bool gated = shape.glu != Glu::kNone;
-    if (gated) glu = shape.glu;
-    const auto define = [&](bool there, std::string_view name) {
-      if (there) kernel.defines.push_back(fmt::format("{}_{}", name, i));
-    };
-    define(true, "link");
-    define(shape.bias, "bias");
-    define(shape.norm.present, "norm");
-    define(link.residual == ChainLink::kOutside, "residual");
-    define(link.keeps, "kept");
-    const bool outside = link.residual == ChainLink::kOutside;
-    row_of.push_back(i + 1 < links.size() ? words : 0);
-    // In the order of struct Link.
-    kernel.prelude += fmt::format(
-        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}, {9}, "
-        "{10:.9e}, {11}, {12}u, {13}u, {14}u);\n",
-        i, shape.n, shape.k, cut.outputs, cut.rows, cut.block, cut.rounds, cut.parts, gated,
-        shape.norm.present, shape.norm.epsilon, outside, i == 0 ? 0 : row_of[i - 1],
-        link.residual >= 0 ? row_of[static_cast<size_t>(link.residual)] : 0, row_of[i]);
-    if (i + 1 < links.size()) words += shape.n / 2;
-    const auto tag = [](bool there, std::string_view name) {
-      return there ? fmt::format(".{}", name) : std::string();
-    };
-    kernel.variant += fmt::format(
-        "-{}x{}{}{}{}{}{}", shape.n, shape.k,
-        tag(shape.norm.present, fmt::format("norm{:g}", shape.norm.epsilon)),
-        tag(gated, GluName(shape.glu)), tag(shape.bias, "bias"),
-        tag(shape.residual, fmt::format("residual{}", link.residual)), tag(link.keeps, "kept"));
-  }
-  if (glu != Glu::kNone) {
-    kernel.prelude +=
-        fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(glu));
-    kernel.defines.emplace_back("gated");
-  }
-  // Some 10 ms where a look at memory takes 0.7 us: a wait is a thousand times shorter, and a
-  // driver's patience with a list of such dispatches longer. A CPU looks more often, and others
-  // keep it from its work.
-  const uint32_t spins = caps.software ? 1u << 30 : 1u << 14;
-  kernel.prelude += fmt::format(
-      "const kWorkgroupSize = {}u;\nconst kLanes = {}u;\nconst kBlockChunks = {}u;\n"
-      "const kMaxK = {}u;\nconst kHeadWords = {}u;\nconst kStuck = {}u;\nconst kMaxSpins = {}u;\n"
-      "const kWorkgroups = {}u;\n",
-      tuning.workgroup, caps.fixed_subgroup_size(), links[0].shape.block_size / kChunkCodes,
-      MaxK(links), kChainHeadWords, kChainStuckWord, spins, tuning.workgroups);
-  kernel.variant += fmt::format("-{}.sg{}", ChainVariant(tuning), caps.fixed_subgroup_size());
-  kernel.workgroups = {tuning.workgroups, 1, 1};
-  plan.row_words = words;
-  return plan;
+std::string Tag(bool there, std::string_view name) {
+  return there ? fmt::format(".{}", name) : std::string();
 }
+
+// A chain's plan while it is put together.
+class Planner {
+ public:
+  Planner(const gpu::Caps& caps, const Chain& chain, const ChainTuning& tuning)
+      : caps_(caps), chain_(chain), tuning_(tuning), vectors_(LayOutChainVectors(chain)) {}
+
+  ChainPlan Take() {
+    kernel_.wgsl = "matmul_nbits/matmul_nbits_chain.wgsl";
+    kernel_.defines = {"f16", "subgroups", "integers_bits4"};
+    kernel_.variant =
+        fmt::format("matmul_nbits_chain.f16.b4.blk{}", chain_.links[0].shape.block_size);
+    Define(vectors_.count > 0, "vectors");
+    ChainParams params = {};
+    if (chain_.attention) AddAttention(*chain_.attention, params);
+    for (size_t i = 0; i < chain_.links.size(); ++i) AddLink(i);
+    AddConstants();
+    kernel_.variant += fmt::format("-{}.sg{}", ChainVariant(tuning_), caps_.fixed_subgroup_size());
+    kernel_.workgroups = {tuning_.workgroups, 1, 1};
+    kernel_.SetParams(params);
+    return {std::move(kernel_), words_};
+  }
+
+ private:
+  void Define(bool there, std::string name) {
+    if (there) kernel_.defines.push_back(std::move(name));
+  }
+
+  void Constant(std::string_view name, uint64_t value) {
+    kernel_.prelude += fmt::format("const {} = {}u;\n", name, value);
+  }
+
+  void AddAttention(const GroupQueryAttentionDecodeShape& shape, ChainParams& params) {
+    const GroupQueryAttentionShape& attention = shape.attention;
+    const AttentionCut cut = CutAttention(caps_, shape, tuning_);
+    const uint32_t cols = attention.head_size / 8;
+    for (const auto& [there, name] :
+         {std::pair(true, "attention"), std::pair(true, "packed"),
+          std::pair(shape.rotary_dim > 0, "rotary"), std::pair(shape.has_norm, "norm"),
+          std::pair(attention.local_window > 0, "window")}) {
+      Define(there, name);
+    }
+    const bool one = cut.pairs == 1;
+    Define(true, fmt::format("pairs{}", cut.pairs));
+    kernel_.prelude += fmt::format("alias pvec = {};\nalias upvec = {};\nalias pmat = {};\n",
+                                   one ? "f32" : fmt::format("vec{}<f32>", cut.pairs),
+                                   one ? "u32" : fmt::format("vec{}<u32>", cut.pairs),
+                                   one ? "vec4<f32>" : fmt::format("mat{}x4<f32>", cut.pairs));
+    kernel_.prelude += fmt::format("const kInterleaved = {};\n", shape.interleaved);
+    for (const auto& [name, value] :
+         {std::pair("kGroup", attention.heads / attention.kv_heads),
+          std::pair("kHeads", attention.heads), std::pair("kKvHeads", attention.kv_heads),
+          std::pair("kCols", cols), std::pair("kRotaryCols", shape.rotary_dim / 16),
+          std::pair("kPairs", cut.pairs), std::pair("kSplits", cut.splits),
+          std::pair("kLanes", cut.lanes), std::pair("kQNormAt", vectors_.q_norm / 2),
+          std::pair("kKNormAt", vectors_.k_norm / 2)}) {
+      Constant(name, value);
+    }
+    Constant("kAttentionRow", words_);
+    input_row_ = words_;
+    words_ += attention.heads * attention.head_size / 2;
+    Constant("kPartials", words_);
+    words_ += uint64_t{attention.kv_heads} * cut.splits * cut.partial(shape);
+    const GroupQueryAttentionDecodeParams same = GroupQueryAttentionDecodeParamsOf(shape);
+    params.capacity = same.capacity;
+    params.local_window = same.local_window;
+    params.rotary_rows = same.rotary_rows;
+    params.q_row = same.q_row;
+    params.kv_row = same.kv_row;
+    params.k_offset = same.k_offset;
+    params.v_offset = same.v_offset;
+    params.scale = same.scale;
+    params.softcap = same.softcap;
+    params.epsilon = same.epsilon;
+    kernel_.variant += fmt::format(
+        "-attention.n{}.kv{}.h{}{}{}{}", attention.heads, attention.kv_heads, attention.head_size,
+        Tag(shape.rotary_dim > 0,
+            fmt::format("{}{}", shape.interleaved ? "interleaved" : "rotary", shape.rotary_dim)),
+        Tag(shape.has_norm, "norm"), Tag(attention.local_window > 0, "window"));
+  }
+
+  void AddLink(size_t i) {
+    const ChainLink& link = chain_.links[i];
+    const MatMulNBitsShape& shape = link.shape;
+    const LinkCut cut = CutLink(caps_, shape, tuning_);
+    const bool gated = shape.glu != Glu::kNone;
+    const bool outside = link.residual == ChainLink::kOutside;
+    const bool bound = link.result == ChainLink::Result::kBound;
+    const bool in_place = link.result == ChainLink::Result::kInPlace;
+    if (gated) glu_ = shape.glu;
+    Define(true, fmt::format("link_{}", i));
+    Define(outside, fmt::format("residual_{}", i));
+    Define(bound, fmt::format("bound_{}", i));
+    row_of_.push_back(i + 1 < chain_.links.size() ? words_ : 0);
+    // In the order of struct Link.
+    kernel_.prelude += fmt::format(
+        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}, {9}, "
+        "{10:.9e}, {11}, {12}, {13}u, {14}u, {15}u, {16}u, {17}u);\n",
+        i, shape.n, shape.k, cut.outputs, cut.rows, cut.block, cut.rounds, cut.parts, gated,
+        shape.norm.present, shape.norm.epsilon, shape.bias, outside, vectors_.links[i].norm / 2,
+        vectors_.links[i].bias / 2, i == 0 ? input_row_ : row_of_[i - 1],
+        link.residual >= 0 ? row_of_[static_cast<size_t>(link.residual)] : 0, row_of_[i]);
+    if (outside) {
+      // The link whose Y goes there; past the last one where there is none.
+      const auto user = std::ranges::find_if(chain_.links, [&](const ChainLink& other) {
+        return other.result == ChainLink::Result::kInPlace && other.in_place_of == i;
+      });
+      Constant(fmt::format("kInPlaceOf{}", i), user - chain_.links.begin());
+    }
+    if (i + 1 < chain_.links.size()) words_ += shape.n / 2;
+    kernel_.variant +=
+        fmt::format("-{}x{}{}{}{}{}{}", shape.n, shape.k,
+                    Tag(shape.norm.present, fmt::format("norm{:g}", shape.norm.epsilon)),
+                    Tag(gated, GluName(shape.glu)), Tag(shape.bias, "bias"),
+                    Tag(shape.residual, fmt::format("residual{}", link.residual)),
+                    bound ? ".bound" : Tag(in_place, fmt::format("in_place{}", link.in_place_of)));
+  }
+
+  void AddConstants() {
+    if (glu_ != Glu::kNone) {
+      kernel_.prelude +=
+          fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(glu_));
+      Define(true, "gated");
+    }
+    // Some 10 ms where a look at memory takes 0.7 us: a wait is a thousand times shorter, and a
+    // driver's patience with a list of such dispatches longer. A CPU looks more often, and others
+    // keep it from its work.
+    const uint32_t spins = caps_.software ? 1u << 30 : 1u << 14;
+    for (const auto& [name, value] :
+         {std::pair("kWorkgroupSize", tuning_.workgroup),
+          std::pair("kSubgroup", caps_.fixed_subgroup_size()),
+          std::pair("kBlockChunks", chain_.links[0].shape.block_size / kChunkCodes),
+          std::pair("kMaxK", MaxK(chain_)),
+          std::pair("kRowSlots", RowSlots(caps_, chain_, tuning_)),
+          std::pair("kHeadWords", kChainHeadWords), std::pair("kStuck", kChainStuckWord),
+          std::pair("kMaxSpins", spins), std::pair("kWorkgroups", tuning_.workgroups)}) {
+      Constant(name, value);
+    }
+  }
+
+  const gpu::Caps& caps_;
+  const Chain& chain_;
+  const ChainTuning& tuning_;
+  const ChainVectors vectors_;
+  KernelPlan kernel_;
+  Glu glu_ = Glu::kNone;
+  uint64_t words_ = kChainHeadWords;
+  uint64_t input_row_ = 0;        // where in `rows` the first link's row lies; 0: it is the input
+  std::vector<uint64_t> row_of_;  // each link's Y in `rows`
+};
 
 }  // namespace
 
@@ -220,21 +371,52 @@ bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
                             norm.scale_dtype == DType::kF16));
 }
 
-std::vector<std::string> ChainVariants(const gpu::Caps& caps, std::span<const ChainLink> links) {
+bool IsChainAttention(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  return caps.f16 && attention.batch == 1 && attention.sequence == 1 &&
+         attention.dtype == DType::kF16 && shape.packed && attention.kv_heads > 0 &&
+         attention.heads % attention.kv_heads == 0 &&
+         attention.heads / attention.kv_heads <= kMaxGroup && attention.head_size % 8 == 0 &&
+         attention.head_size > 0 && attention.head_size / 8 <= caps.fixed_subgroup_size() &&
+         shape.rotary_dim % 16 == 0 && shape.rotary_dim <= attention.head_size &&
+         shape.positions == RotaryPositions::kSeqlens && attention.capacity > 0 &&
+         !attention.has_head_sink && !attention.smooth_softmax && attention.bias_total == 0;
+}
+
+ChainVectors LayOutChainVectors(const Chain& chain) {
+  ChainVectors vectors;
+  const auto add = [&](bool there, uint32_t count) {
+    const uint32_t at = there ? vectors.count : 0;
+    if (there) vectors.count += count;
+    return at;
+  };
+  for (const ChainLink& link : chain.links) {
+    const MatMulNBitsShape& shape = link.shape;
+    const uint32_t norm = add(shape.norm.present, shape.k);
+    vectors.links.push_back({norm, add(shape.bias, shape.b_rows())});
+  }
+  const bool norms = chain.attention && chain.attention->has_norm;
+  const uint32_t head_size = norms ? chain.attention->attention.head_size : 0;
+  vectors.q_norm = add(norms, head_size);
+  vectors.k_norm = add(norms, head_size);
+  return vectors;
+}
+
+std::vector<std::string> ChainVariants(const gpu::Caps& caps, const Chain& chain) {
   std::vector<std::string> variants;
-  for (const ChainTuning& tuning : Tunings(caps, links)) variants.push_back(ChainVariant(tuning));
+  for (const ChainTuning& tuning : Tunings(caps, chain)) variants.push_back(ChainVariant(tuning));
   return variants;
 }
 
-ChainPlan PlanMatMulNBitsChain(const gpu::Caps& caps, std::span<const ChainLink> links,
+ChainPlan PlanMatMulNBitsChain(const gpu::Caps& caps, const Chain& chain,
                                std::string_view variant) {
-  const std::vector<ChainTuning> tunings = Tunings(caps, links);
-  if (!tunings.empty() && variant.empty()) return Plan(caps, links, tunings[0]);
+  const std::vector<ChainTuning> tunings = Tunings(caps, chain);
+  if (!tunings.empty() && variant.empty()) return Planner(caps, chain, tunings[0]).Take();
   if (const std::optional<ChainTuning> forced = ParseVariant(variant);
-      forced && Fit(caps, links) && Fits(caps, links, *forced)) {
-    return Plan(caps, links, *forced);
+      forced && Fit(caps, chain) && Fits(caps, chain, *forced)) {
+    return Planner(caps, chain, *forced).Take();
   }
-  ThrowUnknownVariant("matmul_nbits_chain", variant, ChainVariants(caps, links));
+  ThrowUnknownVariant("matmul_nbits_chain", variant, ChainVariants(caps, chain));
 }
 
 }  // namespace sinter::kernels

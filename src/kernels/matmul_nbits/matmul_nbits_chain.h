@@ -1,8 +1,9 @@
 // Several MatMulNBits of one row in one dispatch, each of which takes what the one before gives:
 // output projection, gate and up, down, and the next layer's QKV, with the norms, gates, biases and
-// residuals around them.
+// residuals around them; before the first of them the layer's attention.
 //
-//   row_0 = input;  row_i = Y_(i - 1)
+//   row_0 = input, or GroupQueryAttention(input), whose caches get the new key and value
+//   row_i = Y_(i - 1)
 //   Y_i = MatMulNBits(row_i) by shape_i (matmul_nbits.h), its residual from outside or a Y_j, j < i
 //
 // Every workgroup has a part of each link, and waits between two links until the others have
@@ -10,21 +11,23 @@
 // does not, waiting ends after a bounded time, and a word says so. Whether a GPU holds so many has
 // to be tried (exec/planner.h); a CPU that acts as one holds as many as it has threads.
 //
-// Bindings: 1 row_0 f16 [k_0], 2 rows u32 [row_words], 3 old_rows u32; then for link i from 4 + 6 i
-// on: B, scales, bias, norm_scale, residual (from outside only), Y (where somebody else reads it).
-// No uniform.
+// Bindings: 0 ChainParams; 1 the input, f16; 2 rows u32; 3 vectors f16, biases and scales of norms
+// (ChainVectors); of the attention 4 k_cache, 5 v_cache, 6 seqlens_k (a uniform) and 7 the rotary
+// caches of cos and sin, one behind the other, as in group_query_attention_decode.h; then for link
+// i from 8 + 4 i on: B, scales, residual, Y (where its result is kBound).
 //
-// `rows` has to be zero but for its first kChainHeadWords words, and is not afterwards. `old_rows`
-// is what an earlier dispatch, of any chain, had as `rows`: it gets zeros again, but for its head.
+// A dispatch's own row_words of `rows` have to be zero but for the first kChainHeadWords, and are
+// not afterwards. It gives zeros again to those of another dispatch, of any chain, that ran before.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kernels/group_query_attention/group_query_attention_decode.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 
 namespace sinter::kernels {
@@ -34,20 +37,47 @@ inline constexpr size_t kMaxChainLinks = 4;
 
 struct ChainLink {
   static constexpr int kNone = -2, kOutside = -1;
+  // Where Y goes: only to later links, to a binding, or to the residual that link `in_place_of`
+  // reads, of which nobody else has need.
+  enum class Result { kInner, kBound, kInPlace };
 
   MatMulNBitsShape shape;
   // Where the residual is from: nowhere, a binding, or the link whose Y it is. kNone where and only
   // where the shape has no residual.
   int residual = kNone;
-  // Whether Y has a binding; else only later links see it.
-  bool keeps = true;
+  Result result = Result::kBound;
+  size_t in_place_of = 0;
 };
+
+struct Chain {
+  std::optional<GroupQueryAttentionDecodeShape> attention;
+  std::vector<ChainLink> links;
+};
+
+// Mirrors Params in matmul_nbits_chain_operands.wgsl.
+struct ChainParams {
+  uint32_t rows;  // where in `rows` its own begin, in words
+  uint32_t old_rows;
+  uint32_t old_words;  // of those, the head with them
+  uint32_t capacity;   // these as in GroupQueryAttentionDecodeParams
+  uint32_t local_window;
+  uint32_t rotary_rows;
+  uint32_t q_row;
+  uint32_t kv_row;
+  uint32_t k_offset;
+  uint32_t v_offset;
+  float scale;
+  float softcap;
+  float epsilon;
+  uint32_t pad[3];
+};
+static_assert(sizeof(ChainParams) == 64 && offsetof(ChainParams, scale) == 40);
 
 // What does not change the result but for rounding, and is chosen by measurement.
 struct ChainTuning {
   uint32_t workgroup = 512;  // threads
   uint32_t workgroups = 132;
-  uint32_t ahead = 12;  // rows times chunks that a thread asks for at once
+  uint32_t ahead = 6;  // rows times chunks that a thread asks for at once
   bool operator==(const ChainTuning&) const = default;
 };
 
@@ -55,8 +85,9 @@ struct ChainTuning {
 std::string ChainVariant(const ChainTuning& tuning);
 
 struct ChainPlan {
+  // Its params have no place in `rows` yet.
   KernelPlan kernel;
-  // All that `rows` has to hold; the same for every variant.
+  // What the dispatch needs of `rows`; the same for every variant but for the attention's splits.
   uint64_t row_words = 0;
 };
 
@@ -65,19 +96,34 @@ inline constexpr uint32_t kChainHeadWords = 64;
 // The one of them that becomes 1, and stays so, where a workgroup has waited in vain.
 inline constexpr uint32_t kChainStuckWord = 0;
 
+// What `vectors` has, one behind the other, and where, in elements.
+struct ChainVectors {
+  struct Link {
+    uint32_t norm = 0, bias = 0;  // norm_scale [k], bias [b_rows]
+  };
+  std::vector<Link> links;
+  uint32_t q_norm = 0, k_norm = 0;  // [head_size], the last ones
+  uint32_t count = 0;               // of all elements
+};
+ChainVectors LayOutChainVectors(const Chain& chain);
+
 // Whether a product can be a link at all: one row of f16, 4 bits in blocks from 32 on without zero
 // points, norms of f16 without a skip, whole; on an adapter with packed dot products and subgroups
 // of one size.
 bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape);
 
+// Whether an attention can begin a chain: one packed row of f16, at most four heads a group that
+// one subgroup's lanes span, no sink, bias or position ids.
+bool IsChainAttention(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape);
+
 // The variants worth a try on this adapter, the best guess first. Empty where the chain does not
 // fit: its bindings, its rows in workgroup memory, its outputs in 8 rows of B a subgroup, or links
 // that do not go together.
-std::vector<std::string> ChainVariants(const gpu::Caps& caps, std::span<const ChainLink> links);
+std::vector<std::string> ChainVariants(const gpu::Caps& caps, const Chain& chain);
 
 // Plans the dispatch. Any numbers may stand in `variant`, as far as the adapter can do them. Throws
 // Error for another variant, or a chain that has none.
-ChainPlan PlanMatMulNBitsChain(const gpu::Caps& caps, std::span<const ChainLink> links,
+ChainPlan PlanMatMulNBitsChain(const gpu::Caps& caps, const Chain& chain,
                                std::string_view variant = "");
 
 }  // namespace sinter::kernels

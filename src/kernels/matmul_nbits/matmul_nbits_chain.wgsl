@@ -1,13 +1,13 @@
 // Up to four products of one row in one dispatch, each of which takes the result of the one before.
 // Definition, bindings, and what is asked of a GPU: matmul_nbits_chain.h.
 //
-// Every workgroup does its part of each link in turn. There a team of kLanes threads (a subgroup) owns
+// Every workgroup does its part of each link in turn. There a team of kSubgroup threads (a subgroup) owns
 // `rows` rows of B (of a gated link: a gate row and an up row for each output); each thread takes every
-// kLanes-th chunk of them, 32 codes of 4 bits. Products of codes and the row's bytes are summed up
+// kSubgroup-th chunk of them, 32 codes of 4 bits. Products of codes and the row's bytes are summed up
 // exactly, four at once.
 //
 // Waiting for the other workgroups takes longer than what is computed between two waits, so a thread
-// asks for its weights of the next link before it gives away what it has of this one.
+// asks for its first weights of the next link before it multiplies those of this one.
 //
 // Rows go from link to link through `rows`, in pairs of f16, inverted, so that 0 says that a pair is not
 // there yet: whoever needs it looks until it is. So no store is waited for and no workgroup counted, and
@@ -22,12 +22,15 @@
 #include "matmul_nbits/matmul_nbits_chain_operands.wgsl"
 #include "matmul_nbits/matmul_nbits_chain_row.wgsl"
 #include "matmul_nbits/matmul_nbits_integers.wgsl"
+#if attention
+#include "matmul_nbits/matmul_nbits_chain_attention.wgsl"
+#endif
 
 struct Link {
   index: u32,
   n: u32,        // outputs
   k: u32,
-  outputs: u32,  // of a team
+  outputs: u32,  // of a team, which is a subgroup
   rows: u32,     // of B of a team: 1 to 8
   block: u32,    // chunks of each that a thread asks for at once: 1 to 8
   rounds: u32,   // in which the workgroup brings the row: 1 to 8
@@ -35,20 +38,24 @@ struct Link {
   gated: bool,
   norm: bool,
   epsilon: f32,
-  residual: bool,     // bound
-  // Where in `rows` the row lies that it multiplies (0: it is the input), a residual from there (0:
+  bias: bool,
+  residual: bool,  // bound
+  // Where in `vectors` the norm's scales and the bias lie, in pairs.
+  norm_at: u32,
+  bias_at: u32,
+  // Where in the own `rows` the row lies that it multiplies (0: it is the input), a residual (0:
   // none), and where its Y goes (0: to its binding only).
   row: u32,
   residual_row: u32,
   result_row: u32,
 }
 
-const kTeams = kWorkgroupSize / kLanes;
+const kSubgroups = kWorkgroupSize / kSubgroup;
 // Codes in integers come 16 times too large.
 const kCodeUnit = 1.0 / 16.0;
 
 // The sums of a workgroup's rows of B.
-var<workgroup> results: array<f32, kTeams * 8u>;
+var<workgroup> results: array<f32, kSubgroups * 8u>;
 
 // ---- weights
 
@@ -94,7 +101,7 @@ fn LoadScaleOf(link: Link, row: u32, chunk: u32) -> f32 {
 }
 
 fn LoadStep(link: Link, first: u32, lane: u32, iteration: u32) -> Weights {
-  let chunk = min(iteration * kLanes + lane, link.k / 32u - 1u);
+  let chunk = min(iteration * kSubgroup + lane, link.k / 32u - 1u);
   var weights = Weights();
   weights.row_0 = LoadChunk(link, RowOf(link, first, 0u), chunk);
   weights.scales.x = LoadScaleOf(link, RowOf(link, first, 0u), chunk);
@@ -130,8 +137,8 @@ fn LoadStep(link: Link, first: u32, lane: u32, iteration: u32) -> Weights {
 }
 
 fn LoadBlock(link: Link, part: u32, local: u32, base: u32) -> Block {
-  let first = (part * kTeams + local / kLanes) * link.outputs;
-  let lane = local % kLanes;
+  let first = (part * kSubgroups + local / kSubgroup) * link.outputs;
+  let lane = local % kSubgroup;
   var block = Block();
   block.step_0 = LoadStep(link, first, lane, base);
   if (link.block > 1u) {
@@ -190,7 +197,7 @@ struct Sums {
 // The products of iteration `iteration` of a lane.
 fn Products(link: Link, lane: u32, iteration: u32, w: Weights) -> Sums {
   var sums = Sums();
-  let at = iteration * kLanes + lane;
+  let at = iteration * kSubgroup + lane;
   if (at >= link.k / 32u) {
     return sums;
   }
@@ -230,7 +237,7 @@ fn AddStep(sums: ptr<function, Sums>, link: Link, lane: u32, iteration: u32, w: 
 
 fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
-  for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
+  for (var distance = kSubgroup / 2u; distance > 0u; distance /= 2u) {
     sums += subgroupShuffleXor(sums, distance);
   }
   return sums;
@@ -248,19 +255,22 @@ struct State {
 
 // The first of them.
 fn OutputOf(link: Link, part: u32, local: u32) -> u32 {
-  return part * kTeams * link.outputs + 2u * local;
+  return part * kSubgroups * link.outputs + 2u * local;
 }
 
 fn BiasOf(link: Link, n: u32) -> vec2<f32> {
-  return vec2<f32>(LoadBias(link.index, n), LoadBias(link.index, n + 1u));
+  if (!link.bias) {
+    return vec2<f32>();
+  }
+  return HalvesOf(LoadVector(link.bias_at + n / 2u));
 }
 
 fn Multiply(link: Link, part: u32, first_block: Block, local: u32) -> State {
   if (part >= link.parts) {
     return State();
   }
-  let lane = local % kLanes;
-  let iterations = (link.k / 32u + kLanes - 1u) / kLanes;
+  let lane = local % kSubgroup;
+  let iterations = (link.k / 32u + kSubgroup - 1u) / kSubgroup;
   let norms = LoadNorms(link, local);
   var state = State();
   let n = min(OutputOf(link, part, local), link.n - 2u);
@@ -272,8 +282,8 @@ fn Multiply(link: Link, part: u32, first_block: Block, local: u32) -> State {
     state.residual = LoadResidual(link.index, n / 2u);
   }
   let row = LoadRow(link, local);
-  if (link.residual_row > 0u && local < kTeams * link.outputs / 2u) {
-    state.residual = AwaitPair(link.residual_row + n / 2u);
+  if (link.residual_row > 0u && local < kSubgroups * link.outputs / 2u) {
+    state.residual = AwaitWord(link.residual_row + n / 2u);
   }
   Stage(link, local, row, norms);
 
@@ -334,14 +344,14 @@ fn Finish(link: Link, part: u32, state: State, local: u32) {
   if (link.rows > 4u) {
     high = TeamSum(state.sums.high);
   }
-  let lane = local % kLanes;
+  let lane = local % kSubgroup;
   if (lane < link.rows) {
-    results[local / kLanes * link.rows + lane] =
+    results[local / kSubgroup * link.rows + lane] =
         select(Component(low, lane), Component(high, lane - 4u), lane > 3u);
   }
   workgroupBarrier();
   let n = OutputOf(link, part, local);
-  if (local < kTeams * link.outputs / 2u && n < link.n) {
+  if (local < kSubgroups * link.outputs / 2u && n < link.n) {
     let factor = RowFactor(link);
     var y = vec2<f32>();
     if (link.gated) {
@@ -354,7 +364,7 @@ fn Finish(link: Link, part: u32, state: State, local: u32) {
     y += HalvesOf(state.residual);
     let pair = bitcast<u32>(vec2<f16>(y));
     if (link.result_row > 0u) {
-      atomicStore(&rows[link.result_row + n / 2u], Encoded(pair));
+      Hand(link.result_row + n / 2u, pair);
     }
     StoreResult(link.index, n / 2u, pair);
   }
@@ -364,30 +374,33 @@ fn Finish(link: Link, part: u32, state: State, local: u32) {
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let part = workgroup.x;
   let block_0 = LoadBlock(kLink0, part, local, 0u);
-  let state_0 = Multiply(kLink0, part, block_0, local);
+#if attention
+  Attend(part, local);
+#endif
 #if link_1
   let block_1 = LoadBlock(kLink1, part, local, 0u);
 #endif
+  let state_0 = Multiply(kLink0, part, block_0, local);
   Finish(kLink0, part, state_0, local);
   // While the others finish theirs.
-  for (var i = kHeadWords + part * kWorkgroupSize + local; i < arrayLength(&old_rows);
+  for (var i = kHeadWords + part * kWorkgroupSize + local; i < params.old_words;
        i += kWorkgroups * kWorkgroupSize) {
-    old_rows[i] = 0u;
+    atomicStore(&rows[params.old_rows + i], 0u);
   }
-#if link_1
-  let state_1 = Multiply(kLink1, part, block_1, local);
-#endif
 #if link_2
   let block_2 = LoadBlock(kLink2, part, local, 0u);
 #endif
 #if link_1
-  Finish(kLink1, part, state_1, local);
+  let state_1 = Multiply(kLink1, part, block_1, local);
 #endif
-#if link_2
-  let state_2 = Multiply(kLink2, part, block_2, local);
+#if link_1
+  Finish(kLink1, part, state_1, local);
 #endif
 #if link_3
   let block_3 = LoadBlock(kLink3, part, local, 0u);
+#endif
+#if link_2
+  let state_2 = Multiply(kLink2, part, block_2, local);
 #endif
 #if link_2
   Finish(kLink2, part, state_2, local);

@@ -6,9 +6,9 @@ const kRoundChunks = kWorkgroupSize / 8u;
 
 // An octet's upper bytes that meet the lower nibbles of a word of codes, those that meet the higher
 // ones, and the lower bytes alike.
-var<workgroup> h: array<vec4<u32>, kMaxK / 8u>;
+var<workgroup> h: array<vec4<u32>, kRowSlots>;
 var<workgroup> chunk_units: array<f32, kMaxK / 32u>;
-var<workgroup> square_sums: array<f32, kTeams>;
+var<workgroup> square_sums: array<f32, kSubgroups>;
 
 // Where slot `slot` (an octet) lies. Lanes read neighbouring chunks at once: turning a chunk's slots
 // by its place puts 8 of them into 8 different groups of banks.
@@ -33,86 +33,106 @@ fn PairOf(link: Link, local: u32, turn: u32) -> u32 {
   return min(turn * kRoundChunks + local / 8u, link.k / 32u - 1u) * 16u + local % 8u;
 }
 
-// A pair in `rows`: 0 is none. Two NaNs of all ones become others.
-fn Encoded(pair: u32) -> u32 {
-  return ~min(pair, 0xfffffffeu);
+// A word in `rows`: 0 is none. NaNs of all ones become others.
+fn Encoded(word: u32) -> u32 {
+  return ~min(word, 0xfffffffeu);
 }
 
 fn Decoded(word: u32) -> u32 {
   return ~word;
 }
 
-// What somebody waits for in vain is left as it is.
-fn ReportStuck() {
-  atomicStore(&rows[kStuck], 1u);
+// Gives a word to whoever waits for it.
+fn Hand(at: u32, word: u32) {
+  atomicStore(&rows[params.rows + at], Encoded(word));
 }
 
-fn AwaitPair(at: u32) -> u32 {
-  var word = atomicLoad(&rows[at]);
-  for (var spins = 0u; word == 0u; spins++) {
+// What was handed; Decoded(0) where nothing was yet.
+fn LookAt(at: u32) -> u32 {
+  return Decoded(atomicLoad(&rows[params.rows + at]));
+}
+
+fn IsMissing(word: u32) -> bool {
+  return word == Decoded(0u);
+}
+
+// What somebody waits for in vain is left as it is.
+fn ReportStuck() {
+  atomicStore(&rows[params.rows + kStuck], 1u);
+}
+
+fn AwaitWord(at: u32) -> u32 {
+  var word = LookAt(at);
+  for (var spins = 0u; IsMissing(word); spins++) {
     if (spins == kMaxSpins) {
       ReportStuck();
       break;
     }
-    word = atomicLoad(&rows[at]);
+    word = LookAt(at);
   }
-  return Decoded(word);
+  return word;
 }
 
-fn LoadRowRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
+#if attention
+fn LookAtRowRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
+  let pair = PairOf(link, local, turn);
+  return vec2<u32>(LookAt(link.row + pair), LookAt(link.row + pair + 8u));
+}
+#else
+fn LookAtRowRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
   let pair = PairOf(link, local, turn);
   if (link.row == 0u) {
     return vec2<u32>(input[pair], input[pair + 8u]);
   }
-  return vec2<u32>(Decoded(atomicLoad(&rows[link.row + pair])),
-                   Decoded(atomicLoad(&rows[link.row + pair + 8u])));
+  return vec2<u32>(LookAt(link.row + pair), LookAt(link.row + pair + 8u));
 }
+#endif
 
 fn LoadNormRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
   let pair = PairOf(link, local, turn);
-  return vec2<u32>(LoadNorm(link.index, pair), LoadNorm(link.index, pair + 8u));
+  return vec2<u32>(LoadVector(link.norm_at + pair), LoadVector(link.norm_at + pair + 8u));
 }
 
 fn LookAtRow(link: Link, local: u32) -> Pairs {
   var pairs = Pairs();
-  pairs.round_0 = LoadRowRound(link, local, 0u);
+  pairs.round_0 = LookAtRowRound(link, local, 0u);
   if (link.rounds > 1u) {
-    pairs.round_1 = LoadRowRound(link, local, 1u);
+    pairs.round_1 = LookAtRowRound(link, local, 1u);
   }
   if (link.rounds > 2u) {
-    pairs.round_2 = LoadRowRound(link, local, 2u);
+    pairs.round_2 = LookAtRowRound(link, local, 2u);
   }
   if (link.rounds > 3u) {
-    pairs.round_3 = LoadRowRound(link, local, 3u);
+    pairs.round_3 = LookAtRowRound(link, local, 3u);
   }
   if (link.rounds > 4u) {
-    pairs.round_4 = LoadRowRound(link, local, 4u);
+    pairs.round_4 = LookAtRowRound(link, local, 4u);
   }
   if (link.rounds > 5u) {
-    pairs.round_5 = LoadRowRound(link, local, 5u);
+    pairs.round_5 = LookAtRowRound(link, local, 5u);
   }
   if (link.rounds > 6u) {
-    pairs.round_6 = LoadRowRound(link, local, 6u);
+    pairs.round_6 = LookAtRowRound(link, local, 6u);
   }
   if (link.rounds > 7u) {
-    pairs.round_7 = LoadRowRound(link, local, 7u);
+    pairs.round_7 = LookAtRowRound(link, local, 7u);
   }
   return pairs;
 }
 
 // Whether a pair of the round is not there yet.
-fn IsMissing(pairs: vec2<u32>) -> bool {
-  return max(pairs.x, pairs.y) == Decoded(0u);
+fn IsRoundMissing(pairs: vec2<u32>) -> bool {
+  return IsMissing(max(pairs.x, pairs.y));
 }
 
 fn AnyMissing(link: Link, row: Pairs) -> bool {
-  return IsMissing(row.round_0) || (link.rounds > 1u && IsMissing(row.round_1)) ||
-         (link.rounds > 2u && IsMissing(row.round_2)) ||
-         (link.rounds > 3u && IsMissing(row.round_3)) ||
-         (link.rounds > 4u && IsMissing(row.round_4)) ||
-         (link.rounds > 5u && IsMissing(row.round_5)) ||
-         (link.rounds > 6u && IsMissing(row.round_6)) ||
-         (link.rounds > 7u && IsMissing(row.round_7));
+  return IsRoundMissing(row.round_0) || (link.rounds > 1u && IsRoundMissing(row.round_1)) ||
+         (link.rounds > 2u && IsRoundMissing(row.round_2)) ||
+         (link.rounds > 3u && IsRoundMissing(row.round_3)) ||
+         (link.rounds > 4u && IsRoundMissing(row.round_4)) ||
+         (link.rounds > 5u && IsRoundMissing(row.round_5)) ||
+         (link.rounds > 6u && IsRoundMissing(row.round_6)) ||
+         (link.rounds > 7u && IsRoundMissing(row.round_7));
 }
 
 // Waits until all of a thread's pairs are there.
@@ -241,8 +261,8 @@ fn Stage(link: Link, local: u32, row: Pairs, norms: Pairs) {
   }
   if (link.norm) {
     let part = subgroupAdd(squares);
-    if (local % kLanes == 0u) {
-      square_sums[local / kLanes] = part;
+    if (local % kSubgroup == 0u) {
+      square_sums[local / kSubgroup] = part;
     }
   }
   workgroupBarrier();
@@ -254,7 +274,7 @@ fn RowFactor(link: Link) -> f32 {
     return kCodeUnit;
   }
   var total = 0.0;
-  for (var i = 0u; i < kTeams; i++) {
+  for (var i = 0u; i < kSubgroups; i++) {
     total += square_sums[i];
   }
   return kCodeUnit * inverseSqrt(total / f32(link.k) + link.epsilon);

@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <thread>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -31,12 +33,29 @@ MatMulNBitsShape NormProduct(uint32_t n, uint32_t k, Glu glu = Glu::kNone, bool 
   return shape;
 }
 
+using enum ChainLink::Result;
+
 // Output projection, gate and up, down, QKV of a layer: hidden size, heads' and MLP's width.
-std::vector<ChainLink> Layer(uint32_t hidden, uint32_t heads, uint32_t mlp, uint32_t qkv) {
-  return {{Product(hidden, heads, true), ChainLink::kOutside, false},
-          {NormProduct(mlp, hidden, Glu::kSilu), ChainLink::kNone, false},
-          {Product(hidden, mlp, true), 0, true},
-          {NormProduct(qkv, hidden), ChainLink::kNone, true}};
+Chain Layer(uint32_t hidden, uint32_t heads, uint32_t mlp, uint32_t qkv) {
+  return {.links = {{Product(hidden, heads, true), ChainLink::kOutside, kInner},
+                    {NormProduct(mlp, hidden, Glu::kSilu), ChainLink::kNone, kInner},
+                    {Product(hidden, mlp, true), 0, kInPlace, 0},
+                    {NormProduct(qkv, hidden), ChainLink::kNone, kBound}}};
+}
+
+// An attention, in a cache of `capacity` rows.
+GroupQueryAttentionDecodeShape Attention(uint32_t heads, uint32_t kv_heads, uint32_t head_size,
+                                         uint32_t capacity) {
+  GroupQueryAttentionDecodeShape shape;
+  shape.attention = {.heads = heads,
+                     .kv_heads = kv_heads,
+                     .head_size = head_size,
+                     .capacity = capacity,
+                     .dtype = DType::kF16};
+  shape.packed = true;
+  shape.rotary_dim = head_size;
+  shape.rotary_rows = capacity + 3;
+  return shape;
 }
 
 UnaryOp ActivationOp(Glu glu) {
@@ -92,49 +111,113 @@ double Tolerance(size_t link) {
   return 5 * 4 * Epsilon(DType::kF16) * 3 * std::sqrt(static_cast<double>(link) + 1);
 }
 
-std::vector<Operand> MakeOperands(const std::vector<ChainLink>& links) {
+// Words of `rows`: first those of another chain, of a length of its own, then the chain's.
+constexpr size_t kOldWords = kChainHeadWords + 1234;
+
+// `total`: rows of the cache with the new one.
+std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t total) {
   const DType f16 = DType::kF16;
-  const std::vector<double> input = RandomValues(f16, links[0].shape.k, 1);
-  size_t words = kChainHeadWords;
-  for (size_t i = 0; i + 1 < links.size(); ++i) words += links[i].shape.n / 2;
-  const std::vector<double> rows(words, 0.0);
-  std::vector<double> rows_after = rows;
-  std::fill(rows_after.begin() + kChainHeadWords, rows_after.end(), kAnything);
-  // What another chain has left, of a length of its own.
-  const std::vector<double> old_rows(kChainHeadWords + 1234, 7.0);
-  std::vector<double> old_rows_after = old_rows;
-  std::fill(old_rows_after.begin() + kChainHeadWords, old_rows_after.end(), 0.0);
-  std::vector<Operand> operands = {
-      Operand::Input(f16, input),
-      {.dtype = DType::kU32, .values = rows, .expected = rows_after},
-      {.dtype = DType::kU32, .values = old_rows, .expected = old_rows_after}};
+  const ChainVectors layout = LayOutChainVectors(chain);
+  std::vector<double> vectors(layout.count);
+  const auto put = [&](uint32_t at, const std::vector<double>& values) {
+    std::copy(values.begin(), values.end(), vectors.begin() + at);
+  };
+  std::vector<double> rows(kOldWords, 7.0), rows_after = rows;
+  rows.resize(kOldWords + words, 0.0);
+  std::fill(rows_after.begin() + kChainHeadWords, rows_after.end(), 0.0);
+  rows_after.resize(kOldWords + kChainHeadWords, 0.0);
+  rows_after.resize(kOldWords + words, kAnything);
+  std::vector<Operand> operands = {Operand::Absent(),  // the input, below
+                                   {.dtype = DType::kU32, .values = rows, .expected = rows_after},
+                                   Operand::Absent(),  // vectors, below
+                                   Operand::Absent(),
+                                   Operand::Absent(),
+                                   Operand::Absent(),
+                                   Operand::Absent()};
+  std::vector<double> input, row;
+  if (chain.attention) {
+    const GroupQueryAttentionDecodeShape& shape = *chain.attention;
+    const GroupQueryAttentionShape& attention = shape.attention;
+    const size_t cache_size = size_t{attention.kv_heads} * attention.capacity * attention.head_size;
+    input = RandomValues(f16, shape.row(), 1);
+    std::vector<double> k = RandomValues(f16, cache_size, 2), v = RandomValues(f16, cache_size, 3);
+    const std::vector<double> k_before = k, v_before = v;
+    const size_t table = size_t{shape.rotary_rows} * shape.rotary_dim / 2;
+    const std::vector<double> cos = RandomValues(f16, table, 4), sin = RandomValues(f16, table, 5);
+    std::vector<double> q_norm, k_norm;
+    if (shape.has_norm) {
+      q_norm = RandomValues(f16, attention.head_size, 6);
+      k_norm = RandomValues(f16, attention.head_size, 7);
+      put(layout.q_norm, q_norm);
+      put(layout.k_norm, k_norm);
+    }
+    const std::vector<double> seqlens = {total - 1.0};
+    row = GroupQueryAttentionDecodeReference(shape,
+                                             {.query = input,
+                                              .seqlens_k = seqlens,
+                                              .cos = cos,
+                                              .sin = sin,
+                                              .q_norm_weight = q_norm,
+                                              .k_norm_weight = k_norm},
+                                             k, v, f16);
+    // A rounding to f16 more or less in a key that the norm and the rotation make.
+    const double tolerance = 8 * Epsilon(f16);
+    operands[3] = {.dtype = f16,
+                   .values = k_before,
+                   .expected = k,
+                   .abs_tolerance = tolerance,
+                   .rel_tolerance = tolerance};
+    operands[4] = {.dtype = f16, .values = v_before, .expected = v};
+    operands[5] = Operand::Input(DType::kI32, seqlens);
+    std::vector<double> rotary = cos;
+    rotary.insert(rotary.end(), sin.begin(), sin.end());
+    if (shape.rotary_dim > 0) operands[6] = Operand::Input(f16, rotary);
+  } else {
+    row = input = RandomValues(f16, chain.links[0].shape.k, 1);
+  }
+  operands[0] = Operand::Input(f16, input);
   std::vector<std::vector<double>> results;
-  for (size_t i = 0; i < links.size(); ++i) {
-    const MatMulNBitsShape& shape = links[i].shape;
+  for (size_t i = 0; i < chain.links.size(); ++i) {
+    const ChainLink& link = chain.links[i];
+    const MatMulNBitsShape& shape = link.shape;
     const auto seed = static_cast<uint32_t>(10 * i + 10);
     const LinkWeights weights = MakeWeights(shape, seed);
+    put(layout.links[i].norm, weights.norm_scale);
+    put(layout.links[i].bias, weights.bias);
     std::vector<double> residual;
-    if (links[i].residual == ChainLink::kOutside) residual = RandomValues(f16, shape.n, seed + 4);
-    if (links[i].residual >= 0) residual = results[static_cast<size_t>(links[i].residual)];
-    results.push_back(Reference(shape, weights, i == 0 ? input : results.back(), residual));
-    const auto optional = [](bool there, const std::vector<double>& values) {
-      return there ? Operand::Input(DType::kF16, values) : Operand::Absent();
-    };
+    if (link.residual == ChainLink::kOutside) residual = RandomValues(f16, shape.n, seed + 4);
+    if (link.residual >= 0) residual = results[static_cast<size_t>(link.residual)];
+    results.push_back(Reference(shape, weights, i == 0 ? row : results.back(), residual));
     operands.push_back(Operand::Packed(weights.b));
     operands.push_back(Operand::Input(f16, weights.scales));
-    operands.push_back(optional(shape.bias, weights.bias));
-    operands.push_back(optional(shape.norm.present, weights.norm_scale));
-    operands.push_back(optional(links[i].residual == ChainLink::kOutside, residual));
-    operands.push_back(links[i].keeps
-                           ? Operand::Output(f16, results.back(), Tolerance(i), Tolerance(i))
-                           : Operand::Absent());
+    operands.push_back(link.residual == ChainLink::kOutside ? Operand::Input(f16, residual)
+                                                            : Operand::Absent());
+    operands.push_back(Operand::Absent());
+    const double tolerance = Tolerance(i + (chain.attention ? 1 : 0));
+    if (link.result == kBound) {
+      operands.back() = Operand::Output(f16, results.back(), tolerance, tolerance);
+    } else if (link.result == kInPlace) {
+      Operand& place = operands[7 + 4 * link.in_place_of + 2];
+      place.expected = results.back();
+      place.abs_tolerance = place.rel_tolerance = tolerance;
+    }
   }
+  if (layout.count > 0) operands[2] = Operand::Input(f16, vectors);
   return operands;
 }
 
-std::string Name(const std::vector<ChainLink>& links) {
-  std::string name = fmt::format("blk{}", links[0].shape.block_size);
-  for (const ChainLink& link : links) {
+std::string Name(const Chain& chain, uint32_t total) {
+  std::string name = fmt::format("blk{}", chain.links[0].shape.block_size);
+  if (chain.attention) {
+    const GroupQueryAttentionDecodeShape& shape = *chain.attention;
+    const GroupQueryAttentionShape& attention = shape.attention;
+    name += fmt::format("_attention.n{}.kv{}.h{}.of{}.t{}{}{}{}{}", attention.heads,
+                        attention.kv_heads, attention.head_size, attention.capacity, total,
+                        shape.has_norm ? ".norm" : "", shape.interleaved ? ".interleaved" : "",
+                        attention.local_window > 0 ? ".window" : "",
+                        attention.softcap > 0 ? ".softcap" : "");
+  }
+  for (const ChainLink& link : chain.links) {
     const MatMulNBitsShape& shape = link.shape;
     name += fmt::format("_{}x{}{}{}{}{}", shape.n, shape.k, shape.norm.present ? ".norm" : "",
                         shape.glu == Glu::kNone ? "" : ".glu", shape.bias ? ".bias" : "",
@@ -145,17 +228,32 @@ std::string Name(const std::vector<ChainLink>& links) {
 
 std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   std::vector<KernelCase> cases;
-  const auto add = [&](const std::vector<ChainLink>& links,
-                       std::vector<std::string> variants = {""}) {
-    if (!IsChainLink(caps, Product(64, 64))) return;
-    SINTER_CHECK(!ChainVariants(caps, links).empty(), "{}", Name(links));
-    cases.push_back({.name = Name(links),
-                     .operands = [=] { return MakeOperands(links); },
-                     .variants = std::move(variants),
-                     .plan =
-                         [=](const gpu::Caps& actual, std::string_view variant) {
-                           return PlanMatMulNBitsChain(actual, links, variant).kernel;
-                         }});
+  if (!IsChainLink(caps, Product(64, 64))) return cases;
+  const auto add_at = [&](uint32_t total, const Chain& chain,
+                          std::vector<std::string> variants = {""}) {
+    SINTER_CHECK(!ChainVariants(caps, chain).empty(), "{}", Name(chain, total));
+    const auto place = [chain](const gpu::Caps& actual, std::string_view variant) {
+      ChainPlan plan = PlanMatMulNBitsChain(actual, chain, variant);
+      ChainParams params;
+      std::memcpy(&params, plan.kernel.params.data(), sizeof(params));
+      params.rows = kOldWords;
+      params.old_words = kOldWords;
+      plan.kernel.SetParams(params);
+      return plan;
+    };
+    // Enough for every variant.
+    uint64_t words = 0;
+    for (const std::string& variant : variants)
+      words = std::max(words, PlanMatMulNBitsChain(caps, chain, variant).row_words);
+    cases.push_back(
+        {.name = Name(chain, total),
+         .operands = [=] { return MakeOperands(chain, words, total); },
+         .variants = std::move(variants),
+         .plan = [=](const gpu::Caps& actual,
+                     std::string_view variant) { return place(actual, variant).kernel; }});
+  };
+  const auto add = [&](const Chain& chain, std::vector<std::string> variants = {""}) {
+    add_at(0, chain, std::move(variants));
   };
   // Cuts of the work on rows off every multiple: one output a team or as many as it can have,
   // weights at once or in parts.
@@ -164,33 +262,79 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
                                    fmt::format("chain.wg512x{}.a16", workgroups),
                                    fmt::format("chain.wg1024x{}.a12", workgroups)};
   // Several workgroups that wait for each other: on a CPU as many as it has threads for them.
-  if (!caps.software || std::thread::hardware_concurrency() > 1)
-    cuts.push_back(fmt::format("chain.wg256x{}.a12", 2 * workgroups));
+  const bool several = !caps.software || std::thread::hardware_concurrency() > 1;
+  const std::string shared = fmt::format("chain.wg256x{}.a12", several ? 2 * workgroups : 1);
+  cuts.push_back(shared);
   add(Layer(160, 288, 224, 222), cuts);
   // What stands around the products.
   for (const Glu glu : {Glu::kGelu, Glu::kGeluTanh}) {
-    add({{NormProduct(96, 64, glu, true), ChainLink::kNone, false},
-         {Product(64, 96, true, true), ChainLink::kOutside, false},
-         {NormProduct(98, 64, Glu::kNone, true), ChainLink::kNone, true}});
+    add({.links = {{NormProduct(96, 64, glu, true), ChainLink::kNone, kInner},
+                   {Product(64, 96, true, true), ChainLink::kOutside, kBound},
+                   {NormProduct(98, 64, Glu::kNone, true), ChainLink::kNone, kBound}}});
   }
-  std::vector<ChainLink> wide = Layer(128, 256, 128, 64);
-  for (ChainLink& link : wide) link.shape.block_size = 128;
-  wide[0].keeps = true;
-  wide.pop_back();
+  Chain wide = Layer(128, 256, 128, 64);
+  for (ChainLink& link : wide.links) link.shape.block_size = 128;
+  wide.links[0].result = kBound;
   add(wide);
   // Parts of a layer, one link, and the least sizes.
-  add({{NormProduct(64, 96, Glu::kSilu), ChainLink::kNone, false},
-       {Product(96, 64, true), ChainLink::kOutside, true}});
-  add({{NormProduct(64, 32), ChainLink::kNone, true},
-       {Product(2, 64, true), ChainLink::kOutside, true}});
-  add({{Product(250, 64), ChainLink::kNone, true}});
+  add({.links = {{NormProduct(64, 96, Glu::kSilu), ChainLink::kNone, kInner},
+                 {Product(96, 64, true), ChainLink::kOutside, kBound}}});
+  add({.links = {{NormProduct(64, 32), ChainLink::kNone, kBound},
+                 {Product(2, 64, true), ChainLink::kOutside, kInPlace, 1}}});
+  add({.links = {{Product(250, 64), ChainLink::kNone, kBound}}});
+
+  // With the attention before: groups of one to four heads, sizes with idle lanes, the first row,
+  // one tile, several a split, a full cache.
+  const auto add_attention = [&](GroupQueryAttentionDecodeShape shape, uint32_t total,
+                                 std::vector<std::string> variants) {
+    const uint32_t width = shape.attention.heads * shape.attention.head_size;
+    const Chain chain = {shape,
+                         {{Product(64, width, true), ChainLink::kOutside, kInner},
+                          {NormProduct(96, 64, Glu::kSilu), ChainLink::kNone, kInner},
+                          {Product(64, 96, true), 0, kInPlace, 0},
+                          {NormProduct(128, 64, Glu::kNone, true), ChainLink::kNone, kBound}}};
+    // A CPU's subgroups are narrow, and many sums need much memory.
+    if (caps.software && ChainVariants(caps, chain).empty()) return;
+    add_at(total, chain, std::move(variants));
+  };
+  const std::string least = fmt::format("chain.wg256x{}.a12", workgroups);
+  for (const uint32_t total : {1u, 2u, 33u, 200u}) {
+    add_attention(Attention(4, 2, 32, 200), total, {least, shared});
+  }
+  for (const auto& [heads, kv_heads, size] : {std::tuple{2u, 2u, 16u},
+                                              {4u, 1u, 64u},
+                                              {6u, 2u, 48u},
+                                              {4u, 2u, 96u},
+                                              {4u, 2u, 128u},
+                                              {2u, 1u, 256u}}) {
+    GroupQueryAttentionDecodeShape shape = Attention(heads, kv_heads, size, 300);
+    shape.has_norm = true;
+    add_attention(shape, 150, {shared});
+  }
+  GroupQueryAttentionDecodeShape special = Attention(4, 2, 64, 300);
+  special.attention.local_window = 100;
+  special.attention.softcap = 2;
+  special.attention.scale = 0.5;
+  special.interleaved = true;
+  special.rotary_dim = 32;
+  for (const uint32_t total : {60u, 250u}) add_attention(special, total, {shared});
+  special.rotary_dim = 0;
+  special.attention.local_window = 0;
+  add_attention(special, 80, {shared});
+
   // Qwen3-1.7B, Phi-3-mini and Llama-3.2-1B, on more workgroups than a CPU holds. No benchmark:
   // once the rows are there, nobody waits.
   if (caps.software) return cases;
-  const std::vector<ChainLink> qwen = Layer(2048, 2048, 6144, 4096);
-  add(qwen, ChainVariants(caps, qwen));
-  add(Layer(3072, 3072, 8192, 9216));
-  add(Layer(2048, 2048, 8192, 3072));
+  Chain qwen = Layer(2048, 2048, 6144, 4096);
+  qwen.attention = Attention(16, 8, 128, 1024);
+  qwen.attention->has_norm = true;
+  add_at(700, qwen, ChainVariants(caps, qwen));
+  Chain phi = Layer(3072, 3072, 8192, 9216);
+  phi.attention = Attention(32, 32, 96, 1024);
+  add_at(1000, phi);
+  Chain llama = Layer(2048, 2048, 8192, 3072);
+  llama.attention = Attention(32, 8, 64, 1024);
+  add_at(1024, llama);
   return cases;
 }
 
@@ -236,26 +380,59 @@ TEST(MatMulNBitsChain, LinksAreWhatTheKernelCanDo) {
   }
 }
 
+TEST(MatMulNBitsChain, AttentionsAreWhatTheKernelCanDo) {
+  const GroupQueryAttentionDecodeShape good = Attention(4, 2, 64, 100);
+  EXPECT_TRUE(IsChainAttention(AllCaps(), good));
+  const auto refuses = [&](auto change) {
+    GroupQueryAttentionDecodeShape shape = good;
+    change(shape);
+    EXPECT_FALSE(IsChainAttention(AllCaps(), shape));
+  };
+  refuses([](auto& shape) { shape.attention.batch = 2; });
+  refuses([](auto& shape) { shape.attention.sequence = 2; });
+  refuses([](auto& shape) { shape.attention.dtype = DType::kF32; });
+  refuses([](auto& shape) { shape.attention.heads = 5; });
+  refuses([](auto& shape) { shape.attention.heads = 10; });
+  refuses([](auto& shape) { shape.attention.head_size = 264; });
+  refuses([](auto& shape) { shape.attention.head_size = 60; });
+  refuses([](auto& shape) { shape.attention.has_head_sink = true; });
+  refuses([](auto& shape) { shape.attention.smooth_softmax = true; });
+  refuses([](auto& shape) { shape.attention.bias_total = 100; });
+  refuses([](auto& shape) { shape.packed = false; });
+  refuses([](auto& shape) { shape.rotary_dim = 24; });
+  refuses([](auto& shape) { shape.positions = RotaryPositions::kPositionIds; });
+}
+
 TEST(MatMulNBitsChain, FitsBindingsMemoryAndEachOther) {
   const gpu::Caps caps = AllCaps();
-  const std::vector<ChainLink> layer = Layer(2048, 2048, 6144, 4096);
+  Chain layer = Layer(2048, 2048, 6144, 4096);
   EXPECT_FALSE(ChainVariants(caps, layer).empty());
   EXPECT_EQ(PlanMatMulNBitsChain(caps, layer).row_words, kChainHeadWords + 1024 + 3072 + 1024);
+  // All of a layer in the 16 bindings that Dawn allows.
+  layer.attention = Attention(16, 8, 128, 1024);
+  layer.attention->has_norm = true;
+  EXPECT_FALSE(ChainVariants(caps, layer).empty());
+  // The output; sums, maxima and denominators of 8 heads' 16 splits.
+  EXPECT_EQ(PlanMatMulNBitsChain(caps, layer).row_words,
+            kChainHeadWords + 1024 + 8 * 16 * (2 * 128 + 4) + 1024 + 3072 + 1024);
   const auto refuses = [&](auto change) {
-    std::vector<ChainLink> links = layer;
+    Chain chain = layer;
     gpu::Caps less = caps;
-    change(links, less);
-    EXPECT_TRUE(ChainVariants(less, links).empty());
-    EXPECT_THROW(PlanMatMulNBitsChain(less, links), Error);
+    change(chain, less);
+    EXPECT_TRUE(ChainVariants(less, chain).empty());
+    EXPECT_THROW(PlanMatMulNBitsChain(less, chain), Error);
   };
-  refuses([](auto& links, auto&) { links.clear(); });
-  refuses([](auto& links, auto&) { links.push_back(links[0]); });
-  refuses([](auto& links, auto&) { links[1].shape.k = 4096; });
-  refuses([](auto& links, auto&) { links[2].shape.block_size = 64; });
-  refuses([](auto& links, auto&) { links[2].residual = 1; });
-  refuses([](auto& links, auto&) { links[2].residual = 2; });
-  refuses([](auto& links, auto&) { links[2].residual = ChainLink::kNone; });
-  refuses([](auto& links, auto&) { links[3].keeps = false; });
+  refuses([](Chain& chain, auto&) { chain.links.clear(); });
+  refuses([](Chain& chain, auto&) { chain.links.push_back(chain.links[0]); });
+  refuses([](Chain& chain, auto&) { chain.links[1].shape.k = 4096; });
+  refuses([](Chain& chain, auto&) { chain.links[2].shape.block_size = 64; });
+  refuses([](Chain& chain, auto&) { chain.links[2].residual = 1; });
+  refuses([](Chain& chain, auto&) { chain.links[2].residual = 2; });
+  refuses([](Chain& chain, auto&) { chain.links[2].residual = ChainLink::kNone; });
+  refuses([](Chain& chain, auto&) { chain.links[2].in_place_of = 1; });
+  refuses([](Chain& chain, auto&) { chain.links[3].result = kInPlace; });
+  refuses([](Chain& chain, auto&) { chain.links[3].result = kInner; });
+  refuses([](Chain& chain, auto&) { chain.attention->attention.heads = 8; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_storage_buffers_per_stage = 15; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_workgroup_storage_bytes = 12 << 10; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_workgroups_per_dimension = 16; });

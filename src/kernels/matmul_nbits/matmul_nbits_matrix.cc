@@ -40,6 +40,9 @@ constexpr MatrixTuning kTunings[] = {
     // better than 96 of 128 x 128 do. H100, K = 2048: 47 us, the best of 34.
     {128, 96, 32, 4, 3, 1, 2},
     {128, 96, 64, 4, 3, 1, 1},
+    // Half the sums in a thread's registers.
+    {128, 128, 64, 4, 2, 1, 1},
+    {128, 128, 64, 2, 4, 1, 1},
 };
 
 // What the kernel holds of a step in registers, at most.
@@ -131,7 +134,7 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   if (shape.zero_points == ZeroPoints::kFloat) plan.variant += ".zpf";
   define(shape.bias, "bias", ".bias");
   define(gated, "glu", fmt::format(".{}", GluName(shape.glu)));
-  define(shape.residual, "residual", ".residual");
+  define(shape.residual, y_vec4 ? "residual_vec4" : "residual", ".residual");
   define(shape.experts > 0, "experts", fmt::format(".of{}", shape.experts));
   if (a_vec8) plan.defines.emplace_back("a_vec8");
   if (y_vec4) plan.defines.emplace_back("y_vec4");

@@ -51,6 +51,9 @@ struct Params {
 #if experts
 @group(0) @binding(8) var<storage, read> tile_experts: array<u32>;
 #endif
+#if residual_vec4
+@group(0) @binding(7) var<storage, read> residual: array<vec4<f16>>;
+#endif
 #if residual
 @group(0) @binding(7) var<storage, read> residual: array<f16>;
 #endif
@@ -375,6 +378,16 @@ fn Residual(at: u32) -> f32 {
 }
 #endif
 
+#if residual_vec4
+fn ResidualQuad(at: u32) -> vec4<f32> {
+  return vec4<f32>(residual[at / 4u]);
+}
+#else
+fn ResidualQuad(at: u32) -> vec4<f32> {
+  return vec4<f32>();
+}
+#endif
+
 // Y[m, n_begin + column ..] = four sums, where that is inside. The quad is whole or outside with y_vec4.
 fn StoreQuad(m: u32, column: u32, sums: vec4<f32>) {
   if (m >= params.m || column >= params.n_count) {
@@ -382,8 +395,7 @@ fn StoreQuad(m: u32, column: u32, sums: vec4<f32>) {
   }
   let at = m * params.n + params.n_begin + column;
 #if y_vec4
-  let rest = vec4<f32>(Residual(at), Residual(at + 1u), Residual(at + 2u), Residual(at + 3u));
-  y[at / 4u] = vec4<f16>(sums + rest);
+  y[at / 4u] = vec4<f16>(sums + ResidualQuad(at));
 #else
   for (var i = 0u; i < min(4u, params.n_count - column); i++) {
     y[at + i] = f16(sums[i] + Residual(at + i));
