@@ -132,11 +132,12 @@ Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
       std::make_shared<model::Model>(model::ModelFolder::Read(args.model.model), device, options);
   loaded.session = std::make_shared<model::Session>(
       loaded.model,
-      model::SessionOptions{max_length, args.model.chunk, {.capture = !args.model.no_capture}});
+      model::SessionOptions{
+          max_length, args.model.chunk.value_or(0), {.capture = !args.model.no_capture}});
   device->Wait();
   loaded.model->weights().set_progress({});
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (args.model.explain) Explain(loaded.model->plans());
+  if (args.model.explain) Explain(loaded);
   return loaded;
 }
 
@@ -358,7 +359,7 @@ nlohmann::json ToJson(const BenchArgs& args, const Loaded& loaded, const Results
                          {"repeats", args.repeats},
                          {"warm_up", args.warm_up},
                          {"max_length", loaded.session->max_length()},
-                         {"chunk", args.model.chunk},
+                         {"chunk", loaded.session->chunk()},
                          {"capture", !args.model.no_capture},
                          {"load", load},
                          {"memory",
@@ -448,12 +449,6 @@ void Bench(BenchArgs args) {
   model::Session& session = *loaded.session;
   gpu::Device& device = *loaded.model->device();
   results.load_seconds = loaded.seconds;
-  results.memory.weights = loaded.model->weights().bytes();
-  results.memory.cache = session.cache_bytes();
-  results.memory.total = device.allocated_bytes();
-  results.memory.workspace =
-      results.memory.total -
-      std::min(results.memory.total, results.memory.weights + results.memory.cache);
   results.bandwidth = kernels::MeasureReadBandwidth(device);
   results.matrix_peak = kernels::MeasureMatrixPeak(device);
   results.dispatches = session.greedy_dispatches();
@@ -469,6 +464,13 @@ void Bench(BenchArgs args) {
   for (const int64_t length : args.contexts) {
     results.decode.push_back(generate::MeasureDecode(session, prompt_of(length), options));
   }
+  // Behind the prompts: a long one may have made a program.
+  results.memory.weights = loaded.model->weights().bytes();
+  results.memory.cache = session.cache_bytes();
+  results.memory.total = device.allocated_bytes();
+  results.memory.workspace =
+      results.memory.total -
+      std::min(results.memory.total, results.memory.weights + results.memory.cache);
   if (args.profile) {
     Profile(args, session, prompt_of(args.prompts[0]), prompt_of(args.contexts[0]), options,
             results);

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "kernels/shader_source.h"
+#include "model/chunking.h"
 
 namespace sinter::cli {
 namespace {
@@ -61,7 +62,8 @@ int64_t FittingLength(const ModelArgs& args, const model::ModelFolder& folder,
   const auto row_elems = static_cast<size_t>(config.num_key_value_heads * config.head_size);
   const uint64_t row_bytes = DTypeBytes(kernels::DeviceDType(caps, keys->dtype), row_elems);
   const uint64_t rows = caps.limits.max_storage_binding_bytes / std::max<uint64_t>(row_bytes, 1);
-  const auto room = static_cast<int64_t>(std::min<uint64_t>(rows, INT32_MAX)) - args.chunk;
+  const int64_t room = model::LongestWithin(
+      static_cast<int64_t>(std::min<uint64_t>(rows, INT32_MAX)), args.chunk.value_or(0));
   if (room >= wanted || room < 1) return wanted;
   Err(
       fmt::format("sinter: room for {} tokens, not {}: this adapter binds at most {} at once "
@@ -162,8 +164,9 @@ void AddModelArgs(CLI::App& command, ModelArgs& args) {
   command.add_option("--max-length", args.max_length,
                      "Tokens that the KV cache holds, prompt and answer together; default: "
                      "search.max_length of genai_config.json, or the context length");
-  command.add_option("--chunk", args.chunk, "Prompt tokens in one run, at most")
-      ->capture_default_str();
+  command.add_option("--chunk", args.chunk,
+                     "Prompt tokens in one run, at most; default: 512, or up to 2048 where plans "
+                     "are measured and such a run takes less than 0.1 s");
   command.add_flag("--f32", args.f32, "Compute in f32, as on a GPU without shader-f16");
   command
       .add_option("--fusion", args.fusion,
@@ -275,7 +278,8 @@ model::ModelOptions ToModelOptions(const ModelArgs& args) {
 }
 
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config) {
-  if (args.chunk < 1) throw Error("cli", "--chunk: got {}, want at least 1", args.chunk);
+  if (args.chunk && *args.chunk < 1)
+    throw Error("cli", "--chunk: got {}, want at least 1", *args.chunk);
   if (args.max_length) {
     if (*args.max_length < 1 || *args.max_length > config.context_length) {
       throw Error("cli", "--max-length: got {}, want 1 to {} (the model's context length)",
@@ -291,8 +295,9 @@ bool MeasuresPlans(const ModelArgs& args, const gpu::Device& device) {
   return args.plan == "measure" || (args.plan == "auto" && !device.adapter().software);
 }
 
-void Explain(exec::PlanBook& plans) {
-  const std::vector<exec::PlanRecord> records = plans.records();
+void Explain(const Loaded& loaded) {
+  Err(fmt::format("chunk: {} prompt tokens in one run at most\n", loaded.session->chunk()));
+  const std::vector<exec::PlanRecord> records = loaded.model->plans().records();
   if (records.empty()) return Err("plans: best guesses, nothing was measured\n");
   Err(fmt::format("{:>10} {:>10}  {:<28} {:>5}  {}\n", "us", "guess, us", "chosen", "of", "kind"));
   for (const exec::PlanRecord& record : records) {
@@ -326,7 +331,8 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   Loaded loaded;
   loaded.model = std::make_shared<model::Model>(std::move(folder), device, options);
   loaded.session = std::make_shared<model::Session>(
-      loaded.model, model::SessionOptions{max_length, args.chunk, {.capture = !args.no_capture}});
+      loaded.model,
+      model::SessionOptions{max_length, args.chunk.value_or(0), {.capture = !args.no_capture}});
   device->Wait();
   CheckInterrupted();
   // The bar goes with this function.
@@ -334,7 +340,7 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (args.explain) {
     bar.Clear();
-    Explain(loaded.model->plans());
+    Explain(loaded);
   }
   return loaded;
 }

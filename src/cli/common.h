@@ -35,7 +35,7 @@ struct ModelArgs {
   bool json = false;
   bool f32 = false;
   std::optional<int64_t> max_length;
-  int64_t chunk = 512;
+  std::optional<int64_t> chunk;
   std::string fusion = "auto";
   std::vector<std::string> disabled_passes;
   std::vector<std::string> variants;
@@ -80,8 +80,8 @@ struct Loaded {
 };
 // Whether kernels' plans are measured on this device.
 bool MeasuresPlans(const ModelArgs& args, const gpu::Device& device);
-// Tells of the plans that were chosen, on standard error.
-void Explain(exec::PlanBook& plans);
+// Tells of the plans and the chunk that were chosen, on standard error.
+void Explain(const Loaded& loaded);
 // Opens the device and loads, with a progress bar on a terminal; --explain's table follows on
 // standard error. `folder` is what args.model holds:
 // a wrong folder should be told before a GPU is looked for.

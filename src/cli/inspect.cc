@@ -10,12 +10,14 @@
 #include "cli/common.h"
 #include "exec/memory_plan.h"
 #include "graph/text.h"
+#include "model/chunking.h"
 
 namespace sinter::cli {
 namespace {
 
 constexpr char kFooter[] =
-    R"(Nothing is loaded and no GPU is needed; with --device the estimate is for that adapter.
+    R"(Nothing is loaded and no GPU is needed; with --device the estimate is for that adapter. What a
+prompt needs in runs of more than 512 tokens, as quick GPUs take them, is in it with --chunk only.
 
 Examples:
   sinter inspect models/demo
@@ -30,7 +32,8 @@ struct InspectArgs {
   bool program = false;
 };
 
-// What a session takes, by the same planning that builds it.
+// What a session takes, by the same planning that builds it: of programs those that are made at
+// load, and all that --chunk asks for.
 struct MemoryEstimate {
   uint64_t weights = 0, cache = 0, workspace = 0;
   size_t dispatches_per_token = 0;
@@ -94,14 +97,15 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
     shared[model::LayerName(config.past_value_names, layer)] = 2 * layer + 1;
     shared[model::LayerName(config.present_value_names, layer)] = 2 * layer + 1;
   }
-  const int64_t chunk = std::min(args.chunk, max_length);
+  const int64_t chunk = std::min(args.chunk.value_or(model::kLoadedChunk), max_length);
+  const int64_t capacity = model::CacheRows(max_length, args.chunk.value_or(0));
   MemoryEstimate estimate;
   std::vector<int64_t> lengths = model::ChunkLengths(chunk);
   // The one-token program comes last and gives the counts.
   if (lengths.front() != 1) lengths.push_back(1);
   for (const int64_t sequence : lengths) {
-    const auto graph = model::SpecializeFor(*folder.graph, config, {sequence, max_length + chunk},
-                                            sequence, options);
+    const auto graph =
+        model::SpecializeFor(*folder.graph, config, {sequence, capacity}, sequence, options);
     const exec::Lowered lowered = exec::Lower(*graph, caps, shared, options.variants, {},
                                               options.fusion == passes::Fusion::kChain);
     estimate.workspace += exec::PlanMemory(lowered).total_bytes();
@@ -177,7 +181,8 @@ void Inspect(const InspectArgs& args) {
   const size_t nodes = folder.graph->num_nodes();
   model::Rewrite(*folder.graph, config, ToModelOptions(args.model));
   if (args.program) {
-    const model::ProgramShape shape = {1, max_length + std::min(args.model.chunk, max_length)};
+    const model::ProgramShape shape = {1,
+                                       model::CacheRows(max_length, args.model.chunk.value_or(0))};
     return Out(graph::Print(
         *model::SpecializeFor(*folder.graph, config, shape, 1, ToModelOptions(args.model))));
   }

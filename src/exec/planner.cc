@@ -138,28 +138,40 @@ PlanRecord MeasureKind(gpu::Device& device, Kind& kind, int min_runs = 1) {
 
 }  // namespace
 
-bool PlanBook::Measure(gpu::Device& device, const Program& program) {
+const PlanRecord* PlanBook::Find(const std::string& name, const std::string& source) {
+  const auto it = source_of_.find(name);
+  if (it == source_of_.end() || it->second != source) return nullptr;
+  if (std::find(order_.begin(), order_.end(), name) == order_.end()) order_.push_back(name);
+  return &by_guess_.at(name);
+}
+
+void PlanBook::Keep(PlanRecord record, const std::string& source) {
+  const std::string name = record.guess;
+  by_guess_[name] = std::move(record);
+  source_of_[name] = source;
+  if (std::find(order_.begin(), order_.end(), name) == order_.end()) order_.push_back(name);
+}
+
+Measured PlanBook::Measure(gpu::Device& device, const Program& program) {
   const std::lock_guard lock(mutex_);
   std::map<std::string, std::vector<size_t>> offered;
   const std::vector<Dispatch>& dispatches = program.lowered().dispatches;
   for (size_t i = 0; i < dispatches.size(); ++i) {
     if (dispatches[i].alternatives) offered[dispatches[i].choice].push_back(i);
   }
-  bool added = false;
+  Measured measured;
   std::vector<Kind> unknown;
   for (auto& [guess, which] : offered) {
     if (std::find(order_.begin(), order_.end(), guess) != order_.end()) continue;
     std::vector<Alternative> alternatives = dispatches[which[0]].alternatives();
     if (alternatives.empty()) continue;
-    added = true;
-    order_.push_back(guess);
+    measured.added = true;
     // By the source of all of them, so that a changed kernel is measured anew.
     std::string sources;
     for (const Alternative& alternative : alternatives)
       sources += SourceHash(alternative.plan) + alternative.variant;
     std::string source = fmt::format("{:016x}", Hash(sources));
-    if (const auto it = source_of_.find(guess); it != source_of_.end() && it->second == source)
-      continue;
+    if (Find(guess, source) != nullptr) continue;
     unknown.push_back({guess, std::move(source), std::move(which), std::move(alternatives)});
   }
   // Compiled and recorded before anything is measured: in parallel, and so that the GPU does not
@@ -170,6 +182,7 @@ bool PlanBook::Measure(gpu::Device& device, const Program& program) {
       specs.push_back(kernels::ExpandPlan(alternative.plan));
   }
   device.GetPipelines(specs);
+  measured.ran = !unknown.empty();
   for (Kind& kind : unknown) {
     for (const Alternative& alternative : kind.alternatives) {
       Program::Recorded recorded = program.RecordWith(alternative, kind.which);
@@ -187,14 +200,13 @@ bool PlanBook::Measure(gpu::Device& device, const Program& program) {
   for (double spent = 0; warm != unknown.end() && spent < kWarmUpMicroseconds;)
     spent += 8 * Microseconds(device, warm->candidates[0].list, 8);
   for (Kind& kind : unknown) {
-    by_guess_[kind.guess] =
-        kind.candidates.empty()
-            ? PlanRecord{.guess = kind.guess, .variant = kind.alternatives[0].variant}
-            : MeasureKind(device, kind);
-    source_of_[kind.guess] = kind.source;
+    Keep(kind.candidates.empty()
+             ? PlanRecord{.guess = kind.guess, .variant = kind.alternatives[0].variant}
+             : MeasureKind(device, kind),
+         kind.source);
   }
   if (!unknown.empty()) Save();
-  return added;
+  return measured;
 }
 
 namespace {
@@ -217,15 +229,28 @@ std::pair<std::string, std::string> IdentityOf(const Program& program) {
           fmt::format("{:016x}", Hash(all))};
 }
 
+// The same for the time of its run, to which the sizes of its weights and of its dispatches count;
+// that of a KV cache does not, as little of it is read.
+std::pair<std::string, std::string> RunIdentityOf(const Program& program, std::string_view what) {
+  std::string all;
+  for (const Dispatch& dispatch : program.lowered().dispatches) {
+    all += dispatch.plan.variant;
+    for (const uint32_t groups : dispatch.plan.workgroups) all += fmt::format(" {}", groups);
+  }
+  for (const BufferInfo& buffer : program.lowered().buffers) {
+    if (buffer.kind == BufferInfo::Kind::kWeight) all += fmt::format(" {}", buffer.bytes);
+  }
+  return {fmt::format("run of {} {:016x}", what, Hash(all)), IdentityOf(program).second};
+}
+
 }  // namespace
 
 std::optional<bool> PlanBook::PrefersChain(const Program& chained) {
   const std::lock_guard lock(mutex_);
   const auto [name, source] = IdentityOf(chained);
-  const auto it = source_of_.find(name);
-  if (it == source_of_.end() || it->second != source) return std::nullopt;
-  if (std::find(order_.begin(), order_.end(), name) == order_.end()) order_.push_back(name);
-  return by_guess_.at(name).variant == kChained;
+  const PlanRecord* record = Find(name, source);
+  if (record == nullptr) return std::nullopt;
+  return record->variant == kChained;
 }
 
 bool PlanBook::MeasureChain(gpu::Device& device, Program& chained, const Program& layered) {
@@ -245,11 +270,36 @@ bool PlanBook::MeasureChain(gpu::Device& device, Program& chained, const Program
   if (!chained.IsStuck()) record = MeasureKind(device, kind, kProgramRuns);
   if (chained.IsStuck()) record.variant = kLayered;
   const bool prefers = record.variant == kChained;
-  by_guess_[name] = std::move(record);
-  source_of_[name] = source;
-  order_.push_back(name);
+  Keep(std::move(record), source);
   Save();
   return prefers;
+}
+
+std::optional<double> PlanBook::RunMicroseconds(const Program& program, std::string_view what) {
+  const std::lock_guard lock(mutex_);
+  const auto [name, source] = RunIdentityOf(program, what);
+  const PlanRecord* record = Find(name, source);
+  if (record == nullptr) return std::nullopt;
+  return record->microseconds;
+}
+
+double PlanBook::MeasureRun(gpu::Device& device, const Program& program, std::string_view what) {
+  const std::lock_guard lock(mutex_);
+  const auto [name, source] = RunIdentityOf(program, what);
+  double least = Microseconds(device, program.captured(), 1);
+  for (double spent = least; spent < kWarmUpMicroseconds;) {
+    const double time = Microseconds(device, program.captured(), 1);
+    spent += time;
+    least = std::min(least, time);
+  }
+  Keep({.guess = name,
+        .variant = "run",
+        .microseconds = least,
+        .guess_microseconds = least,
+        .alternatives = 1},
+       source);
+  Save();
+  return least;
 }
 
 void PlanBook::Save() const {

@@ -1,5 +1,6 @@
 // Choosing plans by measurement: each kind of dispatch of a program runs with every plan that its
-// kernel has for it, on the program's own weights, and the quickest is kept, on disk too.
+// kernel has for it, on the program's own weights, and the quickest is kept, on disk too. So is
+// what else is known by measurement only.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,11 @@ struct PlanRecord {
   bool from_disk = false;
 };
 
+struct Measured {
+  bool added = false;  // a program made anew uses what the book did not have
+  bool ran = false;    // results of the program and caches that it writes are of no use any more
+};
+
 // The choices for one adapter and driver. Several programs and threads may share it.
 class PlanBook {
  public:
@@ -37,10 +43,9 @@ class PlanBook {
   // In the order of their making.
   std::vector<PlanRecord> records() const;
 
-  // Measures what `program` offers and the book does not have, and keeps it. True where something
-  // was added: a program made anew then uses it. The program's inputs must be bound and hold what
-  // they do in a run; results of it and caches that it writes are of no use afterwards.
-  bool Measure(gpu::Device& device, const Program& program);
+  // Measures what `program` offers and neither the book nor the disk has, and keeps it. The
+  // program's inputs must be bound and hold what they do in a run.
+  Measured Measure(gpu::Device& device, const Program& program);
 
   // Whether `chained` (a program with chains) is the quicker one of two that do the same, as far as
   // the book knows.
@@ -49,7 +54,16 @@ class PlanBook {
   // dispatches get stuck on this adapter is never the quicker one.
   bool MeasureChain(gpu::Device& device, Program& chained, const Program& layered);
 
+  // How long one run of `program` takes, as far as the book knows; `what` tells of it in records.
+  std::optional<double> RunMicroseconds(const Program& program, std::string_view what);
+  // Measures it, under the conditions of Measure(), and keeps it.
+  double MeasureRun(gpu::Device& device, const Program& program, std::string_view what);
+
  private:
+  // The record of that name, made of that source, which is in use from now on; null where there is
+  // none.
+  const PlanRecord* Find(const std::string& name, const std::string& source);
+  void Keep(PlanRecord record, const std::string& source);
   void Save() const;
 
   std::filesystem::path path_;

@@ -69,22 +69,24 @@ TEST(PlanBook, MeasuresOnceAndKeepsTheChoice) {
 
   PlanBook book(SharedDevice()->adapter(), folder.path());
   EXPECT_TRUE(book.choices().empty());
-  EXPECT_TRUE(book.Measure(*SharedDevice(), program));
+  Measured measured = book.Measure(*SharedDevice(), program);
+  EXPECT_TRUE(measured.added && measured.ran);
   ASSERT_EQ(book.records().size(), 1u) << "two dispatches of one kind";
   const PlanRecord record = book.records()[0];
   EXPECT_GT(record.alternatives, 1u);
   EXPECT_GT(record.microseconds, 0);
   EXPECT_GE(record.guess_microseconds, record.microseconds);
   EXPECT_FALSE(record.from_disk);
-  EXPECT_FALSE(book.Measure(*SharedDevice(), program)) << "nothing is new";
+  measured = book.Measure(*SharedDevice(), program);
+  EXPECT_FALSE(measured.added || measured.ran) << "nothing is new";
   // Measuring leaves the program as it was, and the choice gives the same sums.
   EXPECT_EQ(Results(program), expected);
   Program chosen = MakeProgram(weights, book.choices());
   EXPECT_EQ(Results(chosen), expected);
 
   PlanBook again(SharedDevice()->adapter(), folder.path());
-  EXPECT_TRUE(again.Measure(*SharedDevice(), program))
-      << "new to this book, though not to the disk";
+  measured = again.Measure(*SharedDevice(), program);
+  EXPECT_TRUE(measured.added && !measured.ran) << "new to this book, though not to the disk";
   EXPECT_TRUE(again.records()[0].from_disk);
   EXPECT_EQ(again.records()[0].variant, record.variant);
   EXPECT_EQ(again.choices(), book.choices());
@@ -110,19 +112,38 @@ TEST(PlanBook, MeasuresAnewWhatItCannotBelieve) {
     SCOPED_TRACE(content);
     std::ofstream(folder.file(), std::ios::trunc) << content;
     PlanBook book(SharedDevice()->adapter(), folder.path());
-    EXPECT_TRUE(book.Measure(*SharedDevice(), program));
+    EXPECT_TRUE(book.Measure(*SharedDevice(), program).ran);
     EXPECT_FALSE(book.records()[0].from_disk);
   }
+}
+
+TEST(PlanBook, KeepsTheTimeOfARun) {
+  const TempFolder folder;
+  WeightStore weights(SharedDevice());
+  const Program program = MakeProgram(weights);
+  PlanBook book(SharedDevice()->adapter(), folder.path());
+  EXPECT_EQ(book.RunMicroseconds(program, "one row"), std::nullopt);
+  const double time = book.MeasureRun(*SharedDevice(), program, "one row");
+  EXPECT_GT(time, 0);
+  EXPECT_EQ(book.RunMicroseconds(program, "one row"), time);
+  EXPECT_EQ(book.RunMicroseconds(program, "two rows"), std::nullopt);
+
+  PlanBook again(SharedDevice()->adapter(), folder.path());
+  const std::optional<double> kept = again.RunMicroseconds(program, "one row");
+  ASSERT_TRUE(kept);
+  EXPECT_NEAR(*kept, time, 1e-6 * time);
+  ASSERT_EQ(again.records().size(), 1u);
+  EXPECT_TRUE(again.records()[0].from_disk);
 }
 
 TEST(PlanBook, KeepsNothingWithoutAFolder) {
   WeightStore weights(SharedDevice());
   Program program = MakeProgram(weights);
   PlanBook book(SharedDevice()->adapter(), {});
-  EXPECT_TRUE(book.Measure(*SharedDevice(), program));
+  EXPECT_TRUE(book.Measure(*SharedDevice(), program).ran);
   // A folder that cannot be made is no error either.
   PlanBook unwritable(SharedDevice()->adapter(), "/dev/null/plans");
-  EXPECT_TRUE(unwritable.Measure(*SharedDevice(), program));
+  EXPECT_TRUE(unwritable.Measure(*SharedDevice(), program).ran);
   EXPECT_EQ(unwritable.records().size(), 1u);
 }
 

@@ -112,7 +112,7 @@ TEST_P(Logits, MatchTheInterpreter) {
   Expected expected(GetParam());
   CheckPrompts(model, expected, 256, {1, 17, 50}, 3);
   CheckPrompts(model, expected, 16, {17, 50}, 2);
-  CheckPrompts(model, expected, 7, {17, 50}, 1);
+  CheckPrompts(model, expected, 11, {21, 50}, 1);
 }
 
 TEST_P(Logits, MatchWithoutFusion) {

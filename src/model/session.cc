@@ -1,5 +1,7 @@
 #include "model/session.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -56,13 +58,6 @@ constexpr int64_t kMeasuredRows = 512;
 
 }  // namespace
 
-std::vector<int64_t> ChunkLengths(int64_t chunk) {
-  std::vector<int64_t> lengths;
-  for (int64_t length = 16; length < chunk; length *= 4) lengths.push_back(length);
-  lengths.push_back(chunk);
-  return lengths;
-}
-
 Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
     : model_(std::move(model)), device_(model_->device()), options_(options) {
   const GenaiConfig& config = model_->config();
@@ -72,12 +67,11 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
     throw Error("model", "maximum length: got {}, want 1 to {} (the model's context length)",
                 max_length_, config.context_length);
   }
-  if (options_.chunk < 1) throw Error("model", "chunk: got {}, want at least 1", options_.chunk);
-  options_.chunk = std::min(options_.chunk, max_length_);
-  chunks_ = ChunkLengths(options_.chunk);
-  // Room for the padding rows behind a sequence of the full length, so that a padded run never
-  // writes outside.
-  capacity_ = max_length_ + options_.chunk;
+  if (options_.chunk < 0) throw Error("model", "chunk: got {}, want at least 1", options_.chunk);
+  chunks_ =
+      ChunkLengths(std::min(options_.chunk != 0 ? options_.chunk : kLoadedChunk, max_length_));
+  run_costs_ = device_->adapter().software ? kSoftwareCosts : kGpuCosts;
+  capacity_ = CacheRows(max_length_, options_.chunk);
 
   const gpu::Limits& limits = device_->caps().limits;
   branches_ = model_->BranchDecisions(1);
@@ -101,9 +95,9 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
             "KV cache of layer {}: got {} bytes at a maximum length of {}, want at most {} (this "
             "adapter's largest storage binding): choose a maximum length of {} or less",
             layer, bytes, max_length_, limits.max_storage_binding_bytes,
-            std::max<int64_t>(1,
-                              static_cast<int64_t>(limits.max_storage_binding_bytes / row_bytes) -
-                                  options_.chunk));
+            std::max<int64_t>(
+                1, LongestWithin(static_cast<int64_t>(limits.max_storage_binding_bytes / row_bytes),
+                                 options_.chunk)));
       }
       const gpu::Buffer buffer = device_->CreateBuffer(bytes, LayerName(past, layer));
       cache_bytes_ += bytes;
@@ -139,9 +133,31 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
   logits_ = device_->CreateBuffer(DTypeBytes(kernels::DeviceDType(device_->caps(), logits->dtype),
                                              static_cast<size_t>(config.vocab_size * logits_rows_)),
                                   "logits");
-  // All of them now: a shader compiled at the first prompt would stall the first token.
+  // Now, as a shader compiled at the first prompt would stall the first token; but long prompts are
+  // rare and slow anyhow.
   ProgramFor(1);
-  for (const int64_t sequence : chunks_) ProgramFor(sequence);
+  for (const int64_t sequence : chunks_) {
+    if (sequence <= kLoadedChunk) ProgramFor(sequence);
+  }
+  if (options_.chunk == 0) chunks_ = ChunkLengths(ChooseChunk());
+}
+
+int64_t Session::ChooseChunk() {
+  // Logits of all rows would take much memory.
+  const bool may_be_longer =
+      model_->options().measure_plans && max_length_ >= 2 * kLoadedChunk && logits_rows_ == 1;
+  if (!may_be_longer) return chunks_.back();
+  const StepProgram& loaded = ProgramFor(kLoadedChunk);
+  const std::string what = fmt::format("{} rows", kLoadedChunk);
+  std::optional<double> microseconds = model_->plans().RunMicroseconds(*loaded.program, what);
+  if (!microseconds) {
+    PrepareMeasuring(loaded.inputs, kLoadedChunk);
+    microseconds = model_->plans().MeasureRun(*device_, *loaded.program, what);
+    ClearCache();
+  }
+  int64_t chunk = ChunkFor(*microseconds);
+  while (chunk > max_length_) chunk /= 2;
+  return chunk;
 }
 
 // Padding rows are read before anything was written to some of them; they must not hold NaN.
@@ -149,6 +165,12 @@ void Session::ClearCache() {
   gpu::CommandList clear(*device_);
   for (const auto& [name, buffer] : cache_) clear.Clear(buffer, 0, buffer.size_bytes());
   device_->Submit(clear);
+}
+
+void Session::PrepareMeasuring(const gpu::CommandList& inputs, int64_t sequence) {
+  const int64_t past = std::min(std::min(kMeasuredRows, max_length_) - 1, capacity_ - sequence);
+  UploadState(static_cast<uint32_t>(past), static_cast<uint32_t>(past + 1), 0);
+  device_->Submit(inputs);
 }
 
 Session::StepProgram& Session::ProgramFor(int64_t sequence) {
@@ -206,20 +228,21 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
                         prepare, "step inputs");
   }
   const ModelOptions& options = model_->options();
-  // The short chunks are rare, and like the longest.
-  const bool measures = options.measure_plans && (sequence == 1 || sequence == chunks_.back());
-  if (measures) {
-    const auto rows = static_cast<uint32_t>(std::min(kMeasuredRows, max_length_));
-    UploadState(rows - 1, rows, 0);
-    device_->Submit(prepare);
-  }
+  // Runs of few rows are rare, and short whatever their plans.
+  const bool measures = options.measure_plans &&
+                        (sequence == 1 || sequence >= std::min(chunks_.back(), kLoadedChunk));
+  bool measured = false;
+  if (measures) PrepareMeasuring(prepare, sequence);
   const auto make = [&](bool chain) {
     const auto build = [&] {
       return std::make_unique<exec::Program>(device_, model_->weights(), *graph, externals,
                                              options.variants, model_->plans().choices(), chain);
     };
     std::unique_ptr<exec::Program> program = build();
-    if (measures && model_->plans().Measure(*device_, *program)) program = build();
+    if (!measures) return program;
+    const exec::Measured result = model_->plans().Measure(*device_, *program);
+    measured |= result.ran;
+    if (result.added) program = build();
     return program;
   };
   const bool chooses = measures && sequence == 1 && !options.fusion;
@@ -230,11 +253,16 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
     const std::optional<bool> known = plans.PrefersChain(*program);
     if (known != true) {
       std::unique_ptr<exec::Program> layered = make(false);
+      measured |= !known;
       if (known == false || !plans.MeasureChain(*device_, *program, *layered))
         program = std::move(layered);
     }
   }
-  if (measures) ClearCache();
+  if (measured) {
+    ClearCache();
+    cache_lost_ = cache_lost_ || !tokens_.empty();
+    logits_valid_ = false;
+  }
   std::vector<exec::Work> work = exec::WorkOf(
       *graph, program->lowered(), [&](const std::string& name) { return cache_.contains(name); });
   gpu::CommandList captured(*device_);
@@ -333,18 +361,41 @@ void Session::UploadState(uint32_t past, uint32_t total, uint32_t last_row) {
   device_->Upload(state_, 0, std::as_bytes(std::span(&state, 1)));
 }
 
-void Session::RunTokens(std::span<const int32_t> tokens) {
-  for (size_t done = 0; done < tokens.size();) {
-    const auto left = static_cast<int64_t>(tokens.size() - done);
-    // The smallest program that takes all that is left, else the largest.
-    int64_t sequence = chunks_.back();
-    if (left == 1) {
-      sequence = 1;
-    } else if (const auto it = std::lower_bound(chunks_.begin(), chunks_.end(), left);
-               it != chunks_.end()) {
-      sequence = *it;
+std::vector<int64_t> Session::PlanRuns(int64_t count) {
+  for (;;) {
+    const int64_t room = capacity_ - static_cast<int64_t>(tokens_.size());
+    std::vector<int64_t> runs = CutPrompt(count, room, chunks_, run_costs_);
+    try {
+      for (const int64_t rows : runs) ProgramFor(rows);
+      return runs;
+    } catch (const Error&) {
+      // Measuring may have been under way.
+      cache_lost_ = true;
+      logits_valid_ = false;
+      // A program that nobody asked for may be more than the adapter has memory for.
+      if (options_.chunk != 0 || runs.front() <= kLoadedChunk) throw;
+      device_->Check();
+      ClearCache();
     }
-    const auto valid = static_cast<size_t>(std::min(left, sequence));
+    chunks_ = ChunkLengths(kLoadedChunk);
+  }
+}
+
+void Session::RunTokens(std::span<const int32_t> tokens) {
+  // The program of one token, too: what comes later must not measure.
+  ProgramFor(1);
+  std::vector<int64_t> runs = PlanRuns(static_cast<int64_t>(tokens.size()));
+  std::vector<int32_t> again;
+  if (cache_lost_) {
+    again = std::exchange(tokens_, {});
+    again.insert(again.end(), tokens.begin(), tokens.end());
+    tokens = again;
+    runs = PlanRuns(static_cast<int64_t>(tokens.size()));
+    cache_lost_ = false;
+  }
+  size_t done = 0;
+  for (const int64_t sequence : runs) {
+    const size_t valid = std::min(tokens.size() - done, static_cast<size_t>(sequence));
     StepProgram& program = ProgramFor(sequence);
     std::vector<int32_t> padded(tokens.begin() + static_cast<std::ptrdiff_t>(done),
                                 tokens.begin() + static_cast<std::ptrdiff_t>(done + valid));

@@ -14,6 +14,7 @@
 #include "kernels/sample/step_inputs.h"
 #include "kernels/sample/step_state.h"
 #include "kernels/sample/token_choice.h"
+#include "model/chunking.h"
 #include "model/model.h"
 
 namespace sinter::model {
@@ -22,14 +23,11 @@ struct SessionOptions {
   // Tokens that the KV cache holds, prompt and generated ones; 0: search.max_length of the model's
   // config. At most the context length.
   int64_t max_length = 0;
-  // Largest number of prompt tokens in one run.
-  int64_t chunk = 512;
+  // Largest number of prompt tokens in one run. 0: 512, or 1,024 or 2,048 where plans are measured
+  // and the adapter is quick enough for such runs to stay short (chunking.h).
+  int64_t chunk = 0;
   exec::RunOptions run;
 };
-
-// Lengths of the programs that prompts of at most `chunk` tokens a run go through, ascending: the
-// largest does most of the work, the smaller ones keep the padding of a rest low.
-std::vector<int64_t> ChunkLengths(int64_t chunk);
 
 // How Step chooses tokens.
 struct TokenChoice {
@@ -40,12 +38,15 @@ struct TokenChoice {
 
 class Session {
  public:
-  // Allocates the KV cache and compiles the programs. Throws Error where the cache does not fit the
-  // adapter.
+  // Allocates the KV cache and compiles the programs of up to kLoadedChunk rows. Throws Error where
+  // the cache does not fit the adapter.
   Session(std::shared_ptr<Model> model, const SessionOptions& options = {});
 
   const GenaiConfig& config() const { return model_->config(); }
   int64_t max_length() const { return max_length_; }
+  // Largest number of prompt tokens in one run: what was asked for, or chosen, and max_length() at
+  // most.
+  int64_t chunk() const { return chunks_.back(); }
   // Tokens of the sequence, whether they have run yet or not.
   int64_t length() const { return static_cast<int64_t>(tokens_.size()) + (has_pending_ ? 1 : 0); }
   const gpu::Device& device() const { return *device_; }
@@ -61,8 +62,9 @@ class Session {
   // with them.
   exec::Work DecodeWork(int64_t total);
 
-  // Runs `tokens` behind what there is. Throws Error: no tokens, an id outside the vocabulary, past
-  // max_length().
+  // Runs `tokens` behind what there is. The first prompt that needs a program of more than
+  // kLoadedChunk rows waits until it is made. Throws Error: no tokens, an id outside the
+  // vocabulary, past max_length().
   void Append(std::span<const int32_t> tokens);
   // The same with a timestamp around every dispatch, run by run; gives all of them in order. Throws
   // Error, too, where the adapter has no timestamps.
@@ -100,6 +102,12 @@ class Session {
 
   void ClearCache();
   StepProgram& ProgramFor(int64_t sequence);
+  // Gives a program the inputs under which plans are measured.
+  void PrepareMeasuring(const gpu::CommandList& inputs, int64_t sequence);
+  // The chunk where none was asked for.
+  int64_t ChooseChunk();
+  // The runs for `count` tokens behind what is in the cache, for which all programs are made.
+  std::vector<int64_t> PlanRuns(int64_t count);
   // Queues a program for `rows` tokens behind the `past` ones in the cache. `inputs_made`: the
   // choice of the token has made the program's inputs.
   void Run(const StepProgram& program, int64_t past, int64_t rows, bool inputs_made = false);
@@ -129,7 +137,8 @@ class Session {
   int64_t max_length_ = 0, capacity_ = 0;
   uint64_t cache_bytes_ = 0;
   std::vector<int64_t> chunks_;  // program lengths, ascending
-  int64_t logits_rows_ = 1;      // rows that a run leaves in logits_
+  RunCosts run_costs_;
+  int64_t logits_rows_ = 1;  // rows that a run leaves in logits_
 
   std::map<std::string, gpu::Buffer> cache_;  // past and present names -> buffer
   gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, last_row_,
@@ -139,6 +148,7 @@ class Session {
   int64_t branch_length_ = 1;  // a length with these decisions
 
   std::vector<int32_t> tokens_;  // in the cache
+  bool cache_lost_ = false;      // but measuring has overwritten it since
   bool has_pending_ = false;     // a token that belongs to the sequence and has not run yet
   int32_t pending_ = 0;
   uint32_t logits_row_ = 0;  // the row of logits_ after the last token

@@ -64,7 +64,7 @@ TEST(SessionErrors, RefuseWhatDoesNotFit) {
   EXPECT_THAT(ErrorOf([&] { Session(model, {.max_length = 129}); }),
               HasSubstr("maximum length: got 129, want 1 to 128"));
   EXPECT_THAT(ErrorOf([&] { Session(model, {.max_length = -1}); }), HasSubstr("maximum length"));
-  EXPECT_THAT(ErrorOf([&] { Session(model, {.chunk = 0}); }), HasSubstr("chunk: got 0"));
+  EXPECT_THAT(ErrorOf([&] { Session(model, {.chunk = -1}); }), HasSubstr("chunk: got -1"));
 
   Session session(model, {.max_length = 20});
   EXPECT_THAT(ErrorOf([&] { session.Append({}); }), HasSubstr("got no tokens"));
@@ -197,6 +197,124 @@ TEST(Loading, ReportsProgressAndCanBeStopped) {
   const auto stopped = Load(ModelNamed("gptoss"), SharedDevice(), options);
   EXPECT_THAT(ErrorOf([&] { Session(stopped, {.max_length = 32}); }), HasSubstr("enough"));
   SharedDevice()->Check();
+}
+
+// The same sums in another order, in f32: rounding errors of 2^-24 in some 20 results and in sums
+// of at most 192 terms, as a share of the logits' range. Measured plans may take activations as
+// integers of 16 bits.
+constexpr float kRounding = 1e-5f, kMeasuredRounding = 1e-4f;
+void ExpectNear(const std::vector<float>& got, const std::vector<float>& want,
+                float share = kRounding) {
+  ASSERT_EQ(got.size(), want.size());
+  const auto [low, high] = std::minmax_element(want.begin(), want.end());
+  for (size_t i = 0; i < want.size(); ++i)
+    ASSERT_NEAR(got[i], want[i], share * (*high - *low)) << "logit " << i;
+}
+
+// The logits after each of `tokens`, which run one by one.
+std::vector<std::vector<float>> OneByOne(const std::shared_ptr<Model>& model,
+                                         const std::vector<int32_t>& tokens) {
+  Session session(model, {.chunk = 1});
+  std::vector<std::vector<float>> logits;
+  for (const int32_t token : tokens) {
+    session.Append({&token, 1});
+    logits.push_back(session.Logits());
+  }
+  return logits;
+}
+
+TEST(SessionChunks, GiveTheSameLogitsAtEveryLength) {
+  const auto model = Load(ModelNamed("qwen3_f32"));
+  const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
+  const std::vector<std::vector<float>> want = OneByOne(model, tokens);
+  for (const int64_t chunk : {0, 3, 16, 50, 512}) {
+    Session session(model, {.chunk = chunk});
+    EXPECT_EQ(session.chunk(), chunk == 0 ? 128 : std::min<int64_t>(chunk, 128));
+    for (const size_t length : {1, 2, 15, 16, 17, 24, 63, 64, 65, 90, 127, 128}) {
+      SCOPED_TRACE(fmt::format("chunk {}, prompt of {}", chunk, length));
+      session.Rewind(0);
+      session.Append(std::span(tokens).first(length));
+      ExpectNear(session.Logits(), want[length - 1]);
+    }
+  }
+}
+
+// Padding has to fit behind a sequence of the maximum length, at once or in parts.
+TEST(SessionChunks, FillTheCacheToTheLastToken) {
+  const auto model = Load(ModelNamed("qwen3_f32"));
+  const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
+  const std::vector<std::vector<float>> want = OneByOne(model, tokens);
+  for (const int64_t max_length : {1, 5, 33, 70, 128}) {
+    for (const int64_t chunk : {0, 2, 40}) {
+      SCOPED_TRACE(fmt::format("maximum length {}, chunk {}", max_length, chunk));
+      Session session(model, {.max_length = max_length, .chunk = chunk});
+      const auto all = std::span(tokens).first(static_cast<size_t>(max_length));
+      session.Append(all);
+      ExpectNear(session.Logits(), want[all.size() - 1]);
+      if (max_length < 5) continue;
+      for (const size_t second : {1, 3, 17}) {
+        session.Rewind(0);
+        const size_t first = all.size() - std::min(second, all.size() - 1);
+        session.Append(all.first(first));
+        session.Append(all.subspan(first));
+        ExpectNear(session.Logits(), want[all.size() - 1]);
+      }
+    }
+  }
+}
+
+// A program that is first needed behind other tokens, and measured then, on their cache.
+TEST(SessionChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
+  ModelSpec spec = ModelNamed("qwen3_f32");
+  spec.context = 1100;
+  spec.layers = 1;
+  const auto guessed = Load(spec);
+  const auto measured = Load(spec, SharedDevice(), {.measure_plans = true});
+  const std::vector<int32_t> before = support::RandomTokens(20, 3),
+                             prompt = support::RandomTokens(1020, 4), next = {5, 6};
+  Session plain(guessed, {}), chosen(measured, {}), session(measured, {.chunk = 1024});
+  EXPECT_EQ(plain.chunk(), 512);
+  EXPECT_THAT(chosen.chunk(), ::testing::AnyOf(512, 1024));
+  const auto records = [&] { return measured->plans().records().size(); };
+  const size_t loaded = records();
+  EXPECT_GT(loaded, 0u);
+  Session again(measured, {});
+  EXPECT_EQ(again.chunk(), chosen.chunk());
+  EXPECT_EQ(records(), loaded) << "a second session knows all";
+  for (Session* each : {&plain, &session, &chosen}) {
+    each->Append(before);
+    EXPECT_EQ(records(), loaded);
+  }
+  plain.Append(prompt);
+  session.Append(prompt);
+  EXPECT_GT(records(), loaded);
+  EXPECT_EQ(session.length(), 1040);
+  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
+  for (Session* each : {&plain, &session}) each->Append(next);
+  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
+  chosen.Append(prompt);
+  chosen.Append(next);
+  ExpectNear(chosen.Logits(), plain.Logits(), kMeasuredRounding);
+  EXPECT_EQ(Generate(session, 4), Generate(plain, 4));
+}
+
+// A program of 1,024 rows that this adapter has no room for: nobody asked for it.
+TEST(SessionChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
+  ModelSpec spec = ModelNamed("qwen3_f32");
+  spec.context = 1100;
+  spec.layers = 1;
+  // Gate and up are 768 bytes a row.
+  const auto small = support::OpenDevice({.max_storage_binding_bytes = 512 << 10});
+  const auto measured = Load(spec, small, {.measure_plans = true});
+  Session plain(Load(spec), {}), session(measured, {}), asked(measured, {.chunk = 1024});
+  const std::vector<int32_t> before = support::RandomTokens(20, 3),
+                             prompt = support::RandomTokens(1020, 4);
+  for (Session* each : {&plain, &session, &asked}) each->Append(before);
+  plain.Append(prompt);
+  session.Append(prompt);
+  EXPECT_EQ(session.chunk(), 512);
+  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
+  EXPECT_NE(ErrorOf([&] { asked.Append(prompt); }), "");
 }
 
 // The tokens chosen on the device are those that the logits say, one by one.
@@ -368,6 +486,22 @@ TEST_P(LongRope, AppendingAcrossTheThresholdEqualsAFreshPrefill) {
 
 INSTANTIATE_TEST_SUITE_P(Models, LongRope,
                          ::testing::Values("longrope_if", "longrope_concatenated"));
+
+// The programs with the long factors are made, and measured, where a sequence becomes long.
+TEST(LongRopeMeasured, LeavesTheSequenceAtTheThreshold) {
+  const ModelSpec spec = ModelNamed("longrope_if");
+  const auto guessed = Load(spec);
+  const auto measured = Load(spec, SharedDevice(), {.measure_plans = true});
+  Session want(guessed, {.max_length = 64, .chunk = 16}),
+      got(measured, {.max_length = 64, .chunk = 16});
+  for (Session* session : {&want, &got}) session->Append(support::RandomTokens(20, 11));
+  EXPECT_EQ(Generate(got, 10), Generate(want, 10));
+  for (Session* session : {&want, &got}) session->Append(support::RandomTokens(3, 12));
+  const std::vector<float> want_logits = want.Logits(), got_logits = got.Logits();
+  // The other factors move logits by 0.1 and more.
+  for (size_t i = 0; i < want_logits.size(); ++i)
+    ASSERT_NEAR(got_logits[i], want_logits[i], 0.03) << i;
+}
 
 // What a session gives for a prompt and eight tokens, in small pieces.
 struct Script {

@@ -50,6 +50,8 @@ class Figures(CliTest):
         # 0 where the adapter has no matrix units.
         self.assertGreaterEqual(figures["matrix_peak_flops_per_second"], 0)
         self.assertEqual(figures["max_length"], 24)
+        # No run is longer than the sequence may be.
+        self.assertEqual(figures["chunk"], 24)
 
         with table.open(newline="") as stream:
             rows = {(line["figure"], int(line["tokens"])): line for line in csv.DictReader(stream)}

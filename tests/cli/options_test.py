@@ -117,6 +117,13 @@ class Output(CliTest):
         self.assert_done(quiet)
         self.assertEqual((quiet.stdout, quiet.stderr), ("7 + 8 = 15.\n", ""))
 
+    def test_explain_tells_the_chunk(self):
+        for options, chunk in (((), 512), (("--chunk", "48"), 48), (("--max-length", "100"), 100)):
+            result = run("run", DEMO, "-p", "hi", "-q", "-n", "1", "--explain", "--plan", "guess", *options)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn(f"chunk: {chunk} prompt tokens in one run at most\n", result.stderr)
+            self.assertIn("nothing was measured", result.stderr)
+
     def test_inspect_as_json(self):
         result = run("inspect", DEMO, "--json", "--tensors", "--max-length", "256")
         self.assert_done(result)
@@ -125,9 +132,11 @@ class Output(CliTest):
         self.assertEqual(answer["operators"]["com.microsoft::GroupQueryAttention"], answer["layers"])
         self.assertEqual(answer["total_bytes"], answer["weight_bytes"] + answer["kv_cache_bytes"] +
                          answer["workspace_bytes"])
-        # f16 keys and values of both, for the length and the padding of one prompt chunk.
-        self.assertEqual(answer["kv_cache_bytes"], 2 * 2 * answer["layers"] * answer["kv_heads"] *
-                         answer["head_size"] * (256 + 256))
+        # f16 keys and values of both, for the length and the padding of a prompt's last run.
+        token_bytes = 2 * 2 * answer["layers"] * answer["kv_heads"] * answer["head_size"]
+        self.assertEqual(answer["kv_cache_bytes"], token_bytes * (256 + 256))
+        small = run("inspect", DEMO, "--json", "--max-length", "256", "--chunk", "16")
+        self.assertEqual(json.loads(small.stdout)["kv_cache_bytes"], token_bytes * (256 + 16))
         self.assertTrue(all(tensor["bytes"] >= 64 for tensor in answer["tensors"]))
 
     def test_inspect_tells_what_fusion_saves(self):
