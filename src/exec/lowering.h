@@ -50,8 +50,6 @@ struct Alternative {
   // As Plan... of the kernel takes it.
   std::string variant;
   kernels::KernelPlan plan;
-  // Of the program's counters that the dispatch then uses; 0: none.
-  uint64_t counter_words = 0;
 };
 
 struct Dispatch {
@@ -85,7 +83,7 @@ struct Lowered {
 };
 
 // The words at the beginning of a program's counters that are zero between dispatches.
-constexpr uint64_t kCounterWords = 4096;
+constexpr uint64_t kCounterWords = kernels::kCounterWords;
 
 // Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
 using ForcedVariants = std::map<std::string, std::string, std::less<>>;

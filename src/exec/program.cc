@@ -106,6 +106,12 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
   captured_ = Record();
 }
 
+// Counters are there for any plan of a dispatch, of which not all use them.
+bool Program::Binds(const kernels::KernelPlan& plan, const BufferRef& ref) const {
+  const BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
+  return info.kind != BufferInfo::Kind::kCounters || plan.scratch_words > 0;
+}
+
 std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
   const Dispatch& dispatch = lowered_.dispatches[i];
   std::vector<gpu::Binding> bindings;
@@ -113,7 +119,7 @@ std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
     bindings.push_back({0, params_, params_offset_[i], dispatch.plan.params.size()});
   for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
     const BufferRef& ref = dispatch.operands[operand];
-    if (!ref) continue;
+    if (!ref || !Binds(dispatch.plan, ref)) continue;
     bindings.push_back({static_cast<uint32_t>(operand + 1),
                         buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
   }
@@ -175,8 +181,8 @@ Program::Recorded Program::RecordWith(const Alternative& alternative,
   gpu::CommandList& list = recorded.list;
   gpu::Buffer counters;
   std::map<size_t, gpu::Buffer> results;  // by operand
-  if (alternative.counter_words > 0) {
-    counters = device_->CreateBuffer(alternative.counter_words * 4, "counters");
+  if (alternative.plan.scratch_words > 0) {
+    counters = device_->CreateBuffer(alternative.plan.scratch_words * sizeof(uint32_t), "counters");
     list.Clear(counters, 0, counters.size_bytes());
   }
   const gpu::PipelineSpec spec = kernels::ExpandPlan(alternative.plan);
@@ -192,7 +198,7 @@ Program::Recorded Program::RecordWith(const Alternative& alternative,
     if (params) bindings.push_back({0, params});
     for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
       const BufferRef& ref = dispatch.operands[operand];
-      if (!ref) continue;
+      if (!ref || !Binds(alternative.plan, ref)) continue;
       const auto binding = static_cast<uint32_t>(operand + 1);
       const BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
       if (info.kind == BufferInfo::Kind::kCounters) {

@@ -88,6 +88,7 @@ class Program {
 
  private:
   std::vector<gpu::Binding> BindingsOf(size_t dispatch) const;
+  bool Binds(const kernels::KernelPlan& plan, const BufferRef& ref) const;
   // The first `count` dispatches.
   gpu::CommandList Record(size_t count) const;
   // The rows of a chain, where no other one of the program does so.

@@ -16,6 +16,9 @@
 
 namespace sinter::kernels {
 
+// The counters at the beginning of a scratch.
+inline constexpr uint32_t kCounterWords = 4096;
+
 // One dispatch. Two plans with equal `wgsl`, `prelude` and `defines` share a pipeline, and must
 // have equal `variant`.
 struct KernelPlan {
@@ -32,6 +35,9 @@ struct KernelPlan {
   // bytes. Empty: the shader has none.
   std::vector<std::byte> params;
   std::array<uint32_t, 3> workgroups = {1, 1, 1};
+  // Words of scratch that the dispatch binds, where it does. The first kCounterWords of them are
+  // zero before and after it, the others of no particular content.
+  uint64_t scratch_words = 0;
 
   template <typename Params>
   void SetParams(const Params& value) {

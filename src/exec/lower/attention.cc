@@ -69,7 +69,7 @@ void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeS
     for (const std::string& variant : kernels::GroupQueryAttentionDecodeVariants(caps, shape)) {
       kernels::GroupQueryAttentionDecodePlan other =
           kernels::PlanGroupQueryAttentionDecode(caps, shape, variant);
-      all.push_back({variant, std::move(other.kernel), other.scratch_words});
+      all.push_back({variant, std::move(other.kernel)});
     }
     return all;
   });

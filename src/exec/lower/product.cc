@@ -6,6 +6,7 @@
 #include "exec/lower/ops.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/matmul_nbits/matmul_nbits_matrix.h"
 
 namespace sinter::exec {
 namespace {
@@ -82,10 +83,15 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
     const std::string guess = fmt::format("{} {}x{}x{}", plan.variant, shape.m, shape.n, shape.k);
     if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
       plan = kernels::PlanMatMulNBits(context.caps(), shape, chosen);
+    // Room for any plan that measuring may try.
+    const uint64_t scratch_words =
+        std::max(plan.scratch_words, kernels::MatrixScratchWords(context.caps(), shape));
+    BufferRef scratch;
+    if (scratch_words > 0) scratch = context.Counters(kCounterWords, scratch_words - kCounterWords);
     context.Emit(std::move(plan),
                  {a, rows.codes, rows.scales, rows.zero_points, rows.bias, y, around.residual,
-                  around.norm_scale, around.skip, around.skip_scale, around.sum},
-                 {5, 10});
+                  around.norm_scale, around.skip, around.skip_scale, around.sum, scratch},
+                 {5, 10, 11});
     if (!forced.empty()) continue;
     if (ranges.size() == 1) context.OfferToChain(shape, around.chooses);
     context.Offer(guess, [caps = context.caps(), shape] {

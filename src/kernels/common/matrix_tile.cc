@@ -7,9 +7,10 @@
 namespace sinter::kernels {
 
 std::string MatrixTileName(const MatrixTile& tile) {
-  return fmt::format("{}x{}x{}.{}x{}{}{}", tile.m, tile.n, tile.step, tile.rows, tile.cols,
+  return fmt::format("{}x{}x{}.{}x{}{}{}{}", tile.m, tile.n, tile.step, tile.rows, tile.cols,
                      tile.split == 1 ? "" : fmt::format(".k{}", tile.split),
-                     tile.buffers == 1 ? ".single" : "");
+                     tile.buffers == 1 ? ".single" : "",
+                     tile.parts == 1 ? "" : fmt::format(".p{}", tile.parts));
 }
 
 std::optional<MatrixTileLayout> LayOutMatrixTile(const gpu::Caps& caps, const MatrixTile& tile,

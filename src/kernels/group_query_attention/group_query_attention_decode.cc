@@ -270,6 +270,7 @@ GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
   plan.scratch_words = kDecodeCounterWords + uint64_t{attention.batch} * attention.kv_heads *
                                                  chunks * layout->splits * layout->pairs *
                                                  (attention.head_size + 2);
+  kernel.scratch_words = plan.scratch_words;
   return plan;
 }
 

@@ -45,7 +45,7 @@ struct GroupQueryAttentionDecodeShape {
 // Rows of queries from which on the other kernels take over.
 constexpr uint32_t kMaxDecodeSequence = 8;
 // The counters at the beginning of `scratch`.
-constexpr uint32_t kDecodeCounterWords = 4096;  // the last of which it leaves alone
+constexpr uint32_t kDecodeCounterWords = kCounterWords;
 
 // Mirrors Params in group_query_attention_decode.wgsl.
 struct GroupQueryAttentionDecodeParams {

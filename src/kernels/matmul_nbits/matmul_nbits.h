@@ -60,6 +60,8 @@ struct MatMulNBitsNorm {
 // with the step to the next run. Bindings 12 to 19 are TokenChoiceShape's 2 to 9, and Y is not
 // bound.
 inline constexpr uint32_t kMatMulNBitsOutputBinding = 6, kMatMulNBitsArgmaxBinding = 12;
+// Where the plan has words of it, which none that chooses a token does.
+inline constexpr uint32_t kMatMulNBitsScratchBinding = 12;
 struct MatMulNBitsArgmax {
   bool present = false;
   bool position_ids = false, total_length = false;  // as in TokenChoiceShape

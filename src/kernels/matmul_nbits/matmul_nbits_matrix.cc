@@ -45,6 +45,14 @@ constexpr MatrixTuning kTunings[] = {
     {128, 128, 64, 2, 4, 1, 1},
 };
 
+// Two workgroups a tile, for shapes with at most so many tiles: an H100's or H200's 132
+// multiprocessors have two of these each, or one.
+constexpr MatrixTuning kPartTunings[] = {{128, 128, 64, 4, 4, 2, 1, 2},
+                                         {128, 64, 64, 4, 4, 2, 1, 2}};
+constexpr uint32_t kMaxPartTiles = 128;
+// Steps of K from which on halves are worth it.
+constexpr uint32_t kMinPartSteps = 8;
+
 // What the kernel holds of a step in registers, at most.
 constexpr uint32_t kMaxAFetches = 8, kMaxBFetches = 4;
 
@@ -53,6 +61,15 @@ struct Layout {
   MatrixTileLayout tile;
   uint32_t unit_words;  // of a load of B
 };
+
+uint32_t PartTiles(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
+  return CeilDiv(shape.m, tuning.m) * CeilDiv(shape.n, tuning.n);
+}
+
+// A counter a tile, then every part's sums.
+uint64_t ScratchWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
+  return kCounterWords + uint64_t{PartTiles(shape, tuning)} * tuning.parts * tuning.m * tuning.n;
+}
 
 // Empty where the adapter cannot run it.
 std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shape,
@@ -63,6 +80,16 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
   if (shape.experts > 0 && tuning.m != kMatMulNBitsExpertRows) return {};
   // Either half of a gated product has whole quads of a subgroup's columns.
   if (shape.glu != Glu::kNone && tuning.cols * tile->config.n % 8 != 0) return {};
+  if (tuning.parts > 1) {
+    // Its quads of a row of products are written out for four.
+    const uint32_t quads = tile->config.m * tuning.cols * tile->config.n / 4;
+    const uint32_t threads = tuning.split * tile->subgroup_size;
+    if (shape.glu != Glu::kNone || shape.experts > 0 || shape.n_count > 0 || quads % threads != 0 ||
+        quads / threads > 4 || CeilDiv(shape.k, tuning.step) < kMinPartSteps ||
+        PartTiles(shape, tuning) > kMaxPartTiles) {
+      return {};
+    }
+  }
   // A load lies inside one block and one step.
   const uint32_t unit_words =
       std::min({4u, shape.block_size * shape.bits / 32, tuning.step * shape.bits / 32});
@@ -85,7 +112,19 @@ std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBits
   }
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
+  for (const MatrixTuning& tuning : kPartTunings) {
+    if (!tunings.empty() && LayOut(caps, shape, tuning)) tunings.push_back(tuning);
+  }
   return tunings;
+}
+
+uint64_t MatrixScratchWords(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  uint64_t words = 0;
+  if (shape.m <= kMatMulNBitsDecodeRows || shape.norm.present) return words;
+  for (const MatrixTuning& tuning : kPartTunings) {
+    if (LayOut(caps, shape, tuning)) words = std::max(words, ScratchWords(shape, tuning));
+  }
+  return words;
 }
 
 KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& shape,
@@ -142,7 +181,14 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
                               y_vec4 ? "" : ".cols", MatrixTileVariant(tuning, layout->tile));
 
   plan.workgroups = {CeilDiv(shape.m, tuning.m),
-                     CeilDiv(params.n_count * (gated ? 2 : 1), tuning.n), 1};
+                     CeilDiv(params.n_count * (gated ? 2 : 1), tuning.n), tuning.parts};
+  if (tuning.parts > 1) {
+    plan.defines.emplace_back("parts");
+    plan.prelude += fmt::format("const kCounterWords = {}u;\nconst kTilesM = {}u;\n", kCounterWords,
+                                plan.workgroups[0]);
+    plan.variant += fmt::format(".of{}", plan.workgroups[0]);
+    plan.scratch_words = ScratchWords(shape, tuning);
+  }
   plan.SetParams(params);
   return plan;
 }

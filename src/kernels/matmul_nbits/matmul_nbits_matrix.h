@@ -1,8 +1,9 @@
 // The plan of MatMulNBits for many rows on the matrix units; matmul_nbits_matrix.wgsl has the
 // maths.
 //
-// Bindings: those of matmul_nbits.h, and 7 residual [M, N] where the shape has one. All of act_t
-// are f16. Weights are rounded to f16 once dequantized; sums are f32.
+// Bindings: those of matmul_nbits.h, 7 residual [M, N] where the shape has one, and 12 scratch
+// where the plan has words of it. All of act_t are f16. Weights are rounded to f16 once
+// dequantized; sums are f32.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +36,9 @@ std::string MatrixVariant(const MatrixTuning& tuning);
 // Those that this adapter can run the shape with, the best guess first. Empty where it has no f16
 // matrices with f32 sums, its subgroups vary in size, or the activations are not f16.
 std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+
+// The most scratch that any of them has.
+uint64_t MatrixScratchWords(const gpu::Caps& caps, const MatMulNBitsShape& shape);
 
 // `tuning` as MatrixTunings() gives for this shape. Throws BugError for another.
 KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& shape,

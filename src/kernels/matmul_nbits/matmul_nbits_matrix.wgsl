@@ -8,6 +8,9 @@
 //
 // With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
 //
+// With `parts` two workgroups, z = 0 and 1, have a half of K of a tile each, where tiles alone are too few
+// for the GPU. Each leaves its sums in `scratch`; the one that comes last adds the other's to its own.
+//
 // With `glu` B has a gate and an up projection, 2 * n rows, and Y = activation(gate) * up: half of a subgroup's columns
 // are the gate's, half are the same columns' of up.
 
@@ -56,6 +59,10 @@ struct Params {
 #endif
 #if residual
 @group(0) @binding(7) var<storage, read> residual: array<f16>;
+#endif
+
+#if parts
+@group(0) @binding(12) var<storage, read_write> scratch: array<atomic<u32>>;
 #endif
 
 const kUnitCodes = kUnitWords * kCodesPerWord;
@@ -414,7 +421,7 @@ fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m
   const quads = kSubCols / 8u;
   let left = first_n + place % kPlacesN * (kSubCols / 2u);
 #else
-  const quads = kSubCols / 4u;
+  const quads = kQuads;
   let left = first_n + place % kPlacesN * kSubCols;
 #endif
   for (var i = subgroup / kPlaces * kSubgroup + lane; i < kMatM * quads; i += kSplit * kSubgroup) {
@@ -432,6 +439,142 @@ fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m
   }
 }
 
+fn FinishAll(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {
+  Finish(sums, 0u, subgroup, lane, first_m, first_n);
+  if (kRows > 1u) {
+    Finish(sums, 1u, subgroup, lane, first_m, first_n);
+  }
+  if (kRows > 2u) {
+    Finish(sums, 2u, subgroup, lane, first_m, first_n);
+    Finish(sums, 3u, subgroup, lane, first_m, first_n);
+  }
+}
+
+const kQuads = kSubCols / 4u;  // of a row of a subgroup's products
+
+#if parts
+// Quads that a thread has of a row of products: at most 4.
+const kQuadsEach = kMatM * kQuads / (kSplit * kSubgroup);
+const kTileSlots = kRows * kQuadsEach * kThreads;
+
+var<workgroup> is_last: u32;
+
+// A workgroup's sums in `scratch`, slot by slot and component by component: neighbouring threads side by
+// side.
+struct Parking {
+  own: u32,
+  other: u32,
+  counter: u32,
+}
+
+fn ParkingOf(tile: u32, part: u32) -> Parking {
+  let first = kCounterWords + tile * 2u * (4u * kTileSlots);
+  return Parking(first + part * (4u * kTileSlots), first + (1u - part) * (4u * kTileSlots), tile);
+}
+
+fn Park(at: u32, slot: u32, sums: vec4<f32>) {
+  atomicStore(&scratch[at + slot], bitcast<u32>(sums.x));
+  atomicStore(&scratch[at + kTileSlots + slot], bitcast<u32>(sums.y));
+  atomicStore(&scratch[at + 2u * kTileSlots + slot], bitcast<u32>(sums.z));
+  atomicStore(&scratch[at + 3u * kTileSlots + slot], bitcast<u32>(sums.w));
+}
+
+fn Parked(at: u32, row: u32, i: u32, local: u32) -> vec4<f32> {
+  let slot = SlotOf(row, min(i, kQuadsEach - 1u), local);
+  return bitcast<vec4<f32>>(vec4<u32>(
+      atomicLoad(&scratch[at + slot]), atomicLoad(&scratch[at + kTileSlots + slot]),
+      atomicLoad(&scratch[at + 2u * kTileSlots + slot]), atomicLoad(&scratch[at + 3u * kTileSlots + slot])));
+}
+
+fn SlotOf(row: u32, i: u32, local: u32) -> u32 {
+  return (row * kQuadsEach + i) * kThreads + local;
+}
+
+// Quad `i` of a thread, of the staged row of products.
+fn OwnQuad(i: u32, subgroup: u32, lane: u32) -> u32 {
+  return (i * kSplit + subgroup / kPlaces) * kSubgroup + lane;
+}
+
+fn ParkRow(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local: u32, at: u32) {
+  workgroupBarrier();
+  Stage(sums, subgroup, row);
+  workgroupBarrier();
+  for (var i = 0u; i < kQuadsEach; i++) {
+    let quad = OwnQuad(i, subgroup, lane);
+    Park(at, SlotOf(row, i, local), Staged(subgroup % kPlaces, quad / kQuads, quad % kQuads));
+  }
+}
+
+// Whether this workgroup is the last of the tile's.
+fn CountIn(counter: u32, local: u32) -> bool {
+  storageBarrier();
+  workgroupBarrier();
+  if (local == 0u) {
+    is_last = atomicAdd(&scratch[counter], 1u);
+    if (is_last == 1u) {
+      atomicStore(&scratch[counter], 0u);
+    }
+  }
+  let last = workgroupUniformLoad(&is_last) == 1u;
+  storageBarrier();
+  return last;
+}
+
+fn FinishQuad(i: u32, subgroup: u32, lane: u32, top: u32, left: u32, other: vec4<f32>) {
+  let at = OwnQuad(i, subgroup, lane);
+  let column = left + 4u * (at % kQuads);
+  let sums = Staged(subgroup % kPlaces, at / kQuads, at % kQuads) + other;
+  StoreQuad(top + at / kQuads, column, WithBias(sums, column));
+}
+
+fn FinishBoth(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32,
+              first_n: u32, other: u32) {
+  let other_0 = Parked(other, row, 0u, local);
+  let other_1 = Parked(other, row, 1u, local);
+  let other_2 = Parked(other, row, 2u, local);
+  let other_3 = Parked(other, row, 3u, local);
+  workgroupBarrier();
+  Stage(sums, subgroup, row);
+  workgroupBarrier();
+  let place = subgroup % kPlaces;
+  let top = first_m + place / kPlacesN * kSubRows + row * kMatM;
+  let left = first_n + place % kPlacesN * kSubCols;
+  FinishQuad(0u, subgroup, lane, top, left, other_0);
+  if (kQuadsEach > 1u) {
+    FinishQuad(1u, subgroup, lane, top, left, other_1);
+  }
+  if (kQuadsEach > 2u) {
+    FinishQuad(2u, subgroup, lane, top, left, other_2);
+  }
+  if (kQuadsEach > 3u) {
+    FinishQuad(3u, subgroup, lane, top, left, other_3);
+  }
+}
+
+fn FinishParts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, first_m: u32,
+               first_n: u32, parking: Parking) {
+  ParkRow(sums, 0u, subgroup, lane, local, parking.own);
+  if (kRows > 1u) {
+    ParkRow(sums, 1u, subgroup, lane, local, parking.own);
+  }
+  if (kRows > 2u) {
+    ParkRow(sums, 2u, subgroup, lane, local, parking.own);
+    ParkRow(sums, 3u, subgroup, lane, local, parking.own);
+  }
+  if (!CountIn(parking.counter, local)) {
+    return;
+  }
+  FinishBoth(sums, 0u, subgroup, lane, local, first_m, first_n, parking.other);
+  if (kRows > 1u) {
+    FinishBoth(sums, 1u, subgroup, lane, local, first_m, first_n, parking.other);
+  }
+  if (kRows > 2u) {
+    FinishBoth(sums, 2u, subgroup, lane, local, first_m, first_n, parking.other);
+    FinishBoth(sums, 3u, subgroup, lane, local, first_m, first_n, parking.other);
+  }
+}
+#endif
+
 #if glu
 // The up projection's rows of bias follow the gate's.
 fn WithGateBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
@@ -447,14 +590,15 @@ fn Activate(x: vec4<f32>) -> vec4<f32> {
 #endif
 
 // sums = the tile's products, step by step: every thread brings a part of the next step, then multiplies this one.
-fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32) {
+fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32, begin_k: u32,
+                end_k: u32) {
   var step = Step();
-  Fetch(&step, local, first_m, first_n, 0u);
+  Fetch(&step, local, first_m, first_n, begin_k);
   Store(&step, local, 0u);
   workgroupBarrier();
   var buffer = 0u;
-  for (var next_k = kStep; ; next_k += kStep) {
-    let more = next_k < params.k;
+  for (var next_k = begin_k + kStep; ; next_k += kStep) {
+    let more = next_k < end_k;
     if (more) {
       Fetch(&step, local, first_m, first_n, next_k);
     }
@@ -485,13 +629,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_n = group.y * kTileN;
 #endif
   var sums = Sums();
-  MultiplyTile(&sums, local, subgroup, first_m, first_n);
-  Finish(&sums, 0u, subgroup, lane, first_m, first_n);
-  if (kRows > 1u) {
-    Finish(&sums, 1u, subgroup, lane, first_m, first_n);
-  }
-  if (kRows > 2u) {
-    Finish(&sums, 2u, subgroup, lane, first_m, first_n);
-    Finish(&sums, 3u, subgroup, lane, first_m, first_n);
-  }
+#if parts
+  let half = ((params.k + kStep - 1u) / kStep + 1u) / 2u * kStep;
+  MultiplyTile(&sums, local, subgroup, first_m, first_n, group.z * half, select(half, params.k, group.z == 1u));
+  FinishParts(&sums, subgroup, lane, local, first_m, first_n,
+              ParkingOf(group.y * kTilesM + group.x, group.z));
+#else
+  MultiplyTile(&sums, local, subgroup, first_m, first_n, 0u, params.k);
+  FinishAll(&sums, subgroup, lane, first_m, first_n);
+#endif
 }

@@ -31,11 +31,23 @@ double AbsTolerance(const MatMulNBitsShape& shape) {
 std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   std::vector<KernelCase> cases;
   if (MatrixTunings(caps, {.dtype = DType::kF16}).empty()) return cases;
-  const auto tilings = [&](const MatMulNBitsShape& shape) {
+  // `parts`: those of so many workgroups a tile.
+  const auto tilings = [&](const MatMulNBitsShape& shape, uint32_t parts = 1) {
     std::vector<std::string> variants;
-    for (const MatrixTuning& tuning : MatrixTunings(caps, shape))
-      variants.push_back(MatrixVariant(tuning));
+    for (const MatrixTuning& tuning : MatrixTunings(caps, shape)) {
+      if (tuning.parts == parts) variants.push_back(MatrixVariant(tuning));
+    }
     return variants;
+  };
+  // Counters are zero before and after; the rest may be anything.
+  const auto with_scratch = [&caps](const MatMulNBitsShape& shape, std::vector<Operand> operands) {
+    operands.resize(kMatMulNBitsScratchBinding, Operand::Absent());
+    std::vector<double> values(MatrixScratchWords(caps, shape), 7.0);
+    std::fill_n(values.begin(), kCounterWords, 0.0);
+    std::vector<double> expected = values;
+    std::fill(expected.begin() + kCounterWords, expected.end(), std::nan(""));
+    operands.back() = {.dtype = DType::kU32, .values = values, .expected = expected};
+    return operands;
   };
   // A weight is rounded to f16 as (code - zero), which is exact but for float zero points, and as
   // that times the scale: two roundings of 2^-11 at most, 2^-11 / sqrt(3) each at random, of
@@ -93,6 +105,17 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     std::vector<std::string> some = tilings(shape);
     some.resize(std::min<size_t>(some.size(), 2));
     add(shape, some);
+  }
+
+  // Two workgroups a tile: whole, and off all tiles; an odd number of steps.
+  MatMulNBitsShape halves = odd;
+  halves.k = 8 * 64 + 203;
+  for (MatMulNBitsShape shape :
+       {MatMulNBitsShape{.m = 128, .n = 256, .k = 1024, .dtype = DType::kF16}, halves}) {
+    if (tilings(shape, 2).empty()) continue;
+    KernelCase& added = add(shape, tilings(shape, 2));
+    added.name += ".parts";
+    added.operands = [=, plain = added.operands] { return with_scratch(shape, plain()); };
   }
 
   // The choice by rows, from the fewest on.
@@ -159,6 +182,14 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     const double n = shape.b_rows(), k = shape.k, m = shape.m;
     added.bytes = n * (k * shape.bits / 8.0 + k / shape.block_size * 2) + 2.0 * m * (k + shape.n);
     added.flops = 2.0 * m * n * k;
+    if (tilings(shape, 2).empty()) return;
+    KernelCase parts = added;
+    parts.name += ".parts";
+    parts.variants = tilings(shape, 2);
+    parts.operands = [=] {
+      return with_scratch(shape, MakeSampledOperands(shape, AbsTolerance(shape)));
+    };
+    cases.push_back(std::move(parts));
   };
   const std::pair<uint32_t, uint32_t> kPlain[] = {{4096, 2048}, {9216, 3072}, {3072, 2048}};
   for (const auto& [n, k] : kPlain) model({.m = 512, .n = n, .k = k, .dtype = DType::kF16});
