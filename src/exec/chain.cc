@@ -348,11 +348,9 @@ void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants
   Chainer(lowered, caps, it == variants.end() ? std::string_view{} : it->second, choices).Join();
 }
 
-uint32_t RowsOfChain(const Dispatch& chain) { return ParamsOf(chain).rows; }
-
 bool IsStuckChain(const Dispatch& chain, std::span<const std::byte> rows) {
   uint32_t word = 0;
-  const size_t at = (RowsOfChain(chain) + kernels::kChainStuckWord) * sizeof(word);
+  const size_t at = (ParamsOf(chain).rows + kernels::kChainStuckWord) * sizeof(word);
   std::memcpy(&word, rows.data() + at, sizeof(word));
   return word != 0;
 }

@@ -14,10 +14,8 @@ namespace sinter::exec {
 void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants& variants,
                    const Choices& choices);
 
-// Where in the program's rows those of a chain begin, in words.
-uint32_t RowsOfChain(const Dispatch& chain);
-
-// Whether they waited for each other in vain; `rows`: all bytes of the program's rows.
+// Whether the workgroups of a chain waited for each other in vain; `rows`: all bytes of the
+// program's rows.
 bool IsStuckChain(const Dispatch& chain, std::span<const std::byte> rows);
 
 // Whether a chain reads but a row of this operand.

@@ -152,27 +152,52 @@ void PlanBook::Keep(PlanRecord record, const std::string& source) {
   if (std::find(order_.begin(), order_.end(), name) == order_.end()) order_.push_back(name);
 }
 
-Measured PlanBook::Measure(gpu::Device& device, const Program& program) {
-  const std::lock_guard lock(mutex_);
+namespace {
+
+// What a program offers to measuring.
+std::vector<Kind> KindsOf(const Lowered& lowered) {
   std::map<std::string, std::vector<size_t>> offered;
-  const std::vector<Dispatch>& dispatches = program.lowered().dispatches;
-  for (size_t i = 0; i < dispatches.size(); ++i) {
-    if (dispatches[i].alternatives) offered[dispatches[i].choice].push_back(i);
+  for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
+    if (lowered.dispatches[i].alternatives) offered[lowered.dispatches[i].choice].push_back(i);
   }
-  Measured measured;
-  std::vector<Kind> unknown;
+  std::vector<Kind> kinds;
   for (auto& [guess, which] : offered) {
-    if (std::find(order_.begin(), order_.end(), guess) != order_.end()) continue;
-    std::vector<Alternative> alternatives = dispatches[which[0]].alternatives();
+    std::vector<Alternative> alternatives = lowered.dispatches[which[0]].alternatives();
     if (alternatives.empty()) continue;
-    measured.added = true;
     // By the source of all of them, so that a changed kernel is measured anew.
     std::string sources;
     for (const Alternative& alternative : alternatives)
       sources += SourceHash(alternative.plan) + alternative.variant;
-    std::string source = fmt::format("{:016x}", Hash(sources));
-    if (Find(guess, source) != nullptr) continue;
-    unknown.push_back({guess, std::move(source), std::move(which), std::move(alternatives)});
+    kinds.push_back({.guess = guess,
+                     .source = fmt::format("{:016x}", Hash(sources)),
+                     .which = std::move(which),
+                     .alternatives = std::move(alternatives)});
+  }
+  return kinds;
+}
+
+}  // namespace
+
+std::vector<gpu::PipelineSpec> PlanBook::UnknownPipelines(const Lowered& lowered) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<gpu::PipelineSpec> specs;
+  for (const Kind& kind : KindsOf(lowered)) {
+    const auto it = source_of_.find(kind.guess);
+    if (it != source_of_.end() && it->second == kind.source) continue;
+    for (const Alternative& alternative : kind.alternatives)
+      specs.push_back(kernels::ExpandPlan(alternative.plan));
+  }
+  return specs;
+}
+
+Measured PlanBook::Measure(gpu::Device& device, const Program& program) {
+  const std::lock_guard lock(mutex_);
+  Measured measured;
+  std::vector<Kind> unknown;
+  for (Kind& kind : KindsOf(program.lowered())) {
+    if (std::find(order_.begin(), order_.end(), kind.guess) != order_.end()) continue;
+    measured.added = true;
+    if (Find(kind.guess, kind.source) == nullptr) unknown.push_back(std::move(kind));
   }
   // Compiled and recorded before anything is measured: in parallel, and so that the GPU does not
   // clock down between the kinds.

@@ -43,6 +43,11 @@ class PlanBook {
   // In the order of their making.
   std::vector<PlanRecord> records() const;
 
+  // What Measure() of a program of `lowered` will compile: alternatives that the book does not
+  // know. Compiling takes most of a first load; whoever makes several programs asks for all of it
+  // at once.
+  std::vector<gpu::PipelineSpec> UnknownPipelines(const Lowered& lowered) const;
+
   // Measures what `program` offers and neither the book nor the disk has, and keeps it. The
   // program's inputs must be bound and hold what they do in a run.
   Measured Measure(gpu::Device& device, const Program& program);

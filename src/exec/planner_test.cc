@@ -69,6 +69,7 @@ TEST(PlanBook, MeasuresOnceAndKeepsTheChoice) {
 
   PlanBook book(SharedDevice()->adapter(), folder.path());
   EXPECT_TRUE(book.choices().empty());
+  EXPECT_GT(book.UnknownPipelines(program.lowered()).size(), 1u);
   Measured measured = book.Measure(*SharedDevice(), program);
   EXPECT_TRUE(measured.added && measured.ran);
   ASSERT_EQ(book.records().size(), 1u) << "two dispatches of one kind";
@@ -79,6 +80,7 @@ TEST(PlanBook, MeasuresOnceAndKeepsTheChoice) {
   EXPECT_FALSE(record.from_disk);
   measured = book.Measure(*SharedDevice(), program);
   EXPECT_FALSE(measured.added || measured.ran) << "nothing is new";
+  EXPECT_TRUE(book.UnknownPipelines(program.lowered()).empty());
   // Measuring leaves the program as it was, and the choice gives the same sums.
   EXPECT_EQ(Results(program), expected);
   Program chosen = MakeProgram(weights, book.choices());

@@ -12,9 +12,7 @@
 #include "kernels/shader_source.h"
 
 namespace sinter::exec {
-namespace {
 
-// Names that share a buffer get a common number, so that lowering sees them as one.
 std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>& externals) {
   std::map<std::string, int> shared;
   int next = 0;
@@ -29,8 +27,6 @@ std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>&
   }
   return shared;
 }
-
-}  // namespace
 
 Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
                  const graph::Graph& graph, std::map<std::string, gpu::Buffer> externals,

@@ -34,6 +34,9 @@ struct DispatchTime {
   double bytes = 0, flops = 0;
 };
 
+// Names that share a buffer with others, by a number for each such buffer, as Lower() takes them.
+std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>& externals);
+
 class Program {
  public:
   // Compiles `graph`, whose shapes are all numbers. `externals` has the buffer of every graph input

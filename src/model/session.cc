@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +13,7 @@
 #include "kernels/record_plan.h"
 #include "kernels/sample/step_inputs.h"
 #include "kernels/sample/token_choice.h"
+#include "kernels/shader_source.h"
 
 namespace sinter::model {
 namespace {
@@ -135,6 +137,7 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
                                   "logits");
   // Now, as a shader compiled at the first prompt would stall the first token; but long prompts are
   // rare and slow anyhow.
+  CompileAhead();
   ProgramFor(1);
   for (const int64_t sequence : chunks_) {
     if (sequence <= kLoadedChunk) ProgramFor(sequence);
@@ -171,6 +174,41 @@ void Session::PrepareMeasuring(const gpu::CommandList& inputs, int64_t sequence)
   const int64_t past = std::min(std::min(kMeasuredRows, max_length_) - 1, capacity_ - sequence);
   UploadState(static_cast<uint32_t>(past), static_cast<uint32_t>(past + 1), 0);
   device_->Submit(inputs);
+}
+
+bool Session::Measures(int64_t sequence) const {
+  // Runs of few rows are rare, and short whatever their plans.
+  return model_->options().measure_plans &&
+         (sequence == 1 || sequence >= std::min(chunks_.back(), kLoadedChunk));
+}
+
+void Session::CompileAhead() {
+  const ModelOptions& options = model_->options();
+  if (!options.measure_plans) return;
+  const exec::PlanBook& plans = model_->plans();
+  const std::map<std::string, int> shared = exec::SharedNames(cache_);
+  std::vector<gpu::PipelineSpec> specs;
+  // False where the plan book knows all that the program offers.
+  const auto add = [&](int64_t sequence, bool chain) {
+    const std::unique_ptr<graph::Graph> graph = model_->Specialize({sequence, capacity_}, 1);
+    const exec::Lowered lowered =
+        exec::Lower(*graph, device_->caps(), shared, options.variants, plans.choices(), chain);
+    std::vector<gpu::PipelineSpec> unknown;
+    if (Measures(sequence)) unknown = plans.UnknownPipelines(lowered);
+    std::ranges::move(unknown, std::back_inserter(specs));
+    for (const exec::Dispatch& dispatch : lowered.dispatches)
+      specs.push_back(kernels::ExpandPlan(dispatch.plan));
+    return !unknown.empty();
+  };
+  // Chains take longest: they come first.
+  bool any = false;
+  if (!options.fusion || options.fusion == passes::Fusion::kChain) any |= add(1, /*chain=*/true);
+  if (options.fusion != passes::Fusion::kChain) any |= add(1, /*chain=*/false);
+  if (!any) return;
+  for (const int64_t sequence : chunks_) {
+    if (sequence <= kLoadedChunk) add(sequence, /*chain=*/false);
+  }
+  device_->GetPipelines(specs);
 }
 
 Session::StepProgram& Session::ProgramFor(int64_t sequence) {
@@ -228,9 +266,7 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
                         prepare, "step inputs");
   }
   const ModelOptions& options = model_->options();
-  // Runs of few rows are rare, and short whatever their plans.
-  const bool measures = options.measure_plans &&
-                        (sequence == 1 || sequence >= std::min(chunks_.back(), kLoadedChunk));
+  const bool measures = Measures(sequence);
   bool measured = false;
   if (measures) PrepareMeasuring(prepare, sequence);
   const auto make = [&](bool chain) {

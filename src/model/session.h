@@ -102,6 +102,11 @@ class Session {
 
   void ClearCache();
   StepProgram& ProgramFor(int64_t sequence);
+  // Whether the program's plans are chosen by measurement.
+  bool Measures(int64_t sequence) const;
+  // Where there are plans to measure: compiles all that the programs of a load need for it at once.
+  // Each by itself would wait for its slowest shader.
+  void CompileAhead();
   // Gives a program the inputs under which plans are measured.
   void PrepareMeasuring(const gpu::CommandList& inputs, int64_t sequence);
   // The chunk where none was asked for.

@@ -15,8 +15,8 @@ namespace sinter::passes {
 enum class Fusion {
   kNone,   // each node of the model by itself: the reference
   kLayer,  // the nodes of graph/fused.h: about five dispatches a layer
-  kChain,  // the same nodes; those of a token's products between two attentions are one dispatch,
-           // inside which workgroups wait for others (exec/chain.h): two a layer
+  kChain,  // the same nodes; those of a token from one attention to the next are one dispatch,
+           // inside which workgroups wait for others (exec/chain.h): one a layer
 };
 
 // Facts from outside the graph that rewrites depend on.

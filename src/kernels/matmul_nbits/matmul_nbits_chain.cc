@@ -330,7 +330,7 @@ class Planner {
     // Some 10 ms where a look at memory takes 0.7 us: a wait is a thousand times shorter, and a
     // driver's patience with a list of such dispatches longer. A CPU looks more often, and others
     // keep it from its work.
-    const uint32_t spins = caps_.software ? 1u << 30 : 1u << 14;
+    const uint32_t looks = caps_.software ? 1u << 30 : 1u << 14;
     for (const auto& [name, value] :
          {std::pair("kWorkgroupSize", tuning_.workgroup),
           std::pair("kSubgroup", caps_.fixed_subgroup_size()),
@@ -338,7 +338,7 @@ class Planner {
           std::pair("kMaxK", MaxK(chain_)),
           std::pair("kRowSlots", RowSlots(caps_, chain_, tuning_)),
           std::pair("kHeadWords", kChainHeadWords), std::pair("kStuck", kChainStuckWord),
-          std::pair("kMaxSpins", spins), std::pair("kWorkgroups", tuning_.workgroups)}) {
+          std::pair("kMaxLooks", looks), std::pair("kWorkgroups", tuning_.workgroups)}) {
       Constant(name, value);
     }
   }

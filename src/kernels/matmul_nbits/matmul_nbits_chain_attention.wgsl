@@ -326,13 +326,12 @@ fn MergeParts(result: u32, local: u32) {
 fn AwaitPartial(result: u32, value: u32) -> vec3<f32> {
   let i = value / kHeadSize;
   let at = vec3<u32>(value, kValues + i, kValues + kPairs + i) + result;
-  var words = vec3<u32>(LookAt(at.x), LookAt(at.y), LookAt(at.z));
-  for (var spins = 0u; IsMissing(max(max(words.x, words.y), words.z)); spins++) {
-    if (spins == kMaxSpins) {
-      ReportStuck();
+  var words = vec3<u32>();
+  for (var looks = 0u; ; looks++) {
+    words = vec3<u32>(LookAt(at.x), LookAt(at.y), LookAt(at.z));
+    if (!IsMissing(max(max(words.x, words.y), words.z)) || IsStuck(looks)) {
       break;
     }
-    words = vec3<u32>(LookAt(at.x), LookAt(at.y), LookAt(at.z));
   }
   return bitcast<vec3<f32>>(words);
 }

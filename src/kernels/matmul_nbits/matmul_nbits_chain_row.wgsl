@@ -56,19 +56,22 @@ fn IsMissing(word: u32) -> bool {
   return word == Decoded(0u);
 }
 
-// What somebody waits for in vain is left as it is.
-fn ReportStuck() {
+// Whether somebody has looked in vain too often: then he says so, and goes on with what is there.
+fn IsStuck(looks: u32) -> bool {
+  if (looks < kMaxLooks) {
+    return false;
+  }
   atomicStore(&rows[params.rows + kStuck], 1u);
+  return true;
 }
 
 fn AwaitWord(at: u32) -> u32 {
-  var word = LookAt(at);
-  for (var spins = 0u; IsMissing(word); spins++) {
-    if (spins == kMaxSpins) {
-      ReportStuck();
+  var word = 0u;
+  for (var looks = 0u; ; looks++) {
+    word = LookAt(at);
+    if (!IsMissing(word) || IsStuck(looks)) {
       break;
     }
-    word = LookAt(at);
   }
   return word;
 }
@@ -143,13 +146,12 @@ fn LoadRow(link: Link, local: u32) -> Pairs {
   // A CPU that acts as a GPU runs the threads of a workgroup by turns, from barrier to barrier: what
   // other threads of this one have to give must not be looked for before.
   workgroupBarrier();
-  var row = LookAtRow(link, local);
-  for (var spins = 0u; AnyMissing(link, row); spins++) {
-    if (spins == kMaxSpins) {
-      ReportStuck();
+  var row = Pairs();
+  for (var looks = 0u; ; looks++) {
+    row = LookAtRow(link, local);
+    if (!AnyMissing(link, row) || IsStuck(looks)) {
       break;
     }
-    row = LookAtRow(link, local);
   }
   return row;
 }
