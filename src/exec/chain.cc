@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "base/check.h"
@@ -92,6 +93,7 @@ class Chainer {
       if (taken == 0) lowered_.dispatches.push_back(all_[i]);
       i += std::max<size_t>(taken, 1);
     }
+    KeepGuessesOfRareKinds();
     AllocateRows();
   }
 
@@ -298,6 +300,20 @@ class Chainer {
       chain.writes[OperandOf(i, kLinkY)] = true;
     } else if (link.result == ChainLink::Result::kInPlace) {
       chain.writes[OperandOf(link.in_place_of, kLinkResidual)] = true;
+    }
+  }
+
+  // To measure a kind takes seconds of compiling for each of its plans: not for one chain of many,
+  // as the last layer's is.
+  void KeepGuessesOfRareKinds() {
+    std::map<std::string, int> counts;
+    int most = 0;
+    for (const Dispatch& dispatch : lowered_.dispatches) {
+      if (dispatch.is_chain()) most = std::max(most, ++counts[dispatch.choice]);
+    }
+    for (Dispatch& dispatch : lowered_.dispatches) {
+      if (dispatch.is_chain() && 4 * counts[dispatch.choice] < most)
+        dispatch.alternatives = nullptr;
     }
   }
 

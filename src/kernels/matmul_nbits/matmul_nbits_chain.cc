@@ -182,8 +182,8 @@ std::vector<ChainTuning> Tunings(const gpu::Caps& caps, const Chain& chain) {
   // Compiling one takes NVIDIA's driver seconds, so few are tried. H100: 6 is best for Qwen3-1.7B,
   // 8 or 12 for Phi-3-mini, by 1 to 3%.
   for (const ChainTuning& tuning :
-       {ChainTuning{512, 132, 6}, ChainTuning{512, 132, 8}, ChainTuning{512, 132, 12},
-        ChainTuning{512, 64, 12}, ChainTuning{256, 64, 16}, ChainTuning{256, 32, 16}}) {
+       {ChainTuning{512, 132, 6}, ChainTuning{512, 132, 12}, ChainTuning{512, 64, 12},
+        ChainTuning{256, 64, 16}, ChainTuning{256, 32, 16}}) {
     if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
   }
   return tunings;
