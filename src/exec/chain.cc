@@ -93,7 +93,7 @@ class Chainer {
       if (taken == 0) lowered_.dispatches.push_back(all_[i]);
       i += std::max<size_t>(taken, 1);
     }
-    KeepGuessesOfRareKinds();
+    MeasureNoRareKinds();
     AllocateRows();
   }
 
@@ -251,8 +251,10 @@ class Chainer {
     const kernels::Chain& parts = run.chain;
     kernels::ChainPlan plan = kernels::PlanMatMulNBitsChain(caps_, parts, forced_);
     const std::string guess = plan.kernel.variant;
-    if (const auto it = choices_.find(guess); forced_.empty() && it != choices_.end())
-      plan = kernels::PlanMatMulNBitsChain(caps_, parts, it->second);
+    const std::vector<std::string> variants = kernels::ChainVariants(caps_, parts);
+    if (const auto it = choices_.find(guess); it != choices_.end()) chosen_ = it->second;
+    if (forced_.empty() && std::ranges::find(variants, chosen_) != variants.end())
+      plan = kernels::PlanMatMulNBitsChain(caps_, parts, chosen_);
     Dispatch chain;
     chain.operands.resize(OperandOf(parts.links.size(), kLinkB));
     chain.writes.resize(chain.operands.size());
@@ -268,7 +270,7 @@ class Chainer {
     }
     // Room for any plan: measuring tries them all.
     uint64_t words = plan.row_words;
-    for (const std::string& variant : kernels::ChainVariants(caps_, parts))
+    for (const std::string& variant : variants)
       words = std::max(words, kernels::PlanMatMulNBitsChain(caps_, parts, variant).row_words);
     chain.operands[kRows].bytes = words * sizeof(uint32_t);
     chain.writes[kRows] = true;
@@ -304,8 +306,8 @@ class Chainer {
   }
 
   // To measure a kind takes seconds of compiling for each of its plans: not for one chain of many,
-  // as the last layer's is.
-  void KeepGuessesOfRareKinds() {
+  // as the last layer's is. It does as the one before.
+  void MeasureNoRareKinds() {
     std::map<std::string, int> counts;
     int most = 0;
     for (const Dispatch& dispatch : lowered_.dispatches) {
@@ -352,6 +354,8 @@ class Chainer {
   const gpu::Caps& caps_;
   const std::string_view forced_;
   const Choices& choices_;
+  // What was measured for a chain before.
+  std::string chosen_;
   Uses uses_;
   std::vector<Dispatch> all_;
 };
