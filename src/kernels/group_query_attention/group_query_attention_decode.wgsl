@@ -97,16 +97,8 @@ var<workgroup> is_last: u32;
 
 #include "group_query_attention/group_query_attention_pairs.wgsl"
 #include "group_query_attention/group_query_attention_inputs.wgsl"
+#include "group_query_attention/group_query_attention_tables.wgsl"
 #include "group_query_attention/group_query_attention_scores.wgsl"
-
-#if rotary
-fn cos_unit(i: u32) -> raw8 { return cos_cache[i]; }
-fn sin_unit(i: u32) -> raw8 { return sin_cache[i]; }
-#endif
-#if norm
-fn q_norm_unit(i: u32) -> raw8 { return q_norm_weight[i]; }
-fn k_norm_unit(i: u32) -> raw8 { return k_norm_weight[i]; }
-#endif
 
 // ---- slots
 

@@ -51,15 +51,7 @@ const kHeadsOfRow = kHeads + 2u * kKvHeads;
 
 #include "group_query_attention/group_query_attention_pairs.wgsl"
 #include "group_query_attention/group_query_attention_inputs.wgsl"
-
-#if rotary
-fn cos_unit(i: u32) -> raw8 { return cos_cache[i]; }
-fn sin_unit(i: u32) -> raw8 { return sin_cache[i]; }
-#endif
-#if norm
-fn q_norm_unit(i: u32) -> raw8 { return q_norm_weight[i]; }
-fn k_norm_unit(i: u32) -> raw8 { return k_norm_weight[i]; }
-#endif
+#include "group_query_attention/group_query_attention_tables.wgsl"
 
 @compute @workgroup_size(kWorkgroupSize)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
