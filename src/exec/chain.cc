@@ -327,7 +327,8 @@ class Chainer {
       if (dispatch.is_chain()) chains.push_back(&dispatch);
     }
     if (chains.empty()) return;
-    BufferInfo info = {BufferInfo::Kind::kRows, "rows of chains", 0};
+    BufferInfo info = {BufferInfo::Kind::kRows, "rows of chains",
+                       kFirstChainRow * sizeof(uint32_t)};
     std::vector<kernels::ChainParams> params;
     std::vector<uint32_t> words;
     for (Dispatch* chain : chains) {
@@ -366,13 +367,6 @@ void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants
                    const Choices& choices) {
   const auto it = variants.find(kKernel);
   Chainer(lowered, caps, it == variants.end() ? std::string_view{} : it->second, choices).Join();
-}
-
-bool IsStuckChain(const Dispatch& chain, std::span<const std::byte> rows) {
-  uint32_t word = 0;
-  const size_t at = (ParamsOf(chain).rows + kernels::kChainStuckWord) * sizeof(word);
-  std::memcpy(&word, rows.data() + at, sizeof(word));
-  return word != 0;
 }
 
 bool IsTableOfChain(size_t operand) { return operand == kRotary; }

@@ -2,9 +2,8 @@
 // (kernels/matmul_nbits/matmul_nbits_chain.h).
 #pragma once
 
-#include <span>
-
 #include "exec/lowering.h"
+#include "kernels/matmul_nbits/matmul_nbits_chain.h"
 
 namespace sinter::exec {
 
@@ -14,9 +13,8 @@ namespace sinter::exec {
 void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants& variants,
                    const Choices& choices);
 
-// Whether the workgroups of a chain waited for each other in vain; `rows`: all bytes of the
-// program's rows.
-bool IsStuckChain(const Dispatch& chain, std::span<const std::byte> rows);
+// Where in a program's rows those of its first chain begin, in words.
+inline constexpr uint32_t kFirstChainRow = kernels::kChainStuckWord + 1;
 
 // Whether a chain reads but a row of this operand.
 bool IsTableOfChain(size_t operand);

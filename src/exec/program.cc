@@ -241,18 +241,17 @@ bool Program::has_chains() const {
 
 bool Program::IsStuck(const gpu::Buffer& rows) const {
   if (!rows) return false;
-  const std::vector<std::byte> bytes = device_->Download(rows, 0, rows.size_bytes());
-  return std::ranges::any_of(lowered_.dispatches, [&](const Dispatch& dispatch) {
-    return dispatch.is_chain() && IsStuckChain(dispatch, bytes);
-  });
+  const std::vector<std::byte> word =
+      device_->Download(rows, kernels::kChainStuckWord * sizeof(uint32_t), sizeof(uint32_t));
+  return word != std::vector<std::byte>(sizeof(uint32_t));
 }
 
 void Program::ClearLoneChain(gpu::CommandList& list) const {
   const auto is_chain = std::mem_fn(&Dispatch::is_chain);
   if (std::ranges::count_if(lowered_.dispatches, is_chain) != 1) return;
   const gpu::Buffer all = rows();
-  const uint64_t head_bytes = kernels::kChainHeadWords * sizeof(uint32_t);
-  list.Clear(all, head_bytes, all.size_bytes() - head_bytes);
+  const uint64_t begin = kFirstChainRow * sizeof(uint32_t);
+  list.Clear(all, begin, all.size_bytes() - begin);
 }
 
 void Program::CheckProgress() const {

@@ -21,6 +21,8 @@ constexpr uint32_t kMaxRounds = 8;
 constexpr uint32_t kMaxBlock = 8;
 // Rows of B that a team has.
 constexpr uint32_t kMaxRows = 8;
+// In place of a row's place in `rows`: kNone in matmul_nbits_chain.wgsl.
+constexpr uint64_t kNoRow = UINT32_MAX;
 // Of the attention: heads of a group, splits.
 constexpr uint32_t kMaxGroup = 4, kMaxSplits = 16;
 
@@ -296,7 +298,7 @@ class Planner {
     Define(true, fmt::format("link_{}", i));
     Define(outside, fmt::format("residual_{}", i));
     Define(bound, fmt::format("bound_{}", i));
-    row_of_.push_back(i + 1 < chain_.links.size() ? words_ : 0);
+    row_of_.push_back(i + 1 < chain_.links.size() ? words_ : kNoRow);
     // In the order of struct Link.
     kernel_.prelude += fmt::format(
         "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}, {9}, "
@@ -304,7 +306,7 @@ class Planner {
         i, shape.n, shape.k, cut.outputs, cut.rows, cut.block, cut.rounds, cut.parts, gated,
         shape.norm.present, shape.norm.epsilon, shape.bias, outside, vectors_.links[i].norm / 2,
         vectors_.links[i].bias / 2, i == 0 ? input_row_ : row_of_[i - 1],
-        link.residual >= 0 ? row_of_[static_cast<size_t>(link.residual)] : 0, row_of_[i]);
+        link.residual >= 0 ? row_of_[static_cast<size_t>(link.residual)] : kNoRow, row_of_[i]);
     if (outside) {
       // The link whose Y goes there; past the last one where there is none.
       const auto user = std::ranges::find_if(chain_.links, [&](const ChainLink& other) {
@@ -337,8 +339,8 @@ class Planner {
           std::pair("kBlockChunks", chain_.links[0].shape.block_size / kChunkCodes),
           std::pair("kMaxK", MaxK(chain_)),
           std::pair("kRowSlots", RowSlots(caps_, chain_, tuning_)),
-          std::pair("kHeadWords", kChainHeadWords), std::pair("kStuck", kChainStuckWord),
-          std::pair("kMaxLooks", looks), std::pair("kWorkgroups", tuning_.workgroups)}) {
+          std::pair("kStuck", kChainStuckWord), std::pair("kMaxLooks", looks),
+          std::pair("kWorkgroups", tuning_.workgroups)}) {
       Constant(name, value);
     }
   }
@@ -349,8 +351,8 @@ class Planner {
   const ChainVectors vectors_;
   KernelPlan kernel_;
   Glu glu_ = Glu::kNone;
-  uint64_t words_ = kChainHeadWords;
-  uint64_t input_row_ = 0;        // where in `rows` the first link's row lies; 0: it is the input
+  uint64_t words_ = 0;
+  uint64_t input_row_ = kNoRow;   // where in `rows` the first link's row lies; else it is the input
   std::vector<uint64_t> row_of_;  // each link's Y in `rows`
 };
 

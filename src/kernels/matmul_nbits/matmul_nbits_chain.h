@@ -16,8 +16,9 @@
 // caches of cos and sin, one behind the other, as in group_query_attention_decode.h; then for link
 // i from 8 + 4 i on: B, scales, residual, Y (where its result is kBound).
 //
-// A dispatch's own row_words of `rows` have to be zero but for the first kChainHeadWords, and are
-// not afterwards. It gives zeros again to those of another dispatch, of any chain, that ran before.
+// A dispatch's own row_words of `rows` have to be zero, and are not afterwards. It gives zeros
+// again to those of another dispatch, of any chain, that ran before. Word kChainStuckWord is none
+// of them, and every chain's.
 #pragma once
 
 #include <cstddef>
@@ -58,8 +59,8 @@ struct Chain {
 struct ChainParams {
   uint32_t rows;  // where in `rows` its own begin, in words
   uint32_t old_rows;
-  uint32_t old_words;  // of those, the head with them
-  uint32_t capacity;   // these as in GroupQueryAttentionDecodeParams
+  uint32_t old_words;
+  uint32_t capacity;  // these as in GroupQueryAttentionDecodeParams
   uint32_t local_window;
   uint32_t rotary_rows;
   uint32_t q_row;
@@ -85,15 +86,13 @@ struct ChainTuning {
 std::string ChainVariant(const ChainTuning& tuning);
 
 struct ChainPlan {
-  // Its params have no place in `rows` yet.
+  // Its params have no places in `rows` yet.
   KernelPlan kernel;
   // What the dispatch needs of `rows`; the same for every variant but for the attention's splits.
   uint64_t row_words = 0;
 };
 
-// At the beginning of `rows`: as many words as any adapter aligns a binding to.
-inline constexpr uint32_t kChainHeadWords = 64;
-// The one of them that becomes 1, and stays so, where a workgroup has waited in vain.
+// The word of `rows` that becomes 1, and stays so, where a workgroup has waited in vain.
 inline constexpr uint32_t kChainStuckWord = 0;
 
 // What `vectors` has, one behind the other, and where, in elements.

@@ -26,6 +26,8 @@
 #include "matmul_nbits/matmul_nbits_chain_attention.wgsl"
 #endif
 
+const kNone = 0xffffffffu;
+
 struct Link {
   index: u32,
   n: u32,        // outputs
@@ -43,8 +45,8 @@ struct Link {
   // Where in `vectors` the norm's scales and the bias lie, in pairs.
   norm_at: u32,
   bias_at: u32,
-  // Where in the own `rows` the row lies that it multiplies (0: it is the input), a residual (0:
-  // none), and where its Y goes (0: to its binding only).
+  // Where in the dispatch's rows the row lies that it multiplies (kNone: it is the input), a residual
+  // (kNone: none, or bound), and where its Y goes (kNone: only to its binding).
   row: u32,
   residual_row: u32,
   result_row: u32,
@@ -282,7 +284,7 @@ fn Multiply(link: Link, part: u32, first_block: Block, local: u32) -> State {
     state.residual = LoadResidual(link.index, n / 2u);
   }
   let row = LoadRow(link, local);
-  if (link.residual_row > 0u && local < kSubgroups * link.outputs / 2u) {
+  if (link.residual_row != kNone && local < kSubgroups * link.outputs / 2u) {
     state.residual = AwaitWord(link.residual_row + n / 2u);
   }
   Stage(link, local, row, norms);
@@ -363,7 +365,7 @@ fn Finish(link: Link, part: u32, state: State, local: u32) {
     }
     y += HalvesOf(state.residual);
     let pair = bitcast<u32>(vec2<f16>(y));
-    if (link.result_row > 0u) {
+    if (link.result_row != kNone) {
       Hand(link.result_row + n / 2u, pair);
     }
     StoreResult(link.index, n / 2u, pair);
@@ -383,8 +385,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let state_0 = Multiply(kLink0, part, block_0, local);
   Finish(kLink0, part, state_0, local);
   // While the others finish theirs.
-  for (var i = kHeadWords + part * kWorkgroupSize + local; i < params.old_words;
-       i += kWorkgroups * kWorkgroupSize) {
+  for (var i = part * kWorkgroupSize + local; i < params.old_words; i += kWorkgroups * kWorkgroupSize) {
     atomicStore(&rows[params.old_rows + i], 0u);
   }
 #if link_2

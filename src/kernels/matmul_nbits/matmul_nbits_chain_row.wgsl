@@ -61,7 +61,7 @@ fn IsStuck(looks: u32) -> bool {
   if (looks < kMaxLooks) {
     return false;
   }
-  atomicStore(&rows[params.rows + kStuck], 1u);
+  atomicStore(&rows[kStuck], 1u);
   return true;
 }
 
@@ -84,7 +84,7 @@ fn LookAtRowRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
 #else
 fn LookAtRowRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
   let pair = PairOf(link, local, turn);
-  if (link.row == 0u) {
+  if (link.row == kNone) {
     return vec2<u32>(input[pair], input[pair + 8u]);
   }
   return vec2<u32>(LookAt(link.row + pair), LookAt(link.row + pair + 8u));
@@ -140,7 +140,7 @@ fn AnyMissing(link: Link, row: Pairs) -> bool {
 
 // Waits until all of a thread's pairs are there.
 fn LoadRow(link: Link, local: u32) -> Pairs {
-  if (link.row == 0u) {
+  if (link.row == kNone) {
     return LookAtRow(link, local);
   }
   // A CPU that acts as a GPU runs the threads of a workgroup by turns, from barrier to barrier: what

@@ -111,8 +111,9 @@ double Tolerance(size_t link) {
   return 5 * 4 * Epsilon(DType::kF16) * 3 * std::sqrt(static_cast<double>(link) + 1);
 }
 
-// Words of `rows`: first those of another chain, of a length of its own, then the chain's.
-constexpr size_t kOldWords = kChainHeadWords + 1234;
+// Words of `rows`: the one that tells who is stuck, those of another chain, of a length of its own,
+// then the chain's.
+constexpr size_t kOldRows = 1, kOldWords = 1234, kOwnRows = kOldRows + kOldWords;
 
 // `total`: rows of the cache with the new one.
 std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t total) {
@@ -122,11 +123,10 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
   const auto put = [&](uint32_t at, const std::vector<double>& values) {
     std::copy(values.begin(), values.end(), vectors.begin() + at);
   };
-  std::vector<double> rows(kOldWords, 7.0), rows_after = rows;
-  rows.resize(kOldWords + words, 0.0);
-  std::fill(rows_after.begin() + kChainHeadWords, rows_after.end(), 0.0);
-  rows_after.resize(kOldWords + kChainHeadWords, 0.0);
-  rows_after.resize(kOldWords + words, kAnything);
+  std::vector<double> rows(kOwnRows, 7.0), rows_after(kOwnRows, 0.0);
+  rows[kChainStuckWord] = 0;
+  rows.resize(kOwnRows + words, 0.0);
+  rows_after.resize(kOwnRows + words, kAnything);
   std::vector<Operand> operands = {Operand::Absent(),  // the input, below
                                    {.dtype = DType::kU32, .values = rows, .expected = rows_after},
                                    Operand::Absent(),  // vectors, below
@@ -236,7 +236,8 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
       ChainPlan plan = PlanMatMulNBitsChain(actual, chain, variant);
       ChainParams params;
       std::memcpy(&params, plan.kernel.params.data(), sizeof(params));
-      params.rows = kOldWords;
+      params.rows = kOwnRows;
+      params.old_rows = kOldRows;
       params.old_words = kOldWords;
       plan.kernel.SetParams(params);
       return plan;
@@ -407,14 +408,14 @@ TEST(MatMulNBitsChain, FitsBindingsMemoryAndEachOther) {
   const gpu::Caps caps = AllCaps();
   Chain layer = Layer(2048, 2048, 6144, 4096);
   EXPECT_FALSE(ChainVariants(caps, layer).empty());
-  EXPECT_EQ(PlanMatMulNBitsChain(caps, layer).row_words, kChainHeadWords + 1024 + 3072 + 1024);
+  EXPECT_EQ(PlanMatMulNBitsChain(caps, layer).row_words, 1024u + 3072 + 1024);
   // All of a layer in the 16 bindings that Dawn allows.
   layer.attention = Attention(16, 8, 128, 1024);
   layer.attention->has_norm = true;
   EXPECT_FALSE(ChainVariants(caps, layer).empty());
   // The output; sums, maxima and denominators of 8 heads' 16 splits.
   EXPECT_EQ(PlanMatMulNBitsChain(caps, layer).row_words,
-            kChainHeadWords + 1024 + 8 * 16 * (2 * 128 + 4) + 1024 + 3072 + 1024);
+            1024u + 8 * 16 * (2 * 128 + 4) + 1024 + 3072 + 1024);
   const auto refuses = [&](auto change) {
     Chain chain = layer;
     gpu::Caps less = caps;
