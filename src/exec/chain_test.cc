@@ -78,15 +78,19 @@ std::vector<std::vector<std::byte>> Results(Program& program) {
   return results;
 }
 
+gpu::Buffer MakeInput(const char* name, int count) {
+  std::vector<uint16_t> values;
+  for (int i = 0; i < count; ++i) values.push_back(static_cast<uint16_t>(0x3c00 + 16 * i - 512));
+  gpu::Buffer buffer = SharedDevice()->CreateBuffer(values.size() * 2, name);
+  SharedDevice()->Upload(buffer, 0, std::as_bytes(std::span(values)));
+  return buffer;
+}
+
 Program MakeProgram(WeightStore& weights, bool chain) {
   const auto graph = graph::Parse(Layer("%x2, %y"));
   std::map<std::string, gpu::Buffer> externals;
-  for (const auto& [name, count] : {std::pair("a", 32), std::pair("x", 64)}) {
-    std::vector<uint16_t> values;
-    for (int i = 0; i < count; ++i) values.push_back(static_cast<uint16_t>(0x3c00 + 16 * i - 512));
-    externals[name] = SharedDevice()->CreateBuffer(values.size() * 2, name);
-    SharedDevice()->Upload(externals[name], 0, std::as_bytes(std::span(values)));
-  }
+  for (const auto& [name, count] : {std::pair("a", 32), std::pair("x", 64)})
+    externals[name] = MakeInput(name, count);
   return Program(SharedDevice(), weights, *graph, externals, {}, {}, chain);
 }
 
@@ -104,6 +108,70 @@ TEST(Chain, JoinsTheProductsOfALayer) {
   // Without it: a dispatch each.
   EXPECT_THAT(Lower(*graph::Parse(Layer("%x2, %y")), SharedDevice()->caps(), {}, {}).dispatches,
               SizeIs(4));
+}
+
+// The layer behind an attention of two heads that share a key, in a cache of 8 rows.
+std::string AttentionLayer(std::string_view returned) {
+  std::string text = Layer(returned);
+  const std::string_view input = "input %a: f16[1, 1, 32] ";
+  text.replace(text.find(input), input.size(),
+               "input %qkv: f16[1, 1, 64] input %pk: f16[1, 1, 8, 16] input %pv: f16[1, 1, 8, 16] "
+               "input %seqlens: i32[1] input %total: i32[1] ");
+  text.insert(text.find("%x1:"),
+              "%a: f16[1, 1, 32], %key: f16[1, 1, 8, 16], %value: f16[1, 1, 8, 16] = "
+              "com.microsoft::GroupQueryAttention @attend (%qkv, _, _, %pk, %pv, %seqlens, %total) "
+              "{num_heads = 2, kv_num_heads = 1} ");
+  return text;
+}
+
+Lowered LowerAttention(const std::string& text) {
+  gpu::Caps caps = SharedDevice()->caps();
+  caps.limits.max_storage_buffers_per_stage = 32;
+  const std::map<std::string, int> caches = {{"pk", 0}, {"key", 0}, {"pv", 1}, {"value", 1}};
+  return Lower(*graph::Parse(text), caps, caches, {}, {}, true);
+}
+
+TEST(Chain, BeginsWithAnAttention) {
+  const Lowered lowered = LowerAttention(AttentionLayer("%x2, %y, %key, %value"));
+  ASSERT_THAT(lowered.dispatches, SizeIs(1));
+  EXPECT_EQ(lowered.dispatches[0].label, "GroupQueryAttention attend and 4 more");
+  EXPECT_THAT(lowered.dispatches[0].parts, SizeIs(5));
+}
+
+TEST(Chain, LeavesAnAttentionThatOthersRead) {
+  const Lowered lowered = LowerAttention(AttentionLayer("%a, %x2, %y, %key, %value"));
+  ASSERT_THAT(lowered.dispatches, SizeIs(2));
+  EXPECT_FALSE(lowered.dispatches[0].is_chain());
+  EXPECT_THAT(lowered.dispatches[1].parts, SizeIs(4));
+}
+
+// The layer with a residual that is computed, whose sum somebody reads.
+std::string LayerInPlace(std::string_view returned) {
+  std::string text = Layer(returned);
+  const std::string_view input = "input %x: f16[1, 1, 64] ";
+  text.replace(text.find(input), input.size(), "input %x0: f16[1, 1, 64] ");
+  text.insert(text.find("%x1:"), "%x: f16[1, 1, 64] = ai.onnx::Add (%x0, %x0) ");
+  text.insert(text.find("return "), "%z: f16[1, 1, 64] = ai.onnx::Add (%x2, %x2) ");
+  return text;
+}
+
+TEST(Chain, WritesAResidualInPlace) {
+  const Lowered lowered = LowerChained(LayerInPlace("%z, %y"));
+  ASSERT_THAT(lowered.dispatches, SizeIs(3));
+  const std::vector<BufferRef>& sum = lowered.dispatches[2].operands;
+  const auto is_written = [&](const BufferRef& ref) {
+    const Dispatch& add = lowered.dispatches[0];
+    for (size_t i = 0; i < add.operands.size(); ++i) {
+      if (add.writes[i] && add.operands[i].buffer == ref.buffer) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(is_written(sum[0]));
+  // Not where the residual is read once more.
+  std::string text = LayerInPlace("%z, %y, %late");
+  text.insert(text.find("return "), "%late: f16[1, 1, 64] = ai.onnx::Add (%x, %x2) ");
+  const Lowered apart = LowerChained(text);
+  EXPECT_NE(apart.dispatches[2].operands[0].buffer, apart.dispatches[0].operands[2].buffer);
 }
 
 TEST(Chain, KeepsWhatOthersRead) {
@@ -140,6 +208,28 @@ TEST(Chain, GivesWhatItsPartsGive) {
   EXPECT_EQ(chained.num_dispatches(), 1u);
   // The same sums of integers, and the same roundings: the same bits.
   EXPECT_EQ(Results(chained), Results(apart));
+}
+
+TEST(Chain, GivesInPlaceWhatItsPartsGive) {
+  std::vector<std::vector<std::byte>> results;
+  for (const bool chain : {true, false}) {
+    WeightStore weights(SharedDevice());
+    std::map<std::string, gpu::Buffer> externals;
+    for (const auto& [name, count] : {std::pair("a", 32), std::pair("x0", 64)})
+      externals[name] = MakeInput(name, count);
+    Program program(SharedDevice(), weights, *graph::Parse(LayerInPlace("%z, %y")), externals, {},
+                    {}, chain);
+    EXPECT_EQ(program.num_dispatches(), chain ? 3u : 6u);
+    program.Run();
+    program.Run();
+    program.CheckProgress();
+    for (const char* name : {"z", "y"}) {
+      const gpu::Buffer& buffer = program.external(name);
+      results.push_back(SharedDevice()->Download(buffer, 0, buffer.size_bytes()));
+    }
+  }
+  EXPECT_EQ(results[0], results[2]);
+  EXPECT_EQ(results[1], results[3]);
 }
 
 TEST(Chain, SaysWhereWorkgroupsWaitedInVain) {
