@@ -266,6 +266,8 @@ class Chainer {
       chain.operands[kChainValueCache] = first.operands[kValueCache];
       chain.writes[kChainKeyCache] = chain.writes[kChainValueCache] = true;
       chain.operands[kChainSeqlens] = first.operands[kSeqlens];
+      // A uniform binding is at most 64 KiB, and its memory may be shared with something larger.
+      chain.operands[kChainSeqlens].bytes = sizeof(int32_t);
       chain.operands[kRotary] = Constant(run.rotary, "cos and sin");
     }
     // Room for any plan: measuring tries them all.

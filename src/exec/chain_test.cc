@@ -136,6 +136,8 @@ TEST(Chain, BeginsWithAnAttention) {
   ASSERT_THAT(lowered.dispatches, SizeIs(1));
   EXPECT_EQ(lowered.dispatches[0].label, "GroupQueryAttention attend and 4 more");
   EXPECT_THAT(lowered.dispatches[0].parts, SizeIs(5));
+  // The length, a uniform, whatever memory it lies in.
+  EXPECT_EQ(lowered.dispatches[0].operands[5].bytes, 4u);
 }
 
 TEST(Chain, LeavesAnAttentionThatOthersRead) {
