@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -86,7 +87,15 @@ int main(int argc, char** argv) {
     const std::string_view argument = argv[i];
     if (argument.starts_with("--table=")) table = argument.substr(8);
     if (argument.starts_with("--variants=")) variants = argument.substr(11);
-    if (argument.starts_with("--wgsl-dir=")) kernels::SetWgslOverrideDir(argument.substr(11));
+    if (argument.starts_with("--wgsl-dir=")) {
+      const std::filesystem::path dir = argument.substr(11);
+      // Otherwise the embedded shaders would be timed in place of the changed ones.
+      if (!std::filesystem::is_directory(dir)) {
+        std::fprintf(stderr, "--wgsl-dir: got '%s', want a folder of shaders\n", dir.c_str());
+        return 1;
+      }
+      kernels::SetWgslOverrideDir(dir);
+    }
   }
   const std::shared_ptr<gpu::Device> device = kernels::OpenDevice();
   if (!table.empty()) {

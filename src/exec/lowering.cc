@@ -110,18 +110,6 @@ bool CanLower(std::string_view domain, std::string_view op) {
   return FindLowering(domain, op) != nullptr;
 }
 
-BufferRef CountersOf(Lowered& lowered, uint64_t words) {
-  const uint64_t bytes = words * sizeof(uint32_t);
-  for (size_t i = 0; i < lowered.buffers.size(); ++i) {
-    BufferInfo& info = lowered.buffers[i];
-    if (info.kind != BufferInfo::Kind::kCounters) continue;
-    info.bytes = std::max(info.bytes, bytes);
-    return {static_cast<int>(i), 0, bytes};
-  }
-  lowered.buffers.push_back({BufferInfo::Kind::kCounters, "counters", bytes});
-  return {static_cast<int>(lowered.buffers.size()) - 1, 0, bytes};
-}
-
 bool LowerContext::wants(size_t output) const {
   const graph::Value* value = node_->output(output);
   return value != nullptr && (!value->uses().empty() || value->is_graph_output());
@@ -237,9 +225,16 @@ BufferRef LowerContext::Scratch(uint64_t bytes, std::string_view what) {
       {BufferInfo::Kind::kIntermediate, fmt::format("{}.{}", node_->name(), what), bytes})};
 }
 
-BufferRef LowerContext::Counters(uint64_t count, uint64_t scratch_words) {
-  SINTER_CHECK(count <= kCounterWords, "{}: {} counters", node_->Describe(), count);
-  return CountersOf(lowered_, kCounterWords + scratch_words);
+BufferRef LowerContext::Counters(uint64_t words) {
+  const uint64_t bytes = words * sizeof(uint32_t);
+  for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
+    BufferInfo& info = lowered_.buffers[i];
+    if (info.kind != BufferInfo::Kind::kCounters) continue;
+    info.bytes = std::max(info.bytes, bytes);
+    return {static_cast<int>(i), 0, bytes};
+  }
+  lowered_.buffers.push_back({BufferInfo::Kind::kCounters, "counters", bytes});
+  return {static_cast<int>(lowered_.buffers.size()) - 1, 0, bytes};
 }
 
 std::string_view LowerContext::variant(std::string_view kernel) const {

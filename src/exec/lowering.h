@@ -82,17 +82,11 @@ struct Lowered {
   std::vector<Dispatch> dispatches;
 };
 
-// The words at the beginning of a program's counters that are zero between dispatches.
-constexpr uint64_t kCounterWords = kernels::kCounterWords;
-
 // Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
 using ForcedVariants = std::map<std::string, std::string, std::less<>>;
 
 // What measuring chose (planner.h): variants by the name of the best guess.
 using Choices = std::map<std::string, std::string, std::less<>>;
-
-// The program's counters, one buffer, with room for `words` of them.
-BufferRef CountersOf(Lowered& lowered, uint64_t words);
 
 // What a node's lowering sees and does.
 class LowerContext {
@@ -124,12 +118,11 @@ class LowerContext {
   // Memory that lives from this node's first to its last dispatch that names it.
   BufferRef Scratch(uint64_t bytes, std::string_view what);
 
-  // Counters that dispatches leave at zero: `count` (at most kCounterWords) u32 words that are zero
-  // before the program's first run, and again whenever a dispatch of it ends; that is the duty of
-  // each kernel that takes them. Then, from word kCounterWords on, `scratch_words` words of no
-  // particular content. One buffer a program, which all its nodes share: dispatches that bind it
-  // run one after the other.
-  BufferRef Counters(uint64_t count, uint64_t scratch_words = 0);
+  // A scratch of `words` u32 (KernelPlan::scratch_words), whose counters are zero before the
+  // program's first run; that they are so again whenever a dispatch of it ends is the duty of each
+  // kernel that takes them. One buffer a program, which all its nodes share: dispatches that bind
+  // it run one after the other.
+  BufferRef Counters(uint64_t words);
 
   // The forced variant of a kernel, or "".
   std::string_view variant(std::string_view kernel) const;

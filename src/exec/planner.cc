@@ -7,6 +7,7 @@
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "kernels/shader_source.h"
 
@@ -181,10 +182,13 @@ std::vector<Kind> KindsOf(const Lowered& lowered) {
 std::vector<gpu::PipelineSpec> PlanBook::UnknownPipelines(const Lowered& lowered) const {
   const std::lock_guard lock(mutex_);
   std::vector<gpu::PipelineSpec> specs;
-  for (const Kind& kind : KindsOf(lowered)) {
-    const auto it = source_of_.find(kind.guess);
-    if (it != source_of_.end() && it->second == kind.source) continue;
-    for (const Alternative& alternative : kind.alternatives)
+  std::set<std::string_view> seen;
+  for (const Dispatch& dispatch : lowered.dispatches) {
+    if (!dispatch.alternatives || source_of_.contains(dispatch.choice) ||
+        !seen.insert(dispatch.choice).second) {
+      continue;
+    }
+    for (const Alternative& alternative : dispatch.alternatives())
       specs.push_back(kernels::ExpandPlan(alternative.plan));
   }
   return specs;

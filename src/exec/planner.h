@@ -43,9 +43,9 @@ class PlanBook {
   // In the order of their making.
   std::vector<PlanRecord> records() const;
 
-  // What Measure() of a program of `lowered` will compile: alternatives that the book does not
-  // know. Compiling takes most of a first load; whoever makes several programs asks for all of it
-  // at once.
+  // What Measure() of a program of `lowered` will compile: alternatives of kinds that the book has
+  // not by name (it may still find that a known one's kernel has changed). Compiling takes most of
+  // a first load; whoever makes several programs asks for all of it at once.
   std::vector<gpu::PipelineSpec> UnknownPipelines(const Lowered& lowered) const;
 
   // Measures what `program` offers and neither the book nor the disk has, and keeps it. The

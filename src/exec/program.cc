@@ -55,7 +55,7 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
       if (memory_.slot_of[i] >= 0) buffer = slots[static_cast<size_t>(memory_.slot_of[i])];
     } else if (info.kind == BufferInfo::Kind::kCounters) {
       buffer = device_->CreateBuffer(info.bytes, info.name);
-      device_->Upload(buffer, 0, std::vector<std::byte>(kCounterWords * sizeof(uint32_t)));
+      device_->Upload(buffer, 0, std::vector<std::byte>(kernels::kCounterWords * sizeof(uint32_t)));
     } else if (info.kind == BufferInfo::Kind::kRows) {
       buffer = device_->CreateBuffer(info.bytes, info.name);
       device_->Upload(buffer, 0, std::vector<std::byte>(info.bytes));

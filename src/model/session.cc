@@ -188,7 +188,7 @@ void Session::CompileAhead() {
   const exec::PlanBook& plans = model_->plans();
   const std::map<std::string, int> shared = exec::SharedNames(cache_);
   std::vector<gpu::PipelineSpec> specs;
-  // False where the plan book knows all that the program offers.
+  // Whether the program offers what the plan book does not know.
   const auto add = [&](int64_t sequence, bool chain) {
     const std::unique_ptr<graph::Graph> graph = model_->Specialize({sequence, capacity_}, 1);
     const exec::Lowered lowered =
@@ -200,11 +200,10 @@ void Session::CompileAhead() {
       specs.push_back(kernels::ExpandPlan(dispatch.plan));
     return !unknown.empty();
   };
-  // Chains take longest: they come first.
-  bool any = false;
-  if (!options.fusion || options.fusion == passes::Fusion::kChain) any |= add(1, /*chain=*/true);
-  if (options.fusion != passes::Fusion::kChain) any |= add(1, /*chain=*/false);
-  if (!any) return;
+  // A book that knows a token's program has seen the model: later loads stop here. Chains take
+  // longest: they come first.
+  if (!add(1, options.fusion.value_or(passes::Fusion::kChain) == passes::Fusion::kChain)) return;
+  if (!options.fusion) add(1, /*chain=*/false);
   for (const int64_t sequence : chunks_) {
     if (sequence <= kLoadedChunk) add(sequence, /*chain=*/false);
   }

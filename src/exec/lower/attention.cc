@@ -49,28 +49,22 @@ std::vector<BufferRef> NodeInputs(LowerContext& context,
 // One dispatch for all of it.
 void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
   const std::string_view forced = context.variant("group_query_attention_decode");
-  kernels::GroupQueryAttentionDecodePlan plan =
-      kernels::PlanGroupQueryAttentionDecode(context.caps(), shape, forced);
-  const std::string guess =
-      fmt::format("{} {} rows", plan.kernel.variant, shape.attention.capacity);
+  kernels::KernelPlan plan = kernels::PlanGroupQueryAttentionDecode(context.caps(), shape, forced);
+  const std::string guess = fmt::format("{} {} rows", plan.variant, shape.attention.capacity);
   if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
     plan = kernels::PlanGroupQueryAttentionDecode(context.caps(), shape, chosen);
-  static_assert(kernels::kDecodeCounterWords == kCounterWords);
   std::vector<BufferRef> operands = NodeInputs(context, shape);
   operands.push_back(context.In(kHeadSink));
   operands.push_back(context.In(kAttentionBias));
   operands.push_back(context.Out(0));
-  operands.push_back(context.Counters(kCounterWords, plan.scratch_words - kCounterWords));
-  context.Emit(std::move(plan.kernel), std::move(operands), {3, 4, 13, 14});
+  operands.push_back(context.Counters(plan.scratch_words));
+  context.Emit(std::move(plan), std::move(operands), {3, 4, 13, 14});
   if (!forced.empty()) return;
   context.OfferToChain(shape);
   context.Offer(guess, [caps = context.caps(), shape] {
     std::vector<Alternative> all;
-    for (const std::string& variant : kernels::GroupQueryAttentionDecodeVariants(caps, shape)) {
-      kernels::GroupQueryAttentionDecodePlan other =
-          kernels::PlanGroupQueryAttentionDecode(caps, shape, variant);
-      all.push_back({variant, std::move(other.kernel)});
-    }
+    for (const std::string& variant : kernels::GroupQueryAttentionDecodeVariants(caps, shape))
+      all.push_back({variant, kernels::PlanGroupQueryAttentionDecode(caps, shape, variant)});
     return all;
   });
 }

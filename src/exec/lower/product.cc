@@ -87,7 +87,7 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
     const uint64_t scratch_words =
         std::max(plan.scratch_words, kernels::MatrixScratchWords(context.caps(), shape));
     BufferRef scratch;
-    if (scratch_words > 0) scratch = context.Counters(kCounterWords, scratch_words - kCounterWords);
+    if (scratch_words > 0) scratch = context.Counters(scratch_words);
     context.Emit(std::move(plan),
                  {a, rows.codes, rows.scales, rows.zero_points, rows.bias, y, around.residual,
                   around.norm_scale, around.skip, around.skip_scale, around.sum, scratch},

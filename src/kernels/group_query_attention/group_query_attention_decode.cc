@@ -114,7 +114,7 @@ std::vector<Layout> Layouts(const gpu::Caps& caps, const GroupQueryAttentionDeco
   const auto try_layout = [&](bool subgroups, uint32_t workgroup) {
     const std::optional<Layout> layout = LayoutOf(caps, shape, subgroups, workgroup);
     const uint64_t items = uint64_t{shape.attention.batch} * shape.attention.kv_heads;
-    if (!layout || items * Chunks(shape, *layout) >= kDecodeCounterWords) return false;
+    if (!layout || items * Chunks(shape, *layout) >= kCounterWords) return false;
     fitting.push_back(*layout);
     add(*layout, DefaultSplits(caps, shape, *layout));
     return true;
@@ -136,25 +136,11 @@ std::vector<Layout> Layouts(const gpu::Caps& caps, const GroupQueryAttentionDeco
 
 std::string Prelude(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
                     const Layout& layout, std::string_view act) {
-  const GroupQueryAttentionShape& attention = shape.attention;
-  const bool f16 = act == "f16";
-  const bool one = layout.pairs == 1;
-  std::string text = fmt::format(
-      "alias act_t = {};\nalias raw8 = {};\nalias pvec = {};\nalias upvec = {};\nalias pmat = "
-      "{};\n",
-      act, f16 ? "vec4<u32>" : "mat2x4<f32>", one ? "f32" : fmt::format("vec{}<f32>", layout.pairs),
-      one ? "u32" : fmt::format("vec{}<u32>", layout.pairs),
-      one ? "vec4<f32>" : fmt::format("mat{}x4<f32>", layout.pairs));
+  std::string text = fmt::format("alias act_t = {};\n", act);
+  text += GroupQueryAttentionInputsPrelude(shape, layout.pairs, act == "f16");
   const auto constant = [&](std::string_view name, uint32_t value) {
     text += fmt::format("const {} = {}u;\n", name, value);
   };
-  constant("kSequence", attention.sequence);
-  constant("kGroup", attention.heads / attention.kv_heads);
-  constant("kHeads", attention.heads);
-  constant("kKvHeads", attention.kv_heads);
-  constant("kCols", attention.head_size / 8);
-  constant("kRotaryCols", shape.rotary_dim / 16);
-  constant("kPairs", layout.pairs);
   constant("kChunks", Chunks(shape, layout));
   constant("kSplits", layout.splits);
   constant("kWorkgroupSize", layout.workgroup);
@@ -163,12 +149,27 @@ std::string Prelude(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape&
   constant("kRows", layout.rows);
   constant("kParts", layout.parts);
   constant("kSubgroupLanes", layout.subgroups ? caps.fixed_subgroup_size() : 0);
-  constant("kCounterWords", kDecodeCounterWords);
-  text += fmt::format("const kInterleaved = {};\n", shape.interleaved);
+  constant("kCounterWords", kCounterWords);
   return text;
 }
 
 }  // namespace
+
+std::string GroupQueryAttentionInputsPrelude(const GroupQueryAttentionDecodeShape& shape,
+                                             uint32_t pairs, bool f16) {
+  const GroupQueryAttentionShape& attention = shape.attention;
+  const bool one = pairs == 1;
+  return fmt::format(
+      "alias raw8 = {};\nalias pvec = {};\nalias upvec = {};\nalias pmat = {};\n"
+      "const kPairs = {}u;\nconst kSequence = {}u;\nconst kGroup = {}u;\nconst kHeads = {}u;\n"
+      "const kKvHeads = {}u;\nconst kCols = {}u;\nconst kRotaryCols = {}u;\n"
+      "const kInterleaved = {};\n",
+      f16 ? "vec4<u32>" : "mat2x4<f32>", one ? "f32" : fmt::format("vec{}<f32>", pairs),
+      one ? "u32" : fmt::format("vec{}<u32>", pairs),
+      one ? "vec4<f32>" : fmt::format("mat{}x4<f32>", pairs), pairs, attention.sequence,
+      attention.heads / attention.kv_heads, attention.heads, attention.kv_heads,
+      attention.head_size / 8, shape.rotary_dim / 16, shape.interleaved);
+}
 
 std::vector<std::string> GroupQueryAttentionDecodeVariants(
     const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
@@ -202,8 +203,9 @@ GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
   return params;
 }
 
-GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
-    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape, std::string_view variant) {
+KernelPlan PlanGroupQueryAttentionDecode(const gpu::Caps& caps,
+                                         const GroupQueryAttentionDecodeShape& shape,
+                                         std::string_view variant) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const std::string_view act = FloatWgslType(caps, kName, attention.dtype);
   const std::vector<Layout> layouts = Layouts(caps, shape);
@@ -232,8 +234,7 @@ GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
     ThrowUnknownVariant(kName, variant, GroupQueryAttentionDecodeVariants(caps, shape));
   }
 
-  GroupQueryAttentionDecodePlan plan;
-  KernelPlan& kernel = plan.kernel;
+  KernelPlan kernel;
   kernel.wgsl = "group_query_attention/group_query_attention_decode.wgsl";
   kernel.variant = fmt::format("{}.{}.q{}.n{}.kv{}.h{}", kName, act, attention.sequence,
                                attention.heads, attention.kv_heads, attention.head_size);
@@ -267,11 +268,10 @@ GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
   const uint32_t chunks = Chunks(shape, *layout);
   kernel.workgroups = {layout->splits, attention.kv_heads, attention.batch * chunks};
   // For each split of each item: sums, maxima, denominators.
-  plan.scratch_words = kDecodeCounterWords + uint64_t{attention.batch} * attention.kv_heads *
-                                                 chunks * layout->splits * layout->pairs *
-                                                 (attention.head_size + 2);
-  kernel.scratch_words = plan.scratch_words;
-  return plan;
+  kernel.scratch_words = kCounterWords + uint64_t{attention.batch} * attention.kv_heads * chunks *
+                                             layout->splits * layout->pairs *
+                                             (attention.head_size + 2);
+  return kernel;
 }
 
 }  // namespace sinter::kernels

@@ -23,7 +23,7 @@ namespace sinter::kernels {
 // (if not packed); 4 k_cache and 5 v_cache; 6 seqlens_k; 7 cos and 8 sin (rotary_dim > 0);
 // 9 q_norm_weight and 10 k_norm_weight [head_size] (has_norm); 11 position_ids [batch, sequence]
 // (positions = kPositionIds); 12 head_sink; 13 attention_bias; 14 output; 15 scratch, of the
-// plan's scratch_words u32: the first kDecodeCounterWords are 0 before and after each dispatch,
+// plan's scratch_words u32: the first kCounterWords are 0 before and after each dispatch,
 // the others are of no matter.
 struct GroupQueryAttentionDecodeShape {
   // Causal, of seqlens_k, with kBSNH layouts; no key_limit, bounds of the past, mask or broadcast
@@ -44,8 +44,6 @@ struct GroupQueryAttentionDecodeShape {
 
 // Rows of queries from which on the other kernels take over.
 constexpr uint32_t kMaxDecodeSequence = 8;
-// The counters at the beginning of `scratch`.
-constexpr uint32_t kDecodeCounterWords = kCounterWords;
 
 // Mirrors Params in group_query_attention_decode.wgsl.
 struct GroupQueryAttentionDecodeParams {
@@ -77,15 +75,15 @@ GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
 std::vector<std::string> GroupQueryAttentionDecodeVariants(
     const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
-struct GroupQueryAttentionDecodePlan {
-  KernelPlan kernel;
-  uint64_t scratch_words = 0;
-};
-
 // Plans the dispatch. Throws Error: an unknown or unfitting variant, a shape that has none.
-GroupQueryAttentionDecodePlan PlanGroupQueryAttentionDecode(
-    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
-    std::string_view variant = "");
+KernelPlan PlanGroupQueryAttentionDecode(const gpu::Caps& caps,
+                                         const GroupQueryAttentionDecodeShape& shape,
+                                         std::string_view variant = "");
+
+// The part of a prelude that group_query_attention_pairs.wgsl and group_query_attention_inputs.wgsl
+// ask for, but for kUnits, kLanes and kWorkgroupSize. `pairs`: 1, 2 or 4; `f16`: of activations.
+std::string GroupQueryAttentionInputsPrelude(const GroupQueryAttentionDecodeShape& shape,
+                                             uint32_t pairs, bool f16);
 
 struct GroupQueryAttentionDecodeInputs {
   std::span<const double> query, key, value, seqlens_k, cos, sin, q_norm_weight, k_norm_weight,

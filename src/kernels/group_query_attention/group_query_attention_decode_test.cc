@@ -95,7 +95,7 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   };
   // NaN is anything: only the counters matter.
   std::vector<double> scratch(scratch_words), scratch_after(scratch_words, kNaN);
-  std::fill_n(scratch_after.begin(), kDecodeCounterWords, 0.0);
+  std::fill_n(scratch_after.begin(), kCounterWords, 0.0);
   return {input(query, true),
           input(key, !shape.packed),
           input(value, !shape.packed),
@@ -160,8 +160,7 @@ const bool kRegistered =
         if (which == kSome) c.variants = SomeVariants(c.variants);
         if (which == kDefault) c.variants.resize(1);
         c.plan = [=](const gpu::Caps& device, std::string_view variant) {
-          return PlanGroupQueryAttentionDecode(widen ? WithoutF16(device) : device, shape, variant)
-              .kernel;
+          return PlanGroupQueryAttentionDecode(widen ? WithoutF16(device) : device, shape, variant);
         };
         // Enough scratch for every variant.
         uint64_t scratch_words = 0;
@@ -304,7 +303,7 @@ TEST(GroupQueryAttentionDecode, RepeatsInOneList) {
   for (int i = 0; i < 20; ++i) {
     buffers[kOutputOperand] = device.CreateBuffer(buffers[kOutputOperand].size_bytes(), "output");
     outputs.push_back(buffers[kOutputOperand]);
-    RecordPlan(device, plan.kernel, buffers, list);
+    RecordPlan(device, plan, buffers, list);
   }
   device.Submit(list);
   const auto first = device.Download(outputs[0], 0, outputs[0].size_bytes());

@@ -74,15 +74,10 @@ KernelPlan PlanGroupQueryAttentionPrepare(const gpu::Caps& caps,
   plan.variant += "." + picked;
   if (act == "f16") plan.defines.push_back("f16");
   if (picked.starts_with("sg.")) plan.defines.push_back("subgroups");
-  plan.prelude = fmt::format(
-      "alias raw8 = {};\nalias pvec = f32;\nalias upvec = u32;\nalias pmat = vec4<f32>;\n"
-      "const kBatch = {}u;\nconst kSequence = {}u;\nconst kGroup = {}u;\nconst kHeads = {}u;\n"
-      "const kKvHeads = {}u;\nconst kCols = {}u;\nconst kRotaryCols = {}u;\n"
-      "const kInterleaved = {};\nconst kPairs = 1u;\nconst kUnits = 1u;\n"
-      "const kWorkgroupSize = {}u;\nconst kLanes = {}u;\n",
-      act == "f16" ? "vec4<u32>" : "mat2x4<f32>", attention.batch, attention.sequence,
-      attention.heads / attention.kv_heads, attention.heads, attention.kv_heads, cols,
-      shape.rotary_dim / 16, shape.interleaved, kWorkgroupSize, Lanes(shape));
+  plan.prelude = GroupQueryAttentionInputsPrelude(shape, /*pairs=*/1, act == "f16");
+  plan.prelude += fmt::format(
+      "const kBatch = {}u;\nconst kUnits = 1u;\nconst kWorkgroupSize = {}u;\nconst kLanes = {}u;\n",
+      attention.batch, kWorkgroupSize, Lanes(shape));
 
   const uint32_t teams = kWorkgroupSize / Lanes(shape);
   const uint64_t items =

@@ -240,27 +240,17 @@ class Planner {
   void AddAttention(const GroupQueryAttentionDecodeShape& shape, ChainParams& params) {
     const GroupQueryAttentionShape& attention = shape.attention;
     const AttentionCut cut = CutAttention(caps_, shape, tuning_);
-    const uint32_t cols = attention.head_size / 8;
     for (const auto& [there, name] :
          {std::pair(true, "attention"), std::pair(true, "packed"),
           std::pair(shape.rotary_dim > 0, "rotary"), std::pair(shape.has_norm, "norm"),
           std::pair(attention.local_window > 0, "window")}) {
       Define(there, name);
     }
-    const bool one = cut.pairs == 1;
     Define(true, fmt::format("pairs{}", cut.pairs));
-    kernel_.prelude += fmt::format("alias pvec = {};\nalias upvec = {};\nalias pmat = {};\n",
-                                   one ? "f32" : fmt::format("vec{}<f32>", cut.pairs),
-                                   one ? "u32" : fmt::format("vec{}<u32>", cut.pairs),
-                                   one ? "vec4<f32>" : fmt::format("mat{}x4<f32>", cut.pairs));
-    kernel_.prelude += fmt::format("const kInterleaved = {};\n", shape.interleaved);
+    kernel_.prelude += GroupQueryAttentionInputsPrelude(shape, cut.pairs, /*f16=*/true);
     for (const auto& [name, value] :
-         {std::pair("kGroup", attention.heads / attention.kv_heads),
-          std::pair("kHeads", attention.heads), std::pair("kKvHeads", attention.kv_heads),
-          std::pair("kCols", cols), std::pair("kRotaryCols", shape.rotary_dim / 16),
-          std::pair("kPairs", cut.pairs), std::pair("kSplits", cut.splits),
-          std::pair("kLanes", cut.lanes), std::pair("kQNormAt", vectors_.q_norm / 2),
-          std::pair("kKNormAt", vectors_.k_norm / 2)}) {
+         {std::pair("kSplits", cut.splits), std::pair("kLanes", cut.lanes),
+          std::pair("kQNormAt", vectors_.q_norm / 2), std::pair("kKNormAt", vectors_.k_norm / 2)}) {
       Constant(name, value);
     }
     Constant("kAttentionRow", words_);
@@ -268,17 +258,7 @@ class Planner {
     words_ += attention.heads * attention.head_size / 2;
     Constant("kPartials", words_);
     words_ += uint64_t{attention.kv_heads} * cut.splits * cut.partial(shape);
-    const GroupQueryAttentionDecodeParams same = GroupQueryAttentionDecodeParamsOf(shape);
-    params.capacity = same.capacity;
-    params.local_window = same.local_window;
-    params.rotary_rows = same.rotary_rows;
-    params.q_row = same.q_row;
-    params.kv_row = same.kv_row;
-    params.k_offset = same.k_offset;
-    params.v_offset = same.v_offset;
-    params.scale = same.scale;
-    params.softcap = same.softcap;
-    params.epsilon = same.epsilon;
+    params.attention = GroupQueryAttentionDecodeParamsOf(shape);
     kernel_.variant += fmt::format(
         "-attention.n{}.kv{}.h{}{}{}{}", attention.heads, attention.kv_heads, attention.head_size,
         Tag(shape.rotary_dim > 0,

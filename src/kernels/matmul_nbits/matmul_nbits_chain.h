@@ -57,22 +57,13 @@ struct Chain {
 
 // Mirrors Params in matmul_nbits_chain_operands.wgsl.
 struct ChainParams {
+  GroupQueryAttentionDecodeParams attention;
   uint32_t rows;  // where in `rows` its own begin, in words
   uint32_t old_rows;
   uint32_t old_words;
-  uint32_t capacity;  // these as in GroupQueryAttentionDecodeParams
-  uint32_t local_window;
-  uint32_t rotary_rows;
-  uint32_t q_row;
-  uint32_t kv_row;
-  uint32_t k_offset;
-  uint32_t v_offset;
-  float scale;
-  float softcap;
-  float epsilon;
-  uint32_t pad[3];
+  uint32_t pad;
 };
-static_assert(sizeof(ChainParams) == 64 && offsetof(ChainParams, scale) == 40);
+static_assert(sizeof(ChainParams) == 80 && offsetof(ChainParams, rows) == 64);
 
 // What does not change the result but for rounding, and is chosen by measurement.
 struct ChainTuning {

@@ -11,11 +11,8 @@
 // In `rows`: kAttentionRow, the output in pairs; from kPartials on kPartial words of f32 for each item:
 // sums, maxima, denominators.
 
-alias act_t = f16;
-alias raw8 = vec4<u32>;
 alias eight = mat2x4<f32>;
 
-const kSequence = 1u;
 const kUnits = 1u;
 const kHeadSize = kCols * 8u;
 const kTile = kWorkgroupSize / kLanes;

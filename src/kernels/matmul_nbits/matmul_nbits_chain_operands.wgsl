@@ -2,9 +2,6 @@
 // matmul_nbits_chain.h.
 
 struct Params {
-  rows: u32,      // where in `rows` this dispatch's own lie
-  old_rows: u32,  // those of the one before, and how many words they are
-  old_words: u32,
   // Of the attention, as in group_query_attention_decode.wgsl.
   capacity: u32,
   local_window: u32,
@@ -13,12 +10,19 @@ struct Params {
   kv_row: u32,
   k_offset: u32,
   v_offset: u32,
+  bias_batch: u32,
+  bias_head: u32,
+  bias_total: u32,
   scale: f32,
   softcap: f32,
   epsilon: f32,
   pad0: u32,
   pad1: u32,
   pad2: u32,
+  rows: u32,      // where in `rows` this dispatch's own lie
+  old_rows: u32,  // those of the one before, and how many words they are
+  old_words: u32,
+  pad3: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
