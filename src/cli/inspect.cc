@@ -11,6 +11,7 @@
 #include "exec/memory_plan.h"
 #include "graph/text.h"
 #include "model/chunking.h"
+#include "model/kv_cache.h"
 
 namespace sinter::cli {
 namespace {
@@ -90,15 +91,10 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
   const gpu::Caps caps = CapsFor(args);
   const model::ModelOptions options = ToModelOptions(args);
   const model::GenaiConfig& config = folder.config;
-  std::map<std::string, int> shared;
-  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
-    shared[model::LayerName(config.past_key_names, layer)] = 2 * layer;
-    shared[model::LayerName(config.present_key_names, layer)] = 2 * layer;
-    shared[model::LayerName(config.past_value_names, layer)] = 2 * layer + 1;
-    shared[model::LayerName(config.present_value_names, layer)] = 2 * layer + 1;
-  }
   const int64_t chunk = std::min(args.chunk.value_or(model::kLoadedChunk), max_length);
   const int64_t capacity = model::CacheRows(max_length, args.chunk.value_or(0));
+  const exec::ExternalPlaces places =
+      model::LayOutKvCache(config, *folder.graph, caps, capacity).Places();
   MemoryEstimate estimate;
   std::vector<int64_t> lengths = model::ChunkLengths(chunk);
   // The one-token program comes last and gives the counts.
@@ -106,7 +102,7 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
   for (const int64_t sequence : lengths) {
     const auto graph =
         model::SpecializeFor(*folder.graph, config, {sequence, capacity}, sequence, options);
-    const exec::Lowered lowered = exec::Lower(*graph, caps, shared, options.variants, {},
+    const exec::Lowered lowered = exec::Lower(*graph, caps, places, options.variants, {},
                                               options.fusion == passes::Fusion::kChain);
     estimate.workspace += exec::PlanMemory(lowered).total_bytes();
     estimate.dispatches_per_token = lowered.dispatches.size();

@@ -48,30 +48,15 @@ size_t OperandOf(size_t link, LinkOperand operand) {
   return kFirstLink + link * kLinkOperands + operand;
 }
 
-// How often dispatches name each buffer, and the last that does.
-struct Uses {
-  std::vector<int> count;
-  std::vector<size_t> last;
-};
-
-Uses FindUses(const Lowered& lowered) {
-  Uses uses = {std::vector<int>(lowered.buffers.size()),
-               std::vector<size_t>(lowered.buffers.size())};
-  for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
-    for (const BufferRef& ref : lowered.dispatches[i].operands) {
-      if (!ref) continue;
-      ++uses.count[static_cast<size_t>(ref.buffer)];
-      uses.last[static_cast<size_t>(ref.buffer)] = i;
+// How often dispatches name each buffer.
+std::vector<int> CountUses(const Lowered& lowered) {
+  std::vector<int> count(lowered.buffers.size());
+  for (const Dispatch& dispatch : lowered.dispatches) {
+    for (const BufferRef& ref : dispatch.operands) {
+      if (ref) ++count[static_cast<size_t>(ref.buffer)];
     }
   }
-  return uses;
-}
-
-kernels::ChainParams ParamsOf(const Dispatch& chain) {
-  kernels::ChainParams params;
-  SINTER_CHECK(chain.plan.params.size() == sizeof(params));
-  std::memcpy(&params, chain.plan.params.data(), sizeof(params));
-  return params;
+  return count;
 }
 
 // Joins runs of a program's dispatches.
@@ -82,7 +67,7 @@ class Chainer {
         caps_(caps),
         forced_(forced),
         choices_(choices),
-        uses_(FindUses(lowered)),
+        uses_(CountUses(lowered)),
         all_(std::move(lowered.dispatches)) {
     lowered_.dispatches.clear();
   }
@@ -95,160 +80,241 @@ class Chainer {
     }
     MeasureNoRareKinds();
     AllocateRows();
+    DropUnusedBuffers();
   }
 
  private:
-  // The run of dispatches [begin, end) of which the first may be an attention.
-  struct Run {
+  // Dispatches [begin, end) as one layer of a chain.
+  struct Layer {
     size_t begin = 0, end = 0;
+    std::optional<size_t> attention;
+    std::vector<size_t> products;
     kernels::Chain chain;
-    // Constants that become one: the links' biases and scales of norms; caches of cos and sin.
-    std::vector<graph::Tensor> vectors, rotary;
-    size_t first_link() const { return begin + (chain.attention ? 1 : 0); }
+    // Constants that become one: biases and scales of norms, by ChainVectors.
+    std::vector<graph::Tensor> vectors;
+    // Caches of cos and sin.
+    std::vector<graph::Tensor> rotary;
   };
 
-  // Makes a chain of the longest run from `begin` on that can be one; gives its length, or 0.
+  // Makes a chain of the longest run from `begin` on that can be one, and of the layers behind it
+  // that are like it; gives the number of its dispatches, or 0.
   size_t JoinFrom(size_t begin) {
-    const bool attention = all_[begin].attention.has_value();
-    const size_t least = attention ? 1 : 2;
-    size_t links = std::min(kernels::kMaxChainLinks, all_.size() - begin - (attention ? 1 : 0));
-    for (; links >= least; --links) {
-      Run run = {.begin = begin, .end = begin + links + (attention ? 1 : 0)};
-      if (!AddAttention(run) || !AddLinks(run)) continue;
-      if (kernels::ChainVariants(caps_, run.chain).empty()) continue;
-      lowered_.dispatches.push_back(MakeChain(run));
-      UseInPlace(run);
-      return run.end - run.begin;
+    std::optional<Layer> first = LongestLayer(begin);
+    if (!first) return 0;
+    std::vector<Layer> layers;
+    layers.push_back(*std::move(first));
+    kernels::Chain chain = layers[0].chain;
+    while (std::optional<Layer> next =
+               LayerAt(layers.back().end, layers[0].chain.links.size(), chain.attention_at)) {
+      const std::optional<kernels::Chain> longer = Extended(chain, layers, *next);
+      if (!longer || kernels::ChainVariants(caps_, *longer).empty()) break;
+      chain = *longer;
+      layers.push_back(*std::move(next));
     }
-    return 0;
+    lowered_.dispatches.push_back(MakeChain(chain, layers));
+    return layers.back().end - begin;
+  }
+
+  std::optional<Layer> LongestLayer(size_t begin) const {
+    const size_t attention_at =
+        begin + 1 < all_.size() && !all_[begin].attention && all_[begin + 1].attention ? 1 : 0;
+    const size_t least = all_[begin].attention ? 1 : 2;
+    for (size_t links = kernels::kMaxChainLinks; links >= least; --links) {
+      std::optional<Layer> layer = LayerAt(begin, links, attention_at);
+      if (layer && !kernels::ChainVariants(caps_, layer->chain).empty()) return layer;
+    }
+    return std::nullopt;
   }
 
   const BufferInfo& Info(BufferRef ref) const {
     return lowered_.buffers[static_cast<size_t>(ref.buffer)];
   }
-  int Count(BufferRef ref) const { return uses_.count[static_cast<size_t>(ref.buffer)]; }
-  bool IsIntermediate(BufferRef ref) const {
-    return Info(ref).kind == BufferInfo::Kind::kIntermediate;
+  // Whether nobody but its writer and `readers` operands names it.
+  bool IsInner(BufferRef ref, int readers) const {
+    return Info(ref).kind == BufferInfo::Kind::kIntermediate &&
+           uses_[static_cast<size_t>(ref.buffer)] == 1 + readers;
+  }
+  bool IsWholeConstant(BufferRef ref) const {
+    const BufferInfo& info = Info(ref);
+    return info.kind == BufferInfo::Kind::kWeight && ref.offset == 0 &&
+           (ref.bytes == 0 || ref.bytes == info.bytes);
   }
 
   // Appends a whole constant of f16.
   bool Append(BufferRef ref, std::vector<graph::Tensor>& to) const {
     const BufferInfo& info = Info(ref);
-    if (info.kind != BufferInfo::Kind::kWeight || info.device_dtype != DType::kF16 ||
-        ref.offset != 0 || (ref.bytes != 0 && ref.bytes != info.bytes)) {
-      return false;
-    }
+    if (!IsWholeConstant(ref) || info.device_dtype != DType::kF16) return false;
     to.insert(to.end(), info.tensors.begin(), info.tensors.end());
     return true;
   }
 
-  bool AddAttention(Run& run) const {
-    const Dispatch& dispatch = all_[run.begin];
-    if (!dispatch.attention) return true;
-    run.chain.attention = dispatch.attention;
-    const std::vector<BufferRef>& operands = dispatch.operands;
-    // Its output is the first link's alone.
-    const Dispatch& next = all_[run.begin + 1];
-    if (!IsIntermediate(operands[kOutput]) || Count(operands[kOutput]) != 2 || !next.product ||
-        next.operands[kA].buffer != operands[kOutput].buffer) {
-      return false;
-    }
-    if (!operands[kCos]) return true;
-    return Append(operands[kCos], run.rotary) && Append(operands[kSin], run.rotary);
+  BufferRef Operand(size_t dispatch, size_t operand) const {
+    return all_[dispatch].operands[operand];
   }
 
-  // The products as links; false where they are none.
-  bool AddLinks(Run& run) const {
-    const std::span<const Dispatch> products =
-        std::span(all_).subspan(run.first_link(), run.end - run.first_link());
-    std::vector<ChainLink>& links = run.chain.links;
-    // How often the run itself names each link's Y.
-    std::vector<int> own_uses(products.size(), 1);
-    for (size_t i = 0; i < products.size(); ++i) {
-      // A head that can choose the token saves more by itself.
-      if (!products[i].product || products[i].chooses) return false;
-      const std::vector<BufferRef>& operands = products[i].operands;
-      ChainLink link = {.shape = *products[i].product};
-      if (i > 0) {
-        if (operands[kA].buffer != products[i - 1].operands[kY].buffer) return false;
-        ++own_uses[i - 1];
+  // `links` products from `begin` on, before one of which may be an attention, where each takes
+  // what the one before gives.
+  std::optional<Layer> LayerAt(size_t begin, size_t links, size_t attention_at) const {
+    Layer layer = {.begin = begin, .end = begin};
+    BufferRef row;  // what the last one gave
+    for (size_t i = 0; i < links; ++i) {
+      if (i == attention_at && layer.end < all_.size() && all_[layer.end].attention) {
+        const BufferRef query = Operand(layer.end, kQuery);
+        if (i > 0 && query.buffer != row.buffer) return std::nullopt;
+        row = Operand(layer.end, kOutput);
+        layer.attention = layer.end++;
       }
+      if (layer.end == all_.size()) return std::nullopt;
+      const Dispatch& product = all_[layer.end];
+      // A head that can choose the token saves more by itself.
+      if (!product.product || product.chooses) return std::nullopt;
+      if ((i > 0 || layer.attention) && product.operands[kA].buffer != row.buffer)
+        return std::nullopt;
+      row = product.operands[kY];
+      layer.products.push_back(layer.end++);
+    }
+    layer.chain.attention_at = attention_at;
+    if (!AddLinks(layer) || !AddAttention(layer)) return std::nullopt;
+    return layer;
+  }
+
+  // What a layer begins with.
+  BufferRef InputOf(const Layer& layer) const {
+    return Operand(layer.begin, layer.attention == layer.begin ? size_t{kQuery} : size_t{kA});
+  }
+  BufferRef OutputOf(const Layer& layer) const { return Operand(layer.products.back(), kY); }
+
+  bool AddLinks(Layer& layer) const {
+    const std::vector<size_t>& products = layer.products;
+    std::vector<ChainLink>& links = layer.chain.links;
+    // How often the layer itself reads each link's Y.
+    std::vector<int> readers(products.size());
+    for (size_t i = 0; i < products.size(); ++i) {
+      const std::vector<BufferRef>& operands = all_[products[i]].operands;
+      ChainLink link = {.shape = *all_[products[i]].product};
+      if (i > 0) ++readers[i - 1];
       if (link.shape.residual) {
         link.residual = ChainLink::kOutside;
+        if (layer.attention != layer.begin && operands[kResidual].buffer == InputOf(layer).buffer) {
+          link.residual = ChainLink::kInput;
+        }
         for (size_t j = 0; j < i; ++j) {
-          if (operands[kResidual].buffer != products[j].operands[kY].buffer) continue;
+          if (operands[kResidual].buffer != Operand(products[j], kY).buffer) continue;
           link.residual = static_cast<int>(j);
-          ++own_uses[j];
+          ++readers[j];
         }
       }
       links.push_back(link);
-      if (operands[kNormScale] && !Append(operands[kNormScale], run.vectors)) return false;
-      if (operands[kBias] && !Append(operands[kBias], run.vectors)) return false;
+      if (operands[kNormScale] && !Append(operands[kNormScale], layer.vectors)) return false;
+      if (operands[kBias] && !Append(operands[kBias], layer.vectors)) return false;
     }
-    if (run.chain.attention && run.chain.attention->has_norm) {
-      const std::vector<BufferRef>& operands = all_[run.begin].operands;
-      if (!Append(operands[kQNorm], run.vectors) || !Append(operands[kKNorm], run.vectors))
-        return false;
-    }
-    for (size_t i = 0; i < products.size(); ++i) {
-      const BufferRef y = products[i].operands[kY];
-      if (IsIntermediate(y) && Count(y) == own_uses[i]) {
-        links[i].result = ChainLink::Result::kInner;
-      } else {
-        TakeResidual(run, products, i);
-      }
-    }
+    for (size_t i = 0; i + 1 < products.size(); ++i)
+      links[i].bound = !IsInner(Operand(products[i], kY), readers[i]);
     return true;
   }
 
-  // Lets Y_i take the place of a residual that nobody reads afterwards.
-  void TakeResidual(Run& run, std::span<const Dispatch> products, size_t i) const {
-    std::vector<ChainLink>& links = run.chain.links;
-    const BufferRef y = products[i].operands[kY];
-    for (size_t j = 0; j <= i && IsIntermediate(y); ++j) {
-      if (links[j].residual != ChainLink::kOutside || links[j].shape.n != links[i].shape.n)
-        continue;
-      const BufferRef x = products[j].operands[kResidual];
-      if (!IsIntermediate(x) || x.offset != 0 || y.offset != 0 ||
-          uses_.last[static_cast<size_t>(x.buffer)] != run.first_link() + j) {
-        continue;
-      }
-      links[i].result = ChainLink::Result::kInPlace;
-      links[i].in_place_of = j;
-      return;
+  bool AddAttention(Layer& layer) const {
+    if (!layer.attention) return true;
+    layer.chain.attention = all_[*layer.attention].attention;
+    const std::vector<BufferRef>& operands = all_[*layer.attention].operands;
+    if (!IsInner(operands[kOutput], 1)) return false;
+    if (operands[kQNorm] &&
+        (!Append(operands[kQNorm], layer.vectors) || !Append(operands[kKNorm], layer.vectors))) {
+      return false;
     }
+    return !operands[kCos] ||
+           (Append(operands[kCos], layer.rotary) && Append(operands[kSin], layer.rotary));
   }
 
-  // From the run on, what it writes in place goes by the name of what was there.
-  void UseInPlace(const Run& run) {
-    for (size_t i = 0; i < run.chain.links.size(); ++i) {
-      const ChainLink& link = run.chain.links[i];
-      if (link.result != ChainLink::Result::kInPlace) continue;
-      const int y = all_[run.first_link() + i].operands[kY].buffer;
-      const int x = all_[run.first_link() + link.in_place_of].operands[kResidual].buffer;
-      for (size_t later = run.end; later < all_.size(); ++later) {
-        for (BufferRef& ref : all_[later].operands) {
-          if (ref.buffer == y) ref.buffer = x;
-        }
-      }
-      uses_.last[static_cast<size_t>(x)] = uses_.last[static_cast<size_t>(y)];
-      uses_.count[static_cast<size_t>(x)] += uses_.count[static_cast<size_t>(y)];
+  // The chain with one layer more, where `next` can be that.
+  std::optional<kernels::Chain> Extended(const kernels::Chain& chain,
+                                         const std::vector<Layer>& layers,
+                                         const Layer& next) const {
+    const Layer& first = layers[0];
+    const Layer& last = layers.back();
+    int readers = 1;
+    for (const ChainLink& link : next.chain.links)
+      readers += link.residual == ChainLink::kInput ? 1 : 0;
+    if (next.chain != first.chain || next.vectors.size() != first.vectors.size() ||
+        InputOf(next).buffer != OutputOf(last).buffer || !IsInner(OutputOf(last), readers)) {
+      return std::nullopt;
     }
+    const auto joins = [&](size_t link, size_t operand) {
+      const BufferRef ref = Operand(next.products[link], operand);
+      const uint64_t bytes = Info(ref).bytes;
+      // One behind the other, and each where a program of one layer can bind it.
+      return IsWholeConstant(ref) && IsWholeConstant(Operand(first.products[link], operand)) &&
+             bytes % caps_.limits.min_storage_offset_alignment == 0 &&
+             bytes * (layers.size() + 1) <= caps_.limits.max_storage_binding_bytes;
+    };
+    for (size_t i = 0; i < next.products.size(); ++i) {
+      if (!joins(i, kB) || !joins(i, kScales)) return std::nullopt;
+    }
+    kernels::Chain longer = chain;
+    ++longer.layers;
+    if (!next.attention) return longer;
+    const auto same = [&](AttentionOperand operand) {
+      return Operand(*next.attention, operand).buffer == Operand(*first.attention, operand).buffer;
+    };
+    if (!same(kSeqlens) || !same(kCos) || !same(kSin)) return std::nullopt;
+    const uint64_t row =
+        DTypeBytes(chain.attention->attention.dtype, chain.attention->attention.head_size);
+    // One step from layer to layer, the same for keys and values, within one binding.
+    std::optional<uint64_t> step;
+    if (layers.size() > 1) step = chain.cache_layer * row;
+    for (const AttentionOperand cache : {kKeyCache, kValueCache}) {
+      const BufferInfo& from = Info(Operand(*first.attention, cache));
+      const BufferInfo& to = Info(Operand(*next.attention, cache));
+      if (from.place.memory < 0 || from.place.memory != to.place.memory ||
+          from.place.offset >= to.place.offset) {
+        return std::nullopt;
+      }
+      const uint64_t distance = to.place.offset - from.place.offset;
+      if (!step) step = distance;
+      if (distance != layers.size() * *step || distance % row != 0 ||
+          distance + to.bytes > caps_.limits.max_storage_binding_bytes) {
+        return std::nullopt;
+      }
+    }
+    longer.cache_layer = static_cast<uint32_t>(*step / row);
+    return longer;
   }
 
-  BufferRef Constant(std::vector<graph::Tensor> tensors, std::string_view name) {
+  BufferRef Constant(std::vector<graph::Tensor> tensors, DType device_dtype, std::string name) {
     if (tensors.empty()) return {};
-    BufferInfo info = {.kind = BufferInfo::Kind::kWeight, .name = std::string(name)};
-    for (const graph::Tensor& tensor : tensors)
-      info.bytes += DTypeBytes(DType::kF16, static_cast<size_t>(tensor.num_elements()));
+    BufferInfo info = {.kind = BufferInfo::Kind::kWeight, .name = std::move(name)};
+    for (const graph::Tensor& tensor : tensors) {
+      info.bytes += device_dtype == DType::kU8
+                        ? tensor.bytes.size()
+                        : DTypeBytes(device_dtype, static_cast<size_t>(tensor.num_elements()));
+    }
     info.tensors = std::move(tensors);
-    info.device_dtype = DType::kF16;
+    info.device_dtype = device_dtype;
     lowered_.buffers.push_back(std::move(info));
     return {static_cast<int>(lowered_.buffers.size()) - 1};
   }
 
-  Dispatch MakeChain(const Run& run) {
-    const kernels::Chain& parts = run.chain;
+  // An operand of a link, of all layers.
+  BufferRef Joined(const std::vector<Layer>& layers, size_t link, size_t operand) {
+    const BufferRef first = Operand(layers[0].products[link], operand);
+    if (layers.size() == 1) return first;
+    std::vector<graph::Tensor> tensors;
+    for (const Layer& layer : layers) {
+      const std::vector<graph::Tensor>& own = Info(Operand(layer.products[link], operand)).tensors;
+      tensors.insert(tensors.end(), own.begin(), own.end());
+    }
+    return Constant(std::move(tensors), Info(first).device_dtype, Info(first).name + " and on");
+  }
+
+  BufferRef JoinedCache(const std::vector<Layer>& layers, AttentionOperand cache) const {
+    BufferRef ref = Operand(*layers[0].attention, cache);
+    if (layers.size() == 1) return ref;
+    const BufferInfo& last = Info(Operand(*layers.back().attention, cache));
+    ref.bytes = last.place.offset + last.bytes - Info(ref).place.offset;
+    return ref;
+  }
+
+  Dispatch MakeChain(const kernels::Chain& parts, const std::vector<Layer>& layers) {
     kernels::ChainPlan plan = kernels::PlanMatMulNBitsChain(caps_, parts, forced_);
     const std::string guess = plan.kernel.variant;
     const std::vector<std::string> variants = kernels::ChainVariants(caps_, parts);
@@ -256,29 +322,17 @@ class Chainer {
     if (forced_.empty() && std::ranges::find(variants, chosen_) != variants.end())
       plan = kernels::PlanMatMulNBitsChain(caps_, parts, chosen_);
     Dispatch chain;
-    chain.operands.resize(OperandOf(parts.links.size(), kLinkB));
-    chain.writes.resize(chain.operands.size());
-    const Dispatch& first = all_[run.begin];
-    chain.operands[kInput] = first.operands[parts.attention ? size_t{kQuery} : size_t{kA}];
-    chain.operands[kVectors] = Constant(run.vectors, first.label + " vectors");
-    if (parts.attention) {
-      chain.operands[kChainKeyCache] = first.operands[kKeyCache];
-      chain.operands[kChainValueCache] = first.operands[kValueCache];
-      chain.writes[kChainKeyCache] = chain.writes[kChainValueCache] = true;
-      chain.operands[kChainSeqlens] = first.operands[kSeqlens];
-      // A uniform binding is at most 64 KiB, and its memory may be shared with something larger.
-      chain.operands[kChainSeqlens].bytes = sizeof(int32_t);
-      chain.operands[kRotary] = Constant(run.rotary, "cos and sin");
+    for (const Layer& layer : layers) {
+      for (size_t i = layer.begin; i < layer.end; ++i) chain.parts.push_back(all_[i].label);
     }
+    chain.label = fmt::format("{} and {} more", chain.parts[0], chain.parts.size() - 1);
+    AddOperands(parts, layers, chain);
     // Room for any plan: measuring tries them all.
     uint64_t words = plan.row_words;
     for (const std::string& variant : variants)
       words = std::max(words, kernels::PlanMatMulNBitsChain(caps_, parts, variant).row_words);
     chain.operands[kRows].bytes = words * sizeof(uint32_t);
     chain.writes[kRows] = true;
-    for (size_t i = 0; i < parts.links.size(); ++i) AddOperands(run, i, chain);
-    for (size_t i = run.begin; i < run.end; ++i) chain.parts.push_back(all_[i].label);
-    chain.label = fmt::format("{} and {} more", first.label, chain.parts.size() - 1);
     if (forced_.empty()) {
       chain.choice = guess;
       chain.alternatives = [caps = caps_, parts] {
@@ -292,18 +346,33 @@ class Chainer {
     return chain;
   }
 
-  void AddOperands(const Run& run, size_t i, Dispatch& chain) const {
-    const ChainLink& link = run.chain.links[i];
-    const std::vector<BufferRef>& operands = all_[run.first_link() + i].operands;
-    chain.operands[OperandOf(i, kLinkB)] = operands[kB];
-    chain.operands[OperandOf(i, kLinkScales)] = operands[kScales];
-    if (link.residual == ChainLink::kOutside)
-      chain.operands[OperandOf(i, kLinkResidual)] = operands[kResidual];
-    if (link.result == ChainLink::Result::kBound) {
-      chain.operands[OperandOf(i, kLinkY)] = operands[kY];
+  void AddOperands(const kernels::Chain& parts, const std::vector<Layer>& layers, Dispatch& chain) {
+    const Layer& first = layers[0];
+    std::vector<graph::Tensor> vectors;
+    for (const Layer& layer : layers)
+      vectors.insert(vectors.end(), layer.vectors.begin(), layer.vectors.end());
+    chain.operands.resize(OperandOf(parts.links.size(), kLinkB));
+    chain.writes.resize(chain.operands.size());
+    chain.operands[kInput] = InputOf(first);
+    chain.operands[kVectors] = Constant(std::move(vectors), DType::kF16, chain.label + " vectors");
+    if (first.attention) {
+      chain.operands[kChainKeyCache] = JoinedCache(layers, kKeyCache);
+      chain.operands[kChainValueCache] = JoinedCache(layers, kValueCache);
+      chain.writes[kChainKeyCache] = chain.writes[kChainValueCache] = true;
+      chain.operands[kChainSeqlens] = Operand(*first.attention, kSeqlens);
+      // A uniform binding is at most 64 KiB, and its memory may be shared with something larger.
+      chain.operands[kChainSeqlens].bytes = sizeof(int32_t);
+      chain.operands[kRotary] = Constant(first.rotary, DType::kF16, "cos and sin");
+    }
+    for (size_t i = 0; i < parts.links.size(); ++i) {
+      const ChainLink& link = parts.links[i];
+      chain.operands[OperandOf(i, kLinkB)] = Joined(layers, i, kB);
+      chain.operands[OperandOf(i, kLinkScales)] = Joined(layers, i, kScales);
+      if (link.residual == ChainLink::kOutside)
+        chain.operands[OperandOf(i, kLinkResidual)] = Operand(first.products[i], kResidual);
+      if (!link.bound) continue;
+      chain.operands[OperandOf(i, kLinkY)] = Operand(layers.back().products[i], kY);
       chain.writes[OperandOf(i, kLinkY)] = true;
-    } else if (link.result == ChainLink::Result::kInPlace) {
-      chain.writes[OperandOf(link.in_place_of, kLinkResidual)] = true;
     }
   }
 
@@ -321,35 +390,40 @@ class Chainer {
     }
   }
 
-  // Gives each chain the memory that its rows go through, and that of the chain before, in the
-  // order of running, to clear. A chain alone clears nothing (Program::ClearLoneChain does).
+  // Gives each chain memory of its own that its rows go through.
   void AllocateRows() {
-    std::vector<Dispatch*> chains;
-    for (Dispatch& dispatch : lowered_.dispatches) {
-      if (dispatch.is_chain()) chains.push_back(&dispatch);
-    }
-    if (chains.empty()) return;
-    BufferInfo info = {BufferInfo::Kind::kRows, "rows of chains",
-                       kFirstChainRow * sizeof(uint32_t)};
-    std::vector<kernels::ChainParams> params;
-    std::vector<uint32_t> words;
-    for (Dispatch* chain : chains) {
-      BufferRef& rows = chain->operands[kRows];
-      params.push_back(ParamsOf(*chain));
-      params.back().rows = static_cast<uint32_t>(info.bytes / sizeof(uint32_t));
-      words.push_back(static_cast<uint32_t>(rows.bytes / sizeof(uint32_t)));
-      info.bytes += rows.bytes;
-      rows = {static_cast<int>(lowered_.buffers.size()), 0, 0};
+    BufferInfo info = {.kind = BufferInfo::Kind::kRows,
+                       .name = "rows of chains",
+                       .bytes = (kernels::kChainStuckWord + 1) * sizeof(uint32_t)};
+    const int buffer = static_cast<int>(lowered_.buffers.size());
+    for (Dispatch& chain : lowered_.dispatches) {
+      if (!chain.is_chain()) continue;
+      kernels::ChainParams params;
+      SINTER_CHECK(chain.plan.params.size() == sizeof(params));
+      std::memcpy(&params, chain.plan.params.data(), sizeof(params));
+      params.rows = static_cast<uint32_t>(info.bytes / sizeof(uint32_t));
+      chain.plan.SetParams(params);
+      info.bytes += std::exchange(chain.operands[kRows], BufferRef{buffer}).bytes;
     }
     lowered_.buffers.push_back(std::move(info));
-    const size_t count = chains.size();
-    for (size_t i = 0; i < count; ++i) {
-      if (count > 1) {
-        const size_t before = (i + count - 1) % count;
-        params[i].old_rows = params[before].rows;
-        params[i].old_words = words[before];
+  }
+
+  // Layers' constants that are parts of larger ones now must not be uploaded on their own.
+  void DropUnusedBuffers() {
+    const std::vector<int> uses = CountUses(lowered_);
+    std::vector<BufferInfo> kept;
+    std::vector<int> number(uses.size(), -1);
+    for (size_t i = 0; i < uses.size(); ++i) {
+      BufferInfo& info = lowered_.buffers[i];
+      if (uses[i] == 0 && info.kind != BufferInfo::Kind::kExternal) continue;
+      number[i] = static_cast<int>(kept.size());
+      kept.push_back(std::move(info));
+    }
+    lowered_.buffers = std::move(kept);
+    for (Dispatch& dispatch : lowered_.dispatches) {
+      for (BufferRef& ref : dispatch.operands) {
+        if (ref) ref.buffer = number[static_cast<size_t>(ref.buffer)];
       }
-      chains[i]->plan.SetParams(params[i]);
     }
   }
 
@@ -359,7 +433,7 @@ class Chainer {
   const Choices& choices_;
   // What was measured for a chain before.
   std::string chosen_;
-  Uses uses_;
+  std::vector<int> uses_;
   std::vector<Dispatch> all_;
 };
 

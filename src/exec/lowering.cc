@@ -134,12 +134,14 @@ int LowerContext::BufferOf(const graph::Value* value) {
   } else {
     const bool external = value->producer() == nullptr || value->is_graph_output();
     const auto kind = external ? BufferInfo::Kind::kExternal : BufferInfo::Kind::kIntermediate;
-    const auto group = external ? shared_externals_->find(value->name()) : shared_externals_->end();
-    if (group == shared_externals_->end()) {
-      buffer = AddBuffer({kind, value->name(), DeviceBytes(value)});
+    const auto place = external ? places_->find(value->name()) : places_->end();
+    BufferInfo info = {.kind = kind, .name = value->name(), .bytes = DeviceBytes(value)};
+    if (place == places_->end()) {
+      buffer = AddBuffer(std::move(info));
     } else {
-      const auto [it, fresh] = shared_buffer_.try_emplace(group->second, -1);
-      if (fresh) it->second = AddBuffer({kind, value->name(), DeviceBytes(value)});
+      const auto [it, fresh] = buffer_at_.try_emplace(place->second, -1);
+      info.place = place->second;
+      if (fresh) it->second = AddBuffer(std::move(info));
       buffer = it->second;
     }
   }
@@ -318,9 +320,8 @@ std::vector<int64_t> LowerContext::ConstantInts(size_t input) const {
   return value->constant->ToInts();
 }
 
-Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
-              const std::map<std::string, int>& shared_externals, const ForcedVariants& variants,
-              const Choices& choices, bool chain) {
+Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const ExternalPlaces& places,
+              const ForcedVariants& variants, const Choices& choices, bool chain) {
   for (const auto& [kernel, variant] : variants) {
     if (!IsKernel(kernel)) {
       throw Error("exec", "forced variant: got kernel '{}', want one of: {}", kernel,
@@ -328,7 +329,7 @@ Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
     }
   }
   LowerContext context(caps, variants, choices);
-  context.shared_externals_ = &shared_externals;
+  context.places_ = &places;
   for (const auto& node : graph.nodes()) {
     const LowerFunction lower = FindLowering(node->domain(), node->op());
     if (lower == nullptr) {

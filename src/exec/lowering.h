@@ -6,6 +6,7 @@
 // intermediates share memory.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -25,8 +26,17 @@
 
 namespace sinter::exec {
 
+// Where a graph input or output lies from outside: in which memory, by a number for each, and from
+// which byte on.
+struct ExternalPlace {
+  int memory = -1;  // its own, which no other shares
+  uint64_t offset = 0;
+  auto operator<=>(const ExternalPlace&) const = default;
+};
+using ExternalPlaces = std::map<std::string, ExternalPlace>;  // by name
+
 // Bytes [offset, offset + bytes) of a buffer; none where `buffer` is negative (an absent operand).
-// Bytes 0: to the end.
+// Bytes 0: to the end. Of an external they may go on into what lies behind it in its memory.
 struct BufferRef {
   int buffer = -1;
   uint64_t offset = 0, bytes = 0;
@@ -43,6 +53,8 @@ struct BufferInfo {
   // the bytes as they are).
   std::vector<graph::Tensor> tensors;
   DType device_dtype = DType::kUndefined;
+  // kExternal.
+  ExternalPlace place;
 };
 
 // Another plan for a dispatch, with the same result.
@@ -153,7 +165,7 @@ class LowerContext {
   Lowered Take() { return std::move(lowered_); }
 
  private:
-  friend Lowered Lower(const graph::Graph&, const gpu::Caps&, const std::map<std::string, int>&,
+  friend Lowered Lower(const graph::Graph&, const gpu::Caps&, const ExternalPlaces&,
                        const ForcedVariants&, const Choices&, bool);
   int BufferOf(const graph::Value* value);
   int AddBuffer(BufferInfo info);
@@ -169,18 +181,18 @@ class LowerContext {
   Lowered lowered_;
   std::map<const graph::Value*, int> buffer_of_;
   std::map<WeightKey, int> weight_of_;
-  // Graph inputs and outputs that share memory, by name: equal numbers are one buffer.
-  const std::map<std::string, int>* shared_externals_ = nullptr;
-  std::map<int, int> shared_buffer_;
+  // Equal places are one buffer.
+  const ExternalPlaces* places_ = nullptr;
+  std::map<ExternalPlace, int> buffer_at_;
 };
 
-// Lowers every node of a specialized graph. `shared_externals` maps graph inputs and outputs that
-// are bound to one buffer (a KV cache's past and present) to a common number. Throws Error naming
-// the node for what the kernels do not have, and for a forced variant of a kernel that does not
-// exist. `chain`: products of one row are joined where that can be (chain.h).
-Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps,
-              const std::map<std::string, int>& shared_externals, const ForcedVariants& variants,
-              const Choices& choices = {}, bool chain = false);
+// Lowers every node of a specialized graph. `places` has the graph inputs and outputs that lie in
+// one memory with others: in the very same bytes (a KV cache's past and present), or side by side
+// (the caches of several layers). Throws Error naming the node for what the kernels do not have,
+// and for a forced variant of a kernel that does not exist. `chain`: products of one row are joined
+// where that can be (chain.h).
+Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const ExternalPlaces& places,
+              const ForcedVariants& variants, const Choices& choices = {}, bool chain = false);
 
 // Whether there is a lowering for the operator, so that a model can be refused at load.
 bool CanLower(std::string_view domain, std::string_view op);

@@ -23,7 +23,8 @@ constexpr double kWarmUpMicroseconds = 250'000;
 constexpr int kRounds = 7;
 // A round's sample is as many runs as pass this time.
 constexpr double kSampleMicroseconds = 1500;
-constexpr double kScatter = 1.03;
+// Times of the same scatter by so much, those of 0.2 ms and more by less.
+constexpr double kScatter = 1.03, kLongScatter = 1.005, kLongMicroseconds = 200;
 // Programs run one behind the other, as tokens do: then the CPU's time to queue one hides behind
 // the GPU's time for another.
 constexpr int kProgramRuns = 24;
@@ -130,7 +131,8 @@ PlanRecord MeasureKind(gpu::Device& device, Kind& kind, int min_runs = 1) {
     if (!candidate.is_guess) continue;
     record.guess_microseconds = candidate.microseconds;
     // Less than what measurements scatter by is no reason.
-    if (candidate.microseconds > kScatter * record.microseconds) continue;
+    const double scatter = record.microseconds < kLongMicroseconds ? kScatter : kLongScatter;
+    if (candidate.microseconds > scatter * record.microseconds) continue;
     record.variant = candidate.variant;
     record.microseconds = candidate.microseconds;
   }

@@ -2,37 +2,35 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
 
 #include "base/check.h"
 #include "base/error.h"
-#include "exec/chain.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 #include "kernels/matmul_nbits/matmul_nbits_chain.h"
 #include "kernels/shader_source.h"
 
 namespace sinter::exec {
 
-std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>& externals) {
-  std::map<std::string, int> shared;
+ExternalPlaces PlacesOf(const Externals& externals) {
+  ExternalPlaces places;
   int next = 0;
   for (auto a = externals.begin(); a != externals.end(); ++a) {
     for (auto b = externals.begin(); b != a; ++b) {
-      if (!(a->second == b->second)) continue;
-      const auto [it, fresh] = shared.try_emplace(b->first, next);
+      if (!(a->second.buffer == b->second.buffer)) continue;
+      const auto [it, fresh] = places.try_emplace(b->first, ExternalPlace{next, b->second.offset});
       if (fresh) ++next;
-      shared[a->first] = it->second;
+      places[a->first] = {it->second.memory, a->second.offset};
       break;
     }
   }
-  return shared;
+  return places;
 }
 
 Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
-                 const graph::Graph& graph, std::map<std::string, gpu::Buffer> externals,
-                 const ForcedVariants& variants, const Choices& choices, bool chain)
+                 const graph::Graph& graph, Externals externals, const ForcedVariants& variants,
+                 const Choices& choices, bool chain)
     : device_(std::move(device)), externals_(std::move(externals)) {
-  lowered_ = Lower(graph, device_->caps(), SharedNames(externals_), variants, choices, chain);
+  lowered_ = Lower(graph, device_->caps(), PlacesOf(externals_), variants, choices, chain);
   memory_ = PlanMemory(lowered_);
 
   // Compiling starts before the uploads, which take the rest of a load's time.
@@ -48,17 +46,17 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
   const uint64_t limit = device_->caps().limits.max_storage_binding_bytes;
   for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
     const BufferInfo& info = lowered_.buffers[i];
-    gpu::Buffer buffer;
+    gpu::BufferRange buffer;
     if (info.kind == BufferInfo::Kind::kWeight) {
       buffer = weights.Get(info.tensors, info.device_dtype, info.name);
     } else if (info.kind == BufferInfo::Kind::kIntermediate) {
       if (memory_.slot_of[i] >= 0) buffer = slots[static_cast<size_t>(memory_.slot_of[i])];
     } else if (info.kind == BufferInfo::Kind::kCounters) {
       buffer = device_->CreateBuffer(info.bytes, info.name);
-      device_->Upload(buffer, 0, std::vector<std::byte>(kernels::kCounterWords * sizeof(uint32_t)));
+      device_->Upload(buffer.buffer, 0,
+                      std::vector<std::byte>(kernels::kCounterWords * sizeof(uint32_t)));
     } else if (info.kind == BufferInfo::Kind::kRows) {
-      buffer = device_->CreateBuffer(info.bytes, info.name);
-      device_->Upload(buffer, 0, std::vector<std::byte>(info.bytes));
+      buffer = MakeRows(info);
     } else {
       auto it = externals_.find(info.name);
       if (it == externals_.end()) {
@@ -102,10 +100,25 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
   captured_ = Record();
 }
 
+gpu::Buffer Program::MakeRows(const BufferInfo& info) const {
+  gpu::Buffer rows = device_->CreateBuffer(info.bytes, info.name);
+  gpu::CommandList clear(*device_);
+  clear.Clear(rows, 0, rows.size_bytes());
+  device_->Submit(clear);
+  return rows;
+}
+
 // Counters are there for any plan of a dispatch, of which not all use them.
 bool Program::Binds(const kernels::KernelPlan& plan, const BufferRef& ref) const {
   const BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
   return info.kind != BufferInfo::Kind::kCounters || plan.scratch_words > 0;
+}
+
+gpu::Binding Program::Bind(size_t operand, const BufferRef& ref) const {
+  const gpu::BufferRange& range = buffers_[static_cast<size_t>(ref.buffer)];
+  uint64_t bytes = ref.bytes;
+  if (bytes == 0 && range.size != 0) bytes = range.size - ref.offset;
+  return {static_cast<uint32_t>(operand + 1), range.buffer, range.offset + ref.offset, bytes};
 }
 
 std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
@@ -116,15 +129,13 @@ std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
   for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
     const BufferRef& ref = dispatch.operands[operand];
     if (!ref || !Binds(dispatch.plan, ref)) continue;
-    bindings.push_back({static_cast<uint32_t>(operand + 1),
-                        buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
+    bindings.push_back(Bind(operand, ref));
   }
   return bindings;
 }
 
 gpu::CommandList Program::Record(size_t count) const {
   gpu::CommandList list(*device_);
-  ClearLoneChain(list);
   for (size_t i = 0; i < count; ++i) {
     const Dispatch& dispatch = lowered_.dispatches[i];
     list.Dispatch(pipelines_[i], BindingsOf(i), dispatch.plan.workgroups, dispatch.label);
@@ -200,19 +211,14 @@ Program::Recorded Program::RecordWith(const Alternative& alternative,
       if (info.kind == BufferInfo::Kind::kCounters) {
         bindings.push_back({binding, counters});
       } else if (info.kind == BufferInfo::Kind::kRows) {
-        if (!recorded.rows) {
-          recorded.rows = device_->CreateBuffer(info.bytes, info.name);
-          // Chains that are missing here cannot clear the rows of others.
-          list.Clear(recorded.rows, 0, info.bytes);
-        }
+        if (!recorded.rows) recorded.rows = MakeRows(info);
         bindings.push_back({binding, recorded.rows, ref.offset, ref.bytes});
       } else if (info.kind == BufferInfo::Kind::kIntermediate && dispatch.writes[operand]) {
         gpu::Buffer& result = results[operand];
         if (!result) result = device_->CreateBuffer(info.bytes, "result");
         bindings.push_back({binding, result});
       } else {
-        bindings.push_back(
-            {binding, buffers_[static_cast<size_t>(ref.buffer)], ref.offset, ref.bytes});
+        bindings.push_back(Bind(operand, ref));
       }
     }
     list.Dispatch(pipeline, bindings, alternative.plan.workgroups, dispatch.label);
@@ -230,7 +236,7 @@ void Program::Run(const RunOptions& options) {
 
 gpu::Buffer Program::rows() const {
   for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
-    if (lowered_.buffers[i].kind == BufferInfo::Kind::kRows) return buffers_[i];
+    if (lowered_.buffers[i].kind == BufferInfo::Kind::kRows) return buffers_[i].buffer;
   }
   return {};
 }
@@ -244,14 +250,6 @@ bool Program::IsStuck(const gpu::Buffer& rows) const {
   const std::vector<std::byte> word =
       device_->Download(rows, kernels::kChainStuckWord * sizeof(uint32_t), sizeof(uint32_t));
   return word != std::vector<std::byte>(sizeof(uint32_t));
-}
-
-void Program::ClearLoneChain(gpu::CommandList& list) const {
-  const auto is_chain = std::mem_fn(&Dispatch::is_chain);
-  if (std::ranges::count_if(lowered_.dispatches, is_chain) != 1) return;
-  const gpu::Buffer all = rows();
-  const uint64_t begin = kFirstChainRow * sizeof(uint32_t);
-  list.Clear(all, begin, all.size_bytes() - begin);
 }
 
 void Program::CheckProgress() const {
@@ -273,7 +271,7 @@ std::vector<DispatchTime> Program::Profile() {
 const gpu::Buffer& Program::external(const std::string& name) const {
   const auto it = externals_.find(name);
   SINTER_CHECK(it != externals_.end(), "'{}' is neither input nor output of the program", name);
-  return it->second;
+  return it->second.buffer;
 }
 
 }  // namespace sinter::exec

@@ -34,18 +34,21 @@ struct DispatchTime {
   double bytes = 0, flops = 0;
 };
 
-// Names that share a buffer with others, by a number for each such buffer, as Lower() takes them.
-std::map<std::string, int> SharedNames(const std::map<std::string, gpu::Buffer>& externals);
+// Memory of graph inputs and outputs by name.
+using Externals = std::map<std::string, gpu::BufferRange>;
+
+// Where those lie that share a buffer with others, as Lower() takes it.
+ExternalPlaces PlacesOf(const Externals& externals);
 
 class Program {
  public:
-  // Compiles `graph`, whose shapes are all numbers. `externals` has the buffer of every graph input
-  // and output by name; two names may have one buffer where the graph updates it in place. Outputs
-  // that are not in it get memory of their own. `chain`: as for Lower(). Throws Error for what
+  // Compiles `graph`, whose shapes are all numbers. `externals` has the memory of every graph input
+  // and output; two names may have the same where the graph updates it in place. Outputs that are
+  // not in it get memory of their own. `chain`: as for Lower(). Throws Error for what
   // cannot be lowered, or an external buffer that is missing or too small.
   Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
-          std::map<std::string, gpu::Buffer> externals, const ForcedVariants& variants = {},
-          const Choices& choices = {}, bool chain = false);
+          Externals externals, const ForcedVariants& variants = {}, const Choices& choices = {},
+          bool chain = false);
 
   // Queues one run.
   void Run(const RunOptions& options = {});
@@ -82,7 +85,7 @@ class Program {
   // By which chains hand rows on; none where there are no chains.
   gpu::Buffer rows() const;
 
-  // The buffer of a graph input or output.
+  // The buffer in which a graph input or output lies.
   const gpu::Buffer& external(const std::string& name) const;
   size_t num_dispatches() const { return lowered_.dispatches.size(); }
   // Bytes of intermediate results.
@@ -92,18 +95,19 @@ class Program {
  private:
   std::vector<gpu::Binding> BindingsOf(size_t dispatch) const;
   bool Binds(const kernels::KernelPlan& plan, const BufferRef& ref) const;
+  gpu::Binding Bind(size_t operand, const BufferRef& ref) const;
   // The first `count` dispatches.
   gpu::CommandList Record(size_t count) const;
-  // The rows of a chain, where no other one of the program does so.
-  void ClearLoneChain(gpu::CommandList& list) const;
+  // Memory of zeros for chains to hand rows on by.
+  gpu::Buffer MakeRows(const BufferInfo& info) const;
 
   std::shared_ptr<gpu::Device> device_;
   Lowered lowered_;
   MemoryPlan memory_;
-  std::map<std::string, gpu::Buffer> externals_;
-  std::vector<gpu::Buffer> buffers_;      // by number in lowered_
-  std::vector<gpu::Pipeline> pipelines_;  // by dispatch
-  gpu::Buffer params_;                    // every dispatch's uniform, one after the other
+  Externals externals_;
+  std::vector<gpu::BufferRange> buffers_;  // by number in lowered_
+  std::vector<gpu::Pipeline> pipelines_;   // by dispatch
+  gpu::Buffer params_;                     // every dispatch's uniform, one after the other
   std::vector<uint64_t> params_offset_;
   std::optional<gpu::CommandList> captured_;
 };

@@ -164,7 +164,7 @@ void ExpectInterpreted(const graph::Graph& graph, double f16_unit, double f32_un
                        const ForcedVariants& variants = {}) {
   std::mt19937 random(7);
   HostTensors inputs;
-  std::map<std::string, gpu::Buffer> externals;
+  Externals externals;
   for (const graph::Value* input : graph.inputs()) {
     const HostTensor tensor = RandomTensor(*input, random);
     const std::vector<std::byte> bytes = Encode(tensor);
@@ -289,8 +289,8 @@ gpu::Buffer Filled(const std::vector<float>& values) {
   return buffer;
 }
 
-std::map<std::string, gpu::Buffer> AttentionBuffers() {
-  std::map<std::string, gpu::Buffer> buffers;
+Externals AttentionBuffers() {
+  Externals buffers;
   for (const char* name : {"q", "k", "v"}) buffers[name] = Filled({1, 2, 3, 4});
   buffers["pk"] = buffers["key"] = Filled(std::vector<float>(32, 0.5f));
   buffers["pv"] = buffers["value"] = Filled(std::vector<float>(32, 0.25f));
@@ -327,7 +327,7 @@ TEST(Program, AttendsInOneDispatch) {
     return values;
   };
   const auto run = [&](const ForcedVariants& variants, size_t dispatches) {
-    std::map<std::string, gpu::Buffer> buffers;
+    Externals buffers;
     buffers["q"] = Filled(noise(96, 1));
     buffers["pk"] = buffers["key"] = Filled(noise(700 * 16, 2));
     buffers["pv"] = buffers["value"] = Filled(noise(700 * 16, 3));
@@ -382,7 +382,7 @@ std::string ErrorOf(F&& call) {
   return {};
 }
 
-std::string BuildError(const std::string& body, std::map<std::string, gpu::Buffer> externals,
+std::string BuildError(const std::string& body, Externals externals,
                        std::shared_ptr<gpu::Device> device = SharedDevice(),
                        ForcedVariants variants = {}) {
   return ErrorOf([&] {

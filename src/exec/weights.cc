@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "base/half.h"
@@ -93,11 +94,29 @@ WeightKey KeyOf(std::span<const graph::Tensor> tensors, DType device_dtype) {
   return key;
 }
 
-gpu::Buffer WeightStore::Get(std::span<const graph::Tensor> tensors, DType device_dtype,
-                             const std::string& name) {
+gpu::BufferRange WeightStore::Find(const WeightKey& key, uint64_t bytes) const {
+  if (const auto it = buffers_.find(key); it != buffers_.end()) return it->second;
+  const auto& [tensors, dtype] = key;
+  const auto it = parts_.find({tensors.front().first, dtype});
+  if (it == parts_.end()) return {};
+  const uint64_t alignment = device_->caps().limits.min_storage_offset_alignment;
+  for (const Part& part : it->second) {
+    const auto& all = part.whole->first;
+    // A binding has whole words.
+    if (part.offset % alignment == 0 && bytes > 0 && bytes % 4 == 0 &&
+        all.size() - part.index >= tensors.size() &&
+        std::equal(tensors.begin(), tensors.end(),
+                   all.begin() + static_cast<std::ptrdiff_t>(part.index))) {
+      return {buffers_.at(*part.whole), part.offset, bytes};
+    }
+  }
+  return {};
+}
+
+gpu::BufferRange WeightStore::Get(std::span<const graph::Tensor> tensors, DType device_dtype,
+                                  const std::string& name) {
   std::lock_guard lock(mutex_);
   WeightKey key = KeyOf(tensors, device_dtype);
-  if (const auto it = buffers_.find(key); it != buffers_.end()) return it->second;
   const bool raw = device_dtype == DType::kU8;
   const uint64_t elem_bytes = raw ? 1 : DTypeBytes(device_dtype, 1);
   // Where each tensor ends.
@@ -106,6 +125,7 @@ gpu::Buffer WeightStore::Get(std::span<const graph::Tensor> tensors, DType devic
     const uint64_t elems = raw ? tensor.bytes.size() : static_cast<uint64_t>(tensor.num_elements());
     ends.push_back((ends.empty() ? 0 : ends.back()) + elems * elem_bytes);
   }
+  if (gpu::BufferRange known = Find(key, ends.back())) return known;
   const gpu::Buffer buffer = device_->CreateBuffer(ends.back(), name);
   device_->UploadStream(buffer, 0, ends.back(), [&](uint64_t offset, std::span<std::byte> out) {
     uint64_t begin = 0;
@@ -123,7 +143,10 @@ gpu::Buffer WeightStore::Get(std::span<const graph::Tensor> tensors, DType devic
     ReleasePages(tensor.bytes);
     owners_.push_back(tensor.owner);
   }
-  buffers_.emplace(std::move(key), buffer);
+  const WeightKey& whole = buffers_.emplace(std::move(key), buffer).first->first;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    parts_[{whole.first[i].first, device_dtype}].push_back({&whole, i, i == 0 ? 0 : ends[i - 1]});
+  }
   return buffer;
 }
 

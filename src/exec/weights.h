@@ -33,12 +33,13 @@ class WeightStore {
   // The tensor's elements as `device_dtype` (kU8: its bytes as they are). Streams the tensor's
   // range of the file through staging memory and lets the pages of the file go. Throws Error for a
   // conversion that does not exist.
-  gpu::Buffer Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name) {
+  gpu::BufferRange Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name) {
     return Get(std::span(&tensor, 1), device_dtype, name);
   }
-  // The same for several tensors, one behind the other in one buffer.
-  gpu::Buffer Get(std::span<const graph::Tensor> tensors, DType device_dtype,
-                  const std::string& name);
+  // The same for several tensors, one behind the other. Where more of them lie so already, and
+  // these begin where a binding can, it is that part.
+  gpu::BufferRange Get(std::span<const graph::Tensor> tensors, DType device_dtype,
+                       const std::string& name);
 
   uint64_t bytes() const {
     std::lock_guard lock(mutex_);
@@ -51,6 +52,16 @@ class WeightStore {
   mutable std::mutex mutex_;
   std::function<void(uint64_t)> progress_;
   std::map<WeightKey, gpu::Buffer> buffers_;
+  // Where in a buffer a tensor begins, and the key of that buffer.
+  struct Part {
+    const WeightKey* whole = nullptr;
+    size_t index = 0;
+    uint64_t offset = 0;
+  };
+  gpu::BufferRange Find(const WeightKey& key, uint64_t bytes) const;
+
+  // By a tensor's bytes and device type.
+  std::map<std::pair<const std::byte*, DType>, std::vector<Part>> parts_;
   // Keeps the bytes behind the keys above, so that no other tensor can come to lie at the same
   // address.
   std::vector<std::shared_ptr<const void>> owners_;

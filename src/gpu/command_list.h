@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace sinter::gpu {
@@ -27,6 +28,20 @@ class Buffer {
 
  private:
   std::shared_ptr<Impl> impl_;
+};
+
+// Bytes [offset, offset + size) of a buffer. Size 0 means to the end.
+struct BufferRange {
+  Buffer buffer;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+  BufferRange() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): the whole buffer is a range of it.
+  BufferRange(Buffer whole, uint64_t from = 0, uint64_t bytes = 0)
+      : buffer(std::move(whole)), offset(from), size(bytes) {}
+  explicit operator bool() const { return static_cast<bool>(buffer); }
+  bool operator==(const BufferRange&) const = default;
+  uint64_t size_bytes() const { return size != 0 ? size : buffer.size_bytes() - offset; }
 };
 
 // A compiled compute shader.

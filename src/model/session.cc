@@ -14,6 +14,7 @@
 #include "kernels/sample/step_inputs.h"
 #include "kernels/sample/token_choice.h"
 #include "kernels/shader_source.h"
+#include "model/kv_cache.h"
 
 namespace sinter::model {
 namespace {
@@ -77,36 +78,26 @@ Session::Session(std::shared_ptr<Model> model, const SessionOptions& options)
 
   const gpu::Limits& limits = device_->caps().limits;
   branches_ = model_->BranchDecisions(1);
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    for (const auto& [past, present] :
-         {std::pair(config.past_key_names, config.present_key_names),
-          std::pair(config.past_value_names, config.present_value_names)}) {
-      const graph::Value* value = model_->graph().FindValue(LayerName(past, layer));
-      if (value == nullptr) {
-        throw Error("model",
-                    "graph input '{}': got none of that name, want it as genai_config.json says",
-                    LayerName(past, layer));
-      }
-      const uint64_t row_bytes =
-          DTypeBytes(kernels::DeviceDType(device_->caps(), value->dtype),
-                     static_cast<size_t>(config.num_key_value_heads * config.head_size));
-      const uint64_t bytes = static_cast<uint64_t>(capacity_) * row_bytes;
-      if (bytes > limits.max_storage_binding_bytes) {
-        throw Error(
-            "model",
-            "KV cache of layer {}: got {} bytes at a maximum length of {}, want at most {} (this "
-            "adapter's largest storage binding): choose a maximum length of {} or less",
-            layer, bytes, max_length_, limits.max_storage_binding_bytes,
-            std::max<int64_t>(
-                1, LongestWithin(static_cast<int64_t>(limits.max_storage_binding_bytes / row_bytes),
-                                 options_.chunk)));
-      }
-      const gpu::Buffer buffer = device_->CreateBuffer(bytes, LayerName(past, layer));
-      cache_bytes_ += bytes;
-      cache_[LayerName(past, layer)] = buffer;
-      cache_[LayerName(present, layer)] = buffer;
-    }
+  const uint64_t row_bytes = KvCacheRowBytes(config, model_->graph(), device_->caps());
+  const uint64_t layer_bytes = static_cast<uint64_t>(capacity_) * row_bytes;
+  if (layer_bytes > limits.max_storage_binding_bytes) {
+    throw Error(
+        "model",
+        "KV cache of a layer: got {} bytes at a maximum length of {}, want at most {} (this "
+        "adapter's largest storage binding): choose a maximum length of {} or less",
+        layer_bytes, max_length_, limits.max_storage_binding_bytes,
+        std::max<int64_t>(
+            1, LongestWithin(static_cast<int64_t>(limits.max_storage_binding_bytes / row_bytes),
+                             options_.chunk)));
   }
+  const KvCacheLayout layout = LayOutKvCache(config, model_->graph(), device_->caps(), capacity_);
+  for (const uint64_t bytes : layout.buffer_bytes)
+    cache_buffers_.push_back(device_->CreateBuffer(bytes, "KV cache"));
+  for (const KvCacheLayout::Entry& entry : layout.entries) {
+    cache_[entry.past] =
+        cache_[entry.present] = {cache_buffers_[entry.buffer], entry.offset, entry.bytes};
+  }
+  cache_bytes_ = layout.total_bytes();
   ClearCache();
 
   state_ = device_->CreateBuffer(sizeof(kernels::StepState), "step state");
@@ -166,7 +157,7 @@ int64_t Session::ChooseChunk() {
 // Padding rows are read before anything was written to some of them; they must not hold NaN.
 void Session::ClearCache() {
   gpu::CommandList clear(*device_);
-  for (const auto& [name, buffer] : cache_) clear.Clear(buffer, 0, buffer.size_bytes());
+  for (const gpu::Buffer& buffer : cache_buffers_) clear.Clear(buffer, 0, buffer.size_bytes());
   device_->Submit(clear);
 }
 
@@ -186,13 +177,13 @@ void Session::CompileAhead() {
   const ModelOptions& options = model_->options();
   if (!options.measure_plans) return;
   const exec::PlanBook& plans = model_->plans();
-  const std::map<std::string, int> shared = exec::SharedNames(cache_);
+  const exec::ExternalPlaces places = exec::PlacesOf(cache_);
   std::vector<gpu::PipelineSpec> specs;
   // Whether the program offers what the plan book does not know.
   const auto add = [&](int64_t sequence, bool chain) {
     const std::unique_ptr<graph::Graph> graph = model_->Specialize({sequence, capacity_}, 1);
     const exec::Lowered lowered =
-        exec::Lower(*graph, device_->caps(), shared, options.variants, plans.choices(), chain);
+        exec::Lower(*graph, device_->caps(), places, options.variants, plans.choices(), chain);
     std::vector<gpu::PipelineSpec> unknown;
     if (Measures(sequence)) unknown = plans.UnknownPipelines(lowered);
     std::ranges::move(unknown, std::back_inserter(specs));
@@ -218,7 +209,7 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
   const int64_t length = std::max<int64_t>(1, branch_length_);
   const std::unique_ptr<graph::Graph> graph = model_->Specialize({sequence, capacity_}, length);
 
-  std::map<std::string, gpu::Buffer> externals = cache_;
+  exec::Externals externals = cache_;
   const gpu::Buffer input_ids =
       sequence == 1 ? decode_input_ids_
                     : device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "input ids");
@@ -231,30 +222,31 @@ Session::StepProgram& Session::ProgramFor(int64_t sequence) {
   gpu::Buffer mask, positions, total, last_row, last_position;
   if (Reads(*graph, config.attention_mask)) {
     inputs.has_attention_mask = true;
-    mask = externals[config.attention_mask] = attention_mask_;
+    externals[config.attention_mask] = mask = attention_mask_;
   }
   if (Reads(*graph, config.position_ids)) {
     inputs.has_position_ids = true;
-    positions = externals[config.position_ids] =
-        sequence == 1 ? decode_position_ids_
-                      : device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "position ids");
+    positions = sequence == 1
+                    ? decode_position_ids_
+                    : device_->CreateBuffer(static_cast<uint64_t>(sequence) * 4, "position ids");
+    externals[config.position_ids] = positions;
   }
   if (Reads(*graph, kTotalLength)) {
     inputs.has_total_length = true;
-    total = externals[kTotalLength] = total_length_;
+    externals[kTotalLength] = total = total_length_;
   }
   if (Reads(*graph, kLastRow)) {
     inputs.has_last_row = true;
-    last_row = externals[kLastRow] = last_row_;
+    externals[kLastRow] = last_row = last_row_;
   }
   if (Reads(*graph, kLastPosition)) {
     if (sequence == 1) {
       // The only position is the last one.
       inputs.has_position_ids = true;
-      positions = externals[kLastPosition] = decode_position_ids_;
+      externals[kLastPosition] = positions = decode_position_ids_;
     } else {
       inputs.has_last_position = true;
-      last_position = externals[kLastPosition] = last_position_;
+      externals[kLastPosition] = last_position = last_position_;
     }
   }
   gpu::CommandList prepare(*device_);

@@ -145,7 +145,8 @@ class Session {
   RunCosts run_costs_;
   int64_t logits_rows_ = 1;  // rows that a run leaves in logits_
 
-  std::map<std::string, gpu::Buffer> cache_;  // past and present names -> buffer
+  std::vector<gpu::Buffer> cache_buffers_;
+  exec::Externals cache_;  // by past and present names
   gpu::Buffer state_, sampling_, seen_, ring_, logits_, attention_mask_, total_length_, last_row_,
       last_position_, decode_input_ids_, decode_position_ids_, choice_scratch_;
   std::map<std::pair<int64_t, std::vector<bool>>, StepProgram> programs_;

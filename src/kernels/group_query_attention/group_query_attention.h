@@ -68,6 +68,7 @@ struct GroupQueryAttentionShape {
   // attention_bias is u32, or i32: 0 masks a key, anything else lets it be.
   bool bias_is_mask = false;
 
+  bool operator==(const GroupQueryAttentionShape&) const = default;
   uint32_t limit() const { return key_limit == 0 ? capacity : std::min(key_limit, capacity); }
   uint32_t rows_of_bias() const { return bias_rows == 0 ? sequence : bias_rows; }
 };

@@ -37,6 +37,7 @@ struct GroupQueryAttentionDecodeShape {
   bool has_norm = false;
   float epsilon = 1e-6f;
 
+  bool operator==(const GroupQueryAttentionDecodeShape&) const = default;
   uint32_t row() const {
     return (attention.heads + (packed ? 2 * attention.kv_heads : 0)) * attention.head_size;
   }

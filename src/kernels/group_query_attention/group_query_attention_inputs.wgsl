@@ -1,79 +1,7 @@
 // The inputs of group_query_attention_decode.wgsl and others, which declare them: queries and new keys
-// by columns of eight elements, normed and rotated, and which keys a query sees. cos_unit, sin_unit,
-// q_norm_unit and k_norm_unit are theirs too.
+// by columns of eight elements, normed and rotated. q_norm_unit and k_norm_unit are theirs too.
 
-fn pair_row(chunk: u32, i: u32) -> u32 {
-  return min(chunk * kPairs + i, kGroup * kSequence - 1u) / kGroup;
-}
-
-fn pair_head(chunk: u32, i: u32, kv_head: u32) -> u32 {
-  return kv_head * kGroup + min(chunk * kPairs + i, kGroup * kSequence - 1u) % kGroup;
-}
-
-// Pair i sees the keys [x, y).
-fn key_range(chunk: u32, i: u32, past: u32, total: u32) -> vec2<u32> {
-  if (chunk * kPairs + i >= kGroup * kSequence) {
-    return vec2<u32>(0u, 0u);
-  }
-  let end = min(min(past + pair_row(chunk, i) + 1u, total), params.capacity);
-  let begin = select(0u, end - min(end, params.local_window), params.local_window > 0u);
-  return vec2<u32>(begin, end);
-}
-
-// The column that a rotation pairs with `column`.
-fn partner_of(column: u32) -> u32 {
-  if (kInterleaved || column >= 2u * kRotaryCols) {
-    return column;
-  }
-  return select(column - kRotaryCols, column + kRotaryCols, column < kRotaryCols);
-}
-
-#if position_ids
-fn position(b: u32, s: u32, past: u32) -> u32 {
-  return u32(max(position_ids[b * kSequence + s], 0));
-}
-#else
-fn position(b: u32, s: u32, past: u32) -> u32 { return past + s; }
-#endif
-
-// cos and sin of a column's angles.
-struct Angles {
-  c: eight,
-  s: eight,
-}
-
-#if rotary
-fn angles_of(column: u32, at: u32) -> Angles {
-  let row = min(at, params.rotary_rows - 1u) * kRotaryCols;
-  // Interleaved, eight elements are four pairs: half of a unit of the caches.
-  let unit = row + select(column % kRotaryCols, min(column, 2u * kRotaryCols - 1u) / 2u, kInterleaved);
-  return Angles(unpack(cos_unit(unit)), unpack(sin_unit(unit)));
-}
-
-fn rotate_by(own: eight, partner: eight, column: u32, angles: Angles) -> eight {
-  if (column >= 2u * kRotaryCols) {
-    return own;
-  }
-  if (kInterleaved) {
-    let odd = column % 2u == 1u;
-    let c = select(angles.c[0], angles.c[1], odd);
-    let s = select(angles.s[0], angles.s[1], odd);
-    let signs = vec4<f32>(-1.0, 1.0, -1.0, 1.0);
-    return eight(own[0] * c.xxyy + own[0].yxwz * s.xxyy * signs,
-                 own[1] * c.zzww + own[1].yxwz * s.zzww * signs);
-  }
-  let sign = select(1.0, -1.0, column < kRotaryCols);
-  return eight(own[0] * angles.c[0] + partner[0] * angles.s[0] * sign,
-               own[1] * angles.c[1] + partner[1] * angles.s[1] * sign);
-}
-#else
-fn angles_of(column: u32, at: u32) -> Angles { return Angles(); }
-fn rotate_by(own: eight, partner: eight, column: u32, angles: Angles) -> eight { return own; }
-#endif
-
-fn rotate(own: eight, partner: eight, column: u32, at: u32) -> eight {
-  return rotate_by(own, partner, column, angles_of(column, at));
-}
+#include "group_query_attention/group_query_attention_rotation.wgsl"
 
 fn query_row(b: u32, chunk: u32, i: u32, kv_head: u32) -> u32 {
   return (b * kSequence + pair_row(chunk, i)) * params.q_row + pair_head(chunk, i, kv_head) * kCols;
@@ -172,11 +100,3 @@ fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, lid: u32) -> f32 {
 #else
 fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, lid: u32) -> f32 { return 1.0; }
 #endif
-
-fn append(begin: u32, past: u32, s: u32, column: u32, k: raw8, v: raw8) {
-  if (s < kSequence && past + s < params.capacity && column < kCols) {
-    let at = (begin + past + s) * kCols + column;
-    k_cache[at] = k;
-    v_cache[at] = v;
-  }
-}

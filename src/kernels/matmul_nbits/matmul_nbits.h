@@ -54,6 +54,7 @@ struct MatMulNBitsNorm {
   DType input_dtype = DType::kF32, skip_dtype = DType::kF32;
   DType scale_dtype = DType::kF32, skip_scale_dtype = DType::kF32;
   float epsilon = 1e-6f, skip_epsilon = 1e-6f;
+  bool operator==(const MatMulNBitsNorm&) const = default;
 };
 
 // The greedy choice of a token in place of Y, of one row: of kernels/argmax, without a penalty,
@@ -66,6 +67,7 @@ struct MatMulNBitsArgmax {
   bool present = false;
   bool position_ids = false, total_length = false;  // as in TokenChoiceShape
   uint32_t ring_size = 1;
+  bool operator==(const MatMulNBitsArgmax&) const = default;
 };
 
 struct MatMulNBitsShape {
@@ -90,6 +92,7 @@ struct MatMulNBitsShape {
   // tile_experts u32 [m / 64].
   uint32_t experts = 0;
 
+  bool operator==(const MatMulNBitsShape&) const = default;
   uint32_t b_rows() const { return (glu == Glu::kNone ? n : 2 * n) * (experts == 0 ? 1 : experts); }
   uint32_t blocks() const { return (k + block_size - 1) / block_size; }
   uint64_t b_row_bytes() const { return uint64_t{blocks()} * (block_size * bits / 8); }

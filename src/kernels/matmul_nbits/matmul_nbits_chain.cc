@@ -86,18 +86,20 @@ uint64_t BindingCount(const Chain& chain) {
   uint64_t count = 2;
   if (LayOutChainVectors(chain).count > 0) ++count;
   if (chain.attention) count += 2 + (chain.attention->rotary_dim > 0 ? 1 : 0);
-  for (const ChainLink& link : chain.links) {
-    count += 2 + (link.residual == ChainLink::kOutside ? 1 : 0) +
-             (link.result == ChainLink::Result::kBound ? 1 : 0);
-  }
+  for (const ChainLink& link : chain.links)
+    count += 2 + (link.residual == ChainLink::kOutside ? 1 : 0) + (link.bound ? 1 : 0);
   return count;
 }
 
-// Whether Y_i may take the place of the residual it says.
-bool FitsInPlace(const std::vector<ChainLink>& links, size_t i) {
-  const size_t of = links[i].in_place_of;
-  return of <= i && links[of].residual == ChainLink::kOutside &&
-         links[of].shape.n == links[i].shape.n;
+// Whether the last link's Y can be the next layer's x, and nothing else comes from outside or goes
+// there on the way.
+bool Repeats(const Chain& chain) {
+  const std::vector<ChainLink>& links = chain.links;
+  return !(chain.attention && chain.attention_at == 0) &&
+         links.back().shape.n == links[0].shape.k &&
+         std::ranges::none_of(links, [&](const ChainLink& link) {
+           return link.residual == ChainLink::kOutside || (link.bound && &link != &links.back());
+         });
 }
 
 // Whether the parts go together, whatever the tuning.
@@ -109,29 +111,37 @@ bool Fit(const gpu::Caps& caps, const Chain& chain) {
   }
   if (chain.attention) {
     const GroupQueryAttentionShape& attention = chain.attention->attention;
-    if (!IsChainAttention(caps, *chain.attention) ||
-        attention.heads * attention.head_size != links[0].shape.k) {
+    const size_t at = chain.attention_at;
+    if (!IsChainAttention(caps, *chain.attention) || at > 1 || at >= links.size() ||
+        attention.heads * attention.head_size != links[at].shape.k ||
+        (at > 0 && links[at - 1].shape.n != chain.attention->row())) {
       return false;
     }
   }
+  if (chain.layers == 0 || (chain.layers > 1 && !Repeats(chain))) return false;
+  // Nobody else can have what the chain ends with.
+  if (!links.back().bound) return false;
   Glu glu = Glu::kNone;
   for (size_t i = 0; i < links.size(); ++i) {
     const ChainLink& link = links[i];
     if (!IsChainLink(caps, link.shape) || link.shape.block_size != links[0].shape.block_size)
       return false;
-    if (i > 0 && link.shape.k != links[i - 1].shape.n) return false;
+    const bool attended = chain.attention && i == chain.attention_at;
+    if (i > 0 && !attended && link.shape.k != links[i - 1].shape.n) return false;
     if ((link.residual != ChainLink::kNone) != link.shape.residual) return false;
     if (link.residual >= static_cast<int>(i)) return false;
+    if (link.residual == ChainLink::kInput &&
+        ((chain.attention && chain.attention_at == 0) || links[0].shape.k != link.shape.n)) {
+      return false;
+    }
     if (link.residual >= 0 && links[static_cast<size_t>(link.residual)].shape.n != link.shape.n) {
       return false;
     }
-    if (link.result == ChainLink::Result::kInPlace && !FitsInPlace(links, i)) return false;
     if (link.shape.glu == Glu::kNone) continue;
     if (glu != Glu::kNone && glu != link.shape.glu) return false;
     glu = link.shape.glu;
   }
-  // Nobody else can have what the chain ends with.
-  return links.back().result != ChainLink::Result::kInner;
+  return true;
 }
 
 // vec4 of workgroup memory: the row in two bytes an element, or before it the attention's sums.
@@ -143,6 +153,13 @@ uint32_t RowSlots(const gpu::Caps& caps, const Chain& chain, const ChainTuning& 
         slots, tuning.workgroup / caps.fixed_subgroup_size() * cut.values(*chain.attention) / 4);
   }
   return slots;
+}
+
+// Of workgroup memory: a group's queries, its key and its value.
+uint32_t FreshBytes(const Chain& chain) {
+  if (!chain.attention) return 0;
+  const GroupQueryAttentionShape& attention = chain.attention->attention;
+  return (attention.heads / attention.kv_heads + 2) * attention.head_size * 2;
 }
 
 bool Fits(const gpu::Caps& caps, const Chain& chain, const ChainTuning& tuning) {
@@ -158,7 +175,8 @@ bool Fits(const gpu::Caps& caps, const Chain& chain, const ChainTuning& tuning) 
   const uint64_t bytes = uint64_t{RowSlots(caps, chain, tuning)} * 16 +
                          MaxK(chain) / kChunkCodes * 4 +
                          tuning.workgroup / caps.fixed_subgroup_size() *
-                             ((1 + kMaxRows) * 4 + (chain.attention ? 32 : 0));
+                             ((1 + kMaxRows) * 4 + (chain.attention ? 32 : 0)) +
+                         FreshBytes(chain);
   if (bytes > limits.max_workgroup_storage_bytes ||
       tuning.workgroups > limits.max_workgroups_per_dimension) {
     return false;
@@ -181,10 +199,11 @@ std::vector<ChainTuning> Tunings(const gpu::Caps& caps, const Chain& chain) {
     }
     return tunings;
   }
-  // Compiling one takes NVIDIA's driver seconds, so few are tried. H100: 6 is best for Qwen3-1.7B,
-  // 8 or 12 for Phi-3-mini, by 1 to 3%.
+  // Compiling one takes NVIDIA's driver seconds, so few are tried. H200: 6 is best for Llama-3.2-1B
+  // by 3%, 8 for Phi-3-mini by 1%; 132 workgroups are slower than 128, which cut sizes evenly, by
+  // up to 1%.
   for (const ChainTuning& tuning :
-       {ChainTuning{512, 132, 6}, ChainTuning{512, 132, 12}, ChainTuning{512, 64, 12},
+       {ChainTuning{512, 128, 6}, ChainTuning{512, 128, 8}, ChainTuning{512, 64, 12},
         ChainTuning{256, 64, 16}, ChainTuning{256, 32, 16}}) {
     if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
   }
@@ -218,14 +237,20 @@ class Planner {
     kernel_.variant =
         fmt::format("matmul_nbits_chain.f16.b4.blk{}", chain_.links[0].shape.block_size);
     Define(vectors_.count > 0, "vectors");
-    ChainParams params = {};
-    if (chain_.attention) AddAttention(*chain_.attention, params);
-    for (size_t i = 0; i < chain_.links.size(); ++i) AddLink(i);
+    ChainParams params = {.layers = chain_.layers, .cache_layer = chain_.cache_layer};
+    for (size_t i = 0; i < chain_.links.size(); ++i) {
+      uint64_t row = i == 0 ? kNoRow : row_of_[i - 1];
+      if (chain_.attention && i == chain_.attention_at)
+        row = AddAttention(*chain_.attention, row, params);
+      AddLink(i, row);
+    }
     AddConstants();
     kernel_.variant += fmt::format("-{}.sg{}", ChainVariant(tuning_), caps_.fixed_subgroup_size());
     kernel_.workgroups = {tuning_.workgroups, 1, 1};
     kernel_.SetParams(params);
-    return {std::move(kernel_), words_};
+    // How often each workgroup ran, and two sets of the rows.
+    const uint64_t words = tuning_.workgroups + 2 * chain_.layers * words_;
+    return {std::move(kernel_), words};
   }
 
  private:
@@ -237,7 +262,9 @@ class Planner {
     kernel_.prelude += fmt::format("const {} = {}u;\n", name, value);
   }
 
-  void AddAttention(const GroupQueryAttentionDecodeShape& shape, ChainParams& params) {
+  // Gives the place of its output among the layer's rows. `query`: that of what it takes.
+  uint64_t AddAttention(const GroupQueryAttentionDecodeShape& shape, uint64_t query,
+                        ChainParams& params) {
     const GroupQueryAttentionShape& attention = shape.attention;
     const AttentionCut cut = CutAttention(caps_, shape, tuning_);
     for (const auto& [there, name] :
@@ -247,14 +274,16 @@ class Planner {
       Define(there, name);
     }
     Define(true, fmt::format("pairs{}", cut.pairs));
+    Define(true, fmt::format("attention_at_{}", chain_.attention_at));
     kernel_.prelude += GroupQueryAttentionInputsPrelude(shape, cut.pairs, /*f16=*/true);
     for (const auto& [name, value] :
          {std::pair("kSplits", cut.splits), std::pair("kLanes", cut.lanes),
           std::pair("kQNormAt", vectors_.q_norm / 2), std::pair("kKNormAt", vectors_.k_norm / 2)}) {
       Constant(name, value);
     }
-    Constant("kAttentionRow", words_);
-    input_row_ = words_;
+    Constant("kQueryRow", query);
+    const uint64_t output = words_;
+    Constant("kAttentionRow", output);
     words_ += attention.heads * attention.head_size / 2;
     Constant("kPartials", words_);
     words_ += uint64_t{attention.kv_heads} * cut.splits * cut.partial(shape);
@@ -264,43 +293,36 @@ class Planner {
         Tag(shape.rotary_dim > 0,
             fmt::format("{}{}", shape.interleaved ? "interleaved" : "rotary", shape.rotary_dim)),
         Tag(shape.has_norm, "norm"), Tag(attention.local_window > 0, "window"));
+    return output;
   }
 
-  void AddLink(size_t i) {
+  void AddLink(size_t i, uint64_t row) {
     const ChainLink& link = chain_.links[i];
     const MatMulNBitsShape& shape = link.shape;
     const LinkCut cut = CutLink(caps_, shape, tuning_);
     const bool gated = shape.glu != Glu::kNone;
     const bool outside = link.residual == ChainLink::kOutside;
-    const bool bound = link.result == ChainLink::Result::kBound;
-    const bool in_place = link.result == ChainLink::Result::kInPlace;
+    // What the next layer takes is a row as well.
+    const bool handed = i + 1 < chain_.links.size() || Repeats(chain_);
     if (gated) glu_ = shape.glu;
     Define(true, fmt::format("link_{}", i));
     Define(outside, fmt::format("residual_{}", i));
-    Define(bound, fmt::format("bound_{}", i));
-    row_of_.push_back(i + 1 < chain_.links.size() ? words_ : kNoRow);
+    Define(link.bound, fmt::format("bound_{}", i));
+    row_of_.push_back(handed ? words_ : kNoRow);
     // In the order of struct Link.
     kernel_.prelude += fmt::format(
         "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}, {9}, "
-        "{10:.9e}, {11}, {12}, {13}u, {14}u, {15}u, {16}u, {17}u);\n",
+        "{10:.9e}, {11}, {12}, {13}, {14}u, {15}u, {16}u, {17}u, {18}u);\n",
         i, shape.n, shape.k, cut.outputs, cut.rows, cut.block, cut.rounds, cut.parts, gated,
-        shape.norm.present, shape.norm.epsilon, shape.bias, outside, vectors_.links[i].norm / 2,
-        vectors_.links[i].bias / 2, i == 0 ? input_row_ : row_of_[i - 1],
-        link.residual >= 0 ? row_of_[static_cast<size_t>(link.residual)] : kNoRow, row_of_[i]);
-    if (outside) {
-      // The link whose Y goes there; past the last one where there is none.
-      const auto user = std::ranges::find_if(chain_.links, [&](const ChainLink& other) {
-        return other.result == ChainLink::Result::kInPlace && other.in_place_of == i;
-      });
-      Constant(fmt::format("kInPlaceOf{}", i), user - chain_.links.begin());
-    }
-    if (i + 1 < chain_.links.size()) words_ += shape.n / 2;
-    kernel_.variant +=
-        fmt::format("-{}x{}{}{}{}{}{}", shape.n, shape.k,
-                    Tag(shape.norm.present, fmt::format("norm{:g}", shape.norm.epsilon)),
-                    Tag(gated, GluName(shape.glu)), Tag(shape.bias, "bias"),
-                    Tag(shape.residual, fmt::format("residual{}", link.residual)),
-                    bound ? ".bound" : Tag(in_place, fmt::format("in_place{}", link.in_place_of)));
+        shape.norm.present, shape.norm.epsilon, shape.bias, outside,
+        link.residual == ChainLink::kInput, vectors_.links[i].norm / 2, vectors_.links[i].bias / 2,
+        row, link.residual >= 0 ? row_of_[static_cast<size_t>(link.residual)] : kNoRow, row_of_[i]);
+    if (handed) words_ += shape.n / 2;
+    kernel_.variant += fmt::format(
+        "-{}x{}{}{}{}{}{}", shape.n, shape.k,
+        Tag(shape.norm.present, fmt::format("norm{:g}", shape.norm.epsilon)),
+        Tag(gated, GluName(shape.glu)), Tag(shape.bias, "bias"),
+        Tag(shape.residual, fmt::format("residual{}", link.residual)), Tag(link.bound, "bound"));
   }
 
   void AddConstants() {
@@ -320,9 +342,12 @@ class Planner {
           std::pair("kMaxK", MaxK(chain_)),
           std::pair("kRowSlots", RowSlots(caps_, chain_, tuning_)),
           std::pair("kStuck", kChainStuckWord), std::pair("kMaxLooks", looks),
-          std::pair("kWorkgroups", tuning_.workgroups)}) {
+          std::pair("kWorkgroups", tuning_.workgroups),
+          std::pair("kVectorPairs", vectors_.count / 2)}) {
       Constant(name, value);
     }
+    Constant("kLayerWords", words_);
+    Constant("kLastRow", Repeats(chain_) ? row_of_.back() : 0);
   }
 
   const gpu::Caps& caps_;
@@ -331,9 +356,8 @@ class Planner {
   const ChainVectors vectors_;
   KernelPlan kernel_;
   Glu glu_ = Glu::kNone;
-  uint64_t words_ = 0;
-  uint64_t input_row_ = kNoRow;   // where in `rows` the first link's row lies; else it is the input
-  std::vector<uint64_t> row_of_;  // each link's Y in `rows`
+  uint64_t words_ = 0;            // of a layer's rows, so far
+  std::vector<uint64_t> row_of_;  // each link's Y among them
 };
 
 }  // namespace

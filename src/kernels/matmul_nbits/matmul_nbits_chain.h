@@ -1,24 +1,27 @@
-// Several MatMulNBits of one row in one dispatch, each of which takes what the one before gives:
-// output projection, gate and up, down, and the next layer's QKV, with the norms, gates, biases and
-// residuals around them; before the first of them the layer's attention.
+// Several MatMulNBits of one row in one dispatch, each of which takes what the one before gives: a
+// layer's QKV, output projection, gate and up, and down, with the norms, gates, biases and
+// residuals around them, and before one of them its attention; for one layer or for many.
 //
-//   row_0 = input, or GroupQueryAttention(input), whose caches get the new key and value
-//   row_i = Y_(i - 1)
-//   Y_i = MatMulNBits(row_i) by shape_i (matmul_nbits.h), its residual from outside or a Y_j, j < i
+//   row_0 = x
+//   row_i = Y_(i - 1), at `attention_at` GroupQueryAttention of it, whose caches get key and value
+//   Y_i = MatMulNBits(row_i) by shape_i (matmul_nbits.h), its residual from outside, x, or a
+//         Y_j, j < i
+//   x of the next layer = Y of the last link
 //
 // Every workgroup has a part of each link, and waits between two links until the others have
 // theirs. So the GPU has to hold all workgroups at once, which WebGPU does not promise; where it
 // does not, waiting ends after a bounded time, and a word says so. Whether a GPU holds so many has
 // to be tried (exec/planner.h); a CPU that acts as one holds as many as it has threads.
 //
-// Bindings: 0 ChainParams; 1 the input, f16; 2 rows u32; 3 vectors f16, biases and scales of norms
-// (ChainVectors); of the attention 4 k_cache, 5 v_cache, 6 seqlens_k (a uniform) and 7 the rotary
-// caches of cos and sin, one behind the other, as in group_query_attention_decode.h; then for link
-// i from 8 + 4 i on: B, scales, residual, Y (where its result is kBound).
+// Bindings: 0 ChainParams; 1 x of the first layer, f16; 2 rows u32; 3 vectors f16, biases and
+// scales of norms (ChainVectors); of the attention 4 k_cache, 5 v_cache, 6 seqlens_k (a uniform)
+// and 7 the rotary caches of cos and sin, one behind the other, as in
+// group_query_attention_decode.h; then for link i from 8 + 4 i on: B, scales, residual (where it is
+// kOutside), Y (where `bound`). Vectors, caches, B and scales are those of all layers, one behind
+// the other.
 //
-// A dispatch's own row_words of `rows` have to be zero, and are not afterwards. It gives zeros
-// again to those of another dispatch, of any chain, that ran before. Word kChainStuckWord is none
-// of them, and every chain's.
+// A dispatch's row_words of `rows` have to be zero before its first run. Word kChainStuckWord is
+// none of them, and every chain's.
 #pragma once
 
 #include <cstddef>
@@ -37,30 +40,35 @@ namespace sinter::kernels {
 inline constexpr size_t kMaxChainLinks = 4;
 
 struct ChainLink {
-  static constexpr int kNone = -2, kOutside = -1;
-  // Where Y goes: only to later links, to a binding, or to the residual that link `in_place_of`
-  // reads, of which nobody else has need.
-  enum class Result { kInner, kBound, kInPlace };
+  static constexpr int kNone = -3, kOutside = -2, kInput = -1;
 
   MatMulNBitsShape shape;
-  // Where the residual is from: nowhere, a binding, or the link whose Y it is. kNone where and only
-  // where the shape has no residual.
+  // Where the residual is from: nowhere, a binding, x, or the link whose Y it is. kNone where and
+  // only where the shape has no residual.
   int residual = kNone;
-  Result result = Result::kBound;
-  size_t in_place_of = 0;
+  // Whether Y goes to a binding, for others than later links; of several layers that of the last
+  // link of the last one, and no other.
+  bool bound = true;
+  bool operator==(const ChainLink&) const = default;
 };
 
 struct Chain {
   std::optional<GroupQueryAttentionDecodeShape> attention;
+  // The link that multiplies what the attention gives: 0, where the attention takes x, or 1.
+  size_t attention_at = 0;
   std::vector<ChainLink> links;
+  uint32_t layers = 1;
+  // Rows of a head in the caches from one layer to the next.
+  uint32_t cache_layer = 0;
+  bool operator==(const Chain&) const = default;
 };
 
 // Mirrors Params in matmul_nbits_chain_operands.wgsl.
 struct ChainParams {
   GroupQueryAttentionDecodeParams attention;
   uint32_t rows;  // where in `rows` its own begin, in words
-  uint32_t old_rows;
-  uint32_t old_words;
+  uint32_t layers;
+  uint32_t cache_layer;
   uint32_t pad;
 };
 static_assert(sizeof(ChainParams) == 80 && offsetof(ChainParams, rows) == 64);
@@ -68,25 +76,25 @@ static_assert(sizeof(ChainParams) == 80 && offsetof(ChainParams, rows) == 64);
 // What does not change the result but for rounding, and is chosen by measurement.
 struct ChainTuning {
   uint32_t workgroup = 512;  // threads
-  uint32_t workgroups = 132;
+  uint32_t workgroups = 128;
   uint32_t ahead = 6;  // rows times chunks that a thread asks for at once
   bool operator==(const ChainTuning&) const = default;
 };
 
-// `chain.wg512x132.a12`.
+// `chain.wg512x128.a6`.
 std::string ChainVariant(const ChainTuning& tuning);
 
 struct ChainPlan {
-  // Its params have no places in `rows` yet.
+  // Its params have no place in `rows` yet.
   KernelPlan kernel;
-  // What the dispatch needs of `rows`; the same for every variant but for the attention's splits.
+  // What the dispatch needs of `rows`.
   uint64_t row_words = 0;
 };
 
 // The word of `rows` that becomes 1, and stays so, where a workgroup has waited in vain.
 inline constexpr uint32_t kChainStuckWord = 0;
 
-// What `vectors` has, one behind the other, and where, in elements.
+// What `vectors` has of a layer, one behind the other, and where, in elements.
 struct ChainVectors {
   struct Link {
     uint32_t norm = 0, bias = 0;  // norm_scale [k], bias [b_rows]
@@ -102,7 +110,7 @@ ChainVectors LayOutChainVectors(const Chain& chain);
 // of one size.
 bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape);
 
-// Whether an attention can begin a chain: one packed row of f16, at most four heads a group that
+// Whether a chain can have an attention: one packed row of f16, at most four heads a group that
 // one subgroup's lanes span, no sink, bias or position ids.
 bool IsChainAttention(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 

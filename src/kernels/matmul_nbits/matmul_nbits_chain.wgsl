@@ -1,5 +1,5 @@
-// Up to four products of one row in one dispatch, each of which takes the result of the one before.
-// Definition, bindings, and what is asked of a GPU: matmul_nbits_chain.h.
+// Up to four products of one row in one dispatch, each of which takes the result of the one before, for
+// one layer after the other. Definition, bindings, and what is asked of a GPU: matmul_nbits_chain.h.
 //
 // Every workgroup does its part of each link in turn. There a team of kSubgroup threads (a subgroup) owns
 // `rows` rows of B (of a gated link: a gate row and an up row for each output); each thread takes every
@@ -11,8 +11,8 @@
 //
 // Rows go from link to link through `rows`, in pairs of f16, inverted, so that 0 says that a pair is not
 // there yet: whoever needs it looks until it is. So no store is waited for and no workgroup counted, and
-// relaxed atomics, which plain loads may lag behind, are all that it takes. Each dispatch leaves its
-// rows as they are and clears those of the one before.
+// relaxed atomics, which plain loads may lag behind, are all that it takes. Each layer has rows of its
+// own. There are two sets of them all: a run leaves one as it is, and clears the one of the run before.
 //
 // The prelude has kLink0 .. kLink3, which reach every function as constants once it is inlined. The code
 // of a link is written out for each: a loop over them, with the weights of any link in one variable, took
@@ -41,12 +41,13 @@ struct Link {
   norm: bool,
   epsilon: f32,
   bias: bool,
-  residual: bool,  // bound
-  // Where in `vectors` the norm's scales and the bias lie, in pairs.
+  residual: bool,        // bound
+  input_residual: bool,  // what comes into the layer
+  // Where in a layer's `vectors` the norm's scales and the bias lie, in pairs.
   norm_at: u32,
   bias_at: u32,
-  // Where in the dispatch's rows the row lies that it multiplies (kNone: it is the input), a residual
-  // (kNone: none, or bound), and where its Y goes (kNone: only to its binding).
+  // Where in the layer's rows the row lies that it multiplies (kNone: what comes into the layer), a
+  // residual (kNone: none of these), and where its Y goes (kNone: only to its binding).
   row: u32,
   residual_row: u32,
   result_row: u32,
@@ -86,12 +87,18 @@ struct Block {
   step_7: Weights,
 }
 
+// Rows of B of each layer.
+fn RowsOfB(link: Link) -> u32 {
+  return select(link.n, 2u * link.n, link.gated);
+}
+
 // Row `row` of a team's rows of B. Outputs past the end repeat the last one, and are not stored.
-fn RowOf(link: Link, first: u32, row: u32) -> u32 {
+fn RowOf(link: Link, layer: u32, first: u32, row: u32) -> u32 {
+  let first_of_layer = layer * RowsOfB(link);
   if (link.gated) {
-    return min(first + row / 2u, link.n - 1u) + row % 2u * link.n;
+    return first_of_layer + min(first + row / 2u, link.n - 1u) + row % 2u * link.n;
   }
-  return min(first + row, link.n - 1u);
+  return first_of_layer + min(first + row, link.n - 1u);
 }
 
 fn LoadChunk(link: Link, row: u32, chunk: u32) -> vec4<u32> {
@@ -102,67 +109,67 @@ fn LoadScaleOf(link: Link, row: u32, chunk: u32) -> f32 {
   return LoadScale(link.index, row * (link.k / 32u / kBlockChunks) + chunk / kBlockChunks);
 }
 
-fn LoadStep(link: Link, first: u32, lane: u32, iteration: u32) -> Weights {
+fn LoadStep(link: Link, layer: u32, first: u32, lane: u32, iteration: u32) -> Weights {
   let chunk = min(iteration * kSubgroup + lane, link.k / 32u - 1u);
   var weights = Weights();
-  weights.row_0 = LoadChunk(link, RowOf(link, first, 0u), chunk);
-  weights.scales.x = LoadScaleOf(link, RowOf(link, first, 0u), chunk);
+  weights.row_0 = LoadChunk(link, RowOf(link, layer, first, 0u), chunk);
+  weights.scales.x = LoadScaleOf(link, RowOf(link, layer, first, 0u), chunk);
   if (link.rows > 1u) {
-    weights.row_1 = LoadChunk(link, RowOf(link, first, 1u), chunk);
-    weights.scales.y = LoadScaleOf(link, RowOf(link, first, 1u), chunk);
+    weights.row_1 = LoadChunk(link, RowOf(link, layer, first, 1u), chunk);
+    weights.scales.y = LoadScaleOf(link, RowOf(link, layer, first, 1u), chunk);
   }
   if (link.rows > 2u) {
-    weights.row_2 = LoadChunk(link, RowOf(link, first, 2u), chunk);
-    weights.scales.z = LoadScaleOf(link, RowOf(link, first, 2u), chunk);
+    weights.row_2 = LoadChunk(link, RowOf(link, layer, first, 2u), chunk);
+    weights.scales.z = LoadScaleOf(link, RowOf(link, layer, first, 2u), chunk);
   }
   if (link.rows > 3u) {
-    weights.row_3 = LoadChunk(link, RowOf(link, first, 3u), chunk);
-    weights.scales.w = LoadScaleOf(link, RowOf(link, first, 3u), chunk);
+    weights.row_3 = LoadChunk(link, RowOf(link, layer, first, 3u), chunk);
+    weights.scales.w = LoadScaleOf(link, RowOf(link, layer, first, 3u), chunk);
   }
   if (link.rows > 4u) {
-    weights.row_4 = LoadChunk(link, RowOf(link, first, 4u), chunk);
-    weights.more_scales.x = LoadScaleOf(link, RowOf(link, first, 4u), chunk);
+    weights.row_4 = LoadChunk(link, RowOf(link, layer, first, 4u), chunk);
+    weights.more_scales.x = LoadScaleOf(link, RowOf(link, layer, first, 4u), chunk);
   }
   if (link.rows > 5u) {
-    weights.row_5 = LoadChunk(link, RowOf(link, first, 5u), chunk);
-    weights.more_scales.y = LoadScaleOf(link, RowOf(link, first, 5u), chunk);
+    weights.row_5 = LoadChunk(link, RowOf(link, layer, first, 5u), chunk);
+    weights.more_scales.y = LoadScaleOf(link, RowOf(link, layer, first, 5u), chunk);
   }
   if (link.rows > 6u) {
-    weights.row_6 = LoadChunk(link, RowOf(link, first, 6u), chunk);
-    weights.more_scales.z = LoadScaleOf(link, RowOf(link, first, 6u), chunk);
+    weights.row_6 = LoadChunk(link, RowOf(link, layer, first, 6u), chunk);
+    weights.more_scales.z = LoadScaleOf(link, RowOf(link, layer, first, 6u), chunk);
   }
   if (link.rows > 7u) {
-    weights.row_7 = LoadChunk(link, RowOf(link, first, 7u), chunk);
-    weights.more_scales.w = LoadScaleOf(link, RowOf(link, first, 7u), chunk);
+    weights.row_7 = LoadChunk(link, RowOf(link, layer, first, 7u), chunk);
+    weights.more_scales.w = LoadScaleOf(link, RowOf(link, layer, first, 7u), chunk);
   }
   return weights;
 }
 
-fn LoadBlock(link: Link, part: u32, local: u32, base: u32) -> Block {
+fn LoadBlock(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Block {
   let first = (part * kSubgroups + local / kSubgroup) * link.outputs;
   let lane = local % kSubgroup;
   var block = Block();
-  block.step_0 = LoadStep(link, first, lane, base);
+  block.step_0 = LoadStep(link, layer, first, lane, base);
   if (link.block > 1u) {
-    block.step_1 = LoadStep(link, first, lane, base + 1u);
+    block.step_1 = LoadStep(link, layer, first, lane, base + 1u);
   }
   if (link.block > 2u) {
-    block.step_2 = LoadStep(link, first, lane, base + 2u);
+    block.step_2 = LoadStep(link, layer, first, lane, base + 2u);
   }
   if (link.block > 3u) {
-    block.step_3 = LoadStep(link, first, lane, base + 3u);
+    block.step_3 = LoadStep(link, layer, first, lane, base + 3u);
   }
   if (link.block > 4u) {
-    block.step_4 = LoadStep(link, first, lane, base + 4u);
+    block.step_4 = LoadStep(link, layer, first, lane, base + 4u);
   }
   if (link.block > 5u) {
-    block.step_5 = LoadStep(link, first, lane, base + 5u);
+    block.step_5 = LoadStep(link, layer, first, lane, base + 5u);
   }
   if (link.block > 6u) {
-    block.step_6 = LoadStep(link, first, lane, base + 6u);
+    block.step_6 = LoadStep(link, layer, first, lane, base + 6u);
   }
   if (link.block > 7u) {
-    block.step_7 = LoadStep(link, first, lane, base + 7u);
+    block.step_7 = LoadStep(link, layer, first, lane, base + 7u);
   }
   return block;
 }
@@ -260,32 +267,37 @@ fn OutputOf(link: Link, part: u32, local: u32) -> u32 {
   return part * kSubgroups * link.outputs + 2u * local;
 }
 
-fn BiasOf(link: Link, n: u32) -> vec2<f32> {
+fn BiasOf(link: Link, layer: u32, n: u32) -> vec2<f32> {
   if (!link.bias) {
     return vec2<f32>();
   }
-  return HalvesOf(LoadVector(link.bias_at + n / 2u));
+  return HalvesOf(LoadVector(layer, link.bias_at + n / 2u));
 }
 
-fn Multiply(link: Link, part: u32, first_block: Block, local: u32) -> State {
+fn Multiply(link: Link, layer: u32, part: u32, first_block: Block, local: u32) -> State {
   if (part >= link.parts) {
     return State();
   }
   let lane = local % kSubgroup;
   let iterations = (link.k / 32u + kSubgroup - 1u) / kSubgroup;
-  let norms = LoadNorms(link, local);
+  let norms = LoadNorms(link, layer, local);
   var state = State();
   let n = min(OutputOf(link, part, local), link.n - 2u);
-  state.bias = BiasOf(link, n);
+  state.bias = BiasOf(link, layer, n);
   if (link.gated) {
-    state.up_bias = BiasOf(link, link.n + n);
+    state.up_bias = BiasOf(link, layer, link.n + n);
   }
   if (link.residual) {
     state.residual = LoadResidual(link.index, n / 2u);
   }
-  let row = LoadRow(link, local);
-  if (link.residual_row != kNone && local < kSubgroups * link.outputs / 2u) {
-    state.residual = AwaitWord(link.residual_row + n / 2u);
+  let row = LoadRow(link, layer, local);
+  if (local < kSubgroups * link.outputs / 2u) {
+    if (link.residual_row != kNone) {
+      state.residual = AwaitWord(layer_rows + link.residual_row + n / 2u);
+    }
+    if (link.input_residual) {
+      state.residual = AwaitInput(layer, n / 2u);
+    }
   }
   Stage(link, local, row, norms);
 
@@ -293,7 +305,7 @@ fn Multiply(link: Link, part: u32, first_block: Block, local: u32) -> State {
   for (var base = 0u; base < iterations; base += link.block) {
     let steps = block;
     if (base + link.block < iterations) {
-      block = LoadBlock(link, part, local, base + link.block);
+      block = LoadBlock(link, layer, part, local, base + link.block);
     }
     AddStep(&state.sums, link, lane, base, steps.step_0);
     if (link.block > 1u) {
@@ -337,7 +349,7 @@ fn Component(x: vec4<f32>, i: u32) -> f32 {
   return select(select(x.x, x.y, i == 1u), select(x.z, x.w, i == 3u), i > 1u);
 }
 
-fn Finish(link: Link, part: u32, state: State, local: u32) {
+fn Finish(link: Link, layer: u32, part: u32, state: State, local: u32) {
   if (part >= link.parts) {
     return;
   }
@@ -368,46 +380,69 @@ fn Finish(link: Link, part: u32, state: State, local: u32) {
     if (link.result_row != kNone) {
       Hand(link.result_row + n / 2u, pair);
     }
-    StoreResult(link.index, n / 2u, pair);
+    if (layer + 1u == params.layers) {
+      StoreResult(link.index, n / 2u, pair);
+    }
+  }
+}
+
+fn Clear(begin: u32, layer: u32, part: u32, local: u32) {
+  let turn = kWorkgroups * kWorkgroupSize;
+  for (var i = layer * turn + part * kWorkgroupSize + local; i < params.layers * kLayerWords;
+       i += params.layers * turn) {
+    atomicStore(&rows[begin + i], 0u);
   }
 }
 
 @compute @workgroup_size(kWorkgroupSize)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let part = workgroup.x;
-  let block_0 = LoadBlock(kLink0, part, local, 0u);
-#if attention
-  Attend(part, local);
+  // Two sets of rows, of which each run takes the one that the run before has cleared.
+  let runs = atomicLoad(&rows[params.rows + part]);
+  let sets = params.rows + kWorkgroups;
+  let set_words = params.layers * kLayerWords;
+  layer_rows = sets + runs % 2u * set_words;
+  let old_rows = sets + (runs + 1u) % 2u * set_words;
+  var block_0 = LoadBlock(kLink0, 0u, part, local, 0u);
+  for (var layer = 0u; layer < params.layers; layer++) {
+#if attention_at_0
+    Attend(layer, part, local);
 #endif
 #if link_1
-  let block_1 = LoadBlock(kLink1, part, local, 0u);
+    let block_1 = LoadBlock(kLink1, layer, part, local, 0u);
 #endif
-  let state_0 = Multiply(kLink0, part, block_0, local);
-  Finish(kLink0, part, state_0, local);
-  // While the others finish theirs.
-  for (var i = part * kWorkgroupSize + local; i < params.old_words; i += kWorkgroups * kWorkgroupSize) {
-    atomicStore(&rows[params.old_rows + i], 0u);
+    let state_0 = Multiply(kLink0, layer, part, block_0, local);
+    Finish(kLink0, layer, part, state_0, local);
+    // While the others finish theirs.
+    Clear(old_rows, layer, part, local);
+#if attention_at_1
+    Attend(layer, part, local);
+#endif
+#if link_2
+    let block_2 = LoadBlock(kLink2, layer, part, local, 0u);
+#endif
+#if link_1
+    let state_1 = Multiply(kLink1, layer, part, block_1, local);
+    Finish(kLink1, layer, part, state_1, local);
+#endif
+#if link_3
+    let block_3 = LoadBlock(kLink3, layer, part, local, 0u);
+#endif
+#if link_2
+    let state_2 = Multiply(kLink2, layer, part, block_2, local);
+    Finish(kLink2, layer, part, state_2, local);
+#endif
+    if (layer + 1u < params.layers) {
+      block_0 = LoadBlock(kLink0, layer + 1u, part, local, 0u);
+    }
+#if link_3
+    let state_3 = Multiply(kLink3, layer, part, block_3, local);
+    Finish(kLink3, layer, part, state_3, local);
+#endif
+    layer_rows += kLayerWords;
   }
-#if link_2
-  let block_2 = LoadBlock(kLink2, part, local, 0u);
-#endif
-#if link_1
-  let state_1 = Multiply(kLink1, part, block_1, local);
-#endif
-#if link_1
-  Finish(kLink1, part, state_1, local);
-#endif
-#if link_3
-  let block_3 = LoadBlock(kLink3, part, local, 0u);
-#endif
-#if link_2
-  let state_2 = Multiply(kLink2, part, block_2, local);
-#endif
-#if link_2
-  Finish(kLink2, part, state_2, local);
-#endif
-#if link_3
-  let state_3 = Multiply(kLink3, part, block_3, local);
-  Finish(kLink3, part, state_3, local);
-#endif
+  workgroupBarrier();
+  if (local == 0u) {
+    atomicStore(&rows[params.rows + part], runs + 1u);
+  }
 }

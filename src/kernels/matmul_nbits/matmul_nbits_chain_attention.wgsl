@@ -1,6 +1,7 @@
 // The attention before the first link of matmul_nbits_chain.wgsl, of one row: norm and rotation of
 // queries and key, the append to the cache, flash decoding (arXiv:2311.01282) and its reduction.
-// Definition: group_query_attention_decode.h; `query` holds queries, key and value.
+// Definition: group_query_attention_decode.h; one row has queries, key and value: that of the link before,
+// or else the input.
 //
 // An item is a head of keys and values and one split of its rows; tile j of them belongs to split j %
 // kSplits, and the new row is the tile behind the last one. A team of kLanes threads owns a row of a
@@ -24,9 +25,11 @@ const kMergeLanes = 8u;
 
 var<workgroup> part_max: array<vec4<f32>, kSubgroups>;
 var<workgroup> part_den: array<vec4<f32>, kSubgroups>;
+// A group's queries, the key and the value that it shares.
+var<workgroup> fresh: array<vec4<u32>, (kGroup + 2u) * kCols>;
 
 #include "group_query_attention/group_query_attention_pairs.wgsl"
-#include "group_query_attention/group_query_attention_inputs.wgsl"
+#include "group_query_attention/group_query_attention_rotation.wgsl"
 #include "group_query_attention/group_query_attention_scores.wgsl"
 
 #if rotary
@@ -34,7 +37,10 @@ fn cos_unit(i: u32) -> raw8 { return rotary[i]; }
 fn sin_unit(i: u32) -> raw8 { return rotary[params.rotary_rows * kRotaryCols + i]; }
 #endif
 #if norm
-fn vector_unit(at: u32) -> raw8 {
+var<private> norm_vectors: u32;  // where in `vectors` the layer's begin
+
+fn vector_unit(pair: u32) -> raw8 {
+  let at = norm_vectors + pair;
   return raw8(vectors[at], vectors[at + 1u], vectors[at + 2u], vectors[at + 3u]);
 }
 fn q_norm_unit(i: u32) -> raw8 { return vector_unit(kQNormAt + 4u * i); }
@@ -93,21 +99,45 @@ struct Sources {
   angles: Angles,
 }
 
-fn LoadQuery(kv_head: u32, i: u32, column: u32, partner: u32) -> Column {
-  let row = query_row(0u, 0u, i, kv_head);
-  return Column(query[row + column], query[row + partner]);
+// Pair `pair` of the row with queries, keys and values.
+fn AwaitFresh(pair: u32) -> u32 {
+  if (kQueryRow == kNone) {
+    return input[pair];
+  }
+  return AwaitWord(layer_rows + kQueryRow + pair);
 }
 
-fn LoadSources(kv_head: u32, column: u32, past: u32) -> Sources {
+fn StageFresh(kv_head: u32, local: u32) {
+  const row_pairs = kCols * 4u;
+  // For CPUs that act as GPUs (LoadRow), and for who still reads what was here.
+  workgroupBarrier();
+  for (var i = local; i < (kGroup + 2u) * row_pairs; i += kWorkgroupSize) {
+    let row = i / row_pairs;
+    let head = select(kv_head * kGroup + row, kKvHeads * row + kv_head, row >= kGroup);
+    fresh[i / 4u][i % 4u] = AwaitFresh(head * row_pairs + i % row_pairs);
+  }
+  workgroupBarrier();
+}
+
+// Of row `row` in `fresh`.
+fn FreshColumn(row: u32, column: u32) -> Column {
+  return Column(fresh[row * kCols + column], fresh[row * kCols + partner_of(column)]);
+}
+
+// Of a group's head; past the last that one.
+fn LoadQuery(i: u32, column: u32) -> Column {
+  return FreshColumn(min(i, kGroup - 1u), column);
+}
+
+fn LoadSources(column: u32, past: u32) -> Sources {
   let partner = partner_of(column);
-  let fresh = new_row(0u, kv_head, 0u);
   var sources = Sources();
-  sources.q_0 = LoadQuery(kv_head, 0u, column, partner);
-  if (kPairs > 1u) { sources.q_1 = LoadQuery(kv_head, 1u, column, partner); }
-  if (kPairs > 2u) { sources.q_2 = LoadQuery(kv_head, 2u, column, partner); }
-  if (kPairs > 2u) { sources.q_3 = LoadQuery(kv_head, 3u, column, partner); }
-  sources.key = Column(key_at(fresh + column), key_at(fresh + partner));
-  sources.value = value_at(fresh + column);
+  sources.q_0 = LoadQuery(0u, column);
+  if (kPairs > 1u) { sources.q_1 = LoadQuery(1u, column); }
+  if (kPairs > 2u) { sources.q_2 = LoadQuery(2u, column); }
+  if (kPairs > 2u) { sources.q_3 = LoadQuery(3u, column); }
+  sources.key = FreshColumn(kGroup, column);
+  sources.value = fresh[(kGroup + 1u) * kCols + column];
 #if norm
   sources.q_norm = Column(q_norm_unit(column), q_norm_unit(partner));
   sources.k_norm = Column(k_norm_unit(column), k_norm_unit(partner));
@@ -211,12 +241,12 @@ fn PlaceOf(item: u32, extent: Extent) -> u32 {
 }
 
 // Of an item's rows.
-fn AttendSplit(item: u32, extent: Extent, local: u32) -> Softmax {
+fn AttendSplit(layer: u32, item: u32, extent: Extent, local: u32) -> Softmax {
   let kv_head = item / kSplits;
   let lane = local % kLanes;
   let team = local / kLanes;
   let column = min(lane, kCols - 1u);
-  let head_begin = kv_head * params.capacity;
+  let head_begin = layer * params.cache_layer + kv_head * params.capacity;
   let place = PlaceOf(item, extent);
   var tile = extent.first_tile + place;
   var next = LoadTile(head_begin, tile, team, column);
@@ -224,7 +254,8 @@ fn AttendSplit(item: u32, extent: Extent, local: u32) -> Softmax {
   if (place >= extent.shares) {
     return softmax;
   }
-  let sources = LoadSources(kv_head, column, extent.past);
+  StageFresh(kv_head, local);
+  let sources = LoadSources(column, extent.past);
   let inv_stds = InvStdsOf(sources, lane, local);
   let q = QueriesOf(sources, inv_stds.q, lane);
   let range = key_range(0u, 0u, extent.past, extent.total);
@@ -342,7 +373,7 @@ fn ReduceSlice(item: u32, extent: Extent, local: u32) {
     let value = item % kSplits * kSlice + min(element, kSlice - 1u);
     var partial = vec3<f32>(0.0, kMasked, 0.0);
     if (place < extent.shares) {
-      partial = AwaitPartial(kPartials + (kv_head * kSplits + place) * kPartial, value);
+      partial = AwaitPartial(layer_rows + kPartials + (kv_head * kSplits + place) * kPartial, value);
     }
     var largest = partial.y;
     for (var offset = 1u; offset < kSplits; offset *= 2u) {
@@ -362,10 +393,13 @@ fn ReduceSlice(item: u32, extent: Extent, local: u32) {
   }
 }
 
-fn Attend(part: u32, local: u32) {
+fn Attend(layer: u32, part: u32, local: u32) {
+#if norm
+  norm_vectors = layer * kVectorPairs;
+#endif
   let extent = ExtentOf();
   for (var item = part; item < kItems; item += kWorkgroups) {
-    let softmax = AttendSplit(item, extent, local);
+    let softmax = AttendSplit(layer, item, extent, local);
     HandSplit(item, extent, softmax, local);
   }
   // For CPUs that act as GPUs: LoadRow.

@@ -19,18 +19,14 @@ struct Params {
   pad0: u32,
   pad1: u32,
   pad2: u32,
-  rows: u32,      // where in `rows` this dispatch's own lie
-  old_rows: u32,  // those of the one before, and how many words they are
-  old_words: u32,
+  rows: u32,         // where in `rows` this dispatch's own words begin
+  layers: u32,       // that it runs one after the other
+  cache_layer: u32,  // rows of the caches from one layer to the next
   pad3: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-#if attention
-@group(0) @binding(1) var<storage, read> query: array<vec4<u32>>;
-#else
 @group(0) @binding(1) var<storage, read> input: array<u32>;
-#endif
 @group(0) @binding(2) var<storage, read_write> rows: array<atomic<u32>>;
 #if vectors
 @group(0) @binding(3) var<storage, read> vectors: array<u32>;
@@ -47,7 +43,7 @@ struct Params {
 @group(0) @binding(8) var<storage, read> b_0: array<vec4<u32>>;
 @group(0) @binding(9) var<storage, read> scales_0: array<f16>;
 #if residual_0
-@group(0) @binding(10) var<storage, read_write> residual_0: array<u32>;
+@group(0) @binding(10) var<storage, read> residual_0: array<u32>;
 #endif
 #if bound_0
 @group(0) @binding(11) var<storage, read_write> y_0: array<u32>;
@@ -58,7 +54,7 @@ struct Params {
 @group(0) @binding(13) var<storage, read> scales_1: array<f16>;
 #endif
 #if residual_1
-@group(0) @binding(14) var<storage, read_write> residual_1: array<u32>;
+@group(0) @binding(14) var<storage, read> residual_1: array<u32>;
 #endif
 #if bound_1
 @group(0) @binding(15) var<storage, read_write> y_1: array<u32>;
@@ -69,7 +65,7 @@ struct Params {
 @group(0) @binding(17) var<storage, read> scales_2: array<f16>;
 #endif
 #if residual_2
-@group(0) @binding(18) var<storage, read_write> residual_2: array<u32>;
+@group(0) @binding(18) var<storage, read> residual_2: array<u32>;
 #endif
 #if bound_2
 @group(0) @binding(19) var<storage, read_write> y_2: array<u32>;
@@ -80,7 +76,7 @@ struct Params {
 @group(0) @binding(21) var<storage, read> scales_3: array<f16>;
 #endif
 #if residual_3
-@group(0) @binding(22) var<storage, read_write> residual_3: array<u32>;
+@group(0) @binding(22) var<storage, read> residual_3: array<u32>;
 #endif
 #if bound_3
 @group(0) @binding(23) var<storage, read_write> y_3: array<u32>;
@@ -115,12 +111,12 @@ fn LoadScale(link: u32, at: u32) -> f32 {
 }
 
 #if vectors
-// Pair `at` of the biases and scales of norms.
-fn LoadVector(at: u32) -> u32 {
-  return vectors[at];
+// Pair `at` of a layer's biases and scales of norms.
+fn LoadVector(layer: u32, at: u32) -> u32 {
+  return vectors[layer * kVectorPairs + at];
 }
 #else
-fn LoadVector(at: u32) -> u32 {
+fn LoadVector(layer: u32, at: u32) -> u32 {
   return 0u;
 }
 #endif
@@ -142,8 +138,7 @@ fn LoadResidual(link: u32, pair: u32) -> u32 {
   return 0u;
 }
 
-// Stores pair `pair` of a link's Y for whoever reads it after this dispatch: in a binding of its own, or
-// in place of a residual, whose pair this thread has read itself.
+// Stores pair `pair` of a link's Y for whoever reads it after this dispatch.
 fn StoreResult(link: u32, pair: u32, value: u32) {
 #if bound_0
   if (link == 0u) { y_0[pair] = value; }
@@ -156,17 +151,5 @@ fn StoreResult(link: u32, pair: u32, value: u32) {
 #endif
 #if bound_3
   if (link == 3u) { y_3[pair] = value; }
-#endif
-#if residual_0
-  if (link == kInPlaceOf0) { residual_0[pair] = value; }
-#endif
-#if residual_1
-  if (link == kInPlaceOf1) { residual_1[pair] = value; }
-#endif
-#if residual_2
-  if (link == kInPlaceOf2) { residual_2[pair] = value; }
-#endif
-#if residual_3
-  if (link == kInPlaceOf3) { residual_3[pair] = value; }
 #endif
 }

@@ -42,27 +42,31 @@ fn Decoded(word: u32) -> u32 {
   return ~word;
 }
 
-// Gives a word to whoever waits for it.
+// Where the rows of the layer in work begin in `rows`.
+var<private> layer_rows: u32;
+
+// Gives a word of the layer to whoever waits for it.
 fn Hand(at: u32, word: u32) {
-  atomicStore(&rows[params.rows + at], Encoded(word));
+  atomicStore(&rows[layer_rows + at], Encoded(word));
 }
 
-// What was handed; Decoded(0) where nothing was yet.
+// What was handed as word `at` of `rows`; Decoded(0) where nothing was yet.
 fn LookAt(at: u32) -> u32 {
-  return Decoded(atomicLoad(&rows[params.rows + at]));
+  return Decoded(atomicLoad(&rows[at]));
 }
 
 fn IsMissing(word: u32) -> bool {
   return word == Decoded(0u);
 }
 
-// Whether somebody has looked in vain too often: then he says so, and goes on with what is there.
+// Whether somebody has looked in vain too often: then he says so, and goes on with what is there. So do
+// others, who need not look as often.
 fn IsStuck(looks: u32) -> bool {
-  if (looks < kMaxLooks) {
-    return false;
+  if (looks >= kMaxLooks) {
+    atomicStore(&rows[kStuck], 1u);
+    return true;
   }
-  atomicStore(&rows[kStuck], 1u);
-  return true;
+  return looks % 1024u == 1023u && atomicLoad(&rows[kStuck]) != 0u;
 }
 
 fn AwaitWord(at: u32) -> u32 {
@@ -76,49 +80,61 @@ fn AwaitWord(at: u32) -> u32 {
   return word;
 }
 
-#if attention
-fn LookAtRowRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
-  let pair = PairOf(link, local, turn);
-  return vec2<u32>(LookAt(link.row + pair), LookAt(link.row + pair + 8u));
+// Where in `rows` what comes into the layer lies, unless it is the input: with the layer before.
+fn InputRow() -> u32 {
+  return layer_rows - kLayerWords + kLastRow;
 }
-#else
-fn LookAtRowRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
+
+// Whether a link multiplies what is bound as the dispatch's input.
+fn TakesInput(link: Link, layer: u32) -> bool {
+  return link.row == kNone && layer == 0u;
+}
+
+// A pair of what comes into the layer.
+fn AwaitInput(layer: u32, pair: u32) -> u32 {
+  if (layer == 0u) {
+    return input[pair];
+  }
+  return AwaitWord(InputRow() + pair);
+}
+
+fn LookAtRowRound(link: Link, layer: u32, local: u32, turn: u32) -> vec2<u32> {
   let pair = PairOf(link, local, turn);
-  if (link.row == kNone) {
+  if (TakesInput(link, layer)) {
     return vec2<u32>(input[pair], input[pair + 8u]);
   }
-  return vec2<u32>(LookAt(link.row + pair), LookAt(link.row + pair + 8u));
+  let at = select(layer_rows + link.row, InputRow(), link.row == kNone) + pair;
+  return vec2<u32>(LookAt(at), LookAt(at + 8u));
 }
-#endif
 
-fn LoadNormRound(link: Link, local: u32, turn: u32) -> vec2<u32> {
+fn LoadNormRound(link: Link, layer: u32, local: u32, turn: u32) -> vec2<u32> {
   let pair = PairOf(link, local, turn);
-  return vec2<u32>(LoadVector(link.norm_at + pair), LoadVector(link.norm_at + pair + 8u));
+  return vec2<u32>(LoadVector(layer, link.norm_at + pair), LoadVector(layer, link.norm_at + pair + 8u));
 }
 
-fn LookAtRow(link: Link, local: u32) -> Pairs {
+fn LookAtRow(link: Link, layer: u32, local: u32) -> Pairs {
   var pairs = Pairs();
-  pairs.round_0 = LookAtRowRound(link, local, 0u);
+  pairs.round_0 = LookAtRowRound(link, layer, local, 0u);
   if (link.rounds > 1u) {
-    pairs.round_1 = LookAtRowRound(link, local, 1u);
+    pairs.round_1 = LookAtRowRound(link, layer, local, 1u);
   }
   if (link.rounds > 2u) {
-    pairs.round_2 = LookAtRowRound(link, local, 2u);
+    pairs.round_2 = LookAtRowRound(link, layer, local, 2u);
   }
   if (link.rounds > 3u) {
-    pairs.round_3 = LookAtRowRound(link, local, 3u);
+    pairs.round_3 = LookAtRowRound(link, layer, local, 3u);
   }
   if (link.rounds > 4u) {
-    pairs.round_4 = LookAtRowRound(link, local, 4u);
+    pairs.round_4 = LookAtRowRound(link, layer, local, 4u);
   }
   if (link.rounds > 5u) {
-    pairs.round_5 = LookAtRowRound(link, local, 5u);
+    pairs.round_5 = LookAtRowRound(link, layer, local, 5u);
   }
   if (link.rounds > 6u) {
-    pairs.round_6 = LookAtRowRound(link, local, 6u);
+    pairs.round_6 = LookAtRowRound(link, layer, local, 6u);
   }
   if (link.rounds > 7u) {
-    pairs.round_7 = LookAtRowRound(link, local, 7u);
+    pairs.round_7 = LookAtRowRound(link, layer, local, 7u);
   }
   return pairs;
 }
@@ -139,16 +155,16 @@ fn AnyMissing(link: Link, row: Pairs) -> bool {
 }
 
 // Waits until all of a thread's pairs are there.
-fn LoadRow(link: Link, local: u32) -> Pairs {
-  if (link.row == kNone) {
-    return LookAtRow(link, local);
+fn LoadRow(link: Link, layer: u32, local: u32) -> Pairs {
+  if (TakesInput(link, layer)) {
+    return LookAtRow(link, layer, local);
   }
   // A CPU that acts as a GPU runs the threads of a workgroup by turns, from barrier to barrier: what
   // other threads of this one have to give must not be looked for before.
   workgroupBarrier();
   var row = Pairs();
   for (var looks = 0u; ; looks++) {
-    row = LookAtRow(link, local);
+    row = LookAtRow(link, layer, local);
     if (!AnyMissing(link, row) || IsStuck(looks)) {
       break;
     }
@@ -156,32 +172,32 @@ fn LoadRow(link: Link, local: u32) -> Pairs {
   return row;
 }
 
-fn LoadNorms(link: Link, local: u32) -> Pairs {
+fn LoadNorms(link: Link, layer: u32, local: u32) -> Pairs {
   var pairs = Pairs();
   if (!link.norm) {
     return pairs;
   }
-  pairs.round_0 = LoadNormRound(link, local, 0u);
+  pairs.round_0 = LoadNormRound(link, layer, local, 0u);
   if (link.rounds > 1u) {
-    pairs.round_1 = LoadNormRound(link, local, 1u);
+    pairs.round_1 = LoadNormRound(link, layer, local, 1u);
   }
   if (link.rounds > 2u) {
-    pairs.round_2 = LoadNormRound(link, local, 2u);
+    pairs.round_2 = LoadNormRound(link, layer, local, 2u);
   }
   if (link.rounds > 3u) {
-    pairs.round_3 = LoadNormRound(link, local, 3u);
+    pairs.round_3 = LoadNormRound(link, layer, local, 3u);
   }
   if (link.rounds > 4u) {
-    pairs.round_4 = LoadNormRound(link, local, 4u);
+    pairs.round_4 = LoadNormRound(link, layer, local, 4u);
   }
   if (link.rounds > 5u) {
-    pairs.round_5 = LoadNormRound(link, local, 5u);
+    pairs.round_5 = LoadNormRound(link, layer, local, 5u);
   }
   if (link.rounds > 6u) {
-    pairs.round_6 = LoadNormRound(link, local, 6u);
+    pairs.round_6 = LoadNormRound(link, layer, local, 6u);
   }
   if (link.rounds > 7u) {
-    pairs.round_7 = LoadNormRound(link, local, 7u);
+    pairs.round_7 = LoadNormRound(link, layer, local, 7u);
   }
   return pairs;
 }

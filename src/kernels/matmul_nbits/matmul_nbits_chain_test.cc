@@ -33,14 +33,30 @@ MatMulNBitsShape NormProduct(uint32_t n, uint32_t k, Glu glu = Glu::kNone, bool 
   return shape;
 }
 
-using enum ChainLink::Result;
+constexpr bool kInner = false, kBound = true;
 
 // Output projection, gate and up, down, QKV of a layer: hidden size, heads' and MLP's width.
 Chain Layer(uint32_t hidden, uint32_t heads, uint32_t mlp, uint32_t qkv) {
   return {.links = {{Product(hidden, heads, true), ChainLink::kOutside, kInner},
                     {NormProduct(mlp, hidden, Glu::kSilu), ChainLink::kNone, kInner},
-                    {Product(hidden, mlp, true), 0, kInPlace, 0},
+                    {Product(hidden, mlp, true), 0, kBound},
                     {NormProduct(qkv, hidden), ChainLink::kNone, kBound}}};
+}
+
+// Whole layers: QKV, the attention, output projection, gate and up, down.
+Chain Layers(uint32_t layers, uint32_t hidden, uint32_t mlp,
+             const GroupQueryAttentionDecodeShape& attention) {
+  const GroupQueryAttentionShape& heads = attention.attention;
+  const uint32_t width = heads.heads * heads.head_size;
+  return {.attention = attention,
+          .attention_at = 1,
+          .links = {{NormProduct(static_cast<uint32_t>(attention.row()), hidden), ChainLink::kNone,
+                     kInner},
+                    {Product(hidden, width, true), ChainLink::kInput, kInner},
+                    {NormProduct(mlp, hidden, Glu::kSilu), ChainLink::kNone, kInner},
+                    {Product(hidden, mlp, true), 1, kBound}},
+          .layers = layers,
+          .cache_layer = heads.kv_heads * heads.capacity + 5};
 }
 
 // An attention, in a cache of `capacity` rows.
@@ -111,98 +127,150 @@ double Tolerance(size_t link) {
   return 5 * 4 * Epsilon(DType::kF16) * 3 * std::sqrt(static_cast<double>(link) + 1);
 }
 
-// Words of `rows`: the one that tells who is stuck, those of another chain, of a length of its own,
-// then the chain's.
-constexpr size_t kOldRows = 1, kOldWords = 1234, kOwnRows = kOldRows + kOldWords;
+// Words of `rows` before the chain's own: the one that tells who is stuck, and some of others.
+constexpr size_t kOwnRows = 123;
+
+void Append(std::vector<double>& to, const std::vector<double>& values) {
+  to.insert(to.end(), values.begin(), values.end());
+}
+
+// The attention of a chain, and what its operands hold over all layers.
+struct AttentionData {
+  std::vector<double> seqlens, cos, sin, k, v, k_expected, v_expected;
+
+  AttentionData(const Chain& chain, uint32_t total) {
+    const GroupQueryAttentionDecodeShape& shape = *chain.attention;
+    const GroupQueryAttentionShape& attention = shape.attention;
+    const size_t layer_rows = size_t{attention.kv_heads} * attention.capacity;
+    const size_t rows = (chain.layers - 1) * size_t{chain.cache_layer} + layer_rows;
+    const size_t table = size_t{shape.rotary_rows} * shape.rotary_dim / 2;
+    seqlens = {total - 1.0};
+    cos = RandomValues(DType::kF16, table, 4);
+    sin = RandomValues(DType::kF16, table, 5);
+    k_expected = k = RandomValues(DType::kF16, rows * attention.head_size, 2);
+    v_expected = v = RandomValues(DType::kF16, rows * attention.head_size, 3);
+  }
+
+  // Appends to the layer's caches.
+  std::vector<double> Run(const Chain& chain, uint32_t layer, const std::vector<double>& query,
+                          const std::vector<double>& q_norm, const std::vector<double>& k_norm) {
+    const GroupQueryAttentionDecodeShape& shape = *chain.attention;
+    const GroupQueryAttentionShape& attention = shape.attention;
+    const auto begin =
+        static_cast<std::ptrdiff_t>(size_t{layer} * chain.cache_layer * attention.head_size);
+    const auto count = static_cast<std::ptrdiff_t>(size_t{attention.kv_heads} * attention.capacity *
+                                                   attention.head_size);
+    const auto slice = [&](std::vector<double>& cache) {
+      return std::vector<double>(cache.begin() + begin, cache.begin() + begin + count);
+    };
+    std::vector<double> own_k = slice(k_expected), own_v = slice(v_expected);
+    std::vector<double> output = GroupQueryAttentionDecodeReference(shape,
+                                                                    {.query = query,
+                                                                     .seqlens_k = seqlens,
+                                                                     .cos = cos,
+                                                                     .sin = sin,
+                                                                     .q_norm_weight = q_norm,
+                                                                     .k_norm_weight = k_norm},
+                                                                    own_k, own_v, DType::kF16);
+    std::copy(own_k.begin(), own_k.end(), k_expected.begin() + begin);
+    std::copy(own_v.begin(), own_v.end(), v_expected.begin() + begin);
+    return output;
+  }
+};
 
 // `total`: rows of the cache with the new one.
 std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t total) {
   const DType f16 = DType::kF16;
   const ChainVectors layout = LayOutChainVectors(chain);
-  std::vector<double> vectors(layout.count);
-  const auto put = [&](uint32_t at, const std::vector<double>& values) {
-    std::copy(values.begin(), values.end(), vectors.begin() + at);
-  };
-  std::vector<double> rows(kOwnRows, 7.0), rows_after(kOwnRows, 0.0);
+  std::vector<double> rows(kOwnRows, 7.0);
   rows[kChainStuckWord] = 0;
+  std::vector<double> rows_after = rows;
   rows.resize(kOwnRows + words, 0.0);
   rows_after.resize(kOwnRows + words, kAnything);
-  std::vector<Operand> operands = {Operand::Absent(),  // the input, below
-                                   {.dtype = DType::kU32, .values = rows, .expected = rows_after},
-                                   Operand::Absent(),  // vectors, below
-                                   Operand::Absent(),
-                                   Operand::Absent(),
-                                   Operand::Absent(),
-                                   Operand::Absent()};
-  std::vector<double> input, row;
-  if (chain.attention) {
-    const GroupQueryAttentionDecodeShape& shape = *chain.attention;
-    const GroupQueryAttentionShape& attention = shape.attention;
-    const size_t cache_size = size_t{attention.kv_heads} * attention.capacity * attention.head_size;
-    input = RandomValues(f16, shape.row(), 1);
-    std::vector<double> k = RandomValues(f16, cache_size, 2), v = RandomValues(f16, cache_size, 3);
-    const std::vector<double> k_before = k, v_before = v;
-    const size_t table = size_t{shape.rotary_rows} * shape.rotary_dim / 2;
-    const std::vector<double> cos = RandomValues(f16, table, 4), sin = RandomValues(f16, table, 5);
-    std::vector<double> q_norm, k_norm;
-    if (shape.has_norm) {
-      q_norm = RandomValues(f16, attention.head_size, 6);
-      k_norm = RandomValues(f16, attention.head_size, 7);
-      put(layout.q_norm, q_norm);
-      put(layout.k_norm, k_norm);
+  const size_t width =
+      chain.attention && chain.attention_at == 0 ? chain.attention->row() : chain.links[0].shape.k;
+  const std::vector<double> input = RandomValues(f16, width, 1);
+  std::optional<AttentionData> attention;
+  if (chain.attention) attention.emplace(chain, total);
+
+  const size_t links = chain.links.size();
+  std::vector<double> vectors;
+  std::vector<std::vector<std::byte>> b(links);
+  std::vector<std::vector<double>> scales(links), outside(links), results(links);
+  std::vector<double> x = input;
+  for (uint32_t layer = 0; layer < chain.layers; ++layer) {
+    const size_t first_vector = vectors.size();
+    vectors.resize(first_vector + layout.count);
+    const auto put = [&](uint32_t at, const std::vector<double>& values) {
+      std::copy(values.begin(), values.end(),
+                vectors.begin() + static_cast<std::ptrdiff_t>(first_vector + at));
+    };
+    for (size_t i = 0; i < links; ++i) {
+      const ChainLink& link = chain.links[i];
+      const MatMulNBitsShape& shape = link.shape;
+      const auto seed = static_cast<uint32_t>(100 * layer + 10 * i + 10);
+      const LinkWeights weights = MakeWeights(shape, seed);
+      b[i].insert(b[i].end(), weights.b.begin(), weights.b.end());
+      Append(scales[i], weights.scales);
+      put(layout.links[i].norm, weights.norm_scale);
+      put(layout.links[i].bias, weights.bias);
+      std::vector<double> row = i == 0 ? x : results[i - 1];
+      if (attention && i == chain.attention_at) {
+        std::vector<double> q_norm, k_norm;
+        if (chain.attention->has_norm) {
+          q_norm = RandomValues(f16, chain.attention->attention.head_size, seed + 6);
+          k_norm = RandomValues(f16, chain.attention->attention.head_size, seed + 7);
+          put(layout.q_norm, q_norm);
+          put(layout.k_norm, k_norm);
+        }
+        row = attention->Run(chain, layer, row, q_norm, k_norm);
+      }
+      std::vector<double> residual;
+      if (link.residual == ChainLink::kOutside)
+        residual = outside[i] = RandomValues(f16, shape.n, seed + 4);
+      if (link.residual == ChainLink::kInput) residual = x;
+      if (link.residual >= 0) residual = results[static_cast<size_t>(link.residual)];
+      results[i] = Reference(shape, weights, row, residual);
     }
-    const std::vector<double> seqlens = {total - 1.0};
-    row = GroupQueryAttentionDecodeReference(shape,
-                                             {.query = input,
-                                              .seqlens_k = seqlens,
-                                              .cos = cos,
-                                              .sin = sin,
-                                              .q_norm_weight = q_norm,
-                                              .k_norm_weight = k_norm},
-                                             k, v, f16);
-    // A rounding to f16 more or less in a key that the norm and the rotation make.
-    const double tolerance = 8 * Epsilon(f16);
+    x = results.back();
+  }
+
+  std::vector<Operand> operands = {
+      Operand::Input(f16, input), {.dtype = DType::kU32, .values = rows, .expected = rows_after},
+      Operand::Absent(),          Operand::Absent(),
+      Operand::Absent(),          Operand::Absent(),
+      Operand::Absent()};
+  if (layout.count > 0) operands[2] = Operand::Input(f16, vectors);
+  const size_t steps = (chain.layers - 1) * (links + 1) + (chain.attention ? 1 : 0);
+  if (attention) {
+    // A rounding to f16 more or less in a key that the norm and the rotation make; behind products
+    // what those are off.
+    const bool first = chain.attention_at == 0;
+    const double tolerance = first ? 8 * Epsilon(f16) : Tolerance(steps);
+    const double v_tolerance = first ? 0 : tolerance;
     operands[3] = {.dtype = f16,
-                   .values = k_before,
-                   .expected = k,
+                   .values = attention->k,
+                   .expected = attention->k_expected,
                    .abs_tolerance = tolerance,
                    .rel_tolerance = tolerance};
-    operands[4] = {.dtype = f16, .values = v_before, .expected = v};
-    operands[5] = Operand::Input(DType::kI32, seqlens);
-    std::vector<double> rotary = cos;
-    rotary.insert(rotary.end(), sin.begin(), sin.end());
-    if (shape.rotary_dim > 0) operands[6] = Operand::Input(f16, rotary);
-  } else {
-    row = input = RandomValues(f16, chain.links[0].shape.k, 1);
+    operands[4] = {.dtype = f16,
+                   .values = attention->v,
+                   .expected = attention->v_expected,
+                   .abs_tolerance = v_tolerance,
+                   .rel_tolerance = v_tolerance};
+    operands[5] = Operand::Input(DType::kI32, attention->seqlens);
+    std::vector<double> rotary = attention->cos;
+    Append(rotary, attention->sin);
+    if (chain.attention->rotary_dim > 0) operands[6] = Operand::Input(f16, rotary);
   }
-  operands[0] = Operand::Input(f16, input);
-  std::vector<std::vector<double>> results;
-  for (size_t i = 0; i < chain.links.size(); ++i) {
-    const ChainLink& link = chain.links[i];
-    const MatMulNBitsShape& shape = link.shape;
-    const auto seed = static_cast<uint32_t>(10 * i + 10);
-    const LinkWeights weights = MakeWeights(shape, seed);
-    put(layout.links[i].norm, weights.norm_scale);
-    put(layout.links[i].bias, weights.bias);
-    std::vector<double> residual;
-    if (link.residual == ChainLink::kOutside) residual = RandomValues(f16, shape.n, seed + 4);
-    if (link.residual >= 0) residual = results[static_cast<size_t>(link.residual)];
-    results.push_back(Reference(shape, weights, i == 0 ? row : results.back(), residual));
-    operands.push_back(Operand::Packed(weights.b));
-    operands.push_back(Operand::Input(f16, weights.scales));
-    operands.push_back(link.residual == ChainLink::kOutside ? Operand::Input(f16, residual)
-                                                            : Operand::Absent());
-    operands.push_back(Operand::Absent());
-    const double tolerance = Tolerance(i + (chain.attention ? 1 : 0));
-    if (link.result == kBound) {
-      operands.back() = Operand::Output(f16, results.back(), tolerance, tolerance);
-    } else if (link.result == kInPlace) {
-      Operand& place = operands[7 + 4 * link.in_place_of + 2];
-      place.expected = results.back();
-      place.abs_tolerance = place.rel_tolerance = tolerance;
-    }
+  for (size_t i = 0; i < links; ++i) {
+    operands.push_back(Operand::Packed(b[i]));
+    operands.push_back(Operand::Input(f16, scales[i]));
+    operands.push_back(outside[i].empty() ? Operand::Absent() : Operand::Input(f16, outside[i]));
+    const double tolerance = Tolerance(i + steps);
+    operands.push_back(chain.links[i].bound ? Operand::Output(f16, results[i], tolerance, tolerance)
+                                            : Operand::Absent());
   }
-  if (layout.count > 0) operands[2] = Operand::Input(f16, vectors);
   return operands;
 }
 
@@ -217,6 +285,7 @@ std::string Name(const Chain& chain, uint32_t total) {
                         attention.local_window > 0 ? ".window" : "",
                         attention.softcap > 0 ? ".softcap" : "");
   }
+  if (chain.layers > 1) name += fmt::format("_{}layers", chain.layers);
   for (const ChainLink& link : chain.links) {
     const MatMulNBitsShape& shape = link.shape;
     name += fmt::format("_{}x{}{}{}{}{}", shape.n, shape.k, shape.norm.present ? ".norm" : "",
@@ -237,8 +306,6 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
       ChainParams params;
       std::memcpy(&params, plan.kernel.params.data(), sizeof(params));
       params.rows = kOwnRows;
-      params.old_rows = kOldRows;
-      params.old_words = kOldWords;
       plan.kernel.SetParams(params);
       return plan;
     };
@@ -275,28 +342,32 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   }
   Chain wide = Layer(128, 256, 128, 64);
   for (ChainLink& link : wide.links) link.shape.block_size = 128;
-  wide.links[0].result = kBound;
+  wide.links[0].bound = true;
   add(wide);
   // Parts of a layer, one link, and the least sizes.
   add({.links = {{NormProduct(64, 96, Glu::kSilu), ChainLink::kNone, kInner},
                  {Product(96, 64, true), ChainLink::kOutside, kBound}}});
   add({.links = {{NormProduct(64, 32), ChainLink::kNone, kBound},
-                 {Product(2, 64, true), ChainLink::kOutside, kInPlace, 1}}});
+                 {Product(2, 64, true), ChainLink::kOutside, kBound}}});
   add({.links = {{Product(250, 64), ChainLink::kNone, kBound}}});
 
   // With the attention before: groups of one to four heads, sizes with idle lanes, the first row,
   // one tile, several a split, a full cache.
-  const auto add_attention = [&](GroupQueryAttentionDecodeShape shape, uint32_t total,
-                                 std::vector<std::string> variants) {
-    const uint32_t width = shape.attention.heads * shape.attention.head_size;
-    const Chain chain = {shape,
-                         {{Product(64, width, true), ChainLink::kOutside, kInner},
-                          {NormProduct(96, 64, Glu::kSilu), ChainLink::kNone, kInner},
-                          {Product(64, 96, true), 0, kInPlace, 0},
-                          {NormProduct(128, 64, Glu::kNone, true), ChainLink::kNone, kBound}}};
-    // A CPU's subgroups are narrow, and many sums need much memory.
-    if (caps.software && ChainVariants(caps, chain).empty()) return;
-    add_at(total, chain, std::move(variants));
+  const auto add_attention = [&](const GroupQueryAttentionDecodeShape& shape, uint32_t total,
+                                 const std::vector<std::string>& variants) {
+    // Behind a product, and of the input.
+    const Chain whole = Layers(2, 64, 96, shape);
+    Chain rest = whole;
+    rest.links.erase(rest.links.begin());
+    rest.links[0].residual = ChainLink::kOutside;
+    rest.links[2].residual = 0;
+    rest.attention_at = 0;
+    rest.layers = 1;
+    for (const Chain& chain : {whole, rest}) {
+      // A CPU's subgroups are narrow, and many sums need much memory.
+      if (caps.software && ChainVariants(caps, chain).empty()) continue;
+      add_at(total, chain, variants);
+    }
   };
   const std::string least = fmt::format("chain.wg256x{}.a12", workgroups);
   for (const uint32_t total : {1u, 2u, 33u, 200u}) {
@@ -323,19 +394,25 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   special.attention.local_window = 0;
   add_attention(special, 80, {shared});
 
+  // Several layers, whole ones and others.
+  GroupQueryAttentionDecodeShape attention = Attention(4, 2, 32, 70);
+  attention.has_norm = true;
+  for (const uint32_t layers : {1u, 2u, 5u}) {
+    const Chain chain = Layers(layers, 64, 96, attention);
+    if (!caps.software || !ChainVariants(caps, chain).empty()) add_at(40, chain, {least, shared});
+    add({.links = {{NormProduct(96, 64, Glu::kSilu, true), ChainLink::kNone, kInner},
+                   {Product(64, 96, true, true), ChainLink::kInput, kBound}},
+         .layers = layers});
+  }
+
   // Qwen3-1.7B, Phi-3-mini and Llama-3.2-1B, on more workgroups than a CPU holds. No benchmark:
   // once the rows are there, nobody waits.
   if (caps.software) return cases;
-  Chain qwen = Layer(2048, 2048, 6144, 4096);
-  qwen.attention = Attention(16, 8, 128, 1024);
-  qwen.attention->has_norm = true;
-  add_at(700, qwen, ChainVariants(caps, qwen));
-  Chain phi = Layer(3072, 3072, 8192, 9216);
-  phi.attention = Attention(32, 32, 96, 1024);
-  add_at(1000, phi);
-  Chain llama = Layer(2048, 2048, 8192, 3072);
-  llama.attention = Attention(32, 8, 64, 1024);
-  add_at(1024, llama);
+  GroupQueryAttentionDecodeShape qwen = Attention(16, 8, 128, 1024);
+  qwen.has_norm = true;
+  add_at(512, Layers(2, 2048, 6144, qwen));
+  add_at(1000, Layers(2, 3072, 8192, Attention(32, 32, 96, 1024)));
+  add_at(1024, Layers(2, 2048, 8192, Attention(32, 8, 64, 1024)));
   return cases;
 }
 
@@ -406,16 +483,18 @@ TEST(MatMulNBitsChain, AttentionsAreWhatTheKernelCanDo) {
 
 TEST(MatMulNBitsChain, FitsBindingsMemoryAndEachOther) {
   const gpu::Caps caps = AllCaps();
-  Chain layer = Layer(2048, 2048, 6144, 4096);
+  const Chain products = Layer(2048, 2048, 6144, 4096);
+  EXPECT_FALSE(ChainVariants(caps, products).empty());
+  // Of each workgroup its runs; two sets of the rows between links.
+  EXPECT_EQ(PlanMatMulNBitsChain(caps, products).row_words, 128u + 2 * (1024 + 3072 + 1024));
+  // All of 28 layers in the 16 bindings that Dawn allows.
+  GroupQueryAttentionDecodeShape attention = Attention(16, 8, 128, 1024);
+  attention.has_norm = true;
+  const Chain layer = Layers(28, 2048, 6144, attention);
   EXPECT_FALSE(ChainVariants(caps, layer).empty());
-  EXPECT_EQ(PlanMatMulNBitsChain(caps, layer).row_words, 1024u + 3072 + 1024);
-  // All of a layer in the 16 bindings that Dawn allows.
-  layer.attention = Attention(16, 8, 128, 1024);
-  layer.attention->has_norm = true;
-  EXPECT_FALSE(ChainVariants(caps, layer).empty());
-  // The output; sums, maxima and denominators of 8 heads' 16 splits.
+  // QKV; the output; sums, maxima and denominators of 8 heads' 16 splits; what the others give.
   EXPECT_EQ(PlanMatMulNBitsChain(caps, layer).row_words,
-            1024u + 8 * 16 * (2 * 128 + 4) + 1024 + 3072 + 1024);
+            128u + 2 * 28 * (2048 + 1024 + 8 * 16 * (2 * 128 + 4) + 1024 + 3072 + 1024));
   const auto refuses = [&](auto change) {
     Chain chain = layer;
     gpu::Caps less = caps;
@@ -425,16 +504,19 @@ TEST(MatMulNBitsChain, FitsBindingsMemoryAndEachOther) {
   };
   refuses([](Chain& chain, auto&) { chain.links.clear(); });
   refuses([](Chain& chain, auto&) { chain.links.push_back(chain.links[0]); });
-  refuses([](Chain& chain, auto&) { chain.links[1].shape.k = 4096; });
+  refuses([](Chain& chain, auto&) { chain.links[2].shape.k = 4096; });
   refuses([](Chain& chain, auto&) { chain.links[2].shape.block_size = 64; });
-  refuses([](Chain& chain, auto&) { chain.links[2].residual = 1; });
-  refuses([](Chain& chain, auto&) { chain.links[2].residual = 2; });
-  refuses([](Chain& chain, auto&) { chain.links[2].residual = ChainLink::kNone; });
-  refuses([](Chain& chain, auto&) { chain.links[2].in_place_of = 1; });
-  refuses([](Chain& chain, auto&) { chain.links[3].result = kInPlace; });
-  refuses([](Chain& chain, auto&) { chain.links[3].result = kInner; });
+  refuses([](Chain& chain, auto&) { chain.links[3].residual = 2; });
+  refuses([](Chain& chain, auto&) { chain.links[3].residual = 3; });
+  refuses([](Chain& chain, auto&) { chain.links[3].residual = ChainLink::kNone; });
+  refuses([](Chain& chain, auto&) { chain.links[3].bound = false; });
+  refuses([](Chain& chain, auto&) { chain.links[1].bound = true; });
+  refuses([](Chain& chain, auto&) { chain.links[1].residual = ChainLink::kOutside; });
+  refuses([](Chain& chain, auto&) { chain.attention_at = 0; });
+  refuses([](Chain& chain, auto&) { chain.attention_at = 2; });
+  refuses([](Chain& chain, auto&) { chain.layers = 0; });
   refuses([](Chain& chain, auto&) { chain.attention->attention.heads = 8; });
-  refuses([](auto&, gpu::Caps& less) { less.limits.max_storage_buffers_per_stage = 15; });
+  refuses([](auto&, gpu::Caps& less) { less.limits.max_storage_buffers_per_stage = 14; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_workgroup_storage_bytes = 12 << 10; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_workgroups_per_dimension = 16; });
   for (const char* variant : {"chain", "chain.wg512x132", "chain.wg96x8.a4", "chain.wg32x8.a4",
