@@ -42,6 +42,8 @@ enum ChainOperand : size_t {
   kRotary,
   kFirstLink
 };
+// Of a lookup: the table, the token, scales where it has codes; its output is the last one.
+enum TableOperand : size_t { kTable, kToken, kTableScales };
 enum LinkOperand : size_t { kLinkB, kLinkScales, kLinkResidual, kLinkY, kLinkOperands };
 
 size_t OperandOf(size_t link, LinkOperand operand) {
@@ -99,11 +101,20 @@ class Chainer {
   // Makes a chain of the longest run from `begin` on that can be one, and of the layers behind it
   // that are like it; gives the number of its dispatches, or 0.
   size_t JoinFrom(size_t begin) {
-    std::optional<Layer> first = LongestLayer(begin);
+    const Dispatch* lookup = all_[begin].table && begin + 1 < all_.size() ? &all_[begin] : nullptr;
+    std::optional<Layer> first = LongestLayer(lookup != nullptr ? begin + 1 : begin);
     if (!first) return 0;
+    kernels::Chain chain = first->chain;
+    if (lookup != nullptr) {
+      chain.table = lookup->table;
+      const BufferRef x = lookup->operands.back();
+      if (InputOf(*first).buffer != x.buffer || !IsInner(x, ReadersOfInput(*first)) ||
+          kernels::ChainVariants(caps_, chain).empty()) {
+        return 0;
+      }
+    }
     std::vector<Layer> layers;
     layers.push_back(*std::move(first));
-    kernels::Chain chain = layers[0].chain;
     while (std::optional<Layer> next =
                LayerAt(layers.back().end, layers[0].chain.links.size(), chain.attention_at)) {
       const std::optional<kernels::Chain> longer = Extended(chain, layers, *next);
@@ -111,7 +122,7 @@ class Chainer {
       chain = *longer;
       layers.push_back(*std::move(next));
     }
-    lowered_.dispatches.push_back(MakeChain(chain, layers));
+    lowered_.dispatches.push_back(MakeChain(chain, layers, lookup));
     return layers.back().end - begin;
   }
 
@@ -184,6 +195,12 @@ class Chainer {
   }
   BufferRef OutputOf(const Layer& layer) const { return Operand(layer.products.back(), kY); }
 
+  // How many operands of a layer are what it begins with.
+  static int ReadersOfInput(const Layer& layer) {
+    const auto reads = [](const ChainLink& link) { return link.residual == ChainLink::kInput; };
+    return 1 + static_cast<int>(std::ranges::count_if(layer.chain.links, reads));
+  }
+
   bool AddLinks(Layer& layer) const {
     const std::vector<size_t>& products = layer.products;
     std::vector<ChainLink>& links = layer.chain.links;
@@ -232,11 +249,9 @@ class Chainer {
                                          const Layer& next) const {
     const Layer& first = layers[0];
     const Layer& last = layers.back();
-    int readers = 1;
-    for (const ChainLink& link : next.chain.links)
-      readers += link.residual == ChainLink::kInput ? 1 : 0;
     if (next.chain != first.chain || next.vectors.size() != first.vectors.size() ||
-        InputOf(next).buffer != OutputOf(last).buffer || !IsInner(OutputOf(last), readers)) {
+        InputOf(next).buffer != OutputOf(last).buffer ||
+        !IsInner(OutputOf(last), ReadersOfInput(next))) {
       return std::nullopt;
     }
     const auto joins = [&](size_t link, size_t operand) {
@@ -314,7 +329,9 @@ class Chainer {
     return ref;
   }
 
-  Dispatch MakeChain(const kernels::Chain& parts, const std::vector<Layer>& layers) {
+  // `lookup`: null where the first layer's input is a row.
+  Dispatch MakeChain(const kernels::Chain& parts, const std::vector<Layer>& layers,
+                     const Dispatch* lookup) {
     kernels::ChainPlan plan = kernels::PlanMatMulNBitsChain(caps_, parts, forced_);
     const std::string guess = plan.kernel.variant;
     const std::vector<std::string> variants = kernels::ChainVariants(caps_, parts);
@@ -322,11 +339,13 @@ class Chainer {
     if (forced_.empty() && std::ranges::find(variants, chosen_) != variants.end())
       plan = kernels::PlanMatMulNBitsChain(caps_, parts, chosen_);
     Dispatch chain;
+    if (lookup != nullptr) chain.parts.push_back(lookup->label);
     for (const Layer& layer : layers) {
       for (size_t i = layer.begin; i < layer.end; ++i) chain.parts.push_back(all_[i].label);
     }
     chain.label = fmt::format("{} and {} more", chain.parts[0], chain.parts.size() - 1);
     AddOperands(parts, layers, chain);
+    if (lookup != nullptr) AddTable(*lookup, chain);
     // Room for any plan: measuring tries them all.
     uint64_t words = plan.row_words;
     for (const std::string& variant : variants)
@@ -344,6 +363,17 @@ class Chainer {
     }
     chain.plan = std::move(plan.kernel);
     return chain;
+  }
+
+  static void AddTable(const Dispatch& lookup, Dispatch& chain) {
+    chain.operands[kInput] = lookup.operands[kTable];
+    chain.operands.resize(kernels::kChainTableScalesOperand + 1);
+    chain.writes.resize(chain.operands.size());
+    chain.operands[kernels::kChainTokenOperand] = lookup.operands[kToken];
+    // A uniform binding, as above.
+    chain.operands[kernels::kChainTokenOperand].bytes = sizeof(int32_t);
+    if (lookup.table->block_size > 0)
+      chain.operands[kernels::kChainTableScalesOperand] = lookup.operands[kTableScales];
   }
 
   void AddOperands(const kernels::Chain& parts, const std::vector<Layer>& layers, Dispatch& chain) {
@@ -445,6 +475,8 @@ void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants
   Chainer(lowered, caps, it == variants.end() ? std::string_view{} : it->second, choices).Join();
 }
 
-bool IsTableOfChain(size_t operand) { return operand == kRotary; }
+bool IsTableOfChain(size_t operand) {
+  return operand == kInput || operand == kRotary || operand == kernels::kChainTableScalesOperand;
+}
 
 }  // namespace sinter::exec

@@ -13,7 +13,7 @@ namespace sinter::exec {
 void ChainProducts(Lowered& lowered, const gpu::Caps& caps, const ForcedVariants& variants,
                    const Choices& choices);
 
-// Whether a chain reads but a row of this operand.
+// Whether a chain reads but a row of this operand, where that is a constant.
 bool IsTableOfChain(size_t operand);
 
 }  // namespace sinter::exec

@@ -243,6 +243,32 @@ TEST(Chain, LeavesLayersApartThatDoNotGoTogether) {
   EXPECT_THAT(PartsOfLayers({0, 1, 2, 3}, 1 << 20, ", %x2"), ElementsAre(10, 10));
 }
 
+// The layers behind the lookup of a token in a table of ten.
+std::string LayersOfToken(int count, const std::string& returned = "") {
+  std::string text = Layers(count, returned);
+  const std::string_view input = "input %x0: f16[1, 1, 64] ";
+  std::string table = "input %token: i32[1, 1] const %table: f16[10, 64] = [";
+  for (int i = 0; i < 640; ++i) table += fmt::format("{}0.{}", i > 0 ? ", " : "", 1 + i % 9);
+  text.replace(text.find(input), input.size(), table + "] ");
+  text.insert(text.find("%qkv0:"),
+              "%x0: f16[1, 1, 64] = ai.onnx::Gather @embed (%table, %token) {axis = 0} ");
+  return text;
+}
+
+TEST(Chain, BeginsWithTheLookupOfAToken) {
+  gpu::Caps caps = SharedDevice()->caps();
+  caps.limits.max_storage_buffers_per_stage = 32;
+  const auto lower = [&](const std::string& text) {
+    return Lower(*graph::Parse(text), caps, CachesAt({0, 1}), {}, {}, true);
+  };
+  const Lowered lowered = lower(LayersOfToken(2));
+  ASSERT_THAT(lowered.dispatches, SizeIs(1));
+  EXPECT_THAT(lowered.dispatches[0].parts, SizeIs(11));
+  EXPECT_EQ(lowered.dispatches[0].label, "Gather embed and 10 more");
+  // Not where the row is an output too.
+  EXPECT_THAT(lower(LayersOfToken(2, ", %x0")).dispatches, SizeIs(2));
+}
+
 TEST(Chain, KeepsWhatOthersRead) {
   for (const char* returned : {"%x1, %x2, %y", "%h, %x2, %y"}) {
     const Lowered lowered = LowerChained(Layer(returned));
@@ -288,7 +314,10 @@ TEST(Chain, GivesOverLayersWhatItsPartsGive) {
   WeightStore weights(SharedDevice());
   for (const bool chain : {true, false}) {
     Externals externals;
-    externals["x0"] = MakeInput("x0", 64);
+    const int32_t token = -3;
+    const gpu::Buffer tokens = SharedDevice()->CreateBuffer(4, "token");
+    SharedDevice()->Upload(tokens, 0, std::as_bytes(std::span(&token, 1)));
+    externals["token"] = tokens;
     const gpu::Buffer seqlens = SharedDevice()->CreateBuffer(4, "seqlens");
     externals["seqlens"] = externals["total"] = seqlens;
     gpu::Buffer caches[2];
@@ -302,8 +331,8 @@ TEST(Chain, GivesOverLayersWhatItsPartsGive) {
                 gpu::BufferRange(caches[i], layer * alignment, kLayerCacheBytes);
       }
     }
-    Program program(SharedDevice(), weights, *graph::Parse(Layers(kLayers)), externals, {}, {},
-                    chain);
+    Program program(SharedDevice(), weights, *graph::Parse(LayersOfToken(kLayers)), externals, {},
+                    {}, chain);
     const uint64_t bytes = weights.bytes();
     EXPECT_EQ(program.has_chains(), chain);
     for (int32_t step = 0; step < 6; ++step) {

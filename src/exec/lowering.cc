@@ -265,6 +265,10 @@ void LowerContext::OfferToChain(const kernels::GroupQueryAttentionDecodeShape& a
   lowered_.dispatches.back().attention = attention;
 }
 
+void LowerContext::OfferToChain(const kernels::ChainTable& table) {
+  lowered_.dispatches.back().table = table;
+}
+
 void LowerContext::Emit(kernels::KernelPlan plan, std::vector<BufferRef> operands,
                         std::initializer_list<size_t> written) {
   Dispatch dispatch;

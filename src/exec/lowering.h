@@ -23,6 +23,7 @@
 #include "kernels/group_query_attention/group_query_attention_decode.h"
 #include "kernels/kernel_plan.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/matmul_nbits/matmul_nbits_chain.h"
 
 namespace sinter::exec {
 
@@ -81,6 +82,8 @@ struct Dispatch {
   std::optional<kernels::MatMulNBitsShape> product;
   // Of an attention of few rows whose plan is not forced: what may stand before such products.
   std::optional<kernels::GroupQueryAttentionDecodeShape> attention;
+  // Of the lookup of a token in a table of f16: what may stand before both.
+  std::optional<kernels::ChainTable> table;
   // Whether such a product may choose a token in place of writing its result
   // (Program::RecordChoosing).
   bool chooses = false;
@@ -150,6 +153,7 @@ class LowerContext {
   // Lets the dispatch emitted last be joined with others, and where it `chooses` give a token.
   void OfferToChain(const kernels::MatMulNBitsShape& product, bool chooses);
   void OfferToChain(const kernels::GroupQueryAttentionDecodeShape& attention);
+  void OfferToChain(const kernels::ChainTable& table);
 
   // Makes the output another name of the input's memory: no dispatch, unless the output has memory
   // of its own to go to (a graph output), where it is copied.

@@ -125,6 +125,11 @@ void LowerGather(LowerContext& context) {
     }
     context.Emit(kernels::PlanGather(context.caps(), shape, context.variant("gather")),
                  {table, context.In(1), context.Out(0)}, {2});
+    if (ranges.size() == 1 && shape.outer == 1 && shape.indices == 1 &&
+        kernels::DeviceDType(context.caps(), shape.dtype) == DType::kF16 &&
+        context.variant("gather").empty()) {
+      context.OfferToChain(kernels::ChainTable{.rows = shape.axis});
+    }
   }
 }
 
@@ -160,6 +165,12 @@ void LowerGatherBlockQuantized(LowerContext& context) {
     context.Emit(kernels::PlanGatherBlockQuantized(context.caps(), shape,
                                                    context.variant("gather_block_quantized")),
                  {codes, context.In(1), scales, zero_points, context.Out(0)}, {4});
+    if (ranges.size() == 1 && shape.slice_rows == 1 && shape.indices == 1 && shape.bits == 4 &&
+        shape.data_type == DType::kU8 && !shape.zero_points &&
+        kernels::DeviceDType(context.caps(), shape.dtype) == DType::kF16 &&
+        context.variant("gather_block_quantized").empty()) {
+      context.OfferToChain(kernels::ChainTable{.rows = shape.rows, .block_size = shape.block_size});
+    }
   }
 }
 

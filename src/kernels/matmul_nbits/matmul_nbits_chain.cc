@@ -85,6 +85,7 @@ AttentionCut CutAttention(const gpu::Caps& caps, const GroupQueryAttentionDecode
 uint64_t BindingCount(const Chain& chain) {
   uint64_t count = 2;
   if (LayOutChainVectors(chain).count > 0) ++count;
+  if (chain.table && chain.table->block_size > 0) ++count;
   if (chain.attention) count += 2 + (chain.attention->rotary_dim > 0 ? 1 : 0);
   for (const ChainLink& link : chain.links)
     count += 2 + (link.residual == ChainLink::kOutside ? 1 : 0) + (link.bound ? 1 : 0);
@@ -100,6 +101,15 @@ bool Repeats(const Chain& chain) {
          std::ranges::none_of(links, [&](const ChainLink& link) {
            return link.residual == ChainLink::kOutside || (link.bound && &link != &links.back());
          });
+}
+
+// Whether the first link's product can take a row of a table.
+bool FitsTable(const Chain& chain) {
+  const ChainTable& table = *chain.table;
+  const uint64_t cols = chain.links[0].shape.k;
+  return !(chain.attention && chain.attention_at == 0) && table.rows > 0 &&
+         table.rows * cols <= UINT32_MAX &&
+         (table.block_size == 0 || (table.block_size % 2 == 0 && cols % table.block_size == 0));
 }
 
 // Whether the parts go together, whatever the tuning.
@@ -118,6 +128,7 @@ bool Fit(const gpu::Caps& caps, const Chain& chain) {
       return false;
     }
   }
+  if (chain.table && !FitsTable(chain)) return false;
   if (chain.layers == 0 || (chain.layers > 1 && !Repeats(chain))) return false;
   // Nobody else can have what the chain ends with.
   if (!links.back().bound) return false;
@@ -237,6 +248,7 @@ class Planner {
     kernel_.variant =
         fmt::format("matmul_nbits_chain.f16.b4.blk{}", chain_.links[0].shape.block_size);
     Define(vectors_.count > 0, "vectors");
+    if (chain_.table) AddTable(*chain_.table);
     ChainParams params = {.layers = chain_.layers, .cache_layer = chain_.cache_layer};
     for (size_t i = 0; i < chain_.links.size(); ++i) {
       uint64_t row = i == 0 ? kNoRow : row_of_[i - 1];
@@ -260,6 +272,16 @@ class Planner {
 
   void Constant(std::string_view name, uint64_t value) {
     kernel_.prelude += fmt::format("const {} = {}u;\n", name, value);
+  }
+
+  void AddTable(const ChainTable& table) {
+    const bool codes = table.block_size > 0;
+    Define(true, "table");
+    Define(codes, "table_codes");
+    Constant("kTableRows", table.rows);
+    Constant("kTableCols", chain_.links[0].shape.k);
+    Constant("kTableBlock", table.block_size);
+    kernel_.variant += codes ? fmt::format("-table.blk{}", table.block_size) : "-table";
   }
 
   // Gives the place of its output among the layer's rows. `query`: that of what it takes.

@@ -8,16 +8,20 @@
 //         Y_j, j < i
 //   x of the next layer = Y of the last link
 //
+// The first x is an input, or with a ChainTable the row of a token's embedding, as of
+// kernels/gather or kernels/gather_block_quantized.
+//
 // Every workgroup has a part of each link, and waits between two links until the others have
 // theirs. So the GPU has to hold all workgroups at once, which WebGPU does not promise; where it
 // does not, waiting ends after a bounded time, and a word says so. Whether a GPU holds so many has
 // to be tried (exec/planner.h); a CPU that acts as one holds as many as it has threads.
 //
-// Bindings: 0 ChainParams; 1 x of the first layer, f16; 2 rows u32; 3 vectors f16, biases and
-// scales of norms (ChainVectors); of the attention 4 k_cache, 5 v_cache, 6 seqlens_k (a uniform)
-// and 7 the rotary caches of cos and sin, one behind the other, as in
+// Bindings: 0 ChainParams; 1 x of the first layer, f16, or the table, f16 or codes; 2 rows u32; 3
+// vectors f16, biases and scales of norms (ChainVectors); of the attention 4 k_cache, 5 v_cache, 6
+// seqlens_k (a uniform) and 7 the rotary caches of cos and sin, one behind the other, as in
 // group_query_attention_decode.h; then for link i from 8 + 4 i on: B, scales, residual (where it is
-// kOutside), Y (where `bound`). Vectors, caches, B and scales are those of all layers, one behind
+// kOutside), Y (where `bound`); of a table 24 the token i32 (a uniform) and, where it has codes, 25
+// their scales f16. Vectors, caches, B and scales are those of all layers, one behind
 // the other.
 //
 // A dispatch's row_words of `rows` have to be zero before its first run. Word kChainStuckWord is
@@ -52,7 +56,19 @@ struct ChainLink {
   bool operator==(const ChainLink&) const = default;
 };
 
+// [rows, k of the first link], of which a negative token counts from the end, and one past the end
+// is clamped.
+struct ChainTable {
+  uint32_t rows = 1;
+  // 0: elements of f16. Else codes of 4 bits, less 8, in blocks of so many.
+  uint32_t block_size = 0;
+  bool operator==(const ChainTable&) const = default;
+};
+// From binding 1 on.
+inline constexpr size_t kChainTokenOperand = 23, kChainTableScalesOperand = 24;
+
 struct Chain {
+  std::optional<ChainTable> table;
   std::optional<GroupQueryAttentionDecodeShape> attention;
   // The link that multiplies what the attention gives: 0, where the attention takes x, or 1.
   size_t attention_at = 0;

@@ -102,7 +102,7 @@ struct Sources {
 // Pair `pair` of the row with queries, keys and values.
 fn AwaitFresh(pair: u32) -> u32 {
   if (kQueryRow == kNone) {
-    return input[pair];
+    return InputPair(pair);
   }
   return AwaitWord(layer_rows + kQueryRow + pair);
 }

@@ -82,6 +82,34 @@ struct Params {
 @group(0) @binding(23) var<storage, read_write> y_3: array<u32>;
 #endif
 
+#if table
+@group(0) @binding(24) var<uniform> token: i32;
+#endif
+#if table_codes
+@group(0) @binding(25) var<storage, read> table_scales: array<f16>;
+#endif
+
+// Pair `at` of the input, or of the table's elements.
+#if table_codes
+fn LoadInput(at: u32) -> u32 {
+  let codes = input[at / 4u] >> (at % 4u * 8u);
+  let values = vec2<f32>(vec2<u32>(codes & 15u, (codes >> 4u) & 15u)) - 8.0;
+  return bitcast<u32>(vec2<f16>(values * f32(table_scales[at / (kTableBlock / 2u)])));
+}
+#else
+fn LoadInput(at: u32) -> u32 { return input[at]; }
+#endif
+
+// Pair `pair` of what comes into the first layer.
+#if table
+fn InputPair(pair: u32) -> u32 {
+  let row = clamp(select(token, token + i32(kTableRows), token < 0), 0, i32(kTableRows) - 1);
+  return LoadInput(u32(row) * (kTableCols / 2u) + pair);
+}
+#else
+fn InputPair(pair: u32) -> u32 { return LoadInput(pair); }
+#endif
+
 // A link's operands, by its number: a constant wherever these are called.
 
 fn LoadB(link: u32, at: u32) -> vec4<u32> {

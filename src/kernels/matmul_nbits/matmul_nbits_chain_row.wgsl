@@ -93,7 +93,7 @@ fn TakesInput(link: Link, layer: u32) -> bool {
 // A pair of what comes into the layer.
 fn AwaitInput(layer: u32, pair: u32) -> u32 {
   if (layer == 0u) {
-    return input[pair];
+    return InputPair(pair);
   }
   return AwaitWord(InputRow() + pair);
 }
@@ -101,7 +101,7 @@ fn AwaitInput(layer: u32, pair: u32) -> u32 {
 fn LookAtRowRound(link: Link, layer: u32, local: u32, turn: u32) -> vec2<u32> {
   let pair = PairOf(link, local, turn);
   if (TakesInput(link, layer)) {
-    return vec2<u32>(input[pair], input[pair + 8u]);
+    return vec2<u32>(InputPair(pair), InputPair(pair + 8u));
   }
   let at = select(layer_rows + link.row, InputRow(), link.row == kNone) + pair;
   return vec2<u32>(LookAt(at), LookAt(at + 8u));

@@ -178,6 +178,33 @@ struct AttentionData {
   }
 };
 
+// A row of a table, and the operands that it is taken from.
+struct TableData {
+  Operand rows, token, scales = Operand::Absent();
+  std::vector<double> row;
+
+  TableData(const ChainTable& table, size_t cols) {
+    const size_t taken = table.rows - std::min(table.rows, 2u);
+    const auto begin = static_cast<std::ptrdiff_t>(taken * cols);
+    token = Operand::Input(DType::kI32, {static_cast<double>(taken)});
+    if (table.block_size == 0) {
+      const std::vector<double> all = RandomValues(DType::kF16, table.rows * cols, 8);
+      row.assign(all.begin() + begin, all.begin() + begin + static_cast<std::ptrdiff_t>(cols));
+      rows = Operand::Input(DType::kF16, all);
+      return;
+    }
+    const std::vector<std::byte> codes = RandomBytes(table.rows * cols / 2, 8);
+    const std::vector<double> all =
+        RandomValues(DType::kF16, table.rows * cols / table.block_size, 9, 0.2);
+    for (size_t i = taken * cols; i < (taken + 1) * cols; ++i) {
+      const int code = std::to_integer<int>(codes[i / 2] >> (i % 2 * 4)) & 15;
+      row.push_back((code - 8) * all[i / table.block_size]);
+    }
+    rows = Operand::Packed(codes);
+    scales = Operand::Input(DType::kF16, all);
+  }
+};
+
 // `total`: rows of the cache with the new one.
 std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t total) {
   const DType f16 = DType::kF16;
@@ -189,7 +216,9 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
   rows_after.resize(kOwnRows + words, kAnything);
   const size_t width =
       chain.attention && chain.attention_at == 0 ? chain.attention->row() : chain.links[0].shape.k;
-  const std::vector<double> input = RandomValues(f16, width, 1);
+  std::optional<TableData> table;
+  if (chain.table) table.emplace(*chain.table, width);
+  const std::vector<double> input = table ? table->row : RandomValues(f16, width, 1);
   std::optional<AttentionData> attention;
   if (chain.attention) attention.emplace(chain, total);
 
@@ -235,11 +264,13 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
     x = results.back();
   }
 
-  std::vector<Operand> operands = {
-      Operand::Input(f16, input), {.dtype = DType::kU32, .values = rows, .expected = rows_after},
-      Operand::Absent(),          Operand::Absent(),
-      Operand::Absent(),          Operand::Absent(),
-      Operand::Absent()};
+  std::vector<Operand> operands = {table ? table->rows : Operand::Input(f16, input),
+                                   {.dtype = DType::kU32, .values = rows, .expected = rows_after},
+                                   Operand::Absent(),
+                                   Operand::Absent(),
+                                   Operand::Absent(),
+                                   Operand::Absent(),
+                                   Operand::Absent()};
   if (layout.count > 0) operands[2] = Operand::Input(f16, vectors);
   const size_t steps = (chain.layers - 1) * (links + 1) + (chain.attention ? 1 : 0);
   if (attention) {
@@ -271,6 +302,11 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
     operands.push_back(chain.links[i].bound ? Operand::Output(f16, results[i], tolerance, tolerance)
                                             : Operand::Absent());
   }
+  if (table) {
+    operands.resize(kChainTokenOperand, Operand::Absent());
+    operands.push_back(table->token);
+    operands.push_back(table->scales);
+  }
   return operands;
 }
 
@@ -285,6 +321,8 @@ std::string Name(const Chain& chain, uint32_t total) {
                         attention.local_window > 0 ? ".window" : "",
                         attention.softcap > 0 ? ".softcap" : "");
   }
+  if (chain.table)
+    name += fmt::format("_table{}.blk{}", chain.table->rows, chain.table->block_size);
   if (chain.layers > 1) name += fmt::format("_{}layers", chain.layers);
   for (const ChainLink& link : chain.links) {
     const MatMulNBitsShape& shape = link.shape;
@@ -405,6 +443,17 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
          .layers = layers});
   }
 
+  // A token's embedding before them: elements, and codes.
+  for (const ChainTable& table :
+       {ChainTable{5, 0}, ChainTable{1, 0}, ChainTable{7, 32}, ChainTable{3, 16}}) {
+    Chain chain = Layers(2, 64, 96, attention);
+    chain.table = table;
+    if (!caps.software || !ChainVariants(caps, chain).empty()) add_at(40, chain, {least, shared});
+    add({.table = table,
+         .links = {{NormProduct(96, 64, Glu::kSilu, true), ChainLink::kNone, kInner},
+                   {Product(64, 96, true, true), ChainLink::kInput, kBound}}});
+  }
+
   // Qwen3-1.7B, Phi-3-mini and Llama-3.2-1B, on more workgroups than a CPU holds. No benchmark:
   // once the rows are there, nobody waits.
   if (caps.software) return cases;
@@ -515,6 +564,9 @@ TEST(MatMulNBitsChain, FitsBindingsMemoryAndEachOther) {
   refuses([](Chain& chain, auto&) { chain.attention_at = 0; });
   refuses([](Chain& chain, auto&) { chain.attention_at = 2; });
   refuses([](Chain& chain, auto&) { chain.layers = 0; });
+  refuses([](Chain& chain, auto&) { chain.table = {.rows = 0}; });
+  refuses([](Chain& chain, auto&) { chain.table = {.rows = 1u << 22}; });
+  refuses([](Chain& chain, auto&) { chain.table = {.rows = 5, .block_size = 48}; });
   refuses([](Chain& chain, auto&) { chain.attention->attention.heads = 8; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_storage_buffers_per_stage = 14; });
   refuses([](auto&, gpu::Caps& less) { less.limits.max_workgroup_storage_bytes = 12 << 10; });
