@@ -171,7 +171,7 @@ void AddModelArgs(CLI::App& command, ModelArgs& args) {
   command
       .add_option("--fusion", args.fusion,
                   "How much is one step on the GPU: none (each node of the model by itself), layer "
-                  "(a few steps a layer), chain (a token's layer in one step, whose parts wait for "
+                  "(a few steps a layer), chain (a token's layers in one step, whose parts wait for "
                   "each other), or auto (layer or chain, as measured)")
       ->check(CLI::IsMember({"auto", "none", "layer", "chain"}))
       ->capture_default_str();
