@@ -169,10 +169,11 @@ void AddModelArgs(CLI::App& command, ModelArgs& args) {
                      "are measured and such a run takes less than 0.1 s");
   command.add_flag("--f32", args.f32, "Compute in f32, as on a GPU without shader-f16");
   command
-      .add_option("--fusion", args.fusion,
-                  "How much is one step on the GPU: none (each node of the model by itself), layer "
-                  "(a few steps a layer), chain (a token's layers in one step, whose parts wait for "
-                  "each other), or auto (layer or chain, as measured)")
+      .add_option(
+          "--fusion", args.fusion,
+          "How much is one step on the GPU: none (each node of the model by itself), layer "
+          "(a few steps a layer), chain (a token's layers in one step, whose parts wait for "
+          "each other), or auto (layer or chain, as measured)")
       ->check(CLI::IsMember({"auto", "none", "layer", "chain"}))
       ->capture_default_str();
   command

@@ -40,7 +40,10 @@ struct MemoryEstimate {
   size_t dispatches_per_token = 0;
   // Of the one-token program, from one attention to the next.
   double dispatches_per_layer = 0;
+  size_t layers_per_dispatch = 1;
 };
+
+bool IsAttention(const std::string& label) { return label.starts_with("GroupQueryAttention "); }
 
 // From the first layer's attention to the last one's, over the layers between; all of them where
 // there is one layer.
@@ -48,13 +51,26 @@ double DispatchesPerLayer(const exec::Lowered& lowered) {
   std::vector<size_t> begins;
   std::string last;
   for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
-    const std::string& label = lowered.dispatches[i].label;
-    if (label.starts_with("GroupQueryAttention ") && label != last) begins.push_back(i);
-    last = label;
+    const exec::Dispatch& dispatch = lowered.dispatches[i];
+    // Several dispatches of one node follow each other.
+    const std::vector<std::string> labels =
+        dispatch.is_chain() ? dispatch.parts : std::vector{dispatch.label};
+    for (const std::string& label : labels) {
+      if (IsAttention(label) && label != last) begins.push_back(i);
+      last = label;
+    }
   }
   if (begins.size() < 2) return static_cast<double>(lowered.dispatches.size());
   return static_cast<double>(begins.back() - begins.front()) /
          static_cast<double>(begins.size() - 1);
+}
+
+// How many layers the dispatch goes through that takes the most.
+size_t LayersPerDispatch(const exec::Lowered& lowered) {
+  std::ptrdiff_t most = 1;
+  for (const exec::Dispatch& dispatch : lowered.dispatches)
+    most = std::max(most, std::ranges::count_if(dispatch.parts, IsAttention));
+  return static_cast<size_t>(most);
 }
 
 void CountOperators(const graph::Graph& graph, std::map<std::string, size_t>& operators) {
@@ -76,7 +92,7 @@ gpu::Caps CapsFor(const ModelArgs& args) {
     caps.f16 = true;
     caps.subgroups = true;
     caps.subgroup_min_size = caps.subgroup_max_size = 32;
-    caps.limits.max_storage_binding_bytes = UINT32_MAX;
+    caps.limits.max_storage_binding_bytes = caps.limits.max_buffer_size = UINT32_MAX;
     caps.limits.max_storage_buffers_per_stage = 16;
     caps.packed_dot_product = true;
     caps.limits.max_workgroup_storage_bytes = 32 << 10;
@@ -107,6 +123,7 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
     estimate.workspace += exec::PlanMemory(lowered).total_bytes();
     estimate.dispatches_per_token = lowered.dispatches.size();
     estimate.dispatches_per_layer = DispatchesPerLayer(lowered);
+    estimate.layers_per_dispatch = LayersPerDispatch(lowered);
     estimate.weights = estimate.cache = 0;
     for (const exec::BufferInfo& buffer : lowered.buffers) {
       if (buffer.kind == exec::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;
@@ -205,7 +222,8 @@ void Inspect(const InspectArgs& args) {
                            {"workspace_bytes", memory.workspace},
                            {"total_bytes", total},
                            {"dispatches_per_token", memory.dispatches_per_token},
-                           {"dispatches_per_layer", memory.dispatches_per_layer}};
+                           {"dispatches_per_layer", memory.dispatches_per_layer},
+                           {"layers_per_dispatch", memory.layers_per_dispatch}};
     if (args.tensors) json["tensors"] = tensor_list;
     OutJson(json);
     return;
@@ -242,8 +260,10 @@ void Inspect(const InspectArgs& args) {
   text += fmt::format("  {:>10}  KV cache\n", BytesText(memory.cache));
   text += fmt::format("  {:>10}  workspace\n", BytesText(memory.workspace));
   text += fmt::format("  {:>10}  in all\n", BytesText(total));
-  text += fmt::format("dispatches per token: {}, {:.3g} of them for each layer\n",
-                      memory.dispatches_per_token, memory.dispatches_per_layer);
+  text += fmt::format("dispatches per token: {}, ", memory.dispatches_per_token);
+  text += memory.layers_per_dispatch > 1
+              ? fmt::format("one of them for {} layers\n", memory.layers_per_dispatch)
+              : fmt::format("{:.3g} of them for each layer\n", memory.dispatches_per_layer);
   Out(text);
 }
 

@@ -297,6 +297,8 @@ class Chainer {
 
   BufferRef Constant(std::vector<graph::Tensor> tensors, DType device_dtype, std::string name) {
     if (tensors.empty()) return {};
+    const auto [it, fresh] = constants_.try_emplace(KeyOf(tensors, device_dtype), -1);
+    if (!fresh) return {it->second};
     BufferInfo info = {.kind = BufferInfo::Kind::kWeight, .name = std::move(name)};
     for (const graph::Tensor& tensor : tensors) {
       info.bytes += device_dtype == DType::kU8
@@ -305,8 +307,9 @@ class Chainer {
     }
     info.tensors = std::move(tensors);
     info.device_dtype = device_dtype;
+    it->second = static_cast<int>(lowered_.buffers.size());
     lowered_.buffers.push_back(std::move(info));
-    return {static_cast<int>(lowered_.buffers.size()) - 1};
+    return {it->second};
   }
 
   // An operand of a link, of all layers.
@@ -465,6 +468,8 @@ class Chainer {
   std::string chosen_;
   std::vector<int> uses_;
   std::vector<Dispatch> all_;
+  // Those that several chains have (cos and sin) are one.
+  std::map<WeightKey, int> constants_;
 };
 
 }  // namespace

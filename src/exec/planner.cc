@@ -24,7 +24,7 @@ constexpr int kRounds = 7;
 // A round's sample is as many runs as pass this time.
 constexpr double kSampleMicroseconds = 1500;
 // Times of the same scatter by so much, those of 0.2 ms and more by less.
-constexpr double kScatter = 1.03, kLongScatter = 1.005, kLongMicroseconds = 200;
+constexpr double kScatter = 1.03, kLongScatter = 1.002, kLongMicroseconds = 200;
 // Programs run one behind the other, as tokens do: then the CPU's time to queue one hides behind
 // the GPU's time for another.
 constexpr int kProgramRuns = 24;
