@@ -109,9 +109,10 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
   const model::GenaiConfig& config = folder.config;
   const int64_t chunk = std::min(args.chunk.value_or(model::kLoadedChunk), max_length);
   const int64_t capacity = model::CacheRows(max_length, args.chunk.value_or(0));
-  const exec::ExternalPlaces places =
-      model::LayOutKvCache(config, *folder.graph, caps, capacity).Places();
+  const model::KvCacheLayout cache = model::LayOutKvCache(config, *folder.graph, caps, capacity);
+  const exec::ExternalPlaces places = cache.Places();
   MemoryEstimate estimate;
+  estimate.cache = cache.total_bytes();
   std::vector<int64_t> lengths = model::ChunkLengths(chunk);
   // The one-token program comes last and gives the counts.
   if (lengths.front() != 1) lengths.push_back(1);
@@ -124,19 +125,13 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
     estimate.dispatches_per_token = lowered.dispatches.size();
     estimate.dispatches_per_layer = DispatchesPerLayer(lowered);
     estimate.layers_per_dispatch = LayersPerDispatch(lowered);
-    estimate.weights = estimate.cache = 0;
+    estimate.weights = 0;
     for (const exec::BufferInfo& buffer : lowered.buffers) {
       if (buffer.kind == exec::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;
       // All programs leave their logits in one buffer, which has the longest one's size.
       if (buffer.kind == exec::BufferInfo::Kind::kExternal && buffer.name == config.logits &&
           sequence == chunk) {
         estimate.workspace += buffer.bytes;
-      }
-    }
-    for (const graph::Value* input : graph->inputs()) {
-      if (input->has_static_shape() && input->shape().size() == 4) {
-        estimate.cache += DTypeBytes(kernels::DeviceDType(caps, input->dtype),
-                                     static_cast<size_t>(graph::NumElements(input->shape())));
       }
     }
   }

@@ -300,11 +300,7 @@ class Chainer {
     const auto [it, fresh] = constants_.try_emplace(KeyOf(tensors, device_dtype), -1);
     if (!fresh) return {it->second};
     BufferInfo info = {.kind = BufferInfo::Kind::kWeight, .name = std::move(name)};
-    for (const graph::Tensor& tensor : tensors) {
-      info.bytes += device_dtype == DType::kU8
-                        ? tensor.bytes.size()
-                        : DTypeBytes(device_dtype, static_cast<size_t>(tensor.num_elements()));
-    }
+    for (const graph::Tensor& tensor : tensors) info.bytes += DeviceBytes(tensor, device_dtype);
     info.tensors = std::move(tensors);
     info.device_dtype = device_dtype;
     it->second = static_cast<int>(lowered_.buffers.size());

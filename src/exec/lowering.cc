@@ -158,12 +158,8 @@ int LowerContext::WeightBuffer(std::vector<graph::Tensor> tensors, DType device_
                                std::string_view name) {
   const auto [it, fresh] = weight_of_.try_emplace(KeyOf(tensors, device_dtype), -1);
   if (fresh) {
-    const bool raw = device_dtype == DType::kU8;
     uint64_t bytes = 0;
-    for (const graph::Tensor& tensor : tensors) {
-      bytes += raw ? tensor.bytes.size()
-                   : DTypeBytes(device_dtype, static_cast<size_t>(tensor.num_elements()));
-    }
+    for (const graph::Tensor& tensor : tensors) bytes += exec::DeviceBytes(tensor, device_dtype);
     it->second = AddBuffer(
         {BufferInfo::Kind::kWeight, std::string(name), bytes, std::move(tensors), device_dtype});
   }

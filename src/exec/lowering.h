@@ -190,11 +190,11 @@ class LowerContext {
   std::map<ExternalPlace, int> buffer_at_;
 };
 
-// Lowers every node of a specialized graph. `places` has the graph inputs and outputs that lie in
-// one memory with others: in the very same bytes (a KV cache's past and present), or side by side
-// (the caches of several layers). Throws Error naming the node for what the kernels do not have,
-// and for a forced variant of a kernel that does not exist. `chain`: products of one row are joined
-// where that can be (chain.h).
+// Lowers every node of a specialized graph. `places` has at least the graph inputs and outputs that
+// lie in one memory with others: in the very same bytes (a KV cache's past and present), or side by
+// side (the caches of several layers). Throws Error naming the node for what the kernels do not
+// have, and for a forced variant of a kernel that does not exist. `chain`: products of one row are
+// joined where that can be (chain.h).
 Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const ExternalPlaces& places,
               const ForcedVariants& variants, const Choices& choices = {}, bool chain = false);
 

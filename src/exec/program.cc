@@ -13,15 +13,11 @@ namespace sinter::exec {
 
 ExternalPlaces PlacesOf(const Externals& externals) {
   ExternalPlaces places;
-  int next = 0;
-  for (auto a = externals.begin(); a != externals.end(); ++a) {
-    for (auto b = externals.begin(); b != a; ++b) {
-      if (!(a->second.buffer == b->second.buffer)) continue;
-      const auto [it, fresh] = places.try_emplace(b->first, ExternalPlace{next, b->second.offset});
-      if (fresh) ++next;
-      places[a->first] = {it->second.memory, a->second.offset};
-      break;
-    }
+  std::vector<gpu::Buffer> memories;
+  for (const auto& [name, range] : externals) {
+    const auto it = std::ranges::find(memories, range.buffer);
+    places[name] = {static_cast<int>(it - memories.begin()), range.offset};
+    if (it == memories.end()) memories.push_back(range.buffer);
   }
   return places;
 }

@@ -37,7 +37,7 @@ struct DispatchTime {
 // Memory of graph inputs and outputs by name.
 using Externals = std::map<std::string, gpu::BufferRange>;
 
-// Where those lie that share a buffer with others, as Lower() takes it.
+// Where they lie, as Lower() takes it.
 ExternalPlaces PlacesOf(const Externals& externals);
 
 class Program {

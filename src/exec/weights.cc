@@ -94,6 +94,12 @@ WeightKey KeyOf(std::span<const graph::Tensor> tensors, DType device_dtype) {
   return key;
 }
 
+uint64_t DeviceBytes(const graph::Tensor& tensor, DType device_dtype) {
+  return device_dtype == DType::kU8
+             ? tensor.bytes.size()
+             : DTypeBytes(device_dtype, static_cast<size_t>(tensor.num_elements()));
+}
+
 gpu::BufferRange WeightStore::Find(const WeightKey& key, uint64_t bytes) const {
   if (const auto it = buffers_.find(key); it != buffers_.end()) return it->second;
   const auto& [tensors, dtype] = key;
@@ -117,13 +123,11 @@ gpu::BufferRange WeightStore::Get(std::span<const graph::Tensor> tensors, DType 
                                   const std::string& name) {
   std::lock_guard lock(mutex_);
   WeightKey key = KeyOf(tensors, device_dtype);
-  const bool raw = device_dtype == DType::kU8;
-  const uint64_t elem_bytes = raw ? 1 : DTypeBytes(device_dtype, 1);
+  const uint64_t elem_bytes = device_dtype == DType::kU8 ? 1 : DTypeBytes(device_dtype, 1);
   // Where each tensor ends.
   std::vector<uint64_t> ends;
   for (const graph::Tensor& tensor : tensors) {
-    const uint64_t elems = raw ? tensor.bytes.size() : static_cast<uint64_t>(tensor.num_elements());
-    ends.push_back((ends.empty() ? 0 : ends.back()) + elems * elem_bytes);
+    ends.push_back((ends.empty() ? 0 : ends.back()) + DeviceBytes(tensor, device_dtype));
   }
   if (gpu::BufferRange known = Find(key, ends.back())) return known;
   const gpu::Buffer buffer = device_->CreateBuffer(ends.back(), name);

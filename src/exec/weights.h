@@ -20,6 +20,9 @@ namespace sinter::exec {
 using WeightKey = std::pair<std::vector<std::pair<const std::byte*, size_t>>, DType>;
 WeightKey KeyOf(std::span<const graph::Tensor> tensors, DType device_dtype);
 
+// Bytes of a tensor's elements as `device_dtype` (kU8: its bytes as they are).
+uint64_t DeviceBytes(const graph::Tensor& tensor, DType device_dtype);
+
 // Sessions in several threads may share one.
 class WeightStore {
  public:

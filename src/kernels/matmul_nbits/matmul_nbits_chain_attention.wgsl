@@ -1,4 +1,4 @@
-// The attention before the first link of matmul_nbits_chain.wgsl, of one row: norm and rotation of
+// The attention before a link of matmul_nbits_chain.wgsl, of one row: norm and rotation of
 // queries and key, the append to the cache, flash decoding (arXiv:2311.01282) and its reduction.
 // Definition: group_query_attention_decode.h; one row has queries, key and value: that of the link before,
 // or else the input.
@@ -7,7 +7,7 @@
 // kSplits, and the new row is the tile behind the last one. A team of kLanes threads owns a row of a
 // tile, a thread eight columns of it for all heads of the group (a pair each; the pairs past the group
 // repeat the last). Where the splits' results meet, a workgroup has a slice of a head group's output,
-// kSplits neighbouring threads an element of it, one for each split. It goes on as the first link's row.
+// kSplits neighbouring threads an element of it, one for each split. It goes on as that link's row.
 //
 // In `rows`: kAttentionRow, the output in pairs; from kPartials on kPartial words of f32 for each item:
 // sums, maxima, denominators.
