@@ -49,7 +49,7 @@ bool Fits(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
   const uint32_t cols = shape.head_size / 8, stride = cols + 1;
   if ((keys * cols + threads - 1) / threads > 8) return false;
   const uint32_t front = std::max(keys * stride, rows * (keys / 4 + 1));
-  const uint32_t back = std::max(keys * stride, rows * (n + 1));
+  const uint32_t back = std::max(keys * stride, rows * (n / 4 + 1));
   const uint32_t memory =
       layout.unroll ? std::max(front + back, rows * stride) : front + back + rows * stride;
   return memory * 16 + 16 <= caps.limits.max_workgroup_storage_bytes &&
@@ -77,7 +77,7 @@ std::vector<MatrixLayout> MatrixLayouts(const gpu::Caps& caps,
   for (const bool unroll : {!small, small}) {
     if (unroll && small && shape.head_size > 64) continue;
     for (const uint32_t subgroups : {4u, 8u}) {
-      for (const uint32_t blocks : {4u, 2u}) {
+      for (const uint32_t blocks : {2u, 4u}) {
         if (unroll == small && (subgroups > 4 || blocks > 2)) continue;
         layout.unroll = unroll;
         layout.subgroups = subgroups;

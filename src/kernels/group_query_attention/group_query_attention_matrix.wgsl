@@ -30,12 +30,13 @@ const kStep8 = kMatN / 8u;             // units of eight f16 in a matrix's row
 const kStep4 = kMatN / 4u;             // units of four f32
 const kStride = kCols + 1u;           // of keys and values
 const kScoreStride = kKeys / 4u + 1u;
-const kQuadStride = 4u * kStep4 + 1u;  // of four matrices of sums
+const kStripStride = kStep4 + 1u;      // of a matrix of sums
 const kFront = max(kKeys * kStride, kRows * kScoreStride);
-const kBack = max(kKeys * kStride, kRows * kQuadStride);
+const kBack = max(kKeys * kStride, kRows * kStripStride);
 const kQueries = select(kFront + kBack, 0u, kUnroll);  // where the queries are, for good or for a start
 const kMemory = max(kFront + kBack, kQueries + kRows * kStride);
-const kFetches = (kKeys * kCols + kThreads - 1u) / kThreads;  // up to 8
+const kTileUnits = kKeys * kCols;
+const kFetches = (kTileUnits + kThreads - 1u) / kThreads;  // up to 8
 const kLanesPerRow = kSubgroup / kMatM;
 const kOwn = kKeys / kLanesPerRow;  // keys of a lane, a multiple of 8 up to 32
 const kLog2e = 1.4426950408889634;
@@ -57,61 +58,85 @@ var<workgroup> rescale_at: u32;
 
 // ---- between the caches and workgroup memory
 
-// What lies behind the end may be NaN.
-fn key_unit(begin: u32, t: u32, end: u32, c: u32) -> vec4<u32> {
-  return select(vec4<u32>(), k_cache[(begin + min(t, end - 1u)) * kCols + c], t < end);
+// A tile of a cache is kTileUnits units one behind the other, of which the first `limit` are keys that are there.
+// What lies behind may be NaN.
+fn key_unit(base: u32, i: u32, limit: u32) -> vec4<u32> {
+  return select(vec4<u32>(), k_cache[base + min(i, limit - 1u)], i < limit);
 }
 
-fn value_unit(begin: u32, t: u32, end: u32, c: u32) -> vec4<u32> {
-  return select(vec4<u32>(), v_cache[(begin + min(t, end - 1u)) * kCols + c], t < end);
+fn value_unit(base: u32, i: u32, limit: u32) -> vec4<u32> {
+  return select(vec4<u32>(), v_cache[base + min(i, limit - 1u)], i < limit);
 }
 
-fn fetch_keys(to: ptr<function, Fetched>, begin: u32, start: u32, end: u32, lid: u32) {
-  (*to)[0] = fetch_key(begin, start, end, lid);
-  if (kFetches > 1u) { (*to)[1] = fetch_key(begin, start, end, lid + kThreads); }
-  if (kFetches > 2u) { (*to)[2] = fetch_key(begin, start, end, lid + 2u * kThreads); }
-  if (kFetches > 3u) { (*to)[3] = fetch_key(begin, start, end, lid + 3u * kThreads); }
-  if (kFetches > 4u) { (*to)[4] = fetch_key(begin, start, end, lid + 4u * kThreads); }
-  if (kFetches > 5u) { (*to)[5] = fetch_key(begin, start, end, lid + 5u * kThreads); }
-  if (kFetches > 6u) { (*to)[6] = fetch_key(begin, start, end, lid + 6u * kThreads); }
-  if (kFetches > 7u) { (*to)[7] = fetch_key(begin, start, end, lid + 7u * kThreads); }
+// The last threads of a tile that they do not share evenly have nothing to bring.
+fn inside(i: u32) -> u32 { return select(min(i, kTileUnits - 1u), i, kTileUnits % kThreads == 0u); }
+
+fn fetch_keys(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
+  if (limit >= kTileUnits) {
+    (*to)[0] = k_cache[base + inside(lid)];
+    if (kFetches > 1u) { (*to)[1] = k_cache[base + inside(lid + kThreads)]; }
+    if (kFetches > 2u) { (*to)[2] = k_cache[base + inside(lid + 2u * kThreads)]; }
+    if (kFetches > 3u) { (*to)[3] = k_cache[base + inside(lid + 3u * kThreads)]; }
+    if (kFetches > 4u) { (*to)[4] = k_cache[base + inside(lid + 4u * kThreads)]; }
+    if (kFetches > 5u) { (*to)[5] = k_cache[base + inside(lid + 5u * kThreads)]; }
+    if (kFetches > 6u) { (*to)[6] = k_cache[base + inside(lid + 6u * kThreads)]; }
+    if (kFetches > 7u) { (*to)[7] = k_cache[base + inside(lid + 7u * kThreads)]; }
+    return;
+  }
+  (*to)[0] = key_unit(base, lid, limit);
+  if (kFetches > 1u) { (*to)[1] = key_unit(base, lid + kThreads, limit); }
+  if (kFetches > 2u) { (*to)[2] = key_unit(base, lid + 2u * kThreads, limit); }
+  if (kFetches > 3u) { (*to)[3] = key_unit(base, lid + 3u * kThreads, limit); }
+  if (kFetches > 4u) { (*to)[4] = key_unit(base, lid + 4u * kThreads, limit); }
+  if (kFetches > 5u) { (*to)[5] = key_unit(base, lid + 5u * kThreads, limit); }
+  if (kFetches > 6u) { (*to)[6] = key_unit(base, lid + 6u * kThreads, limit); }
+  if (kFetches > 7u) { (*to)[7] = key_unit(base, lid + 7u * kThreads, limit); }
 }
 
-fn fetch_key(begin: u32, start: u32, end: u32, i: u32) -> vec4<u32> {
-  return key_unit(begin, start + i / kCols, end, i % kCols);
+fn fetch_values(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
+  if (limit >= kTileUnits) {
+    (*to)[0] = v_cache[base + inside(lid)];
+    if (kFetches > 1u) { (*to)[1] = v_cache[base + inside(lid + kThreads)]; }
+    if (kFetches > 2u) { (*to)[2] = v_cache[base + inside(lid + 2u * kThreads)]; }
+    if (kFetches > 3u) { (*to)[3] = v_cache[base + inside(lid + 3u * kThreads)]; }
+    if (kFetches > 4u) { (*to)[4] = v_cache[base + inside(lid + 4u * kThreads)]; }
+    if (kFetches > 5u) { (*to)[5] = v_cache[base + inside(lid + 5u * kThreads)]; }
+    if (kFetches > 6u) { (*to)[6] = v_cache[base + inside(lid + 6u * kThreads)]; }
+    if (kFetches > 7u) { (*to)[7] = v_cache[base + inside(lid + 7u * kThreads)]; }
+    return;
+  }
+  (*to)[0] = value_unit(base, lid, limit);
+  if (kFetches > 1u) { (*to)[1] = value_unit(base, lid + kThreads, limit); }
+  if (kFetches > 2u) { (*to)[2] = value_unit(base, lid + 2u * kThreads, limit); }
+  if (kFetches > 3u) { (*to)[3] = value_unit(base, lid + 3u * kThreads, limit); }
+  if (kFetches > 4u) { (*to)[4] = value_unit(base, lid + 4u * kThreads, limit); }
+  if (kFetches > 5u) { (*to)[5] = value_unit(base, lid + 5u * kThreads, limit); }
+  if (kFetches > 6u) { (*to)[6] = value_unit(base, lid + 6u * kThreads, limit); }
+  if (kFetches > 7u) { (*to)[7] = value_unit(base, lid + 7u * kThreads, limit); }
 }
 
-fn fetch_values(to: ptr<function, Fetched>, begin: u32, start: u32, end: u32, lid: u32) {
-  (*to)[0] = fetch_value(begin, start, end, lid);
-  if (kFetches > 1u) { (*to)[1] = fetch_value(begin, start, end, lid + kThreads); }
-  if (kFetches > 2u) { (*to)[2] = fetch_value(begin, start, end, lid + 2u * kThreads); }
-  if (kFetches > 3u) { (*to)[3] = fetch_value(begin, start, end, lid + 3u * kThreads); }
-  if (kFetches > 4u) { (*to)[4] = fetch_value(begin, start, end, lid + 4u * kThreads); }
-  if (kFetches > 5u) { (*to)[5] = fetch_value(begin, start, end, lid + 5u * kThreads); }
-  if (kFetches > 6u) { (*to)[6] = fetch_value(begin, start, end, lid + 6u * kThreads); }
-  if (kFetches > 7u) { (*to)[7] = fetch_value(begin, start, end, lid + 7u * kThreads); }
-}
-
-fn fetch_value(begin: u32, start: u32, end: u32, i: u32) -> vec4<u32> {
-  return value_unit(begin, start + i / kCols, end, i % kCols);
-}
-
-fn put_unit(at: u32, i: u32, unit: vec4<u32>) {
-  if (kKeys * kCols % kThreads == 0u || i < kKeys * kCols) {
+fn put_unit(at: u32, lid: u32, fetch: u32, unit: vec4<u32>) {
+  let i = lid + fetch * kThreads;
+  if (kTileUnits % kThreads != 0u && i >= kTileUnits) {
+    return;
+  }
+  if (kThreads % kCols == 0u) {
+    memory[at + (lid / kCols + fetch * (kThreads / kCols)) * kStride + lid % kCols] = unit;
+  } else {
     memory[at + i / kCols * kStride + i % kCols] = unit;
   }
 }
 
 // Keys, resp. values, of a tile to memory from `at` on.
 fn put(at: u32, lid: u32, units: ptr<function, Fetched>) {
-  put_unit(at, lid, (*units)[0]);
-  if (kFetches > 1u) { put_unit(at, lid + kThreads, (*units)[1]); }
-  if (kFetches > 2u) { put_unit(at, lid + 2u * kThreads, (*units)[2]); }
-  if (kFetches > 3u) { put_unit(at, lid + 3u * kThreads, (*units)[3]); }
-  if (kFetches > 4u) { put_unit(at, lid + 4u * kThreads, (*units)[4]); }
-  if (kFetches > 5u) { put_unit(at, lid + 5u * kThreads, (*units)[5]); }
-  if (kFetches > 6u) { put_unit(at, lid + 6u * kThreads, (*units)[6]); }
-  if (kFetches > 7u) { put_unit(at, lid + 7u * kThreads, (*units)[7]); }
+  put_unit(at, lid, 0u, (*units)[0]);
+  if (kFetches > 1u) { put_unit(at, lid, 1u, (*units)[1]); }
+  if (kFetches > 2u) { put_unit(at, lid, 2u, (*units)[2]); }
+  if (kFetches > 3u) { put_unit(at, lid, 3u, (*units)[3]); }
+  if (kFetches > 4u) { put_unit(at, lid, 4u, (*units)[4]); }
+  if (kFetches > 5u) { put_unit(at, lid, 5u, (*units)[5]); }
+  if (kFetches > 6u) { put_unit(at, lid, 6u, (*units)[6]); }
+  if (kFetches > 7u) { put_unit(at, lid, 7u, (*units)[7]); }
 }
 
 // ---- products
@@ -173,74 +198,70 @@ fn add_block(sums: ptr<function, Sums>, subgroup: u32, block: u32) {
   if (kQuads > 3u) { add_values(sums, 3u, weights, block); }
 }
 
-fn store_quad(sums: ptr<function, Sums>, j: u32, at: u32) {
-  let first = 4u * j;
-  subgroupMatrixStore<row_major>(&memory, at, (*sums)[j][0], kQuadStride);
-  if (first + 1u < kDepth) {
-    subgroupMatrixStore<row_major>(&memory, at + kStep4, (*sums)[j][1], kQuadStride);
+// One matrix of sums times the rows' own factors, through the values' memory. All subgroups call together.
+fn rescale_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup: u32, lane: u32) {
+  let at = kFront + subgroup * kMatM * kStripStride;
+  workgroupBarrier();
+  subgroupMatrixStore<row_major>(&memory, at, (*sums)[j][i], kStripStride);
+  workgroupBarrier();
+  let row = at + lane / kLanesPerRow * kStripStride;
+  for (var c = lane % kLanesPerRow; c < kStep4; c += kLanesPerRow) {
+    memory[row + c] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(memory[row + c]) * factor);
   }
-  if (first + 2u < kDepth) {
-    subgroupMatrixStore<row_major>(&memory, at + 2u * kStep4, (*sums)[j][2], kQuadStride);
-  }
-  if (first + 3u < kDepth) {
-    subgroupMatrixStore<row_major>(&memory, at + 3u * kStep4, (*sums)[j][3], kQuadStride);
-  }
+  workgroupBarrier();
+  (*sums)[j][i] = subgroupMatrixLoad<Sum, row_major>(&memory, at, kStripStride);
 }
 
-fn load_quad(sums: ptr<function, Sums>, j: u32, at: u32) {
-  let first = 4u * j;
-  (*sums)[j][0] = subgroupMatrixLoad<Sum, row_major>(&memory, at, kQuadStride);
-  if (first + 1u < kDepth) {
-    (*sums)[j][1] = subgroupMatrixLoad<Sum, row_major>(&memory, at + kStep4, kQuadStride);
-  }
-  if (first + 2u < kDepth) {
-    (*sums)[j][2] = subgroupMatrixLoad<Sum, row_major>(&memory, at + 2u * kStep4, kQuadStride);
-  }
-  if (first + 3u < kDepth) {
-    (*sums)[j][3] = subgroupMatrixLoad<Sum, row_major>(&memory, at + 3u * kStep4, kQuadStride);
-  }
-}
-
-// Units of four f32 in a row of quad j.
-fn quad_units(j: u32) -> u32 { return min(kDepth - 4u * j, 4u) * kStep4; }
-
-// Quad j of sums times the rows' own factors, through the values' memory. All subgroups call together.
 fn rescale(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32) {
-  let at = kFront + subgroup * kMatM * kQuadStride;
-  workgroupBarrier();
-  store_quad(sums, j, at);
-  workgroupBarrier();
-  let row = at + lane / kLanesPerRow * kQuadStride;
-  for (var i = lane % kLanesPerRow; i < quad_units(j); i += kLanesPerRow) {
-    memory[row + i] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(memory[row + i]) * factor);
-  }
-  workgroupBarrier();
-  load_quad(sums, j, at);
+  rescale_matrix(sums, j, 0u, factor, subgroup, lane);
+  if (4u * j + 1u < kDepth) { rescale_matrix(sums, j, 1u, factor, subgroup, lane); }
+  if (4u * j + 2u < kDepth) { rescale_matrix(sums, j, 2u, factor, subgroup, lane); }
+  if (4u * j + 3u < kDepth) { rescale_matrix(sums, j, 3u, factor, subgroup, lane); }
 }
 
 // ---- softmax
 
-// Scores of four neighbouring keys from t on, in powers of two.
-fn finish_scores(products: vec4<f32>, b: u32, h: u32, s: u32, t: u32, keys: vec2<u32>) -> vec4<f32> {
-  var score = products * params.scale;
+fn cap4(x: vec4<f32>) -> vec4<f32> {
+  // The bound keeps tanh's argument where every implementation is finite; tanh(20) rounds to 1.
+  return params.softcap * tanh(clamp(x / params.softcap, vec4<f32>(-20.0), vec4<f32>(20.0)));
+}
+
+fn biases4(b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
+  return vec4<f32>(bias_of(b, h, s, t), bias_of(b, h, s, t + 1u), bias_of(b, h, s, t + 2u),
+                   bias_of(b, h, s, t + 3u));
+}
+
+// Products of four neighbouring keys from t on as powers of two; `edge`: not all are seen by all.
+fn finish_scores(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32, keys: vec2<u32>, edge: bool) -> vec4<f32> {
+#if bias
+  var score = bitcast<vec4<f32>>(products) * params.scale;
+  if (params.softcap > 0.0) { score = cap4(score); }
+  score = (score + biases4(b, h, s, t)) * kLog2e;
+#else
+  var score = bitcast<vec4<f32>>(products);
   if (params.softcap > 0.0) {
-    // The bound keeps tanh's argument where every implementation is finite; tanh(20) rounds to 1.
-    score = params.softcap * tanh(clamp(score / params.softcap, vec4<f32>(-20.0), vec4<f32>(20.0)));
+    score = cap4(score * params.scale) * kLog2e;
+  } else {
+    score *= params.scale * kLog2e;
   }
-  score += vec4<f32>(bias_of(b, h, s, t), bias_of(b, h, s, t + 1u), bias_of(b, h, s, t + 2u),
-                     bias_of(b, h, s, t + 3u));
-  let at = vec4<u32>(t, t + 1u, t + 2u, t + 3u);
-  let seen = (at >= vec4<u32>(keys.x)) & (at < vec4<u32>(keys.y));
-  return select(vec4<f32>(kMasked), score * kLog2e, seen);
+#endif
+  if (edge) {
+    let at = vec4<u32>(t, t + 1u, t + 2u, t + 3u);
+    let seen = (at >= vec4<u32>(keys.x)) & (at < vec4<u32>(keys.y));
+    score = select(vec4<f32>(kMasked), score, seen);
+  }
+  return score;
 }
 
 fn max4(x: vec4<f32>) -> f32 { return max(max(x.x, x.y), max(x.z, x.w)); }
 
-fn weights4(score: vec4<f32>, reference: f32) -> vec4<f16> {
-  return vec4<f16>(select(vec4<f32>(0.0), exp2(score - reference), score > vec4<f32>(kMasked)));
+fn weights4(score: vec4<f32>, base: f32) -> vec4<f32> { return exp2(score - base); }
+
+fn halves(lo: vec4<f32>, hi: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(lo)), bitcast<vec2<u32>>(vec4<f16>(hi)));
 }
 
-fn sum4(x: vec4<f16>) -> f32 { return dot(vec4<f32>(x), vec4<f32>(1.0)); }
+fn sum4(x: vec4<f32>) -> f32 { return (x.x + x.y) + (x.z + x.w); }
 
 fn over_row_max(value: f32) -> f32 {
   var x = value;
@@ -260,22 +281,29 @@ fn over_row_sum(value: f32) -> f32 {
 
 // ---- results
 
-// Quad j of sums times the rows' own factors.
-fn write_quad(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32,
-              out_row: u32, writes: bool) {
-  let at = subgroup * kMatM * kQuadStride;
+// One matrix of sums times the rows' own factors.
+fn write_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup: u32, lane: u32,
+                out_row: u32, writes: bool) {
+  let at = kFront + subgroup * kMatM * kStripStride;
   workgroupBarrier();
-  store_quad(sums, j, at);
+  subgroupMatrixStore<row_major>(&memory, at, (*sums)[j][i], kStripStride);
   workgroupBarrier();
   if (writes) {
-    let row = at + lane / kLanesPerRow * kQuadStride;
-    for (var i = lane % kLanesPerRow; i < quad_units(j) / 2u; i += kLanesPerRow) {
-      let lo = vec4<f16>(bitcast<vec4<f32>>(memory[row + 2u * i]) * factor);
-      let hi = vec4<f16>(bitcast<vec4<f32>>(memory[row + 2u * i + 1u]) * factor);
-      output[out_row + 4u * j * kStep8 + i] =
-          vec4<u32>(bitcast<vec2<u32>>(lo), bitcast<vec2<u32>>(hi));
+    let row = at + lane / kLanesPerRow * kStripStride;
+    for (var c = lane % kLanesPerRow; c < kStep8; c += kLanesPerRow) {
+      output[out_row + (4u * j + i) * kStep8 + c] =
+          halves(bitcast<vec4<f32>>(memory[row + 2u * c]) * factor,
+                 bitcast<vec4<f32>>(memory[row + 2u * c + 1u]) * factor);
     }
   }
+}
+
+fn write_quad(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32,
+              out_row: u32, writes: bool) {
+  write_matrix(sums, j, 0u, factor, subgroup, lane, out_row, writes);
+  if (4u * j + 1u < kDepth) { write_matrix(sums, j, 1u, factor, subgroup, lane, out_row, writes); }
+  if (4u * j + 2u < kDepth) { write_matrix(sums, j, 2u, factor, subgroup, lane, out_row, writes); }
+  if (4u * j + 3u < kDepth) { write_matrix(sums, j, 3u, factor, subgroup, lane, out_row, writes); }
 }
 
 @compute @workgroup_size(kThreads)
@@ -312,7 +340,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var fetched_keys = Fetched();
   var fetched_values = Fetched();
   if (begin < end) {
-    fetch_keys(&fetched_keys, cache_begin, begin, end, lid);
+    fetch_keys(&fetched_keys, (cache_begin + begin) * kCols, (end - begin) * kCols, lid);
   }
   if (lid == 0u) {
     rescale_at = 0xffffffffu;
@@ -341,13 +369,23 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   put(0u, lid, &fetched_keys);
   workgroupBarrier();
 
+  // All pairs see keys [seen_by_all.x, seen_by_all.y).
+  let seen_by_all = vec2<u32>(key_range(b, (min(first_pair + kRows, pairs) - 1u) / group).x,
+                              key_range(b, first_pair / group).y);
   var sums = Sums();
   var reference = initial_max(h) * select(kLog2e, 1.0, initial_max(h) == kMasked);
   var den = initial_sum();
   let own = subgroup * kMatM * kScoreStride + lane / kLanesPerRow * kScoreStride +
             lane % kLanesPerRow * (kOwn / 4u);
   for (var start = begin; start < end; start += kKeys) {
-    fetch_values(&fetched_values, cache_begin, start, end, lid);
+    // All at once: a barrier waits for what was asked for, on NVIDIA's at least.
+    let base = (cache_begin + start) * kCols;
+    let limit = (end - start) * kCols;
+    fetch_values(&fetched_values, base, limit, lid);
+    let more = limit > kTileUnits;
+    if (more) {
+      fetch_keys(&fetched_keys, base + kTileUnits, limit - kTileUnits, lid);
+    }
     var scores = Quad();
     if (kUnroll) {
       add_scores(&scores, queries[0], 0u);
@@ -382,16 +420,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       subgroupMatrixStore<row_major>(&memory, strip + 3u * kStep4, scores[3], kScoreStride);
     }
     put(kFront, lid, &fetched_values);
-    let more = start + kKeys < end;
-    if (more) {
-      fetch_keys(&fetched_keys, cache_begin, start + kKeys, end, lid);
-    }
     workgroupBarrier();
 
+    let edge = start < seen_by_all.x || start + kKeys > seen_by_all.y;
     let t = start + lane % kLanesPerRow * kOwn;
     let none = vec4<f32>(kMasked);
-    let x0 = finish_scores(bitcast<vec4<f32>>(memory[own]), b, h, s, t, keys);
-    let x1 = finish_scores(bitcast<vec4<f32>>(memory[own + 1u]), b, h, s, t + 4u, keys);
+    let x0 = finish_scores(memory[own], b, h, s, t, keys, edge);
+    let x1 = finish_scores(memory[own + 1u], b, h, s, t + 4u, keys, edge);
     var x2 = none;
     var x3 = none;
     var x4 = none;
@@ -399,16 +434,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     var x6 = none;
     var x7 = none;
     if (kOwn > 8u) {
-      x2 = finish_scores(bitcast<vec4<f32>>(memory[own + 2u]), b, h, s, t + 8u, keys);
-      x3 = finish_scores(bitcast<vec4<f32>>(memory[own + 3u]), b, h, s, t + 12u, keys);
+      x2 = finish_scores(memory[own + 2u], b, h, s, t + 8u, keys, edge);
+      x3 = finish_scores(memory[own + 3u], b, h, s, t + 12u, keys, edge);
     }
     if (kOwn > 16u) {
-      x4 = finish_scores(bitcast<vec4<f32>>(memory[own + 4u]), b, h, s, t + 16u, keys);
-      x5 = finish_scores(bitcast<vec4<f32>>(memory[own + 5u]), b, h, s, t + 20u, keys);
+      x4 = finish_scores(memory[own + 4u], b, h, s, t + 16u, keys, edge);
+      x5 = finish_scores(memory[own + 5u], b, h, s, t + 20u, keys, edge);
     }
     if (kOwn > 24u) {
-      x6 = finish_scores(bitcast<vec4<f32>>(memory[own + 6u]), b, h, s, t + 24u, keys);
-      x7 = finish_scores(bitcast<vec4<f32>>(memory[own + 7u]), b, h, s, t + 28u, keys);
+      x6 = finish_scores(memory[own + 6u], b, h, s, t + 24u, keys, edge);
+      x7 = finish_scores(memory[own + 7u], b, h, s, t + 28u, keys, edge);
     }
     let largest = over_row_max(max4(max(max(max(x0, x1), max(x2, x3)), max(max(x4, x5), max(x6, x7)))));
     var shrink = 1.0;
@@ -420,26 +455,27 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       shrink = exp2(reference - largest);
       reference = largest;
     }
-    let w0 = weights4(x0, reference);
-    let w1 = weights4(x1, reference);
-    memory[own] = vec4<u32>(bitcast<vec2<u32>>(w0), bitcast<vec2<u32>>(w1));
+    let origin = select(reference, 0.0, reference == kMasked);
+    let w0 = weights4(x0, origin);
+    let w1 = weights4(x1, origin);
+    memory[own] = halves(w0, w1);
     var weight = sum4(w0) + sum4(w1);
     if (kOwn > 8u) {
-      let w2 = weights4(x2, reference);
-      let w3 = weights4(x3, reference);
-      memory[own + 1u] = vec4<u32>(bitcast<vec2<u32>>(w2), bitcast<vec2<u32>>(w3));
+      let w2 = weights4(x2, origin);
+      let w3 = weights4(x3, origin);
+      memory[own + 1u] = halves(w2, w3);
       weight += sum4(w2) + sum4(w3);
     }
     if (kOwn > 16u) {
-      let w4 = weights4(x4, reference);
-      let w5 = weights4(x5, reference);
-      memory[own + 2u] = vec4<u32>(bitcast<vec2<u32>>(w4), bitcast<vec2<u32>>(w5));
+      let w4 = weights4(x4, origin);
+      let w5 = weights4(x5, origin);
+      memory[own + 2u] = halves(w4, w5);
       weight += sum4(w4) + sum4(w5);
     }
     if (kOwn > 24u) {
-      let w6 = weights4(x6, reference);
-      let w7 = weights4(x7, reference);
-      memory[own + 3u] = vec4<u32>(bitcast<vec2<u32>>(w6), bitcast<vec2<u32>>(w7));
+      let w6 = weights4(x6, origin);
+      let w7 = weights4(x7, origin);
+      memory[own + 3u] = halves(w6, w7);
       weight += sum4(w6) + sum4(w7);
     }
     den = den * shrink + over_row_sum(weight);
@@ -450,7 +486,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       if (kQuads > 2u) { rescale(&sums, 2u, shrink, subgroup, lane); }
       if (kQuads > 3u) { rescale(&sums, 3u, shrink, subgroup, lane); }
       workgroupBarrier();
-      fetch_values(&fetched_values, cache_begin, start, end, lid);
+      fetch_values(&fetched_values, base, limit, lid);
       put(kFront, lid, &fetched_values);
       workgroupBarrier();
     }

@@ -371,9 +371,9 @@ TEST(GroupQueryAttention, PlanTakesMatrixUnitsThatAreThere) {
     return PlanGroupQueryAttention(caps, shape).variant;
   };
   const std::string name = "group_query_attention.f16.h";
-  EXPECT_EQ(variant(64, DType::kF16), name + "64.matrix.r64.k64.sg32.16x16");
-  EXPECT_EQ(variant(80, DType::kF16), name + "80.matrix.r64.k64.sg32.16x16");
-  EXPECT_EQ(variant(128, DType::kF16), name + "128.matrix.r64.k64.sg32.16x16");
+  EXPECT_EQ(variant(64, DType::kF16), name + "64.matrix.r64.k32.sg32.16x16");
+  EXPECT_EQ(variant(80, DType::kF16), name + "80.matrix.r64.k32.sg32.16x16");
+  EXPECT_EQ(variant(128, DType::kF16), name + "128.matrix.r64.k32.sg32.16x16");
   EXPECT_EQ(variant(256, DType::kF16), name + "256.matrix.r64.k32.sg32.16x16");
   EXPECT_EQ(variant(72, DType::kF16), name + "72.prefill");
   EXPECT_EQ(variant(128, DType::kF32), "group_query_attention.f32.h128.prefill");
