@@ -91,9 +91,16 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
     }
   }
   // A load lies inside one block and one step.
-  const uint32_t unit_words =
-      std::min({4u, shape.block_size * shape.bits / 32, tuning.step * shape.bits / 32});
-  const uint32_t units = tuning.step * shape.bits / 32 / unit_words;
+  const uint32_t step_words = tuning.step * shape.bits / 32;
+  uint32_t unit_words = std::min({4u, shape.block_size * shape.bits / 32, step_words});
+  // Half a load each keeps twice the threads busy. At least 8 codes are dequantized together.
+  while (unit_words > std::max(1u, shape.bits / 4) &&
+         (step_words % unit_words != 0 || tuning.n * (step_words / unit_words) < tile->threads)) {
+    unit_words /= 2;
+  }
+  const uint32_t units = step_words / unit_words;
+  // Each thread has a place of its own in a row.
+  if (tile->threads % (tuning.step / 8) != 0 || tile->threads % units != 0) return {};
   if (CeilDiv(tuning.m * tuning.step / 8, tile->threads) > kMaxAFetches ||
       CeilDiv(tuning.n * units, tile->threads) > kMaxBFetches) {
     return {};
@@ -137,14 +144,13 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   MatMulNBitsMatrixParams params = {};
   params.m = shape.m;
   params.n = shape.n;
-  params.k = shape.k;
   params.n_begin = shape.n_begin;
   params.n_count = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
-  params.blocks = shape.blocks();
-  params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / 4 / layout->unit_words);
   params.zero_points_row_bytes = static_cast<uint32_t>(shape.packed_zero_points_row_bytes());
 
+  const uint32_t columns = params.n_count * (gated ? 2 : 1);
   const bool whole_steps = shape.k % tuning.step == 0;
+  const bool whole_rows = shape.m % tuning.m == 0, whole_columns = columns % tuning.n == 0;
   const bool a_vec8 = shape.k % 8 == 0;
   const bool y_vec4 = shape.n % 4 == 0 && params.n_begin % 4 == 0 && params.n_count % 4 == 0;
 
@@ -153,9 +159,11 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   plan.prelude = MatrixTilePrelude(tuning, layout->tile, /*turned=*/true);
   plan.prelude += fmt::format(
       "alias unit_t = {};\nconst kUnitWords = {}u;\nconst kBits = {}u;\nconst kBlockSize = {}u;\n"
-      "const kWholeSteps = {};\n",
+      "const kK = {}u;\nconst kWholeSteps = {};\nconst kWholeRows = {};\n"
+      "const kWholeColumns = {};\n",
       layout->unit_words == 1 ? "u32" : fmt::format("vec{}<u32>", layout->unit_words),
-      layout->unit_words, shape.bits, shape.block_size, whole_steps);
+      layout->unit_words, shape.bits, shape.block_size, shape.k, whole_steps, whole_rows,
+      whole_columns);
   plan.prelude += fmt::format("const kExperts = {}u;\n", shape.experts);
   if (gated) {
     plan.prelude +=
@@ -177,11 +185,11 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   define(shape.experts > 0, "experts", fmt::format(".of{}", shape.experts));
   if (a_vec8) plan.defines.emplace_back("a_vec8");
   if (y_vec4) plan.defines.emplace_back("y_vec4");
-  plan.variant += fmt::format("{}{}{}.{}", a_vec8 ? "" : ".odd", whole_steps ? "" : ".rest",
-                              y_vec4 ? "" : ".cols", MatrixTileVariant(tuning, layout->tile));
+  plan.variant += fmt::format(".k{}{}{}{}.{}", shape.k, whole_rows ? "" : ".rows",
+                              whole_columns ? "" : ".columns", y_vec4 ? "" : ".odd",
+                              MatrixTileVariant(tuning, layout->tile));
 
-  plan.workgroups = {CeilDiv(shape.m, tuning.m),
-                     CeilDiv(params.n_count * (gated ? 2 : 1), tuning.n), tuning.parts};
+  plan.workgroups = {CeilDiv(shape.m, tuning.m), CeilDiv(columns, tuning.n), tuning.parts};
   if (tuning.parts > 1) {
     plan.defines.emplace_back("parts");
     plan.prelude += fmt::format("const kCounterWords = {}u;\nconst kTilesM = {}u;\n", kCounterWords,

@@ -21,14 +21,13 @@ using MatrixTuning = MatrixTile;
 
 // Mirrors struct Params in matmul_nbits_matrix.wgsl.
 struct MatMulNBitsMatrixParams {
-  uint32_t m, n, k;
+  uint32_t m, n;
   uint32_t n_begin, n_count;
-  uint32_t blocks;                 // a row
-  uint32_t row_units;              // loads of B a row
   uint32_t zero_points_row_bytes;  // of packed zero points
+  uint32_t padding[3];
 };
 static_assert(sizeof(MatMulNBitsMatrixParams) == 32);
-static_assert(offsetof(MatMulNBitsMatrixParams, row_units) == 24);
+static_assert(offsetof(MatMulNBitsMatrixParams, zero_points_row_bytes) == 16);
 
 // `matrix.128x64x32.4x2`: what a plan can be forced to.
 std::string MatrixVariant(const MatrixTuning& tuning);

@@ -21,11 +21,8 @@
 struct Params {
   m: u32,
   n: u32,
-  k: u32,
   n_begin: u32,
   n_count: u32,
-  blocks: u32,
-  row_units: u32,
   zero_points_row_bytes: u32,
 }
 
@@ -66,9 +63,15 @@ struct Params {
 #endif
 
 const kUnitCodes = kUnitWords * kCodesPerWord;
-const kUnits = max(kStep / kUnitCodes, 1u);  // of a row of B in a step
+const kUnits = kStep / kUnitCodes;  // of a row of B in a step
 const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
 const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
+// Rows that all threads bring at once. A thread's part of a row is the same in all of its fetches, and
+// what lies between them is a constant: instructions that compute places cost as much as those that multiply.
+const kARowsAtOnce = kThreads / kChunks;
+const kBRowsAtOnce = kThreads / kUnits;
+const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // of a row of B
+const kRowUnits = kBlocks * (kBlockSize / kUnitCodes);
 
 // A unit of B with what it takes to dequantize it.
 struct Unit {
@@ -82,11 +85,11 @@ struct Unit {
 fn RowB(first_n: u32, row: u32) -> u32 {
   let half = kSubCols / 2u;
   let column = first_n + row / kSubCols * half + row % half;
-  return min(column, params.n - 1u) + row % kSubCols / half * params.n;
+  return select(min(column, params.n - 1u), column, kWholeColumns) + row % kSubCols / half * params.n;
 }
 #else
 fn RowB(first_n: u32, row: u32) -> u32 {
-  return first_b + min(first_n + row, params.n_count - 1u);
+  return first_b + select(min(first_n + row, params.n_count - 1u), first_n + row, kWholeColumns);
 }
 #endif
 
@@ -105,29 +108,30 @@ fn FindWeight(tile: u32) -> bool {
 }
 #endif
 
-// The row of the tile of A that chunk `index` of a step lies in. With four chunks a row, 8 threads write two rows at once,
+// The row of the tile of A that chunk `fetch` of this thread lies in. With four chunks a row, 8 threads write two rows at once,
 // whose banks would meet were they neighbours: 5 vec4 apart in 8 vec4 of banks. Four rows apart they do not.
-fn RowA(index: u32) -> u32 {
-  let row = index / kChunks;
-  if (kChunks != 4u) {
-    return row;
+fn RowA(fetch: u32, local: u32) -> u32 {
+  var row = local / kChunks;
+  if (kChunks == 4u) {
+    row = row / 8u * 8u + row % 2u * 4u + row / 2u % 4u;
   }
-  return row / 8u * 8u + row % 2u * 4u + row / 2u % 4u;
+  return row + fetch * kARowsAtOnce;
 }
 
 // Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
 // are not stored.
 fn FetchA(fetch: u32, local: u32, first_m: u32, first_k: u32) -> vec4<u32> {
-  let index = fetch * kThreads + local;
-  let row = min(first_m + RowA(index), params.m - 1u);
-  let k = first_k + index % kChunks * 8u;
-  if (!kWholeSteps && k >= params.k) {
+  let unclamped = first_m + RowA(fetch, local);
+  let row = select(min(unclamped, params.m - 1u), unclamped, kWholeRows);
+  let chunk = local % kChunks;
+  let k = first_k + chunk * 8u;
+  if (!kWholeSteps && k >= kK) {
     return vec4<u32>();
   }
 #if a_vec8
-  return a[(row * params.k + k) / 8u];
+  return a[row * (kK / 8u) + first_k / 8u + chunk];
 #else
-  let at = row * params.k;
+  let at = row * kK;
   return vec4<u32>(PairA(at, k), PairA(at, k + 2u), PairA(at, k + 4u), PairA(at, k + 6u));
 #endif
 }
@@ -135,10 +139,10 @@ fn FetchA(fetch: u32, local: u32, first_m: u32, first_k: u32) -> vec4<u32> {
 #if !a_vec8
 fn PairA(at: u32, k: u32) -> u32 {
   var pair = vec2<f16>();
-  if (k < params.k) {
+  if (k < kK) {
     pair.x = a[at + k];
   }
-  if (k + 1u < params.k) {
+  if (k + 1u < kK) {
     pair.y = a[at + k + 1u];
   }
   return bitcast<u32>(pair);
@@ -146,22 +150,21 @@ fn PairA(at: u32, k: u32) -> u32 {
 #endif
 
 fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
-  let index = fetch * kThreads + local;
-  if (kTileM * kChunks % kThreads == 0u || index < kTileM * kChunks) {
-    tiles[buffer * kBufferSize + RowA(index) * kStride + index % kChunks] = chunk;
+  let row = RowA(fetch, local);
+  if (kTileM % kARowsAtOnce == 0u || row < kTileM) {
+    tiles[buffer * kBufferSize + row * kStride + local % kChunks] = chunk;
   }
 }
 
 // Unit `fetch` of this thread, of B's step at first_k; past the last block one of zeros.
 fn FetchB(fetch: u32, local: u32, first_n: u32, first_k: u32) -> Unit {
-  let index = fetch * kThreads + local;
-  let row = RowB(first_n, index / kUnits % kTileN);
-  let at = first_k / kUnitCodes + index % kUnits;
+  let row = RowB(first_n, (local / kUnits + fetch * kBRowsAtOnce) % kTileN);
+  let at = first_k / kUnitCodes + local % kUnits;
   var unit: Unit;
-  if (kWholeSteps || at < params.row_units) {
-    unit.words = UnitWords(b[row * params.row_units + at]);
+  if (kWholeSteps || at < kRowUnits) {
+    unit.words = UnitWords(b[row * kRowUnits + at]);
     let block = at * kUnitCodes / kBlockSize;
-    unit.scale = scales[row * params.blocks + block];
+    unit.scale = scales[row * kBlocks + block];
     unit.zero = ZeroPoint(row, block);
   }
   return unit;
@@ -192,7 +195,7 @@ fn ZeroPoint(row: u32, block: u32) -> f16 {
 #endif
 #if zero_points_float
 fn ZeroPoint(row: u32, block: u32) -> f16 {
-  return zero_points[row * params.blocks + block];
+  return zero_points[row * kBlocks + block];
 }
 #endif
 #if zero_points_default
@@ -250,15 +253,16 @@ fn StoreWords8(at: u32, low: u32, high: u32, unit: Unit) {
 }
 
 fn StoreB(fetch: u32, local: u32, buffer: u32, unit: Unit) {
-  let index = fetch * kThreads + local;
-  if (kTileN * kUnits % kThreads != 0u && index >= kTileN * kUnits) {
+  let row = local / kUnits + fetch * kBRowsAtOnce;
+  if (kTileN % kBRowsAtOnce != 0u && row >= kTileN) {
     return;
   }
-  let row = buffer * kBufferSize + (kTileM + index / kUnits) * kStride;
-  let at = row + index % kUnits * (kUnitCodes / 8u);
+  let at = buffer * kBufferSize + (kTileM + row) * kStride + local % kUnits * (kUnitCodes / 8u);
   if (kBits == 8u) {
     StoreWords8(at, unit.words.x, unit.words.y, unit);
-    StoreWords8(at + 1u, unit.words.z, unit.words.w, unit);
+    if (kUnitWords > 2u) {
+      StoreWords8(at + 1u, unit.words.z, unit.words.w, unit);
+    }
     return;
   }
   if (kBits == 4u) {
@@ -511,12 +515,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #endif
   var sums = Sums();
 #if parts
-  let half = ((params.k + kStep - 1u) / kStep + 1u) / 2u * kStep;
-  MultiplyTile(&sums, local, subgroup, first_m, first_n, group.z * half, select(half, params.k, group.z == 1u));
+  const half = ((kK + kStep - 1u) / kStep + 1u) / 2u * kStep;
+  MultiplyTile(&sums, local, subgroup, first_m, first_n, group.z * half, select(half, kK, group.z == 1u));
   FinishParts(&sums, subgroup, lane, local, first_m, first_n,
               ParkingOf(group.y * kTilesM + group.x, group.z));
 #else
-  MultiplyTile(&sums, local, subgroup, first_m, first_n, 0u, params.k);
+  MultiplyTile(&sums, local, subgroup, first_m, first_n, 0u, kK);
   FinishAll(&sums, subgroup, lane, first_m, first_n);
 #endif
 }
