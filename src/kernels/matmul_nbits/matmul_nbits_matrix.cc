@@ -80,10 +80,12 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
   if (shape.experts > 0 && tuning.m != kMatMulNBitsExpertRows) return {};
   // Either half of a gated product has whole quads of a subgroup's columns.
   if (shape.glu != Glu::kNone && tuning.cols * tile->config.n % 8 != 0) return {};
+  // Quads of a row of products are written out, for eight a thread or, in parts, four.
+  const uint32_t quads =
+      tile->config.m * tuning.cols * tile->config.n / (shape.glu == Glu::kNone ? 4 : 8);
+  const uint32_t threads = tuning.split * tile->subgroup_size;
+  if (CeilDiv(quads, threads) > 8) return {};
   if (tuning.parts > 1) {
-    // Its quads of a row of products are written out for four.
-    const uint32_t quads = tile->config.m * tuning.cols * tile->config.n / 4;
-    const uint32_t threads = tuning.split * tile->subgroup_size;
     if (shape.glu != Glu::kNone || shape.experts > 0 || shape.n_count > 0 || quads % threads != 0 ||
         quads / threads > 4 || CeilDiv(shape.k, tuning.step) < kMinPartSteps ||
         PartTiles(shape, tuning) > kMaxPartTiles) {

@@ -2,8 +2,6 @@
 // workgroups: sums go through `scratch` by atomic ones, and a counter says whose are there. Both orders of two sums are
 // the same bits.
 
-// Quads that a thread has of a row of products: at most 4.
-const kQuadsEach = kMatM * kQuads / (kSplit * kSubgroup);
 const kTileSlots = kRows * kQuadsEach * kThreads;
 
 var<workgroup> is_last: u32;
@@ -39,11 +37,6 @@ fn SlotOf(row: u32, i: u32, local: u32) -> u32 {
   return (row * kQuadsEach + i) * kThreads + local;
 }
 
-// Quad `i` of a thread, of the staged row of products.
-fn OwnQuad(i: u32, subgroup: u32, lane: u32) -> u32 {
-  return (i * kSplit + subgroup / kPlaces) * kSubgroup + lane;
-}
-
 fn ParkRow(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local: u32, at: u32) {
   workgroupBarrier();
   Stage(sums, subgroup, row);
@@ -69,35 +62,32 @@ fn CountIn(counter: u32, local: u32) -> bool {
   return last;
 }
 
-fn FinishQuad(i: u32, subgroup: u32, lane: u32, top: u32, left: u32, other: vec4<f32>) {
-  let at = OwnQuad(i, subgroup, lane);
-  let column = left + 4u * (at % kQuads);
-  let sums = Staged(subgroup % kPlaces, at / kQuads, at % kQuads) + other;
-  StoreQuad(top + at / kQuads, column, WithBias(sums, column));
+// What a thread adds to a row of products, asked for a row ahead; at most 4 quads.
+struct Others {
+  sums: array<vec4<f32>, 4>,
+  residuals: Residuals,
 }
 
-fn FinishBoth(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32,
-              first_n: u32, other: u32) {
-  let other_0 = Parked(other, row, 0u, local);
-  let other_1 = Parked(other, row, 1u, local);
-  let other_2 = Parked(other, row, 2u, local);
-  let other_3 = Parked(other, row, 3u, local);
+fn OthersOf(row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32, first_n: u32, at: u32) -> Others {
+  var others: Others;
+  others.sums[0] = Parked(at, row, 0u, local);
+  if (kQuadsEach > 1u) { others.sums[1] = Parked(at, row, 1u, local); }
+  if (kQuadsEach > 2u) { others.sums[2] = Parked(at, row, 2u, local); }
+  if (kQuadsEach > 3u) { others.sums[3] = Parked(at, row, 3u, local); }
+  others.residuals = ResidualsOf(row, subgroup, lane, first_m, first_n);
+  return others;
+}
+
+fn FinishBoth(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32,
+              others: Others) {
   workgroupBarrier();
   Stage(sums, subgroup, row);
   workgroupBarrier();
-  let place = subgroup % kPlaces;
-  let top = first_m + place / kPlacesN * kSubRows + row * kMatM;
-  let left = first_n + place % kPlacesN * kSubCols;
-  FinishQuad(0u, subgroup, lane, top, left, other_0);
-  if (kQuadsEach > 1u) {
-    FinishQuad(1u, subgroup, lane, top, left, other_1);
-  }
-  if (kQuadsEach > 2u) {
-    FinishQuad(2u, subgroup, lane, top, left, other_2);
-  }
-  if (kQuadsEach > 3u) {
-    FinishQuad(3u, subgroup, lane, top, left, other_3);
-  }
+  let top_left = TopLeft(row, subgroup, first_m, first_n);
+  FinishQuad(0u, subgroup, lane, top_left, others.residuals, others.sums[0]);
+  if (kQuadsEach > 1u) { FinishQuad(1u, subgroup, lane, top_left, others.residuals, others.sums[1]); }
+  if (kQuadsEach > 2u) { FinishQuad(2u, subgroup, lane, top_left, others.residuals, others.sums[2]); }
+  if (kQuadsEach > 3u) { FinishQuad(3u, subgroup, lane, top_left, others.residuals, others.sums[3]); }
 }
 
 fn FinishParts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, first_m: u32,
@@ -113,12 +103,17 @@ fn FinishParts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, 
   if (!CountIn(parking.counter, local)) {
     return;
   }
-  FinishBoth(sums, 0u, subgroup, lane, local, first_m, first_n, parking.other);
+  let at = parking.other;
+  let others_0 = OthersOf(0u, subgroup, lane, local, first_m, first_n, at);
+  let others_1 = OthersOf(min(1u, kRows - 1u), subgroup, lane, local, first_m, first_n, at);
+  FinishBoth(sums, 0u, subgroup, lane, first_m, first_n, others_0);
   if (kRows > 1u) {
-    FinishBoth(sums, 1u, subgroup, lane, local, first_m, first_n, parking.other);
-  }
-  if (kRows > 2u) {
-    FinishBoth(sums, 2u, subgroup, lane, local, first_m, first_n, parking.other);
-    FinishBoth(sums, 3u, subgroup, lane, local, first_m, first_n, parking.other);
+    let others_2 = OthersOf(min(2u, kRows - 1u), subgroup, lane, local, first_m, first_n, at);
+    FinishBoth(sums, 1u, subgroup, lane, first_m, first_n, others_1);
+    if (kRows > 2u) {
+      let others_3 = OthersOf(3u, subgroup, lane, local, first_m, first_n, at);
+      FinishBoth(sums, 2u, subgroup, lane, first_m, first_n, others_2);
+      FinishBoth(sums, 3u, subgroup, lane, first_m, first_n, others_3);
+    }
   }
 }
