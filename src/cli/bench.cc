@@ -430,12 +430,15 @@ void Bench(BenchArgs args) {
   // A cache of just the length that is needed, unless the user says which.
   const int64_t longest = std::max(*std::max_element(args.prompts.begin(), args.prompts.end()),
                                    *std::max_element(args.contexts.begin(), args.contexts.end()));
-  const int64_t needed = longest + args.new_tokens;
+  // A profile takes a step a run, behind the one that begins.
+  const int64_t profiled = args.profile ? 1 + args.warm_up + args.repeats : 0;
+  const int64_t generated = std::max<int64_t>(args.new_tokens, profiled);
+  const int64_t needed = longest + generated;
   const int64_t max_length = args.model.max_length ? MaxLength(args.model, config) : needed;
   MaxLength(args.model, config);
   if (needed > std::min(max_length, config.context_length)) {
     throw Error("bench", "length: got {} tokens with {} new ones, want at most {} together",
-                longest, args.new_tokens, std::min(max_length, config.context_length));
+                longest, generated, std::min(max_length, config.context_length));
   }
   if (!args.model.wgsl_dir.empty()) kernels::SetWgslOverrideDir(args.model.wgsl_dir);
   const auto prompt_of = [&](int64_t length) {

@@ -102,6 +102,10 @@ class Profiles(CliTest):
             self.assertEqual({kernel["variant"]: kernel["count"] for kernel in one["kernels"]},
                              {kernel["variant"]: kernel["count"] for kernel in other["kernels"]})
 
+    def test_more_runs_than_tokens(self):
+        figures, _ = self.profile("--warm-up", "4")
+        self.assertEqual([profile["runs"] for profile in figures["profiles"]], [2, 2])
+
     def test_every_dispatch_of_a_token_is_in_it(self):
         figures, events = self.profile()
         prefill, decode = figures["profiles"]

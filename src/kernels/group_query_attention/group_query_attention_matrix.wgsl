@@ -8,7 +8,7 @@
 //   2. softmax: kLanesPerRow lanes own a row, each a stretch of kOwn keys, and write its weights in f16
 //      over the beginning of its scores;
 //   3. sums += weights x values.
-// Values come to registers while scores are multiplied, the next keys while values are.
+// Values and the next keys come to registers while scores are multiplied.
 //
 // Weights are relative to 2^reference, which follows the row's maximum only when that is 2^kSlack
 // times more: sums in matrices can be rescaled only through memory, which is then the values' place.
@@ -28,7 +28,7 @@ const kDepth = kCols * 8u / kMatN;     // matrices in a head: 1 to 16
 const kQuads = (kDepth + 3u) / 4u;
 const kStep8 = kMatN / 8u;             // units of eight f16 in a matrix's row
 const kStep4 = kMatN / 4u;             // units of four f32
-const kStride = kCols + 1u;           // of keys and values
+const kStride = kCols + 1u;            // of keys and values
 const kScoreStride = kKeys / 4u + 1u;
 const kStripStride = kStep4 + 1u;      // of a matrix of sums
 const kFront = max(kKeys * kStride, kRows * kScoreStride);
@@ -231,12 +231,14 @@ fn biases4(b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
                    bias_of(b, h, s, t + 3u));
 }
 
-// Products of four neighbouring keys from t on as powers of two; `edge`: not all are seen by all.
-fn finish_scores(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32, keys: vec2<u32>, edge: bool) -> vec4<f32> {
+// Scores of four neighbouring keys from t on, in powers of two; `edge`: not every row sees all of the tile.
+fn finish_scores(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32, keys: vec2<u32>,
+                 edge: bool) -> vec4<f32> {
 #if bias
   var score = bitcast<vec4<f32>>(products) * params.scale;
   if (params.softcap > 0.0) { score = cap4(score); }
-  score = (score + biases4(b, h, s, t)) * kLog2e;
+  // A masked score times kLog2e is too large for a number.
+  score = max((score + biases4(b, h, s, t)) * kLog2e, vec4<f32>(kMasked));
 #else
   var score = bitcast<vec4<f32>>(products);
   if (params.softcap > 0.0) {
@@ -255,7 +257,7 @@ fn finish_scores(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32, keys: vec2
 
 fn max4(x: vec4<f32>) -> f32 { return max(max(x.x, x.y), max(x.z, x.w)); }
 
-fn weights4(score: vec4<f32>, base: f32) -> vec4<f32> { return exp2(score - base); }
+fn weights4(score: vec4<f32>, origin: f32) -> vec4<f32> { return exp2(score - origin); }
 
 fn halves(lo: vec4<f32>, hi: vec4<f32>) -> vec4<u32> {
   return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(lo)), bitcast<vec2<u32>>(vec4<f16>(hi)));
@@ -378,7 +380,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let own = subgroup * kMatM * kScoreStride + lane / kLanesPerRow * kScoreStride +
             lane % kLanesPerRow * (kOwn / 4u);
   for (var start = begin; start < end; start += kKeys) {
-    // All at once: a barrier waits for what was asked for, on NVIDIA's at least.
+    // All at once: a barrier waits for the loads on their way, on NVIDIA's GPUs at least.
     let base = (cache_begin + start) * kCols;
     let limit = (end - start) * kCols;
     fetch_values(&fetched_values, base, limit, lid);
