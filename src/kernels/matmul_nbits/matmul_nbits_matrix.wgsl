@@ -118,20 +118,26 @@ fn RowA(fetch: u32, local: u32) -> u32 {
   return row + fetch * kARowsAtOnce;
 }
 
+// Where chunk `fetch` of this thread lies in A, of the first step.
+fn PlaceA(fetch: u32, local: u32, first_m: u32) -> u32 {
+  let row = first_m + RowA(fetch, local);
+  return select(min(row, params.m - 1u), row, kWholeRows) * (kK / 8u) + local % kChunks;
+}
+
 // Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
 // are not stored.
-fn FetchA(fetch: u32, local: u32, first_m: u32, first_k: u32) -> vec4<u32> {
-  let unclamped = first_m + RowA(fetch, local);
-  let row = select(min(unclamped, params.m - 1u), unclamped, kWholeRows);
-  let chunk = local % kChunks;
-  let k = first_k + chunk * 8u;
+fn FetchA(fetch: u32, local: u32, place: u32, first_m: u32, first_k: u32) -> vec4<u32> {
+  let k = first_k + local % kChunks * 8u;
   if (!kWholeSteps && k >= kK) {
     return vec4<u32>();
   }
 #if a_vec8
-  return a[row * (kK / 8u) + first_k / 8u + chunk];
+  if (kWholeRows) {
+    return a[place + fetch * (kARowsAtOnce * (kK / 8u)) + first_k / 8u];
+  }
+  return a[PlaceA(fetch, local, first_m) + first_k / 8u];
 #else
-  let at = row * kK;
+  let at = min(first_m + RowA(fetch, local), params.m - 1u) * kK;
   return vec4<u32>(PairA(at, k), PairA(at, k + 2u), PairA(at, k + 4u), PairA(at, k + 6u));
 #endif
 }
@@ -156,16 +162,22 @@ fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
   }
 }
 
-// Unit `fetch` of this thread, of B's step at first_k; past the last block one of zeros.
-fn FetchB(fetch: u32, local: u32, first_n: u32, first_k: u32) -> Unit {
+// Where unit `fetch` of this thread lies in B, of the first step.
+fn PlaceB(fetch: u32, local: u32, first_n: u32) -> u32 {
   let row = RowB(first_n, (local / kUnits + fetch * kBRowsAtOnce) % kTileN);
-  let at = first_k / kUnitCodes + local % kUnits;
+  return row * kRowUnits + local % kUnits;
+}
+
+// Unit `fetch` of this thread, which lies at `place` in the first step, of B's step at first_k; past the last block
+// one of zeros.
+fn FetchB(place: u32, local: u32, first_k: u32) -> Unit {
+  let at = place + first_k / kUnitCodes;
   var unit: Unit;
-  if (kWholeSteps || at < kRowUnits) {
-    unit.words = UnitWords(b[row * kRowUnits + at]);
-    let block = at * kUnitCodes / kBlockSize;
-    unit.scale = scales[row * kBlocks + block];
-    unit.zero = ZeroPoint(row, block);
+  if (kWholeSteps || first_k / kUnitCodes + local % kUnits < kRowUnits) {
+    unit.words = UnitWords(b[at]);
+    let block = at / (kBlockSize / kUnitCodes);
+    unit.scale = scales[block];
+    unit.zero = ZeroPoint(block);
   }
   return unit;
 }
@@ -187,19 +199,19 @@ fn UnitWords(unit: unit_t) -> vec4<u32> {
 #endif
 
 #if zero_points_packed
-fn ZeroPoint(row: u32, block: u32) -> f16 {
-  let bit = block * kBits;
-  let byte = row * params.zero_points_row_bytes + bit / 8u;
+fn ZeroPoint(block: u32) -> f16 {
+  let bit = block % kBlocks * kBits;
+  let byte = block / kBlocks * params.zero_points_row_bytes + bit / 8u;
   return f16((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
 }
 #endif
 #if zero_points_float
-fn ZeroPoint(row: u32, block: u32) -> f16 {
-  return zero_points[row * kBlocks + block];
+fn ZeroPoint(block: u32) -> f16 {
+  return zero_points[block];
 }
 #endif
 #if zero_points_default
-fn ZeroPoint(row: u32, block: u32) -> f16 {
+fn ZeroPoint(block: u32) -> f16 {
   return f16(1u << (kBits - 1u));
 }
 #endif
@@ -292,38 +304,60 @@ struct Step {
   b: array<Unit, 4>,
 }
 
-fn Fetch(step: ptr<function, Step>, local: u32, first_m: u32, first_n: u32, first_k: u32) {
-  (*step).b[0] = FetchB(0u, local, first_n, first_k);
+// Where a thread's part of the first step lies: of A its first chunk, of B each unit.
+struct Places {
+  a: u32,
+  b: array<u32, 4>,
+}
+
+fn PlacesOf(local: u32, first_m: u32, first_n: u32) -> Places {
+  var places: Places;
+  places.a = PlaceA(0u, local, first_m);
+  places.b[0] = PlaceB(0u, local, first_n);
   if (kBFetches > 1u) {
-    (*step).b[1] = FetchB(1u, local, first_n, first_k);
+    places.b[1] = PlaceB(1u, local, first_n);
   }
   if (kBFetches > 2u) {
-    (*step).b[2] = FetchB(2u, local, first_n, first_k);
+    places.b[2] = PlaceB(2u, local, first_n);
   }
   if (kBFetches > 3u) {
-    (*step).b[3] = FetchB(3u, local, first_n, first_k);
+    places.b[3] = PlaceB(3u, local, first_n);
   }
-  (*step).a[0] = FetchA(0u, local, first_m, first_k);
+  return places;
+}
+
+fn Fetch(step: ptr<function, Step>, places: Places, local: u32, first_m: u32, first_k: u32) {
+  (*step).b[0] = FetchB(places.b[0], local, first_k);
+  if (kBFetches > 1u) {
+    (*step).b[1] = FetchB(places.b[1], local, first_k);
+  }
+  if (kBFetches > 2u) {
+    (*step).b[2] = FetchB(places.b[2], local, first_k);
+  }
+  if (kBFetches > 3u) {
+    (*step).b[3] = FetchB(places.b[3], local, first_k);
+  }
+  (*step).a[0] = FetchA(0u, local, places.a, first_m, first_k);
   if (kAFetches > 1u) {
-    (*step).a[1] = FetchA(1u, local, first_m, first_k);
+    (*step).a[1] = FetchA(1u, local, places.a, first_m, first_k);
   }
   if (kAFetches > 2u) {
-    (*step).a[2] = FetchA(2u, local, first_m, first_k);
+    (*step).a[2] = FetchA(2u, local, places.a, first_m, first_k);
   }
   if (kAFetches > 3u) {
-    (*step).a[3] = FetchA(3u, local, first_m, first_k);
+    (*step).a[3] = FetchA(3u, local, places.a, first_m, first_k);
   }
   if (kAFetches > 4u) {
-    (*step).a[4] = FetchA(4u, local, first_m, first_k);
+    (*step).a[4] = FetchA(4u, local, places.a, first_m, first_k);
   }
   if (kAFetches > 5u) {
-    (*step).a[5] = FetchA(5u, local, first_m, first_k);
+    (*step).a[5] = FetchA(5u, local, places.a, first_m, first_k);
   }
   if (kAFetches > 6u) {
-    (*step).a[6] = FetchA(6u, local, first_m, first_k);
+    (*step).a[6] = FetchA(6u, local, places.a, first_m, first_k);
   }
   if (kAFetches > 7u) {
-    (*step).a[7] = FetchA(7u, local, first_m, first_k);
+    (*step).a[7] = FetchA(7u, local, places.a, first_m, first_k);
   }
 }
 
@@ -535,15 +569,16 @@ fn Activate(x: vec4<f32>) -> vec4<f32> {
 // sums = the tile's products, step by step: every thread brings a part of the next step, then multiplies this one.
 fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32, begin_k: u32,
                 end_k: u32) {
+  let places = PlacesOf(local, first_m, first_n);
   var step = Step();
-  Fetch(&step, local, first_m, first_n, begin_k);
+  Fetch(&step, places, local, first_m, begin_k);
   Store(&step, local, 0u);
   workgroupBarrier();
   var buffer = 0u;
   for (var next_k = begin_k + kStep; ; next_k += kStep) {
     let more = next_k < end_k;
     if (more) {
-      Fetch(&step, local, first_m, first_n, next_k);
+      Fetch(&step, places, local, first_m, next_k);
     }
     Multiply(sums, buffer, subgroup);
     if (!more) {
