@@ -148,7 +148,6 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   params.n = shape.n;
   params.n_begin = shape.n_begin;
   params.n_count = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
-  params.zero_points_row_bytes = static_cast<uint32_t>(shape.packed_zero_points_row_bytes());
 
   const uint32_t columns = params.n_count * (gated ? 2 : 1);
   const bool whole_steps = shape.k % tuning.step == 0;

@@ -6,7 +6,6 @@
 // dequantized; sums are f32.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,11 +22,8 @@ using MatrixTuning = MatrixTile;
 struct MatMulNBitsMatrixParams {
   uint32_t m, n;
   uint32_t n_begin, n_count;
-  uint32_t zero_points_row_bytes;  // of packed zero points
-  uint32_t padding[3];
 };
-static_assert(sizeof(MatMulNBitsMatrixParams) == 32);
-static_assert(offsetof(MatMulNBitsMatrixParams, zero_points_row_bytes) == 16);
+static_assert(sizeof(MatMulNBitsMatrixParams) == 16);
 
 // `matrix.128x64x32.4x2`: what a plan can be forced to.
 std::string MatrixVariant(const MatrixTuning& tuning);
