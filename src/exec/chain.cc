@@ -154,7 +154,7 @@ class Chainer {
   // Appends a whole constant of f16.
   bool Append(BufferRef ref, std::vector<graph::Tensor>& to) const {
     const BufferInfo& info = Info(ref);
-    if (!IsWholeConstant(ref) || info.device_dtype != DType::kF16) return false;
+    if (!IsWholeConstant(ref) || info.form.dtype != DType::kF16) return false;
     to.insert(to.end(), info.tensors.begin(), info.tensors.end());
     return true;
   }
@@ -295,14 +295,14 @@ class Chainer {
     return longer;
   }
 
-  BufferRef Constant(std::vector<graph::Tensor> tensors, DType device_dtype, std::string name) {
+  BufferRef Constant(std::vector<graph::Tensor> tensors, const WeightForm& form, std::string name) {
     if (tensors.empty()) return {};
-    const auto [it, fresh] = constants_.try_emplace(KeyOf(tensors, device_dtype), -1);
+    const auto [it, fresh] = constants_.try_emplace(KeyOf(tensors, form), -1);
     if (!fresh) return {it->second};
     BufferInfo info = {.kind = BufferInfo::Kind::kWeight, .name = std::move(name)};
-    for (const graph::Tensor& tensor : tensors) info.bytes += DeviceBytes(tensor, device_dtype);
+    for (const graph::Tensor& tensor : tensors) info.bytes += DeviceBytes(tensor, form.dtype);
     info.tensors = std::move(tensors);
-    info.device_dtype = device_dtype;
+    info.form = form;
     it->second = static_cast<int>(lowered_.buffers.size());
     lowered_.buffers.push_back(std::move(info));
     return {it->second};
@@ -317,7 +317,7 @@ class Chainer {
       const std::vector<graph::Tensor>& own = Info(Operand(layer.products[link], operand)).tensors;
       tensors.insert(tensors.end(), own.begin(), own.end());
     }
-    return Constant(std::move(tensors), Info(first).device_dtype, Info(first).name + " and on");
+    return Constant(std::move(tensors), Info(first).form, Info(first).name + " and on");
   }
 
   BufferRef JoinedCache(const std::vector<Layer>& layers, AttentionOperand cache) const {
@@ -383,7 +383,8 @@ class Chainer {
     chain.operands.resize(OperandOf(parts.links.size(), kLinkB));
     chain.writes.resize(chain.operands.size());
     chain.operands[kInput] = InputOf(first);
-    chain.operands[kVectors] = Constant(std::move(vectors), DType::kF16, chain.label + " vectors");
+    chain.operands[kVectors] =
+        Constant(std::move(vectors), {DType::kF16}, chain.label + " vectors");
     if (first.attention) {
       chain.operands[kChainKeyCache] = JoinedCache(layers, kKeyCache);
       chain.operands[kChainValueCache] = JoinedCache(layers, kValueCache);
@@ -391,7 +392,7 @@ class Chainer {
       chain.operands[kChainSeqlens] = Operand(*first.attention, kSeqlens);
       // A uniform binding is at most 64 KiB, and its memory may be shared with something larger.
       chain.operands[kChainSeqlens].bytes = sizeof(int32_t);
-      chain.operands[kRotary] = Constant(first.rotary, DType::kF16, "cos and sin");
+      chain.operands[kRotary] = Constant(first.rotary, {DType::kF16}, "cos and sin");
     }
     for (size_t i = 0; i < parts.links.size(); ++i) {
       const ChainLink& link = parts.links[i];

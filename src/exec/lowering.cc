@@ -97,6 +97,10 @@ bool IsKernel(std::string_view name) {
   return std::find(std::begin(kKernels), std::end(kKernels), name) != std::end(kKernels);
 }
 
+bool IsQuantizedProduct(const graph::Node& node) {
+  return graph::IsFusedProduct(node) || (node.domain() == kMicrosoft && node.op() == "MatMulNBits");
+}
+
 LowerFunction FindLowering(std::string_view domain, std::string_view op) {
   for (const OpLowering& lowering : kLowerings) {
     if (lowering.domain == domain && lowering.op == op) return lowering.lower;
@@ -129,8 +133,8 @@ int LowerContext::BufferOf(const graph::Value* value) {
   if (const auto it = buffer_of_.find(value); it != buffer_of_.end()) return it->second;
   int buffer = -1;
   if (value->constant) {
-    buffer =
-        WeightBuffer({*value->constant}, kernels::DeviceDType(caps_, value->dtype), value->name());
+    buffer = WeightBuffer({*value->constant}, {kernels::DeviceDType(caps_, value->dtype)},
+                          value->name());
   } else {
     const bool external = value->producer() == nullptr || value->is_graph_output();
     const auto kind = external ? BufferInfo::Kind::kExternal : BufferInfo::Kind::kIntermediate;
@@ -154,14 +158,14 @@ BufferRef LowerContext::In(size_t input) {
   return value == nullptr ? BufferRef{} : BufferRef{BufferOf(value)};
 }
 
-int LowerContext::WeightBuffer(std::vector<graph::Tensor> tensors, DType device_dtype,
+int LowerContext::WeightBuffer(std::vector<graph::Tensor> tensors, const WeightForm& form,
                                std::string_view name) {
-  const auto [it, fresh] = weight_of_.try_emplace(KeyOf(tensors, device_dtype), -1);
+  const auto [it, fresh] = weight_of_.try_emplace(KeyOf(tensors, form), -1);
   if (fresh) {
     uint64_t bytes = 0;
-    for (const graph::Tensor& tensor : tensors) bytes += exec::DeviceBytes(tensor, device_dtype);
-    it->second = AddBuffer(
-        {BufferInfo::Kind::kWeight, std::string(name), bytes, std::move(tensors), device_dtype});
+    for (const graph::Tensor& tensor : tensors) bytes += exec::DeviceBytes(tensor, form.dtype);
+    it->second =
+        AddBuffer({BufferInfo::Kind::kWeight, std::string(name), bytes, std::move(tensors), form});
   }
   return it->second;
 }
@@ -192,18 +196,34 @@ std::vector<graph::Tensor> LowerContext::Constants(std::span<const size_t> input
   return tensors;
 }
 
-BufferRef LowerContext::InJoined(std::span<const size_t> inputs) {
+BufferRef LowerContext::Joined(std::span<const size_t> inputs, DType device_dtype, uint64_t rows,
+                               uint64_t unit) {
   std::vector<graph::Tensor> tensors = Constants(inputs);
   if (tensors.empty()) return {};
-  const graph::Value* first = node_->input(inputs[0]);
-  return {
-      WeightBuffer(std::move(tensors), kernels::DeviceDType(caps_, first->dtype), first->name())};
+  WeightForm form = {device_dtype};
+  if (unit > 0) {
+    uint64_t bytes = 0;
+    for (const graph::Tensor& tensor : tensors) bytes += exec::DeviceBytes(tensor, device_dtype);
+    form.row_bytes = bytes / rows;
+    form.unit_bytes = unit * (device_dtype == DType::kU8 ? 1 : DTypeBytes(device_dtype, 1));
+  }
+  return {WeightBuffer(std::move(tensors), form, node_->input(inputs[0])->name())};
 }
 
-BufferRef LowerContext::InJoinedRaw(std::span<const size_t> inputs) {
-  std::vector<graph::Tensor> tensors = Constants(inputs);
-  if (tensors.empty()) return {};
-  return {WeightBuffer(std::move(tensors), DType::kU8, node_->input(inputs[0])->name())};
+BufferRef LowerContext::InJoined(std::span<const size_t> inputs, uint64_t rows, uint64_t unit) {
+  const graph::Value* first = node_->input(inputs[0]);
+  if (first == nullptr) return {};
+  return Joined(inputs, kernels::DeviceDType(caps_, first->dtype), rows, unit);
+}
+
+BufferRef LowerContext::InJoinedRaw(std::span<const size_t> inputs, uint64_t rows, uint64_t unit) {
+  return Joined(inputs, DType::kU8, rows, unit);
+}
+
+bool LowerContext::IsOfProductsOnly(size_t input) const {
+  const graph::Value* value = node_->input(input);
+  return value == nullptr ||
+         (value->constant && !read_by_others_.contains(value->constant->bytes.data()));
 }
 
 BufferRef LowerContext::InRaw(size_t input) { return InJoinedRaw(std::span(&input, 1)); }
@@ -330,6 +350,13 @@ Lowered Lower(const graph::Graph& graph, const gpu::Caps& caps, const ExternalPl
   }
   LowerContext context(caps, variants, choices);
   context.places_ = &places;
+  for (const auto& node : graph.nodes()) {
+    if (IsQuantizedProduct(*node)) continue;
+    for (const graph::Value* value : node->inputs()) {
+      if (value != nullptr && value->constant)
+        context.read_by_others_.insert(value->constant->bytes.data());
+    }
+  }
   for (const auto& node : graph.nodes()) {
     const LowerFunction lower = FindLowering(node->domain(), node->op());
     if (lower == nullptr) {

@@ -50,10 +50,9 @@ struct BufferInfo {
   Kind kind = Kind::kIntermediate;
   std::string name;
   uint64_t bytes = 0;
-  // kWeight: what it holds, one behind the other, and the type of its elements on the device (kU8:
-  // the bytes as they are).
+  // kWeight: what it holds, one behind the other, and how.
   std::vector<graph::Tensor> tensors;
-  DType device_dtype = DType::kUndefined;
+  WeightForm form;
   // kExternal.
   ExternalPlace place;
 };
@@ -125,9 +124,13 @@ class LowerContext {
   // An input as it lies in the file, whatever its type: packed weights and packed zero points.
   BufferRef InRaw(size_t input);
   // Several constants of one type, one behind the other in one buffer; an empty ref where they are
-  // absent. Throws Error naming the node where one is known only at run time.
-  BufferRef InJoined(std::span<const size_t> inputs);
-  BufferRef InJoinedRaw(std::span<const size_t> inputs);
+  // absent. With a `unit` of so many elements (of the latter bytes) above 0, `rows` rows in all lie
+  // interleaved by such units. Throws Error naming the node where one is known only at run time.
+  BufferRef InJoined(std::span<const size_t> inputs, uint64_t rows = 1, uint64_t unit = 0);
+  BufferRef InJoinedRaw(std::span<const size_t> inputs, uint64_t rows = 1, uint64_t unit = 0);
+  // Whether an input is a constant that only quantized products read, so that its rows may lie as
+  // those like best; also where it is absent.
+  bool IsOfProductsOnly(size_t input) const;
   // Rows [begin, begin + count) of `row_bytes` each.
   static BufferRef Rows(BufferRef ref, uint64_t begin, uint64_t count, uint64_t row_bytes);
   // Memory that lives from this node's first to its last dispatch that names it.
@@ -174,7 +177,10 @@ class LowerContext {
   int BufferOf(const graph::Value* value);
   int AddBuffer(BufferInfo info);
   // The buffer of constants, one for whatever views the same bytes (tied weights, reshaped ones).
-  int WeightBuffer(std::vector<graph::Tensor> tensors, DType device_dtype, std::string_view name);
+  int WeightBuffer(std::vector<graph::Tensor> tensors, const WeightForm& form,
+                   std::string_view name);
+  BufferRef Joined(std::span<const size_t> inputs, DType device_dtype, uint64_t rows,
+                   uint64_t unit);
   std::vector<graph::Tensor> Constants(std::span<const size_t> inputs) const;
   uint64_t DeviceBytes(const graph::Value* value) const;
 
@@ -185,6 +191,8 @@ class LowerContext {
   Lowered lowered_;
   std::map<const graph::Value*, int> buffer_of_;
   std::map<WeightKey, int> weight_of_;
+  // Bytes of constants that other nodes than quantized products read.
+  std::set<const std::byte*> read_by_others_;
   // Equal places are one buffer.
   const ExternalPlaces* places_ = nullptr;
   std::map<ExternalPlace, int> buffer_at_;

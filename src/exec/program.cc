@@ -44,7 +44,7 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
     const BufferInfo& info = lowered_.buffers[i];
     gpu::BufferRange buffer;
     if (info.kind == BufferInfo::Kind::kWeight) {
-      buffer = weights.Get(info.tensors, info.device_dtype, info.name);
+      buffer = weights.Get(info.tensors, info.form, info.name);
     } else if (info.kind == BufferInfo::Kind::kIntermediate) {
       if (memory_.slot_of[i] >= 0) buffer = slots[static_cast<size_t>(memory_.slot_of[i])];
     } else if (info.kind == BufferInfo::Kind::kCounters) {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
+#include "kernels/matmul_nbits/interleave.h"
 
 namespace sinter::exec {
 namespace {
@@ -86,11 +87,28 @@ void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t f
   }
 }
 
-WeightKey KeyOf(std::span<const graph::Tensor> tensors, DType device_dtype) {
-  WeightKey key;
+void FormBytes(const graph::Tensor& tensor, const WeightForm& form, uint64_t first,
+               std::span<std::byte> out) {
+  const uint64_t elem_bytes = form.dtype == DType::kU8 ? 1 : DTypeBytes(form.dtype, 1);
+  if (form.row_bytes == 0) return ConvertElements(tensor, form.dtype, first / elem_bytes, out);
+  // A group of rows at a time, which stays in the cache.
+  const uint64_t group_bytes = form.row_bytes * kernels::kInterleavedRows;
+  std::vector<std::byte> rows(group_bytes);
+  while (!out.empty()) {
+    const uint64_t group = first / group_bytes;
+    const uint64_t count = std::min(out.size(), (group + 1) * group_bytes - first);
+    ConvertElements(tensor, form.dtype, group * group_bytes / elem_bytes, rows);
+    kernels::InterleaveRows(rows, form.row_bytes, form.unit_bytes, first % group_bytes,
+                            out.first(count));
+    first += count;
+    out = out.subspan(count);
+  }
+}
+
+WeightKey KeyOf(std::span<const graph::Tensor> tensors, const WeightForm& form) {
+  WeightKey key = {.form = form};
   for (const graph::Tensor& tensor : tensors)
-    key.first.emplace_back(tensor.bytes.data(), tensor.bytes.size());
-  key.second = device_dtype;
+    key.tensors.emplace_back(tensor.bytes.data(), tensor.bytes.size());
   return key;
 }
 
@@ -102,12 +120,12 @@ uint64_t DeviceBytes(const graph::Tensor& tensor, DType device_dtype) {
 
 gpu::BufferRange WeightStore::Find(const WeightKey& key, uint64_t bytes) const {
   if (const auto it = buffers_.find(key); it != buffers_.end()) return it->second;
-  const auto& [tensors, dtype] = key;
-  const auto it = parts_.find({tensors.front().first, dtype});
+  const auto& tensors = key.tensors;
+  const auto it = parts_.find({tensors.front().first, key.form});
   if (it == parts_.end()) return {};
   const uint64_t alignment = device_->caps().limits.min_storage_offset_alignment;
   for (const Part& part : it->second) {
-    const auto& all = part.whole->first;
+    const auto& all = part.whole->tensors;
     // A binding has whole words.
     if (part.offset % alignment == 0 && bytes > 0 && bytes % 4 == 0 &&
         all.size() - part.index >= tensors.size() &&
@@ -119,15 +137,14 @@ gpu::BufferRange WeightStore::Find(const WeightKey& key, uint64_t bytes) const {
   return {};
 }
 
-gpu::BufferRange WeightStore::Get(std::span<const graph::Tensor> tensors, DType device_dtype,
+gpu::BufferRange WeightStore::Get(std::span<const graph::Tensor> tensors, const WeightForm& form,
                                   const std::string& name) {
   std::lock_guard lock(mutex_);
-  WeightKey key = KeyOf(tensors, device_dtype);
-  const uint64_t elem_bytes = device_dtype == DType::kU8 ? 1 : DTypeBytes(device_dtype, 1);
+  WeightKey key = KeyOf(tensors, form);
   // Where each tensor ends.
   std::vector<uint64_t> ends;
   for (const graph::Tensor& tensor : tensors) {
-    ends.push_back((ends.empty() ? 0 : ends.back()) + DeviceBytes(tensor, device_dtype));
+    ends.push_back((ends.empty() ? 0 : ends.back()) + DeviceBytes(tensor, form.dtype));
   }
   if (gpu::BufferRange known = Find(key, ends.back())) return known;
   const gpu::Buffer buffer = device_->CreateBuffer(ends.back(), name);
@@ -137,8 +154,7 @@ gpu::BufferRange WeightStore::Get(std::span<const graph::Tensor> tensors, DType 
       const uint64_t from = std::max(begin, offset);
       const uint64_t to = std::min(ends[i], offset + out.size());
       if (from >= to) continue;
-      ConvertElements(tensors[i], device_dtype, (from - begin) / elem_bytes,
-                      out.subspan(from - offset, to - from));
+      FormBytes(tensors[i], form, from - begin, out.subspan(from - offset, to - from));
     }
     bytes_ += out.size();
     if (progress_) progress_(bytes_);
@@ -149,7 +165,7 @@ gpu::BufferRange WeightStore::Get(std::span<const graph::Tensor> tensors, DType 
   }
   const WeightKey& whole = buffers_.emplace(std::move(key), buffer).first->first;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    parts_[{whole.first[i].first, device_dtype}].push_back({&whole, i, i == 0 ? 0 : ends[i - 1]});
+    parts_[{whole.tensors[i].first, form}].push_back({&whole, i, i == 0 ? 0 : ends[i - 1]});
   }
   return buffer;
 }

@@ -1,6 +1,7 @@
 // The constants of a model on the GPU: uploaded once, shared by all its programs.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -15,10 +16,24 @@
 
 namespace sinter::exec {
 
-// What makes two weights one on the device: the same bytes of the file, in the same order, as the
-// same type.
-using WeightKey = std::pair<std::vector<std::pair<const std::byte*, size_t>>, DType>;
-WeightKey KeyOf(std::span<const graph::Tensor> tensors, DType device_dtype);
+// How constants lie on the device.
+struct WeightForm {
+  // Of the elements (kU8: the bytes as they are).
+  DType dtype = DType::kUndefined;
+  // Above 0 rows of so many bytes lie together, in units of so many (kernels::InterleaveRows); each
+  // tensor is whole groups of rows.
+  uint64_t row_bytes = 0, unit_bytes = 0;
+  auto operator<=>(const WeightForm&) const = default;
+};
+
+// What makes two weights one on the device: the same bytes of the file, in the same order, in the
+// same form.
+struct WeightKey {
+  std::vector<std::pair<const std::byte*, size_t>> tensors;
+  WeightForm form;
+  auto operator<=>(const WeightKey&) const = default;
+};
+WeightKey KeyOf(std::span<const graph::Tensor> tensors, const WeightForm& form);
 
 // Bytes of a tensor's elements as `device_dtype` (kU8: its bytes as they are).
 uint64_t DeviceBytes(const graph::Tensor& tensor, DType device_dtype);
@@ -33,15 +48,15 @@ class WeightStore {
     progress_ = std::move(progress);
   }
 
-  // The tensor's elements as `device_dtype` (kU8: its bytes as they are). Streams the tensor's
-  // range of the file through staging memory and lets the pages of the file go. Throws Error for a
-  // conversion that does not exist.
-  gpu::BufferRange Get(const graph::Tensor& tensor, DType device_dtype, const std::string& name) {
-    return Get(std::span(&tensor, 1), device_dtype, name);
+  // The tensor's elements in a form. Streams the tensor's range of the file through staging memory
+  // and lets the pages of the file go. Throws Error for a conversion that does not exist.
+  gpu::BufferRange Get(const graph::Tensor& tensor, const WeightForm& form,
+                       const std::string& name) {
+    return Get(std::span(&tensor, 1), form, name);
   }
   // The same for several tensors, one behind the other. Where more of them lie so already, and
   // these begin where a binding can, it is that part.
-  gpu::BufferRange Get(std::span<const graph::Tensor> tensors, DType device_dtype,
+  gpu::BufferRange Get(std::span<const graph::Tensor> tensors, const WeightForm& form,
                        const std::string& name);
 
   uint64_t bytes() const {
@@ -63,13 +78,17 @@ class WeightStore {
   };
   gpu::BufferRange Find(const WeightKey& key, uint64_t bytes) const;
 
-  // By a tensor's bytes and device type.
-  std::map<std::pair<const std::byte*, DType>, std::vector<Part>> parts_;
+  // By a tensor's bytes and form.
+  std::map<std::pair<const std::byte*, WeightForm>, std::vector<Part>> parts_;
   // Keeps the bytes behind the keys above, so that no other tensor can come to lie at the same
   // address.
   std::vector<std::shared_ptr<const void>> owners_;
   uint64_t bytes_ = 0;
 };
+
+// Bytes [first, first + out.size()) of a tensor in a form.
+void FormBytes(const graph::Tensor& tensor, const WeightForm& form, uint64_t first,
+               std::span<std::byte> out);
 
 // Converts elements [first, first + out.size() / element bytes) of `tensor` to `device_dtype`
 // little-endian.

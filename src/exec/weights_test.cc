@@ -86,7 +86,7 @@ TEST(WeightStore, UploadsInPieces) {
   WeightStore store(device);
   std::vector<uint64_t> progress;
   store.set_progress([&](uint64_t bytes) { progress.push_back(bytes); });
-  const gpu::BufferRange buffer = store.Get(tensor, DType::kF32, "large");
+  const gpu::BufferRange buffer = store.Get(tensor, {DType::kF32}, "large");
   const std::vector<std::byte> bytes = device->Download(buffer.buffer, 0, values.size() * 4);
   for (size_t i = 0; i < values.size(); ++i) {
     float value = 0;
@@ -110,14 +110,14 @@ TEST(WeightStore, JoinsTensors) {
     values.insert(values.end(), own.begin(), own.end());
   }
   WeightStore store(device);
-  const gpu::BufferRange buffer = store.Get(tensors, DType::kF32, "joined");
+  const gpu::BufferRange buffer = store.Get(tensors, {DType::kF32}, "joined");
   const std::vector<std::byte> bytes = device->Download(buffer.buffer, 0, values.size() * 4);
   for (size_t i = 0; i < values.size(); ++i) {
     float value = 0;
     std::memcpy(&value, bytes.data() + i * 4, 4);
     ASSERT_EQ(value, values[i]) << i;
   }
-  EXPECT_TRUE(store.Get(tensors, DType::kF32, "again") == buffer);
+  EXPECT_TRUE(store.Get(tensors, {DType::kF32}, "again") == buffer);
   EXPECT_EQ(store.bytes(), values.size() * 4);
 }
 
@@ -131,21 +131,21 @@ TEST(WeightStore, FindsTensorsAmongJoinedOnes) {
     tensors.push_back(Tensor::FromDoubles(DType::kF32, {static_cast<int64_t>(elems)}, values));
   }
   WeightStore store(device);
-  const gpu::BufferRange all = store.Get(tensors, DType::kF32, "all");
+  const gpu::BufferRange all = store.Get(tensors, {DType::kF32}, "all");
   const uint64_t bytes = store.bytes();
   const uint64_t whole = count * 4;
   const std::span<const Tensor> parts(tensors);
-  EXPECT_TRUE(store.Get(tensors[0], DType::kF32, "a") == gpu::BufferRange(all.buffer, 0, whole));
-  EXPECT_TRUE(store.Get(tensors[1], DType::kF32, "b") ==
+  EXPECT_TRUE(store.Get(tensors[0], {DType::kF32}, "a") == gpu::BufferRange(all.buffer, 0, whole));
+  EXPECT_TRUE(store.Get(tensors[1], {DType::kF32}, "b") ==
               gpu::BufferRange(all.buffer, whole, whole));
-  EXPECT_TRUE(store.Get(parts.subspan(1, 3), DType::kF32, "b to d") ==
+  EXPECT_TRUE(store.Get(parts.subspan(1, 3), {DType::kF32}, "b to d") ==
               gpu::BufferRange(all.buffer, whole, whole + 32));
   EXPECT_EQ(store.bytes(), bytes);
   // Not as another type, in another order, or where no binding can begin.
-  EXPECT_FALSE(store.Get(tensors[1], DType::kF16, "half").buffer == all.buffer);
+  EXPECT_FALSE(store.Get(tensors[1], {DType::kF16}, "half").buffer == all.buffer);
   const std::vector<Tensor> turned = {tensors[1], tensors[0]};
-  EXPECT_FALSE(store.Get(turned, DType::kF32, "turned").buffer == all.buffer);
-  EXPECT_FALSE(store.Get(tensors[3], DType::kF32, "d").buffer == all.buffer);
+  EXPECT_FALSE(store.Get(turned, {DType::kF32}, "turned").buffer == all.buffer);
+  EXPECT_FALSE(store.Get(tensors[3], {DType::kF32}, "d").buffer == all.buffer);
 }
 
 TEST(WeightStore, SharesWhatIsTheSame) {
@@ -154,10 +154,10 @@ TEST(WeightStore, SharesWhatIsTheSame) {
   Tensor view = tensor;
   view.shape = {2, 2};
   const Tensor copy = Tensor::FromDoubles(DType::kF32, {4}, std::vector<double>{1, 2, 3, 4});
-  const gpu::BufferRange buffer = store.Get(tensor, DType::kF32, "a");
-  EXPECT_TRUE(store.Get(view, DType::kF32, "b") == buffer);
-  EXPECT_FALSE(store.Get(copy, DType::kF32, "c") == buffer);
-  EXPECT_FALSE(store.Get(tensor, DType::kF16, "d") == buffer);
+  const gpu::BufferRange buffer = store.Get(tensor, {DType::kF32}, "a");
+  EXPECT_TRUE(store.Get(view, {DType::kF32}, "b") == buffer);
+  EXPECT_FALSE(store.Get(copy, {DType::kF32}, "c") == buffer);
+  EXPECT_FALSE(store.Get(tensor, {DType::kF16}, "d") == buffer);
   EXPECT_EQ(store.bytes(), 16u + 16u + 8u);
 }
 
@@ -165,9 +165,9 @@ TEST(WeightStore, CanBeStoppedAndAskedAgain) {
   WeightStore store(support::SharedDevice());
   const Tensor tensor = Tensor::FromDoubles(DType::kF32, {4}, std::vector<double>{1, 2, 3, 4});
   store.set_progress([](uint64_t) { throw Error("test", "stop"); });
-  EXPECT_THROW(store.Get(tensor, DType::kF32, "a"), Error);
+  EXPECT_THROW(store.Get(tensor, {DType::kF32}, "a"), Error);
   store.set_progress({});
-  const gpu::BufferRange buffer = store.Get(tensor, DType::kF32, "a");
+  const gpu::BufferRange buffer = store.Get(tensor, {DType::kF32}, "a");
   const std::vector<std::byte> bytes = support::SharedDevice()->Download(buffer.buffer, 0, 16);
   EXPECT_EQ(std::memcmp(bytes.data(), tensor.bytes.data(), 16), 0);
 }

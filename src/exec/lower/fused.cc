@@ -49,17 +49,7 @@ FusedNode Read(LowerContext& context) {
                                  ? kernels::ZeroPoints::kPacked
                                  : kernels::ZeroPoints::kFloat;
   }
-  const auto inputs = [&](size_t graph::FusedPart::*place) {
-    std::vector<size_t> all;
-    for (const graph::FusedPart& part : node.product.parts) all.push_back(part.*place);
-    return all;
-  };
-  node.weight.codes = context.InJoinedRaw(inputs(&graph::FusedPart::b));
-  node.weight.scales = context.InJoined(inputs(&graph::FusedPart::scales));
-  node.weight.zero_points = node.shape.zero_points == kernels::ZeroPoints::kPacked
-                                ? context.InJoinedRaw(inputs(&graph::FusedPart::zero_points))
-                                : context.InJoined(inputs(&graph::FusedPart::zero_points));
-  node.weight.bias = context.InJoined(inputs(&graph::FusedPart::bias));
+  node.weight = ReadWeight(context, node.product.parts, node.shape);
   return node;
 }
 

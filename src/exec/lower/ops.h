@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "exec/lowering.h"
+#include "graph/fused.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 #include "kernels/strided_copy/strided_copy.h"
 
@@ -49,6 +50,10 @@ void LowerNormQMoE(LowerContext& context);
 struct NBitsOperands {
   BufferRef codes, scales, zero_points, bias;
 };
+// The parts of a quantized weight, one below the other. Sets the order of its rows in `shape`, of
+// which all else but m is known.
+NBitsOperands ReadWeight(LowerContext& context, std::span<const graph::FusedPart> parts,
+                         kernels::MatMulNBitsShape& shape);
 // What stands around a product in its dispatch (kernels/matmul_nbits/matmul_nbits.h); each present
 // where the shape says so.
 struct NBitsSurroundings {

@@ -58,6 +58,43 @@ void LowerMatMul(LowerContext& context) {
   }
 }
 
+NBitsOperands ReadWeight(LowerContext& context, std::span<const graph::FusedPart> parts,
+                         kernels::MatMulNBitsShape& shape) {
+  const bool packed = shape.zero_points == kernels::ZeroPoints::kPacked;
+  const auto inputs = [&](size_t graph::FusedPart::*place) {
+    std::vector<size_t> all;
+    for (const graph::FusedPart& part : parts) all.push_back(part.*place);
+    return all;
+  };
+  const std::vector<size_t> codes = inputs(&graph::FusedPart::b),
+                            scales = inputs(&graph::FusedPart::scales),
+                            zero_points = inputs(&graph::FusedPart::zero_points),
+                            bias = inputs(&graph::FusedPart::bias);
+  // By groups of rows, but for those whose parts end inside a group and those that a table of
+  // embeddings shares: its rows are looked up one by one.
+  const auto whole_groups = [&](int64_t rows) { return rows % kernels::kInterleavedRows == 0; };
+  const auto of_products = [&](size_t input) { return context.IsOfProductsOnly(input); };
+  if (whole_groups(shape.n) && std::ranges::all_of(parts, whole_groups, &graph::FusedPart::n) &&
+      std::ranges::all_of(codes, of_products) && std::ranges::all_of(scales, of_products) &&
+      std::ranges::all_of(zero_points, of_products)) {
+    const uint64_t rows = shape.b_rows(), unit_bytes = uint64_t{shape.unit_words()} * 4;
+    shape.interleave = kernels::kInterleavedRows;
+    return {
+        context.InJoinedRaw(codes, rows, unit_bytes), context.InJoined(scales, rows, 1),
+        packed ? context.InJoinedRaw(zero_points, rows, 1) : context.InJoined(zero_points, rows, 1),
+        context.InJoined(bias)};
+  }
+  if (parts.size() == 1) {
+    const graph::FusedPart& part = parts[0];
+    return {context.InRaw(part.b), context.In(part.scales),
+            packed ? context.InRaw(part.zero_points) : context.In(part.zero_points),
+            context.In(part.bias)};
+  }
+  return {context.InJoinedRaw(codes), context.InJoined(scales),
+          packed ? context.InJoinedRaw(zero_points) : context.InJoined(zero_points),
+          context.InJoined(bias)};
+}
+
 void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,
                      const NBitsOperands& weight, BufferRef y, const NBitsSurroundings& around) {
   const uint64_t elem_bytes = DTypeBytes(kernels::DeviceDType(context.caps(), shape.dtype), 1);
@@ -113,16 +150,15 @@ void LowerMatMulNBits(LowerContext& context) {
   shape.bits = Count(node.Int("bits", 4));
   shape.block_size = Count(node.Int("block_size", 32));
   shape.dtype = context.dtype(0);
-  shape.bias = context.has(5);
-  BufferRef zero_points;
-  if (context.has(3)) {
-    const bool packed = context.dtype(3) == DType::kU8;
-    shape.zero_points = packed ? kernels::ZeroPoints::kPacked : kernels::ZeroPoints::kFloat;
-    zero_points = packed ? context.InRaw(3) : context.In(3);
+  const graph::FusedPart part = {.b = 1, .scales = 2, .zero_points = 3, .bias = 5, .n = shape.n};
+  shape.bias = context.has(part.bias);
+  if (context.has(part.zero_points)) {
+    shape.zero_points = context.dtype(part.zero_points) == DType::kU8 ? kernels::ZeroPoints::kPacked
+                                                                      : kernels::ZeroPoints::kFloat;
   }
   if (shape.m == 0) return;
-  EmitMatMulNBits(context, shape, context.In(0),
-                  {context.InRaw(1), context.In(2), zero_points, context.In(5)}, context.Out(0));
+  const NBitsOperands weight = ReadWeight(context, std::span(&part, 1), shape);
+  EmitMatMulNBits(context, shape, context.In(0), weight, context.Out(0));
 }
 
 }  // namespace sinter::exec

@@ -67,6 +67,10 @@ void CheckShape(const MatMulNBitsShape& shape) {
     throw Error("kernels", "block size of MatMulNBits: got {}, want a power of two from 16 to 256",
                 shape.block_size);
   }
+  SINTER_CHECK(
+      shape.interleave == 1 || (shape.interleave == kInterleavedRows && shape.experts == 0 &&
+                                (shape.n | shape.n_begin | shape.n_count) % kInterleavedRows == 0),
+      "rows {} + {} of {} by {}", shape.n_begin, shape.n_count, shape.n, shape.interleave);
   SINTER_CHECK(shape.m > 0 && shape.n > 0 && shape.k > 0, "{} x {} x {}", shape.m, shape.n,
                shape.k);
   SINTER_CHECK(uint64_t{shape.n_begin} + shape.n_count <= shape.n, "rows {} + {} of {}",
@@ -85,13 +89,13 @@ std::string_view ZeroPointsTag(ZeroPoints zero_points) {
 }
 
 KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
-  KernelPlan plan = PlanMatMulNBitsInputs(caps, shape);
+  KernelPlan plan = PlanMatMulNBitsInputs(caps, shape, 1);
   MatMulNBitsParams params = MakeMatMulNBitsParams(shape);
   const uint32_t tile_m = TileRows(shape);
 
   plan.wgsl = "matmul_nbits/matmul_nbits_tile.wgsl";
-  plan.prelude += fmt::format("alias unit_t = u32;\nconst kTileM = {}u;\nconst kExperts = {}u;\n",
-                              tile_m, shape.experts);
+  plan.prelude +=
+      fmt::format("const kTileM = {}u;\nconst kExperts = {}u;\n", tile_m, shape.experts);
   if (shape.experts > 0) {
     SINTER_CHECK(tile_m == kMatMulNBitsExpertRows && shape.m % tile_m == 0, "{} rows", shape.m);
     plan.defines.emplace_back("experts");
@@ -107,19 +111,23 @@ KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
 
 }  // namespace
 
-KernelPlan PlanMatMulNBitsInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+KernelPlan PlanMatMulNBitsInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                                 uint32_t unit_words) {
   const std::string_view act = WgslType(caps, shape.dtype);
   KernelPlan plan;
-  plan.prelude = fmt::format("alias act_t = {};\nconst kBits = {}u;\nconst kBlockSize = {}u;\n",
-                             act, shape.bits, shape.block_size);
+  plan.prelude = fmt::format(
+      "alias act_t = {};\nalias unit_t = {};\nconst kBits = {}u;\nconst kBlockSize = {}u;\n"
+      "const kInterleave = {}u;\nconst kUnitsTogether = {}u;\n",
+      act, UnitType(unit_words), shape.bits, shape.block_size, shape.interleave,
+      shape.unit_words() / unit_words);
   plan.defines.emplace_back(ZeroPointsName(shape.zero_points));
   if (act == "f16") plan.defines.emplace_back("f16");
   if (shape.bias) plan.defines.emplace_back("bias");
   const bool a_vec4 = shape.k % 4 == 0;
   if (a_vec4) plan.defines.emplace_back("a_vec4");
-  plan.variant = fmt::format("matmul_nbits.{}.b{}.blk{}{}{}{}", act, shape.bits, shape.block_size,
-                             ZeroPointsTag(shape.zero_points), shape.bias ? ".bias" : "",
-                             a_vec4 ? "" : ".odd");
+  plan.variant = fmt::format("matmul_nbits.{}.b{}.blk{}{}{}{}{}", act, shape.bits, shape.block_size,
+                             InterleaveTag(shape), ZeroPointsTag(shape.zero_points),
+                             shape.bias ? ".bias" : "", a_vec4 ? "" : ".odd");
   return plan;
 }
 
@@ -228,7 +236,14 @@ std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsS
   }
   const uint64_t row_bytes[] = {shape.b_row_bytes(), shape.blocks() * act_bytes, zero_points_bytes,
                                 shape.bias ? act_bytes : 0};
-  return SplitRows(caps, shape.b_rows(), row_bytes);
+  if (shape.interleave == 1) return SplitRows(caps, shape.b_rows(), row_bytes);
+  // By whole groups.
+  std::vector<uint64_t> group_bytes;
+  for (const uint64_t bytes : row_bytes) group_bytes.push_back(bytes * shape.interleave);
+  std::vector<RowRange> ranges = SplitRows(caps, shape.b_rows() / shape.interleave, group_bytes);
+  for (RowRange& range : ranges)
+    range = {range.begin * shape.interleave, range.count * shape.interleave};
+  return ranges;
 }
 
 }  // namespace sinter::kernels

@@ -12,7 +12,10 @@
 //                absent: 2^(bits - 1)
 //   bias         [N] act_t
 //   Y            [M, N] act_t
-// Source: ONNX Runtime, docs/ContribOperators.md.
+// With `interleave` B, scales and zero points have eight rows together (interleave.h), which is
+// what products read quickest: B [N / 8, units, 8] units of unit_words() words, scales and float
+// zero points [N / 8, blocks, 8], packed zero points [N / 8, bytes of a row, 8]. Source: ONNX
+// Runtime, docs/ContribOperators.md.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +28,7 @@
 #include "base/dtype.h"
 #include "kernels/common/row_split.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/matmul_nbits/interleave.h"
 
 namespace sinter::kernels {
 
@@ -91,12 +95,17 @@ struct MatMulNBitsShape {
   // is not below `experts`: such rows of Y are not written. m is a multiple of 64. Binding 8:
   // tile_experts u32 [m / 64].
   uint32_t experts = 0;
+  // Rows of B that lie together: 1, or kInterleavedRows, which n, n_begin and n_count are then
+  // multiples of; of one weight only.
+  uint32_t interleave = 1;
 
   bool operator==(const MatMulNBitsShape&) const = default;
   uint32_t b_rows() const { return (glu == Glu::kNone ? n : 2 * n) * (experts == 0 ? 1 : experts); }
   uint32_t blocks() const { return (k + block_size - 1) / block_size; }
   uint64_t b_row_bytes() const { return uint64_t{blocks()} * (block_size * bits / 8); }
   uint64_t packed_zero_points_row_bytes() const { return (uint64_t{blocks()} * bits + 7) / 8; }
+  // Words of B in the widest load that lies inside one block.
+  uint32_t unit_words() const { return block_size * bits / 32 < 4 ? block_size * bits / 32 : 4; }
 };
 
 // Uniform of the tiles; mirrors struct Params in matmul_nbits_inputs.wgsl.

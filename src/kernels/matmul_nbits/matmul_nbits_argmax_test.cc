@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "kernels/argmax/argmax.h"
 #include "kernels/matmul_nbits/matmul_nbits_decode.h"
+#include "kernels/matmul_nbits/matmul_nbits_testing.h"
 #include "kernels/sample/token_choice_testing.h"
 
 namespace sinter::kernels {
@@ -101,8 +102,8 @@ std::vector<Operand> MakeOperands(const gpu::Caps& caps, const MatMulNBitsShape&
   std::vector<Operand> chosen = TokenChoiceOperands(
       choice, DType::kF32, {}, kState, sampling, std::vector<uint32_t>((shape.n + 31) / 32), token);
   std::vector<Operand> operands = {Operand::Input(act, h),
-                                   Operand::Packed(std::move(b)),
-                                   Operand::Input(act, scales),
+                                   Operand::Packed(nbits_testing::CodesInOrder(shape, b)),
+                                   Operand::Input(act, nbits_testing::InOrder(shape, scales)),
                                    Operand::Absent(),
                                    Operand::Input(act, bias),
                                    Operand::Absent(),
@@ -122,9 +123,9 @@ const bool kRegistered = RegisterKernelCases("matmul_nbits_argmax", [](const gpu
   const auto add = [&](const MatMulNBitsShape& shape, Options options = {},
                        std::vector<std::string> variants = {""}) {
     KernelCase c;
-    c.name = fmt::format("n{}.k{}.b{}.{}.row{}{}{}", shape.n, shape.k, shape.bits,
-                         DTypeName(shape.dtype), static_cast<int>(options.row),
-                         options.without_f16 ? ".widened" : "",
+    c.name = fmt::format("n{}.k{}.b{}{}.{}.row{}{}{}", shape.n, shape.k, shape.bits,
+                         shape.interleave > 1 ? ".by8" : "", DTypeName(shape.dtype),
+                         static_cast<int>(options.row), options.without_f16 ? ".widened" : "",
                          options.without_subgroups ? ".no_subgroups" : "");
     c.operands = [=] { return MakeOperands(CapsFor(caps, options), shape, options.row); };
     c.variants = std::move(variants);
@@ -148,6 +149,9 @@ const bool kRegistered = RegisterKernelCases("matmul_nbits_argmax", [](const gpu
     add(Shape(777, 64, f16), {.row = row, .without_f16 = true});
     add(Shape(777, 64, f32), {.row = row, .without_subgroups = true});
   }
+  MatMulNBitsShape together = Shape(4112, 64, f16);
+  together.interleave = kInterleavedRows;
+  add(together, {.row = Row::kTies}, MatMulNBitsVariants(caps, together));
   MatMulNBitsShape bare = Shape(777, 64, f16);
   bare.norm.present = false;
   bare.bits = 8;

@@ -28,20 +28,34 @@ constexpr uint32_t kMaxGroup = 4, kMaxSplits = 16;
 
 // How a link is cut; fields of struct Link in matmul_nbits_chain.wgsl.
 struct LinkCut {
-  uint32_t outputs, rows, block, rounds, parts;
+  uint32_t split, outputs, rows, block, rounds, parts;
 };
 
 uint32_t Chunks(const MatMulNBitsShape& shape) { return shape.k / kChunkCodes; }
 
 LinkCut CutLink(const gpu::Caps& caps, const MatMulNBitsShape& shape, const ChainTuning& tuning) {
   const uint32_t rows_an_output = shape.glu == Glu::kNone ? 1 : 2;
-  const uint32_t lanes = caps.fixed_subgroup_size();
-  const uint32_t teams = tuning.workgroup / lanes;
+  const uint32_t lanes = caps.fixed_subgroup_size() / shape.interleave;
+  const uint32_t subgroups = tuning.workgroup / caps.fixed_subgroup_size();
   LinkCut cut = {};
-  cut.outputs = CeilDiv(shape.n, tuning.workgroups * teams);
-  cut.rows = cut.outputs * rows_an_output;
-  cut.parts = CeilDiv(shape.n, teams * cut.outputs);
-  const uint32_t iterations = CeilDiv(Chunks(shape), lanes);
+  // Outputs a workgroup, then chunks a thread: what the slowest have.
+  uint64_t best = UINT64_MAX;
+  for (uint32_t split = 1; split <= subgroups; split *= 2) {
+    const uint32_t group = subgroups / split * shape.interleave;
+    const uint32_t outputs = CeilDiv(shape.n, tuning.workgroups * group);
+    const uint32_t rows = outputs * rows_an_output;
+    if (rows > kMaxRows || (shape.interleave == 1 && split > 1)) continue;
+    const uint64_t chunks = uint64_t{rows} * CeilDiv(Chunks(shape), lanes * split);
+    const uint64_t cost = (uint64_t{outputs} * group << 32) + chunks;
+    if (cost >= best) continue;
+    best = cost;
+    cut.split = split;
+    cut.outputs = outputs;
+    cut.rows = rows;
+    cut.parts = CeilDiv(shape.n, group * outputs);
+  }
+  if (cut.rows == 0) return cut;
+  const uint32_t iterations = CeilDiv(Chunks(shape), lanes * cut.split);
   // All of them, or parts of which two are in registers at a time.
   const uint32_t most = cut.rows * iterations <= tuning.ahead ? tuning.ahead : tuning.ahead / 2;
   cut.block = std::clamp(most / cut.rows, 1u, std::min(kMaxBlock, iterations));
@@ -135,8 +149,10 @@ bool Fit(const gpu::Caps& caps, const Chain& chain) {
   Glu glu = Glu::kNone;
   for (size_t i = 0; i < links.size(); ++i) {
     const ChainLink& link = links[i];
-    if (!IsChainLink(caps, link.shape) || link.shape.block_size != links[0].shape.block_size)
+    if (!IsChainLink(caps, link.shape) || link.shape.block_size != links[0].shape.block_size ||
+        link.shape.interleave != links[0].shape.interleave) {
       return false;
+    }
     const bool attended = chain.attention && i == chain.attention_at;
     if (i > 0 && !attended && link.shape.k != links[i - 1].shape.n) return false;
     if ((link.residual != ChainLink::kNone) != link.shape.residual) return false;
@@ -173,6 +189,14 @@ uint32_t FreshBytes(const Chain& chain) {
   return (attention.heads / attention.kv_heads + 2) * attention.head_size * 2;
 }
 
+// Rows of B that a thread has, of the link with most of them.
+uint32_t MaxRows(const gpu::Caps& caps, const Chain& chain, const ChainTuning& tuning) {
+  uint32_t rows = 0;
+  for (const ChainLink& link : chain.links)
+    rows = std::max(rows, CutLink(caps, link.shape, tuning).rows);
+  return rows;
+}
+
 bool Fits(const gpu::Caps& caps, const Chain& chain, const ChainTuning& tuning) {
   const gpu::Limits& limits = caps.limits;
   if (tuning.ahead == 0 || tuning.workgroups == 0 || !std::has_single_bit(tuning.workgroup) ||
@@ -183,18 +207,19 @@ bool Fits(const gpu::Caps& caps, const Chain& chain, const ChainTuning& tuning) 
     return false;
   }
   // Row or sums, a unit a chunk; of each subgroup its squares, rows, maxima and denominators.
-  const uint64_t bytes = uint64_t{RowSlots(caps, chain, tuning)} * 16 +
-                         MaxK(chain) / kChunkCodes * 4 +
-                         tuning.workgroup / caps.fixed_subgroup_size() *
-                             ((1 + kMaxRows) * 4 + (chain.attention ? 32 : 0)) +
-                         FreshBytes(chain);
+  const uint64_t bytes =
+      uint64_t{RowSlots(caps, chain, tuning)} * 16 + MaxK(chain) / kChunkCodes * 4 +
+      tuning.workgroup / caps.fixed_subgroup_size() *
+          ((1 + MaxRows(caps, chain, tuning) * chain.links[0].shape.interleave) * 4 +
+           (chain.attention ? 32 : 0)) +
+      FreshBytes(chain);
   if (bytes > limits.max_workgroup_storage_bytes ||
       tuning.workgroups > limits.max_workgroups_per_dimension) {
     return false;
   }
   return std::ranges::all_of(chain.links, [&](const ChainLink& link) {
     const LinkCut cut = CutLink(caps, link.shape, tuning);
-    return cut.rows <= kMaxRows && cut.rounds <= kMaxRounds;
+    return cut.rows > 0 && cut.rounds <= kMaxRounds;
   });
 }
 
@@ -246,7 +271,8 @@ class Planner {
     kernel_.wgsl = "matmul_nbits/matmul_nbits_chain.wgsl";
     kernel_.defines = {"f16", "subgroups", "integers_bits4"};
     kernel_.variant =
-        fmt::format("matmul_nbits_chain.f16.b4.blk{}", chain_.links[0].shape.block_size);
+        fmt::format("matmul_nbits_chain.f16.b4.blk{}{}", chain_.links[0].shape.block_size,
+                    InterleaveTag(chain_.links[0].shape));
     Define(vectors_.count > 0, "vectors");
     if (chain_.table) AddTable(*chain_.table);
     ChainParams params = {.layers = chain_.layers, .cache_layer = chain_.cache_layer};
@@ -333,10 +359,10 @@ class Planner {
     row_of_.push_back(handed ? words_ : kNoRow);
     // In the order of struct Link.
     kernel_.prelude += fmt::format(
-        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}, {9}, "
-        "{10:.9e}, {11}, {12}, {13}, {14}u, {15}u, {16}u, {17}u, {18}u);\n",
-        i, shape.n, shape.k, cut.outputs, cut.rows, cut.block, cut.rounds, cut.parts, gated,
-        shape.norm.present, shape.norm.epsilon, shape.bias, outside,
+        "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}u, {9}, {10}, "
+        "{11:.9e}, {12}, {13}, {14}, {15}u, {16}u, {17}u, {18}u, {19}u);\n",
+        i, shape.n, shape.k, cut.split, cut.outputs, cut.rows, cut.block, cut.rounds, cut.parts,
+        gated, shape.norm.present, shape.norm.epsilon, shape.bias, outside,
         link.residual == ChainLink::kInput, vectors_.links[i].norm / 2, vectors_.links[i].bias / 2,
         row, link.residual >= 0 ? row_of_[static_cast<size_t>(link.residual)] : kNoRow, row_of_[i]);
     if (handed) words_ += shape.n / 2;
@@ -360,6 +386,8 @@ class Planner {
     for (const auto& [name, value] :
          {std::pair("kWorkgroupSize", tuning_.workgroup),
           std::pair("kSubgroup", caps_.fixed_subgroup_size()),
+          std::pair("kMaxRows", MaxRows(caps_, chain_, tuning_)),
+          std::pair("kInterleave", chain_.links[0].shape.interleave),
           std::pair("kBlockChunks", chain_.links[0].shape.block_size / kChunkCodes),
           std::pair("kMaxK", MaxK(chain_)),
           std::pair("kRowSlots", RowSlots(caps_, chain_, tuning_)),
@@ -390,6 +418,7 @@ std::string ChainVariant(const ChainTuning& tuning) {
 
 bool IsChainLink(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   const MatMulNBitsNorm& norm = shape.norm;
+  static_assert(kChunkThreads >= kInterleavedRows);
   return caps.packed_dot_product && caps.f16 && caps.fixed_subgroup_size() >= kChunkThreads &&
          shape.m == 1 && shape.bits == 4 && shape.block_size >= kChunkCodes &&
          shape.k % shape.block_size == 0 && shape.n % 2 == 0 && shape.dtype == DType::kF16 &&

@@ -1,10 +1,10 @@
 // Up to four products of one row in one dispatch, each of which takes the result of the one before, for
 // one layer after the other. Definition, bindings, and what is asked of a GPU: matmul_nbits_chain.h.
 //
-// Every workgroup does its part of each link in turn. There a team of kSubgroup threads (a subgroup) owns
-// `rows` rows of B (of a gated link: a gate row and an up row for each output); each thread takes every
-// kSubgroup-th chunk of them, 32 codes of 4 bits. Products of codes and the row's bytes are summed up
-// exactly, four at once.
+// Every workgroup does its part of each link in turn. There a team of `split` subgroups owns outputs by groups of
+// kInterleave, and the rows of B that those are made of (of a gated link gate rows and up rows). A thread has one row
+// of each group, and every split * kRowLanes-th chunk of it, 32 codes of 4 bits, so that a subgroup loads one stretch of B
+// and has kRowLanes chunks of the row. Products of codes and the row's bytes are summed up exactly, four at once.
 //
 // Waiting for the other workgroups takes longer than what is computed between two waits, so a thread
 // asks for its first weights of the next link before it multiplies those of this one.
@@ -19,6 +19,7 @@
 // NVIDIA's compiler ten seconds, and its code twice the time of one dispatch a link.
 
 #include "common/activations.wgsl"
+#include "matmul_nbits/interleave.wgsl"
 #include "matmul_nbits/matmul_nbits_chain_operands.wgsl"
 #include "matmul_nbits/matmul_nbits_chain_row.wgsl"
 #include "matmul_nbits/matmul_nbits_integers.wgsl"
@@ -32,8 +33,9 @@ struct Link {
   index: u32,
   n: u32,        // outputs
   k: u32,
-  outputs: u32,  // of a team, which is a subgroup
-  rows: u32,     // of B of a team: 1 to 8
+  split: u32,    // subgroups of a team
+  outputs: u32,  // of a thread: groups of kInterleave of a team
+  rows: u32,     // of B of a thread: 1 to 8
   block: u32,    // chunks of each that a thread asks for at once: 1 to 8
   rounds: u32,   // in which the workgroup brings the row: 1 to 8
   parts: u32,    // workgroups that have a part of it
@@ -54,15 +56,16 @@ struct Link {
 }
 
 const kSubgroups = kWorkgroupSize / kSubgroup;
+const kRowLanes = kSubgroup / kInterleave;
 // Codes in integers come 16 times too large.
 const kCodeUnit = 1.0 / 16.0;
 
-// The sums of a workgroup's rows of B.
-var<workgroup> results: array<f32, kSubgroups * 8u>;
+// The sums of each subgroup's rows of B.
+var<workgroup> results: array<f32, kSubgroups * kMaxRows * kInterleave>;
 
 // ---- weights
 
-// A chunk of each of a team's rows of B, with its scales.
+// A chunk of each of a thread's rows of B, with its scales.
 struct Weights {
   row_0: vec4<u32>,
   row_1: vec4<u32>,
@@ -92,25 +95,53 @@ fn RowsOfB(link: Link) -> u32 {
   return select(link.n, 2u * link.n, link.gated);
 }
 
-// Row `row` of a team's rows of B. Outputs past the end repeat the last one, and are not stored.
+// Where a thread works.
+struct RowPlace {
+  team: u32,
+  squad: u32,  // its subgroup among the team's
+  turn: u32,   // its row of each group's
+  lane: u32,
+}
+
+fn PlaceOfThread(link: Link, local: u32) -> RowPlace {
+  let subgroup = local / kSubgroup;
+  return RowPlace(subgroup / link.split, subgroup % link.split, local % kInterleave, local % kSubgroup / kInterleave);
+}
+
+fn OutputsOfTeam(link: Link) -> u32 {
+  return link.outputs * kInterleave;
+}
+
+// Outputs of a workgroup.
+fn Outputs(link: Link) -> u32 {
+  return kSubgroups / link.split * OutputsOfTeam(link);
+}
+
+// The chunk of an iteration of a thread.
+fn ChunkOf(link: Link, place: RowPlace, iteration: u32) -> u32 {
+  return (iteration * link.split + place.squad) * kRowLanes + place.lane;
+}
+
+// Row `row` of a thread's rows of B; `first`: its first output. Outputs past the end repeat the last one, and are not
+// stored.
 fn RowOf(link: Link, layer: u32, first: u32, row: u32) -> u32 {
   let first_of_layer = layer * RowsOfB(link);
   if (link.gated) {
-    return first_of_layer + min(first + row / 2u, link.n - 1u) + row % 2u * link.n;
+    return first_of_layer + min(first + row / 2u * kInterleave, link.n - 1u) + row % 2u * link.n;
   }
-  return first_of_layer + min(first + row, link.n - 1u);
+  return first_of_layer + min(first + row * kInterleave, link.n - 1u);
 }
 
 fn LoadChunk(link: Link, row: u32, chunk: u32) -> vec4<u32> {
-  return LoadB(link.index, row * (link.k / 32u) + chunk);
+  return LoadB(link.index, Interleaved(row, chunk, link.k / 32u));
 }
 
 fn LoadScaleOf(link: Link, row: u32, chunk: u32) -> f32 {
-  return LoadScale(link.index, row * (link.k / 32u / kBlockChunks) + chunk / kBlockChunks);
+  return LoadScale(link.index, Interleaved(row, chunk / kBlockChunks, link.k / 32u / kBlockChunks));
 }
 
-fn LoadStep(link: Link, layer: u32, first: u32, lane: u32, iteration: u32) -> Weights {
-  let chunk = min(iteration * kSubgroup + lane, link.k / 32u - 1u);
+fn LoadStep(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32) -> Weights {
+  let chunk = min(ChunkOf(link, place, iteration), link.k / 32u - 1u);
   var weights = Weights();
   weights.row_0 = LoadChunk(link, RowOf(link, layer, first, 0u), chunk);
   weights.scales.x = LoadScaleOf(link, RowOf(link, layer, first, 0u), chunk);
@@ -146,30 +177,30 @@ fn LoadStep(link: Link, layer: u32, first: u32, lane: u32, iteration: u32) -> We
 }
 
 fn LoadBlock(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Block {
-  let first = (part * kSubgroups + local / kSubgroup) * link.outputs;
-  let lane = local % kSubgroup;
+  let place = PlaceOfThread(link, local);
+  let first = part * Outputs(link) + place.team * OutputsOfTeam(link) + place.turn;
   var block = Block();
-  block.step_0 = LoadStep(link, layer, first, lane, base);
+  block.step_0 = LoadStep(link, layer, first, place, base);
   if (link.block > 1u) {
-    block.step_1 = LoadStep(link, layer, first, lane, base + 1u);
+    block.step_1 = LoadStep(link, layer, first, place, base + 1u);
   }
   if (link.block > 2u) {
-    block.step_2 = LoadStep(link, layer, first, lane, base + 2u);
+    block.step_2 = LoadStep(link, layer, first, place, base + 2u);
   }
   if (link.block > 3u) {
-    block.step_3 = LoadStep(link, layer, first, lane, base + 3u);
+    block.step_3 = LoadStep(link, layer, first, place, base + 3u);
   }
   if (link.block > 4u) {
-    block.step_4 = LoadStep(link, layer, first, lane, base + 4u);
+    block.step_4 = LoadStep(link, layer, first, place, base + 4u);
   }
   if (link.block > 5u) {
-    block.step_5 = LoadStep(link, layer, first, lane, base + 5u);
+    block.step_5 = LoadStep(link, layer, first, place, base + 5u);
   }
   if (link.block > 6u) {
-    block.step_6 = LoadStep(link, layer, first, lane, base + 6u);
+    block.step_6 = LoadStep(link, layer, first, place, base + 6u);
   }
   if (link.block > 7u) {
-    block.step_7 = LoadStep(link, layer, first, lane, base + 7u);
+    block.step_7 = LoadStep(link, layer, first, place, base + 7u);
   }
   return block;
 }
@@ -197,16 +228,16 @@ fn RowProduct(codes: vec4<u32>, chunk: Chunk) -> f32 {
   return f32(sums.x * 256 + sums.y);
 }
 
-// Of a team's rows of B.
+// Of a thread's rows of B.
 struct Sums {
   low: vec4<f32>,
   high: vec4<f32>,
 }
 
-// The products of iteration `iteration` of a lane.
-fn Products(link: Link, lane: u32, iteration: u32, w: Weights) -> Sums {
+// The products of iteration `iteration` of a thread.
+fn Products(link: Link, place: RowPlace, iteration: u32, w: Weights) -> Sums {
   var sums = Sums();
-  let at = iteration * kSubgroup + lane;
+  let at = ChunkOf(link, place, iteration);
   if (at >= link.k / 32u) {
     return sums;
   }
@@ -238,16 +269,17 @@ fn Products(link: Link, lane: u32, iteration: u32, w: Weights) -> Sums {
   return Sums(sums.low * (w.scales * unit), sums.high * (w.more_scales * unit));
 }
 
-fn AddStep(sums: ptr<function, Sums>, link: Link, lane: u32, iteration: u32, w: Weights) {
-  let products = Products(link, lane, iteration, w);
+fn AddStep(sums: ptr<function, Sums>, link: Link, place: RowPlace, iteration: u32, w: Weights) {
+  let products = Products(link, place, iteration, w);
   (*sums).low += products.low;
   (*sums).high += products.high;
 }
 
-fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
+// Of the lanes that have the same rows.
+fn LanesSum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
-  for (var distance = kSubgroup / 2u; distance > 0u; distance /= 2u) {
-    sums += subgroupShuffleXor(sums, distance);
+  for (var distance = kRowLanes / 2u; distance > 0u; distance /= 2u) {
+    sums += subgroupShuffleXor(sums, distance * kInterleave);
   }
   return sums;
 }
@@ -264,7 +296,7 @@ struct State {
 
 // The first of them.
 fn OutputOf(link: Link, part: u32, local: u32) -> u32 {
-  return part * kSubgroups * link.outputs + 2u * local;
+  return part * Outputs(link) + 2u * local;
 }
 
 fn BiasOf(link: Link, layer: u32, n: u32) -> vec2<f32> {
@@ -278,8 +310,9 @@ fn Multiply(link: Link, layer: u32, part: u32, first_block: Block, local: u32) -
   if (part >= link.parts) {
     return State();
   }
-  let lane = local % kSubgroup;
-  let iterations = (link.k / 32u + kSubgroup - 1u) / kSubgroup;
+  let place = PlaceOfThread(link, local);
+  let chunks_at_once = link.split * kRowLanes;
+  let iterations = (link.k / 32u + chunks_at_once - 1u) / chunks_at_once;
   let norms = LoadNorms(link, layer, local);
   var state = State();
   let n = min(OutputOf(link, part, local), link.n - 2u);
@@ -291,7 +324,7 @@ fn Multiply(link: Link, layer: u32, part: u32, first_block: Block, local: u32) -
     state.residual = LoadResidual(link.index, n / 2u);
   }
   let row = LoadRow(link, layer, local);
-  if (local < kSubgroups * link.outputs / 2u) {
+  if (local < Outputs(link) / 2u) {
     if (link.residual_row != kNone) {
       state.residual = AwaitWord(layer_rows + link.residual_row + n / 2u);
     }
@@ -307,42 +340,62 @@ fn Multiply(link: Link, layer: u32, part: u32, first_block: Block, local: u32) -
     if (base + link.block < iterations) {
       block = LoadBlock(link, layer, part, local, base + link.block);
     }
-    AddStep(&state.sums, link, lane, base, steps.step_0);
+    AddStep(&state.sums, link, place, base, steps.step_0);
     if (link.block > 1u) {
-      AddStep(&state.sums, link, lane, base + 1u, steps.step_1);
+      AddStep(&state.sums, link, place, base + 1u, steps.step_1);
     }
     if (link.block > 2u) {
-      AddStep(&state.sums, link, lane, base + 2u, steps.step_2);
+      AddStep(&state.sums, link, place, base + 2u, steps.step_2);
     }
     if (link.block > 3u) {
-      AddStep(&state.sums, link, lane, base + 3u, steps.step_3);
+      AddStep(&state.sums, link, place, base + 3u, steps.step_3);
     }
     if (link.block > 4u) {
-      AddStep(&state.sums, link, lane, base + 4u, steps.step_4);
+      AddStep(&state.sums, link, place, base + 4u, steps.step_4);
     }
     if (link.block > 5u) {
-      AddStep(&state.sums, link, lane, base + 5u, steps.step_5);
+      AddStep(&state.sums, link, place, base + 5u, steps.step_5);
     }
     if (link.block > 6u) {
-      AddStep(&state.sums, link, lane, base + 6u, steps.step_6);
+      AddStep(&state.sums, link, place, base + 6u, steps.step_6);
     }
     if (link.block > 7u) {
-      AddStep(&state.sums, link, lane, base + 7u, steps.step_7);
+      AddStep(&state.sums, link, place, base + 7u, steps.step_7);
     }
   }
   return state;
 }
 
 #if gated
-fn Gated(sums: vec4<f32>, state: State) -> vec2<f32> {
-  let gate = sums.xz + state.bias;
-  return vec2<f32>(activation(gate.x), activation(gate.y)) * (sums.yw + state.up_bias);
+fn Gated(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
+  let gate = gate_sums + state.bias;
+  return vec2<f32>(activation(gate.x), activation(gate.y)) * (up_sums + state.up_bias);
 }
 #else
-fn Gated(sums: vec4<f32>, state: State) -> vec2<f32> {
-  return sums.xz;
+fn Gated(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
+  return gate_sums;
 }
 #endif
+
+// The sums of row `row` of the threads' that have output `output` of the workgroup.
+fn TeamSum(link: Link, output: u32, row: u32) -> f32 {
+  let team = output / OutputsOfTeam(link);
+  let at = row * kInterleave + output % kInterleave;
+  var sum = 0.0;
+  for (var i = 0u; i < link.split; i++) {
+    sum += results[(team * link.split + i) * (link.rows * kInterleave) + at];
+  }
+  return sum;
+}
+
+// Row `row` of each of `rows_an_output`, of outputs 2 local and 2 local + 1.
+fn PairSum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
+  let first = 2u * local;
+  let second = first + 1u;
+  let in_team = OutputsOfTeam(link);
+  return vec2<f32>(TeamSum(link, first, first % in_team / kInterleave * rows_an_output + row),
+                   TeamSum(link, second, second % in_team / kInterleave * rows_an_output + row));
+}
 
 // Not by an index that a thread computes: NVIDIA's compiler puts such vectors into memory.
 fn Component(x: vec4<f32>, i: u32) -> f32 {
@@ -353,27 +406,25 @@ fn Finish(link: Link, layer: u32, part: u32, state: State, local: u32) {
   if (part >= link.parts) {
     return;
   }
-  let low = TeamSum(state.sums.low);
+  let low = LanesSum(state.sums.low);
   var high = vec4<f32>();
   if (link.rows > 4u) {
-    high = TeamSum(state.sums.high);
+    high = LanesSum(state.sums.high);
   }
-  let lane = local % kSubgroup;
-  if (lane < link.rows) {
-    results[local / kSubgroup * link.rows + lane] =
-        select(Component(low, lane), Component(high, lane - 4u), lane > 3u);
+  let place = PlaceOfThread(link, local);
+  let results_at = local / kSubgroup * (link.rows * kInterleave) + place.turn;
+  for (var row = place.lane; row < link.rows; row += kRowLanes) {
+    results[results_at + row * kInterleave] = select(Component(low, row), Component(high, row - 4u), row > 3u);
   }
   workgroupBarrier();
   let n = OutputOf(link, part, local);
-  if (local < kSubgroups * link.outputs / 2u && n < link.n) {
+  if (local < Outputs(link) / 2u && n < link.n) {
     let factor = RowFactor(link);
     var y = vec2<f32>();
     if (link.gated) {
-      let at = 4u * local;
-      y = Gated(factor * vec4<f32>(results[at], results[at + 1u], results[at + 2u],
-                                   results[at + 3u]), state);
+      y = Gated(factor * PairSum(link, local, 0u, 2u), factor * PairSum(link, local, 1u, 2u), state);
     } else {
-      y = factor * vec2<f32>(results[2u * local], results[2u * local + 1u]) + state.bias;
+      y = factor * PairSum(link, local, 0u, 1u) + state.bias;
     }
     y += HalvesOf(state.residual);
     let pair = bitcast<u32>(vec2<f16>(y));

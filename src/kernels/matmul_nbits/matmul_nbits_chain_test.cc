@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/matmul_nbits/matmul_nbits_testing.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/testing/kernel_case.h"
 
@@ -295,8 +296,11 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
     if (chain.attention->rotary_dim > 0) operands[6] = Operand::Input(f16, rotary);
   }
   for (size_t i = 0; i < links; ++i) {
-    operands.push_back(Operand::Packed(b[i]));
-    operands.push_back(Operand::Input(f16, scales[i]));
+    // All layers' rows, one behind the other.
+    MatMulNBitsShape all = chain.links[i].shape;
+    all.n *= chain.layers;
+    operands.push_back(Operand::Packed(nbits_testing::CodesInOrder(all, b[i])));
+    operands.push_back(Operand::Input(f16, nbits_testing::InOrder(all, scales[i])));
     operands.push_back(outside[i].empty() ? Operand::Absent() : Operand::Input(f16, outside[i]));
     const double tolerance = Tolerance(i + steps);
     operands.push_back(chain.links[i].bound ? Operand::Output(f16, results[i], tolerance, tolerance)
@@ -311,7 +315,8 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
 }
 
 std::string Name(const Chain& chain, uint32_t total) {
-  std::string name = fmt::format("blk{}", chain.links[0].shape.block_size);
+  std::string name = fmt::format("blk{}{}", chain.links[0].shape.block_size,
+                                 chain.links[0].shape.interleave > 1 ? ".by8" : "");
   if (chain.attention) {
     const GroupQueryAttentionDecodeShape& shape = *chain.attention;
     const GroupQueryAttentionShape& attention = shape.attention;
@@ -336,8 +341,8 @@ std::string Name(const Chain& chain, uint32_t total) {
 std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   std::vector<KernelCase> cases;
   if (!IsChainLink(caps, Product(64, 64))) return cases;
-  const auto add_at = [&](uint32_t total, const Chain& chain,
-                          std::vector<std::string> variants = {""}) {
+  const auto add_in_order = [&](uint32_t total, const Chain& chain,
+                                const std::vector<std::string>& variants) {
     SINTER_CHECK(!ChainVariants(caps, chain).empty(), "{}", Name(chain, total));
     const auto place = [chain](const gpu::Caps& actual, std::string_view variant) {
       ChainPlan plan = PlanMatMulNBitsChain(actual, chain, variant);
@@ -354,9 +359,21 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     cases.push_back(
         {.name = Name(chain, total),
          .operands = [=] { return MakeOperands(chain, words, total); },
-         .variants = std::move(variants),
+         .variants = variants,
          .plan = [=](const gpu::Caps& actual,
                      std::string_view variant) { return place(actual, variant).kernel; }});
+  };
+  // Row by row and, where that can be, by eights.
+  const auto add_at = [&](uint32_t total, const Chain& chain,
+                          const std::vector<std::string>& variants = {""}) {
+    const bool fits = !ChainVariants(caps, chain).empty();
+    if (fits) add_in_order(total, chain, variants);
+    Chain together = chain;
+    for (ChainLink& link : together.links) {
+      if (link.shape.n % kInterleavedRows != 0) return;
+      link.shape.interleave = kInterleavedRows;
+    }
+    if (fits || !ChainVariants(caps, together).empty()) add_in_order(total, together, variants);
   };
   const auto add = [&](const Chain& chain, std::vector<std::string> variants = {""}) {
     add_at(0, chain, std::move(variants));
@@ -372,6 +389,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   const std::string shared = fmt::format("chain.wg256x{}.a12", several ? 2 * workgroups : 1);
   cuts.push_back(shared);
   add(Layer(160, 288, 224, 222), cuts);
+  add(Layer(160, 288, 224, 232), cuts);
   // What stands around the products.
   for (const Glu glu : {Glu::kGelu, Glu::kGeluTanh}) {
     add({.links = {{NormProduct(96, 64, glu, true), ChainLink::kNone, kInner},
@@ -402,8 +420,6 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     rest.attention_at = 0;
     rest.layers = 1;
     for (const Chain& chain : {whole, rest}) {
-      // A CPU's subgroups are narrow, and many sums need much memory.
-      if (caps.software && ChainVariants(caps, chain).empty()) continue;
       add_at(total, chain, variants);
     }
   };
@@ -437,7 +453,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   attention.has_norm = true;
   for (const uint32_t layers : {1u, 2u, 5u}) {
     const Chain chain = Layers(layers, 64, 96, attention);
-    if (!caps.software || !ChainVariants(caps, chain).empty()) add_at(40, chain, {least, shared});
+    add_at(40, chain, {least, shared});
     add({.links = {{NormProduct(96, 64, Glu::kSilu, true), ChainLink::kNone, kInner},
                    {Product(64, 96, true, true), ChainLink::kInput, kBound}},
          .layers = layers});
@@ -448,7 +464,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
        {ChainTable{5, 0}, ChainTable{1, 0}, ChainTable{7, 32}, ChainTable{3, 16}}) {
     Chain chain = Layers(2, 64, 96, attention);
     chain.table = table;
-    if (!caps.software || !ChainVariants(caps, chain).empty()) add_at(40, chain, {least, shared});
+    add_at(40, chain, {least, shared});
     add({.table = table,
          .links = {{NormProduct(96, 64, Glu::kSilu, true), ChainLink::kNone, kInner},
                    {Product(64, 96, true, true), ChainLink::kInput, kBound}}});

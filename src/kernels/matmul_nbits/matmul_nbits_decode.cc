@@ -51,14 +51,20 @@ uint64_t BindingCount(const MatMulNBitsShape& shape) {
          (norm.present && norm.keeps_sum ? 1 : 0) + ArgmaxBindings(shape.argmax);
 }
 
-uint32_t ChunkWords(const MatMulNBitsShape& shape) {
-  return std::min(4u, shape.block_size * shape.bits / 32);
+// What a team's lanes have to be within.
+uint32_t Subgroup(const gpu::Caps& caps) {
+  return caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
+}
+
+// Threads of a team. A squad's teams are as many threads as a team by itself.
+uint32_t Lanes(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  return std::max(1u, Subgroup(caps) / shape.interleave);
 }
 
 bool UsesIntegers(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                   const DecodeTuning& tuning) {
   // A chunk's octets are in as many neighbouring threads of a subgroup.
-  const uint32_t chunk_octets = ChunkWords(shape) * 4 / shape.bits;
+  const uint32_t chunk_octets = shape.unit_words() * 4 / shape.bits;
   return tuning.integers && caps.packed_dot_product && caps.subgroups && shape.bits != 2 &&
          DeviceDType(caps, shape.dtype) == DType::kF16 && caps.subgroup_min_size >= chunk_octets;
 }
@@ -79,9 +85,9 @@ std::optional<Cut> CutWork(const gpu::Caps& caps, const MatMulNBitsShape& shape,
     return std::nullopt;
   }
   Cut cut = {};
-  cut.lanes = caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
-  if (cut.lanes * tuning.split > tuning.workgroup) return std::nullopt;
-  cut.chunk_words = ChunkWords(shape);
+  cut.lanes = Lanes(caps, shape);
+  if (cut.lanes * shape.interleave * tuning.split > tuning.workgroup) return std::nullopt;
+  cut.chunk_words = shape.unit_words();
   cut.chunks = static_cast<uint32_t>(shape.b_row_bytes() / 4 / cut.chunk_words);
   const uint32_t chunk_codes = cut.chunk_words * 32 / shape.bits;
   cut.octets = CeilDiv(cut.chunks * chunk_codes, 8 * tuning.workgroup);
@@ -132,8 +138,8 @@ std::vector<DecodeTuning> DecodeTunings(const gpu::Caps& caps, const MatMulNBits
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   const uint32_t b_rows = shape.glu == Glu::kNone ? n : 2 * n;
   const uint32_t min_rows = shape.glu == Glu::kNone ? 1 : 2;
-  const uint32_t chunks = static_cast<uint32_t>(shape.b_row_bytes() / 4 / ChunkWords(shape));
-  const uint32_t lanes = caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
+  const uint32_t chunks = static_cast<uint32_t>(shape.b_row_bytes() / 4 / shape.unit_words());
+  const uint32_t lanes = Lanes(caps, shape);
   const auto add = [&](uint32_t workgroup, uint32_t rows, uint32_t groups, uint32_t split,
                        uint32_t largest_block) {
     if (rows < min_rows) return;
@@ -155,12 +161,35 @@ std::vector<DecodeTuning> DecodeTunings(const gpu::Caps& caps, const MatMulNBits
   // A thousand teams fill a large GPU (none has small subgroups); then more rows at once read h
   // less often. H200, N x K of Qwen3-1.7B: 4096 x 2048 by 4 rows 5.50 us, by 1 row 6.2; 2048 x 2048
   // by 2 rows 4.58, by 4 4.78; the gated 2 x 6144 x 2048 by 4 rows 8.28, by 2 rows 8.69.
-  const uint32_t teams = lanes < 16 ? 0 : 1024;
+  const uint32_t teams = Subgroup(caps) < 16 ? 0 : 1024;
   const uint32_t rows = std::max(min_rows, b_rows >= 4 * teams   ? 4u
                                            : b_rows >= 2 * teams ? 2u
                                                                  : 1u);
   const std::vector<uint32_t> workgroups =
       caps.subgroups ? std::vector{256u, 512u, 128u} : std::vector{64u};
+  if (shape.interleave > 1) {
+    // Squads fill a GPU as teams do. They have many rows, and so share them along K.
+    const uint32_t groups = b_rows / shape.interleave;
+    for (const bool few : {false, true}) {
+      for (const uint32_t workgroup : workgroups) {
+        for (const uint32_t split : {1u, 2u, 4u, 8u}) {
+          for (const uint32_t r : {1u, 2u, 4u}) {
+            const uint32_t squads = groups * split / r;
+            const bool fills = squads >= teams && squads < 2 * teams;
+            if (fills != few && chunks >= lanes * split && squads * 4 >= teams &&
+                squads <= 8 * teams) {
+              add(workgroup, r, 1, split, 8);
+            }
+          }
+        }
+      }
+    }
+    // Small products, and adapters without large ones.
+    for (const uint32_t workgroup : workgroups) {
+      for (const uint32_t r : {4u, 2u, 1u}) add(workgroup, r, 1, 1, 8);
+    }
+    return tunings;
+  }
   for (const uint32_t workgroup : workgroups) add(workgroup, rows, 1, 1, 8);
   for (const uint32_t workgroup : workgroups) {
     for (const uint32_t r : {1u, 2u, 4u}) add(workgroup, r, 1, 1, 8);
@@ -199,16 +228,17 @@ KernelPlan PlanMatMulNBitsDecode(const gpu::Caps& caps, const MatMulNBitsShape& 
       "const kOctets = {9}u;\nconst kWorkgroupSize = {10}u;\nconst kLanes = {11}u;\n"
       "const kM = {12}u;\nconst kRows = {13}u;\nconst kBlock = {14}u;\nconst kGroups = {15}u;\n"
       "const kCodeUnit = {16};\nconst kSubgroups = {17}u;\n"
-      "const kSplit = {18}u;\nconst kPartials = {19}u;\n",
-      act, cut->chunk_words == 1 ? "u32" : fmt::format("vec{}<u32>", cut->chunk_words), shape.bits,
-      shape.block_size, shape.k, shape.blocks(), cut->chunk_words, cut->chunks, cut->phases,
-      cut->octets, tuning.workgroup, cut->lanes, cut->rows_a, tuning.rows, tuning.block,
-      tuning.groups, integers && shape.bits == 4 ? 1.0 / 16 : 1.0,
+      "const kSplit = {18}u;\nconst kPartials = {19}u;\nconst kInterleave = {20}u;\n"
+      "const kSubgroup = {21}u;\n",
+      act, UnitType(cut->chunk_words), shape.bits, shape.block_size, shape.k, shape.blocks(),
+      cut->chunk_words, cut->chunks, cut->phases, cut->octets, tuning.workgroup, cut->lanes,
+      cut->rows_a, tuning.rows, tuning.block, tuning.groups,
+      integers && shape.bits == 4 ? 1.0 / 16 : 1.0,
       caps.subgroups ? tuning.workgroup / std::max(1u, caps.subgroup_min_size) : 1, tuning.split,
-      Partials(caps, *cut, tuning));
+      Partials(caps, *cut, tuning), shape.interleave, std::max(1u, caps.fixed_subgroup_size()));
   plan.prelude += Alias(caps, "input_v", input_dtype, vec4);
-  std::string tag = fmt::format("matmul_nbits.{}.b{}.blk{}.{}x{}x{}", act, shape.bits,
-                                shape.block_size, shape.m, shape.n, shape.k);
+  std::string tag = fmt::format("matmul_nbits.{}.b{}.blk{}{}.{}x{}x{}", act, shape.bits,
+                                shape.block_size, InterleaveTag(shape), shape.m, shape.n, shape.k);
 
   plan.defines.emplace_back(shape.zero_points == ZeroPoints::kDefault  ? "zero_points_default"
                             : shape.zero_points == ZeroPoints::kPacked ? "zero_points_packed"
@@ -223,7 +253,7 @@ KernelPlan PlanMatMulNBitsDecode(const gpu::Caps& caps, const MatMulNBitsShape& 
   };
   define(act == "f16" || WgslType(caps, input_dtype) == "f16", "f16", "");
   define(caps.subgroups, "subgroups", "");
-  define(caps.subgroups && caps.fixed_subgroup_size() != cut->lanes, "subgroups_vary", "");
+  define(caps.subgroups && caps.fixed_subgroup_size() == 0, "subgroups_vary", "");
   define(Partials(caps, *cut, tuning) > 0, "partials", "");
   define(caps.subgroups && tuning.split > 1, "split", "");
   define(vec4, "vec4", "");
@@ -286,7 +316,7 @@ KernelPlan PlanMatMulNBitsDecode(const gpu::Caps& caps, const MatMulNBitsShape& 
       shape.n, shape.n_begin, n_count, shape.m, plan.workgroups[0],
       shape.packed_zero_points_row_bytes(), norm.epsilon, norm.skip_epsilon);
   plan.variant = fmt::format("{}.{}{}", tag, DecodeVariant(tuning),
-                             caps.subgroups ? fmt::format(".sg{}", cut->lanes) : "");
+                             caps.subgroups ? fmt::format(".sg{}", Subgroup(caps)) : "");
   return plan;
 }
 

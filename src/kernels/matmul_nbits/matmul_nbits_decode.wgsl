@@ -14,6 +14,9 @@
 // team does kGroups such groups of rows in turn; kSplit teams share a group's chunks. Workgroup
 // (x, y) owns kTeams / kSplit * kGroups groups, z kM rows of h.
 //
+// Where kInterleave rows of B lie together, as many teams are one squad, whose threads take turns:
+// a team's threads and its rows of B are kInterleave apart, so that a squad loads one stretch of B.
+//
 // A step is one chunk of one group. A team loads blocks of kBlock steps ahead: the first one before
 // h is there, so that the weights travel while the rows are normalized.
 //
@@ -29,9 +32,10 @@
 #include "matmul_nbits/matmul_nbits_decode_rows.wgsl"
 
 const kTeams = kWorkgroupSize / kLanes;
+const kSquads = kTeams / kInterleave;
 const kSteps = kGroups * kIterations;
 // From one group of a team to its next.
-const kGroupStride = kTeams / kSplit * kOutputs;
+const kGroupStride = kSquads / kSplit * kOutputs * kInterleave;
 
 #if partials
 // [row of h][team], or without subgroups [row of h][team][lane], a lane's stride padded by one
@@ -68,13 +72,13 @@ fn RowsOf(first: u32) -> vec4<u32> {
   if (kRows == 2u) {
     return min(vec4<u32>(first), last) + vec4<u32>(0u, kN, 0u, 0u);
   }
-  return min(vec4<u32>(first) + vec4<u32>(0u, 1u, 0u, 1u), last) +
+  return min(vec4<u32>(first) + kInterleave * vec4<u32>(0u, 1u, 0u, 1u), last) +
          vec4<u32>(0u, 0u, kN, kN);
 }
 const kOutputs = kRows / 2u;
 #else
 fn RowsOf(first: u32) -> vec4<u32> {
-  return min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(kNCount - 1u));
+  return min(vec4<u32>(first) + kInterleave * vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(kNCount - 1u));
 }
 const kOutputs = kRows;
 #endif
@@ -83,13 +87,13 @@ const kOutputs = kRows;
 #if zero_points_packed
 fn ZeroPoint(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
-  let byte = row * kZeroPointsRowBytes + bit / 8u;
+  let byte = Interleaved(row, bit / 8u, kZeroPointsRowBytes);
   return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
 }
 #endif
 #if zero_points_float
 fn ZeroPoint(row: u32, block: u32) -> f32 {
-  return f32(zero_points[row * kBlocks + block]);
+  return f32(zero_points[Interleaved(row, block, kBlocks)]);
 }
 #endif
 
@@ -97,17 +101,17 @@ fn LoadWeights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
   let chunk = min(iteration * kIterationChunks + place.in_iteration, kChunks - 1u);
   let block = chunk * kChunkCodes / kBlockSize;
   var weights = Weights();
-  weights.row_0 = b[rows.x * kChunks + chunk];
-  weights.scales.x = f32(scales[rows.x * kBlocks + block]);
+  weights.row_0 = b[Interleaved(rows.x, chunk, kChunks)];
+  weights.scales.x = f32(scales[Interleaved(rows.x, block, kBlocks)]);
   if (kRows > 1u) {
-    weights.row_1 = b[rows.y * kChunks + chunk];
-    weights.scales.y = f32(scales[rows.y * kBlocks + block]);
+    weights.row_1 = b[Interleaved(rows.y, chunk, kChunks)];
+    weights.scales.y = f32(scales[Interleaved(rows.y, block, kBlocks)]);
   }
   if (kRows > 2u) {
-    weights.row_2 = b[rows.z * kChunks + chunk];
-    weights.row_3 = b[rows.w * kChunks + chunk];
-    weights.scales.z = f32(scales[rows.z * kBlocks + block]);
-    weights.scales.w = f32(scales[rows.w * kBlocks + block]);
+    weights.row_2 = b[Interleaved(rows.z, chunk, kChunks)];
+    weights.row_3 = b[Interleaved(rows.w, chunk, kChunks)];
+    weights.scales.z = f32(scales[Interleaved(rows.z, block, kBlocks)]);
+    weights.scales.w = f32(scales[Interleaved(rows.w, block, kBlocks)]);
   }
 #if !zero_points_default
   weights.zeros.x = ZeroPoint(rows.x, block);
@@ -316,18 +320,29 @@ fn KeepOutput(at: u32, value: output_t) {
 fn FinishWorkgroup(index: u32, local: u32, lanes: u32) {}
 #endif
 
-// The team's lane i stores output `first` + i of row m.
+// A team's lane i stores the team's i-th output of row m, from `first` on; a lane more of them where lanes are few.
 fn StoreGroup(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
-  if (lane < kOutputs && first + lane < kNCount && m < kRowsA) {
-    KeepOutput(m * kN + kNBegin + first + lane, output_t(OutputOf(sums, lane, added)));
+  StoreOutput(m, first, lane, sums, added);
+  if (kLanes < kOutputs) {
+    for (var i = lane + kLanes; i < kOutputs; i += kLanes) {
+      StoreOutput(m, first, i, sums, AddedOf(m, first, i));
+    }
   }
 }
 
-// Where a thread works. The kSplit teams of a group are neighbours.
+fn StoreOutput(m: u32, first: u32, i: u32, sums: vec4<f32>, added: Added) {
+  let n = first + kInterleave * i;
+  if (i < kOutputs && n < kNCount && m < kRowsA) {
+    KeepOutput(m * kN + kNBegin + n, output_t(OutputOf(sums, i, added)));
+  }
+}
+
+// Where a thread works. The squads with the kSplit teams of a group are neighbours.
 struct Place {
   first_m: u32,
   first_row: u32,
-  team: u32,
+  squad: u32,
+  team: u32,  // among all: those of a squad are neighbours
   lane: u32,
   // Its chunk among those of an iteration.
   in_iteration: u32,
@@ -340,7 +355,7 @@ struct Place {
 fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
   for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
-    sums += subgroupShuffleXor(sums, distance);
+    sums += subgroupShuffleXor(sums, distance * kInterleave);
   }
   return sums;
 }
@@ -369,12 +384,12 @@ fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) 
 #if partials
 fn FinishLeft(place: Place, first: u32) {
   workgroupBarrier();
-  if (place.team % kSplit == 0u && place.lane < kOutputs) {
+  if (place.squad % kSplit == 0u && place.lane < kOutputs) {
     for (var i = 0u; i < kM; i++) {
       var sums = vec4<f32>();
       for (var part = 0u; part < kSplit; part++) {
         for (var other = 0u; other < max(kPartials - 1u, 1u); other++) {
-          sums += partials[(i * kTeams + place.team + part) * kPartials + other];
+          sums += partials[(i * kTeams + place.team + part * kInterleave) * kPartials + other];
         }
       }
       StoreGroup(place.first_m + i, first, place.lane, sums * RowFactor(i, place.lanes),
@@ -385,9 +400,9 @@ fn FinishLeft(place: Place, first: u32) {
 }
 #endif
 
-// What lane `lane` adds to its output of a group.
-fn AddedOf(m: u32, first: u32, lane: u32) -> Added {
-  return LoadAdded(m, min(first + min(lane, kOutputs - 1u), kNCount - 1u));
+// What is added to the i-th output of a group.
+fn AddedOf(m: u32, first: u32, i: u32) -> Added {
+  return LoadAdded(m, min(first + kInterleave * min(i, kOutputs - 1u), kNCount - 1u));
 }
 
 fn FinishRow(i: u32, place: Place, first: u32, sums: vec4<f32>) {
@@ -485,13 +500,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #endif
         @builtin(local_invocation_index) local: u32) {
 #if !subgroups_vary
-  let lanes = kLanes;
+  let lanes = kSubgroup;
 #endif
   let index = workgroup.y * kGridX + workgroup.x;
-  let team = local / kLanes;
-  let lane = local % kLanes;
-  let place = Place(workgroup.z * kM, index * kGroups * kGroupStride + team / kSplit * kOutputs,
-                    team, lane, team % kSplit * kLanes + lane, lanes);
+  let squad = local / (kLanes * kInterleave);
+  let turn = local % kInterleave;
+  let lane = local / kInterleave % kLanes;
+  let first_row = index * kGroups * kGroupStride + squad / kSplit * kOutputs * kInterleave + turn;
+  let place = Place(workgroup.z * kM, first_row, squad, squad * kInterleave + turn, lane,
+                    squad % kSplit * kLanes + lane, lanes);
 
   var block = LoadBlock(place, 0u);
   var state = State(Sums(), AddedOf(place.first_m, place.first_row, place.lane));

@@ -3,6 +3,7 @@
 
 #include "common/dequantize.wgsl"
 #include "common/workgroup_reduce.wgsl"
+#include "matmul_nbits/interleave.wgsl"
 #include "matmul_nbits/matmul_nbits_integers.wgsl"
 
 @group(0) @binding(1) var<storage, read> input: array<input_v>;

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/matmul_nbits/matmul_nbits_testing.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/testing/kernel_case.h"
 
@@ -84,9 +85,10 @@ std::vector<Operand> MakeOperands(const gpu::Caps& caps, const MatMulNBitsShape&
   };
   const DType sum_dtype = device(norm.input_dtype);
   return {Operand::Input(device(input_dtype), a),
-          Operand::Packed(b),
-          Operand::Input(act, scales),
-          zero_points.empty() ? Operand::Absent() : Operand::Packed(zero_points),
+          Operand::Packed(nbits_testing::CodesInOrder(shape, b)),
+          Operand::Input(act, nbits_testing::InOrder(shape, scales)),
+          zero_points.empty() ? Operand::Absent()
+                              : Operand::Packed(nbits_testing::InOrder(shape, zero_points)),
           optional(shape.bias, shape.dtype, bias),
           Operand::Output(act, y, AbsTolerance(shape, act), 4 * Epsilon(act)),
           optional(shape.residual, shape.dtype, residual),
@@ -102,8 +104,8 @@ std::string Name(const MatMulNBitsShape& shape) {
   constexpr std::string_view kGlu[] = {"", ".silu", ".gelu", ".gelu_tanh"};
   constexpr std::string_view kSkip[] = {".norm", ".skip", ".skip_norm"};
   return fmt::format(
-      "m{}.n{}.k{}.b{}.blk{}.{}{}{}{}{}{}{}", shape.m, shape.n, shape.k, shape.bits,
-      shape.block_size, DTypeName(shape.dtype),
+      "m{}.n{}.k{}.b{}.blk{}{}.{}{}{}{}{}{}{}", shape.m, shape.n, shape.k, shape.bits,
+      shape.block_size, shape.interleave > 1 ? ".by8" : "", DTypeName(shape.dtype),
       shape.norm.present ? kSkip[static_cast<int>(shape.norm.skip)] : "",
       shape.norm.present && shape.norm.input_dtype != shape.dtype ? ".f32_input" : "",
       shape.zero_points == ZeroPoints::kPacked ? ".zp" : "", kGlu[static_cast<int>(shape.glu)],
@@ -143,6 +145,15 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
       .m = 1, .n = 150, .k = 416, .dtype = f16, .glu = Glu::kSilu, .norm = Norm(f16)};
   add(gated, MatMulNBitsVariants(caps, gated));
 
+  MatMulNBitsShape together = cut;
+  together.n = 4104;
+  together.interleave = kInterleavedRows;
+  add(together, MatMulNBitsVariants(caps, together));
+  MatMulNBitsShape gated_together = gated;
+  gated_together.n = 152;
+  gated_together.interleave = kInterleavedRows;
+  add(gated_together, MatMulNBitsVariants(caps, gated_together));
+
   // Rows of A, and what stands around the product.
   for (const DType dtype : {f16, f32}) {
     for (const uint32_t m : {1u, 2u, 3u, 4u, 8u, 11u}) {
@@ -156,6 +167,26 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
            .glu = Glu::kSilu,
            .norm = Norm(dtype, Skip::kPlain, true)});
     }
+  }
+  for (const uint32_t m : {1u, 3u, 8u}) {
+    for (const uint32_t bits : {2u, 4u, 8u}) {
+      add({.m = m,
+           .n = 72,
+           .k = 304,
+           .bits = bits,
+           .dtype = f16,
+           .zero_points = ZeroPoints::kPacked,
+           .bias = true,
+           .glu = Glu::kSilu,
+           .norm = Norm(f16, Skip::kPlain, true),
+           .interleave = kInterleavedRows});
+    }
+    add({.m = m,
+         .n = 72,
+         .k = 288,
+         .dtype = f32,
+         .residual = true,
+         .interleave = kInterleavedRows});
   }
   for (const Glu glu : {Glu::kSilu, Glu::kGelu, Glu::kGeluTanh}) {
     for (const uint32_t bits : {2u, 4u, 8u}) {
@@ -203,7 +234,9 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   // of 32.
   const auto bench = [&](MatMulNBitsShape shape) {
     shape.dtype = f16;
-    KernelCase& model = add(shape);
+    // Heads, which embeddings share, have row behind row.
+    if (shape.n < 32768) shape.interleave = kInterleavedRows;
+    KernelCase& model = add(shape, {""});
     model.bytes =
         shape.b_rows() * (shape.k / 2.0 + shape.k / 32.0 * 2) + 2.0 * shape.n + 2.0 * shape.k;
     model.flops = 2.0 * shape.b_rows() * shape.k;

@@ -71,17 +71,17 @@ KernelPlan PlanMatMulNBitsDot(const gpu::Caps& caps, const MatMulNBitsShape& sha
   SINTER_CHECK(shape.experts == 0 || (shape.m % tuning.m == 0 && !gated), "{} rows of {} weights",
                shape.m, shape.experts);
 
-  KernelPlan plan = PlanMatMulNBitsInputs(caps, shape);
+  // A unit is 16 codes.
+  KernelPlan plan = PlanMatMulNBitsInputs(caps, shape, shape.bits / 2);
   MatMulNBitsParams params = MakeMatMulNBitsParams(shape);
   params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / (2 * shape.bits));
   plan.wgsl = "matmul_nbits/matmul_nbits_dot.wgsl";
-  // A unit is 16 codes; 4-bit codes lie in the upper half of a byte.
+  // 4-bit codes lie in the upper half of a byte.
   plan.prelude += fmt::format(
-      "alias unit_t = vec{}<u32>;\nconst kCodeUnit = {};\nconst kChunk = {}u;\nconst kTileM = "
-      "{}u;\n"
+      "const kCodeUnit = {};\nconst kChunk = {}u;\nconst kTileM = {}u;\n"
       "const kTileN = {}u;\nconst kStep = {}u;\nconst kRows = {}u;\nconst kExperts = {}u;\n",
-      shape.bits / 2, shape.bits == 4 ? "0.0625" : "1.0", Chunk(shape), tuning.m, tuning.n,
-      tuning.step, tuning.rows, shape.experts);
+      shape.bits == 4 ? "0.0625" : "1.0", Chunk(shape), tuning.m, tuning.n, tuning.step,
+      tuning.rows, shape.experts);
   plan.defines.push_back(fmt::format("integers_bits{}", shape.bits));
   const auto define = [&](bool condition, std::string_view name, std::string_view tag) {
     if (!condition) return;
@@ -95,7 +95,7 @@ KernelPlan PlanMatMulNBitsDot(const gpu::Caps& caps, const MatMulNBitsShape& sha
   }
   define(shape.residual, "residual", ".residual");
   define(shape.experts > 0, "experts", fmt::format(".of{}", shape.experts));
-  plan.variant += "." + DotVariant(tuning);
+  plan.variant += fmt::format(".{}", DotVariant(tuning));
   plan.workgroups = {CeilDiv(shape.m, tuning.m), CeilDiv(RowsOfB(shape), tuning.n), 1};
   plan.SetParams(params);
   return plan;

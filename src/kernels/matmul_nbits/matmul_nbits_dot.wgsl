@@ -162,7 +162,7 @@ fn StageB(index: u32, first_b: u32, first_n: u32, first_k: u32) {
   let inside = at < params.row_units;
   var codes = vec4<u32>();
   if (inside) {
-    codes = SignedUnit(b[n * params.row_units + at]);
+    codes = SignedUnit(b[PlaceOfUnit(n, at)]);
   }
   b_tile[unit * kTileN + row] = codes;
   if (unit * 16u % kChunk == 0u) {
@@ -170,7 +170,7 @@ fn StageB(index: u32, first_b: u32, first_n: u32, first_k: u32) {
     var zero = 0.0;
     if (inside) {
       let block = at * 16u / kBlockSize;
-      scale = f32(scales[n * params.blocks + block]);
+      scale = Scale(n, block);
       zero = ZeroPoint(n, block);
     }
     let place = unit * 16u / kChunk * kTileN + row;

@@ -116,6 +116,27 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
          .glu = glu,
          .residual = true});
   }
+  // Rows that lie together.
+  for (const uint32_t bits : {4u, 8u}) {
+    for (const uint32_t block_size : {16u, 32u, 256u}) {
+      add({.m = 20,
+           .n = 72,
+           .k = 203,
+           .bits = bits,
+           .block_size = block_size,
+           .dtype = DType::kF16,
+           .zero_points = ZeroPoints::kPacked,
+           .bias = true,
+           .interleave = kInterleavedRows});
+    }
+    add({.m = 20,
+         .n = 40,
+         .k = 96,
+         .bits = bits,
+         .dtype = DType::kF16,
+         .glu = Glu::kSilu,
+         .interleave = kInterleavedRows});
+  }
   // What an adapter without f16 runs for an f16 model.
   add({.m = 20, .n = 77, .k = 160, .dtype = DType::kF16, .residual = true}, {"dot"}, true);
   // A long sum.
@@ -135,7 +156,8 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   // lengths.
   for (const uint32_t m : {16u, 32u, 64u, 128u, 512u}) {
     for (const auto& [n, k] : {std::pair(4096u, 2048u), {2048u, 6144u}}) {
-      const MatMulNBitsShape shape = {.m = m, .n = n, .k = k, .dtype = DType::kF16};
+      const MatMulNBitsShape shape = {
+          .m = m, .n = n, .k = k, .dtype = DType::kF16, .interleave = kInterleavedRows};
       std::vector<std::string> variants = Tilings(caps, shape);
       variants.insert(variants.end(), {"dot", "tile", "decode", ""});
       KernelCase& added = add(shape, std::move(variants));

@@ -1,8 +1,10 @@
 // Bindings of MatMulNBits for many rows, and how to read them. matmul_nbits.h has the layouts.
 //
-// The prelude gives act_t, kBits, kBlockSize, and unit_t, the type in which B is loaded.
+// The prelude gives act_t, kBits, kBlockSize, kInterleave, unit_t, the type in which B is loaded, and how many of them
+// lie together (kUnitsTogether).
 
 #include "common/dequantize.wgsl"
+#include "matmul_nbits/interleave.wgsl"
 
 struct Params {
   m: u32,
@@ -60,17 +62,27 @@ fn LoadA(row: u32, k: u32) -> vec4<f32> {
 }
 #endif
 
+// Where unit `unit` of row `row` of the bound part of B lies.
+fn PlaceOfUnit(row: u32, unit: u32) -> u32 {
+  return Interleaved(row, unit / kUnitsTogether, params.row_units / kUnitsTogether) * kUnitsTogether +
+         unit % kUnitsTogether;
+}
+
+fn Scale(row: u32, block: u32) -> f32 {
+  return f32(scales[Interleaved(row, block, params.blocks)]);
+}
+
 // The zero point of a block of row `row` of the bound part of B.
 #if zero_points_packed
 fn ZeroPoint(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
-  let byte = row * params.zero_points_row_bytes + bit / 8u;
+  let byte = Interleaved(row, bit / 8u, params.zero_points_row_bytes);
   return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
 }
 #endif
 #if zero_points_float
 fn ZeroPoint(row: u32, block: u32) -> f32 {
-  return f32(zero_points[row * params.blocks + block]);
+  return f32(zero_points[Interleaved(row, block, params.blocks)]);
 }
 #endif
 #if zero_points_default

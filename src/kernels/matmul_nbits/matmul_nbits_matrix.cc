@@ -94,7 +94,7 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
   }
   // A load lies inside one block and one step.
   const uint32_t step_words = tuning.step * shape.bits / 32;
-  uint32_t unit_words = std::min({4u, shape.block_size * shape.bits / 32, step_words});
+  uint32_t unit_words = std::min(shape.unit_words(), step_words);
   // Half a load each keeps twice the threads busy. At least 8 codes are dequantized together.
   while (unit_words > std::max(1u, shape.bits / 4) &&
          (step_words % unit_words != 0 || tuning.n * (step_words / unit_words) < tile->threads)) {
@@ -161,10 +161,10 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   plan.prelude += fmt::format(
       "alias unit_t = {};\nconst kUnitWords = {}u;\nconst kBits = {}u;\nconst kBlockSize = {}u;\n"
       "const kK = {}u;\nconst kWholeSteps = {};\nconst kWholeRows = {};\n"
-      "const kWholeColumns = {};\n",
-      layout->unit_words == 1 ? "u32" : fmt::format("vec{}<u32>", layout->unit_words),
-      layout->unit_words, shape.bits, shape.block_size, shape.k, whole_steps, whole_rows,
-      whole_columns);
+      "const kWholeColumns = {};\nconst kInterleave = {}u;\nconst kUnitsTogether = {}u;\n",
+      UnitType(layout->unit_words), layout->unit_words, shape.bits, shape.block_size, shape.k,
+      whole_steps, whole_rows, whole_columns, shape.interleave,
+      shape.unit_words() / layout->unit_words);
   plan.prelude += fmt::format("const kExperts = {}u;\n", shape.experts);
   if (gated) {
     plan.prelude +=
@@ -172,7 +172,8 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   }
   plan.defines = {"f16", "subgroups", "subgroup_matrix", fmt::format("unit{}", layout->unit_words),
                   std::string(ZeroPointsName(shape.zero_points))};
-  plan.variant = fmt::format("matmul_nbits.f16.b{}.blk{}", shape.bits, shape.block_size);
+  plan.variant = fmt::format("matmul_nbits.f16.b{}.blk{}{}", shape.bits, shape.block_size,
+                             InterleaveTag(shape));
   const auto define = [&](bool condition, std::string_view name, std::string_view tag) {
     if (!condition) return;
     plan.defines.emplace_back(name);

@@ -17,6 +17,7 @@
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
 #include "common/matrix_tile.wgsl"
+#include "matmul_nbits/interleave.wgsl"
 #include "matmul_nbits/matmul_nbits_matrix_output.wgsl"
 
 struct Params {
@@ -73,6 +74,9 @@ const kBRowsAtOnce = kThreads / kUnits;
 const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // of a row of B
 const kUnitsPerBlock = kBlockSize / kUnitCodes;
 const kRowUnits = kBlocks * kUnitsPerBlock;
+const kGroupsPerBlock = kUnitsPerBlock / kUnitsTogether;
+// Whether a step begins with a unit that lies behind the last step's by a constant.
+const kWholeGroups = kStep % (kUnitCodes * kUnitsTogether) == 0u;
 // Bits that no zero point has at the end of a row of packed ones.
 const kZeroPointPadding = (8u - kBlocks * kBits % 8u) % 8u;
 
@@ -173,21 +177,40 @@ fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
 // Where unit `fetch` of this thread lies in B, of the first step.
 fn PlaceB(fetch: u32, local: u32, first_n: u32) -> u32 {
   let row = RowB(first_n, (local / kUnits + fetch * kBRowsAtOnce) % kTileN);
-  return row * kRowUnits + local % kUnits;
+  return PlaceOfUnit(row, local % kUnits);
 }
+
+fn PlaceOfUnit(row: u32, unit: u32) -> u32 {
+  return Interleaved(row, unit / kUnitsTogether, kRowUnits / kUnitsTogether) * kUnitsTogether + unit % kUnitsTogether;
+}
+
 
 // Unit `fetch` of this thread, which lies at `place` in the first step, of B's step at first_k; past the last block
 // one of zeros.
 fn FetchB(place: u32, local: u32, first_k: u32) -> Unit {
-  let at = place + first_k / kUnitCodes;
+  let first = local % kUnits;
+  let index = first + first_k / kUnitCodes;
   var unit: Unit;
-  if (kWholeSteps || first_k / kUnitCodes + local % kUnits < kRowUnits) {
+  if (kWholeSteps || index < kRowUnits) {
+    var at = place + first_k / kUnitCodes * kInterleave;
+    if (!kWholeGroups) {
+      at = place - first + index / kUnitsTogether * (kUnitsTogether * kInterleave) + index % kUnitsTogether;
+    }
     unit.words = UnitWords(b[at]);
-    let block = at / kUnitsPerBlock;
+    let block = BlockOf(at);
     unit.scale = scales[block];
     unit.zero = ZeroPoint(block);
   }
   return unit;
+}
+
+// Where the scale of the unit at `at` lies.
+fn BlockOf(at: u32) -> u32 {
+  let group = at / kUnitsTogether;
+  if (kGroupsPerBlock == 1u) {
+    return group;
+  }
+  return group / (kInterleave * kGroupsPerBlock) * kInterleave + group % kInterleave;
 }
 
 #if unit4
@@ -206,10 +229,12 @@ fn UnitWords(unit: unit_t) -> vec4<u32> {
 }
 #endif
 
+// Of the block whose scale lies at `block`.
 #if zero_points_packed
 fn ZeroPoint(block: u32) -> f16 {
-  let bit = block * kBits + block / kBlocks * kZeroPointPadding;
-  let byte = bit / 8u;
+  let index = block / kInterleave;
+  let bit = index * kBits + index / kBlocks * kZeroPointPadding;
+  let byte = bit / 8u * kInterleave + block % kInterleave;
   return f16((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
 }
 #endif

@@ -118,6 +118,56 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     added.operands = [=, plain = added.operands] { return with_scratch(shape, plain()); };
   }
 
+  // Rows that lie together, the same way: every tile, parts, gates, bits and blocks of either kind
+  // of step, a part of B.
+  MatMulNBitsShape together = odd;
+  together.n = 136;
+  together.interleave = kInterleavedRows;
+  add(together, tilings(together));
+  MatMulNBitsShape together_halves = halves;
+  together_halves.n = 136;
+  together_halves.interleave = kInterleavedRows;
+  if (const auto variants = tilings(together_halves, 2); !variants.empty()) {
+    KernelCase& added = add(together_halves, variants);
+    added.name += ".parts";
+    added.operands = [=, plain = added.operands] { return with_scratch(together_halves, plain()); };
+  }
+  add({.m = 40,
+       .n = 72,
+       .k = 96,
+       .zero_points = ZeroPoints::kPacked,
+       .bias = true,
+       .glu = Glu::kSilu,
+       .residual = true,
+       .interleave = kInterleavedRows},
+      {"matrix"});
+  for (const uint32_t bits : {2u, 4u, 8u}) {
+    for (const uint32_t block_size : {16u, 32u, 128u}) {
+      for (const uint32_t k : {203u, 512u}) {
+        MatMulNBitsShape shape = {.m = 140,
+                                  .n = 72,
+                                  .k = k,
+                                  .bits = bits,
+                                  .block_size = block_size,
+                                  .interleave = kInterleavedRows};
+        shape.zero_points = k == 512 ? ZeroPoints::kFloat : ZeroPoints::kPacked;
+        // Steps of 32 and of 64.
+        std::vector<std::string> some = {"matrix"};
+        if (k == 512) some = tilings(shape);
+        some.resize(std::min<size_t>(some.size(), 2));
+        add(shape, some);
+      }
+    }
+  }
+  add({.m = 33,
+       .n = 200,
+       .k = 96,
+       .bias = true,
+       .n_begin = 64,
+       .n_count = 72,
+       .interleave = kInterleavedRows},
+      {"matrix"});
+
   // The choice by rows, from the fewest on.
   for (const uint32_t m : {1u, 9u, 17u, 33u, 65u, 130u}) {
     add({.m = m, .n = 77, .k = 288}, {"matrix"});
@@ -172,7 +222,8 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
 
   // Prompts of 512 tokens: the QKV, output, gate and up, and down projections of Qwen3-1.7B,
   // Phi-3-mini and Llama-3.2-1B; and shorter ones.
-  const auto model = [&](const MatMulNBitsShape& shape) {
+  const auto model = [&](MatMulNBitsShape shape) {
+    shape.interleave = kInterleavedRows;
     std::vector<std::string> variants = tilings(shape);
     variants.insert(variants.begin(), "");
     if (shape.glu == Glu::kNone && !shape.residual) variants.emplace_back("tile");

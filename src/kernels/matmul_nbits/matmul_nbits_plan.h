@@ -1,8 +1,11 @@
 // What the plans of MatMulNBits have in common.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +28,16 @@ inline std::string_view GluName(Glu glu) {
   }
 }
 
+// The WGSL type of a load of B of 1, 2 or 4 words.
+inline std::string UnitType(uint32_t words) {
+  return words == 1 ? "u32" : fmt::format("vec{}<u32>", words);
+}
+
+// What plans' variants say of the order of rows; "" for row by row.
+inline std::string_view InterleaveTag(const MatMulNBitsShape& shape) {
+  return shape.interleave > 1 ? ".by8" : "";
+}
+
 // The name by which shaders know the kind of zero points.
 inline std::string_view ZeroPointsName(ZeroPoints zero_points) {
   switch (zero_points) {
@@ -38,8 +51,9 @@ inline std::string_view ZeroPointsName(ZeroPoints zero_points) {
 }
 
 // What the shaders on matmul_nbits_inputs.wgsl share; their own parts follow in variant, prelude,
-// params and workgroups.
-KernelPlan PlanMatMulNBitsInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+// params and workgroups. They load B by `unit_words` words.
+KernelPlan PlanMatMulNBitsInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+                                 uint32_t unit_words);
 
 // All but row_units.
 MatMulNBitsParams MakeMatMulNBitsParams(const MatMulNBitsShape& shape);

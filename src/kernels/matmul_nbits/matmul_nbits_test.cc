@@ -7,37 +7,15 @@
 
 #include <cmath>
 
+#include "base/check.h"
 #include "base/error.h"
+#include "kernels/matmul_nbits/matmul_nbits_testing.h"
 #include "kernels/testing/kernel_case.h"
 
 namespace sinter::kernels {
 namespace {
 
-struct Inputs {
-  std::vector<double> a, scales, zero_points_float, bias;
-  std::vector<std::byte> b, zero_points_packed;
-};
-
-// Random codes use all values; scales keep weights near unit size.
-Inputs MakeInputs(const MatMulNBitsShape& shape) {
-  const size_t blocks = size_t{shape.n} * shape.blocks();
-  Inputs inputs;
-  inputs.a = RandomValues(shape.dtype, size_t{shape.m} * shape.k, 1);
-  inputs.b = RandomBytes(shape.n * shape.b_row_bytes(), 2);
-  inputs.scales = RandomValues(shape.dtype, blocks, 3, 1.0 / (1u << shape.bits));
-  if (shape.zero_points == ZeroPoints::kPacked) {
-    inputs.zero_points_packed = RandomBytes(shape.n * shape.packed_zero_points_row_bytes(), 4);
-  } else if (shape.zero_points == ZeroPoints::kFloat) {
-    inputs.zero_points_float = RandomValues(shape.dtype, blocks, 4, 1u << (shape.bits - 2));
-  }
-  if (shape.bias) inputs.bias = RandomValues(shape.dtype, shape.n, 5);
-  return inputs;
-}
-
-std::vector<double> Expected(const MatMulNBitsShape& shape, const Inputs& inputs) {
-  return MatMulNBitsReference(shape, inputs.a, inputs.b, inputs.scales, inputs.zero_points_packed,
-                              inputs.zero_points_float, inputs.bias);
-}
+using namespace nbits_testing;
 
 // The f32 sum of K products rounds at each step by at most an epsilon of the partial sum, which for
 // random signs grows as sqrt(k): sqrt(sum of k) = K / sqrt(2) epsilons of one product (a is of unit
@@ -52,50 +30,11 @@ double AbsTolerance(const MatMulNBitsShape& shape, DType device) {
   return 4.0 * Epsilon(DType::kF32) * (shape.k + 16.0) + integers;
 }
 
-template <typename T>
-std::vector<T> Rows(const std::vector<T>& values, size_t rows, size_t begin, size_t count) {
-  const size_t row = values.size() / rows;
-  return {values.begin() + begin * row, values.begin() + (begin + count) * row};
-}
-
-// Columns outside of [n_begin, n_begin + n_count) of Y must stay as they were.
-constexpr double kUntouched = 7.0;
-
 std::vector<Operand> MakeOperands(const MatMulNBitsShape& shape, DType device) {
-  Inputs inputs = MakeInputs(shape);
+  Inputs inputs = MakeInputs(shape, Weights::kAny);
   std::vector<double> expected = Expected(shape, inputs);
-  const size_t begin = shape.n_begin;
-  const size_t count = shape.n_count == 0 ? shape.n : shape.n_count;
-  Operand y = Operand::Output(device, std::move(expected), AbsTolerance(shape, device),
-                              2 * Epsilon(device));
-  if (count != shape.n) {
-    y.values.assign(y.expected.size(), kUntouched);
-    for (size_t i = 0; i < y.expected.size(); ++i) {
-      const size_t n = i % shape.n;
-      if (n < begin || n >= begin + count) y.expected[i] = kUntouched;
-    }
-  }
-  Operand zero_points = Operand::Absent();
-  if (shape.zero_points == ZeroPoints::kPacked) {
-    zero_points = Operand::Packed(Rows(inputs.zero_points_packed, shape.n, begin, count));
-  } else if (shape.zero_points == ZeroPoints::kFloat) {
-    zero_points = Operand::Input(device, Rows(inputs.zero_points_float, shape.n, begin, count));
-  }
-  return {Operand::Input(device, std::move(inputs.a)),
-          Operand::Packed(Rows(inputs.b, shape.n, begin, count)),
-          Operand::Input(device, Rows(inputs.scales, shape.n, begin, count)),
-          std::move(zero_points),
-          shape.bias ? Operand::Input(device, Rows(inputs.bias, shape.n, begin, count))
-                     : Operand::Absent(),
-          std::move(y)};
-}
-
-std::string Name(const MatMulNBitsShape& shape) {
-  constexpr std::string_view kZeroPoints[] = {"", ".zp", ".zpf"};
-  return fmt::format("m{}.n{}.k{}.b{}.blk{}.{}{}{}{}", shape.m, shape.n, shape.k, shape.bits,
-                     shape.block_size, DTypeName(shape.dtype),
-                     kZeroPoints[static_cast<int>(shape.zero_points)], shape.bias ? ".bias" : "",
-                     shape.n_count == 0 ? "" : fmt::format(".from{}", shape.n_begin));
+  return nbits_testing::MakeOperands(shape, device, std::move(inputs), std::move(expected),
+                                     AbsTolerance(shape, device));
 }
 
 std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
@@ -104,7 +43,8 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
                        bool without_f16 = false) -> KernelCase& {
     const gpu::Caps used = without_f16 ? WithoutF16(caps) : caps;
     const DType device = DeviceDType(used, shape.dtype);
-    cases.push_back({.name = Name(shape) + (without_f16 ? ".widened" : ""),
+    cases.push_back({.name = fmt::format("{}.{}{}", Name(shape), DTypeName(shape.dtype),
+                                         without_f16 ? ".widened" : ""),
                      .operands = [=] { return MakeOperands(shape, device); },
                      .variants = std::move(variants),
                      .plan =
@@ -174,11 +114,39 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
          .n_count = 75},
         all);
   }
+  // Rows that lie together: bits, blocks and zero points by few rows and by many, a part, odd K.
+  for (const uint32_t bits : {2u, 4u, 8u}) {
+    for (const uint32_t block_size : {16u, 64u, 128u}) {
+      for (const uint32_t m : {2u, 33u}) {
+        add({.m = m,
+             .n = 72,
+             .k = 203,
+             .bits = bits,
+             .block_size = block_size,
+             .dtype = DType::kF16,
+             .zero_points = ZeroPoints::kPacked,
+             .bias = true,
+             .interleave = kInterleavedRows},
+            m == 2 ? all : std::vector<std::string>{"tile"});
+      }
+    }
+    add({.m = 3,
+         .n = 200,
+         .k = 96,
+         .bits = bits,
+         .dtype = DType::kF32,
+         .zero_points = ZeroPoints::kFloat,
+         .n_begin = 64,
+         .n_count = 72,
+         .interleave = kInterleavedRows},
+        all);
+  }
   // What an adapter without f16 runs for an f16 model, and one without subgroups by default.
   for (const uint32_t m : {1u, 20u}) {
     add({.m = m, .n = 77, .k = 160, .dtype = DType::kF16, .zero_points = ZeroPoints::kFloat}, all,
         true);
   }
+  add({.m = 1, .n = 88, .k = 160, .dtype = DType::kF16, .interleave = kInterleavedRows}, all, true);
 
   // Qwen3-1.7B: attention, output and MLP projections; int4 in blocks of 32.
   const std::pair<uint32_t, uint32_t> kModel[] = {
@@ -242,12 +210,26 @@ TEST(MatMulNBits, SplitsRowsThatDoNotFitABinding) {
   EXPECT_LE(ranges[0].count * shape.b_row_bytes(), caps.limits.max_storage_binding_bytes);
 }
 
+TEST(MatMulNBits, SplitsRowsThatLieTogetherByTheirGroups) {
+  gpu::Caps caps;
+  caps.limits.min_storage_offset_alignment = 16;
+  caps.limits.max_storage_binding_bytes = 100 * 1024;
+  const MatMulNBitsShape shape = {.n = 200, .k = 2048, .interleave = kInterleavedRows};
+  const auto ranges = SplitMatMulNBits(caps, shape);
+  ASSERT_EQ(ranges.size(), 3u);
+  EXPECT_EQ(ranges[0], (RowRange{0, 96}));
+  EXPECT_EQ(ranges[1], (RowRange{96, 96}));
+  EXPECT_EQ(ranges[2], (RowRange{192, 8}));
+}
+
 TEST(MatMulNBits, RefusesWhatItDoesNotHave) {
   EXPECT_THROW(PlanMatMulNBits({}, {.bits = 3}), Error);
   EXPECT_THROW(PlanMatMulNBits({}, {.block_size = 48}), Error);
   EXPECT_THROW(PlanMatMulNBits({}, {.block_size = 512}), Error);
   EXPECT_THROW(PlanMatMulNBits({}, {}, "fast"), Error);
   EXPECT_THROW(PlanMatMulNBits({}, {.residual = true}, "tile"), Error);
+  EXPECT_THROW(PlanMatMulNBits({}, {.n = 12, .interleave = kInterleavedRows}), BugError);
+  EXPECT_THROW(PlanMatMulNBits({}, {.n = 8, .interleave = 4}), BugError);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -89,9 +90,10 @@ inline std::string Name(const MatMulNBitsShape& shape) {
   constexpr std::string_view kZeroPoints[] = {"", ".zp", ".zpf"};
   constexpr std::string_view kGlu[] = {"", ".silu", ".gelu", ".gelu_tanh"};
   return fmt::format(
-      "m{}.n{}.k{}.b{}.blk{}{}{}{}{}{}", shape.m, shape.n, shape.k, shape.bits, shape.block_size,
-      kZeroPoints[static_cast<int>(shape.zero_points)], shape.bias ? ".bias" : "",
-      kGlu[static_cast<int>(shape.glu)], shape.residual ? ".residual" : "",
+      "m{}.n{}.k{}.b{}.blk{}{}{}{}{}{}{}", shape.m, shape.n, shape.k, shape.bits, shape.block_size,
+      shape.interleave > 1 ? ".by8" : "", kZeroPoints[static_cast<int>(shape.zero_points)],
+      shape.bias ? ".bias" : "", kGlu[static_cast<int>(shape.glu)],
+      shape.residual ? ".residual" : "",
       shape.n_count == 0 ? "" : fmt::format(".from{}.count{}", shape.n_begin, shape.n_count));
 }
 
@@ -99,6 +101,23 @@ template <typename T>
 std::vector<T> Rows(const std::vector<T>& values, size_t rows, size_t begin, size_t count) {
   const size_t row = values.size() / rows;
   return {values.begin() + begin * row, values.begin() + (begin + count) * row};
+}
+
+// The bound rows of B, resp. of scales or zero points, in the shape's order; `unit`: values that
+// stay together.
+template <typename T>
+std::vector<T> InOrder(const MatMulNBitsShape& shape, const std::vector<T>& rows, size_t unit = 1) {
+  if (shape.interleave == 1 || rows.empty()) return rows;
+  const size_t count = shape.n_count == 0 ? shape.b_rows() : shape.n_count;
+  std::vector<T> ordered(rows.size());
+  InterleaveRows(std::as_bytes(std::span(rows)), rows.size() / count * sizeof(T), unit * sizeof(T),
+                 0, std::as_writable_bytes(std::span(ordered)));
+  return ordered;
+}
+
+inline std::vector<std::byte> CodesInOrder(const MatMulNBitsShape& shape,
+                                           const std::vector<std::byte>& rows) {
+  return InOrder(shape, rows, shape.unit_words() * size_t{4});
 }
 
 // Columns outside of [n_begin, n_begin + n_count) of Y must stay as they were.
@@ -119,13 +138,15 @@ inline std::vector<Operand> MakeOperands(const MatMulNBitsShape& shape, DType de
   }
   Operand zero_points = Operand::Absent();
   if (shape.zero_points == ZeroPoints::kPacked) {
-    zero_points = Operand::Packed(Rows(inputs.zero_points_packed, rows, begin, count));
+    zero_points =
+        Operand::Packed(InOrder(shape, Rows(inputs.zero_points_packed, rows, begin, count)));
   } else if (shape.zero_points == ZeroPoints::kFloat) {
-    zero_points = Operand::Input(device, Rows(inputs.zero_points_float, rows, begin, count));
+    zero_points =
+        Operand::Input(device, InOrder(shape, Rows(inputs.zero_points_float, rows, begin, count)));
   }
   return {Operand::Input(device, std::move(inputs.a)),
-          Operand::Packed(Rows(inputs.b, rows, begin, count)),
-          Operand::Input(device, Rows(inputs.scales, rows, begin, count)),
+          Operand::Packed(CodesInOrder(shape, Rows(inputs.b, rows, begin, count))),
+          Operand::Input(device, InOrder(shape, Rows(inputs.scales, rows, begin, count))),
           std::move(zero_points),
           shape.bias ? Operand::Input(device, Rows(inputs.bias, rows, begin, count))
                      : Operand::Absent(),

@@ -82,8 +82,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       // A step may pass the last block.
       if (row_word < params.row_units) {
         let block = row_word * kCodesPerWord / kBlockSize;
-        codes = b[n * params.row_units + row_word];
-        scale = f32(scales[n * params.blocks + block]);
+        codes = b[PlaceOfUnit(n, row_word)];
+        scale = Scale(n, block);
         zero = ZeroPoint(n, block);
       }
       for (var quad = 0u; quad < kQuadsPerWord; quad++) {
