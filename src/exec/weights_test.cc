@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
+#include "kernels/matmul_nbits/interleave.h"
 #include "support/device.h"
 
 namespace sinter::exec {
@@ -146,6 +147,39 @@ TEST(WeightStore, FindsTensorsAmongJoinedOnes) {
   const std::vector<Tensor> turned = {tensors[1], tensors[0]};
   EXPECT_FALSE(store.Get(turned, {DType::kF32}, "turned").buffer == all.buffer);
   EXPECT_FALSE(store.Get(tensors[3], {DType::kF32}, "d").buffer == all.buffer);
+}
+
+// Groups of rows of two tensors, converted, over the edge of a piece of staging memory.
+TEST(WeightStore, InterleavesRows) {
+  const auto& device = support::SharedDevice();
+  constexpr size_t kCols = 6, kUnit = 2, kGroup = kernels::kInterleavedRows * kCols;
+  std::vector<Tensor> tensors;
+  std::vector<double> values;
+  for (const size_t groups : {size_t{25'000}, size_t{3}}) {
+    std::vector<double> own(groups * kGroup);
+    for (size_t i = 0; i < own.size(); ++i)
+      own[i] = static_cast<double>((i + values.size()) % 2039);
+    tensors.push_back(
+        Tensor::FromDoubles(DType::kF16, {static_cast<int64_t>(own.size() / kCols), kCols}, own));
+    values.insert(values.end(), own.begin(), own.end());
+  }
+  WeightStore store(device);
+  const WeightForm form = {.dtype = DType::kF32,
+                           .row_bytes = kCols * sizeof(float),
+                           .unit_bytes = kUnit * sizeof(float)};
+  const gpu::BufferRange buffer = store.Get(tensors, form, "rows");
+  const std::vector<std::byte> bytes = device->Download(buffer.buffer, 0, values.size() * 4);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t group = i / kGroup, unit = i % kGroup / (kUnit * kernels::kInterleavedRows);
+    const size_t row = i / kUnit % kernels::kInterleavedRows;
+    float value = 0;
+    std::memcpy(&value, bytes.data() + i * 4, 4);
+    ASSERT_EQ(value, values[group * kGroup + row * kCols + unit * kUnit + i % kUnit]) << i;
+  }
+  // The same rows, one behind the other, are another weight.
+  EXPECT_TRUE(store.Get(tensors, form, "again") == buffer);
+  EXPECT_FALSE(store.Get(tensors, {DType::kF32}, "row by row").buffer == buffer.buffer);
+  EXPECT_EQ(store.bytes(), 2 * values.size() * 4);
 }
 
 TEST(WeightStore, SharesWhatIsTheSame) {

@@ -572,6 +572,23 @@ void ExpectFromThreads(const std::vector<Script>& alone,
   }
 }
 
+// Programs of every length read one copy of each constant, in whatever order its rows lie.
+TEST(Weights, AreOnTheDeviceOnce) {
+  for (const char* name : {"qwen3_f32", "qwen3_graph", "phi3", "gptoss"}) {
+    const ModelSpec spec = ModelNamed(name);
+    uint64_t bytes = 0;
+    const auto graph = support::BuildGraph(spec);
+    for (const auto& value : graph->values()) {
+      if (value->constant) bytes += value->constant->bytes.size();
+    }
+    const auto model = Load(spec);
+    Session session(model, {.max_length = 96, .chunk = 32});
+    session.Append(std::vector<int32_t>(40, 1));
+    session.Append(std::vector<int32_t>(1, 1));
+    EXPECT_LE(model->weights().bytes(), bytes) << name;
+  }
+}
+
 // Both threads make sessions, upload weights and compile programs at once.
 TEST(SeveralSessions, ThreadsGiveWhatOneGives) {
   const auto alone_model = Load(ModelNamed("qwen3_graph"));

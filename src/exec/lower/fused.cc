@@ -65,8 +65,9 @@ BufferRef EmitCast(LowerContext& context, DType from, DType to, size_t elems, Bu
 // h, the product's left operand, and output 1.
 BufferRef EmitPrologue(LowerContext& context, const FusedNode& node) {
   const size_t elems = size_t{node.rows} * node.cols();
-  BufferRef input = context.In(graph::kFusedInput), skip = context.In(graph::kFusedSkip);
+  const BufferRef input = context.In(graph::kFusedInput);
   if (!node.product.has_prologue) return input;
+  BufferRef skip = context.In(graph::kFusedSkip);
   kernels::RmsNormShape norm;
   norm.rows = node.rows;
   norm.cols = node.cols();

@@ -239,8 +239,7 @@ std::vector<ChainTuning> Tunings(const gpu::Caps& caps, const Chain& chain) {
   // by 3%, 8 for Phi-3-mini by 1%; 132 workgroups are slower than 128, which cut sizes evenly, by
   // up to 1%.
   for (const ChainTuning& tuning :
-       {ChainTuning{512, 128, 6}, ChainTuning{512, 128, 8}, ChainTuning{512, 64, 12},
-        ChainTuning{256, 64, 16}, ChainTuning{256, 32, 16}}) {
+       {ChainTuning{512, 128, 6}, ChainTuning{512, 128, 8}, ChainTuning{512, 64, 12}}) {
     if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
   }
   return tunings;

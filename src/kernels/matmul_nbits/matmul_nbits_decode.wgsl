@@ -366,7 +366,7 @@ fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) 
              added);
 }
 
-fn FinishLeft(place: Place, first: u32) {}
+fn FinishLeft(place: Place, first: u32, added: Added) {}
 #endif
 #if split
 fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
@@ -382,7 +382,7 @@ fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) 
 }
 #endif
 #if partials
-fn FinishLeft(place: Place, first: u32) {
+fn FinishLeft(place: Place, first: u32, added: Added) {
   workgroupBarrier();
   if (place.squad % kSplit == 0u && place.lane < kOutputs) {
     for (var i = 0u; i < kM; i++) {
@@ -392,8 +392,11 @@ fn FinishLeft(place: Place, first: u32) {
           sums += partials[(i * kTeams + place.team + part * kInterleave) * kPartials + other];
         }
       }
-      StoreGroup(place.first_m + i, first, place.lane, sums * RowFactor(i, place.lanes),
-                 AddedOf(place.first_m + i, first, place.lane));
+      var own_added = added;
+      if (i > 0u) {
+        own_added = AddedOf(place.first_m + i, first, place.lane);
+      }
+      StoreGroup(place.first_m + i, first, place.lane, sums * RowFactor(i, place.lanes), own_added);
     }
   }
   workgroupBarrier();
@@ -424,7 +427,7 @@ fn FinishGroup(place: Place, first: u32, sums: ptr<function, Sums>, added: Added
     FinishRow(6u, place, first, (*sums)[6]);
     FinishRow(7u, place, first, (*sums)[7]);
   }
-  FinishLeft(place, first);
+  FinishLeft(place, first, added);
 }
 
 // Steps `base` .. `base` + kBlock - 1 of a team.

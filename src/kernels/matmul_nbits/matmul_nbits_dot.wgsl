@@ -243,16 +243,6 @@ fn DotChunk(columns: Columns, chunk: u32, row: u32) -> vec4<f32> {
   return (vec4<f32>(dots) + columns.offsets * SumOf(at)) * (columns.scales * a_units[at]);
 }
 
-#if bias
-fn Bias(row: u32) -> f32 {
-  return f32(bias[row]);
-}
-#else
-fn Bias(row: u32) -> f32 {
-  return 0.0;
-}
-#endif
-
 // Y[m, n_begin + n] = value (+ residual), where that is inside.
 fn StoreOutput(m: u32, n: u32, value: f32) {
   if (m >= params.m || n >= params.n_count) {

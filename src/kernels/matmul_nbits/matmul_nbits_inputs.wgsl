@@ -5,6 +5,7 @@
 
 #include "common/dequantize.wgsl"
 #include "matmul_nbits/interleave.wgsl"
+#include "matmul_nbits/matmul_nbits_bias.wgsl"
 
 struct Params {
   m: u32,
@@ -107,10 +108,5 @@ fn Store(m: u32, first_b: u32, row: u32, value: f32) {
   if (m >= params.m || row >= params.n_count) {
     return;
   }
-#if bias
-  let sum = value + f32(bias[first_b + row]);
-#else
-  let sum = value;
-#endif
-  y[m * params.n + params.n_begin + row] = act_t(sum);
+  y[m * params.n + params.n_begin + row] = act_t(value + Bias(first_b + row));
 }

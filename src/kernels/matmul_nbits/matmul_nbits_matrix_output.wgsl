@@ -1,15 +1,7 @@
 // The way out of MatMulNBits on the matrix units: a tile's sums through workgroup memory, a row of matrices at a time,
 // to Y, with bias, activation and residual. Included by matmul_nbits_matrix.wgsl, which has the bindings.
 
-#if bias
-fn Bias(row: u32) -> f32 {
-  return f32(bias[row]);
-}
-#else
-fn Bias(row: u32) -> f32 {
-  return 0.0;
-}
-#endif
+#include "matmul_nbits/matmul_nbits_bias.wgsl"
 
 // Sums of four neighbouring columns from `column` on, of the bound part of B, with their bias.
 fn WithBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
