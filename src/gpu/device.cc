@@ -52,6 +52,7 @@ FoundAdapter Choose(const DeviceOptions& options) {
 // What the device is asked for, cut down to what the options allow.
 Caps Restrict(Caps caps, const DeviceOptions& options) {
   if (!options.f16) caps.f16 = false;
+  if (options.as_gpu) caps.software = false;
   if (!options.subgroups) {
     caps.subgroups = false;
     caps.subgroup_min_size = caps.subgroup_max_size = 0;

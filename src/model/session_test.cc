@@ -203,6 +203,8 @@ TEST(Loading, ReportsProgressAndCanBeStopped) {
 // of at most 192 terms, as a share of the logits' range. Measured plans may take activations as
 // integers of 16 bits.
 constexpr float kRounding = 1e-5f, kMeasuredRounding = 1e-4f;
+// f16 rounds each of some 20 results by 2^-11.
+constexpr float kHalfRounding = 20 * 0x1p-11f;
 void ExpectNear(const std::vector<float>& got, const std::vector<float>& want,
                 float share = kRounding) {
   ASSERT_EQ(got.size(), want.size());
@@ -344,9 +346,8 @@ TEST(SessionGeneration, IsTheArgmaxChain) {
     fresh.Append(sequence);
     const std::vector<float> want = fresh.Logits(), got = session.Logits();
     const auto [low, high] = std::minmax_element(want.begin(), want.end());
-    // The same sums in other orders: f16 rounds each of some 20 results by 2^-11.
     const float tolerance =
-        (*high - *low) * (std::string(name) == "gptoss" ? 20 * 0x1p-11f : 1e-5f);
+        (*high - *low) * (std::string(name) == "gptoss" ? kHalfRounding : kRounding);
     for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], tolerance) << name;
   }
 }
@@ -586,6 +587,25 @@ TEST(Weights, AreOnTheDeviceOnce) {
     session.Append(std::vector<int32_t>(40, 1));
     session.Append(std::vector<int32_t>(1, 1));
     EXPECT_LE(model->weights().bytes(), bytes) << name;
+  }
+}
+
+// A GPU keeps rows of quantized weights by groups, a CPU one by one.
+TEST(Weights, GiveTheSameInEveryOrder) {
+  const auto as_gpu = support::OpenDevice({.as_gpu = true});
+  const ModelOptions by_layer{.fusion = passes::Fusion::kLayer};
+  for (const auto& [name, share] : {std::pair{"qwen3_f32", kMeasuredRounding},
+                                    {"phi3", kHalfRounding},
+                                    {"gptoss", kHalfRounding}}) {
+    Session want(Load(ModelNamed(name), SharedDevice(), by_layer), {.max_length = 96, .chunk = 32});
+    Session got(Load(ModelNamed(name), as_gpu, by_layer), {.max_length = 96, .chunk = 32});
+    for (const size_t length : {40, 1, 3}) {
+      SCOPED_TRACE(fmt::format("{}, {} tokens", name, length));
+      const std::vector<int32_t> tokens = support::RandomTokens(length, length);
+      want.Append(tokens);
+      got.Append(tokens);
+      ExpectNear(got.Logits(), want.Logits(), share);
+    }
   }
 }
 

@@ -71,10 +71,12 @@ NBitsOperands ReadWeight(LowerContext& context, std::span<const graph::FusedPart
                             zero_points = inputs(&graph::FusedPart::zero_points),
                             bias = inputs(&graph::FusedPart::bias);
   // By groups of rows, but for those whose parts end inside a group and those that a table of
-  // embeddings shares: its rows are looked up one by one.
+  // embeddings shares: its rows are looked up one by one. A CPU reads a row at a stretch: on
+  // lavapipe, the bundled model makes 400 tokens/s row by row and 150 by groups.
   const auto whole_groups = [&](int64_t rows) { return rows % kernels::kInterleavedRows == 0; };
   const auto of_products = [&](size_t input) { return context.IsOfProductsOnly(input); };
-  if (whole_groups(shape.n) && std::ranges::all_of(parts, whole_groups, &graph::FusedPart::n) &&
+  if (!context.caps().software && whole_groups(shape.n) &&
+      std::ranges::all_of(parts, whole_groups, &graph::FusedPart::n) &&
       std::ranges::all_of(codes, of_products) && std::ranges::all_of(scales, of_products) &&
       std::ranges::all_of(zero_points, of_products)) {
     const uint64_t rows = shape.b_rows(), unit_bytes = uint64_t{shape.unit_words()} * 4;
