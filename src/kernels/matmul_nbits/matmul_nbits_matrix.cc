@@ -36,13 +36,15 @@ constexpr MatrixTuning kTunings[] = {
     {16, 32, 256, 1, 1, 4, 1},
     {16, 16, 512, 1, 1, 8, 1},
     {64, 128, 32, 4, 4, 1, 2},
-    // By 96 columns: 3,072 of them and 512 rows are 128 tiles, which fill 132 multiprocessors
-    // better than 96 of 128 x 128 do. H100, K = 2048: 47 us, the best of 34.
-    {128, 96, 32, 4, 3, 1, 2},
-    {128, 96, 64, 4, 3, 1, 1},
+    // Widths that cut a weight's columns into as many tiles as an H100's or H200's 132
+    // multiprocessors hold at once, or a little fewer: with 512 rows, 128 tiles of 96 of 3,072
+    // columns, 256 of 144 of 9,216 (two a multiprocessor, 106 us where 128 x 128 takes 145), 256
+    // of 192 of gates and ups of 6,144.
+    {128, 96, 64, 4, 3, 2, 1},
+    {128, 144, 32, 4, 3, 1, 1},
+    {128, 192, 64, 4, 3, 1, 1},
     // Half the sums in a thread's registers.
     {128, 128, 64, 4, 2, 1, 1},
-    {128, 128, 64, 2, 4, 1, 1},
 };
 
 // Two workgroups a tile, for shapes with at most so many tiles: an H100's or H200's 132
