@@ -116,8 +116,9 @@ class Interruptions(CliTest):
             self.assertEqual(code, 130, err)
 
     def test_while_generating(self):
+        # A seed whose answer is hundreds of tokens long: one in many ends before the signal comes.
         process = start("run", DEMO, "--raw", "-p", "Once upon a time", "--sample", "--temperature", "5",
-                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                        "--seed", "5", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.read(1)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=TIMEOUT_SECONDS)
