@@ -17,11 +17,9 @@ constexpr MatrixTuning kTunings[] = {
     {128, 128, 32, 4, 4, 1, 2},
     {128, 128, 64, 4, 4, 2, 1},
     {128, 128, 32, 4, 2, 1, 2},
-    {128, 128, 32, 2, 4, 1, 2},
     {128, 128, 64, 4, 4, 1, 1},
     {128, 128, 32, 4, 4, 1, 1},
     {256, 128, 32, 4, 4, 1, 1},
-    {128, 256, 32, 4, 4, 1, 1},
     {64, 128, 64, 4, 4, 2, 1},
     {64, 128, 32, 2, 4, 1, 2},
     {128, 64, 64, 4, 4, 2, 1},
@@ -35,7 +33,6 @@ constexpr MatrixTuning kTunings[] = {
     {16, 64, 128, 1, 1, 1, 1},
     {16, 32, 256, 1, 1, 4, 1},
     {16, 16, 512, 1, 1, 8, 1},
-    {64, 128, 32, 4, 4, 1, 2},
     // Widths that cut a weight's columns into as many tiles as an H100's or H200's 132
     // multiprocessors hold at once, or a little fewer: with 512 rows, 128 tiles of 96 of 3,072
     // columns, 256 of 144 of 9,216 (two a multiprocessor, 106 us where 128 x 128 takes 145), 256
@@ -46,6 +43,10 @@ constexpr MatrixTuning kTunings[] = {
     // Half the sums in a thread's registers.
     {128, 128, 64, 4, 2, 1, 1},
 };
+
+// From kManyRows on, tiles of fewer than kMinTileOfManyRows are an alternative only where no other
+// fits: each dequantizes all of B again. Compiling what never wins only makes first loads long.
+constexpr uint32_t kManyRows = 256, kMinTileOfManyRows = 64;
 
 // Two workgroups a tile, for shapes with at most so many tiles: an H100's or H200's 132
 // multiprocessors have two of these each, or one.
@@ -121,6 +122,8 @@ std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBits
   for (const MatrixTuning& tuning : kTunings) {
     if (LayOut(caps, shape, tuning)) tunings.push_back(tuning);
   }
+  const auto is_low = [](const MatrixTuning& tuning) { return tuning.m < kMinTileOfManyRows; };
+  if (shape.m >= kManyRows && !std::ranges::all_of(tunings, is_low)) std::erase_if(tunings, is_low);
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
   for (const MatrixTuning& tuning : kPartTunings) {

@@ -287,6 +287,16 @@ TEST(MatMulNBitsMatrix, ChoosesByRowsAndColumns) {
   EXPECT_EQ(variant(512, 4096, DType::kF16), prefix + "tile64x64");
 }
 
+TEST(MatMulNBitsMatrix, OffersNoLowTilesForManyRows) {
+  const auto lowest = [](uint32_t m) {
+    const std::vector<MatrixTuning> tunings =
+        MatrixTunings(MatrixCaps(), {.m = m, .n = 4096, .k = 2048, .dtype = DType::kF16});
+    return std::ranges::min(tunings, {}, &MatrixTuning::m).m;
+  };
+  EXPECT_EQ(lowest(255), 16u);
+  EXPECT_EQ(lowest(256), 64u);
+}
+
 TEST(MatMulNBitsMatrix, FusesWhatFollowsManyRows) {
   MatMulNBitsShape shape = {.m = 64, .n = 64, .k = 64, .dtype = DType::kF16, .residual = true};
   EXPECT_TRUE(CanFuseMatMulNBits(MatrixCaps(), shape));
