@@ -304,8 +304,8 @@ TEST(SessionChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
 TEST(SessionChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
   ModelSpec spec = ModelNamed("qwen3_f32");
   spec.context = 1100;
-  spec.layers = 1;
-  // Gate and up are 768 bytes a row.
+  // The first of them has a gate and an up for every row, of 768 bytes.
+  spec.layers = 2;
   const auto small = support::OpenDevice({.max_storage_binding_bytes = 512 << 10});
   const auto measured = Load(spec, small, {.measure_plans = true});
   Session plain(Load(spec), {}), session(measured, {}), asked(measured, {.chunk = 1024});

@@ -23,6 +23,7 @@
 #include "passes/fuse_residual.h"
 #include "passes/fuse_rotary.h"
 #include "passes/fuse_silu.h"
+#include "passes/hoist_gather.h"
 #include "passes/last_row_logits.h"
 #include "passes/split_rotary_cache.h"
 
@@ -40,6 +41,7 @@ constexpr Pass kProgramPasses[] = {
     {"fold_last_position", FoldLastPosition},
     {"eliminate_unit_gather", EliminateUnitGather},
     {"eliminate_identity", EliminateIdentity},
+    {"hoist_gather", HoistGather},
     {"fold_bias", FoldBias, Fusion::kLayer},
     {"fuse_silu", FuseSilu, Fusion::kLayer},
     {"fuse_rotary", FuseRotary, Fusion::kLayer},

@@ -103,11 +103,13 @@ TEST(RewritesOfAllModels, EachFires) {
         changes[std::string(report.name)] += report.changes;
     };
     count(passes::RunPasses(*symbolic, passes::Stage::kModel, options));
-    const auto graph = passes::Specialize(*symbolic, {{"batch_size", 1},
-                                                      {"sequence_length", 1},
-                                                      {"past_sequence_length", kCapacity},
-                                                      {"total_sequence_length", kCapacity}});
-    count(passes::RunPasses(*graph, passes::Stage::kProgram, options));
+    for (const int64_t sequence : {int64_t{1}, kLength}) {
+      const auto graph = passes::Specialize(*symbolic, {{"batch_size", 1},
+                                                        {"sequence_length", sequence},
+                                                        {"past_sequence_length", kCapacity},
+                                                        {"total_sequence_length", kCapacity}});
+      count(passes::RunPasses(*graph, passes::Stage::kProgram, options));
+    }
   }
   for (const auto& [name, count] : changes) {
     // What is dead goes with the rewrite that leaves it behind.
