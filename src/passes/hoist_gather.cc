@@ -10,9 +10,10 @@
 
 #include <algorithm>
 #include <map>
-#include <ranges>
+#include <optional>
 #include <set>
 #include <string_view>
+#include <vector>
 
 #include "graph/ops.h"
 #include "passes/match.h"
@@ -139,9 +140,11 @@ bool Hoist(graph::Graph& graph, const Choice& choice) {
   Value *x = choice.gather->input(0), *index = choice.gather->input(1),
         *chosen = choice.gather->output(0);
   Region region;
-  for (const auto& node : std::views::reverse(graph.nodes())) {
-    if (IsReadWithin(graph, *node, region, choice.gather) && GoesByRow(*node, choice))
-      region.insert(node.get());
+  // Readers before what they read.
+  for (auto it = graph.nodes().rbegin(); it != graph.nodes().rend(); ++it) {
+    const Node& node = **it;
+    if (IsReadWithin(graph, node, region, choice.gather) && GoesByRow(node, choice))
+      region.insert(&node);
   }
   if (region.empty() || !graph.CanReplaceAllUses(chosen, x)) return false;
   std::map<Value*, Value*> rows_of;
