@@ -50,7 +50,8 @@ struct DeviceOptions {
   bool f16 = true;
   bool subgroups = true;
   bool subgroup_matrix = true;
-  // Set to true to choose kernels as for a GPU where the adapter is a CPU.
+  // Set to true to choose kernels as for a GPU where the adapter is a CPU. Not for fusion `chain`:
+  // a CPU does not hold at once all workgroups that wait for each other there.
   bool as_gpu = false;
   // Lowers the limit of one storage binding, as on a smaller adapter; 0 leaves it.
   uint64_t max_storage_binding_bytes = 0;
