@@ -4,8 +4,11 @@
 // over copies larger than any cache. The result of a case is checked once before it is timed.
 //
 //   kernels_bench [OPTIONS OF GOOGLE BENCHMARK]     --benchmark_filter=REGEX chooses cases
-//   kernels_bench --table=CASES [--variants=REGEX] [--wgsl-dir=DIR]
-//                                                   variants_table.h; shaders from DIR first
+//   kernels_bench --table=CASES [--variants=REGEX] [--wgsl-dir=DIR]...
+//                                                   variants_table.h; with shaders from each DIR,
+//                                                   too
+//
+// --wgsl-dir=DIR without --table: shaders from DIR first.
 
 #include <benchmark/benchmark.h>
 
@@ -17,6 +20,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gpu/device.h"
 #include "kernels/shader_source.h"
@@ -83,6 +87,7 @@ void Time(benchmark::State& state, gpu::Device& device, const KernelCase& kernel
 int main(int argc, char** argv) {
   using namespace sinter;  // NOLINT: a main of one screen
   std::string table, variants;
+  std::vector<std::filesystem::path> wgsl_dirs;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument.starts_with("--table=")) table = argument.substr(8);
@@ -95,12 +100,13 @@ int main(int argc, char** argv) {
         return 1;
       }
       kernels::SetWgslOverrideDir(dir);
+      wgsl_dirs.push_back(dir);
     }
   }
   const std::shared_ptr<gpu::Device> device = kernels::OpenDevice();
   if (!table.empty()) {
     try {
-      return kernels::PrintVariantsTable(*device, table, variants) == 0 ? 0 : 1;
+      return kernels::PrintVariantsTable(*device, table, variants, wgsl_dirs) == 0 ? 0 : 1;
     } catch (const std::exception& error) {
       std::fprintf(stderr, "%s\n", error.what());
       return 1;

@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 constexpr double kRotationBytes = 128e6;
 constexpr int kMaxCopies = 16;
 // A GPU's clock takes 60 ms of work to ramp up.
-constexpr double kWarmUpSeconds = 0.1;
+constexpr double kWarmUpSeconds = 0.3;
 constexpr int kRounds = 5;
 
 double SecondsSince(Clock::time_point start) {
@@ -37,6 +37,12 @@ std::regex Compile(const std::string& text) {
     throw Error("bench", "regular expression '{}': {}", text, error.what());
   }
 }
+
+// A plan, and the folder that its shaders are read from first; empty: as built.
+struct Version {
+  KernelPlan plan;
+  std::filesystem::path wgsl_dir;
+};
 
 struct Candidate {
   KernelPlan plan;
@@ -55,11 +61,12 @@ struct Candidate {
 struct Entry {
   std::string name;
   KernelCase kernel_case;
-  std::vector<KernelPlan> plans;  // one a variant
+  std::vector<Version> versions;  // of each variant
 };
 
 std::vector<Entry> FindEntries(const gpu::Caps& caps, const std::regex& cases,
-                               const std::regex& variants) {
+                               const std::regex& variants,
+                               const std::vector<std::filesystem::path>& wgsl_dirs) {
   std::vector<Entry> entries;
   for (const auto& [kernel, make_cases] : RegisteredKernelCases()) {
     for (KernelCase& kernel_case : make_cases(caps)) {
@@ -70,10 +77,15 @@ std::vector<Entry> FindEntries(const gpu::Caps& caps, const std::regex& cases,
       std::set<std::string> seen;
       for (const std::string& variant : entry.kernel_case.variants) {
         KernelPlan plan = entry.kernel_case.plan(caps, variant);
-        if (std::regex_search(plan.variant, variants) && seen.insert(plan.variant).second)
-          entry.plans.push_back(std::move(plan));
+        if (!std::regex_search(plan.variant, variants) || !seen.insert(plan.variant).second)
+          continue;
+        entry.versions.push_back({plan, {}});
+        for (const std::filesystem::path& dir : wgsl_dirs) {
+          Version& version = entry.versions.emplace_back(plan, dir);
+          version.plan.variant = fmt::format("{}@{}", plan.variant, dir.filename().string());
+        }
       }
-      if (!entry.plans.empty()) entries.push_back(std::move(entry));
+      if (!entry.versions.empty()) entries.push_back(std::move(entry));
     }
   }
   return entries;
@@ -84,7 +96,10 @@ std::vector<Entry> FindEntries(const gpu::Caps& caps, const std::regex& cases,
 void CompileAll(gpu::Device& device, const std::vector<Entry>& entries) {
   std::vector<gpu::PipelineSpec> specs;
   for (const Entry& entry : entries) {
-    for (const KernelPlan& plan : entry.plans) specs.push_back(ExpandPlan(plan));
+    for (const auto& [plan, wgsl_dir] : entry.versions) {
+      SetWgslOverrideDir(wgsl_dir);
+      specs.push_back(ExpandPlan(plan));
+    }
   }
   const Clock::time_point start = Clock::now();
   try {
@@ -137,7 +152,8 @@ std::vector<Candidate> Measure(gpu::Device& device, const Entry& entry) {
     }
   }
   std::vector<Candidate> candidates;
-  for (const KernelPlan& plan : entry.plans) {
+  for (const auto& [plan, wgsl_dir] : entry.versions) {
+    SetWgslOverrideDir(wgsl_dir);
     Candidate& candidate = candidates.emplace_back(plan, gpu::CommandList(device));
     try {
       for (const std::vector<gpu::Buffer>& copy : buffers)
@@ -182,8 +198,10 @@ std::string Line(const Entry& entry, const Candidate& candidate) {
 
 }  // namespace
 
-int PrintVariantsTable(gpu::Device& device, const std::string& cases, const std::string& variants) {
-  const std::vector<Entry> entries = FindEntries(device.caps(), Compile(cases), Compile(variants));
+int PrintVariantsTable(gpu::Device& device, const std::string& cases, const std::string& variants,
+                       const std::vector<std::filesystem::path>& wgsl_dirs) {
+  const std::vector<Entry> entries =
+      FindEntries(device.caps(), Compile(cases), Compile(variants), wgsl_dirs);
   if (entries.empty()) {
     fmt::print("no case is like '{}' with a variant like '{}'\n", cases, variants);
     return 1;
