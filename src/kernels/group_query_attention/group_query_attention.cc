@@ -147,6 +147,7 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   define(shape.smooth_softmax && !shape.has_head_sink, "smooth");
   define(shape.bias_total > 0, "bias");
   if (shape.bias_total > 0 && shape.bias_is_mask) plan.variant += ".mask";
+  define(shape.softcap > 0 && on_matrices, "softcap");
   const bool lengths = shape.lengths != KeyLengths::kCapacity;
   if (lengths) plan.defines.push_back("lengths");
   if (!lengths) plan.variant += ".full";
@@ -168,13 +169,14 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
                                 shape.bias_is_mask ? "u32" : act, shape.bias_is_mask);
   }
   if (on_matrices) {
+    const uint32_t group = shape.heads / shape.kv_heads;
     plan.variant +=
-        fmt::format(".sg{}.{}x{}", matrix->subgroup, matrix->config.m, matrix->config.n);
+        fmt::format(".sg{}.{}x{}.g{}", matrix->subgroup, matrix->config.m, matrix->config.n, group);
     plan.prelude += fmt::format(
         "const kSubgroup = {}u;\nconst kSubgroups = {}u;\nconst kMatM = {}u;\nconst kMatN = {}u;\n"
-        "const kBlocks = {}u;\nconst kUnroll = {};\n",
+        "const kBlocks = {}u;\nconst kUnroll = {};\nconst kGroup = {}u;\n",
         matrix->subgroup, matrix->subgroups, matrix->config.m, matrix->config.n, matrix->blocks,
-        matrix->unroll);
+        matrix->unroll, group);
   } else if (!prefill) {
     plan.prelude += "const kWorkgroupSize = 128u;\n";
   }

@@ -17,7 +17,8 @@
 // different banks: `front` has keys, then scores, then weights; `back` has values.
 //
 // The host defines what group_query_attention.wgsl says (act_v is vec4<u32> of eight f16, kVec 8) and
-// kSubgroup, kSubgroups, kMatM, kMatN (also the depth of a product), kBlocks (kKeys / kMatN: 2 or 4), kUnroll.
+// kSubgroup, kSubgroups, kMatM, kMatN (also the depth of a product), kBlocks (kKeys / kMatN: 2 or 4), kUnroll, kGroup
+// (heads of a group); `softcap` where there is one: branches between scores, even ones that nobody takes, cost a tenth.
 
 #include "group_query_attention/group_query_attention.wgsl"
 
@@ -58,61 +59,28 @@ var<workgroup> rescale_at: u32;
 
 // ---- between the caches and workgroup memory
 
-// A tile of a cache is kTileUnits units one behind the other, of which the first `limit` are keys that are there.
-// What lies behind may be NaN.
-fn key_unit(base: u32, i: u32, limit: u32) -> vec4<u32> {
-  return select(vec4<u32>(), k_cache[base + min(i, limit - 1u)], i < limit);
-}
-
-fn value_unit(base: u32, i: u32, limit: u32) -> vec4<u32> {
-  return select(vec4<u32>(), v_cache[base + min(i, limit - 1u)], i < limit);
-}
-
-// The last threads of a tile that they do not share evenly have nothing to bring.
-fn inside(i: u32) -> u32 { return select(min(i, kTileUnits - 1u), i, kTileUnits % kThreads == 0u); }
-
+// A tile of a cache is kTileUnits units one behind the other, of which the first `limit`, one at least, are keys that are
+// there. What lies behind may be NaN, so that the last one takes its place: those keys have no weight.
 fn fetch_keys(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
-  if (limit >= kTileUnits) {
-    (*to)[0] = k_cache[base + inside(lid)];
-    if (kFetches > 1u) { (*to)[1] = k_cache[base + inside(lid + kThreads)]; }
-    if (kFetches > 2u) { (*to)[2] = k_cache[base + inside(lid + 2u * kThreads)]; }
-    if (kFetches > 3u) { (*to)[3] = k_cache[base + inside(lid + 3u * kThreads)]; }
-    if (kFetches > 4u) { (*to)[4] = k_cache[base + inside(lid + 4u * kThreads)]; }
-    if (kFetches > 5u) { (*to)[5] = k_cache[base + inside(lid + 5u * kThreads)]; }
-    if (kFetches > 6u) { (*to)[6] = k_cache[base + inside(lid + 6u * kThreads)]; }
-    if (kFetches > 7u) { (*to)[7] = k_cache[base + inside(lid + 7u * kThreads)]; }
-    return;
-  }
-  (*to)[0] = key_unit(base, lid, limit);
-  if (kFetches > 1u) { (*to)[1] = key_unit(base, lid + kThreads, limit); }
-  if (kFetches > 2u) { (*to)[2] = key_unit(base, lid + 2u * kThreads, limit); }
-  if (kFetches > 3u) { (*to)[3] = key_unit(base, lid + 3u * kThreads, limit); }
-  if (kFetches > 4u) { (*to)[4] = key_unit(base, lid + 4u * kThreads, limit); }
-  if (kFetches > 5u) { (*to)[5] = key_unit(base, lid + 5u * kThreads, limit); }
-  if (kFetches > 6u) { (*to)[6] = key_unit(base, lid + 6u * kThreads, limit); }
-  if (kFetches > 7u) { (*to)[7] = key_unit(base, lid + 7u * kThreads, limit); }
+  (*to)[0] = k_cache[base + min(lid, limit - 1u)];
+  if (kFetches > 1u) { (*to)[1] = k_cache[base + min(lid + 1u * kThreads, limit - 1u)]; }
+  if (kFetches > 2u) { (*to)[2] = k_cache[base + min(lid + 2u * kThreads, limit - 1u)]; }
+  if (kFetches > 3u) { (*to)[3] = k_cache[base + min(lid + 3u * kThreads, limit - 1u)]; }
+  if (kFetches > 4u) { (*to)[4] = k_cache[base + min(lid + 4u * kThreads, limit - 1u)]; }
+  if (kFetches > 5u) { (*to)[5] = k_cache[base + min(lid + 5u * kThreads, limit - 1u)]; }
+  if (kFetches > 6u) { (*to)[6] = k_cache[base + min(lid + 6u * kThreads, limit - 1u)]; }
+  if (kFetches > 7u) { (*to)[7] = k_cache[base + min(lid + 7u * kThreads, limit - 1u)]; }
 }
 
 fn fetch_values(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
-  if (limit >= kTileUnits) {
-    (*to)[0] = v_cache[base + inside(lid)];
-    if (kFetches > 1u) { (*to)[1] = v_cache[base + inside(lid + kThreads)]; }
-    if (kFetches > 2u) { (*to)[2] = v_cache[base + inside(lid + 2u * kThreads)]; }
-    if (kFetches > 3u) { (*to)[3] = v_cache[base + inside(lid + 3u * kThreads)]; }
-    if (kFetches > 4u) { (*to)[4] = v_cache[base + inside(lid + 4u * kThreads)]; }
-    if (kFetches > 5u) { (*to)[5] = v_cache[base + inside(lid + 5u * kThreads)]; }
-    if (kFetches > 6u) { (*to)[6] = v_cache[base + inside(lid + 6u * kThreads)]; }
-    if (kFetches > 7u) { (*to)[7] = v_cache[base + inside(lid + 7u * kThreads)]; }
-    return;
-  }
-  (*to)[0] = value_unit(base, lid, limit);
-  if (kFetches > 1u) { (*to)[1] = value_unit(base, lid + kThreads, limit); }
-  if (kFetches > 2u) { (*to)[2] = value_unit(base, lid + 2u * kThreads, limit); }
-  if (kFetches > 3u) { (*to)[3] = value_unit(base, lid + 3u * kThreads, limit); }
-  if (kFetches > 4u) { (*to)[4] = value_unit(base, lid + 4u * kThreads, limit); }
-  if (kFetches > 5u) { (*to)[5] = value_unit(base, lid + 5u * kThreads, limit); }
-  if (kFetches > 6u) { (*to)[6] = value_unit(base, lid + 6u * kThreads, limit); }
-  if (kFetches > 7u) { (*to)[7] = value_unit(base, lid + 7u * kThreads, limit); }
+  (*to)[0] = v_cache[base + min(lid, limit - 1u)];
+  if (kFetches > 1u) { (*to)[1] = v_cache[base + min(lid + 1u * kThreads, limit - 1u)]; }
+  if (kFetches > 2u) { (*to)[2] = v_cache[base + min(lid + 2u * kThreads, limit - 1u)]; }
+  if (kFetches > 3u) { (*to)[3] = v_cache[base + min(lid + 3u * kThreads, limit - 1u)]; }
+  if (kFetches > 4u) { (*to)[4] = v_cache[base + min(lid + 4u * kThreads, limit - 1u)]; }
+  if (kFetches > 5u) { (*to)[5] = v_cache[base + min(lid + 5u * kThreads, limit - 1u)]; }
+  if (kFetches > 6u) { (*to)[6] = v_cache[base + min(lid + 6u * kThreads, limit - 1u)]; }
+  if (kFetches > 7u) { (*to)[7] = v_cache[base + min(lid + 7u * kThreads, limit - 1u)]; }
 }
 
 fn put_unit(at: u32, lid: u32, fetch: u32, unit: vec4<u32>) {
@@ -221,38 +189,37 @@ fn rescale(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: 
 
 // ---- softmax
 
-fn cap4(x: vec4<f32>) -> vec4<f32> {
+// Scores in powers of two.
+#if softcap
+fn scaled4(products: vec4<f32>) -> vec4<f32> {
   // The bound keeps tanh's argument where every implementation is finite; tanh(20) rounds to 1.
-  return params.softcap * tanh(clamp(x / params.softcap, vec4<f32>(-20.0), vec4<f32>(20.0)));
+  let x = clamp(products * params.scale / params.softcap, vec4<f32>(-20.0), vec4<f32>(20.0));
+  return params.softcap * tanh(x) * kLog2e;
 }
-
-fn biases4(b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
-  return vec4<f32>(bias_of(b, h, s, t), bias_of(b, h, s, t + 1u), bias_of(b, h, s, t + 2u),
-                   bias_of(b, h, s, t + 3u));
-}
-
-// Scores of four neighbouring keys from t on, in powers of two; `edge`: not every row sees all of the tile.
-fn finish_scores(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32, keys: vec2<u32>,
-                 edge: bool) -> vec4<f32> {
-#if bias
-  var score = bitcast<vec4<f32>>(products) * params.scale;
-  if (params.softcap > 0.0) { score = cap4(score); }
-  // A masked score times kLog2e is too large for a number.
-  score = max((score + biases4(b, h, s, t)) * kLog2e, vec4<f32>(kMasked));
 #else
-  var score = bitcast<vec4<f32>>(products);
-  if (params.softcap > 0.0) {
-    score = cap4(score * params.scale) * kLog2e;
-  } else {
-    score *= params.scale * kLog2e;
-  }
+fn scaled4(products: vec4<f32>) -> vec4<f32> {
+  return products * (params.scale * kLog2e);
+}
 #endif
-  if (edge) {
-    let at = vec4<u32>(t, t + 1u, t + 2u, t + 3u);
-    let seen = (at >= vec4<u32>(keys.x)) & (at < vec4<u32>(keys.y));
-    score = select(vec4<f32>(kMasked), score, seen);
-  }
-  return score;
+
+// Those of four neighbouring keys from t on.
+#if bias
+fn scores4(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
+  let biases = vec4<f32>(bias_of(b, h, s, t), bias_of(b, h, s, t + 1u), bias_of(b, h, s, t + 2u),
+                         bias_of(b, h, s, t + 3u));
+  // A masked key's bias times kLog2e is too large for a number.
+  return max(scaled4(bitcast<vec4<f32>>(products)) + biases * kLog2e, vec4<f32>(kMasked));
+}
+#else
+fn scores4(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
+  return scaled4(bitcast<vec4<f32>>(products));
+}
+#endif
+
+// The scores of keys [keys.x, keys.y) of four from t on.
+fn seen4(scores: vec4<f32>, t: u32, keys: vec2<u32>) -> vec4<f32> {
+  let at = vec4<u32>(t, t + 1u, t + 2u, t + 3u);
+  return select(vec4<f32>(kMasked), scores, (at >= vec4<u32>(keys.x)) & (at < vec4<u32>(keys.y)));
 }
 
 fn max4(x: vec4<f32>) -> f32 { return max(max(x.x, x.y), max(x.z, x.w)); }
@@ -316,28 +283,27 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   if (item >= shared_heads * params.tiles) {
     return;
   }
-  let group = params.heads / params.kv_heads;
-  let pairs = params.sequence * group;
+  let pairs = params.sequence * kGroup;
   // The last rows see most keys: theirs begin first.
   let first_pair = (params.tiles - 1u - item / shared_heads) * kRows;
   let kv_head = item % shared_heads % params.kv_heads;
   let b = item % shared_heads / params.kv_heads;
   let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
   // The union of the pairs' keys: ranges only move up with the row.
-  let begin = key_range(b, first_pair / group).x / kKeys * kKeys;
-  let end = key_range(b, (min(first_pair + kRows, pairs) - 1u) / group).y;
+  let begin = key_range(b, first_pair / kGroup).x / kKeys * kKeys;
+  let end = key_range(b, (min(first_pair + kRows, pairs) - 1u) / kGroup).y;
 
   // The lane's own row.
   let pair = first_pair + subgroup * kMatM + lane / kLanesPerRow;
-  let s = min(pair, pairs - 1u) / group;
-  let h = kv_head * group + min(pair, pairs - 1u) % group;
+  let s = min(pair, pairs - 1u) / kGroup;
+  let h = kv_head * kGroup + min(pair, pairs - 1u) % kGroup;
   let keys = select(vec2<u32>(), key_range(b, s), pair < pairs);
 
   // Queries, through memory into matrices.
   for (var i = lid; i < kRows * kCols; i += kThreads) {
     let p = min(first_pair + i / kCols, pairs - 1u);
     memory[kQueries + i / kCols * kStride + i % kCols] =
-        q[q_index(b, kv_head * group + p % group, p / group) + i % kCols];
+        q[q_index(b, kv_head * kGroup + p % kGroup, p / kGroup) + i % kCols];
   }
   var fetched_keys = Fetched();
   var fetched_values = Fetched();
@@ -372,15 +338,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   workgroupBarrier();
 
   // All pairs see keys [seen_by_all.x, seen_by_all.y).
-  let seen_by_all = vec2<u32>(key_range(b, (min(first_pair + kRows, pairs) - 1u) / group).x,
-                              key_range(b, first_pair / group).y);
+  let seen_by_all = vec2<u32>(key_range(b, (min(first_pair + kRows, pairs) - 1u) / kGroup).x,
+                              key_range(b, first_pair / kGroup).y);
   var sums = Sums();
   var reference = initial_max(h) * select(kLog2e, 1.0, initial_max(h) == kMasked);
   var den = initial_sum();
   let own = subgroup * kMatM * kScoreStride + lane / kLanesPerRow * kScoreStride +
             lane % kLanesPerRow * (kOwn / 4u);
   for (var start = begin; start < end; start += kKeys) {
-    // All at once: a barrier waits for the loads on their way, on NVIDIA's GPUs at least.
     let base = (cache_begin + start) * kCols;
     let limit = (end - start) * kCols;
     fetch_values(&fetched_values, base, limit, lid);
@@ -424,11 +389,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     put(kFront, lid, &fetched_values);
     workgroupBarrier();
 
-    let edge = start < seen_by_all.x || start + kKeys > seen_by_all.y;
     let t = start + lane % kLanesPerRow * kOwn;
     let none = vec4<f32>(kMasked);
-    let x0 = finish_scores(memory[own], b, h, s, t, keys, edge);
-    let x1 = finish_scores(memory[own + 1u], b, h, s, t + 4u, keys, edge);
+    var x0 = scores4(memory[own], b, h, s, t);
+    var x1 = scores4(memory[own + 1u], b, h, s, t + 4u);
     var x2 = none;
     var x3 = none;
     var x4 = none;
@@ -436,16 +400,33 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     var x6 = none;
     var x7 = none;
     if (kOwn > 8u) {
-      x2 = finish_scores(memory[own + 2u], b, h, s, t + 8u, keys, edge);
-      x3 = finish_scores(memory[own + 3u], b, h, s, t + 12u, keys, edge);
+      x2 = scores4(memory[own + 2u], b, h, s, t + 8u);
+      x3 = scores4(memory[own + 3u], b, h, s, t + 12u);
     }
     if (kOwn > 16u) {
-      x4 = finish_scores(memory[own + 4u], b, h, s, t + 16u, keys, edge);
-      x5 = finish_scores(memory[own + 5u], b, h, s, t + 20u, keys, edge);
+      x4 = scores4(memory[own + 4u], b, h, s, t + 16u);
+      x5 = scores4(memory[own + 5u], b, h, s, t + 20u);
     }
     if (kOwn > 24u) {
-      x6 = finish_scores(memory[own + 6u], b, h, s, t + 24u, keys, edge);
-      x7 = finish_scores(memory[own + 7u], b, h, s, t + 28u, keys, edge);
+      x6 = scores4(memory[own + 6u], b, h, s, t + 24u);
+      x7 = scores4(memory[own + 7u], b, h, s, t + 28u);
+    }
+    // Not every row sees all of the tile.
+    if (start < seen_by_all.x || start + kKeys > seen_by_all.y) {
+      x0 = seen4(x0, t, keys);
+      x1 = seen4(x1, t + 4u, keys);
+      if (kOwn > 8u) {
+        x2 = seen4(x2, t + 8u, keys);
+        x3 = seen4(x3, t + 12u, keys);
+      }
+      if (kOwn > 16u) {
+        x4 = seen4(x4, t + 16u, keys);
+        x5 = seen4(x5, t + 20u, keys);
+      }
+      if (kOwn > 24u) {
+        x6 = seen4(x6, t + 24u, keys);
+        x7 = seen4(x7, t + 28u, keys);
+      }
     }
     let largest = over_row_max(max4(max(max(max(x0, x1), max(x2, x3)), max(max(x4, x5), max(x6, x7)))));
     var shrink = 1.0;

@@ -284,6 +284,18 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const g
     add("", shape_of(200, 16, 8, 128, 256), {199});  // Qwen3's heads.
     if (dtype == DType::kF16) add("", shape_of(512, 16, 8, 128, 640), {511});
   }
+  // Llama-3.2-1B's and Phi-3-mini's.
+  for (const auto& [kv_heads, size] : {std::pair{8u, 64u}, {32u, 96u}}) {
+    add("",
+        {.sequence = 512,
+         .heads = 32,
+         .kv_heads = kv_heads,
+         .head_size = size,
+         .capacity = 640,
+         .dtype = DType::kF16},
+        {511});
+    cases.back().benchmark_only = true;
+  }
   GroupQueryAttentionShape shape{.sequence = 2,
                                  .heads = 4,
                                  .kv_heads = 2,
@@ -371,10 +383,10 @@ TEST(GroupQueryAttention, PlanTakesMatrixUnitsThatAreThere) {
     return PlanGroupQueryAttention(caps, shape).variant;
   };
   const std::string name = "group_query_attention.f16.h";
-  EXPECT_EQ(variant(64, DType::kF16), name + "64.matrix.r64.k32.sg32.16x16");
-  EXPECT_EQ(variant(80, DType::kF16), name + "80.matrix.r64.k32.sg32.16x16");
-  EXPECT_EQ(variant(128, DType::kF16), name + "128.matrix.r64.k32.sg32.16x16");
-  EXPECT_EQ(variant(256, DType::kF16), name + "256.matrix.r64.k32.sg32.16x16");
+  EXPECT_EQ(variant(64, DType::kF16), name + "64.matrix.r64.k32.sg32.16x16.g1");
+  EXPECT_EQ(variant(80, DType::kF16), name + "80.matrix.r64.k32.sg32.16x16.g1");
+  EXPECT_EQ(variant(128, DType::kF16), name + "128.matrix.r64.k32.sg32.16x16.g1");
+  EXPECT_EQ(variant(256, DType::kF16), name + "256.matrix.r64.k32.sg32.16x16.g1");
   EXPECT_EQ(variant(72, DType::kF16), name + "72.prefill");
   EXPECT_EQ(variant(128, DType::kF32), "group_query_attention.f32.h128.prefill");
   caps.software = true;
