@@ -7,10 +7,10 @@
 namespace sinter::kernels {
 
 std::string MatrixTileName(const MatrixTile& tile) {
-  return fmt::format("{}x{}x{}.{}x{}{}{}{}", tile.m, tile.n, tile.step, tile.rows, tile.cols,
-                     tile.split == 1 ? "" : fmt::format(".k{}", tile.split),
-                     tile.buffers == 1 ? ".single" : "",
-                     tile.parts == 1 ? "" : fmt::format(".p{}", tile.parts));
+  return fmt::format(
+      "{}x{}x{}.{}x{}{}{}{}{}", tile.m, tile.n, tile.step, tile.rows, tile.cols,
+      tile.split == 1 ? "" : fmt::format(".k{}", tile.split), tile.buffers == 1 ? ".single" : "",
+      tile.parts == 1 ? "" : fmt::format(".p{}", tile.parts), tile.late ? ".late" : "");
 }
 
 std::optional<MatrixTileLayout> LayOutMatrixTile(const gpu::Caps& caps, const MatrixTile& tile,
@@ -42,7 +42,8 @@ std::string MatrixTilePrelude(const MatrixTile& tile, const MatrixTileLayout& la
   return fmt::format(
       "const kTileM = {}u;\nconst kTileN = {}u;\nconst kStep = {}u;\nconst kRows = {}u;\n"
       "const kCols = {}u;\nconst kSplit = {}u;\nconst kBuffers = {}u;\n"
-      "const kTurned = {};\nconst kSubgroup = {}u;\nconst kMatM = {}u;\nconst kMatN = {}u;\n"
+      "const kTurned = {};\nconst kSubgroup = {}u;\nconst kMatM = {}u;\nconst "
+      "kMatN = {}u;\n"
       "const kMatK = {}u;\n",
       tile.m, tile.n, tile.step, tile.rows, tile.cols, tile.split, tile.buffers, turned,
       layout.subgroup_size, layout.config.m, layout.config.n, layout.config.k);

@@ -18,10 +18,13 @@ struct MatrixTile {
   uint32_t split = 1;           // subgroups that share the products of a place, by slices of K
   uint32_t buffers = 2;         // steps in workgroup memory: 1 or 2
   uint32_t parts = 1;           // workgroups that share a tile, by parts of K: 1 or 2
+  // Loads of a step begin with the products of the step before, not a step earlier: takes less
+  // registers, waits longer.
+  bool late = false;
 };
 
 // `128x64x32.4x2`; with `.k2` behind it for a split in two, `.single` for one buffer, `.p2` for two
-// parts.
+// parts, `.late`.
 std::string MatrixTileName(const MatrixTile& tile);
 
 // What follows from a tile on an adapter.

@@ -116,6 +116,15 @@ fn Multiply(sums: ptr<function, Sums>, buffer: u32, subgroup: u32) {
   }
 }
 
+// The buffer that the step behind that of `buffer`, which was multiplied, goes to.
+fn Release(buffer: u32) -> u32 {
+  if (kBuffers == 1u) {
+    workgroupBarrier();
+    return buffer;
+  }
+  return 1u - buffer;
+}
+
 // Writes row `row` of the subgroup's products to its stage. The caller puts a barrier before and after.
 fn Stage(sums: ptr<function, Sums>, subgroup: u32, row: u32) {
   let at = subgroup * kStageSize;

@@ -11,13 +11,12 @@
 namespace sinter::kernels {
 namespace {
 
-// In order of a guess, large ones first: m, n, step, rows, cols, split, buffers. Four subgroups or
-// more in each, but for the last: fewer do not hide what loads take.
+// In order of a guess, large ones first: m, n, step, rows, cols, split, buffers, parts, late. Four
+// subgroups or more in each, but for the last: fewer do not hide what loads take.
 constexpr MatrixTuning kTunings[] = {
     {128, 128, 32, 4, 4, 1, 2},
     {128, 128, 64, 4, 4, 2, 1},
     {128, 128, 32, 4, 2, 1, 2},
-    {128, 128, 64, 4, 4, 1, 1},
     {128, 128, 32, 4, 4, 1, 1},
     {256, 128, 32, 4, 4, 1, 1},
     {64, 128, 64, 4, 4, 2, 1},
@@ -36,9 +35,10 @@ constexpr MatrixTuning kTunings[] = {
     // Widths that cut a weight's columns into as many tiles as an H100's or H200's 132
     // multiprocessors hold at once, or a little fewer: with 512 rows, 128 tiles of 96 of 3,072
     // columns, 256 of 144 of 9,216 (two a multiprocessor, 106 us where 128 x 128 takes 145), 256
-    // of 192 of gates and ups of 6,144.
+    // of 192 of gates and ups of 6,144. Two workgroups of 192 threads leave a thread 168 registers,
+    // too few for early loads.
     {128, 96, 64, 4, 3, 2, 1},
-    {128, 144, 32, 4, 3, 1, 1},
+    {128, 144, 32, 4, 3, 1, 1, 1, true},
     {128, 192, 64, 4, 3, 1, 1},
     // Half the sums in a thread's registers.
     {128, 128, 64, 4, 2, 1, 1},
@@ -74,6 +74,28 @@ uint64_t ScratchWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning)
   return kCounterWords + uint64_t{PartTiles(shape, tuning)} * tuning.parts * tuning.m * tuning.n;
 }
 
+// The loop of early loads has its products twice: a great deal of code to compile where each of
+// them is many instructions of a CPU. There only the smallest tiles take it.
+bool IsLate(const gpu::Caps& caps, const MatrixTuning& tuning) {
+  return caps.software && tuning.rows * tuning.cols > 2;
+}
+
+// Words of a load of B, which lies inside one block and one step and has at least the 8 codes that
+// are dequantized together. All threads have as many loads if that can be (MultiplyTile in the
+// shader says why), else one at least.
+uint32_t UnitWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning, uint32_t threads) {
+  const uint32_t step_words = tuning.step * shape.bits / 32;
+  const uint32_t most = std::min(shape.unit_words(), step_words);
+  const uint32_t least = std::max(1u, shape.bits / 4);
+  const auto loads = [&](uint32_t words) { return tuning.n * (step_words / words); };
+  for (uint32_t words = most; words >= least; words /= 2) {
+    if (step_words % words == 0 && loads(words) % threads == 0) return words;
+  }
+  uint32_t words = most;
+  while (words > least && (step_words % words != 0 || loads(words) < threads)) words /= 2;
+  return words;
+}
+
 // Empty where the adapter cannot run it.
 std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shape,
                              const MatrixTuning& tuning) {
@@ -95,14 +117,8 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
       return {};
     }
   }
-  // A load lies inside one block and one step.
   const uint32_t step_words = tuning.step * shape.bits / 32;
-  uint32_t unit_words = std::min(shape.unit_words(), step_words);
-  // Half a load each keeps twice the threads busy. At least 8 codes are dequantized together.
-  while (unit_words > std::max(1u, shape.bits / 4) &&
-         (step_words % unit_words != 0 || tuning.n * (step_words / unit_words) < tile->threads)) {
-    unit_words /= 2;
-  }
+  const uint32_t unit_words = UnitWords(shape, tuning, tile->threads);
   const uint32_t units = step_words / unit_words;
   // Each thread has a place of its own in a row.
   if (tile->threads % (tuning.step / 8) != 0 || tile->threads % units != 0) return {};
@@ -119,14 +135,16 @@ std::string MatrixVariant(const MatrixTuning& tuning) { return "matrix." + Matri
 
 std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<MatrixTuning> tunings;
-  for (const MatrixTuning& tuning : kTunings) {
+  for (MatrixTuning tuning : kTunings) {
+    tuning.late |= IsLate(caps, tuning);
     if (LayOut(caps, shape, tuning)) tunings.push_back(tuning);
   }
   const auto is_low = [](const MatrixTuning& tuning) { return tuning.m < kMinTileOfManyRows; };
   if (shape.m >= kManyRows && !std::ranges::all_of(tunings, is_low)) std::erase_if(tunings, is_low);
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
-  for (const MatrixTuning& tuning : kPartTunings) {
+  for (MatrixTuning tuning : kPartTunings) {
+    tuning.late |= IsLate(caps, tuning);
     if (!tunings.empty() && LayOut(caps, shape, tuning)) tunings.push_back(tuning);
   }
   return tunings;
@@ -192,6 +210,7 @@ KernelPlan PlanMatMulNBitsMatrix(const gpu::Caps& caps, const MatMulNBitsShape& 
   define(shape.experts > 0, "experts", fmt::format(".of{}", shape.experts));
   if (a_vec8) plan.defines.emplace_back("a_vec8");
   if (y_vec4) plan.defines.emplace_back("y_vec4");
+  if (tuning.late) plan.defines.emplace_back("late");
   plan.variant += fmt::format(".k{}{}{}{}.{}", shape.k, whole_rows ? "" : ".rows",
                               whole_columns ? "" : ".columns", y_vec4 ? "" : ".odd",
                               MatrixTileVariant(tuning, layout->tile));

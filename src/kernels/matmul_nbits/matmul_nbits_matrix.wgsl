@@ -3,7 +3,7 @@
 //
 // common/matrix_tile.wgsl has the products; here A and B reach workgroup memory, and in matmul_nbits_matrix_output.wgsl
 // the sums leave it. All threads bring a step's part of A, in chunks of 8 f16, and of B, in units of up to 16 bytes that
-// lie inside one block and are dequantized on the way. What the next step needs is on its way to registers while this one is multiplied.
+// lie inside one block and are dequantized on the way. What the next steps need is on its way to registers while this one is multiplied.
 // Workgroup x owns the tile's rows of A, y its columns, so that neighbours share B.
 //
 // With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
@@ -71,6 +71,7 @@ const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
 // what lies between them is a constant: instructions that compute places cost as much as those that multiply.
 const kARowsAtOnce = kThreads / kChunks;
 const kBRowsAtOnce = kThreads / kUnits;
+const kLastK = (kK - 1u) / kStep * kStep;
 const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // of a row of B
 const kUnitsPerBlock = kBlockSize / kUnitCodes;
 const kRowUnits = kBlocks * kUnitsPerBlock;
@@ -249,10 +250,14 @@ fn ZeroPoint(block: u32) -> f16 {
 }
 #endif
 
-// The codes at bit `shift` of the word's halves, less their zero point, times their scale. 0x6400 is 1024 in f16, whose
-// last bit counts ones: or-ing a code into it gives 1024 + code. The difference is exact, but for float zero points.
+// 1024 in f16, whose last bit counts ones, in both halves: or-ing codes into it gives 1024 + code. From a register, not a
+// constant: NVIDIA's compiler makes one instruction of an AND and an OR only if one of the two is with a register.
+var<private> thousands: u32;
+
+// The codes at bit `shift` of the word's halves, less their zero point, times their scale. The difference is exact, but
+// for float zero points.
 fn Weights(word: u32, shift: u32, unit: Unit) -> vec2<f16> {
-  let codes = bitcast<vec2<f16>>(((word >> shift) & (kCodeMask * 0x10001u)) | 0x64006400u);
+  let codes = bitcast<vec2<f16>>(((word >> shift) & (kCodeMask * 0x10001u)) | thousands);
 #if zero_points_float
   return ((codes - 1024.0h) - unit.zero) * unit.scale;
 #else
@@ -396,6 +401,16 @@ fn Fetch(step: ptr<function, Step>, places: Places, local: u32, first_m: u32, fi
 }
 
 fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
+  StoreB(0u, local, buffer, (*step).b[0]);
+  if (kBFetches > 1u) {
+    StoreB(1u, local, buffer, (*step).b[1]);
+  }
+  if (kBFetches > 2u) {
+    StoreB(2u, local, buffer, (*step).b[2]);
+  }
+  if (kBFetches > 3u) {
+    StoreB(3u, local, buffer, (*step).b[3]);
+  }
   StoreA(0u, local, buffer, (*step).a[0]);
   if (kAFetches > 1u) {
     StoreA(1u, local, buffer, (*step).a[1]);
@@ -418,19 +433,35 @@ fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
   if (kAFetches > 7u) {
     StoreA(7u, local, buffer, (*step).a[7]);
   }
-  StoreB(0u, local, buffer, (*step).b[0]);
-  if (kBFetches > 1u) {
-    StoreB(1u, local, buffer, (*step).b[1]);
-  }
-  if (kBFetches > 2u) {
-    StoreB(2u, local, buffer, (*step).b[2]);
-  }
-  if (kBFetches > 3u) {
-    StoreB(3u, local, buffer, (*step).b[3]);
-  }
 }
 
-// sums = the tile's products, step by step: every thread brings a part of the next step, then multiplies this one.
+// sums = the tile's products, step by step. Loads of a step come to registers, go to memory when everybody is done with
+// the step before, and are multiplied. NVIDIA's compiler makes much of how that is written: without a branch around any
+// load or store it moves loads up to the products in front of them, at the price of copies, so that they have a
+// whole step's time, and dequantizes between products.
+#if !late
+fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32, begin_k: u32,
+                end_k: u32) {
+  let places = PlacesOf(local, first_m, first_n);
+  var step = Step();
+  Fetch(&step, places, local, first_m, begin_k);
+  Store(&step, local, 0u);
+  Fetch(&step, places, local, first_m, min(begin_k + kStep, kLastK));
+  workgroupBarrier();
+  var buffer = 0u;
+  for (var next_k = begin_k + kStep; next_k < end_k; next_k += kStep) {
+    Multiply(sums, buffer, subgroup);
+    buffer = Release(buffer);
+    Store(&step, local, buffer);
+    Fetch(&step, places, local, first_m, min(next_k + kStep, kLastK));
+    workgroupBarrier();
+  }
+  Multiply(sums, buffer, subgroup);
+}
+#endif
+
+// The same with less registers and, in front of a GPU's compiler, half the code: branches hold the loads in place.
+#if late
 fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32, begin_k: u32,
                 end_k: u32) {
   let places = PlacesOf(local, first_m, first_n);
@@ -448,15 +479,12 @@ fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u
     if (!more) {
       break;
     }
-    if (kBuffers == 1u) {
-      workgroupBarrier();
-    } else {
-      buffer = 1u - buffer;
-    }
+    buffer = Release(buffer);
     Store(&step, local, buffer);
     workgroupBarrier();
   }
 }
+#endif
 
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
@@ -470,6 +498,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #else
   let first_n = group.y * kTileN;
 #endif
+  thousands = 0x64006400u + (params.m >> 31u);  // m is below 2^31
   var sums = Sums();
 #if parts
   const half = ((kK + kStep - 1u) / kStep + 1u) / 2u * kStep;

@@ -124,6 +124,13 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   together.n = 136;
   together.interleave = kInterleavedRows;
   add(together, tilings(together));
+  // Early loads with two buffers, which no tile has that a software GPU is offered.
+  if (caps.software) {
+    KernelCase& early = add(together, {"early"});
+    early.plan = [=](const gpu::Caps& with, std::string_view) {
+      return PlanMatMulNBitsMatrix(with, together, {64, 64, 32, 2, 2, 1, 2});
+    };
+  }
   MatMulNBitsShape together_halves = halves;
   together_halves.n = 136;
   together_halves.interleave = kInterleavedRows;
