@@ -116,7 +116,7 @@ fn Multiply(sums: ptr<function, Sums>, buffer: u32, subgroup: u32) {
   }
 }
 
-// The buffer that the step behind that of `buffer`, which was multiplied, goes to.
+// The buffer for the next step, `buffer` having been multiplied: the other, or the same when everybody is done with it.
 fn Release(buffer: u32) -> u32 {
   if (kBuffers == 1u) {
     workgroupBarrier();

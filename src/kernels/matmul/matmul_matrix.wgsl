@@ -201,11 +201,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (!more) {
       break;
     }
-    if (kBuffers == 1u) {
-      workgroupBarrier();
-    } else {
-      buffer = 1u - buffer;
-    }
+    buffer = Release(buffer);
     Store(&step, local, buffer);
     workgroupBarrier();
   }
