@@ -22,7 +22,7 @@ using Clock = std::chrono::steady_clock;
 // Copies of the operands that dispatches rotate over: more than any cache holds.
 constexpr double kRotationBytes = 128e6;
 constexpr int kMaxCopies = 16;
-// A GPU's clock takes 60 ms of work to ramp up.
+// A GPU's clock takes 60 ms of work to ramp up; some machines are slow for longer behind a pause.
 constexpr double kWarmUpSeconds = 0.3;
 constexpr int kRounds = 5;
 

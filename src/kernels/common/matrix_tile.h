@@ -18,7 +18,7 @@ struct MatrixTile {
   uint32_t split = 1;           // subgroups that share the products of a place, by slices of K
   uint32_t buffers = 2;         // steps in workgroup memory: 1 or 2
   uint32_t parts = 1;           // workgroups that share a tile, by parts of K: 1 or 2
-  // Loads of a step begin with the products of the step before, not a step earlier: takes less
+  // Loads of a step begin with the products of the step before, not a step earlier: takes fewer
   // registers, waits longer.
   bool late = false;
 };

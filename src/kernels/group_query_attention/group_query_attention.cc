@@ -131,6 +131,7 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   const auto matrix = std::find_if(matrices.begin(), matrices.end(),
                                    [&](const MatrixLayout& one) { return one.Name() == picked; });
   const bool on_matrices = matrix != matrices.end();
+  const uint32_t group = shape.heads / shape.kv_heads;
   const uint32_t vec = on_matrices ? 8 : vec4 ? 4 : 1;
 
   KernelPlan plan;
@@ -169,7 +170,6 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
                                 shape.bias_is_mask ? "u32" : act, shape.bias_is_mask);
   }
   if (on_matrices) {
-    const uint32_t group = shape.heads / shape.kv_heads;
     plan.variant +=
         fmt::format(".sg{}.{}x{}.g{}", matrix->subgroup, matrix->config.m, matrix->config.n, group);
     plan.prelude += fmt::format(
@@ -212,7 +212,7 @@ KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttent
   params.bias_batch = shape.bias_batch == 1 ? 0 : shape.bias_heads * bias_plane;
   params.bias_head = shape.bias_heads == 1 ? 0 : bias_plane;
   params.bias_row = shape.rows_of_bias() == 1 ? 0 : shape.bias_total;
-  const uint32_t pairs = shape.sequence * (shape.heads / shape.kv_heads);
+  const uint32_t pairs = shape.sequence * group;
   const uint32_t tile_rows = on_matrices ? matrix->rows() : kPrefillRows;
   params.tiles = (pairs + tile_rows - 1) / tile_rows;
   plan.workgroups =

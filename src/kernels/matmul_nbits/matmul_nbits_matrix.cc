@@ -74,12 +74,6 @@ uint64_t ScratchWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning)
   return kCounterWords + uint64_t{PartTiles(shape, tuning)} * tuning.parts * tuning.m * tuning.n;
 }
 
-// The loop of early loads has its products twice: a great deal of code to compile where each of
-// them is many instructions of a CPU. There only the smallest tiles take it.
-bool IsLate(const gpu::Caps& caps, const MatrixTuning& tuning) {
-  return caps.software && tuning.rows * tuning.cols > 2;
-}
-
 // Words of a load of B, which lies inside one block and one step and has at least the 8 codes that
 // are dequantized together. All threads have as many loads if that can be (MultiplyTile in the
 // shader says why), else one at least.
@@ -135,18 +129,18 @@ std::string MatrixVariant(const MatrixTuning& tuning) { return "matrix." + Matri
 
 std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<MatrixTuning> tunings;
-  for (MatrixTuning tuning : kTunings) {
-    tuning.late |= IsLate(caps, tuning);
+  const auto offer = [&](MatrixTuning tuning) {
+    // The loop of early loads has its products twice: a great deal of code to compile where each of
+    // them is many instructions of a CPU. There only the smallest tiles take it.
+    tuning.late |= caps.software && tuning.rows * tuning.cols > 2;
     if (LayOut(caps, shape, tuning)) tunings.push_back(tuning);
-  }
+  };
+  std::ranges::for_each(kTunings, offer);
   const auto is_low = [](const MatrixTuning& tuning) { return tuning.m < kMinTileOfManyRows; };
   if (shape.m >= kManyRows && !std::ranges::all_of(tunings, is_low)) std::erase_if(tunings, is_low);
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
-  for (MatrixTuning tuning : kPartTunings) {
-    tuning.late |= IsLate(caps, tuning);
-    if (!tunings.empty() && LayOut(caps, shape, tuning)) tunings.push_back(tuning);
-  }
+  if (!tunings.empty()) std::ranges::for_each(kPartTunings, offer);
   return tunings;
 }
 

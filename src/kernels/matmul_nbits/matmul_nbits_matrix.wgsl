@@ -3,7 +3,8 @@
 //
 // common/matrix_tile.wgsl has the products; here A and B reach workgroup memory, and in matmul_nbits_matrix_output.wgsl
 // the sums leave it. All threads bring a step's part of A, in chunks of 8 f16, and of B, in units of up to 16 bytes that
-// lie inside one block and are dequantized on the way. What the next steps need is on its way to registers while this one is multiplied.
+// lie inside one block and are dequantized on the way. What the next steps need is on its way to registers while this one is
+// multiplied.
 // Workgroup x owns the tile's rows of A, y its columns, so that neighbours share B.
 //
 // With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
@@ -71,7 +72,7 @@ const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
 // what lies between them is a constant: instructions that compute places cost as much as those that multiply.
 const kARowsAtOnce = kThreads / kChunks;
 const kBRowsAtOnce = kThreads / kUnits;
-const kLastK = (kK - 1u) / kStep * kStep;
+const kLastK = (kK - 1u) / kStep * kStep;  // of the last step
 const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // of a row of B
 const kUnitsPerBlock = kBlockSize / kUnitCodes;
 const kRowUnits = kBlocks * kUnitsPerBlock;
@@ -438,38 +439,17 @@ fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
 // sums = the tile's products, step by step. Loads of a step come to registers, go to memory when everybody is done with
 // the step before, and are multiplied. NVIDIA's compiler makes much of how that is written: without a branch around any
 // load or store it moves loads up to the products in front of them, at the price of copies, so that they have a
-// whole step's time, and dequantizes between products.
-#if !late
+// whole step's time, and dequantizes between products. With `late` a branch holds the loads in place, which takes fewer
+// registers and has the products, a great deal of code on a software GPU, only once.
 fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32, begin_k: u32,
                 end_k: u32) {
   let places = PlacesOf(local, first_m, first_n);
   var step = Step();
-  Fetch(&step, places, local, first_m, begin_k);
-  Store(&step, local, 0u);
-  Fetch(&step, places, local, first_m, min(begin_k + kStep, kLastK));
-  workgroupBarrier();
   var buffer = 0u;
-  for (var next_k = begin_k + kStep; next_k < end_k; next_k += kStep) {
-    Multiply(sums, buffer, subgroup);
-    buffer = Release(buffer);
-    Store(&step, local, buffer);
-    Fetch(&step, places, local, first_m, min(next_k + kStep, kLastK));
-    workgroupBarrier();
-  }
-  Multiply(sums, buffer, subgroup);
-}
-#endif
-
-// The same with less registers and, in front of a GPU's compiler, half the code: branches hold the loads in place.
+  Fetch(&step, places, local, first_m, begin_k);
+  Store(&step, local, buffer);
 #if late
-fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32, begin_k: u32,
-                end_k: u32) {
-  let places = PlacesOf(local, first_m, first_n);
-  var step = Step();
-  Fetch(&step, places, local, first_m, begin_k);
-  Store(&step, local, 0u);
   workgroupBarrier();
-  var buffer = 0u;
   for (var next_k = begin_k + kStep; ; next_k += kStep) {
     let more = next_k < end_k;
     if (more) {
@@ -483,8 +463,19 @@ fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u
     Store(&step, local, buffer);
     workgroupBarrier();
   }
-}
+#else
+  Fetch(&step, places, local, first_m, min(begin_k + kStep, kLastK));
+  workgroupBarrier();
+  for (var next_k = begin_k + kStep; next_k < end_k; next_k += kStep) {
+    Multiply(sums, buffer, subgroup);
+    buffer = Release(buffer);
+    Store(&step, local, buffer);
+    Fetch(&step, places, local, first_m, min(next_k + kStep, kLastK));
+    workgroupBarrier();
+  }
+  Multiply(sums, buffer, subgroup);
 #endif
+}
 
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
