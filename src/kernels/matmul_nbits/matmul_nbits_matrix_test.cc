@@ -99,8 +99,11 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
   MatMulNBitsShape gated = {.m = 70, .n = 140, .k = 96, .dtype = DType::kF16};
   gated.glu = Glu::kSilu;
   gated.bias = true;
-  // Compiling a tiling takes a software GPU seconds: the odd shape tries them all.
-  add(odd, tilings(odd));
+  MatMulNBitsShape together = odd;
+  together.n = 136;
+  together.interleave = kInterleavedRows;
+  // Compiling a tiling takes a software GPU seconds: the odd shapes try them all.
+  for (const MatMulNBitsShape& shape : {together, odd}) add(shape, tilings(shape));
   for (const MatMulNBitsShape& shape : {whole, gated}) {
     std::vector<std::string> some = tilings(shape);
     some.resize(std::min<size_t>(some.size(), 2));
@@ -118,12 +121,8 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     added.operands = [=, plain = added.operands] { return with_scratch(shape, plain()); };
   }
 
-  // Rows that lie together, the same way: every tile, parts, gates, bits and blocks of either kind
-  // of step, a part of B.
-  MatMulNBitsShape together = odd;
-  together.n = 136;
-  together.interleave = kInterleavedRows;
-  add(together, tilings(together));
+  // Rows that lie together, the same way: parts, gates, bits and blocks of either kind of step, a
+  // part of B.
   // Early loads with two buffers, which no tile has that a software GPU is offered.
   if (caps.software) {
     KernelCase& early = add(together, {"early"});
