@@ -49,9 +49,9 @@ constexpr MatrixTuning kTunings[] = {
 constexpr uint32_t kManyRows = 256, kMinTileOfManyRows = 64;
 
 // Two workgroups a tile, for shapes with at most so many tiles: an H100's or H200's 132
-// multiprocessors have two of these each, or one.
-constexpr MatrixTuning kPartTunings[] = {{128, 128, 64, 4, 4, 2, 1, 2},
-                                         {128, 64, 64, 4, 4, 2, 1, 2}};
+// multiprocessors have two of these each, or one. The widest is for 3,072 columns: 64 tiles.
+constexpr MatrixTuning kPartTunings[] = {
+    {128, 128, 64, 4, 4, 2, 1, 2}, {128, 64, 64, 4, 4, 2, 1, 2}, {128, 192, 64, 4, 3, 1, 1, 2}};
 constexpr uint32_t kMaxPartTiles = 128;
 // Steps of K from which on halves are worth it.
 constexpr uint32_t kMinPartSteps = 8;
@@ -99,15 +99,14 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
   if (shape.experts > 0 && tuning.m != kMatMulNBitsExpertRows) return {};
   // Either half of a gated product has whole quads of a subgroup's columns.
   if (shape.glu != Glu::kNone && tuning.cols * tile->config.n % 8 != 0) return {};
-  // Quads of a row of products are written out, for eight a thread or, in parts, four.
+  // Quads of a row of products are written out, for eight a thread.
   const uint32_t quads =
       tile->config.m * tuning.cols * tile->config.n / (shape.glu == Glu::kNone ? 4 : 8);
   const uint32_t threads = tuning.split * tile->subgroup_size;
   if (CeilDiv(quads, threads) > 8) return {};
   if (tuning.parts > 1) {
     if (shape.glu != Glu::kNone || shape.experts > 0 || shape.n_count > 0 || quads % threads != 0 ||
-        quads / threads > 4 || CeilDiv(shape.k, tuning.step) < kMinPartSteps ||
-        PartTiles(shape, tuning) > kMaxPartTiles) {
+        CeilDiv(shape.k, tuning.step) < kMinPartSteps || PartTiles(shape, tuning) > kMaxPartTiles) {
       return {};
     }
   }

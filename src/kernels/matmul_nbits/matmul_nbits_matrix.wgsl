@@ -9,8 +9,8 @@
 //
 // With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
 //
-// With `parts` two workgroups, z = 0 and 1, have a half of K of a tile each, where tiles alone are too few
-// for the GPU. Each leaves its sums in `scratch`; the one that comes last adds the other's to its own.
+// With `parts` two workgroups, z = 0 and 1, have a part of K of a tile each, where tiles alone are too few
+// for the GPU. The one that comes first leaves its sums in `scratch`, the other adds them to its own.
 //
 // With `glu` B has a gate and an up projection, 2 * n rows, and Y = activation(gate) * up: half of a subgroup's columns
 // are the gate's, half are the same columns' of up.
@@ -492,8 +492,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   thousands = 0x64006400u + (params.m >> 31u);  // m is below 2^31
   var sums = Sums();
 #if parts
-  const half = ((kK + kStep - 1u) / kStep + 1u) / 2u * kStep;
-  MultiplyTile(&sums, local, subgroup, first_m, first_n, group.z * half, select(half, kK, group.z == 1u));
+  const first_part = (((kK + kStep - 1u) / kStep + 1u) / 2u - kHeadStart) * kStep;
+  MultiplyTile(&sums, local, subgroup, first_m, first_n, group.z * first_part,
+               select(first_part, kK, group.z == 1u));
   FinishParts(&sums, subgroup, lane, local, first_m, first_n,
               ParkingOf(group.y * kTilesM + group.x, group.z));
 #else

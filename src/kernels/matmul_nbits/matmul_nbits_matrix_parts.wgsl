@@ -1,10 +1,14 @@
 // How the two workgroups of a tile of matmul_nbits_matrix.wgsl join their sums. Plain stores are not seen by other
-// workgroups: sums go through `scratch` by atomic ones, and a counter says whose are there. Both orders of two sums are
-// the same bits.
+// workgroups: sums go through `scratch` by atomic ones, and a counter says whose are there. Neither ever waits: who
+// finds the other's sums parked adds them to its own, which it need not park; else it parks its own, and adds if the other
+// parked meanwhile. Both orders of two sums are the same bits.
+
+// By so many steps less the first part is shorter than half of K, so that it has parked when the second one comes.
+const kHeadStart = 2u;
 
 const kTileSlots = kRows * kQuadsEach * kThreads;
 
-var<workgroup> is_last: u32;
+var<workgroup> others_parked: u32;
 
 // A workgroup's sums in `scratch`, slot by slot and component by component: neighbouring threads side by
 // side.
@@ -47,24 +51,37 @@ fn ParkRow(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local:
   }
 }
 
-// Whether this workgroup is the last of the tile's.
+// Whether the other workgroup of the tile has left its sums; clears the counter for the next run if so.
+fn OtherIsParked(counter: u32, local: u32) -> bool {
+  if (local == 0u) {
+    others_parked = atomicLoad(&scratch[counter]);
+    if (others_parked == 1u) {
+      atomicStore(&scratch[counter], 0u);
+    }
+  }
+  let parked = workgroupUniformLoad(&others_parked) == 1u;
+  storageBarrier();
+  return parked;
+}
+
+// Says that this workgroup's sums are parked; whether the other's are, too, as in OtherIsParked.
 fn CountIn(counter: u32, local: u32) -> bool {
   storageBarrier();
   workgroupBarrier();
   if (local == 0u) {
-    is_last = atomicAdd(&scratch[counter], 1u);
-    if (is_last == 1u) {
+    others_parked = atomicAdd(&scratch[counter], 1u);
+    if (others_parked == 1u) {
       atomicStore(&scratch[counter], 0u);
     }
   }
-  let last = workgroupUniformLoad(&is_last) == 1u;
+  let parked = workgroupUniformLoad(&others_parked) == 1u;
   storageBarrier();
-  return last;
+  return parked;
 }
 
-// What a thread adds to a row of products, asked for a row ahead; at most 4 quads.
+// What a thread adds to a row of products, asked for a row ahead.
 struct Others {
-  sums: array<vec4<f32>, 4>,
+  sums: array<vec4<f32>, 8>,
   residuals: Residuals,
 }
 
@@ -74,6 +91,10 @@ fn OthersOf(row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32, first_
   if (kQuadsEach > 1u) { others.sums[1] = Parked(at, row, 1u, local); }
   if (kQuadsEach > 2u) { others.sums[2] = Parked(at, row, 2u, local); }
   if (kQuadsEach > 3u) { others.sums[3] = Parked(at, row, 3u, local); }
+  if (kQuadsEach > 4u) { others.sums[4] = Parked(at, row, 4u, local); }
+  if (kQuadsEach > 5u) { others.sums[5] = Parked(at, row, 5u, local); }
+  if (kQuadsEach > 6u) { others.sums[6] = Parked(at, row, 6u, local); }
+  if (kQuadsEach > 7u) { others.sums[7] = Parked(at, row, 7u, local); }
   others.residuals = ResidualsOf(row, subgroup, lane, first_m, first_n);
   return others;
 }
@@ -88,20 +109,26 @@ fn FinishBoth(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, fir
   if (kQuadsEach > 1u) { FinishQuad(1u, subgroup, lane, top_left, others.residuals, others.sums[1]); }
   if (kQuadsEach > 2u) { FinishQuad(2u, subgroup, lane, top_left, others.residuals, others.sums[2]); }
   if (kQuadsEach > 3u) { FinishQuad(3u, subgroup, lane, top_left, others.residuals, others.sums[3]); }
+  if (kQuadsEach > 4u) { FinishQuad(4u, subgroup, lane, top_left, others.residuals, others.sums[4]); }
+  if (kQuadsEach > 5u) { FinishQuad(5u, subgroup, lane, top_left, others.residuals, others.sums[5]); }
+  if (kQuadsEach > 6u) { FinishQuad(6u, subgroup, lane, top_left, others.residuals, others.sums[6]); }
+  if (kQuadsEach > 7u) { FinishQuad(7u, subgroup, lane, top_left, others.residuals, others.sums[7]); }
 }
 
 fn FinishParts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, first_m: u32,
                first_n: u32, parking: Parking) {
-  ParkRow(sums, 0u, subgroup, lane, local, parking.own);
-  if (kRows > 1u) {
-    ParkRow(sums, 1u, subgroup, lane, local, parking.own);
-  }
-  if (kRows > 2u) {
-    ParkRow(sums, 2u, subgroup, lane, local, parking.own);
-    ParkRow(sums, 3u, subgroup, lane, local, parking.own);
-  }
-  if (!CountIn(parking.counter, local)) {
-    return;
+  if (!OtherIsParked(parking.counter, local)) {
+    ParkRow(sums, 0u, subgroup, lane, local, parking.own);
+    if (kRows > 1u) {
+      ParkRow(sums, 1u, subgroup, lane, local, parking.own);
+    }
+    if (kRows > 2u) {
+      ParkRow(sums, 2u, subgroup, lane, local, parking.own);
+      ParkRow(sums, 3u, subgroup, lane, local, parking.own);
+    }
+    if (!CountIn(parking.counter, local)) {
+      return;
+    }
   }
   let at = parking.other;
   let others_0 = OthersOf(0u, subgroup, lane, local, first_m, first_n, at);

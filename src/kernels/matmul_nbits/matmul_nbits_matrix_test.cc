@@ -130,6 +130,18 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
       return PlanMatMulNBitsMatrix(with, together, {64, 64, 32, 2, 2, 1, 2});
     };
   }
+  // Parts with more quads a thread than those that fit a software GPU's workgroup memory.
+  if (caps.software) {
+    MatMulNBitsShape shape = halves;
+    shape.n = 140;
+    KernelCase& wide = add(shape, {"wide"});
+    const MatrixTuning tuning = {64, 96, 32, 4, 3, 1, 1, 2};
+    wide.name += ".parts";
+    wide.operands = [=, plain = wide.operands] { return with_scratch(shape, plain()); };
+    wide.plan = [=](const gpu::Caps& with, std::string_view) {
+      return PlanMatMulNBitsMatrix(with, shape, tuning);
+    };
+  }
   MatMulNBitsShape together_halves = halves;
   together_halves.n = 136;
   together_halves.interleave = kInterleavedRows;
