@@ -49,12 +49,19 @@ constexpr MatrixTuning kTunings[] = {
 constexpr uint32_t kManyRows = 256, kMinTileOfManyRows = 64;
 
 // Two workgroups a tile, for shapes with at most so many tiles: an H100's or H200's 132
-// multiprocessors have two of these each, or one. The widest is for 3,072 columns: 64 tiles.
-constexpr MatrixTuning kPartTunings[] = {
-    {128, 128, 64, 4, 4, 2, 1, 2}, {128, 64, 64, 4, 4, 2, 1, 2}, {128, 192, 64, 4, 3, 1, 1, 2}};
-constexpr uint32_t kMaxPartTiles = 128;
-// Steps of K from which on halves are worth it.
+// multiprocessors have two of these each, or one; and for as many steps of K as make halves worth
+// it. A load's measurements, again and again on one scratch, do not tell: of 3,072 columns,
+// 64 tiles of the widest kind, 3,072 of K take 45 us there and 56 in a model, where one workgroup a
+// tile takes 48; 8,192 of K take 92 and 100, instead of 106.
+struct PartTuning {
+  MatrixTuning tuning;
+  uint32_t min_steps;
+};
 constexpr uint32_t kMinPartSteps = 8;
+constexpr PartTuning kPartTunings[] = {{{128, 128, 64, 4, 4, 2, 1, 2}, kMinPartSteps},
+                                       {{128, 64, 64, 4, 4, 2, 1, 2}, kMinPartSteps},
+                                       {{128, 192, 64, 4, 3, 1, 1, 2}, 64}};
+constexpr uint32_t kMaxPartTiles = 128;
 
 // What the kernel holds of a step in registers, at most.
 constexpr uint32_t kMaxAFetches = 8, kMaxBFetches = 4;
@@ -139,15 +146,19 @@ std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBits
   if (shape.m >= kManyRows && !std::ranges::all_of(tunings, is_low)) std::erase_if(tunings, is_low);
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
-  if (!tunings.empty()) std::ranges::for_each(kPartTunings, offer);
+  if (tunings.empty()) return tunings;
+  for (const auto& [tuning, min_steps] : kPartTunings) {
+    if (CeilDiv(shape.k, tuning.step) >= min_steps) offer(tuning);
+  }
   return tunings;
 }
 
 uint64_t MatrixScratchWords(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   uint64_t words = 0;
   if (shape.m <= kMatMulNBitsDecodeRows || shape.norm.present) return words;
-  for (const MatrixTuning& tuning : kPartTunings) {
-    if (LayOut(caps, shape, tuning)) words = std::max(words, ScratchWords(shape, tuning));
+  for (const auto& [tuning, min_steps] : kPartTunings) {
+    if (CeilDiv(shape.k, tuning.step) >= min_steps && LayOut(caps, shape, tuning))
+      words = std::max(words, ScratchWords(shape, tuning));
   }
   return words;
 }

@@ -315,6 +315,17 @@ TEST(MatMulNBitsMatrix, OffersNoLowTilesForManyRows) {
   EXPECT_EQ(lowest(256), 64u);
 }
 
+TEST(MatMulNBitsMatrix, OffersWidePartsForLongSumsOnly) {
+  const auto offers = [](uint32_t k) {
+    const std::vector<MatrixTuning> tunings =
+        MatrixTunings(MatrixCaps(), {.m = 512, .n = 3072, .k = k, .dtype = DType::kF16});
+    return std::ranges::any_of(
+        tunings, [](const MatrixTuning& tuning) { return tuning.n == 192 && tuning.parts == 2; });
+  };
+  EXPECT_FALSE(offers(3072));
+  EXPECT_TRUE(offers(4096));
+}
+
 TEST(MatMulNBitsMatrix, FusesWhatFollowsManyRows) {
   MatMulNBitsShape shape = {.m = 64, .n = 64, .k = 64, .dtype = DType::kF16, .residual = true};
   EXPECT_TRUE(CanFuseMatMulNBits(MatrixCaps(), shape));

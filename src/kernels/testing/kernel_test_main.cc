@@ -2,8 +2,8 @@
 // themselves.
 //
 // Nearly all of a test's time is a software GPU's compiler, and most shaders are of one case and
-// one variant. So of a case's variants one is tested, by turns, and each variant that no case before
-// it had: every case and every variant, not every pair. SINTER_TEST_ALL=1 tests all pairs.
+// one variant. So of a case's variants one is tested, by turns, and each variant that no case
+// before it had: every case and every variant, not every pair. SINTER_TEST_ALL=1 tests all pairs.
 
 #include <gtest/gtest.h>
 
