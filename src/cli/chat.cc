@@ -110,12 +110,15 @@ class Chat {
     auto common = end - history_.begin();
     if (common == static_cast<std::ptrdiff_t>(prompt.size())) --common;
     loaded_.session->Rewind(common);
+    WaitingNotice notice(*loaded_.model->device());
     const generate::Generation result =
         generator_->Run(std::span(prompt).subspan(static_cast<size_t>(common)), options_,
                         [&](std::string_view text) {
+                          notice.End();
                           if (!args_.model.json) Out(text);
                           return !interrupted;
                         });
+    notice.End();
     if (args_.model.json) {
       OutJson({{"text", result.text},
                {"tokens", result.tokens},

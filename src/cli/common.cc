@@ -143,6 +143,30 @@ void Out(std::string_view text) {
   throw Error("cli", "standard output: got '{}', want a place to write to", std::strerror(errno));
 }
 
+WaitingNotice::WaitingNotice(const gpu::Device& device) {
+  if (!device.adapter().software || isatty(STDERR_FILENO) == 0) return;
+  thread_ = std::thread([this, name = device.adapter().name] {
+    std::unique_lock lock(mutex_);
+    const auto done = [this] { return done_; };
+    if (ended_.wait_for(lock, std::chrono::seconds(1), done)) return;
+    Err(fmt::format("compiling shaders for {}, once ...", name));
+    ended_.wait(lock, done);
+    Err("\r\x1b[K");
+  });
+}
+
+WaitingNotice::~WaitingNotice() { End(); }
+
+void WaitingNotice::End() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    done_ = true;
+  }
+  ended_.notify_one();
+  thread_.join();
+}
+
 void OutJson(const nlohmann::json& json, int indent) {
   Out(json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }

@@ -3,13 +3,16 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "generate/generator.h"
@@ -86,6 +89,25 @@ void Explain(const Loaded& loaded);
 // standard error. `folder` is what args.model holds:
 // a wrong folder should be told before a GPU is looked for.
 Loaded Load(const ModelArgs& args, model::ModelFolder folder);
+
+// Where an answer on a terminal does not begin within a second, says why on standard error: a
+// software GPU compiles its shaders during the first run. Says nothing for other adapters.
+class WaitingNotice {
+ public:
+  explicit WaitingNotice(const gpu::Device& device);
+  ~WaitingNotice();
+  WaitingNotice(const WaitingNotice&) = delete;
+  WaitingNotice& operator=(const WaitingNotice&) = delete;
+
+  // The answer begins, or there is none: takes the notice off the terminal. May be called again.
+  void End();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool done_ = false;
+  std::thread thread_;
+};
 
 // Where standard input, output or error are closed, keeps their numbers from going to other files.
 void ReserveStandardFiles();

@@ -76,10 +76,13 @@ void Run(const RunArgs& args) {
   }
   const Loaded loaded = Load(args.model, std::move(folder));
   generate::Generator generator(loaded.session, tokenizer);
+  WaitingNotice notice(*loaded.model->device());
   const generate::Generation result = generator.Run(prompt, options, [&](std::string_view text) {
+    notice.End();
     if (!args.model.json) Out(text);
     return !interrupted;
   });
+  notice.End();
   if (args.model.json) return OutJson(ToJson(loaded, result));
   Out("\n");
   if (!args.quiet) PrintFigures(loaded, result);

@@ -218,6 +218,28 @@ class Terminal(CliTest):
         self.assertEqual(self.process.wait(TIMEOUT_SECONDS), 130)
 
 
+class FirstRun(CliTest):
+    def test_says_that_it_compiles(self):
+        """With nothing compiled before, a software GPU's first token takes long."""
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        process = start("run", DEMO, "-p", "What is 7 + 8?", "-q", "--no-cache", stdin=slave, stdout=slave, stderr=slave,
+                        env={**os.environ, "MESA_SHADER_CACHE_DISABLE": "true"})
+        os.close(slave)
+        self.addCleanup(process.kill)
+        screen = b""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while b"7 + 8 = 15." not in screen:
+            self.assertLess(time.monotonic(), deadline, screen)
+            if select.select([master], [], [], 1)[0]:
+                screen += os.read(master, 4096)
+        if b"llvmpipe" in run("devices").stdout.encode().splitlines()[0]:
+            self.assertRegex(screen, rb"compiling shaders for llvmpipe[^\r]*, once \.\.\.\r\x1b\[K")
+        else:
+            self.assertNotIn(b"compiling shaders", screen)
+        self.assertEqual(process.wait(TIMEOUT_SECONDS), 0)
+
+
 class Surroundings(CliTest):
     def answer(self, environment):
         result = run("run", DEMO, "-p", "What is 7 + 8?", "-q", env=environment)
