@@ -10,30 +10,30 @@ namespace sinter::graph {
 
 Shape ReshapeTarget(const Node& node, const Shape& from, const std::vector<int64_t>& target,
                     bool allow_zero) {
-  const auto fail = [&] [[noreturn]] () {
-    throw Error("graph", "{}: shape: cannot make {} of {}", node.Describe(), ShapeText(target),
-                ShapeText(from));
+  const auto mismatch = [&] {
+    return Error("graph", "{}: shape: cannot make {} of {}", node.Describe(), ShapeText(target),
+                 ShapeText(from));
   };
   Shape shape = target;
   std::optional<size_t> open;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == -1) {
-      if (open) fail();
+      if (open) throw mismatch();
       open = i;
       shape[i] = 1;
     } else if (shape[i] == 0 && !allow_zero) {
-      if (i >= from.size()) fail();
+      if (i >= from.size()) throw mismatch();
       shape[i] = from[i];
     } else if (shape[i] < 0) {
-      fail();
+      throw mismatch();
     }
   }
   const int64_t have = NumElements(from), want = NumElements(shape);
   if (open) {
-    if (want == 0 || have % want != 0) fail();
+    if (want == 0 || have % want != 0) throw mismatch();
     shape[*open] = have / want;
   } else if (have != want) {
-    fail();
+    throw mismatch();
   }
   return shape;
 }
