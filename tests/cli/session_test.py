@@ -160,14 +160,13 @@ class Interruptions(CliTest):
         self.assert_fails(result, "[cli] standard output")
 
 
-class Terminal(CliTest):
-    """chat as a person sees it."""
+class TerminalTest(CliTest):
+    """Programs on a terminal of their own."""
 
-    def setUp(self):
-        super().setUp()
+    def open(self, *command, **options):
         self.master, slave = pty.openpty()
-        self.process = start("chat", DEMO, "--temperature", "0", stdin=slave, stdout=slave, stderr=slave,
-                             start_new_session=True, preexec_fn=self.take_terminal)
+        self.process = start(*command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                             preexec_fn=self.take_terminal, **options)
         os.close(slave)
         self.addCleanup(os.close, self.master)
         self.addCleanup(self.process.kill)
@@ -192,6 +191,14 @@ class Terminal(CliTest):
 
     def type(self, text):
         os.write(self.master, text)
+
+
+class Terminal(TerminalTest):
+    """chat as a person sees it."""
+
+    def setUp(self):
+        super().setUp()
+        self.open("chat", DEMO, "--temperature", "0")
 
     def test_a_session(self):
         welcome = self.read_until(b"\r\n> ")
@@ -218,26 +225,17 @@ class Terminal(CliTest):
         self.assertEqual(self.process.wait(TIMEOUT_SECONDS), 130)
 
 
-class FirstRun(CliTest):
+class FirstRun(TerminalTest):
     def test_says_that_it_compiles(self):
         """With nothing compiled before, a software GPU's first token takes long."""
-        master, slave = pty.openpty()
-        self.addCleanup(os.close, master)
-        process = start("run", DEMO, "-p", "What is 7 + 8?", "-q", "--no-cache", stdin=slave, stdout=slave, stderr=slave,
-                        env={**os.environ, "MESA_SHADER_CACHE_DISABLE": "true"})
-        os.close(slave)
-        self.addCleanup(process.kill)
-        screen = b""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while b"7 + 8 = 15." not in screen:
-            self.assertLess(time.monotonic(), deadline, screen)
-            if select.select([master], [], [], 1)[0]:
-                screen += os.read(master, 4096)
+        self.open("run", DEMO, "-p", "What is 7 + 8?", "-q", "--no-cache",
+                  env={**os.environ, "MESA_SHADER_CACHE_DISABLE": "true"})
+        screen = self.read_until(b"7 + 8 = 15.")
         if b"llvmpipe" in run("devices").stdout.encode().splitlines()[0]:
             self.assertRegex(screen, rb"compiling shaders for llvmpipe[^\r]*, once \.\.\.\r\x1b\[K")
         else:
             self.assertNotIn(b"compiling shaders", screen)
-        self.assertEqual(process.wait(TIMEOUT_SECONDS), 0)
+        self.assertEqual(self.process.wait(TIMEOUT_SECONDS), 0)
 
 
 class Surroundings(CliTest):

@@ -129,6 +129,16 @@ std::optional<Layout> LayOut(const gpu::Caps& caps, const MatMulNBitsShape& shap
   return Layout{*tile, unit_words};
 }
 
+// Of kPartTunings those that the adapter can run and whose sums are long enough.
+std::vector<MatrixTuning> PartTunings(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+  std::vector<MatrixTuning> tunings;
+  for (const auto& [tuning, min_steps] : kPartTunings) {
+    if (CeilDiv(shape.k, tuning.step) >= min_steps && LayOut(caps, shape, tuning))
+      tunings.push_back(tuning);
+  }
+  return tunings;
+}
+
 }  // namespace
 
 std::string MatrixVariant(const MatrixTuning& tuning) { return "matrix." + MatrixTileName(tuning); }
@@ -146,20 +156,15 @@ std::vector<MatrixTuning> MatrixTunings(const gpu::Caps& caps, const MatMulNBits
   if (shape.m >= kManyRows && !std::ranges::all_of(tunings, is_low)) std::erase_if(tunings, is_low);
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
-  if (tunings.empty()) return tunings;
-  for (const auto& [tuning, min_steps] : kPartTunings) {
-    if (CeilDiv(shape.k, tuning.step) >= min_steps) offer(tuning);
-  }
+  if (!tunings.empty()) std::ranges::for_each(PartTunings(caps, shape), offer);
   return tunings;
 }
 
 uint64_t MatrixScratchWords(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
   uint64_t words = 0;
   if (shape.m <= kMatMulNBitsDecodeRows || shape.norm.present) return words;
-  for (const auto& [tuning, min_steps] : kPartTunings) {
-    if (CeilDiv(shape.k, tuning.step) >= min_steps && LayOut(caps, shape, tuning))
-      words = std::max(words, ScratchWords(shape, tuning));
-  }
+  for (const MatrixTuning& tuning : PartTunings(caps, shape))
+    words = std::max(words, ScratchWords(shape, tuning));
   return words;
 }
 

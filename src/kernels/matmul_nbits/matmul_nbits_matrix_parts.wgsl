@@ -51,25 +51,13 @@ fn ParkRow(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local:
   }
 }
 
-// Whether the other workgroup of the tile has left its sums; clears the counter for the next run if so.
-fn OtherIsParked(counter: u32, local: u32) -> bool {
-  if (local == 0u) {
-    others_parked = atomicLoad(&scratch[counter]);
-    if (others_parked == 1u) {
-      atomicStore(&scratch[counter], 0u);
-    }
-  }
-  let parked = workgroupUniformLoad(&others_parked) == 1u;
-  storageBarrier();
-  return parked;
-}
-
-// Says that this workgroup's sums are parked; whether the other's are, too, as in OtherIsParked.
-fn CountIn(counter: u32, local: u32) -> bool {
+// Whether the other workgroup of the tile has parked its sums; clears the counter for the next run if so. `own` is 1 to
+// say that this one's are parked, else 0.
+fn OtherIsParked(own: u32, counter: u32, local: u32) -> bool {
   storageBarrier();
   workgroupBarrier();
   if (local == 0u) {
-    others_parked = atomicAdd(&scratch[counter], 1u);
+    others_parked = atomicAdd(&scratch[counter], own);
     if (others_parked == 1u) {
       atomicStore(&scratch[counter], 0u);
     }
@@ -117,7 +105,7 @@ fn FinishBoth(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, fir
 
 fn FinishParts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, first_m: u32,
                first_n: u32, parking: Parking) {
-  if (!OtherIsParked(parking.counter, local)) {
+  if (!OtherIsParked(0u, parking.counter, local)) {
     ParkRow(sums, 0u, subgroup, lane, local, parking.own);
     if (kRows > 1u) {
       ParkRow(sums, 1u, subgroup, lane, local, parking.own);
@@ -126,7 +114,7 @@ fn FinishParts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, 
       ParkRow(sums, 2u, subgroup, lane, local, parking.own);
       ParkRow(sums, 3u, subgroup, lane, local, parking.own);
     }
-    if (!CountIn(parking.counter, local)) {
+    if (!OtherIsParked(1u, parking.counter, local)) {
       return;
     }
   }

@@ -121,8 +121,6 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
     added.operands = [=, plain = added.operands] { return with_scratch(shape, plain()); };
   }
 
-  // Rows that lie together, the same way: parts, gates, bits and blocks of either kind of step, a
-  // part of B.
   // Early loads with two buffers, which no tile has that a software GPU is offered.
   if (caps.software) {
     KernelCase& early = add(together, {"early"});
@@ -142,6 +140,8 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
       return PlanMatMulNBitsMatrix(with, shape, tuning);
     };
   }
+  // Rows that lie together, the same way: parts, gates, bits and blocks of either kind of step, a
+  // part of B.
   MatMulNBitsShape together_halves = halves;
   together_halves.n = 136;
   together_halves.interleave = kInterleavedRows;

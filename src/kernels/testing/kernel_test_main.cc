@@ -72,7 +72,7 @@ std::vector<Pair> ChoosePairs(const std::vector<KernelCase>& cases, bool all) {
       if (kernel_case.bytes >= kRealBytes) break;
     }
   }
-  if (!group.empty()) choose_of_group();
+  choose_of_group();
   return chosen;
 }
 
