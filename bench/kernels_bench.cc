@@ -25,7 +25,7 @@
 #include "gpu/device.h"
 #include "kernels/shader_source.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "support/kernel_run.h"
 #include "variants_table.h"
 
 namespace sinter::kernels {

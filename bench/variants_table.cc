@@ -9,10 +9,10 @@
 #include <set>
 
 #include "base/error.h"
-#include "kernels/record_plan.h"
 #include "kernels/shader_source.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "run/record_plan.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -64,7 +64,7 @@ struct Entry {
   std::vector<Version> versions;  // of each variant
 };
 
-std::vector<Entry> FindEntries(const gpu::Caps& caps, const std::regex& cases,
+std::vector<Entry> FindEntries(const Caps& caps, const std::regex& cases,
                                const std::regex& variants,
                                const std::vector<std::filesystem::path>& wgsl_dirs) {
   std::vector<Entry> entries;
@@ -94,7 +94,7 @@ std::vector<Entry> FindEntries(const gpu::Caps& caps, const std::regex& cases,
 // Compiles what all entries need. One that does not compile is found out, and named, when it is
 // recorded.
 void CompileAll(gpu::Device& device, const std::vector<Entry>& entries) {
-  std::vector<gpu::PipelineSpec> specs;
+  std::vector<wgsl::Shader> specs;
   for (const Entry& entry : entries) {
     for (const auto& [plan, wgsl_dir] : entry.versions) {
       SetWgslOverrideDir(wgsl_dir);
@@ -157,7 +157,7 @@ std::vector<Candidate> Measure(gpu::Device& device, const Entry& entry) {
     Candidate& candidate = candidates.emplace_back(plan, gpu::CommandList(device));
     try {
       for (const std::vector<gpu::Buffer>& copy : buffers)
-        RecordPlan(device, plan, copy, candidate.list);
+        run::RecordPlan(device, plan, copy, candidate.list);
       candidate.difference = CheckResult(device, candidate, operands, bytes, buffers[0]);
     } catch (const Error& error) {
       candidate.failure = error.what();

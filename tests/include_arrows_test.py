@@ -13,19 +13,22 @@ import tempfile
 # FOLDER -> the folders under src/ that its files may include; docs/architecture.md draws the same.
 ALLOWED = {
     'base': set(),
-    'gpu': {'base'},
+    'wgsl': {'base'},
     'graph': {'base'},
-    'onnx': {'graph', 'base'},
-    'convert': {'onnx', 'graph', 'base'},
-    'passes': {'graph', 'base'},
-    'kernels': {'gpu', 'base'},
-    'exec': {'passes', 'kernels', 'graph', 'gpu', 'base'},
     'text': {'base'},
+    'onnx': {'graph', 'base'},
+    'passes': {'graph', 'base'},
     'convert': {'onnx', 'graph', 'base'},
+    'kernels': {'wgsl', 'base'},
+    'gpu': {'wgsl', 'base'},
+    'compile': {'kernels', 'graph', 'base'},
 }
-ALLOWED['model'] = ALLOWED['exec'] | {'exec', 'onnx'}
-ALLOWED['generate'] = ALLOWED['model'] | {'model', 'text'}
-ALLOWED['cli'] = ALLOWED['generate'] | {'generate', 'convert'}
+ALLOWED['interpret'] = ALLOWED['compile'] | {'compile', 'passes'}
+ALLOWED['model'] = ALLOWED['compile'] | {'compile', 'passes', 'onnx'}
+ALLOWED['run'] = ALLOWED['compile'] | {'compile', 'gpu', 'wgsl'}
+ALLOWED['engine'] = ALLOWED['run'] | ALLOWED['model'] | {'run', 'model'}
+ALLOWED['generate'] = ALLOWED['engine'] | {'engine', 'text'}
+ALLOWED['cli'] = ALLOWED['generate'] | {'generate', 'convert', 'interpret'}
 ALLOWED['server'] = ALLOWED['generate'] | {'generate'}
 
 # The one folder that knows the API beneath; everything else goes through its classes.
@@ -84,13 +87,19 @@ def self_check():
         ({'src/graph/a.cc': '#include "base/error.h"\n'}, None),
         ({'src/cli/a.cc': '#include "generate/generator.h"\n'}, None),
         ({'src/gpu/a.h': '#include <webgpu/webgpu_cpp.h>\n#ifdef __EMSCRIPTEN__\n'}, None),
-        ({'src/exec/a_test.cc': '#include "onnx/reader.h"\n'}, None),
+        ({'src/run/a_test.cc': '#include "onnx/reader.h"\n'}, None),
         ({'src/base/a.h': '#include "gpu/device.h"\n'}, 'src/base may not include src/gpu'),
         ({'src/graph/a.h': '#include "onnx/reader.h"\n'}, 'src/graph may not include src/onnx'),
         ({'src/kernels/x/x.cc': '#include "graph/graph.h"\n'},
          'src/kernels may not include src/graph'),
-        ({'src/exec/a.cc': '# include <dawn/native/DawnNative.h>\n'}, 'only src/gpu'),
-        ({'src/exec/a.cc': '#if defined(__EMSCRIPTEN__)\n'}, 'only src/gpu'),
+        ({'src/kernels/x/x.cc': '#include "gpu/device.h"\n'},
+         'src/kernels may not include src/gpu'),
+        ({'src/compile/a.cc': '#include "gpu/device.h"\n'}, 'src/compile may not include src/gpu'),
+        ({'src/compile/a.cc': '#include "run/program.h"\n'}, 'src/compile may not include src/run'),
+        ({'src/model/a.cc': '#include "gpu/device.h"\n'}, 'src/model may not include src/gpu'),
+        ({'src/run/a.cc': '#include "engine/model.h"\n'}, 'src/run may not include src/engine'),
+        ({'src/run/a.cc': '# include <dawn/native/DawnNative.h>\n'}, 'only src/gpu'),
+        ({'src/run/a.cc': '#if defined(__EMSCRIPTEN__)\n'}, 'only src/gpu'),
         ({'src/novel/a.cc': ''}, 'no arrows'),
         ({'src/a.cc': ''}, 'lies in no folder'),
         ({'src/base/a.cc': '\n' * (MAX_LINES + 1)}, 'more than 800'),

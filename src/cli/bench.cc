@@ -10,11 +10,10 @@
 
 #include "base/error.h"
 #include "cli/common.h"
-#include "exec/trace.h"
 #include "generate/benchmark.h"
-#include "kernels/bandwidth/bandwidth.h"
-#include "kernels/matrix_peak/matrix_peak.h"
 #include "kernels/shader_source.h"
+#include "run/probes.h"
+#include "run/trace.h"
 
 namespace sinter::cli {
 namespace {
@@ -47,8 +46,8 @@ struct Memory {
 struct ProfileResult {
   std::string name;
   int runs = 0;
-  std::vector<exec::KernelTime> kernels;  // of one run, on average
-  double nanoseconds = 0;                 // of one run, on average
+  std::vector<run::KernelTime> kernels;  // of one run, on average
+  double nanoseconds = 0;                // of one run, on average
 };
 
 struct Results {
@@ -124,15 +123,15 @@ Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
                 int64_t max_length) {
   const auto start = std::chrono::steady_clock::now();
   const auto device = gpu::Device::Open(device_options);
-  model::ModelOptions options = ToModelOptions(args.model);
+  engine::ModelOptions options = ToModelOptions(args.model);
   options.progress = [](uint64_t, uint64_t) { CheckInterrupted(); };
   options.measure_plans = MeasuresPlans(args.model, *device);
   Loaded loaded;
   loaded.model =
-      std::make_shared<model::Model>(model::ModelFolder::Read(args.model.model), device, options);
-  loaded.session = std::make_shared<model::Session>(
+      std::make_shared<engine::Model>(model::ModelFolder::Read(args.model.model), device, options);
+  loaded.session = std::make_shared<engine::Session>(
       loaded.model,
-      model::SessionOptions{
+      engine::SessionOptions{
           max_length, args.model.chunk.value_or(0), {.capture = !args.model.no_capture}});
   device->Wait();
   loaded.model->weights().set_progress({});
@@ -159,11 +158,11 @@ Loaded LoadColdAndWarm(const BenchArgs& args, int64_t max_length, Results& resul
 
 ProfileResult Average(std::string name, const generate::Profile& runs) {
   ProfileResult result{std::move(name), static_cast<int>(runs.size()), {}, 0};
-  std::vector<exec::DispatchTime> all;
+  std::vector<run::DispatchTime> all;
   for (const auto& run : runs) all.insert(all.end(), run.begin(), run.end());
-  result.kernels = exec::SumByKernel(all);
+  result.kernels = run::SumByKernel(all);
   const auto count = static_cast<double>(runs.size());
-  for (exec::KernelTime& kernel : result.kernels) {
+  for (run::KernelTime& kernel : result.kernels) {
     kernel.count /= runs.size();
     kernel.nanoseconds /= count;
     kernel.bytes /= count;
@@ -173,7 +172,7 @@ ProfileResult Average(std::string name, const generate::Profile& runs) {
   return result;
 }
 
-void Profile(const BenchArgs& args, model::Session& session, std::span<const int32_t> prompt,
+void Profile(const BenchArgs& args, engine::Session& session, std::span<const int32_t> prompt,
              std::span<const int32_t> context, const generate::BenchmarkOptions& options,
              Results& results) {
   const generate::Profile prefill = generate::ProfilePrefill(session, prompt, options);
@@ -181,19 +180,19 @@ void Profile(const BenchArgs& args, model::Session& session, std::span<const int
   results.profiles.push_back(Average(fmt::format("prefill of {} tokens", prompt.size()), prefill));
   results.profiles.push_back(Average(fmt::format("one token behind {}", context.size()), decode));
   if (args.trace.empty()) return;
-  std::vector<exec::TraceTrack> tracks;
+  std::vector<run::TraceTrack> tracks;
   tracks.push_back({results.profiles[0].name, prefill.back()});
   tracks.push_back({fmt::format("decode behind {} tokens", context.size()), {}});
   for (const auto& token : decode) {
     tracks.back().times.insert(tracks.back().times.end(), token.begin(), token.end());
   }
   std::ofstream stream = OpenOutput(args.trace);
-  exec::WriteChromeTrace(tracks, stream);
+  run::WriteChromeTrace(tracks, stream);
   CloseOutput(stream, args.trace);
 }
 
 // A greedy run that keeps each token's logits, written as [new tokens, vocabulary] of f32.
-std::vector<int32_t> WriteLogits(const std::string& file, int64_t count, model::Session& session,
+std::vector<int32_t> WriteLogits(const std::string& file, int64_t count, engine::Session& session,
                                  std::span<const int32_t> prompt) {
   std::ofstream stream = OpenOutput(file);
   session.Rewind(0);
@@ -245,12 +244,12 @@ void PrintProfile(const ProfileResult& profile, double bandwidth, double matrix_
   std::string text = fmt::format("\n{}: {:.1f} us in kernels (mean of {})\n", profile.name,
                                  profile.nanoseconds / 1e3, profile.runs);
   size_t width = 6;
-  for (const exec::KernelTime& kernel : profile.kernels) {
+  for (const run::KernelTime& kernel : profile.kernels) {
     width = std::max(width, kernel.variant.size());
   }
   text += fmt::format("  {:<{}} {:>6} {:>11} {:>7} {:>9} {:>7} {:>9} {:>7}\n", "kernel", width,
                       "count", "total us", "share", "GB/s", "of roof", "TFLOP/s", "of peak");
-  for (const exec::KernelTime& kernel : profile.kernels) {
+  for (const run::KernelTime& kernel : profile.kernels) {
     const double rate = kernel.bytes_per_second();
     text += fmt::format(
         "  {:<{}} {:>6} {:>11.1f} {:>6.1f}% {:>9} {:>7} {:>9} {:>7}\n", kernel.variant, width,
@@ -309,7 +308,7 @@ nlohmann::json Json(const generate::Spread& spread) {
 
 nlohmann::json Json(const ProfileResult& profile) {
   nlohmann::json kernels = nlohmann::json::array();
-  for (const exec::KernelTime& kernel : profile.kernels) {
+  for (const run::KernelTime& kernel : profile.kernels) {
     kernels.push_back({{"variant", kernel.variant},
                        {"count", kernel.count},
                        {"microseconds", kernel.nanoseconds / 1e3},
@@ -449,11 +448,11 @@ void Bench(BenchArgs args) {
 
   Results results;
   const Loaded loaded = LoadColdAndWarm(args, max_length, results);
-  model::Session& session = *loaded.session;
+  engine::Session& session = *loaded.session;
   gpu::Device& device = *loaded.model->device();
   results.load_seconds = loaded.seconds;
-  results.bandwidth = kernels::MeasureReadBandwidth(device);
-  results.matrix_peak = kernels::MeasureMatrixPeak(device);
+  results.bandwidth = run::MeasureReadBandwidth(device);
+  results.matrix_peak = run::MeasureMatrixPeak(device);
   results.dispatches = session.greedy_dispatches();
 
   generate::BenchmarkOptions options;

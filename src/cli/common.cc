@@ -53,8 +53,7 @@ class ProgressBar {
 
 // The default length, cut down to what one binding of this adapter can hold of a layer's keys. A
 // length that was asked for is never cut down: it fails where it does not fit.
-int64_t FittingLength(const ModelArgs& args, const model::ModelFolder& folder,
-                      const gpu::Caps& caps) {
+int64_t FittingLength(const ModelArgs& args, const model::ModelFolder& folder, const Caps& caps) {
   const model::GenaiConfig& config = folder.config;
   const int64_t wanted = MaxLength(args, config);
   const graph::Value* keys = folder.graph->FindValue(model::LayerName(config.past_key_names, 0));
@@ -286,8 +285,8 @@ gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args) {
   return options;
 }
 
-model::ModelOptions ToModelOptions(const ModelArgs& args) {
-  model::ModelOptions options;
+engine::ModelOptions ToModelOptions(const ModelArgs& args) {
+  engine::ModelOptions options;
   if (args.fusion == "none") options.fusion = passes::Fusion::kNone;
   if (args.fusion == "layer") options.fusion = passes::Fusion::kLayer;
   if (args.fusion == "chain") options.fusion = passes::Fusion::kChain;
@@ -322,10 +321,10 @@ bool MeasuresPlans(const ModelArgs& args, const gpu::Device& device) {
 
 void Explain(const Loaded& loaded) {
   Err(fmt::format("chunk: {} prompt tokens in one run at most\n", loaded.session->chunk()));
-  const std::vector<exec::PlanRecord> records = loaded.model->plans().records();
+  const std::vector<run::PlanRecord> records = loaded.model->plans().records();
   if (records.empty()) return Err("plans: best guesses, nothing was measured\n");
   Err(fmt::format("{:>10} {:>10}  {:<28} {:>5}  {}\n", "us", "guess, us", "chosen", "of", "kind"));
-  for (const exec::PlanRecord& record : records) {
+  for (const run::PlanRecord& record : records) {
     Err(fmt::format("{:>10.2f} {:>10.2f}  {:<28} {:>5}  {}{}\n", record.microseconds,
                     record.guess_microseconds, record.variant, record.alternatives, record.guess,
                     record.from_disk ? " (measured earlier)" : ""));
@@ -342,7 +341,7 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
     }
     kernels::SetWgslOverrideDir(args.wgsl_dir);
   }
-  model::ModelOptions options = ToModelOptions(args);
+  engine::ModelOptions options = ToModelOptions(args);
   MaxLength(args, folder.config);
   ProgressBar bar;
   options.progress = [&bar](uint64_t done, uint64_t total) {
@@ -354,10 +353,10 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   const int64_t max_length = FittingLength(args, folder, device->caps());
   options.measure_plans = MeasuresPlans(args, *device);
   Loaded loaded;
-  loaded.model = std::make_shared<model::Model>(std::move(folder), device, options);
-  loaded.session = std::make_shared<model::Session>(
+  loaded.model = std::make_shared<engine::Model>(std::move(folder), device, options);
+  loaded.session = std::make_shared<engine::Session>(
       loaded.model,
-      model::SessionOptions{max_length, args.chunk.value_or(0), {.capture = !args.no_capture}});
+      engine::SessionOptions{max_length, args.chunk.value_or(0), {.capture = !args.no_capture}});
   device->Wait();
   CheckInterrupted();
   // The bar goes with this function.

@@ -15,10 +15,10 @@
 #include <thread>
 #include <vector>
 
+#include "engine/model.h"
+#include "engine/session.h"
 #include "generate/generator.h"
 #include "gpu/device.h"
-#include "model/model.h"
-#include "model/session.h"
 
 namespace sinter::cli {
 
@@ -70,15 +70,15 @@ generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::Genai
 
 gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args);
 // Throws Error: a variant that is not KERNEL=VARIANT.
-model::ModelOptions ToModelOptions(const ModelArgs& args);
+engine::ModelOptions ToModelOptions(const ModelArgs& args);
 // Tokens that the KV cache is to hold: --max-length, or else the model's own. Throws Error for a
 // number outside 1 to the context length, and for a chunk below 1.
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config);
 
 // A loaded model with one session, and how long the load took.
 struct Loaded {
-  std::shared_ptr<model::Model> model;
-  std::shared_ptr<model::Session> session;
+  std::shared_ptr<engine::Model> model;
+  std::shared_ptr<engine::Session> session;
   double seconds = 0;
 };
 // Whether kernels' plans are measured on this device.

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "cli/common.h"
 #include "convert/json.h"
-#include "exec/interpreter/interpreter.h"
+#include "interpret/interpreter.h"
 #include "model/genai_config.h"
 #include "onnx/reader.h"
 #include "passes/pipeline.h"
@@ -81,9 +81,9 @@ std::vector<double> InterpretLogits(const graph::Graph& source, const model::Gen
                                                     {"sequence_length", length},
                                                     {"past_sequence_length", 0},
                                                     {"total_sequence_length", length}});
-  exec::HostTensors inputs;
+  interpret::HostTensors inputs;
   for (const graph::Value* input : graph->inputs()) {
-    exec::HostTensor tensor{input->dtype, input->shape(), {}, {}};
+    interpret::HostTensor tensor{input->dtype, input->shape(), {}, {}};
     if (input->name() == "input_ids") {
       tensor.values = tokens;
     } else {
@@ -91,7 +91,7 @@ std::vector<double> InterpretLogits(const graph::Graph& source, const model::Gen
     }
     inputs[input->name()] = std::move(tensor);
   }
-  return exec::Interpret(*graph, inputs).at("logits").values;
+  return interpret::Interpret(*graph, inputs).at("logits").values;
 }
 
 struct Verified {

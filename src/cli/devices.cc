@@ -111,9 +111,9 @@ std::vector<std::string> Advice(const std::vector<gpu::AdapterInfo>& adapters,
 }
 
 nlohmann::json ToJson(const gpu::AdapterInfo& info, const std::string& problem) {
-  const gpu::Limits& limits = info.caps.limits;
+  const Limits& limits = info.caps.limits;
   nlohmann::json matrices = nlohmann::json::array();
-  for (const gpu::SubgroupMatrixConfig& config : info.caps.subgroup_matrix) {
+  for (const SubgroupMatrixConfig& config : info.caps.subgroup_matrix) {
     matrices.push_back({{"component", DTypeName(config.component)},
                         {"result", DTypeName(config.result)},
                         {"m", config.m},
@@ -148,7 +148,7 @@ nlohmann::json ToJson(const gpu::AdapterInfo& info, const std::string& problem) 
 }
 
 std::string ToText(const gpu::AdapterInfo& info, const std::string& problem) {
-  const gpu::Caps& caps = info.caps;
+  const Caps& caps = info.caps;
   const auto yes_no = [](bool yes) { return yes ? "yes" : "no"; };
   std::string text = fmt::format("{}: {}\n", info.index, info.name);
   const auto line = [&](std::string_view what, const std::string& value) {
@@ -162,7 +162,7 @@ std::string ToText(const gpu::AdapterInfo& info, const std::string& problem) {
                                                  caps.subgroup_max_size)
                                    : "no");
   std::vector<std::string> matrices;
-  for (const gpu::SubgroupMatrixConfig& config : caps.subgroup_matrix) {
+  for (const SubgroupMatrixConfig& config : caps.subgroup_matrix) {
     matrices.push_back(fmt::format("{}x{}x{} {} -> {}", config.m, config.n, config.k,
                                    DTypeName(config.component), DTypeName(config.result)));
   }

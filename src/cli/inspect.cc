@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "cli/common.h"
-#include "exec/memory_plan.h"
+#include "compile/memory_plan.h"
 #include "graph/text.h"
 #include "model/chunking.h"
 #include "model/kv_cache.h"
@@ -47,11 +47,11 @@ bool IsAttention(const std::string& label) { return label.starts_with("GroupQuer
 
 // From the first layer's attention to the last one's, over the layers between; all of them where
 // there is one layer.
-double DispatchesPerLayer(const exec::Lowered& lowered) {
+double DispatchesPerLayer(const compile::Lowered& lowered) {
   std::vector<size_t> begins;
   std::string last;
   for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
-    const exec::Dispatch& dispatch = lowered.dispatches[i];
+    const compile::Dispatch& dispatch = lowered.dispatches[i];
     // Several dispatches of one node follow each other.
     const std::vector<std::string> labels =
         dispatch.is_chain() ? dispatch.parts : std::vector{dispatch.label};
@@ -66,9 +66,9 @@ double DispatchesPerLayer(const exec::Lowered& lowered) {
 }
 
 // How many layers the dispatch goes through that takes the most.
-size_t LayersPerDispatch(const exec::Lowered& lowered) {
+size_t LayersPerDispatch(const compile::Lowered& lowered) {
   std::ptrdiff_t most = 1;
-  for (const exec::Dispatch& dispatch : lowered.dispatches)
+  for (const compile::Dispatch& dispatch : lowered.dispatches)
     most = std::max(most, std::ranges::count_if(dispatch.parts, IsAttention));
   return static_cast<size_t>(most);
 }
@@ -84,8 +84,8 @@ void CountOperators(const graph::Graph& graph, std::map<std::string, size_t>& op
 }
 
 // The named adapter, or a common GPU with f16.
-gpu::Caps CapsFor(const ModelArgs& args) {
-  gpu::Caps caps;
+Caps CapsFor(const ModelArgs& args) {
+  Caps caps;
   if (!args.device.empty()) {
     caps = gpu::Device::Open({.adapter = args.device})->caps();
   } else {
@@ -104,32 +104,32 @@ gpu::Caps CapsFor(const ModelArgs& args) {
 
 MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
                         int64_t max_length) {
-  const gpu::Caps caps = CapsFor(args);
-  const model::ModelOptions options = ToModelOptions(args);
+  const Caps caps = CapsFor(args);
+  const engine::ModelOptions options = ToModelOptions(args);
   const model::GenaiConfig& config = folder.config;
   const int64_t chunk = std::min(args.chunk.value_or(model::kLoadedChunk), max_length);
   const int64_t capacity = model::CacheRows(max_length, args.chunk.value_or(0));
   const model::KvCacheLayout cache = model::LayOutKvCache(config, *folder.graph, caps, capacity);
-  const exec::ExternalPlaces places = cache.Places();
+  const compile::ExternalPlaces places = cache.Places();
   MemoryEstimate estimate;
   estimate.cache = cache.total_bytes();
   std::vector<int64_t> lengths = model::ChunkLengths(chunk);
   // The one-token program comes last and gives the counts.
   if (lengths.front() != 1) lengths.push_back(1);
   for (const int64_t sequence : lengths) {
-    const auto graph =
-        model::SpecializeFor(*folder.graph, config, {sequence, capacity}, sequence, options);
-    const exec::Lowered lowered = exec::Lower(*graph, caps, places, options.variants, {},
-                                              options.fusion == passes::Fusion::kChain);
-    estimate.workspace += exec::PlanMemory(lowered).total_bytes();
+    const auto graph = model::SpecializeFor(*folder.graph, config, {sequence, capacity}, sequence,
+                                            options.rewrite());
+    const compile::Lowered lowered = compile::Lower(*graph, caps, places, options.variants, {},
+                                                    options.fusion == passes::Fusion::kChain);
+    estimate.workspace += compile::PlanMemory(lowered).total_bytes();
     estimate.dispatches_per_token = lowered.dispatches.size();
     estimate.dispatches_per_layer = DispatchesPerLayer(lowered);
     estimate.layers_per_dispatch = LayersPerDispatch(lowered);
     estimate.weights = 0;
-    for (const exec::BufferInfo& buffer : lowered.buffers) {
-      if (buffer.kind == exec::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;
+    for (const compile::BufferInfo& buffer : lowered.buffers) {
+      if (buffer.kind == compile::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;
       // All programs leave their logits in one buffer, which has the longest one's size.
-      if (buffer.kind == exec::BufferInfo::Kind::kExternal && buffer.name == config.logits &&
+      if (buffer.kind == compile::BufferInfo::Kind::kExternal && buffer.name == config.logits &&
           sequence == chunk) {
         estimate.workspace += buffer.bytes;
       }
@@ -187,12 +187,12 @@ void Inspect(const InspectArgs& args) {
   const nlohmann::json inputs = ValuesJson(folder.graph->inputs()),
                        outputs = ValuesJson(folder.graph->outputs());
   const size_t nodes = folder.graph->num_nodes();
-  model::Rewrite(*folder.graph, config, ToModelOptions(args.model));
+  model::Rewrite(*folder.graph, config, ToModelOptions(args.model).rewrite());
   if (args.program) {
     const model::ProgramShape shape = {1,
                                        model::CacheRows(max_length, args.model.chunk.value_or(0))};
-    return Out(graph::Print(
-        *model::SpecializeFor(*folder.graph, config, shape, 1, ToModelOptions(args.model))));
+    return Out(graph::Print(*model::SpecializeFor(*folder.graph, config, shape, 1,
+                                                  ToModelOptions(args.model).rewrite())));
   }
   const MemoryEstimate memory = Estimate(folder, args.model, max_length);
   const uint64_t total = memory.weights + memory.cache + memory.workspace;

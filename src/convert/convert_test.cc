@@ -12,8 +12,8 @@
 #include "convert/plain_forward_testing.h"
 #include "convert/rotary.h"
 #include "convert/testing.h"
-#include "exec/interpreter/interpreter.h"
 #include "graph/verify.h"
+#include "interpret/interpreter.h"
 #include "onnx/reader.h"
 #include "passes/fold_attention_mask.h"
 #include "passes/fold_last_position.h"
@@ -49,9 +49,9 @@ std::vector<double> Logits(const graph::Graph& source, std::optional<int64_t> ro
                                                     {"past_sequence_length", 0},
                                                     {"total_sequence_length", length}});
   passes::RunPasses(*graph, passes::Stage::kProgram, pass_options);
-  exec::HostTensors inputs;
+  interpret::HostTensors inputs;
   for (const graph::Value* input : graph->inputs()) {
-    exec::HostTensor tensor{input->dtype, input->shape(), {}, {}};
+    interpret::HostTensor tensor{input->dtype, input->shape(), {}, {}};
     // The attention mask, or in its place its sum or the place of the last row.
     double value = 1;
     if (input->name() == passes::kTotalLength) value = static_cast<double>(length);
@@ -62,7 +62,7 @@ std::vector<double> Logits(const graph::Graph& source, std::optional<int64_t> ro
     }
     inputs[input->name()] = std::move(tensor);
   }
-  return exec::Interpret(*graph, inputs).at("logits").values;
+  return interpret::Interpret(*graph, inputs).at("logits").values;
 }
 
 double Distance(const std::vector<double>& got, const std::vector<double>& want) {

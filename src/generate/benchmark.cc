@@ -38,16 +38,18 @@ void CheckOptions(const BenchmarkOptions& options) {
 // A generation that is taken back whatever happens.
 class Generation {
  public:
-  explicit Generation(model::Session& session) : session_(session) { session_.BeginGeneration({}); }
+  explicit Generation(engine::Session& session) : session_(session) {
+    session_.BeginGeneration({});
+  }
   ~Generation() { session_.AbandonGeneration(); }
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
  private:
-  model::Session& session_;
+  engine::Session& session_;
 };
 
-void Begin(model::Session& session, std::span<const int32_t> tokens) {
+void Begin(engine::Session& session, std::span<const int32_t> tokens) {
   session.Rewind(0);
   session.Append(tokens);
 }
@@ -71,7 +73,7 @@ std::vector<int32_t> MadeUpPrompt(int64_t count, int64_t vocab_size) {
   return tokens;
 }
 
-PrefillSpeed MeasurePrefill(model::Session& session, std::span<const int32_t> prompt,
+PrefillSpeed MeasurePrefill(engine::Session& session, std::span<const int32_t> prompt,
                             const BenchmarkOptions& options) {
   CheckOptions(options);
   std::vector<double> seconds, first_token;
@@ -99,7 +101,7 @@ PrefillSpeed MeasurePrefill(model::Session& session, std::span<const int32_t> pr
           SpreadOf(std::move(first_token))};
 }
 
-DecodeSpeed MeasureDecode(model::Session& session, std::span<const int32_t> context,
+DecodeSpeed MeasureDecode(engine::Session& session, std::span<const int32_t> context,
                           const BenchmarkOptions& options) {
   CheckOptions(options);
   const int64_t count = options.new_tokens;
@@ -133,20 +135,20 @@ DecodeSpeed MeasureDecode(model::Session& session, std::span<const int32_t> cont
           session.DecodeWork(length + count / 2)};
 }
 
-Profile ProfilePrefill(model::Session& session, std::span<const int32_t> prompt,
+Profile ProfilePrefill(engine::Session& session, std::span<const int32_t> prompt,
                        const BenchmarkOptions& options) {
   CheckOptions(options);
   Profile profile;
   for (int run = -options.warm_up; run < options.repeats; ++run) {
     Check(options);
     session.Rewind(0);
-    std::vector<exec::DispatchTime> times = session.ProfileAppend(prompt);
+    std::vector<run::DispatchTime> times = session.ProfileAppend(prompt);
     if (run >= 0) profile.push_back(std::move(times));
   }
   return profile;
 }
 
-Profile ProfileDecode(model::Session& session, std::span<const int32_t> context,
+Profile ProfileDecode(engine::Session& session, std::span<const int32_t> context,
                       const BenchmarkOptions& options) {
   CheckOptions(options);
   Begin(session, context);
@@ -155,7 +157,7 @@ Profile ProfileDecode(model::Session& session, std::span<const int32_t> context,
   Profile profile;
   for (int run = -options.warm_up; run < options.repeats; ++run) {
     Check(options);
-    std::vector<exec::DispatchTime> times = session.ProfileStep();
+    std::vector<run::DispatchTime> times = session.ProfileStep();
     if (run >= 0) profile.push_back(std::move(times));
   }
   return profile;

@@ -10,9 +10,9 @@
 #include <span>
 #include <vector>
 
-#include "exec/program.h"
-#include "exec/work.h"
-#include "model/session.h"
+#include "compile/work.h"
+#include "engine/session.h"
+#include "run/program.h"
 
 namespace sinter::generate {
 
@@ -42,7 +42,7 @@ struct PrefillSpeed {
   Spread first_token_seconds;
 };
 // The session's sequence becomes `prompt`.
-PrefillSpeed MeasurePrefill(model::Session& session, std::span<const int32_t> prompt,
+PrefillSpeed MeasurePrefill(engine::Session& session, std::span<const int32_t> prompt,
                             const BenchmarkOptions& options);
 
 struct DecodeSpeed {
@@ -53,19 +53,19 @@ struct DecodeSpeed {
   // Time of the calling thread's processor to queue a token.
   Spread cpu_seconds_per_token;
   // Of the run in the middle.
-  exec::Work work;
+  compile::Work work;
 };
 // Generates options.new_tokens, two at least, behind `context`, which becomes the session's
 // sequence.
-DecodeSpeed MeasureDecode(model::Session& session, std::span<const int32_t> context,
+DecodeSpeed MeasureDecode(engine::Session& session, std::span<const int32_t> context,
                           const BenchmarkOptions& options);
 
 // Times of every dispatch, one list a run.
-using Profile = std::vector<std::vector<exec::DispatchTime>>;
-Profile ProfilePrefill(model::Session& session, std::span<const int32_t> prompt,
+using Profile = std::vector<std::vector<run::DispatchTime>>;
+Profile ProfilePrefill(engine::Session& session, std::span<const int32_t> prompt,
                        const BenchmarkOptions& options);
 // One run is one token.
-Profile ProfileDecode(model::Session& session, std::span<const int32_t> context,
+Profile ProfileDecode(engine::Session& session, std::span<const int32_t> context,
                       const BenchmarkOptions& options);
 
 }  // namespace sinter::generate

@@ -48,9 +48,9 @@ double Generation::decode_tokens_per_second() const {
              : static_cast<double>(tokens.size() - 1) / decode_seconds;
 }
 
-model::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOptions& options) {
+engine::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOptions& options) {
   const model::SearchDefaults& defaults = config.search;
-  model::TokenChoice choice;
+  engine::TokenChoice choice;
   const double temperature =
       InRange("temperature", options.temperature.value_or(defaults.temperature), 0, 1e6);
   // A temperature given by hand asks for sampling, as every other tool takes it.
@@ -82,7 +82,7 @@ model::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOpti
 Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                           const std::function<bool(std::string_view)>& on_text) {
   const model::GenaiConfig& config = session_->config();
-  const model::TokenChoice choice = ChooseBy(config, options);
+  const engine::TokenChoice choice = ChooseBy(config, options);
   if (options.max_new_tokens < 0) {
     throw Error("generate", "max_new_tokens: got {}, want 0 (no limit) or more",
                 options.max_new_tokens);

@@ -20,13 +20,13 @@ using support::ModelSpec;
 using ::testing::HasSubstr;
 
 // A model without an end token of its own, so that texts are as long as asked for.
-const std::shared_ptr<model::Model>& EndlessModel() {
-  static const std::shared_ptr<model::Model> model = [] {
+const std::shared_ptr<engine::Model>& EndlessModel() {
+  static const std::shared_ptr<engine::Model> model = [] {
     const support::TempFolder folder;
     ModelSpec spec = support::ModelNamed("qwen3_f32");
     spec.eos = {};
     support::WriteModelFolder(spec, folder.path());
-    return model::Model::Load(folder.path(), support::SharedDevice());
+    return engine::Model::Load(folder.path(), support::SharedDevice());
   }();
   return model;
 }
@@ -43,8 +43,8 @@ const std::vector<int32_t>& Prompt() {
 }
 
 Generator NewGenerator(int64_t max_length = 64) {
-  return {std::make_shared<model::Session>(
-              EndlessModel(), model::SessionOptions{.max_length = max_length, .chunk = 16}),
+  return {std::make_shared<engine::Session>(
+              EndlessModel(), engine::SessionOptions{.max_length = max_length, .chunk = 16}),
           TestTokenizer()};
 }
 
@@ -80,7 +80,7 @@ TEST(Generator, GreedyIsTheArgmaxOfTheLogits) {
   EXPECT_EQ(result.text, TextOf(result.tokens));
   EXPECT_EQ(streamed, result.text);
 
-  model::Session chain(EndlessModel(), {.max_length = 64, .chunk = 16});
+  engine::Session chain(EndlessModel(), {.max_length = 64, .chunk = 16});
   chain.Append(Prompt());
   for (const int32_t token : result.tokens) {
     ASSERT_EQ(token, Argmax(chain.Logits()));
@@ -161,8 +161,8 @@ TEST(Generator, TheConfigHasTheEndTokensAndDefaults) {
   spec.search = R"("do_sample": true, "top_k": 1, "max_length": 40)";
   support::WriteModelFolder(spec, folder.path());
   const auto session =
-      std::make_shared<model::Session>(model::Model::Load(folder.path(), support::SharedDevice()),
-                                       model::SessionOptions{.chunk = 16});
+      std::make_shared<engine::Session>(engine::Model::Load(folder.path(), support::SharedDevice()),
+                                        engine::SessionOptions{.chunk = 16});
   EXPECT_EQ(session->max_length(), 40);
   Generator generator(session, TestTokenizer());
   const Generation result = generator.Run(Prompt(), {}, {});
@@ -283,7 +283,7 @@ TEST(ChooseBy, OptionsStandBeforeDefaults) {
   EXPECT_FALSE(ChooseBy(config, {.temperature = 0.8}).greedy);
   EXPECT_TRUE(ChooseBy(config, {.do_sample = false, .temperature = 0.8}).greedy);
   config.search.do_sample = true;
-  const model::TokenChoice choice = ChooseBy(config, {.top_p = 0.25, .seed = 9});
+  const engine::TokenChoice choice = ChooseBy(config, {.top_p = 0.25, .seed = 9});
   EXPECT_FALSE(choice.greedy);
   EXPECT_EQ(choice.seed, 9u);
   EXPECT_EQ(choice.options.top_k, 7u);

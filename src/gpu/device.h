@@ -15,9 +15,9 @@
 #include <string_view>
 #include <vector>
 
-#include "gpu/caps.h"
+#include "base/caps.h"
 #include "gpu/command_list.h"
-#include "gpu/wgsl_preprocessor.h"
+#include "wgsl/shader.h"
 
 namespace sinter::gpu {
 
@@ -61,13 +61,6 @@ struct DeviceOptions {
 
 // `${XDG_CACHE_HOME:-~/.cache}/sinter/pipelines`; empty where neither variable is set.
 std::filesystem::path DefaultCacheDir();
-
-// Shader text, ready to compile.
-struct PipelineSpec {
-  // Unique name: two specs of one label are the same pipeline.
-  std::string label;
-  ExpandedWgsl source;
-};
 
 // A download under way: copied on the GPU's timeline at the call, read later.
 class Readback {
@@ -127,7 +120,7 @@ class Device {
 
   // Compiles, all at once and in parallel, what is not compiled yet. Throws Error with the shader's
   // own file and line.
-  std::vector<Pipeline> GetPipelines(std::span<const PipelineSpec> specs);
+  std::vector<Pipeline> GetPipelines(std::span<const wgsl::Shader> specs);
   // Pipelines compiled by this device so far (those found in the disk cache count too).
   int pipelines_created() const;
 

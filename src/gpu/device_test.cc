@@ -21,8 +21,8 @@ std::shared_ptr<Device> OpenTestDevice(DeviceOptions options = {}) {
   return Device::Open(options);
 }
 
-PipelineSpec Spec(const std::string& label, const std::string& text) {
-  return {label, ExpandWgsl([&](std::string_view) { return text; }, label + ".wgsl", {})};
+wgsl::Shader Spec(const std::string& label, const std::string& text) {
+  return {label, wgsl::ExpandWgsl([&](std::string_view) { return text; }, label + ".wgsl", {})};
 }
 
 const char kAddOne[] = R"(
@@ -132,7 +132,7 @@ TEST(Transfer, StreamAsksForEveryByteOnce) {
 
 TEST(Commands, ReplayRunsAgainAndKeepsOrder) {
   const auto device = OpenTestDevice();
-  const PipelineSpec spec = Spec("add_one", kAddOne);
+  const wgsl::Shader spec = Spec("add_one", kAddOne);
   const Pipeline pipeline = device->GetPipelines({&spec, 1})[0];
   const Buffer a = device->CreateBuffer(256, "a");
   const Buffer b = device->CreateBuffer(256, "b");
@@ -163,7 +163,7 @@ TEST(Commands, ProfileGivesATimePerDispatch) {
     EXPECT_NE(ErrorOf([&] { device->SubmitProfiled(list); }), "");
     return;
   }
-  const PipelineSpec spec = Spec("add_one", kAddOne);
+  const wgsl::Shader spec = Spec("add_one", kAddOne);
   const Pipeline pipeline = device->GetPipelines({&spec, 1})[0];
   const Buffer a = device->CreateBuffer(1 << 20, "a");
   CommandList list(*device);
@@ -177,13 +177,13 @@ TEST(Commands, ProfileGivesATimePerDispatch) {
 
 TEST(Pipelines, AreCompiledOnceAndErrorsNameTheLine) {
   const auto device = OpenTestDevice();
-  const std::vector<PipelineSpec> specs = {Spec("one", kAddOne), Spec("two", kAddOne),
+  const std::vector<wgsl::Shader> specs = {Spec("one", kAddOne), Spec("two", kAddOne),
                                            Spec("one", kAddOne)};
   EXPECT_EQ(device->GetPipelines(specs).size(), 3u);
   EXPECT_EQ(device->pipelines_created(), 2);
   device->GetPipelines(specs);
   EXPECT_EQ(device->pipelines_created(), 2);
-  const PipelineSpec bad =
+  const wgsl::Shader bad =
       Spec("bad", "@compute @workgroup_size(1)\nfn main() {\n  let x = nonsense;\n}\n");
   const std::string error = ErrorOf([&] { device->GetPipelines({&bad, 1}); });
   EXPECT_NE(error.find("bad.wgsl:3"), std::string::npos) << error;
@@ -195,7 +195,7 @@ TEST(Pipelines, DiskCacheIsFilledAndUsed) {
   const auto dir =
       std::filesystem::temp_directory_path() / ("sinter_cache_test_" + std::to_string(getpid()));
   std::filesystem::remove_all(dir);
-  const PipelineSpec spec = Spec("add_one", kAddOne);
+  const wgsl::Shader spec = Spec("add_one", kAddOne);
   OpenTestDevice({.cache_dir = dir})->GetPipelines({&spec, 1});
   ASSERT_FALSE(std::filesystem::is_empty(dir));
   // Torn and foreign files are misses, not errors.
@@ -209,7 +209,7 @@ TEST(Pipelines, DiskCacheIsFilledAndUsed) {
 
 TEST(Errors, AsynchronousErrorsAreRaisedByCheckOnce) {
   const auto device = OpenTestDevice();
-  const PipelineSpec spec = Spec("add_one", kAddOne);
+  const wgsl::Shader spec = Spec("add_one", kAddOne);
   const Pipeline pipeline = device->GetPipelines({&spec, 1})[0];
   const Buffer a = device->CreateBuffer(64, "a");
   CommandList list(*device);

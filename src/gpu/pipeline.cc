@@ -10,7 +10,7 @@ namespace {
 
 // One compilation under way.
 struct Compilation {
-  const PipelineSpec* spec = nullptr;
+  const wgsl::Shader* spec = nullptr;
   wgpu::ComputePipeline pipeline;
   wgpu::Future future;
   std::string failure;
@@ -18,11 +18,11 @@ struct Compilation {
 
 }  // namespace
 
-std::vector<Pipeline> Device::GetPipelines(std::span<const PipelineSpec> specs) {
+std::vector<Pipeline> Device::GetPipelines(std::span<const wgsl::Shader> specs) {
   Impl& impl = *impl_;
   std::lock_guard lock(impl.pipelines_mutex);
   std::map<std::string_view, std::unique_ptr<Compilation>> running;
-  for (const PipelineSpec& spec : specs) {
+  for (const wgsl::Shader& spec : specs) {
     if (impl.pipelines.contains(spec.label) || running.contains(spec.label)) continue;
     auto compilation = std::make_unique<Compilation>();
     compilation->spec = &spec;
@@ -86,7 +86,7 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const PipelineSpec> specs) 
                 MapMessage(failed->spec->source, failed->failure));
   }
   std::vector<Pipeline> pipelines;
-  for (const PipelineSpec& spec : specs)
+  for (const wgsl::Shader& spec : specs)
     pipelines.push_back(impl.pipelines.find(spec.label)->second);
   return pipelines;
 }

@@ -7,7 +7,7 @@
 
 namespace sinter::kernels {
 
-std::array<uint32_t, 3> FoldGrid(const gpu::Caps& caps, uint64_t count) {
+std::array<uint32_t, 3> FoldGrid(const Caps& caps, uint64_t count) {
   const uint64_t limit = caps.limits.max_workgroups_per_dimension;
   if (count <= limit) return {static_cast<uint32_t>(count == 0 ? 1 : count), 1, 1};
   const uint64_t rows = (count + limit - 1) / limit;
@@ -16,7 +16,7 @@ std::array<uint32_t, 3> FoldGrid(const gpu::Caps& caps, uint64_t count) {
   return {static_cast<uint32_t>((count + rows - 1) / rows), static_cast<uint32_t>(rows), 1};
 }
 
-DType DeviceDType(const gpu::Caps& caps, DType dtype) {
+DType DeviceDType(const Caps& caps, DType dtype) {
   switch (dtype) {
     case DType::kF32:
     case DType::kI32:
@@ -35,7 +35,7 @@ DType DeviceDType(const gpu::Caps& caps, DType dtype) {
   }
 }
 
-std::string_view WgslType(const gpu::Caps& caps, DType dtype) {
+std::string_view WgslType(const Caps& caps, DType dtype) {
   const DType device = DeviceDType(caps, dtype);
   if (device == DType::kU8) {
     throw Error(

@@ -11,8 +11,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/caps.h"
 #include "base/dtype.h"
-#include "gpu/caps.h"
 
 namespace sinter::kernels {
 
@@ -50,16 +50,16 @@ struct KernelPlan {
 // A one-dimensional grid of `count` workgroups folded into two dimensions where it passes the limit
 // of one; the shader takes `workgroup_id.y * grid_x + workgroup_id.x`, with grid_x = workgroups[0]
 // in its params, and returns where that is past its work.
-std::array<uint32_t, 3> FoldGrid(const gpu::Caps& caps, uint64_t count);
+std::array<uint32_t, 3> FoldGrid(const Caps& caps, uint64_t count);
 
 // The WGSL type of an activation of `dtype` on this adapter: `f16` only where the adapter has it,
 // else `f32`; `i32` for both integer types; `u32` for bool. Throws Error for a type that has no
 // form on the GPU.
-std::string_view WgslType(const gpu::Caps& caps, DType dtype);
+std::string_view WgslType(const Caps& caps, DType dtype);
 
 // The DType that an ONNX tensor of `dtype` has in GPU memory on this adapter (kF16 -> kF32 without
 // shader-f16, kI64 -> kI32, kBool -> kU32; kU8 stays, packed four to a word).
-DType DeviceDType(const gpu::Caps& caps, DType dtype);
+DType DeviceDType(const Caps& caps, DType dtype);
 
 // Throws Error: an unknown or unfitting forced variant. `known` lists what there is on this
 // adapter.

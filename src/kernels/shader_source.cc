@@ -35,7 +35,7 @@ std::optional<std::string> ReadWgsl(std::string_view path) {
   return std::nullopt;
 }
 
-gpu::PipelineSpec ExpandPlan(const KernelPlan& plan) {
+wgsl::Shader ExpandPlan(const KernelPlan& plan) {
   std::vector<std::string> extensions;
   for (const auto& [define, extension] : kExtensions) {
     if (std::find(plan.defines.begin(), plan.defines.end(), define) != plan.defines.end()) {
@@ -43,7 +43,7 @@ gpu::PipelineSpec ExpandPlan(const KernelPlan& plan) {
     }
   }
   return {plan.variant,
-          gpu::ExpandWgsl(ReadWgsl, plan.wgsl, plan.defines, plan.prelude, extensions)};
+          wgsl::ExpandWgsl(ReadWgsl, plan.wgsl, plan.defines, plan.prelude, extensions)};
 }
 
 }  // namespace sinter::kernels

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "gpu/device.h"
 #include "kernels/kernel_plan.h"
+#include "wgsl/shader.h"
 
 namespace sinter::kernels {
 
@@ -23,6 +23,6 @@ void SetWgslOverrideDir(const std::filesystem::path& dir);
 std::optional<std::string> ReadWgsl(std::string_view path);
 
 // What the plan's pipeline is compiled from.
-gpu::PipelineSpec ExpandPlan(const KernelPlan& plan);
+wgsl::Shader ExpandPlan(const KernelPlan& plan);
 
 }  // namespace sinter::kernels

@@ -22,15 +22,14 @@ uint64_t KvCacheLayout::total_bytes() const {
   return std::accumulate(buffer_bytes.begin(), buffer_bytes.end(), uint64_t{0});
 }
 
-exec::ExternalPlaces KvCacheLayout::Places() const {
-  exec::ExternalPlaces places;
+compile::ExternalPlaces KvCacheLayout::Places() const {
+  compile::ExternalPlaces places;
   for (const Entry& entry : entries)
     places[entry.past] = places[entry.present] = {static_cast<int>(entry.buffer), entry.offset};
   return places;
 }
 
-uint64_t KvCacheRowBytes(const GenaiConfig& config, const graph::Graph& graph,
-                         const gpu::Caps& caps) {
+uint64_t KvCacheRowBytes(const GenaiConfig& config, const graph::Graph& graph, const Caps& caps) {
   uint64_t bytes = 0;
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     for (const std::string& names : {config.past_key_names, config.past_value_names}) {
@@ -43,8 +42,8 @@ uint64_t KvCacheRowBytes(const GenaiConfig& config, const graph::Graph& graph,
   return bytes;
 }
 
-KvCacheLayout LayOutKvCache(const GenaiConfig& config, const graph::Graph& graph,
-                            const gpu::Caps& caps, int64_t capacity) {
+KvCacheLayout LayOutKvCache(const GenaiConfig& config, const graph::Graph& graph, const Caps& caps,
+                            int64_t capacity) {
   const uint64_t row = KvCacheRowBytes(config, graph, caps);
   const uint64_t bytes = static_cast<uint64_t>(capacity) * row;
   // A layer begins where a binding can, and at a whole row of a head.

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "exec/lowering.h"
-#include "gpu/caps.h"
+#include "base/caps.h"
+#include "compile/lowering.h"
 #include "graph/graph.h"
 #include "model/genai_config.h"
 
@@ -25,15 +25,14 @@ struct KvCacheLayout {
   std::vector<uint64_t> buffer_bytes;
 
   uint64_t total_bytes() const;
-  exec::ExternalPlaces Places() const;
+  compile::ExternalPlaces Places() const;
 };
 
 // `capacity`: rows of a head. Throws Error where the graph lacks a cache that the config names.
-KvCacheLayout LayOutKvCache(const GenaiConfig& config, const graph::Graph& graph,
-                            const gpu::Caps& caps, int64_t capacity);
+KvCacheLayout LayOutKvCache(const GenaiConfig& config, const graph::Graph& graph, const Caps& caps,
+                            int64_t capacity);
 
 // Bytes of a row of all heads of one layer's keys, resp. values.
-uint64_t KvCacheRowBytes(const GenaiConfig& config, const graph::Graph& graph,
-                         const gpu::Caps& caps);
+uint64_t KvCacheRowBytes(const GenaiConfig& config, const graph::Graph& graph, const Caps& caps);
 
 }  // namespace sinter::model

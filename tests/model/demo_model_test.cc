@@ -8,10 +8,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "engine/model.h"
+#include "engine/session.h"
 #include "generate/generator.h"
 #include "gpu/device.h"
-#include "model/model.h"
-#include "model/session.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -26,14 +26,14 @@ class DemoModel : public testing::Test {
     gpu::DeviceOptions options;
     options.cache_dir = gpu::DefaultCacheDir();
     if (const char* name = std::getenv("SINTER_TEST_DEVICE")) options.adapter = name;
-    model_ = model::Model::Load(kFolder, gpu::Device::Open(options));
+    model_ = engine::Model::Load(kFolder, gpu::Device::Open(options));
   }
   static void TearDownTestSuite() { model_.reset(); }
 
-  generate::Generation Answer(model::Session& session, const std::string& prompt,
+  generate::Generation Answer(engine::Session& session, const std::string& prompt,
                               const generate::GenerateOptions& options = {}) {
-    generate::Generator generator(std::shared_ptr<model::Session>(&session, [](model::Session*) {}),
-                                  tokenizer_);
+    generate::Generator generator(
+        std::shared_ptr<engine::Session>(&session, [](engine::Session*) {}), tokenizer_);
     session.Rewind(0);
     return generator.Run(
         tokenizer_.Encode(template_.Render(std::vector<text::ChatMessage>{{"user", prompt}}),
@@ -41,11 +41,11 @@ class DemoModel : public testing::Test {
         options, {});
   }
 
-  static std::shared_ptr<model::Model> model_;
+  static std::shared_ptr<engine::Model> model_;
   text::Tokenizer tokenizer_ = text::Tokenizer::FromFile(kFolder / "tokenizer.json");
   text::ChatTemplate template_ = *text::ChatTemplate::FromFolder(kFolder);
 };
-std::shared_ptr<model::Model> DemoModel::model_;
+std::shared_ptr<engine::Model> DemoModel::model_;
 
 // These sums were held out of the training in every phrasing and order of operands. The training
 // measured 98 or more in float; 95 leaves room for another adapter's rounding and none for a broken
@@ -54,7 +54,7 @@ TEST_F(DemoModel, AnswersHeldOutSums) {
   std::ifstream stream(kFolder / "held_out_sums.json");
   const nlohmann::json sums = nlohmann::json::parse(stream);
   ASSERT_EQ(sums.size(), 100u);
-  model::Session session(model_);
+  engine::Session session(model_);
   int right = 0;
   std::string wrong;
   for (const nlohmann::json& sum : sums) {
@@ -72,7 +72,7 @@ TEST_F(DemoModel, AnswersHeldOutSums) {
 }
 
 TEST_F(DemoModel, TellsAStoryAboutWhatWasAsked) {
-  model::Session session(model_);
+  engine::Session session(model_);
   for (const char* animal : {"fox", "owl", "rabbit"}) {
     const generate::Generation story = Answer(
         session, std::string("Tell me a story about a ") + animal + ".", {.do_sample = false});
@@ -93,7 +93,7 @@ TEST_F(DemoModel, LogitsAreTheReferences) {
   ASSERT_TRUE(data.read(reinterpret_cast<char*>(want.data()),
                         static_cast<std::streamsize>(want.size() * 4)));
   for (const bool capture : {true, false}) {
-    model::Session session(model_, {.chunk = capture ? 256 : 48, .run = {.capture = capture}});
+    engine::Session session(model_, {.chunk = capture ? 256 : 48, .run = {.capture = capture}});
     for (size_t index = 0; index < shape[0]; ++index) {
       const nlohmann::json& entry = reference.at("cases").at(index);
       const std::vector<int32_t> prompt = entry.at("prompt"), tokens = entry.at("tokens");

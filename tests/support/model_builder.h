@@ -95,7 +95,7 @@ class ReferenceModel {
  public:
   explicit ReferenceModel(const ModelSpec& spec) : spec_(spec), graph_(BuildGraph(spec)) {}
 
-  // The logits after each token, [tokens][vocab]. `round` as in exec::InterpretOptions.
+  // The logits after each token, [tokens][vocab]. `round` as in interpret::InterpretOptions.
   std::vector<std::vector<double>> Logits(const std::vector<int32_t>& tokens,
                                           bool round = false) const;
 

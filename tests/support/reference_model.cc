@@ -2,7 +2,7 @@
 
 #include <random>
 
-#include "exec/interpreter/interpreter.h"
+#include "interpret/interpreter.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
 #include "support/model_builder.h"
@@ -32,11 +32,11 @@ std::vector<std::vector<double>> ReferenceModel::Logits(const std::vector<int32_
                                                     {"sequence_length", length},
                                                     {"past_sequence_length", 0},
                                                     {"total_sequence_length", length}});
-  exec::HostTensors inputs;
+  interpret::HostTensors inputs;
   inputs["input_ids"] = {DType::kI64, {1, length}, {tokens.begin(), tokens.end()}, {}};
   inputs["attention_mask"] = {DType::kI64, {1, length}, std::vector<double>(tokens.size(), 1), {}};
   if (spec_.rope == ModelSpec::Rope::kNodes) {
-    exec::HostTensor positions{DType::kI64, {1, length}, {}, {}};
+    interpret::HostTensor positions{DType::kI64, {1, length}, {}, {}};
     for (int64_t i = 0; i < length; ++i) positions.values.push_back(static_cast<double>(i));
     inputs["position_ids"] = std::move(positions);
   }
@@ -46,7 +46,7 @@ std::vector<std::vector<double>> ReferenceModel::Logits(const std::vector<int32_
           spec_.dtype, {1, spec_.kv_heads, 0, spec_.head_size}, {}, {}};
     }
   }
-  const exec::HostTensor logits = exec::Interpret(*graph, inputs, {round}).at("logits");
+  const interpret::HostTensor logits = interpret::Interpret(*graph, inputs, {round}).at("logits");
   std::vector<std::vector<double>> rows;
   for (auto row = logits.values.begin(); row != logits.values.end(); row += spec_.vocab) {
     rows.emplace_back(row, row + spec_.vocab);

@@ -4,12 +4,11 @@
 
 namespace sinter::kernels {
 
-std::vector<std::string> ArgmaxVariants(const gpu::Caps& caps) {
+std::vector<std::string> ArgmaxVariants(const Caps& caps) {
   return WithSubgroupVariants(caps, {"wg256"});
 }
 
-KernelPlan PlanArgmax(const gpu::Caps& caps, const TokenChoiceShape& shape,
-                      std::string_view variant) {
+KernelPlan PlanArgmax(const Caps& caps, const TokenChoiceShape& shape, std::string_view variant) {
   const std::string picked =
       PickVariant("argmax", variant, caps.subgroups ? "wg256.sg" : "wg256", ArgmaxVariants(caps));
   return PlanTokenChoice(caps, shape, "argmax", "argmax/argmax.wgsl", picked);

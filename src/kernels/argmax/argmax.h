@@ -18,10 +18,10 @@ namespace sinter::kernels {
 //
 // Variants: `wg256` and, with subgroups, `wg256.sg`: many workgroups read the row, and the last one
 // to finish chooses.
-std::vector<std::string> ArgmaxVariants(const gpu::Caps& caps);
+std::vector<std::string> ArgmaxVariants(const Caps& caps);
 
 // Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32.
-KernelPlan PlanArgmax(const gpu::Caps& caps, const TokenChoiceShape& shape,
+KernelPlan PlanArgmax(const Caps& caps, const TokenChoiceShape& shape,
                       std::string_view variant = "");
 
 // The definition above for the logits of one row. `seen` has a bit for every token, as on the GPU.

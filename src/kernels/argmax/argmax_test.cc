@@ -73,7 +73,7 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& 
   return TokenChoiceOperands(shape, dtype, std::move(logits), kState, sampling, seen, token);
 }
 
-const bool kRegistered = RegisterKernelCases("argmax", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, TokenChoiceShape shape, Options options = {}) {
     if (shape.dtype == DType::kF16 && !caps.f16) options.widen = true;
@@ -81,7 +81,7 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const gpu::Caps& caps)
     c.name = fmt::format("v{}.r{}.{}{}", shape.vocab, shape.rows, DTypeName(shape.dtype), name);
     c.operands = [=] { return MakeOperands(shape, options); };
     c.variants = options.plain ? std::vector<std::string>{""} : ArgmaxVariants(caps);
-    c.plan = [=](gpu::Caps device, std::string_view variant) {
+    c.plan = [=](Caps device, std::string_view variant) {
       if (options.widen) device = WithoutF16(device);
       if (options.plain) device = WithoutSubgroups(device);
       return PlanArgmax(device, shape, variant);

@@ -1,21 +1,9 @@
 #include "kernels/bandwidth/bandwidth.h"
 
-#include <algorithm>
-
 #include "base/error.h"
-#include "kernels/measure.h"
-#include "kernels/record_plan.h"
 
 namespace sinter::kernels {
-namespace {
-
-constexpr uint64_t kBytes = uint64_t{1} << 30;
-constexpr uint64_t kSoftwareBytes = uint64_t{64} << 20;
-
-}  // namespace
-
-KernelPlan PlanBandwidth(const gpu::Caps& caps, const BandwidthShape& shape,
-                         std::string_view variant) {
+KernelPlan PlanBandwidth(const Caps& caps, const BandwidthShape& shape, std::string_view variant) {
   if (!variant.empty() && variant != "vec4") ThrowUnknownVariant("bandwidth", variant, {"vec4"});
   const uint32_t limit = caps.limits.max_workgroups_per_dimension;
   if (shape.workgroups < 1 || shape.workgroups > limit) {
@@ -34,31 +22,6 @@ KernelPlan PlanBandwidth(const gpu::Caps& caps, const BandwidthShape& shape,
   plan.SetParams(BandwidthParams{
       static_cast<uint32_t>(shape.bytes / 16), shape.workgroups * kBandwidthWorkgroup, {}});
   return plan;
-}
-
-double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes) {
-  if (bytes == 0) bytes = device.adapter().software ? kSoftwareBytes : kBytes;
-  const gpu::Limits& limits = device.caps().limits;
-  const uint64_t largest =
-      std::min({limits.max_storage_binding_bytes, limits.max_buffer_size, bytes}) / 16 * 16;
-  BandwidthShape shape{.bytes = largest};
-  // A CPU has few threads, and starts workgroups slowly.
-  if (device.adapter().software) shape.workgroups = 64;
-  const KernelPlan plan = PlanBandwidth(device.caps(), shape);
-  const gpu::Buffer sums =
-      device.CreateBuffer(uint64_t{shape.workgroups} * kBandwidthWorkgroup * 4, "bandwidth sums");
-  gpu::CommandList list(device);
-  uint64_t total = 0;
-  for (; total < bytes; total += largest) {
-    const gpu::Buffer data = device.CreateBuffer(largest, "bandwidth");
-    // Memory that was never written may not be there at all.
-    gpu::CommandList clear(device);
-    clear.Clear(data, 0, largest);
-    device.Submit(clear);
-    const gpu::Buffer buffers[] = {data, sums};
-    RecordPlan(device, plan, buffers, list, "bandwidth");
-  }
-  return static_cast<double>(total) / MedianSeconds(device, list);
 }
 
 }  // namespace sinter::kernels

@@ -1,5 +1,4 @@
-// How fast an adapter reads its memory: a kernel that does nothing else, and the measurement with
-// it.
+// A kernel that only reads memory, by which an adapter's bandwidth is measured (run/probes.h).
 #pragma once
 
 #include <cstddef>
@@ -8,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "gpu/device.h"
 #include "kernels/kernel_plan.h"
 
 namespace sinter::kernels {
@@ -29,15 +27,10 @@ static_assert(sizeof(BandwidthParams) == 16 && offsetof(BandwidthParams, threads
 // sums[t] = the exclusive or of the words of every vec4 of `data` whose index is t modulo the
 // number of threads. Bindings: data (read), sums (written, u32 a thread). One variant, `vec4`.
 // Throws Error for a shape out of range.
-KernelPlan PlanBandwidth(const gpu::Caps& caps, const BandwidthShape& shape,
+KernelPlan PlanBandwidth(const Caps& caps, const BandwidthShape& shape,
                          std::string_view variant = "");
 
 // The definition above; `threads` sums.
 std::vector<uint32_t> BandwidthReference(std::span<const uint32_t> data, uint32_t threads);
-
-// Bytes per second that `device` reads: the median of several runs over `bytes` in total, spread
-// over as many buffers as bindings need. 0 bytes: 1 GiB, which no cache holds, or 64 MiB on a CPU
-// that pretends to be a GPU. The memory is given back. Throws Error where it does not fit.
-double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes = 0);
 
 }  // namespace sinter::kernels

@@ -7,7 +7,8 @@
 
 #include "base/error.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "run/probes.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -22,7 +23,7 @@ std::vector<Operand> MakeOperands(const BandwidthShape& shape) {
           Operand::Output(DType::kU32, {sums.begin(), sums.end()}, 0)};
 }
 
-const bool kRegistered = RegisterKernelCases("bandwidth", [](const gpu::Caps&) {
+const bool kRegistered = RegisterKernelCases("bandwidth", [](const Caps&) {
   std::vector<KernelCase> cases;
   for (const BandwidthShape shape :
        {BandwidthShape{16, 1}, BandwidthShape{16 * 255, 1}, BandwidthShape{16 * 257, 1},
@@ -32,7 +33,7 @@ const bool kRegistered = RegisterKernelCases("bandwidth", [](const gpu::Caps&) {
     c.name = fmt::format("b{}.g{}", shape.bytes, shape.workgroups);
     c.operands = [=] { return MakeOperands(shape); };
     c.variants = {"vec4"};
-    c.plan = [=](const gpu::Caps& caps, std::string_view variant) {
+    c.plan = [=](const Caps& caps, std::string_view variant) {
       return PlanBandwidth(caps, shape, variant);
     };
     c.bytes = static_cast<double>(shape.bytes);
@@ -45,7 +46,7 @@ TEST(Bandwidth, MeasuresSomethingAndGivesItsMemoryBack) {
   gpu::Device& device = TestDevice();
   device.Wait();
   const uint64_t before = device.allocated_bytes();
-  const double bytes_per_second = MeasureReadBandwidth(device, uint64_t{4} << 20);
+  const double bytes_per_second = run::MeasureReadBandwidth(device, uint64_t{4} << 20);
   EXPECT_GT(bytes_per_second, 1e6);
   EXPECT_LT(bytes_per_second, 1e15);
   EXPECT_EQ(device.allocated_bytes(), before);

@@ -21,11 +21,11 @@ std::string_view Conversion(std::string_view from, std::string_view to) {
 
 }  // namespace
 
-bool CastIsCopy(const gpu::Caps& caps, DType from, DType to) {
+bool CastIsCopy(const Caps& caps, DType from, DType to) {
   return WgslType(caps, from) == WgslType(caps, to);
 }
 
-KernelPlan PlanCast(const gpu::Caps& caps, const CastShape& shape, std::string_view variant) {
+KernelPlan PlanCast(const Caps& caps, const CastShape& shape, std::string_view variant) {
   if (!variant.empty() && variant != "vec4") ThrowUnknownVariant("cast", variant, {"vec4"});
   const std::string_view from = WgslType(caps, shape.from), to = WgslType(caps, shape.to);
   KernelPlan plan;

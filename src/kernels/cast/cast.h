@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/caps.h"
 #include "base/dtype.h"
-#include "gpu/caps.h"
 #include "kernels/kernel_plan.h"
 
 namespace sinter::kernels {
@@ -31,12 +31,12 @@ static_assert(sizeof(CastParams) == 16);
 
 // Whether both types have one form on the device, so that a cast needs no kernel (i64 to i32; f32
 // to f16 without shader-f16).
-bool CastIsCopy(const gpu::Caps& caps, DType from, DType to);
+bool CastIsCopy(const Caps& caps, DType from, DType to);
 
 // One thread casts four elements. Only variant: `vec4`. Writes up to three elements past the end,
 // within the padding of the buffer to 16 bytes. Bindings: 0 params, 1 x [elems], 2 y [elems].
 // Throws Error: an element type without device form.
-KernelPlan PlanCast(const gpu::Caps& caps, const CastShape& shape, std::string_view variant = "");
+KernelPlan PlanCast(const Caps& caps, const CastShape& shape, std::string_view variant = "");
 
 // Rounds to f16 and f32; saturates to the range of `to` for integers (i64 is not narrowed). The
 // type that x comes from makes no difference.

@@ -37,9 +37,9 @@ std::vector<double> Inputs(DType from, DType to, size_t elems) {
   return RoundTo(from, std::move(x));
 }
 
-void AddCase(const gpu::Caps& caps, DType from, DType to, int64_t elems, bool widened,
+void AddCase(const Caps& caps, DType from, DType to, int64_t elems, bool widened,
              std::vector<KernelCase>& cases) {
-  const gpu::Caps used = widened ? WithoutF16(caps) : caps;
+  const Caps used = widened ? WithoutF16(caps) : caps;
   const DType device_from = DeviceDType(used, from), device_to = DeviceDType(used, to);
   KernelCase c;
   c.name = fmt::format("{}_to_{}.n{}{}", DTypeName(from), DTypeName(to), elems,
@@ -59,7 +59,7 @@ void AddCase(const gpu::Caps& caps, DType from, DType to, int64_t elems, bool wi
         Operand::Input(device_from, x),
         Operand::Output(device_to, CastReference(target, x), rounds ? 0x1p-14 : 0, rel)};
   };
-  c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+  c.plan = [=](const Caps& on, std::string_view variant) {
     return PlanCast(widened ? WithoutF16(on) : on, {from, to, elems}, variant);
   };
   const auto item = [](DType dtype) { return dtype == DType::kF16 ? 2.0 : 4.0; };
@@ -69,7 +69,7 @@ void AddCase(const gpu::Caps& caps, DType from, DType to, int64_t elems, bool wi
 
 constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kI32, DType::kI64, DType::kBool};
 
-const bool kRegistered = RegisterKernelCases("cast", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("cast", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   for (const DType from : kTypes) {
     for (const DType to : kTypes) {
@@ -97,7 +97,7 @@ TEST(Cast, ReferenceSaturatesAndRounds) {
 }
 
 TEST(Cast, KnowsWhereNothingChangesOnTheDevice) {
-  gpu::Caps caps;
+  Caps caps;
   EXPECT_TRUE(CastIsCopy(caps, DType::kF16, DType::kF32));
   EXPECT_TRUE(CastIsCopy(caps, DType::kI64, DType::kI32));
   EXPECT_FALSE(CastIsCopy(caps, DType::kBool, DType::kI32));

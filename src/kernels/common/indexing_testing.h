@@ -15,7 +15,7 @@ namespace sinter::kernels {
 inline KernelCase WithFoldedGrid(KernelCase c, uint32_t limit) {
   c.name += ".folded_grid";
   c.bytes = 0;
-  c.plan = [plan = std::move(c.plan), limit](gpu::Caps caps, std::string_view variant) {
+  c.plan = [plan = std::move(c.plan), limit](Caps caps, std::string_view variant) {
     caps.limits.max_workgroups_per_dimension = limit;
     return plan(caps, variant);
   };

@@ -3,12 +3,12 @@
 
 #include <optional>
 
-#include "gpu/caps.h"
+#include "base/caps.h"
 
 namespace sinter::kernels {
 
 // The largest product of f16 matrices with f32 sums that the adapter has, where n and k are whole
 // vectors of 8 f16 and every subgroup has the same size. Empty where there is none.
-std::optional<gpu::SubgroupMatrixConfig> FindMatrixConfig(const gpu::Caps& caps);
+std::optional<SubgroupMatrixConfig> FindMatrixConfig(const Caps& caps);
 
 }  // namespace sinter::kernels

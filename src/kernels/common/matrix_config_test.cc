@@ -5,8 +5,8 @@
 namespace sinter::kernels {
 namespace {
 
-gpu::Caps MatrixCaps() {
-  gpu::Caps caps;
+Caps MatrixCaps() {
+  Caps caps;
   caps.f16 = caps.subgroups = true;
   caps.subgroup_min_size = caps.subgroup_max_size = 32;
   caps.subgroup_matrix = {
@@ -22,7 +22,7 @@ TEST(MatrixConfig, IsTheLargestOfHalvesWithSingleSums) {
 
 TEST(MatrixConfig, NeedsHalvesAndSubgroupsOfOneSize) {
   EXPECT_FALSE(FindMatrixConfig({}).has_value());
-  gpu::Caps caps = MatrixCaps();
+  Caps caps = MatrixCaps();
   caps.f16 = false;
   EXPECT_FALSE(FindMatrixConfig(caps).has_value());
   caps = MatrixCaps();

@@ -13,9 +13,9 @@ std::string MatrixTileName(const MatrixTile& tile) {
       tile.parts == 1 ? "" : fmt::format(".p{}", tile.parts), tile.late ? ".late" : "");
 }
 
-std::optional<MatrixTileLayout> LayOutMatrixTile(const gpu::Caps& caps, const MatrixTile& tile,
+std::optional<MatrixTileLayout> LayOutMatrixTile(const Caps& caps, const MatrixTile& tile,
                                                  bool turned) {
-  const std::optional<gpu::SubgroupMatrixConfig> config = FindMatrixConfig(caps);
+  const std::optional<SubgroupMatrixConfig> config = FindMatrixConfig(caps);
   if (!config) return {};
   const uint32_t sub_m = tile.rows * config->m, sub_n = tile.cols * config->n;
   if (tile.m % sub_m != 0 || tile.n % sub_n != 0) return {};

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "gpu/caps.h"
+#include "base/caps.h"
 #include "kernels/common/matrix_config.h"
 
 namespace sinter::kernels {
@@ -29,13 +29,13 @@ std::string MatrixTileName(const MatrixTile& tile);
 
 // What follows from a tile on an adapter.
 struct MatrixTileLayout {
-  gpu::SubgroupMatrixConfig config;
+  SubgroupMatrixConfig config;
   uint32_t subgroup_size = 0, threads = 0;
 };
 
 // Empty where the adapter cannot run the tile: no matrices, or not of that size; threads or
 // workgroup memory past its limits. `turned`: B's rows run along K.
-std::optional<MatrixTileLayout> LayOutMatrixTile(const gpu::Caps& caps, const MatrixTile& tile,
+std::optional<MatrixTileLayout> LayOutMatrixTile(const Caps& caps, const MatrixTile& tile,
                                                  bool turned);
 
 // The constants that the shader asks of its prelude.

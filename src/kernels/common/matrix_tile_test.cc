@@ -5,8 +5,8 @@
 namespace sinter::kernels {
 namespace {
 
-gpu::Caps MatrixCaps() {
-  gpu::Caps caps;
+Caps MatrixCaps() {
+  Caps caps;
   caps.f16 = caps.subgroups = true;
   caps.subgroup_min_size = caps.subgroup_max_size = 32;
   caps.subgroup_matrix = {{DType::kF16, DType::kF32, 16, 16, 16}};
@@ -25,7 +25,7 @@ TEST(MatrixTile, NamesWhatItDependsOn) {
 }
 
 TEST(MatrixTile, KeepsToLimits) {
-  const gpu::Caps caps = MatrixCaps();
+  const Caps caps = MatrixCaps();
   // 2 x (128 + 128) rows of 5 vec4: 40 KiB; 4 subgroups.
   const auto fits = LayOutMatrixTile(caps, {128, 128, 32, 4, 4, 1, 2}, true);
   ASSERT_TRUE(fits.has_value());

@@ -15,7 +15,7 @@ namespace sinter::kernels {
 inline uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 // The WGSL type of an operand that must be f16 or f32. Throws Error for any other type.
-inline std::string_view FloatWgslType(const gpu::Caps& caps, std::string_view kernel, DType dtype) {
+inline std::string_view FloatWgslType(const Caps& caps, std::string_view kernel, DType dtype) {
   if (dtype != DType::kF16 && dtype != DType::kF32) {
     throw Error("kernels", "element type of {}: got {}, want f16 or f32", kernel, DTypeName(dtype));
   }
@@ -33,7 +33,7 @@ inline std::string PickVariant(std::string_view kernel, std::string_view variant
 }
 
 // `names` without a suffix, and with `.sg` after each where the adapter has subgroups.
-inline std::vector<std::string> WithSubgroupVariants(const gpu::Caps& caps,
+inline std::vector<std::string> WithSubgroupVariants(const Caps& caps,
                                                      std::vector<std::string> names) {
   if (caps.subgroups) {
     const size_t count = names.size();

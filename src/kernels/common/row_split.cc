@@ -9,7 +9,7 @@
 
 namespace sinter::kernels {
 
-std::vector<RowRange> SplitRows(const gpu::Caps& caps, uint64_t rows,
+std::vector<RowRange> SplitRows(const Caps& caps, uint64_t rows,
                                 std::span<const uint64_t> row_bytes, uint64_t rows_at_most) {
   const uint64_t alignment = caps.limits.min_storage_offset_alignment;
   const uint64_t limit = caps.limits.max_storage_binding_bytes;

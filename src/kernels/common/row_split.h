@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "gpu/caps.h"
+#include "base/caps.h"
 
 namespace sinter::kernels {
 
@@ -23,7 +23,7 @@ struct RowRange {
 // rows of a range further (0: no bound), for shaders that index elements in 32 bits.
 //
 // One range for what fits. Throws Error where not even the smallest aligned range fits.
-std::vector<RowRange> SplitRows(const gpu::Caps& caps, uint64_t rows,
+std::vector<RowRange> SplitRows(const Caps& caps, uint64_t rows,
                                 std::span<const uint64_t> row_bytes, uint64_t rows_at_most = 0);
 
 }  // namespace sinter::kernels

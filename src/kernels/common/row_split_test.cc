@@ -7,8 +7,8 @@
 namespace sinter::kernels {
 namespace {
 
-gpu::Caps CapsWithBinding(uint64_t bytes) {
-  gpu::Caps caps;
+Caps CapsWithBinding(uint64_t bytes) {
+  Caps caps;
   caps.limits.max_storage_binding_bytes = bytes;
   caps.limits.min_storage_offset_alignment = 256;
   return caps;
@@ -24,7 +24,7 @@ TEST(SplitRows, CoversAllRowsAlignedAndWithinTheLimit) {
   // 151936 rows of Qwen3's vocabulary at 1024 + 128 + 1 + 2 bytes; 1 byte a row aligns every 256
   // rows.
   const uint64_t row_bytes[] = {1024, 128, 1, 2};
-  const gpu::Caps caps = CapsWithBinding(128u << 20);
+  const Caps caps = CapsWithBinding(128u << 20);
   const auto ranges = SplitRows(caps, 151936, row_bytes);
   ASSERT_EQ(ranges.size(), 2u);
   uint64_t next = 0;

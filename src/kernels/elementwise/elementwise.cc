@@ -154,7 +154,7 @@ DType BinaryResultDType(BinaryOp op, DType dtype) {
   return Info(op).compares ? DType::kBool : dtype;
 }
 
-KernelPlan PlanUnary(const gpu::Caps& caps, const UnaryShape& shape, std::string_view variant) {
+KernelPlan PlanUnary(const Caps& caps, const UnaryShape& shape, std::string_view variant) {
   if (!variant.empty() && variant != "vec4") ThrowUnknownVariant("elementwise", variant, {"vec4"});
   const char* expression = ExpressionOrThrow(Info(shape.op), shape.dtype);
   const std::string_view type = WgslType(caps, shape.dtype);
@@ -178,7 +178,7 @@ std::vector<std::string> BinaryVariants(const BinaryShape& shape) {
   return {"strided"};
 }
 
-KernelPlan PlanBinary(const gpu::Caps& caps, const BinaryShape& shape, std::string_view variant) {
+KernelPlan PlanBinary(const Caps& caps, const BinaryShape& shape, std::string_view variant) {
   const BinaryInfo& info = Info(shape.op);
   const char* expression = ExpressionOrThrow(info, shape.dtype);
   StridedSpace space = BinarySpace(shape);

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/caps.h"
 #include "base/dtype.h"
-#include "gpu/caps.h"
 #include "kernels/common/indexing.h"
 #include "kernels/kernel_plan.h"
 
@@ -103,7 +103,7 @@ static_assert(sizeof(UnaryParams) == 16 && offsetof(UnaryParams, alpha) == 8);
 // One thread turns four elements. Only variant: `vec4`. Writes up to three elements past the end,
 // within the padding of the buffer to 16 bytes. Bindings: 0 params, 1 x [elems], 2 y [elems].
 // Throws Error: an operator that does not take `dtype`.
-KernelPlan PlanUnary(const gpu::Caps& caps, const UnaryShape& shape, std::string_view variant = "");
+KernelPlan PlanUnary(const Caps& caps, const UnaryShape& shape, std::string_view variant = "");
 
 struct BinaryShape {
   BinaryOp op = BinaryOp::kAdd;
@@ -128,8 +128,7 @@ static_assert(sizeof(BinaryParams) == 112 && offsetof(BinaryParams, sizes) == 16
 // `strided` (a thread computes one element; any shapes). Bindings: 0 params, 1 a, 2 b, 3 y (f32 /
 // f16 / i32 as a and b, u32 for comparisons). Throws Error: an operator that does not take `dtype`,
 // shapes that do not broadcast, more than kMaxDims folded dimensions.
-KernelPlan PlanBinary(const gpu::Caps& caps, const BinaryShape& shape,
-                      std::string_view variant = "");
+KernelPlan PlanBinary(const Caps& caps, const BinaryShape& shape, std::string_view variant = "");
 // The variants that fit, the preferred one first.
 std::vector<std::string> BinaryVariants(const BinaryShape& shape);
 

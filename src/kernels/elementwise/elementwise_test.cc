@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -96,7 +96,7 @@ std::vector<double> UnaryInputs(UnaryOp op, DType dtype, size_t elems) {
   return RoundTo(dtype, std::move(x));
 }
 
-void AddUnaryCases(const gpu::Caps& caps, UnaryOp op, DType dtype, int64_t elems, bool widened,
+void AddUnaryCases(const Caps& caps, UnaryOp op, DType dtype, int64_t elems, bool widened,
                    std::vector<KernelCase>& cases) {
   const DType device = DeviceDType(widened ? WithoutF16(caps) : caps, dtype);
   KernelCase c;
@@ -110,7 +110,7 @@ void AddUnaryCases(const gpu::Caps& caps, UnaryOp op, DType dtype, int64_t elems
         Operand::Input(device, x),
         Operand::Output(device, UnaryReference(op, dtype, x, 1.5), tolerance.abs, tolerance.rel)};
   };
-  c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+  c.plan = [=](const Caps& on, std::string_view variant) {
     return PlanUnary(widened ? WithoutF16(on) : on,
                      {.op = op, .dtype = dtype, .elems = elems, .alpha = 1.5f}, variant);
   };
@@ -165,9 +165,9 @@ std::vector<double> BinaryInputs(BinaryOp op, DType dtype, size_t elems, bool fi
   return values;
 }
 
-void AddBinaryCase(const gpu::Caps& caps, BinaryOp op, DType dtype, const Dims& a_shape,
+void AddBinaryCase(const Caps& caps, BinaryOp op, DType dtype, const Dims& a_shape,
                    const Dims& b_shape, bool widened, std::vector<KernelCase>& cases) {
-  const gpu::Caps used = widened ? WithoutF16(caps) : caps;
+  const Caps used = widened ? WithoutF16(caps) : caps;
   const DType device = DeviceDType(used, dtype);
   const DType result = DeviceDType(used, BinaryResultDType(op, dtype));
   const BinaryShape shape{op, dtype, a_shape, b_shape};
@@ -189,7 +189,7 @@ void AddBinaryCase(const gpu::Caps& caps, BinaryOp op, DType dtype, const Dims& 
         Operand::Output(result, BinaryReference(op, dtype, a, a_shape, b, b_shape), tolerance.abs,
                         tolerance.rel)};
   };
-  c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+  c.plan = [=](const Caps& on, std::string_view variant) {
     return PlanBinary(widened ? WithoutF16(on) : on, shape, variant);
   };
   const double elems = static_cast<double>(NumElems(BroadcastShape(a_shape, b_shape)));
@@ -198,7 +198,7 @@ void AddBinaryCase(const gpu::Caps& caps, BinaryOp op, DType dtype, const Dims& 
   cases.push_back(std::move(c));
 }
 
-const bool kUnaryRegistered = RegisterKernelCases("elementwise_unary", [](const gpu::Caps& caps) {
+const bool kUnaryRegistered = RegisterKernelCases("elementwise_unary", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   for (const UnaryOp op : AllUnaryOps()) {
     for (const DType dtype : {DType::kF32, DType::kF16, DType::kI32, DType::kBool}) {
@@ -216,7 +216,7 @@ const bool kUnaryRegistered = RegisterKernelCases("elementwise_unary", [](const 
   return cases;
 });
 
-const bool kBinaryRegistered = RegisterKernelCases("elementwise_binary", [](const gpu::Caps& caps) {
+const bool kBinaryRegistered = RegisterKernelCases("elementwise_binary", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const Dims odd = {5, 7, 11, 13};
   for (const BinaryOp op : AllBinaryOps()) {
@@ -335,7 +335,7 @@ TEST(Elementwise, PicksTheVectorsWhereTheyFit) {
 }
 
 TEST(Elementwise, FoldsGridsPastOneDimension) {
-  const gpu::Caps caps;
+  const Caps caps;
   const int64_t elems = int64_t{65535} * 256 * 4 + 1;
   const KernelPlan unary = PlanUnary(caps, {UnaryOp::kAbs, DType::kF32, elems});
   EXPECT_EQ(unary.workgroups, (std::array<uint32_t, 3>{32768, 2, 1}));

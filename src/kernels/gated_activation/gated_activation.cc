@@ -27,7 +27,7 @@ std::vector<std::string> GatedActivationVariants(const GatedActivationShape& sha
   return {"scalar"};
 }
 
-KernelPlan PlanGatedActivation(const gpu::Caps& caps, const GatedActivationShape& shape,
+KernelPlan PlanGatedActivation(const Caps& caps, const GatedActivationShape& shape,
                                std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, "gated_activation", shape.dtype);
   SINTER_CHECK(shape.rows > 0 && shape.cols > 0, "gated_activation of no elements");

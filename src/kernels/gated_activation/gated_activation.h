@@ -42,7 +42,7 @@ static_assert(sizeof(GatedActivationParams) == 16);
 std::vector<std::string> GatedActivationVariants(const GatedActivationShape& shape);
 
 // Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and f32.
-KernelPlan PlanGatedActivation(const gpu::Caps& caps, const GatedActivationShape& shape,
+KernelPlan PlanGatedActivation(const Caps& caps, const GatedActivationShape& shape,
                                std::string_view variant = "");
 
 // The definition above in doubles.

@@ -32,7 +32,7 @@ std::vector<Operand> MakeOperands(const GatedActivationShape& shape, bool widen)
                           0x1p-17 + (half ? 2 * Epsilon(DType::kF16) : 0x1p-23))};
 }
 
-const bool kRegistered = RegisterKernelCases("gated_activation", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("gated_activation", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](GatedActivationShape shape, bool widen = false) {
     if (shape.dtype == DType::kF16 && !caps.f16) widen = true;
@@ -41,7 +41,7 @@ const bool kRegistered = RegisterKernelCases("gated_activation", [](const gpu::C
                          DTypeName(shape.dtype), widen ? ".widened" : "");
     c.operands = [=] { return MakeOperands(shape, widen); };
     c.variants = GatedActivationVariants(shape);
-    c.plan = [=](gpu::Caps device, std::string_view variant) {
+    c.plan = [=](Caps device, std::string_view variant) {
       if (widen) device = WithoutF16(device);
       return PlanGatedActivation(device, shape, variant);
     };

@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint32_t kWorkgroup = 64;
 
-uint64_t InnerBytes(const gpu::Caps& caps, const GatherShape& shape) {
+uint64_t InnerBytes(const Caps& caps, const GatherShape& shape) {
   // WgslType refuses what has no form on the GPU, packed u8 too.
   WgslType(caps, shape.dtype);
   return uint64_t{shape.inner} * DTypeBits(DeviceDType(caps, shape.dtype)) / 8;
@@ -21,7 +21,7 @@ uint64_t InnerBytes(const gpu::Caps& caps, const GatherShape& shape) {
 
 }  // namespace
 
-std::vector<std::string> GatherVariants(const gpu::Caps& caps, const GatherShape& shape) {
+std::vector<std::string> GatherVariants(const Caps& caps, const GatherShape& shape) {
   std::vector<std::string> variants;
   for (const uint32_t bytes : {16u, 8u, 4u, 2u}) {
     if (bytes == 2 && DeviceDType(caps, shape.dtype) != DType::kF16) continue;
@@ -30,7 +30,7 @@ std::vector<std::string> GatherVariants(const gpu::Caps& caps, const GatherShape
   return variants;
 }
 
-KernelPlan PlanGather(const gpu::Caps& caps, const GatherShape& shape, std::string_view variant) {
+KernelPlan PlanGather(const Caps& caps, const GatherShape& shape, std::string_view variant) {
   const uint32_t row_count = shape.row_count == 0 ? shape.axis - shape.row_begin : shape.row_count;
   SINTER_CHECK(shape.outer > 0 && shape.axis > 0 && shape.inner > 0);
   SINTER_CHECK(shape.axis <= uint32_t{std::numeric_limits<int32_t>::max()});
@@ -70,7 +70,7 @@ KernelPlan PlanGather(const gpu::Caps& caps, const GatherShape& shape, std::stri
   return plan;
 }
 
-std::vector<RowRange> SplitGather(const gpu::Caps& caps, const GatherShape& shape) {
+std::vector<RowRange> SplitGather(const Caps& caps, const GatherShape& shape) {
   const uint64_t row_bytes[] = {InnerBytes(caps, shape)};
   if (shape.outer != 1) {
     const uint64_t whole[] = {shape.outer * shape.axis * row_bytes[0]};

@@ -43,13 +43,12 @@ static_assert(offsetof(GatherParams, grid_x) == 24);
 // Variants: the unit that one thread copies: `b16`, `b8`, `b4` or `b2` bytes, where `inner` is a
 // multiple of it; the widest is chosen. Throws Error for an unknown variant, or a row range with
 // outer > 1.
-KernelPlan PlanGather(const gpu::Caps& caps, const GatherShape& shape,
-                      std::string_view variant = "");
+KernelPlan PlanGather(const Caps& caps, const GatherShape& shape, std::string_view variant = "");
 
-std::vector<std::string> GatherVariants(const gpu::Caps& caps, const GatherShape& shape);
+std::vector<std::string> GatherVariants(const Caps& caps, const GatherShape& shape);
 
 // Row ranges (row_begin, row_count) for the dispatches that together write all of `out`.
-std::vector<RowRange> SplitGather(const gpu::Caps& caps, const GatherShape& shape);
+std::vector<RowRange> SplitGather(const Caps& caps, const GatherShape& shape);
 
 // out in double, from the whole data (row_begin and row_count are ignored).
 std::vector<double> GatherReference(const GatherShape& shape, std::span<const double> data,

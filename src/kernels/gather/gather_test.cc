@@ -52,10 +52,10 @@ std::vector<Operand> MakeOperands(const GatherShape& shape, DType device) {
           std::move(out)};
 }
 
-std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
+std::vector<KernelCase> MakeCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](const GatherShape& shape, bool without_f16 = false) -> KernelCase& {
-    const gpu::Caps used = without_f16 ? WithoutF16(caps) : caps;
+    const Caps used = without_f16 ? WithoutF16(caps) : caps;
     const DType device = DeviceDType(used, shape.dtype);
     cases.push_back(
         {.name = fmt::format("{}x{}x{}.i{}.{}{}{}", shape.outer, shape.axis, shape.inner,
@@ -65,7 +65,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
          .operands = [=] { return MakeOperands(shape, device); },
          .variants = GatherVariants(used, shape),
          .plan =
-             [=](const gpu::Caps& actual, std::string_view variant) {
+             [=](const Caps& actual, std::string_view variant) {
                return PlanGather(without_f16 ? WithoutF16(actual) : actual, shape, variant);
              }});
     return cases.back();
@@ -95,7 +95,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
 const bool kRegistered = RegisterKernelCases("gather", MakeCases);
 
 TEST(Gather, CopiesTheWidestUnit) {
-  gpu::Caps caps;
+  Caps caps;
   caps.f16 = true;
   EXPECT_EQ(PlanGather(caps, {.inner = 8, .dtype = DType::kF16}).variant, "gather.b16");
   EXPECT_EQ(PlanGather(caps, {.inner = 6, .dtype = DType::kF16}).variant, "gather.b4");
@@ -104,7 +104,7 @@ TEST(Gather, CopiesTheWidestUnit) {
 }
 
 TEST(Gather, SplitsRowsThatDoNotFitABinding) {
-  gpu::Caps caps;
+  Caps caps;
   caps.limits.max_storage_binding_bytes = 1 << 20;
   EXPECT_EQ(SplitGather(caps, {.axis = 1000, .inner = 64}).size(), 1u);
   EXPECT_EQ(SplitGather(caps, {.axis = 10000, .inner = 64}).size(), 3u);

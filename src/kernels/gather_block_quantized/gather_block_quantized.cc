@@ -46,7 +46,7 @@ std::vector<std::string> GatherBlockQuantizedVariants(const GatherBlockQuantized
   return {"scalar"};
 }
 
-KernelPlan PlanGatherBlockQuantized(const gpu::Caps& caps, const GatherBlockQuantizedShape& shape,
+KernelPlan PlanGatherBlockQuantized(const Caps& caps, const GatherBlockQuantizedShape& shape,
                                     std::string_view variant) {
   CheckShape(shape);
   if (variant.empty()) variant = FitsVec4(shape) ? "vec4" : "scalar";
@@ -93,7 +93,7 @@ KernelPlan PlanGatherBlockQuantized(const gpu::Caps& caps, const GatherBlockQuan
   return plan;
 }
 
-std::vector<RowRange> SplitGatherBlockQuantized(const gpu::Caps& caps,
+std::vector<RowRange> SplitGatherBlockQuantized(const Caps& caps,
                                                 const GatherBlockQuantizedShape& shape) {
   CheckShape(shape);
   const uint64_t act_bytes = DTypeBits(DeviceDType(caps, shape.dtype)) / 8;

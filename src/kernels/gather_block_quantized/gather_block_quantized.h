@@ -64,13 +64,13 @@ static_assert(offsetof(GatherBlockQuantizedParams, threads) == 32);
 
 // Variants: `vec4` (cols a multiple of 4: four codes a thread), `scalar`. Throws Error for a shape
 // that the kernel does not have (bits, block size, data type) or an unknown variant.
-KernelPlan PlanGatherBlockQuantized(const gpu::Caps& caps, const GatherBlockQuantizedShape& shape,
+KernelPlan PlanGatherBlockQuantized(const Caps& caps, const GatherBlockQuantizedShape& shape,
                                     std::string_view variant = "");
 
 std::vector<std::string> GatherBlockQuantizedVariants(const GatherBlockQuantizedShape& shape);
 
 // Row ranges (row_begin, row_count) for the dispatches that together write all of `out`.
-std::vector<RowRange> SplitGatherBlockQuantized(const gpu::Caps& caps,
+std::vector<RowRange> SplitGatherBlockQuantized(const Caps& caps,
                                                 const GatherBlockQuantizedShape& shape);
 
 // out in double, from the whole table (row_begin and row_count are ignored). `zero_points` empty

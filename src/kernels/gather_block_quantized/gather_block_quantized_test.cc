@@ -66,7 +66,7 @@ std::vector<Operand> MakeOperands(const GatherBlockQuantizedShape& shape, DType 
           std::move(out)};
 }
 
-std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
+std::vector<KernelCase> MakeCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](const GatherBlockQuantizedShape& shape,
                        bool without_f16 = false) -> KernelCase& {
@@ -80,7 +80,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
                      .operands = [=] { return MakeOperands(shape, device); },
                      .variants = GatherBlockQuantizedVariants(shape),
                      .plan =
-                         [=](const gpu::Caps& actual, std::string_view variant) {
+                         [=](const Caps& actual, std::string_view variant) {
                            return PlanGatherBlockQuantized(
                                without_f16 ? WithoutF16(actual) : actual, shape, variant);
                          }});
@@ -137,7 +137,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
 const bool kRegistered = RegisterKernelCases("gather_block_quantized", MakeCases);
 
 TEST(GatherBlockQuantized, SplitsTablesThatDoNotFitABinding) {
-  gpu::Caps caps;
+  Caps caps;
   caps.limits.max_storage_binding_bytes = 128u << 20;
   const auto ranges =
       SplitGatherBlockQuantized(caps, {.rows = 262144, .cols = 1152, .bits = 4, .block_size = 32});
@@ -146,7 +146,7 @@ TEST(GatherBlockQuantized, SplitsTablesThatDoNotFitABinding) {
 }
 
 TEST(GatherBlockQuantized, SplitsRowsThatEndInsideAByte) {
-  gpu::Caps caps;
+  Caps caps;
   caps.limits.max_storage_binding_bytes = 1u << 20;
   const GatherBlockQuantizedShape shape = {
       .rows = 100001, .cols = 77, .data_type = DType::kU4, .zero_points = true};

@@ -28,7 +28,7 @@ bool PrefillFits(const GroupQueryAttentionShape& shape) {
 
 // How the matrix variant cuts its work; names as in group_query_attention_matrix.wgsl.
 struct MatrixLayout {
-  gpu::SubgroupMatrixConfig config;
+  SubgroupMatrixConfig config;
   uint32_t subgroup = 0, subgroups = 0, blocks = 0;
   bool unroll = false;
   uint32_t rows() const { return subgroups * config.m; }
@@ -38,8 +38,7 @@ struct MatrixLayout {
   }
 };
 
-bool Fits(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
-          const MatrixLayout& layout) {
+bool Fits(const Caps& caps, const GroupQueryAttentionShape& shape, const MatrixLayout& layout) {
   const uint32_t m = layout.config.m, n = layout.config.n, keys = layout.keys();
   const uint32_t threads = layout.subgroup * layout.subgroups, rows = layout.rows();
   if (shape.head_size % n != 0 || shape.head_size / n > 16 || layout.subgroup % m != 0)
@@ -58,14 +57,13 @@ bool Fits(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
 }
 
 // The default first.
-std::vector<MatrixLayout> MatrixLayouts(const gpu::Caps& caps,
-                                        const GroupQueryAttentionShape& shape) {
+std::vector<MatrixLayout> MatrixLayouts(const Caps& caps, const GroupQueryAttentionShape& shape) {
   std::vector<MatrixLayout> layouts;
   MatrixLayout layout{.subgroup = caps.fixed_subgroup_size()};
   if (layout.subgroup == 0 || !caps.f16 || shape.dtype != DType::kF16) return layouts;
   // The largest product of f16 with f32 sums whose columns are as many as it is deep, so that
   // weights and values need no other shape than queries and keys.
-  for (const gpu::SubgroupMatrixConfig& config : caps.subgroup_matrix) {
+  for (const SubgroupMatrixConfig& config : caps.subgroup_matrix) {
     if (config.component != DType::kF16 || config.result != DType::kF32) continue;
     if (config.n != config.k || config.n % 8 != 0) continue;
     if (config.m * config.n > layout.config.m * layout.config.n) layout.config = config;
@@ -93,7 +91,7 @@ std::vector<MatrixLayout> MatrixLayouts(const gpu::Caps& caps,
 
 }  // namespace
 
-std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,
+std::vector<std::string> GroupQueryAttentionVariants(const Caps& caps,
                                                      const GroupQueryAttentionShape& shape) {
   std::vector<std::string> variants = WithSubgroupVariants(caps, {"row"});
   if (PrefillFits(shape)) variants.push_back("prefill");
@@ -101,7 +99,7 @@ std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,
   return variants;
 }
 
-KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
+KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionShape& shape,
                                    std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, kName, shape.dtype);
   if (shape.kv_heads == 0 || shape.heads == 0 || shape.heads % shape.kv_heads != 0) {

@@ -110,12 +110,12 @@ static_assert(sizeof(GroupQueryAttentionParams) == 112 &&
 // the group) pairs that share each tile of keys; head sizes that are multiples of 4, up to 512.
 // `matrix.r64.k32`: tiles of 64 pairs and 32 keys on the matrix units, for f16, where every
 // subgroup has the same size and the head size is 1 to 16 of the matrices.
-std::vector<std::string> GroupQueryAttentionVariants(const gpu::Caps& caps,
+std::vector<std::string> GroupQueryAttentionVariants(const Caps& caps,
                                                      const GroupQueryAttentionShape& shape);
 
 // Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and
 // f32, heads that are no multiple of kv_heads, a head size above 1024.
-KernelPlan PlanGroupQueryAttention(const gpu::Caps& caps, const GroupQueryAttentionShape& shape,
+KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionShape& shape,
                                    std::string_view variant = "");
 
 // The definition above in doubles; spans of absent bindings are empty. Gives the output, by its

@@ -42,7 +42,7 @@ uint32_t Chunks(const GroupQueryAttentionDecodeShape& shape, const Layout& layou
 }
 
 // The layout of a workgroup of `workgroup` threads, but for the splits; none where it does not fit.
-std::optional<Layout> LayoutOf(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+std::optional<Layout> LayoutOf(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
                                bool subgroups, uint32_t workgroup) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const uint32_t cols = attention.head_size / 8;
@@ -75,7 +75,7 @@ std::optional<Layout> LayoutOf(const gpu::Caps& caps, const GroupQueryAttentionD
   return fits ? std::optional(layout) : std::nullopt;
 }
 
-bool Fits(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+bool Fits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   const GroupQueryAttentionShape& attention = shape.attention;
   return attention.sequence > 0 && attention.sequence <= kMaxDecodeSequence &&
          attention.head_size > 0 && attention.head_size % 8 == 0 &&
@@ -87,7 +87,7 @@ bool Fits(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
 
 // As many workgroups as keep a large GPU busy (two for each of an H200's 132 units) or a CPU's
 // cores, no more splits than there can be tiles.
-uint32_t DefaultSplits(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+uint32_t DefaultSplits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
                        const Layout& layout) {
   const uint32_t others = shape.attention.batch * shape.attention.kv_heads * Chunks(shape, layout);
   const uint32_t tiles = (shape.attention.capacity + layout.tile() - 1) / layout.tile() + 1;
@@ -100,7 +100,7 @@ std::string VariantName(const Layout& layout) {
 }
 
 // The default first. Without subgroups only the smallest workgroup that fits.
-std::vector<Layout> Layouts(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+std::vector<Layout> Layouts(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   std::vector<Layout> layouts;
   if (!Fits(caps, shape)) return layouts;
   const auto add = [&](Layout layout, uint32_t splits) {
@@ -134,7 +134,7 @@ std::vector<Layout> Layouts(const gpu::Caps& caps, const GroupQueryAttentionDeco
   return layouts;
 }
 
-std::string Prelude(const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+std::string Prelude(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
                     const Layout& layout, std::string_view act) {
   std::string text = fmt::format("alias act_t = {};\n", act);
   text += GroupQueryAttentionInputsPrelude(shape, layout.pairs, act == "f16");
@@ -172,7 +172,7 @@ std::string GroupQueryAttentionInputsPrelude(const GroupQueryAttentionDecodeShap
 }
 
 std::vector<std::string> GroupQueryAttentionDecodeVariants(
-    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+    const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   std::vector<std::string> variants;
   for (const Layout& layout : Layouts(caps, shape)) variants.push_back(VariantName(layout));
   return variants;
@@ -203,7 +203,7 @@ GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
   return params;
 }
 
-KernelPlan PlanGroupQueryAttentionDecode(const gpu::Caps& caps,
+KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape,
                                          std::string_view variant) {
   const GroupQueryAttentionShape& attention = shape.attention;

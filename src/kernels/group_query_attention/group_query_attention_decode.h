@@ -74,10 +74,10 @@ GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
 // more rows than kMaxDecodeSequence, a head size that is no multiple of 8 or above 512, half of
 // rotary_dim no multiple of 8, more storage buffers than the adapter can bind.
 std::vector<std::string> GroupQueryAttentionDecodeVariants(
-    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape);
+    const Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
 // Plans the dispatch. Throws Error: an unknown or unfitting variant, a shape that has none.
-KernelPlan PlanGroupQueryAttentionDecode(const gpu::Caps& caps,
+KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape,
                                          std::string_view variant = "");
 

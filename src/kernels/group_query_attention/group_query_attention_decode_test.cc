@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 #include "gpu/device.h"
-#include "kernels/record_plan.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "run/record_plan.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -144,145 +144,144 @@ Shape Packed(Shape shape) {
   return shape;
 }
 
-const bool kRegistered =
-    RegisterKernelCases("group_query_attention_decode", [](const gpu::Caps& caps) {
-      std::vector<KernelCase> cases;
-      enum Which { kDefault, kSome, kAll };
-      const auto add = [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
-                           Which which = kSome, bool widen = false) {
-        const GroupQueryAttentionShape& attention = shape.attention;
-        if (attention.dtype == DType::kF16 && !caps.f16) widen = true;
-        KernelCase c;
-        c.name = fmt::format("b{}.q{}.n{}.kv{}.h{}.c{}.{}{}", attention.batch, attention.sequence,
-                             attention.heads, attention.kv_heads, attention.head_size,
-                             attention.capacity, DTypeName(attention.dtype), name);
-        c.variants = GroupQueryAttentionDecodeVariants(widen ? WithoutF16(caps) : caps, shape);
-        if (which == kSome) c.variants = SomeVariants(c.variants);
-        if (which == kDefault) c.variants.resize(1);
-        c.plan = [=](const gpu::Caps& device, std::string_view variant) {
-          return PlanGroupQueryAttentionDecode(widen ? WithoutF16(device) : device, shape, variant);
-        };
-        // Enough scratch for every variant.
-        uint64_t scratch_words = 0;
-        for (const std::string& variant : c.variants) {
-          scratch_words = std::max(
-              scratch_words, PlanGroupQueryAttentionDecode(caps, shape, variant).scratch_words);
-        }
-        c.operands = [=] { return MakeOperands(shape, seqlens_k, scratch_words, widen); };
-        double keys = 0;
-        for (const double last : seqlens_k) keys += last + 1;
-        c.bytes =
-            keys * 2 * attention.kv_heads * attention.head_size * (DTypeBits(attention.dtype) / 8);
-        c.flops = keys * 4 * attention.heads * attention.sequence * attention.head_size;
-        cases.push_back(std::move(c));
-      };
-      for (const DType dtype : {DType::kF32, DType::kF16}) {
-        const auto shape_of = [dtype](uint32_t sequence, uint32_t heads, uint32_t kv_heads,
-                                      uint32_t size, uint32_t capacity) {
-          return ShapeOf(dtype, sequence, heads, kv_heads, size, capacity);
-        };
-        // Shaders as large as this compile slowly on a CPU: f16 has what differs by type, and only
-        // some cases have every variant.
-        const Which most = dtype == DType::kF32 ? kSome : kDefault;
-        // Lengths; the cache is much longer than most of them.
-        for (const double length : {1, 2, 63, 64, 65, 127, 128, 129, 1000}) {
-          add(fmt::format(".len{}", length), Packed(shape_of(1, 4, 2, 64, 1024)), {length - 1},
-              length == 1000 ? kAll : most);
-        }
-        // Several rows: after a past, from the start, right-padded, and over the cache's end.
-        for (const uint32_t sequence : {2u, 5u, 8u}) {
-          const Shape shape = Packed(shape_of(sequence, 4, 2, 64, 300));
-          add(".past", shape, {200}, sequence == 8 ? kAll : most);
-          add(".start", shape, {sequence - 1.0}, most);
-          add(".padded", shape, {0}, most);
-          add(".end", shape, {299}, most);
-          add(".over", shape, {300}, most);
-        }
-        // Head sizes and groups.
-        for (const uint32_t size : {8u, 16u, 40u, 64u, 80u, 96u, 128u, 256u, 512u}) {
-          add(".size", shape_of(1, 2, 2, size, 150), {140}, most);
-          add(".size.packed", Packed(shape_of(3, 4, 2, size, 150)), {140}, most);
-        }
-        for (const uint32_t group : {1u, 2u, 3u, 4u, 5u, 8u, 16u}) {
-          add(".group", Packed(shape_of(1, 2 * group, 2, 64, 150)), {140}, most);
-          add(".group", Packed(shape_of(3, 2 * group, 2, 128, 150)), {140}, kDefault);
-        }
-        // Several sequences of their own lengths.
-        Shape batch = Packed(shape_of(1, 4, 2, 64, 300));
-        batch.attention.batch = 3;
-        add(".batch", batch, {0, 130, 299}, kAll);
-        batch.attention.sequence = 4;
-        add(".batch", batch, {3, 130, 290});
-        if (dtype == DType::kF16) continue;
-        // Rotations.
-        for (const bool interleaved : {false, true}) {
-          Shape shape = shape_of(2, 4, 2, 64, 100);
-          shape.rotary_dim = 32;
-          shape.rotary_rows = 40;  // Later positions take the last row.
-          shape.interleaved = interleaved;
-          add(interleaved ? ".interleaved.partial" : ".rotary.partial", shape, {30});
-          add(interleaved ? ".interleaved.clamped" : ".rotary.clamped", shape, {80});
-          shape.positions = RotaryPositions::kPositionIds;
-          shape.attention.batch = 2;
-          add(interleaved ? ".interleaved.ids" : ".rotary.ids", shape, {30, 70});
-          shape.rotary_dim = 64;
-          add(interleaved ? ".interleaved" : ".rotary", shape, {30, 70});
-        }
-        Shape norm = shape_of(2, 4, 2, 80, 100);
-        norm.has_norm = true;
-        norm.epsilon = 0.1f;
-        add(".norm", norm, {30});
-        // Options.
-        for (const uint32_t sequence : {1u, 6u}) {
-          Shape shape = shape_of(sequence, 6, 2, 64, 400);
-          GroupQueryAttentionShape& attention = shape.attention;
-          for (const int window : {1, 7, 64, 65, 128, 399}) {
-            attention.local_window = window;
-            add(fmt::format(".window{}", window), shape, {350}, window == 128 ? kAll : kDefault);
-          }
-          add(".window399.short", shape, {20});
-          attention.local_window = -1;
-          attention.scale = 0.31f;
-          add(".scale", shape, {100});
-          attention.softcap = 3;
-          add(".softcap", shape, {100});
-          attention.has_head_sink = true;
-          add(".softcap.sink", shape, {100});
-          attention.softcap = 0;
-          attention.local_window = 128;
-          add(".sink.window128", shape, {360});
-          attention.has_head_sink = false;
-          attention.smooth_softmax = true;
-          add(".smooth", shape, {100});
-          add(".smooth.short", shape, {sequence - 1.0});
-          attention.smooth_softmax = false;
-          attention.bias_total = 180;  // Less than the keys: the rest has none.
-          add(".bias", shape, {190});
-          attention.batch = 2;
-          add(".bias.batch", shape, {190, 100});
-          attention.bias_batch = 2;
-          attention.bias_heads = 6;
-          add(".bias.full", shape, {190, 100});
-          attention.has_head_sink = true;
-          add(".bias.full.sink", shape, {190, 100});
-        }
+const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](const Caps& caps) {
+  std::vector<KernelCase> cases;
+  enum Which { kDefault, kSome, kAll };
+  const auto add = [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
+                       Which which = kSome, bool widen = false) {
+    const GroupQueryAttentionShape& attention = shape.attention;
+    if (attention.dtype == DType::kF16 && !caps.f16) widen = true;
+    KernelCase c;
+    c.name = fmt::format("b{}.q{}.n{}.kv{}.h{}.c{}.{}{}", attention.batch, attention.sequence,
+                         attention.heads, attention.kv_heads, attention.head_size,
+                         attention.capacity, DTypeName(attention.dtype), name);
+    c.variants = GroupQueryAttentionDecodeVariants(widen ? WithoutF16(caps) : caps, shape);
+    if (which == kSome) c.variants = SomeVariants(c.variants);
+    if (which == kDefault) c.variants.resize(1);
+    c.plan = [=](const Caps& device, std::string_view variant) {
+      return PlanGroupQueryAttentionDecode(widen ? WithoutF16(device) : device, shape, variant);
+    };
+    // Enough scratch for every variant.
+    uint64_t scratch_words = 0;
+    for (const std::string& variant : c.variants) {
+      scratch_words = std::max(scratch_words,
+                               PlanGroupQueryAttentionDecode(caps, shape, variant).scratch_words);
+    }
+    c.operands = [=] { return MakeOperands(shape, seqlens_k, scratch_words, widen); };
+    double keys = 0;
+    for (const double last : seqlens_k) keys += last + 1;
+    c.bytes =
+        keys * 2 * attention.kv_heads * attention.head_size * (DTypeBits(attention.dtype) / 8);
+    c.flops = keys * 4 * attention.heads * attention.sequence * attention.head_size;
+    cases.push_back(std::move(c));
+  };
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    const auto shape_of = [dtype](uint32_t sequence, uint32_t heads, uint32_t kv_heads,
+                                  uint32_t size, uint32_t capacity) {
+      return ShapeOf(dtype, sequence, heads, kv_heads, size, capacity);
+    };
+    // Shaders as large as this compile slowly on a CPU: f16 has what differs by type, and only
+    // some cases have every variant.
+    const Which most = dtype == DType::kF32 ? kSome : kDefault;
+    // Lengths; the cache is much longer than most of them.
+    for (const double length : {1, 2, 63, 64, 65, 127, 128, 129, 1000}) {
+      add(fmt::format(".len{}", length), Packed(shape_of(1, 4, 2, 64, 1024)), {length - 1},
+          length == 1000 ? kAll : most);
+    }
+    // Several rows: after a past, from the start, right-padded, and over the cache's end.
+    for (const uint32_t sequence : {2u, 5u, 8u}) {
+      const Shape shape = Packed(shape_of(sequence, 4, 2, 64, 300));
+      add(".past", shape, {200}, sequence == 8 ? kAll : most);
+      add(".start", shape, {sequence - 1.0}, most);
+      add(".padded", shape, {0}, most);
+      add(".end", shape, {299}, most);
+      add(".over", shape, {300}, most);
+    }
+    // Head sizes and groups.
+    for (const uint32_t size : {8u, 16u, 40u, 64u, 80u, 96u, 128u, 256u, 512u}) {
+      add(".size", shape_of(1, 2, 2, size, 150), {140}, most);
+      add(".size.packed", Packed(shape_of(3, 4, 2, size, 150)), {140}, most);
+    }
+    for (const uint32_t group : {1u, 2u, 3u, 4u, 5u, 8u, 16u}) {
+      add(".group", Packed(shape_of(1, 2 * group, 2, 64, 150)), {140}, most);
+      add(".group", Packed(shape_of(3, 2 * group, 2, 128, 150)), {140}, kDefault);
+    }
+    // Several sequences of their own lengths.
+    Shape batch = Packed(shape_of(1, 4, 2, 64, 300));
+    batch.attention.batch = 3;
+    add(".batch", batch, {0, 130, 299}, kAll);
+    batch.attention.sequence = 4;
+    add(".batch", batch, {3, 130, 290});
+    if (dtype == DType::kF16) continue;
+    // Rotations.
+    for (const bool interleaved : {false, true}) {
+      Shape shape = shape_of(2, 4, 2, 64, 100);
+      shape.rotary_dim = 32;
+      shape.rotary_rows = 40;  // Later positions take the last row.
+      shape.interleaved = interleaved;
+      add(interleaved ? ".interleaved.partial" : ".rotary.partial", shape, {30});
+      add(interleaved ? ".interleaved.clamped" : ".rotary.clamped", shape, {80});
+      shape.positions = RotaryPositions::kPositionIds;
+      shape.attention.batch = 2;
+      add(interleaved ? ".interleaved.ids" : ".rotary.ids", shape, {30, 70});
+      shape.rotary_dim = 64;
+      add(interleaved ? ".interleaved" : ".rotary", shape, {30, 70});
+    }
+    Shape norm = shape_of(2, 4, 2, 80, 100);
+    norm.has_norm = true;
+    norm.epsilon = 0.1f;
+    add(".norm", norm, {30});
+    // Options.
+    for (const uint32_t sequence : {1u, 6u}) {
+      Shape shape = shape_of(sequence, 6, 2, 64, 400);
+      GroupQueryAttentionShape& attention = shape.attention;
+      for (const int window : {1, 7, 64, 65, 128, 399}) {
+        attention.local_window = window;
+        add(fmt::format(".window{}", window), shape, {350}, window == 128 ? kAll : kDefault);
       }
-      add(".widened", Packed(ShapeOf(DType::kF16, 2, 4, 2, 64, 64)), {50}, kSome, true);
-      // Models: Qwen3-1.7B, Llama-3.2-1B, Phi-3-mini.
-      add(".qwen3", Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 1024)), {511}, kAll);
-      add(".qwen3", Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 4608)), {4095}, kAll);
-      for (const uint32_t length : {512u, 4096u}) {
-        Shape llama = ShapeOf(DType::kF16, 1, 32, 8, 64, length + 512);
-        llama.rotary_dim = 64;
-        llama.packed = true;
-        add(".llama", llama, {length - 1.0}, kAll);
-        Shape phi = ShapeOf(DType::kF16, 1, 32, 32, 96, length + 512);
-        phi.rotary_dim = 96;
-        phi.packed = true;
-        add(".phi3", phi, {length - 1.0}, kAll);
-      }
-      return cases;
-    });
+      add(".window399.short", shape, {20});
+      attention.local_window = -1;
+      attention.scale = 0.31f;
+      add(".scale", shape, {100});
+      attention.softcap = 3;
+      add(".softcap", shape, {100});
+      attention.has_head_sink = true;
+      add(".softcap.sink", shape, {100});
+      attention.softcap = 0;
+      attention.local_window = 128;
+      add(".sink.window128", shape, {360});
+      attention.has_head_sink = false;
+      attention.smooth_softmax = true;
+      add(".smooth", shape, {100});
+      add(".smooth.short", shape, {sequence - 1.0});
+      attention.smooth_softmax = false;
+      attention.bias_total = 180;  // Less than the keys: the rest has none.
+      add(".bias", shape, {190});
+      attention.batch = 2;
+      add(".bias.batch", shape, {190, 100});
+      attention.bias_batch = 2;
+      attention.bias_heads = 6;
+      add(".bias.full", shape, {190, 100});
+      attention.has_head_sink = true;
+      add(".bias.full.sink", shape, {190, 100});
+    }
+  }
+  add(".widened", Packed(ShapeOf(DType::kF16, 2, 4, 2, 64, 64)), {50}, kSome, true);
+  // Models: Qwen3-1.7B, Llama-3.2-1B, Phi-3-mini.
+  add(".qwen3", Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 1024)), {511}, kAll);
+  add(".qwen3", Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 4608)), {4095}, kAll);
+  for (const uint32_t length : {512u, 4096u}) {
+    Shape llama = ShapeOf(DType::kF16, 1, 32, 8, 64, length + 512);
+    llama.rotary_dim = 64;
+    llama.packed = true;
+    add(".llama", llama, {length - 1.0}, kAll);
+    Shape phi = ShapeOf(DType::kF16, 1, 32, 32, 96, length + 512);
+    phi.rotary_dim = 96;
+    phi.packed = true;
+    add(".phi3", phi, {length - 1.0}, kAll);
+  }
+  return cases;
+});
 
 // A list that runs the kernel again and again must find its counters as they were; the results do
 // not depend on which split is the last.
@@ -303,7 +302,7 @@ TEST(GroupQueryAttentionDecode, RepeatsInOneList) {
   for (int i = 0; i < 20; ++i) {
     buffers[kOutputOperand] = device.CreateBuffer(buffers[kOutputOperand].size_bytes(), "output");
     outputs.push_back(buffers[kOutputOperand]);
-    RecordPlan(device, plan, buffers, list);
+    run::RecordPlan(device, plan, buffers, list);
   }
   device.Submit(list);
   const auto first = device.Download(outputs[0], 0, outputs[0].size_bytes());
@@ -314,7 +313,7 @@ TEST(GroupQueryAttentionDecode, RepeatsInOneList) {
 }
 
 TEST(GroupQueryAttentionDecode, LeavesToOthersWhatItCannotDo) {
-  gpu::Caps caps;
+  Caps caps;
   caps.limits.max_storage_buffers_per_stage = 16;
   const auto variants = [&](const Shape& shape) {
     return GroupQueryAttentionDecodeVariants(caps, shape);
@@ -335,7 +334,7 @@ TEST(GroupQueryAttentionDecode, LeavesToOthersWhatItCannotDo) {
 }
 
 TEST(GroupQueryAttentionDecode, PlanSplitsByTheAdaptersWidth) {
-  gpu::Caps caps;
+  Caps caps;
   caps.subgroups = true;
   caps.subgroup_min_size = caps.subgroup_max_size = 32;
   caps.limits.max_storage_buffers_per_stage = 16;

@@ -25,7 +25,7 @@ bool HasPositionIds(const GroupQueryAttentionDecodeShape& shape) {
 }  // namespace
 
 std::vector<std::string> GroupQueryAttentionPrepareVariants(
-    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+    const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const uint32_t buffers = 5u + (shape.packed ? 0 : 2) + (shape.rotary_dim > 0 ? 2 : 0) +
                            (shape.has_norm ? 2 : 0) + HasPositionIds(shape);
@@ -41,7 +41,7 @@ std::vector<std::string> GroupQueryAttentionPrepareVariants(
   return variants;
 }
 
-KernelPlan PlanGroupQueryAttentionPrepare(const gpu::Caps& caps,
+KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
                                           const GroupQueryAttentionDecodeShape& shape,
                                           std::string_view variant) {
   const GroupQueryAttentionShape& attention = shape.attention;

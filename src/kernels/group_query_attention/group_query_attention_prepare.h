@@ -37,10 +37,10 @@ static_assert(sizeof(GroupQueryAttentionPrepareParams) == 48 &&
 // kernel does not fit: a head size that is no multiple of 8 or above 512, half of rotary_dim no
 // multiple of 8, more storage buffers than the adapter can bind.
 std::vector<std::string> GroupQueryAttentionPrepareVariants(
-    const gpu::Caps& caps, const GroupQueryAttentionDecodeShape& shape);
+    const Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
 // Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and f32.
-KernelPlan PlanGroupQueryAttentionPrepare(const gpu::Caps& caps,
+KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
                                           const GroupQueryAttentionDecodeShape& shape,
                                           std::string_view variant = "");
 

@@ -79,63 +79,61 @@ Shape ShapeOf(DType dtype, uint32_t sequence, uint32_t heads, uint32_t kv_heads,
   return shape;
 }
 
-const bool kRegistered =
-    RegisterKernelCases("group_query_attention_prepare", [](const gpu::Caps& caps) {
-      std::vector<KernelCase> cases;
-      const auto add = [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
-                           bool widen = false) {
-        const GroupQueryAttentionShape& attention = shape.attention;
-        if (attention.dtype == DType::kF16 && !caps.f16) widen = true;
-        KernelCase c;
-        c.name = fmt::format("b{}.q{}.n{}.kv{}.h{}.{}{}", attention.batch, attention.sequence,
-                             attention.heads, attention.kv_heads, attention.head_size,
-                             DTypeName(attention.dtype), name);
-        c.variants = GroupQueryAttentionPrepareVariants(caps, shape);
-        c.plan = [=](const gpu::Caps& device, std::string_view variant) {
-          return PlanGroupQueryAttentionPrepare(widen ? WithoutF16(device) : device, shape,
-                                                variant);
-        };
-        c.operands = [=] { return MakeOperands(shape, seqlens_k, widen); };
-        c.bytes = 2.0 * attention.batch * attention.sequence *
-                  (attention.heads + 2 * attention.kv_heads) * attention.head_size *
-                  (DTypeBits(attention.dtype) / 8);
-        cases.push_back(std::move(c));
-      };
-      for (const DType dtype : {DType::kF32, DType::kF16}) {
-        // Nothing but the move; then by head size, packed, normed and rotated.
-        add(".move", ShapeOf(dtype, 5, 3, 1, 24), {9});
-        for (const uint32_t size : {8u, 16u, 64u, 80u, 96u, 128u, 256u, 512u}) {
-          Shape shape = ShapeOf(dtype, 9, 4, 2, size);
-          shape.packed = shape.has_norm = true;
-          shape.rotary_dim = size / 16 * 16;
-          add(".packed.norm", shape, {20});
-        }
-        for (const bool interleaved : {false, true}) {
-          const std::string name = interleaved ? ".interleaved" : ".rotary";
-          Shape shape = ShapeOf(dtype, 17, 6, 2, 64);
-          shape.rotary_dim = 32;
-          shape.interleaved = interleaved;
-          add(name + ".partial", shape, {30});
-          shape.rotary_dim = 64;
-          add(name, shape, {16});
-          add(name + ".padded", shape, {10});
-          add(name + ".over", shape, {40});
-          shape.attention.batch = 2;
-          add(name + ".batch", shape, {16, 33});
-          shape.positions = RotaryPositions::kPositionIds;
-          add(name + ".ids", shape, {16, 33});
-        }
-      }
-      Shape qwen3 = ShapeOf(DType::kF16, 512, 16, 8, 128);
-      qwen3.packed = qwen3.has_norm = true;
-      qwen3.rotary_dim = 128;
-      qwen3.rotary_rows = 600;
-      add(".qwen3", qwen3, {511});
-      Shape widened = ShapeOf(DType::kF16, 3, 4, 2, 64);
-      widened.rotary_dim = 64;
-      add(".widened", widened, {12}, true);
-      return cases;
-    });
+const bool kRegistered = RegisterKernelCases("group_query_attention_prepare", [](const Caps& caps) {
+  std::vector<KernelCase> cases;
+  const auto add = [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
+                       bool widen = false) {
+    const GroupQueryAttentionShape& attention = shape.attention;
+    if (attention.dtype == DType::kF16 && !caps.f16) widen = true;
+    KernelCase c;
+    c.name = fmt::format("b{}.q{}.n{}.kv{}.h{}.{}{}", attention.batch, attention.sequence,
+                         attention.heads, attention.kv_heads, attention.head_size,
+                         DTypeName(attention.dtype), name);
+    c.variants = GroupQueryAttentionPrepareVariants(caps, shape);
+    c.plan = [=](const Caps& device, std::string_view variant) {
+      return PlanGroupQueryAttentionPrepare(widen ? WithoutF16(device) : device, shape, variant);
+    };
+    c.operands = [=] { return MakeOperands(shape, seqlens_k, widen); };
+    c.bytes = 2.0 * attention.batch * attention.sequence *
+              (attention.heads + 2 * attention.kv_heads) * attention.head_size *
+              (DTypeBits(attention.dtype) / 8);
+    cases.push_back(std::move(c));
+  };
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    // Nothing but the move; then by head size, packed, normed and rotated.
+    add(".move", ShapeOf(dtype, 5, 3, 1, 24), {9});
+    for (const uint32_t size : {8u, 16u, 64u, 80u, 96u, 128u, 256u, 512u}) {
+      Shape shape = ShapeOf(dtype, 9, 4, 2, size);
+      shape.packed = shape.has_norm = true;
+      shape.rotary_dim = size / 16 * 16;
+      add(".packed.norm", shape, {20});
+    }
+    for (const bool interleaved : {false, true}) {
+      const std::string name = interleaved ? ".interleaved" : ".rotary";
+      Shape shape = ShapeOf(dtype, 17, 6, 2, 64);
+      shape.rotary_dim = 32;
+      shape.interleaved = interleaved;
+      add(name + ".partial", shape, {30});
+      shape.rotary_dim = 64;
+      add(name, shape, {16});
+      add(name + ".padded", shape, {10});
+      add(name + ".over", shape, {40});
+      shape.attention.batch = 2;
+      add(name + ".batch", shape, {16, 33});
+      shape.positions = RotaryPositions::kPositionIds;
+      add(name + ".ids", shape, {16, 33});
+    }
+  }
+  Shape qwen3 = ShapeOf(DType::kF16, 512, 16, 8, 128);
+  qwen3.packed = qwen3.has_norm = true;
+  qwen3.rotary_dim = 128;
+  qwen3.rotary_rows = 600;
+  add(".qwen3", qwen3, {511});
+  Shape widened = ShapeOf(DType::kF16, 3, 4, 2, 64);
+  widened.rotary_dim = 64;
+  add(".widened", widened, {12}, true);
+  return cases;
+});
 
 TEST(GroupQueryAttentionPrepare, LeavesToOthersWhatItCannotDo) {
   const auto variants = [](const Shape& shape) {

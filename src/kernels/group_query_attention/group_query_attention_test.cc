@@ -176,7 +176,7 @@ void AddPasts(DType dtype, const Add& add) {
   add(".before", shape, {3, 17, 39});
 }
 
-const bool kRegistered = RegisterKernelCases("group_query_attention", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("group_query_attention", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, GroupQueryAttentionShape shape,
                        std::vector<double> lengths, bool widen = false, bool plain = false,
@@ -190,7 +190,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const g
     c.variants = plain ? std::vector<std::string>{""}
                        : GroupQueryAttentionVariants(widen ? WithoutF16(caps) : caps, shape);
     if (!every) c.variants = FewMatrices(c.variants);
-    c.plan = [=](gpu::Caps device, std::string_view variant) {
+    c.plan = [=](Caps device, std::string_view variant) {
       if (widen) device = WithoutF16(device);
       if (plain) device = WithoutSubgroups(device);
       return PlanGroupQueryAttention(device, shape, variant);
@@ -371,7 +371,7 @@ TEST(GroupQueryAttention, PlanPicksByRowsAndHeadSize) {
 
 // Matrices of 16 x 16, subgroups of 32 and 48 KiB of workgroup memory, as an H200 has them.
 TEST(GroupQueryAttention, PlanTakesMatrixUnitsThatAreThere) {
-  gpu::Caps caps;
+  Caps caps;
   caps.f16 = caps.subgroups = true;
   caps.subgroup_min_size = caps.subgroup_max_size = 32;
   caps.limits.max_workgroup_storage_bytes = 48 << 10;

@@ -29,7 +29,7 @@ constexpr MatrixTile kMatrixTiles[] = {
 // What a thread holds of a step in registers, at most.
 constexpr uint32_t kMaxFetches = 8;
 
-std::optional<MatrixTileLayout> LayOutMatrix(const gpu::Caps& caps, DType dtype,
+std::optional<MatrixTileLayout> LayOutMatrix(const Caps& caps, DType dtype,
                                              const MatrixTile& tile) {
   const auto layout = LayOutMatrixTile(caps, tile, /*turned=*/false);
   if (!layout || dtype != DType::kF16) return {};
@@ -42,7 +42,7 @@ std::optional<MatrixTileLayout> LayOutMatrix(const gpu::Caps& caps, DType dtype,
 
 // The tile that `variant` names; for `matrix` the largest that uses most of its rows and of which
 // there are enough to keep all of a GPU busy, or the smallest. Empty: none on this adapter.
-std::optional<MatrixTile> FindMatrixTile(const gpu::Caps& caps, const MatMulShape& shape,
+std::optional<MatrixTile> FindMatrixTile(const Caps& caps, const MatMulShape& shape,
                                          std::string_view variant) {
   constexpr uint32_t kEnough = 128;
   std::optional<MatrixTile> found;
@@ -110,7 +110,7 @@ std::vector<uint32_t> MatMulBatch(const MatMulShape& shape) {
   return batch;
 }
 
-std::vector<std::string> MatMulVariants(const gpu::Caps& caps, DType dtype) {
+std::vector<std::string> MatMulVariants(const Caps& caps, DType dtype) {
   std::vector<std::string> variants = {"vec", "tile"};
   for (const MatrixTile& tile : kMatrixTiles) {
     if (LayOutMatrix(caps, dtype, tile)) variants.push_back("matrix." + MatrixTileName(tile));
@@ -118,7 +118,7 @@ std::vector<std::string> MatMulVariants(const gpu::Caps& caps, DType dtype) {
   return variants;
 }
 
-std::vector<MatMulShape> SplitMatMul(const gpu::Caps& caps, const MatMulShape& shape) {
+std::vector<MatMulShape> SplitMatMul(const Caps& caps, const MatMulShape& shape) {
   SINTER_CHECK(shape.a_batch.empty() && shape.b_batch.empty());
   // Groups of 8 rows keep A's vectors whole.
   const uint32_t group = shape.k % 8 == 0 ? 8 : 1;
@@ -141,7 +141,7 @@ std::vector<MatMulShape> SplitMatMul(const gpu::Caps& caps, const MatMulShape& s
   return parts;
 }
 
-KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape, std::string_view variant) {
+KernelPlan PlanMatMul(const Caps& caps, const MatMulShape& shape, std::string_view variant) {
   SINTER_CHECK(shape.m > 0 && shape.n > 0 && shape.k > 0);
   SINTER_CHECK((shape.m_count == 0 && shape.k_count == 0) ||
                (shape.a_batch.empty() && shape.b_batch.empty()));

@@ -57,16 +57,15 @@ static_assert(offsetof(MatMulParams, a_row) == 64);
 // workgroup memory), `matrix` (tiles on the matrix units, f16 only; `matrix.64x64x32.2x2` and
 // others force a tile). Throws Error for batch dimensions that do not broadcast or that need more
 // than 4 strides, or for an unknown variant.
-KernelPlan PlanMatMul(const gpu::Caps& caps, const MatMulShape& shape,
-                      std::string_view variant = "");
+KernelPlan PlanMatMul(const Caps& caps, const MatMulShape& shape, std::string_view variant = "");
 
 // The parts of rows and of K for the dispatches that together compute all of Y, of a shape without
 // batches, in the order in which they run: B's rows and the f32 sums each fit a binding. One that
 // is the shape itself for what fits. Throws Error where not even a few rows of B fit.
-std::vector<MatMulShape> SplitMatMul(const gpu::Caps& caps, const MatMulShape& shape);
+std::vector<MatMulShape> SplitMatMul(const Caps& caps, const MatMulShape& shape);
 
 // What PlanMatMul can be forced to for the type on this adapter.
-std::vector<std::string> MatMulVariants(const gpu::Caps& caps, DType dtype);
+std::vector<std::string> MatMulVariants(const Caps& caps, DType dtype);
 
 // Y [batch..., M, N] in double.
 std::vector<double> MatMulReference(const MatMulShape& shape, std::span<const double> a,

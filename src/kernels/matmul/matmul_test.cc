@@ -67,7 +67,7 @@ std::vector<Operand> MakePart(const MatMulShape& shape, DType device) {
   return operands;
 }
 
-std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
+std::vector<KernelCase> MakeCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](const MatMulShape& shape, bool without_f16 = false) -> KernelCase& {
     const DType device = DeviceDType(without_f16 ? WithoutF16(caps) : caps, shape.dtype);
@@ -88,7 +88,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
              },
          .variants = MatMulVariants(without_f16 ? WithoutF16(caps) : caps, shape.dtype),
          .plan =
-             [=](const gpu::Caps& actual, std::string_view variant) {
+             [=](const Caps& actual, std::string_view variant) {
                return PlanMatMul(without_f16 ? WithoutF16(actual) : actual, shape, variant);
              }});
     return cases.back();
@@ -160,7 +160,7 @@ TEST(MatMul, MergesBatchDimensions) {
 }
 
 TEST(MatMul, ChoosesMatricesThatAreNotEmulated) {
-  gpu::Caps caps;
+  Caps caps;
   caps.f16 = caps.subgroups = true;
   caps.subgroup_min_size = caps.subgroup_max_size = 32;
   caps.subgroup_matrix = {{DType::kF16, DType::kF32, 16, 16, 16}};
@@ -178,7 +178,7 @@ TEST(MatMul, ChoosesMatricesThatAreNotEmulated) {
 }
 
 TEST(MatMul, SplitsWhatDoesNotFitABinding) {
-  gpu::Caps caps;
+  Caps caps;
   caps.f16 = true;
   caps.limits.max_storage_binding_bytes = 4096;
   caps.limits.min_storage_offset_alignment = 256;

@@ -7,10 +7,10 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "kernels/matmul_nbits/matmul_nbits_decode.h"
-#include "kernels/matmul_nbits/matmul_nbits_dot.h"
-#include "kernels/matmul_nbits/matmul_nbits_matrix.h"
 #include "kernels/matmul_nbits/matmul_nbits_plan.h"
+#include "kernels/matmul_nbits_decode/matmul_nbits_decode.h"
+#include "kernels/matmul_nbits_dot/matmul_nbits_dot.h"
+#include "kernels/matmul_nbits_matrix/matmul_nbits_matrix.h"
 
 namespace sinter::kernels {
 namespace {
@@ -27,7 +27,7 @@ constexpr uint32_t kDotRows = 16;
 
 // Tiles win where there are enough of them to fill the GPU. On an H200 with K = 2048 and N = 2048,
 // 16 rows of A take 23 us by decode and 114 us by tile, 256 rows 180 us and 146 us.
-bool PrefersTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+bool PrefersTile(const Caps& caps, const MatMulNBitsShape& shape) {
   if (shape.experts > 0) return true;
   // The kernel for few rows takes a CPU long to compile in its form for 8 of them.
   if (caps.software) return shape.m > kMatMulNBitsDecodeRows;
@@ -40,7 +40,7 @@ bool PrefersTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
 
 // From more rows than few on the matrix units win, where they are not emulated: lavapipe takes 3
 // times as long with them as with tiles.
-bool PrefersMatrix(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+bool PrefersMatrix(const Caps& caps, const MatMulNBitsShape& shape) {
   return shape.m > kMatMulNBitsDecodeRows && !shape.norm.present && !caps.software &&
          !MatrixTunings(caps, shape).empty();
 }
@@ -49,7 +49,7 @@ bool PrefersMatrix(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
 // They round f32 activations, which only a variant that was asked for may do. A software GPU keeps
 // its tiles: lavapipe takes the bundled model's 256 tokens in 0.33 to 0.36 s instead of 0.42, but
 // compiles each dot shader for 0.5 to 1 s first.
-bool PrefersDot(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+bool PrefersDot(const Caps& caps, const MatMulNBitsShape& shape) {
   return (shape.m > kDotRows || shape.experts > 0) && !caps.software &&
          shape.dtype == DType::kF16 && !DotTunings(caps, shape).empty();
 }
@@ -88,12 +88,12 @@ std::string_view ZeroPointsTag(ZeroPoints zero_points) {
   }
 }
 
-KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+KernelPlan PlanTile(const Caps& caps, const MatMulNBitsShape& shape) {
   KernelPlan plan = PlanMatMulNBitsInputs(caps, shape, 1);
   MatMulNBitsParams params = MakeMatMulNBitsParams(shape);
   const uint32_t tile_m = TileRows(shape);
 
-  plan.wgsl = "matmul_nbits/matmul_nbits_tile.wgsl";
+  plan.wgsl = "matmul_nbits_tile/matmul_nbits_tile.wgsl";
   plan.prelude +=
       fmt::format("const kTileM = {}u;\nconst kExperts = {}u;\n", tile_m, shape.experts);
   if (shape.experts > 0) {
@@ -111,7 +111,7 @@ KernelPlan PlanTile(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
 
 }  // namespace
 
-KernelPlan PlanMatMulNBitsInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+KernelPlan PlanMatMulNBitsInputs(const Caps& caps, const MatMulNBitsShape& shape,
                                  uint32_t unit_words) {
   const std::string_view act = WgslType(caps, shape.dtype);
   KernelPlan plan;
@@ -143,7 +143,7 @@ MatMulNBitsParams MakeMatMulNBitsParams(const MatMulNBitsShape& shape) {
   return params;
 }
 
-std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+std::vector<std::string> MatMulNBitsVariants(const Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<std::string> variants;
   const auto add_dot = [&] {
     // Real matrix units are quicker by far.
@@ -170,7 +170,7 @@ std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMul
   return variants;
 }
 
-KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+KernelPlan PlanMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant) {
   CheckShape(shape);
   if ((variant.empty() && PrefersMatrix(caps, shape)) ||
@@ -198,8 +198,7 @@ KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
   ThrowUnknownVariant("matmul_nbits", variant, MatMulNBitsVariants(caps, shape));
 }
 
-bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
-                        std::string_view variant) {
+bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape, std::string_view variant) {
   if (IsPlain(shape)) return true;
   // A gate's rows are two ranges, which one binding must hold; the largest is that of all rows.
   if ((shape.glu != Glu::kNone || shape.argmax.present) &&
@@ -225,7 +224,7 @@ bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
          (!shape.norm.present && std::ranges::any_of(MatrixTunings(caps, shape), is_matrix));
 }
 
-std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape) {
+std::vector<RowRange> SplitMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape) {
   CheckShape(shape);
   const uint64_t act_bytes = DTypeBits(DeviceDType(caps, shape.dtype)) / 8;
   uint64_t zero_points_bytes = 0;

@@ -126,11 +126,11 @@ static_assert(offsetof(MatMulNBitsParams, zero_points_row_bytes) == 28);
 // which `decode` is.
 // Throws Error for a shape that the kernel does not have (bits, block size, or what
 // CanFuseMatMulNBits() refuses) or an unknown variant.
-KernelPlan PlanMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+KernelPlan PlanMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant = "");
 
 // Those worth a try for the shape on this adapter: by rows of A, since others are slower by far.
-std::vector<std::string> MatMulNBitsVariants(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+std::vector<std::string> MatMulNBitsVariants(const Caps& caps, const MatMulNBitsShape& shape);
 
 // Rows of A and Y that have one of several weights.
 inline constexpr uint32_t kMatMulNBitsExpertRows = 64;
@@ -140,11 +140,11 @@ inline constexpr uint32_t kMatMulNBitsDecodeRows = 8;
 
 // Whether one dispatch can do what the shape asks for before and behind the product, of `variant`
 // where one is forced; plain products always can.
-bool CanFuseMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
                         std::string_view variant = "");
 
 // Row ranges [n_begin, n_count] for the dispatches that together compute all of Y on this adapter.
-std::vector<RowRange> SplitMatMulNBits(const gpu::Caps& caps, const MatMulNBitsShape& shape);
+std::vector<RowRange> SplitMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape);
 
 // Y [M, N] in double. `zero_points_packed` and `zero_points_float` as `shape.zero_points` says, the
 // other empty; `bias` empty where there is none. The tensors are whole (n_begin and n_count are

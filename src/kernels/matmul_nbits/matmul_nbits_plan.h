@@ -52,7 +52,7 @@ inline std::string_view ZeroPointsName(ZeroPoints zero_points) {
 
 // What the shaders on matmul_nbits_inputs.wgsl share; their own parts follow in variant, prelude,
 // params and workgroups. They load B by `unit_words` words.
-KernelPlan PlanMatMulNBitsInputs(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+KernelPlan PlanMatMulNBitsInputs(const Caps& caps, const MatMulNBitsShape& shape,
                                  uint32_t unit_words);
 
 // All but row_units.

@@ -37,18 +37,18 @@ std::vector<Operand> MakeOperands(const MatMulNBitsShape& shape, DType device) {
                                      AbsTolerance(shape, device));
 }
 
-std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
+std::vector<KernelCase> MakeCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](const MatMulNBitsShape& shape, std::vector<std::string> variants,
                        bool without_f16 = false) -> KernelCase& {
-    const gpu::Caps used = without_f16 ? WithoutF16(caps) : caps;
+    const Caps used = without_f16 ? WithoutF16(caps) : caps;
     const DType device = DeviceDType(used, shape.dtype);
     cases.push_back({.name = fmt::format("{}.{}{}", Name(shape), DTypeName(shape.dtype),
                                          without_f16 ? ".widened" : ""),
                      .operands = [=] { return MakeOperands(shape, device); },
                      .variants = std::move(variants),
                      .plan =
-                         [=](const gpu::Caps& actual, std::string_view variant) {
+                         [=](const Caps& actual, std::string_view variant) {
                            return PlanMatMulNBits(without_f16 ? WithoutF16(actual) : actual, shape,
                                                   variant);
                          }});
@@ -168,7 +168,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps) {
 const bool kRegistered = RegisterKernelCases("matmul_nbits", MakeCases);
 
 TEST(MatMulNBits, ChoosesByRowsAndCapabilities) {
-  gpu::Caps caps;
+  Caps caps;
   const auto variant = [&](uint32_t m) {
     return PlanMatMulNBits(caps, {.m = m, .n = 64, .k = 64, .dtype = DType::kF16}).variant;
   };
@@ -199,7 +199,7 @@ TEST(MatMulNBits, FoldsLargeGrids) {
 }
 
 TEST(MatMulNBits, SplitsRowsThatDoNotFitABinding) {
-  gpu::Caps caps;
+  Caps caps;
   caps.f16 = true;
   caps.limits.max_storage_binding_bytes = 128u << 20;
   const MatMulNBitsShape shape = {.n = 151936, .k = 2048, .dtype = DType::kF16};
@@ -211,7 +211,7 @@ TEST(MatMulNBits, SplitsRowsThatDoNotFitABinding) {
 }
 
 TEST(MatMulNBits, SplitsRowsThatLieTogetherByTheirGroups) {
-  gpu::Caps caps;
+  Caps caps;
   caps.limits.min_storage_offset_alignment = 16;
   caps.limits.max_storage_binding_bytes = 100 * 1024;
   const MatMulNBitsShape shape = {.n = 200, .k = 2048, .interleave = kInterleavedRows};

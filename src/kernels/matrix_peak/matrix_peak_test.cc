@@ -8,7 +8,8 @@
 #include "base/error.h"
 #include "kernels/common/matrix_config.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "run/probes.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -20,7 +21,7 @@ std::vector<double> WholeNumbers(size_t count, uint32_t seed) {
   return values;
 }
 
-const bool kRegistered = RegisterKernelCases("matrix_peak", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("matrix_peak", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto config = FindMatrixConfig(caps);
   if (!config) return cases;
@@ -38,7 +39,7 @@ const bool kRegistered = RegisterKernelCases("matrix_peak", [](const gpu::Caps& 
               Operand::Output(DType::kF32, std::move(sums), 0)};
     };
     c.variants = {"f16"};
-    c.plan = [=](const gpu::Caps& actual, std::string_view variant) {
+    c.plan = [=](const Caps& actual, std::string_view variant) {
       return PlanMatrixPeak(actual, shape, variant);
     };
     c.benchmark_only = shape.workgroups > 3;
@@ -55,7 +56,7 @@ TEST(MatrixPeak, MeasuresSomethingAndGivesItsMemoryBack) {
   gpu::Device& device = TestDevice();
   device.Wait();
   const uint64_t before = device.allocated_bytes();
-  const double flops = MeasureMatrixPeak(device);
+  const double flops = run::MeasureMatrixPeak(device);
   if (FindMatrixConfig(device.caps())) {
     EXPECT_GT(flops, 1e6);
     EXPECT_LT(flops, 1e18);

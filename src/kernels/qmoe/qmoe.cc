@@ -24,7 +24,7 @@ constexpr uint32_t kExpertWorkgroup = 128;
 constexpr uint32_t kExpertRows = 4;  // of the weight a team
 constexpr uint32_t kMixWorkgroup = 64;
 
-KernelPlan PlanExpert(const gpu::Caps& caps, const QMoEShape& shape, bool gate_up,
+KernelPlan PlanExpert(const Caps& caps, const QMoEShape& shape, bool gate_up,
                       std::string_view variant) {
   CheckShape(shape);
   const std::string picked =
@@ -92,8 +92,7 @@ KernelPlan PlanExpert(const gpu::Caps& caps, const QMoEShape& shape, bool gate_u
   return plan;
 }
 
-std::vector<RowRange> SplitExperts(const gpu::Caps& caps, const QMoEShape& shape,
-                                   const Layer& layer) {
+std::vector<RowRange> SplitExperts(const Caps& caps, const QMoEShape& shape, const Layer& layer) {
   CheckShape(shape);
   const uint64_t act_bytes = DTypeBits(DeviceDType(caps, shape.dtype)) / 8;
   const uint64_t rows = layer.rows;
@@ -110,12 +109,12 @@ void OnlyVariant(std::string_view kernel, std::string_view variant) {
 
 }  // namespace
 
-std::vector<std::string> QMoEExpertVariants(const gpu::Caps& caps) {
+std::vector<std::string> QMoEExpertVariants(const Caps& caps) {
   if (caps.subgroups) return {"wg", "sg"};
   return {"wg"};
 }
 
-KernelPlan PlanQMoERouter(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+KernelPlan PlanQMoERouter(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   CheckShape(shape);
   OnlyVariant("qmoe_router", variant);
   const std::string_view act = FloatWgslType(caps, "QMoE", shape.dtype);
@@ -132,15 +131,15 @@ KernelPlan PlanQMoERouter(const gpu::Caps& caps, const QMoEShape& shape, std::st
   return plan;
 }
 
-KernelPlan PlanQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+KernelPlan PlanQMoEGateUp(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   return PlanExpert(caps, shape, true, variant);
 }
 
-KernelPlan PlanQMoEDown(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+KernelPlan PlanQMoEDown(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   return PlanExpert(caps, shape, false, variant);
 }
 
-KernelPlan PlanQMoEMix(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+KernelPlan PlanQMoEMix(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   CheckShape(shape);
   OnlyVariant("qmoe_mix", variant);
   const std::string_view act = FloatWgslType(caps, "QMoE", shape.dtype);
@@ -159,11 +158,11 @@ KernelPlan PlanQMoEMix(const gpu::Caps& caps, const QMoEShape& shape, std::strin
   return plan;
 }
 
-std::vector<RowRange> SplitQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape) {
+std::vector<RowRange> SplitQMoEGateUp(const Caps& caps, const QMoEShape& shape) {
   return SplitExperts(caps, shape, GateUpLayer(shape));
 }
 
-std::vector<RowRange> SplitQMoEDown(const gpu::Caps& caps, const QMoEShape& shape) {
+std::vector<RowRange> SplitQMoEDown(const Caps& caps, const QMoEShape& shape) {
   return SplitExperts(caps, shape, DownLayer(shape));
 }
 

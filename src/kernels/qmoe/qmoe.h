@@ -140,62 +140,56 @@ static_assert(sizeof(QMoEMixParams) == 16);
 // router and mix have one variant. gate_up and down: `wg` (reduced through workgroup memory), `sg`
 // (by subgroup shuffles; needs subgroups). Each throws Error for a shape that the kernel does not
 // have (bits, block size, top_k) or an unknown variant.
-KernelPlan PlanQMoERouter(const gpu::Caps& caps, const QMoEShape& shape,
-                          std::string_view variant = "");
-KernelPlan PlanQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape,
-                          std::string_view variant = "");
-KernelPlan PlanQMoEDown(const gpu::Caps& caps, const QMoEShape& shape,
-                        std::string_view variant = "");
-KernelPlan PlanQMoEMix(const gpu::Caps& caps, const QMoEShape& shape,
-                       std::string_view variant = "");
+KernelPlan PlanQMoERouter(const Caps& caps, const QMoEShape& shape, std::string_view variant = "");
+KernelPlan PlanQMoEGateUp(const Caps& caps, const QMoEShape& shape, std::string_view variant = "");
+KernelPlan PlanQMoEDown(const Caps& caps, const QMoEShape& shape, std::string_view variant = "");
+KernelPlan PlanQMoEMix(const Caps& caps, const QMoEShape& shape, std::string_view variant = "");
 
-std::vector<std::string> QMoEExpertVariants(const gpu::Caps& caps);
+std::vector<std::string> QMoEExpertVariants(const Caps& caps);
 
 // The decode form: `decode.wg128.r4` has 128 threads a workgroup and 4 rows of the weight a team;
 // with `.f32` behind it sums are f32 where others have f16 products and sums of 8. The variants
 // that the shape can have on this adapter, the best guess first; empty where it has none: rows that
 // are no whole words and octets or do not fit workgroup memory, weights that do not fit one
 // binding, too many bindings.
-std::vector<std::string> QMoEDecodeVariants(const gpu::Caps& caps, const QMoEShape& shape);
+std::vector<std::string> QMoEDecodeVariants(const Caps& caps, const QMoEShape& shape);
 // Tokens up to which the decode form is worth while.
 inline constexpr uint32_t kMaxQMoEDecodeTokens = 8;
 // Throw Error for a variant that QMoEDecodeVariants has not.
-KernelPlan PlanQMoEGateUpDecode(const gpu::Caps& caps, const QMoEShape& shape,
+KernelPlan PlanQMoEGateUpDecode(const Caps& caps, const QMoEShape& shape,
                                 std::string_view variant = "");
-KernelPlan PlanQMoEDownDecode(const gpu::Caps& caps, const QMoEShape& shape,
+KernelPlan PlanQMoEDownDecode(const Caps& caps, const QMoEShape& shape,
                               std::string_view variant = "");
 // The type of h between the two: f16, which limits it to +-32752, where products are f16.
-DType QMoEDecodeHiddenDType(const gpu::Caps& caps, const QMoEShape& shape,
+DType QMoEDecodeHiddenDType(const Caps& caps, const QMoEShape& shape,
                             std::string_view variant = "");
 
 // The grouped form: whether the shape has it (rows of whole blocks, weights that fit one binding),
 // and the parts. Throw Error for a variant: they have none.
-bool CanGroupQMoE(const gpu::Caps& caps, const QMoEShape& shape);
+bool CanGroupQMoE(const Caps& caps, const QMoEShape& shape);
 // R: whatever the slots' experts are, each has room.
 uint64_t QMoEGroupedRows(const QMoEShape& shape);
 // The products with fc1 and fc2.
 MatMulNBitsShape QMoEGroupedGateUp(const QMoEShape& shape);
 MatMulNBitsShape QMoEGroupedDown(const QMoEShape& shape);
-KernelPlan PlanQMoEGroup(const gpu::Caps& caps, const QMoEShape& shape,
-                         std::string_view variant = "");
-KernelPlan PlanQMoEGather(const gpu::Caps& caps, const QMoEShape& shape,
-                          std::string_view variant = "");
-KernelPlan PlanQMoEActivate(const gpu::Caps& caps, const QMoEShape& shape,
+KernelPlan PlanQMoEGroup(const Caps& caps, const QMoEShape& shape, std::string_view variant = "");
+KernelPlan PlanQMoEGather(const Caps& caps, const QMoEShape& shape, std::string_view variant = "");
+KernelPlan PlanQMoEActivate(const Caps& caps, const QMoEShape& shape,
                             std::string_view variant = "");
-KernelPlan PlanQMoEGroupedMix(const gpu::Caps& caps, const QMoEShape& shape,
+KernelPlan PlanQMoEGroupedMix(const Caps& caps, const QMoEShape& shape,
                               std::string_view variant = "");
 
 // One dispatch, a workgroup a token. Whether the shape fits it: whole quads of x, rows that fit
 // workgroup memory, bindings.
-bool CanPlanQMoENormRouter(const gpu::Caps& caps, const QMoEShape& shape,
+bool CanPlanQMoENormRouter(const Caps& caps, const QMoEShape& shape,
                            const QMoENormRouterShape& router);
 // Throws Error where it does not fit, and for a variant: it has none.
-KernelPlan PlanQMoENormRouter(const gpu::Caps& caps, const QMoEShape& shape,
+KernelPlan PlanQMoENormRouter(const Caps& caps, const QMoEShape& shape,
                               const QMoENormRouterShape& router, std::string_view variant = "");
 
 // Ranges of experts (expert_begin, expert_count) for the dispatches of gate_up and of down.
-std::vector<RowRange> SplitQMoEGateUp(const gpu::Caps& caps, const QMoEShape& shape);
-std::vector<RowRange> SplitQMoEDown(const gpu::Caps& caps, const QMoEShape& shape);
+std::vector<RowRange> SplitQMoEGateUp(const Caps& caps, const QMoEShape& shape);
+std::vector<RowRange> SplitQMoEDown(const Caps& caps, const QMoEShape& shape);
 
 // One weight of all experts; spans empty where absent.
 struct QMoEWeight {

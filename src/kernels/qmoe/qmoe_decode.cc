@@ -43,10 +43,10 @@ Layer LayerOf(const QMoEShape& shape, bool gate_up) {
 }
 
 // Empty where the layer does not fit.
-std::optional<Cut> CutWork(const gpu::Caps& caps, const QMoEShape& shape, bool gate_up,
+std::optional<Cut> CutWork(const Caps& caps, const QMoEShape& shape, bool gate_up,
                            const Tuning& tuning) {
   const Layer layer = LayerOf(shape, gate_up);
-  const gpu::Limits& limits = caps.limits;
+  const Limits& limits = caps.limits;
   if (tuning.workgroup > limits.max_invocations_per_workgroup ||
       tuning.workgroup > limits.max_workgroup_size_x) {
     return std::nullopt;
@@ -80,12 +80,12 @@ std::optional<Cut> CutWork(const gpu::Caps& caps, const QMoEShape& shape, bool g
 }
 
 // Whether all experts' weights fit the bindings.
-bool FitsBindings(const gpu::Caps& caps, const QMoEShape& shape) {
+bool FitsBindings(const Caps& caps, const QMoEShape& shape) {
   return shape.expert_count == 0 && SplitQMoEGateUp(caps, shape).size() == 1 &&
          SplitQMoEDown(caps, shape).size() == 1;
 }
 
-std::vector<Tuning> Tunings(const gpu::Caps& caps, const QMoEShape& shape) {
+std::vector<Tuning> Tunings(const Caps& caps, const QMoEShape& shape) {
   qmoe::CheckShape(shape);
   std::vector<Tuning> tunings;
   if (!FitsBindings(caps, shape)) return tunings;
@@ -103,7 +103,7 @@ std::vector<Tuning> Tunings(const gpu::Caps& caps, const QMoEShape& shape) {
   return tunings;
 }
 
-Tuning Pick(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+Tuning Pick(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   const std::vector<Tuning> tunings = Tunings(caps, shape);
   for (const Tuning& tuning : tunings) {
     if (variant.empty() || tuning.name() == variant) return tuning;
@@ -111,7 +111,7 @@ Tuning Pick(const gpu::Caps& caps, const QMoEShape& shape, std::string_view vari
   ThrowUnknownVariant("qmoe", variant, QMoEDecodeVariants(caps, shape));
 }
 
-KernelPlan PlanDecode(const gpu::Caps& caps, const QMoEShape& shape, bool gate_up,
+KernelPlan PlanDecode(const Caps& caps, const QMoEShape& shape, bool gate_up,
                       std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, "QMoE", shape.dtype);
   const Tuning tuning = Pick(caps, shape, variant);
@@ -178,24 +178,22 @@ KernelPlan PlanDecode(const gpu::Caps& caps, const QMoEShape& shape, bool gate_u
 
 }  // namespace
 
-std::vector<std::string> QMoEDecodeVariants(const gpu::Caps& caps, const QMoEShape& shape) {
+std::vector<std::string> QMoEDecodeVariants(const Caps& caps, const QMoEShape& shape) {
   std::vector<std::string> names;
   for (const Tuning& tuning : Tunings(caps, shape)) names.push_back(tuning.name());
   return names;
 }
 
-KernelPlan PlanQMoEGateUpDecode(const gpu::Caps& caps, const QMoEShape& shape,
+KernelPlan PlanQMoEGateUpDecode(const Caps& caps, const QMoEShape& shape,
                                 std::string_view variant) {
   return PlanDecode(caps, shape, true, variant);
 }
 
-KernelPlan PlanQMoEDownDecode(const gpu::Caps& caps, const QMoEShape& shape,
-                              std::string_view variant) {
+KernelPlan PlanQMoEDownDecode(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   return PlanDecode(caps, shape, false, variant);
 }
 
-DType QMoEDecodeHiddenDType(const gpu::Caps& caps, const QMoEShape& shape,
-                            std::string_view variant) {
+DType QMoEDecodeHiddenDType(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   return Pick(caps, shape, variant).f16_math ? DType::kF16 : DType::kF32;
 }
 

@@ -15,7 +15,7 @@ double ProductTolerance(bool f16_math, double k) {
   return SumTolerance(k) + (f16_math ? 4.0 * Epsilon(DType::kF16) * std::sqrt(k) : 0.0);
 }
 
-std::vector<Operand> GateUpOperands(const gpu::Caps& caps, const QMoEShape& shape,
+std::vector<Operand> GateUpOperands(const Caps& caps, const QMoEShape& shape,
                                     std::string_view variant) {
   const DType device = DeviceDType(caps, shape.dtype);
   const DType hidden = QMoEDecodeHiddenDType(caps, shape, variant);
@@ -35,7 +35,7 @@ std::vector<Operand> GateUpOperands(const gpu::Caps& caps, const QMoEShape& shap
                       16 * Epsilon(hidden))};
 }
 
-std::vector<Operand> DownOperands(const gpu::Caps& caps, const QMoEShape& shape,
+std::vector<Operand> DownOperands(const Caps& caps, const QMoEShape& shape,
                                   std::string_view variant) {
   const DType device = DeviceDType(caps, shape.dtype);
   const DType hidden = QMoEDecodeHiddenDType(caps, shape, variant);
@@ -62,10 +62,10 @@ std::vector<Operand> DownOperands(const gpu::Caps& caps, const QMoEShape& shape,
           Operand::Input(DType::kF32, weights)};
 }
 
-std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
+std::vector<KernelCase> MakeCases(const Caps& caps, bool gate_up) {
   std::vector<KernelCase> cases;
   // One case a variant, since they differ in the type of h.
-  const auto add = [&](const QMoEShape& shape, const gpu::Caps& used, std::string name,
+  const auto add = [&](const QMoEShape& shape, const Caps& used, std::string name,
                        bool all_variants) {
     std::vector<std::string> variants = QMoEDecodeVariants(used, shape);
     if (!all_variants && !variants.empty()) variants.resize(1);
@@ -78,7 +78,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
                            },
                        .variants = {variant},
                        .plan =
-                           [=](const gpu::Caps&, std::string_view picked) {
+                           [=](const Caps&, std::string_view picked) {
                              return gate_up ? PlanQMoEGateUpDecode(used, shape, picked)
                                             : PlanQMoEDownDecode(used, shape, picked);
                            }});
@@ -158,7 +158,7 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
         caps, "", true);
   }
   // Slots that workgroup memory does not hold all at once.
-  gpu::Caps small = caps;
+  Caps small = caps;
   small.limits.max_workgroup_storage_bytes = 4096;
   add({.tokens = 2,
        .experts = 9,
@@ -192,12 +192,12 @@ std::vector<KernelCase> MakeCases(const gpu::Caps& caps, bool gate_up) {
 
 const bool kRegistered =
     RegisterKernelCases("qmoe_gate_up_decode",
-                        [](const gpu::Caps& caps) { return MakeCases(caps, true); }) &&
+                        [](const Caps& caps) { return MakeCases(caps, true); }) &&
     RegisterKernelCases("qmoe_down_decode",
-                        [](const gpu::Caps& caps) { return MakeCases(caps, false); });
+                        [](const Caps& caps) { return MakeCases(caps, false); });
 
 TEST(QMoEDecode, RefusesWhatItDoesNotHave) {
-  gpu::Caps caps;
+  Caps caps;
   caps.f16 = true;
   const QMoEShape shape = {.experts = 4,
                            .top_k = 2,

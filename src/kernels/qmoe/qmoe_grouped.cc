@@ -45,8 +45,8 @@ MatMulNBitsShape Product(const QMoEShape& shape, const qmoe::Layer& layer) {
   return product;
 }
 
-KernelPlan PlanRows(const gpu::Caps& caps, const QMoEShape& shape, std::string_view what,
-                    uint64_t rows, uint32_t width, std::string_view variant) {
+KernelPlan PlanRows(const Caps& caps, const QMoEShape& shape, std::string_view what, uint64_t rows,
+                    uint32_t width, std::string_view variant) {
   qmoe::CheckShape(shape);
   PickVariant(fmt::format("qmoe_{}", what), variant, "", {""});
   const std::string_view act = FloatWgslType(caps, "QMoE", shape.dtype);
@@ -97,7 +97,7 @@ MatMulNBitsShape QMoEGroupedDown(const QMoEShape& shape) {
   return Product(shape, qmoe::DownLayer(shape));
 }
 
-bool CanGroupQMoE(const gpu::Caps& caps, const QMoEShape& shape) {
+bool CanGroupQMoE(const Caps& caps, const QMoEShape& shape) {
   qmoe::CheckShape(shape);
   // A block size that MatMulNBits has, in whole blocks: rows lie as there.
   if (shape.block_size == 0 || shape.block_size > 256 || shape.hidden % shape.block_size != 0 ||
@@ -114,7 +114,7 @@ bool CanGroupQMoE(const gpu::Caps& caps, const QMoEShape& shape) {
          QMoEGroupedRows(shape) * width <= std::numeric_limits<uint32_t>::max() / 4;
 }
 
-KernelPlan PlanQMoEGroup(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+KernelPlan PlanQMoEGroup(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   qmoe::CheckShape(shape);
   PickVariant("qmoe_group", variant, "", {""});
   SINTER_CHECK(CanGroupQMoE(caps, shape), "{} experts", shape.experts);
@@ -130,17 +130,15 @@ KernelPlan PlanQMoEGroup(const gpu::Caps& caps, const QMoEShape& shape, std::str
   return plan;
 }
 
-KernelPlan PlanQMoEGather(const gpu::Caps& caps, const QMoEShape& shape, std::string_view variant) {
+KernelPlan PlanQMoEGather(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   return PlanRows(caps, shape, "gather", QMoEGroupedRows(shape), shape.hidden, variant);
 }
 
-KernelPlan PlanQMoEActivate(const gpu::Caps& caps, const QMoEShape& shape,
-                            std::string_view variant) {
+KernelPlan PlanQMoEActivate(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   return PlanRows(caps, shape, "activate", QMoEGroupedRows(shape), shape.intermediate, variant);
 }
 
-KernelPlan PlanQMoEGroupedMix(const gpu::Caps& caps, const QMoEShape& shape,
-                              std::string_view variant) {
+KernelPlan PlanQMoEGroupedMix(const Caps& caps, const QMoEShape& shape, std::string_view variant) {
   return PlanRows(caps, shape, "grouped_mix", shape.tokens, shape.hidden, variant);
 }
 

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "kernels/qmoe/qmoe_testing.h"
-#include "kernels/record_plan.h"
-#include "kernels/testing/kernel_run.h"
+#include "run/record_plan.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -38,7 +38,7 @@ class Chain {
       const auto it = buffers_.find(name);
       buffers.push_back(it == buffers_.end() ? gpu::Buffer() : it->second);
     }
-    RecordPlan(device_, plan, buffers, list_);
+    run::RecordPlan(device_, plan, buffers, list_);
   }
   std::vector<double> Get(const std::string& name, DType dtype, size_t count) {
     if (!ran_) device_.Submit(list_);
@@ -108,7 +108,7 @@ TEST(QMoEGroup, GivesEachSlotARowOfItsExpert) {
   }
 }
 
-void ExpectOperator(const gpu::Caps& caps, const QMoEShape& shape, std::string_view product) {
+void ExpectOperator(const Caps& caps, const QMoEShape& shape, std::string_view product) {
   SCOPED_TRACE(fmt::format("{} {}", Name(shape), product));
   ASSERT_TRUE(CanGroupQMoE(caps, shape));
   const DType device = DeviceDType(caps, shape.dtype);
@@ -164,7 +164,7 @@ void ExpectOperator(const gpu::Caps& caps, const QMoEShape& shape, std::string_v
 
 // A product of grouped rows, of which the expected values of every `stride`-th row are known: all
 // of them would take the CPU minutes for a model's shapes.
-std::vector<Operand> ProductOperands(const gpu::Caps& caps, const MatMulNBitsShape& shape,
+std::vector<Operand> ProductOperands(const Caps& caps, const MatMulNBitsShape& shape,
                                      uint32_t stride) {
   const DType device = DeviceDType(caps, shape.dtype);
   const std::vector<double> a = RandomValues(shape.dtype, size_t{shape.m} * shape.k, 1);
@@ -205,7 +205,7 @@ std::vector<Operand> ProductOperands(const gpu::Caps& caps, const MatMulNBitsSha
       Operand::Input(DType::kU32, tile_experts)};
 }
 
-const bool kRegistered = RegisterKernelCases("qmoe_grouped", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("qmoe_grouped", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](const MatMulNBitsShape& shape, std::vector<std::string> variants,
                        uint32_t stride) -> KernelCase& {
@@ -215,7 +215,7 @@ const bool kRegistered = RegisterKernelCases("qmoe_grouped", [](const gpu::Caps&
          .operands = [=] { return ProductOperands(caps, shape, stride); },
          .variants = std::move(variants),
          .plan =
-             [=](const gpu::Caps& actual, std::string_view variant) {
+             [=](const Caps& actual, std::string_view variant) {
                return PlanMatMulNBits(actual, shape, variant);
              }});
     return cases.back();
@@ -247,7 +247,7 @@ const bool kRegistered = RegisterKernelCases("qmoe_grouped", [](const gpu::Caps&
 });
 
 TEST(QMoEGrouped, MakesTheOperator) {
-  const gpu::Caps& caps = TestDevice().caps();
+  const Caps& caps = TestDevice().caps();
   for (const DType dtype : {DType::kF16, DType::kF32}) {
     QMoEShape shape = GptOss({.tokens = 70,
                               .experts = 7,
@@ -293,7 +293,7 @@ TEST(QMoEGrouped, MakesTheOperator) {
 }
 
 TEST(QMoEGrouped, RefusesWhatItDoesNotHave) {
-  gpu::Caps caps;
+  Caps caps;
   const QMoEShape shape = {
       .tokens = 64, .experts = 4, .top_k = 2, .hidden = 64, .intermediate = 64, .block_size = 32};
   EXPECT_TRUE(CanGroupQMoE(caps, shape));

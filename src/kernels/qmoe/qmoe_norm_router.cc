@@ -21,12 +21,12 @@ struct Params {
 };
 static_assert(sizeof(Params) == 16);
 
-uint32_t Lanes(const gpu::Caps& caps) {
+uint32_t Lanes(const Caps& caps) {
   return caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
 }
 
 // A team for each expert, as far as there are threads, and a thread for two quads of x.
-uint32_t Workgroup(const gpu::Caps& caps, const QMoEShape& shape) {
+uint32_t Workgroup(const Caps& caps, const QMoEShape& shape) {
   const uint32_t most = std::bit_floor(std::min(
       {1024u, caps.limits.max_invocations_per_workgroup, caps.limits.max_workgroup_size_x}));
   const uint32_t wanted = std::max(shape.experts * Lanes(caps), shape.hidden / 8);
@@ -39,7 +39,7 @@ uint32_t Blocks(const QMoEShape& shape, const QMoENormRouterShape& router) {
 
 }  // namespace
 
-bool CanPlanQMoENormRouter(const gpu::Caps& caps, const QMoEShape& shape,
+bool CanPlanQMoENormRouter(const Caps& caps, const QMoEShape& shape,
                            const QMoENormRouterShape& router) {
   qmoe::CheckShape(shape);
   const uint32_t workgroup = Workgroup(caps, shape);
@@ -57,7 +57,7 @@ bool CanPlanQMoENormRouter(const gpu::Caps& caps, const QMoEShape& shape,
   return bytes <= caps.limits.max_workgroup_storage_bytes;
 }
 
-KernelPlan PlanQMoENormRouter(const gpu::Caps& caps, const QMoEShape& shape,
+KernelPlan PlanQMoENormRouter(const Caps& caps, const QMoEShape& shape,
                               const QMoENormRouterShape& router, std::string_view variant) {
   PickVariant("qmoe_norm_router", variant, "", {""});
   if (!CanPlanQMoENormRouter(caps, shape, router)) {

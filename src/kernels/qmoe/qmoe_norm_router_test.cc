@@ -12,7 +12,7 @@ namespace {
 
 using qmoe::SumTolerance;
 
-std::vector<Operand> MakeOperands(const gpu::Caps& caps, const QMoEShape& shape,
+std::vector<Operand> MakeOperands(const Caps& caps, const QMoEShape& shape,
                                   const QMoENormRouterShape& router) {
   const DType device = DeviceDType(caps, shape.dtype);
   MatMulNBitsShape product = {.m = shape.tokens,
@@ -68,10 +68,10 @@ std::vector<Operand> MakeOperands(const gpu::Caps& caps, const QMoEShape& shape,
   }
 }
 
-const bool kRegistered = RegisterKernelCases("qmoe_norm_router", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("qmoe_norm_router", [](const Caps& caps) {
   std::vector<KernelCase> cases;
-  const auto add = [&](const QMoEShape& shape, const QMoENormRouterShape& router,
-                       const gpu::Caps& used, std::string_view name = "") -> KernelCase& {
+  const auto add = [&](const QMoEShape& shape, const QMoENormRouterShape& router, const Caps& used,
+                       std::string_view name = "") -> KernelCase& {
     cases.push_back(
         {.name = fmt::format("t{}.k{}of{}.h{}.b{}.blk{}.{}{}{}{}{}", shape.tokens, shape.top_k,
                              shape.experts, shape.hidden, router.bits, router.block_size,
@@ -79,7 +79,7 @@ const bool kRegistered = RegisterKernelCases("qmoe_norm_router", [](const gpu::C
                              router.zero_points ? ".zp" : "", router.bias ? ".bias" : "", name),
          .operands = [=] { return MakeOperands(used, shape, router); },
          .plan =
-             [=](const gpu::Caps&, std::string_view variant) {
+             [=](const Caps&, std::string_view variant) {
                return PlanQMoENormRouter(used, shape, router, variant);
              }});
     return cases.back();

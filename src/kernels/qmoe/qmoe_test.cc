@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "kernels/qmoe/qmoe_testing.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -67,7 +67,7 @@ std::vector<Operand> DownOperands(const QMoEShape& shape, DType device) {
                        SumTolerance(shape.intermediate));
 }
 
-std::vector<KernelCase> MakeExpertCases(const gpu::Caps& caps, bool gate_up) {
+std::vector<KernelCase> MakeExpertCases(const Caps& caps, bool gate_up) {
   std::vector<KernelCase> cases;
   const auto add = [&](const QMoEShape& shape, bool without_f16 = false) -> KernelCase& {
     const DType device = DeviceDType(without_f16 ? WithoutF16(caps) : caps, shape.dtype);
@@ -77,8 +77,8 @@ std::vector<KernelCase> MakeExpertCases(const gpu::Caps& caps, bool gate_up) {
              [=] { return gate_up ? GateUpOperands(shape, device) : DownOperands(shape, device); },
          .variants = QMoEExpertVariants(caps),
          .plan =
-             [=](const gpu::Caps& actual, std::string_view variant) {
-               const gpu::Caps used = without_f16 ? WithoutF16(actual) : actual;
+             [=](const Caps& actual, std::string_view variant) {
+               const Caps used = without_f16 ? WithoutF16(actual) : actual;
                return gate_up ? PlanQMoEGateUp(used, shape, variant)
                               : PlanQMoEDown(used, shape, variant);
              }});
@@ -192,7 +192,7 @@ std::vector<KernelCase> MakeExpertCases(const gpu::Caps& caps, bool gate_up) {
   return cases;
 }
 
-std::vector<KernelCase> MakeRouterCases(const gpu::Caps& caps) {
+std::vector<KernelCase> MakeRouterCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](const QMoEShape& shape, bool equal = false) {
     const DType device = DeviceDType(caps, shape.dtype);
@@ -215,7 +215,7 @@ std::vector<KernelCase> MakeRouterCases(const gpu::Caps& caps) {
            return {Operand::Input(device, logits), Operand::Output(DType::kI32, routing.indices, 0),
                    Operand::Output(DType::kF32, routing.weights, 0, relative)};
          },
-         .plan = [=](const gpu::Caps& actual,
+         .plan = [=](const Caps& actual,
                      std::string_view variant) { return PlanQMoERouter(actual, shape, variant); }});
   };
   for (const bool normalize : {false, true}) {
@@ -230,7 +230,7 @@ std::vector<KernelCase> MakeRouterCases(const gpu::Caps& caps) {
   return cases;
 }
 
-std::vector<KernelCase> MakeMixCases(const gpu::Caps& caps) {
+std::vector<KernelCase> MakeMixCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   for (const DType dtype : {DType::kF32, DType::kF16}) {
     for (const uint32_t hidden : {1u, 77u, 2880u}) {
@@ -250,7 +250,7 @@ std::vector<KernelCase> MakeMixCases(const gpu::Caps& caps) {
                    Operand::Output(device, std::move(y), SumTolerance(top_k), 2 * Epsilon(device))};
              },
              .plan =
-                 [=](const gpu::Caps& actual, std::string_view variant) {
+                 [=](const Caps& actual, std::string_view variant) {
                    return PlanQMoEMix(actual, shape, variant);
                  }});
       }
@@ -262,9 +262,9 @@ std::vector<KernelCase> MakeMixCases(const gpu::Caps& caps) {
 const bool kRegistered =
     RegisterKernelCases("qmoe_router", MakeRouterCases) &&
     RegisterKernelCases("qmoe_gate_up",
-                        [](const gpu::Caps& caps) { return MakeExpertCases(caps, true); }) &&
+                        [](const Caps& caps) { return MakeExpertCases(caps, true); }) &&
     RegisterKernelCases("qmoe_down",
-                        [](const gpu::Caps& caps) { return MakeExpertCases(caps, false); }) &&
+                        [](const Caps& caps) { return MakeExpertCases(caps, false); }) &&
     RegisterKernelCases("qmoe_mix", MakeMixCases);
 
 // The buffer of the last operand of a plan's run, as numbers.
@@ -284,7 +284,7 @@ std::vector<double> RunLayer(const KernelPlan& plan, const Weight& weight, DType
 }
 
 TEST(QMoE, FourKernelsMakeTheOperator) {
-  const gpu::Caps& caps = TestDevice().caps();
+  const Caps& caps = TestDevice().caps();
   const QMoEShape shape = GptOss(
       {.tokens = 5, .experts = 6, .top_k = 3, .hidden = 64, .intermediate = 96, .block_size = 32});
   const Weight fc1 = MakeFc1(shape), fc2 = MakeFc2(shape);
@@ -318,7 +318,7 @@ TEST(QMoE, FourKernelsMakeTheOperator) {
 }
 
 TEST(QMoE, SplitsExpertsThatDoNotFitABinding) {
-  gpu::Caps caps;
+  Caps caps;
   caps.f16 = true;
   caps.limits.max_storage_binding_bytes = 128u << 20;
   const QMoEShape shape = GptOss({.experts = 32,

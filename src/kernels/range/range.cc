@@ -38,7 +38,7 @@ int64_t RangeElems(double start, double limit, double delta) {
   return elems > 0 ? static_cast<int64_t>(elems) : 0;
 }
 
-KernelPlan PlanRange(const gpu::Caps& caps, const RangeShape& shape, std::string_view variant) {
+KernelPlan PlanRange(const Caps& caps, const RangeShape& shape, std::string_view variant) {
   if (!variant.empty() && variant != "elem") ThrowUnknownVariant("range", variant, {"elem"});
   const std::string_view type = WgslType(caps, shape.dtype);
   const std::string_view compute = type == "f16" ? "f32" : type;
@@ -59,7 +59,7 @@ KernelPlan PlanRange(const gpu::Caps& caps, const RangeShape& shape, std::string
   return plan;
 }
 
-KernelPlan PlanFill(const gpu::Caps& caps, DType dtype, int64_t elems, double value,
+KernelPlan PlanFill(const Caps& caps, DType dtype, int64_t elems, double value,
                     std::string_view variant) {
   return PlanRange(caps, {.dtype = dtype, .elems = elems, .start = value, .delta = 0}, variant);
 }

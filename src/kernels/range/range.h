@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/caps.h"
 #include "base/dtype.h"
-#include "gpu/caps.h"
 #include "kernels/kernel_plan.h"
 
 namespace sinter::kernels {
@@ -35,10 +35,10 @@ int64_t RangeElems(double start, double limit, double delta);
 // A thread writes one element: y[i] = start + i * delta. Only variant: `elem`.
 // Bindings: 0 params, 1 y [elems].
 // Throws Error: an element type without device form, a value that does not fit it.
-KernelPlan PlanRange(const gpu::Caps& caps, const RangeShape& shape, std::string_view variant = "");
+KernelPlan PlanRange(const Caps& caps, const RangeShape& shape, std::string_view variant = "");
 
 // y[i] = value. The plan of the range that stands still.
-KernelPlan PlanFill(const gpu::Caps& caps, DType dtype, int64_t elems, double value,
+KernelPlan PlanFill(const Caps& caps, DType dtype, int64_t elems, double value,
                     std::string_view variant = "");
 
 std::vector<double> RangeReference(double start, double delta, int64_t elems);

@@ -15,7 +15,7 @@
 namespace sinter::kernels {
 namespace {
 
-void AddCase(const gpu::Caps& caps, const RangeShape& shape, bool widened,
+void AddCase(const Caps& caps, const RangeShape& shape, bool widened,
              std::vector<KernelCase>& cases) {
   const DType device = DeviceDType(widened ? WithoutF16(caps) : caps, shape.dtype);
   KernelCase c;
@@ -33,13 +33,13 @@ void AddCase(const gpu::Caps& caps, const RangeShape& shape, bool widened,
     if (device == DType::kF16) rel = 2 * Epsilon(DType::kF16);
     return std::vector<Operand>{Operand::Output(device, y, abs, rel)};
   };
-  c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+  c.plan = [=](const Caps& on, std::string_view variant) {
     return PlanRange(widened ? WithoutF16(on) : on, shape, variant);
   };
   cases.push_back(std::move(c));
 }
 
-const bool kRegistered = RegisterKernelCases("range", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("range", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kI32, DType::kI64}) {
     AddCase(caps, {dtype, 1, 5, 1}, false, cases);

@@ -66,7 +66,7 @@ std::string_view ReduceOpName(ReduceOp op) { return Info(op).name; }
 
 std::vector<std::string> ReduceVariants() { return {"serial", "tree"}; }
 
-KernelPlan PlanReduce(const gpu::Caps& caps, const ReduceShape& shape, std::string_view variant) {
+KernelPlan PlanReduce(const Caps& caps, const ReduceShape& shape, std::string_view variant) {
   CheckShape(shape);
   NumElems(shape.shape);  // Throws where x is too large.
   const std::vector<int64_t> strides = RowMajorStrides(shape.shape);

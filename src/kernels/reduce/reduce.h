@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/caps.h"
 #include "base/dtype.h"
-#include "gpu/caps.h"
 #include "kernels/common/indexing.h"
 #include "kernels/kernel_plan.h"
 
@@ -55,8 +55,7 @@ static_assert(sizeof(ReduceParams) == 160 && offsetof(ReduceParams, kept_sizes) 
 // an output element: strided partial results, then a tree in workgroup memory). Bindings: 0 params,
 // 1 x, 2 y (the kept dimensions in order). Throws Error: an axis out of range or named twice, an
 // operator that does not take `dtype`, no element to take the mean, max or min of.
-KernelPlan PlanReduce(const gpu::Caps& caps, const ReduceShape& shape,
-                      std::string_view variant = "");
+KernelPlan PlanReduce(const Caps& caps, const ReduceShape& shape, std::string_view variant = "");
 std::vector<std::string> ReduceVariants();
 
 // `axes` as in ReduceShape.

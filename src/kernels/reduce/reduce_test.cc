@@ -73,7 +73,7 @@ Operand Expected(const ReduceShape& shape, DType device, const std::vector<doubl
   return out;
 }
 
-void AddCase(const gpu::Caps& caps, const ReduceShape& shape, bool widened,
+void AddCase(const Caps& caps, const ReduceShape& shape, bool widened,
              std::vector<KernelCase>& cases) {
   const DType device = DeviceDType(widened ? WithoutF16(caps) : caps, shape.dtype);
   int64_t count = 1;
@@ -87,7 +87,7 @@ void AddCase(const gpu::Caps& caps, const ReduceShape& shape, bool widened,
     const std::vector<double> x = Inputs(shape, count);
     return std::vector<Operand>{Operand::Input(device, x), Expected(shape, device, x, count)};
   };
-  c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+  c.plan = [=](const Caps& on, std::string_view variant) {
     return PlanReduce(widened ? WithoutF16(on) : on, shape, variant);
   };
   const double elems = static_cast<double>(NumElems(shape.shape));
@@ -95,7 +95,7 @@ void AddCase(const gpu::Caps& caps, const ReduceShape& shape, bool widened,
   cases.push_back(std::move(c));
 }
 
-const bool kRegistered = RegisterKernelCases("reduce", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("reduce", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   for (const ReduceOp op : kOps) {
     for (const DType dtype : {DType::kF32, DType::kF16, DType::kI32}) {
@@ -134,7 +134,7 @@ const bool kRegistered = RegisterKernelCases("reduce", [](const gpu::Caps& caps)
     return std::vector<Operand>{Operand::Input(DType::kF32, x),
                                 Operand::Output(DType::kF32, {-INFINITY, -3}, 0)};
   };
-  infinity.plan = [](const gpu::Caps& on, std::string_view variant) {
+  infinity.plan = [](const Caps& on, std::string_view variant) {
     return PlanReduce(on, {ReduceOp::kMax, DType::kF32, {2, 300}, {1}}, variant);
   };
   cases.push_back(std::move(infinity));
@@ -147,7 +147,7 @@ const bool kRegistered = RegisterKernelCases("reduce", [](const gpu::Caps& caps)
     return std::vector<Operand>{Operand::Input(DType::kF32, {1, 2, 3, 4}),
                                 Operand::Output(DType::kF32, {0, 0, 0}, 0)};
   };
-  nothing.plan = [](const gpu::Caps& on, std::string_view variant) {
+  nothing.plan = [](const Caps& on, std::string_view variant) {
     return PlanReduce(on, {ReduceOp::kSum, DType::kF32, {3, 0}, {1}}, variant);
   };
   cases.push_back(std::move(nothing));

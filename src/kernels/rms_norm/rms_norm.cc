@@ -7,11 +7,11 @@
 
 namespace sinter::kernels {
 
-std::vector<std::string> RmsNormVariants(const gpu::Caps& caps) {
+std::vector<std::string> RmsNormVariants(const Caps& caps) {
   return WithSubgroupVariants(caps, {"wg64", "wg256"});
 }
 
-KernelPlan PlanRmsNorm(const gpu::Caps& caps, const RmsNormShape& shape, std::string_view variant) {
+KernelPlan PlanRmsNorm(const Caps& caps, const RmsNormShape& shape, std::string_view variant) {
   const std::string_view in = FloatWgslType(caps, "rms_norm", shape.dtype);
   const std::string_view scale = FloatWgslType(caps, "rms_norm", shape.scale_dtype);
   const std::string_view out = FloatWgslType(caps, "rms_norm", shape.output_dtype);

@@ -48,12 +48,11 @@ static_assert(sizeof(RmsNormParams) == 32 && offsetof(RmsNormParams, epsilon) ==
 
 // The variants that `caps` can run: `wg64` and `wg256` (threads of a workgroup, which owns one
 // row), and with subgroups `wg64.sg` and `wg256.sg`.
-std::vector<std::string> RmsNormVariants(const gpu::Caps& caps);
+std::vector<std::string> RmsNormVariants(const Caps& caps);
 
 // Plans one dispatch. Throws Error: a variant that is not among RmsNormVariants, a type other than
 // f16 and f32.
-KernelPlan PlanRmsNorm(const gpu::Caps& caps, const RmsNormShape& shape,
-                       std::string_view variant = "");
+KernelPlan PlanRmsNorm(const Caps& caps, const RmsNormShape& shape, std::string_view variant = "");
 
 // The outputs of RmsNormReference, whichever of them are asked for.
 struct RmsNormResult {

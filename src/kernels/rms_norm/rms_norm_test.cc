@@ -53,7 +53,7 @@ std::vector<Operand> MakeOperands(const RmsNormShape& shape, bool widen) {
   return operands;
 }
 
-const bool kRegistered = RegisterKernelCases("rms_norm", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("rms_norm", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, RmsNormShape shape, bool widen = false,
                        bool plain = false) {
@@ -63,7 +63,7 @@ const bool kRegistered = RegisterKernelCases("rms_norm", [](const gpu::Caps& cap
                          DTypeName(shape.scale_dtype), name);
     c.operands = [=] { return MakeOperands(shape, widen); };
     c.variants = plain ? std::vector<std::string>{""} : RmsNormVariants(caps);
-    c.plan = [=](gpu::Caps device, std::string_view variant) {
+    c.plan = [=](Caps device, std::string_view variant) {
       if (widen) device = WithoutF16(device);
       if (plain) device = WithoutSubgroups(device);
       return PlanRmsNorm(device, shape, variant);
@@ -133,7 +133,7 @@ TEST(RmsNorm, ReferenceMatchesHandComputedRow) {
 }
 
 TEST(RmsNorm, PlanPicksByWidthAndNamesWhatItDependsOn) {
-  gpu::Caps caps;
+  Caps caps;
   EXPECT_EQ(PlanRmsNorm(caps, {.cols = 128}).variant, "rms_norm.f32.f32.f32.vec4.wg64");
   caps.subgroups = true;
   EXPECT_EQ(PlanRmsNorm(caps, {.cols = 2050}).variant, "rms_norm.f32.f32.f32.wg256.sg");

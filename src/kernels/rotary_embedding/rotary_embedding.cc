@@ -8,11 +8,11 @@
 
 namespace sinter::kernels {
 
-std::vector<std::string> RotaryEmbeddingVariants(const gpu::Caps& caps) {
+std::vector<std::string> RotaryEmbeddingVariants(const Caps& caps) {
   return WithSubgroupVariants(caps, {"wg64"});
 }
 
-KernelPlan PlanRotaryEmbedding(const gpu::Caps& caps, const RotaryEmbeddingShape& shape,
+KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& shape,
                                std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, "rotary_embedding", shape.dtype);
   const std::string_view norm = FloatWgslType(caps, "rotary_embedding", shape.norm_dtype);

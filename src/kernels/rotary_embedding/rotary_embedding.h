@@ -93,11 +93,11 @@ static_assert(sizeof(RotaryEmbeddingParams) == 64 &&
 
 // `wg64` (one head a workgroup of 64 threads) and, with subgroups, `wg64.sg`; they differ only
 // where has_norm is set.
-std::vector<std::string> RotaryEmbeddingVariants(const gpu::Caps& caps);
+std::vector<std::string> RotaryEmbeddingVariants(const Caps& caps);
 
 // Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32, an odd or
 // too large rotary_dim, a KV cache that is not kBNSH.
-KernelPlan PlanRotaryEmbedding(const gpu::Caps& caps, const RotaryEmbeddingShape& shape,
+KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& shape,
                                std::string_view variant = "");
 
 // The definition above in doubles; spans of absent bindings are empty. Overwrites the rows of

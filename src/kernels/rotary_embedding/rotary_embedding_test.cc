@@ -69,7 +69,7 @@ std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Posit
           std::move(output)};
 }
 
-const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, RotaryEmbeddingShape shape, Positions positions,
                        bool widen = false, bool plain = false) {
@@ -79,7 +79,7 @@ const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const gpu::C
                          shape.head_size, shape.rotary_dim, DTypeName(shape.dtype), name);
     c.operands = [=] { return MakeOperands(shape, positions, widen); };
     c.variants = plain ? std::vector<std::string>{""} : RotaryEmbeddingVariants(caps);
-    c.plan = [=](gpu::Caps device, std::string_view variant) {
+    c.plan = [=](Caps device, std::string_view variant) {
       if (widen) device = WithoutF16(device);
       if (plain) device = WithoutSubgroups(device);
       return PlanRotaryEmbedding(device, shape, variant);

@@ -4,11 +4,11 @@
 
 namespace sinter::kernels {
 
-std::vector<std::string> SampleVariants(const gpu::Caps& caps) {
+std::vector<std::string> SampleVariants(const Caps& caps) {
   return WithSubgroupVariants(caps, {"wg256"});
 }
 
-std::vector<KernelPlan> PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
+std::vector<KernelPlan> PlanSample(const Caps& caps, const TokenChoiceShape& shape,
                                    std::string_view variant) {
   const std::string picked =
       PickVariant("sample", variant, caps.subgroups ? "wg256.sg" : "wg256", SampleVariants(caps));

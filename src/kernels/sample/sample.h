@@ -26,11 +26,11 @@ namespace sinter::kernels {
 // (token_choice.h). Operands: TokenChoiceShape.
 //
 // Variants: `wg256` and, with subgroups, `wg256.sg`.
-std::vector<std::string> SampleVariants(const gpu::Caps& caps);
+std::vector<std::string> SampleVariants(const Caps& caps);
 
 // Plans three dispatches, one behind the other over the same operands (sample.wgsl says what each
 // does). Throws Error: an unknown variant, a type other than f16 and f32.
-std::vector<KernelPlan> PlanSample(const gpu::Caps& caps, const TokenChoiceShape& shape,
+std::vector<KernelPlan> PlanSample(const Caps& caps, const TokenChoiceShape& shape,
                                    std::string_view variant = "");
 
 struct SampleResult {

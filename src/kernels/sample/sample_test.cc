@@ -8,9 +8,9 @@
 #include <limits>
 
 #include "base/error.h"
-#include "kernels/record_plan.h"
 #include "kernels/sample/token_choice_testing.h"
-#include "kernels/testing/kernel_run.h"
+#include "run/record_plan.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -62,7 +62,7 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Config& c
   }
 }
 
-const bool kRegistered = RegisterKernelCases("sample", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("sample", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, TokenChoiceShape shape, Config config) {
     if (shape.dtype == DType::kF16 && !caps.f16) config.widen = true;
@@ -72,7 +72,7 @@ const bool kRegistered = RegisterKernelCases("sample", [](const gpu::Caps& caps)
       c.name = fmt::format("v{}.{}{}.p{}", shape.vocab, DTypeName(shape.dtype), name, position);
       c.operands = [=] { return MakeOperands(shape, config, position); };
       c.variants = config.plain ? std::vector<std::string>{""} : SampleVariants(caps);
-      c.plans = [=](gpu::Caps device, std::string_view variant) {
+      c.plans = [=](Caps device, std::string_view variant) {
         if (config.widen) device = WithoutF16(device);
         if (config.plain) device = WithoutSubgroups(device);
         return PlanSample(device, shape, variant);
@@ -151,7 +151,7 @@ std::vector<uint32_t> Draw(const std::vector<double>& logits, const SamplingOpti
   }
   gpu::CommandList choice(device), list(device);
   for (const KernelPlan& plan : PlanSample(device.caps(), {.vocab = vocab, .ring_size = draws})) {
-    RecordPlan(device, plan, buffers, choice);
+    run::RecordPlan(device, plan, buffers, choice);
   }
   for (uint32_t i = 0; i < draws; ++i) list.Append(choice);
   device.Submit(list);

@@ -14,7 +14,7 @@ constexpr uint32_t kWorkgroupSize = 256;
 
 }  // namespace
 
-KernelPlan PlanStepInputs(const gpu::Caps& caps, const StepInputsShape& shape,
+KernelPlan PlanStepInputs(const Caps& caps, const StepInputsShape& shape,
                           std::string_view variant) {
   const std::string picked = PickVariant("step_inputs", variant, "wg256", {"wg256"});
   SINTER_CHECK(shape.sequence > 0 && (!shape.has_attention_mask || shape.mask_length > 0));

@@ -38,7 +38,7 @@ struct StepInputsParams {
 static_assert(sizeof(StepInputsParams) == 16);
 
 // Plans one dispatch; there is one variant, `wg256`. Throws Error: another variant.
-KernelPlan PlanStepInputs(const gpu::Caps& caps, const StepInputsShape& shape,
+KernelPlan PlanStepInputs(const Caps& caps, const StepInputsShape& shape,
                           std::string_view variant = "");
 
 }  // namespace sinter::kernels

@@ -32,13 +32,13 @@ std::vector<Operand> MakeOperands(const StepInputsShape& shape, uint32_t past) {
           output(shape.has_last_position, {double(end) - 1})};
 }
 
-const bool kRegistered = RegisterKernelCases("step_inputs", [](const gpu::Caps&) {
+const bool kRegistered = RegisterKernelCases("step_inputs", [](const Caps&) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, StepInputsShape shape, uint32_t past) {
     KernelCase c;
     c.name = fmt::format("s{}.past{}{}", shape.sequence, past, name);
     c.operands = [=] { return MakeOperands(shape, past); };
-    c.plan = [=](const gpu::Caps& device, std::string_view variant) {
+    c.plan = [=](const Caps& device, std::string_view variant) {
       return PlanStepInputs(device, shape, variant);
     };
     cases.push_back(std::move(c));

@@ -19,9 +19,8 @@ uint64_t TokenChoiceScratchBytes(uint32_t vocab) {
   return 4 * (16 + 3 * uint64_t{kMaxWorkgroups} + 2 * 1024 + 2 * uint64_t{vocab});
 }
 
-KernelPlan PlanTokenChoice(const gpu::Caps& caps, const TokenChoiceShape& shape,
-                           std::string_view kernel, std::string_view wgsl,
-                           std::string_view variant) {
+KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,
+                           std::string_view wgsl, std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, kernel, shape.dtype);
   if (shape.vocab == 0 || shape.vocab > kMaxVocab) {
     throw Error("kernels", "vocabulary: got {} tokens, want 1 to {}", shape.vocab, kMaxVocab);

@@ -54,9 +54,8 @@ uint64_t TokenChoiceScratchBytes(uint32_t vocab);
 
 // A plan of argmax or sample, for a variant that is known to exist. Throws
 // Error: a type other than f16 and f32, a vocabulary of 0 or more than kMaxVocab tokens.
-KernelPlan PlanTokenChoice(const gpu::Caps& caps, const TokenChoiceShape& shape,
-                           std::string_view kernel, std::string_view wgsl,
-                           std::string_view variant);
+KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,
+                           std::string_view wgsl, std::string_view variant);
 
 // One row's logits with the repetition penalty; -inf for NaN. `seen` as on the GPU.
 std::vector<double> PenalisedLogits(std::span<const double> logits, std::span<const uint32_t> seen,

@@ -7,11 +7,11 @@
 
 namespace sinter::kernels {
 
-std::vector<std::string> SoftmaxVariants(const gpu::Caps& caps) {
+std::vector<std::string> SoftmaxVariants(const Caps& caps) {
   return WithSubgroupVariants(caps, {"wg64", "wg256"});
 }
 
-KernelPlan PlanSoftmax(const gpu::Caps& caps, const SoftmaxShape& shape, std::string_view variant) {
+KernelPlan PlanSoftmax(const Caps& caps, const SoftmaxShape& shape, std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, "softmax", shape.dtype);
   SINTER_CHECK(shape.axis > 0 && shape.inner > 0, "softmax of empty rows");
   const std::string chosen =

@@ -34,11 +34,10 @@ static_assert(sizeof(SoftmaxParams) == 16);
 
 // `wg64` and `wg256` (threads of a workgroup, which owns one row), and with subgroups `wg64.sg`
 // and `wg256.sg`.
-std::vector<std::string> SoftmaxVariants(const gpu::Caps& caps);
+std::vector<std::string> SoftmaxVariants(const Caps& caps);
 
 // Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32.
-KernelPlan PlanSoftmax(const gpu::Caps& caps, const SoftmaxShape& shape,
-                       std::string_view variant = "");
+KernelPlan PlanSoftmax(const Caps& caps, const SoftmaxShape& shape, std::string_view variant = "");
 
 // The definition above in doubles.
 std::vector<double> SoftmaxReference(const SoftmaxShape& shape, std::span<const double> input);

@@ -24,7 +24,7 @@ std::vector<Operand> MakeOperands(const SoftmaxShape& shape, bool widen) {
                           dtype == DType::kF16 ? 0x1p-25 : 0x1p-126, Epsilon(dtype) + relative)};
 }
 
-const bool kRegistered = RegisterKernelCases("softmax", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("softmax", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, SoftmaxShape shape, bool widen = false,
                        bool plain = false) {
@@ -34,7 +34,7 @@ const bool kRegistered = RegisterKernelCases("softmax", [](const gpu::Caps& caps
                          DTypeName(shape.dtype), name);
     c.operands = [=] { return MakeOperands(shape, widen); };
     c.variants = plain ? std::vector<std::string>{""} : SoftmaxVariants(caps);
-    c.plan = [=](gpu::Caps device, std::string_view variant) {
+    c.plan = [=](Caps device, std::string_view variant) {
       if (widen) device = WithoutF16(device);
       if (plain) device = WithoutSubgroups(device);
       return PlanSoftmax(device, shape, variant);

@@ -128,7 +128,7 @@ std::vector<std::string> StridedCopyVariants(const StridedCopyShape& shape) {
   return {"strided"};
 }
 
-KernelPlan PlanStridedCopy(const gpu::Caps& caps, const StridedCopyShape& shape,
+KernelPlan PlanStridedCopy(const Caps& caps, const StridedCopyShape& shape,
                            std::string_view variant) {
   StridedSpace space = CopySpace(shape);
   const std::vector<std::string> known = StridedCopyVariants(shape);

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/caps.h"
 #include "base/dtype.h"
-#include "gpu/caps.h"
 #include "kernels/common/indexing.h"
 #include "kernels/kernel_plan.h"
 
@@ -65,7 +65,7 @@ static_assert(sizeof(StridedCopyParams) == 128 && offsetof(StridedCopyParams, y_
 // `strided` (a thread copies one element). Neither writes an element outside the view of y.
 // Bindings: 0 params, 1 x, 2 y (the whole buffers, of which offsets count from the start).
 // Throws Error: an element type without device form, more than kMaxDims folded dimensions.
-KernelPlan PlanStridedCopy(const gpu::Caps& caps, const StridedCopyShape& shape,
+KernelPlan PlanStridedCopy(const Caps& caps, const StridedCopyShape& shape,
                            std::string_view variant = "");
 // The variants that fit, the preferred one first.
 std::vector<std::string> StridedCopyVariants(const StridedCopyShape& shape);

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -27,7 +27,7 @@ std::vector<double> Numbers(DType dtype, int64_t elems) {
 }
 
 // y starts as -1s (1s for bool), so that a stray write shows.
-std::vector<Operand> Operands(const gpu::Caps& caps, const StridedCopyShape& shape, int64_t x_elems,
+std::vector<Operand> Operands(const Caps& caps, const StridedCopyShape& shape, int64_t x_elems,
                               int64_t y_elems) {
   const DType device = DeviceDType(caps, shape.dtype);
   const std::vector<double> x = Numbers(shape.dtype, x_elems);
@@ -47,10 +47,10 @@ void AddCase(std::string_view name, const StridedCopyShape& shape, int64_t x_ele
     c.name = fmt::format("{}.{}{}", name, DTypeName(shape.dtype), widened ? ".widened" : "");
     c.variants = StridedCopyVariants(shape);
     c.operands = [=] {
-      gpu::Caps caps = TestDevice().caps();
+      Caps caps = TestDevice().caps();
       return Operands(widened ? WithoutF16(caps) : caps, shape, x_elems, y_elems);
     };
-    c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+    c.plan = [=](const Caps& on, std::string_view variant) {
       return PlanStridedCopy(widened ? WithoutF16(on) : on, shape, variant);
     };
     const double item = shape.dtype == DType::kF16 && !widened ? 2 : 4;
@@ -59,7 +59,7 @@ void AddCase(std::string_view name, const StridedCopyShape& shape, int64_t x_ele
   }
 }
 
-const bool kRegistered = RegisterKernelCases("strided_copy", [](const gpu::Caps&) {
+const bool kRegistered = RegisterKernelCases("strided_copy", [](const Caps&) {
   std::vector<KernelCase> cases;
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kI32, DType::kI64, DType::kBool}) {
     const Dims odd = {5, 7, 11, 13};

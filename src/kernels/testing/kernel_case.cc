@@ -51,12 +51,12 @@ std::vector<std::byte> RandomBytes(size_t count, uint32_t seed) {
 
 double Epsilon(DType dtype) { return dtype == DType::kF16 ? 0x1p-11 : 0x1p-24; }
 
-gpu::Caps WithoutF16(gpu::Caps caps) {
+Caps WithoutF16(Caps caps) {
   caps.f16 = false;
   return caps;
 }
 
-gpu::Caps WithoutSubgroups(gpu::Caps caps) {
+Caps WithoutSubgroups(Caps caps) {
   caps.subgroups = false;
   caps.subgroup_min_size = caps.subgroup_max_size = 0;
   caps.subgroup_matrix.clear();

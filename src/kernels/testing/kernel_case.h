@@ -2,7 +2,7 @@
 //
 // A kernel's test file registers its cases once:
 //
-//   const bool kRegistered = RegisterKernelCases("rms_norm", [](const gpu::Caps& caps) {
+//   const bool kRegistered = RegisterKernelCases("rms_norm", [](const Caps& caps) {
 //     std::vector<KernelCase> cases;
 //     ...
 //     return cases;
@@ -19,7 +19,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gpu/caps.h"
+#include "base/caps.h"
 #include "kernels/kernel_plan.h"
 
 namespace sinter::kernels {
@@ -62,16 +62,16 @@ struct KernelCase {
   std::function<std::vector<Operand>()> operands;
   // The variants that the adapter can run; {""} for the one that Plan chooses.
   std::vector<std::string> variants = {""};
-  std::function<KernelPlan(const gpu::Caps&, std::string_view variant)> plan;
+  std::function<KernelPlan(const Caps&, std::string_view variant)> plan;
   // In place of `plan`: dispatches one behind the other over the same operands.
-  std::function<std::vector<KernelPlan>(const gpu::Caps&, std::string_view variant)> plans;
+  std::function<std::vector<KernelPlan>(const Caps&, std::string_view variant)> plans;
   // For benchmarks: the work. Cases with zero bytes are tests only.
   double flops = 0, bytes = 0;
   // Real sizes, too large for the tests on a software GPU; the benchmark checks their results.
   bool benchmark_only = false;
 };
 
-using KernelCaseMaker = std::function<std::vector<KernelCase>(const gpu::Caps&)>;
+using KernelCaseMaker = std::function<std::vector<KernelCase>(const Caps&)>;
 
 bool RegisterKernelCases(std::string_view kernel, KernelCaseMaker maker);
 
@@ -91,7 +91,7 @@ double Epsilon(DType dtype);
 
 // The caps of the device without shader-f16, so that a case can force the widened path: f16 tensors
 // are f32 there.
-gpu::Caps WithoutF16(gpu::Caps caps);
-gpu::Caps WithoutSubgroups(gpu::Caps caps);
+Caps WithoutF16(Caps caps);
+Caps WithoutSubgroups(Caps caps);
 
 }  // namespace sinter::kernels

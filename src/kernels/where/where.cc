@@ -29,7 +29,7 @@ std::vector<std::string> WhereVariants(const WhereShape& shape) {
   return {"strided"};
 }
 
-KernelPlan PlanWhere(const gpu::Caps& caps, const WhereShape& shape, std::string_view variant) {
+KernelPlan PlanWhere(const Caps& caps, const WhereShape& shape, std::string_view variant) {
   StridedSpace space = WhereSpace(shape);
   const std::vector<std::string> known = WhereVariants(shape);
   if (variant.empty()) variant = known.front();

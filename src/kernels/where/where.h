@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/caps.h"
 #include "base/dtype.h"
-#include "gpu/caps.h"
 #include "kernels/common/indexing.h"
 #include "kernels/kernel_plan.h"
 
@@ -41,7 +41,7 @@ std::vector<int64_t> WhereOutputShape(const WhereShape& shape);
 // within the padding of the buffer to 16 bytes) and `strided` (a thread chooses one element; any
 // shapes). Bindings: 0 params, 1 condition (u32), 2 a, 3 b, 4 y. Throws Error: shapes that do not
 // broadcast, more than kMaxDims folded dimensions, an element type without device form.
-KernelPlan PlanWhere(const gpu::Caps& caps, const WhereShape& shape, std::string_view variant = "");
+KernelPlan PlanWhere(const Caps& caps, const WhereShape& shape, std::string_view variant = "");
 // The variants that fit, the preferred one first.
 std::vector<std::string> WhereVariants(const WhereShape& shape);
 

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "kernels/common/indexing_testing.h"
 #include "kernels/testing/kernel_case.h"
-#include "kernels/testing/kernel_run.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -26,7 +26,7 @@ std::vector<double> Conditions(size_t elems, uint32_t seed) {
   return values;
 }
 
-void AddCase(const gpu::Caps& caps, const WhereShape& shape, bool widened,
+void AddCase(const Caps& caps, const WhereShape& shape, bool widened,
              std::vector<KernelCase>& cases) {
   const DType device = DeviceDType(widened ? WithoutF16(caps) : caps, shape.dtype);
   KernelCase c;
@@ -52,7 +52,7 @@ void AddCase(const gpu::Caps& caps, const WhereShape& shape, bool widened,
         Operand::Output(device, WhereReference(condition, shape.condition, a, shape.a, b, shape.b),
                         0)};
   };
-  c.plan = [=](const gpu::Caps& on, std::string_view variant) {
+  c.plan = [=](const Caps& on, std::string_view variant) {
     return PlanWhere(widened ? WithoutF16(on) : on, shape, variant);
   };
   const double elems = static_cast<double>(NumElems(WhereOutputShape(shape)));
@@ -63,7 +63,7 @@ void AddCase(const gpu::Caps& caps, const WhereShape& shape, bool widened,
   cases.push_back(std::move(c));
 }
 
-const bool kRegistered = RegisterKernelCases("where", [](const gpu::Caps& caps) {
+const bool kRegistered = RegisterKernelCases("where", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const Dims odd = {5, 7, 11, 13};
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kI32, DType::kI64, DType::kBool}) {

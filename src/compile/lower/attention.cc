@@ -1,0 +1,269 @@
+// Lowerings of attention and of rotary embeddings.
+
+#include "base/error.h"
+#include "compile/lower/ops.h"
+#include "graph/gqa_inputs.h"
+#include "kernels/group_query_attention/group_query_attention.h"
+#include "kernels/group_query_attention/group_query_attention_decode.h"
+#include "kernels/group_query_attention/group_query_attention_prepare.h"
+#include "kernels/rotary_embedding/rotary_embedding.h"
+
+namespace sinter::compile {
+namespace {
+
+using graph::GqaInput;
+using enum graph::GqaInput;
+
+void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shape, BufferRef input,
+                BufferRef cos, BufferRef sin, BufferRef norm, BufferRef seqlens,
+                BufferRef positions, BufferRef output) {
+  if (shape.rotary_dim == 0) cos = sin = BufferRef{};
+  if (!shape.NeedsSeqlens()) seqlens = {};
+  if (shape.rotary_dim == 0 || shape.positions == kernels::RotaryPositions::kSeqlens)
+    positions = {};
+  context.Emit(
+      kernels::PlanRotaryEmbedding(context.caps(), shape, context.variant("rotary_embedding")),
+      {input, cos, sin, norm, seqlens, positions, output}, {6});
+}
+
+// The operands 1 to 11 of the kernels that take the node's inputs as they are.
+std::vector<BufferRef> NodeInputs(LowerContext& context,
+                                  const kernels::GroupQueryAttentionDecodeShape& shape) {
+  const bool rotary = shape.rotary_dim > 0;
+  const auto input = [&](GqaInput which, bool there) {
+    return there ? context.In(which) : BufferRef{};
+  };
+  return {context.In(kQuery),
+          input(kKey, !shape.packed),
+          input(kValue, !shape.packed),
+          context.In(kPastKey),
+          context.In(kPastValue),
+          context.In(kSeqlensK),
+          input(kCosCache, rotary),
+          input(kSinCache, rotary),
+          input(kQNormWeight, shape.has_norm),
+          input(kKNormWeight, shape.has_norm),
+          input(kPositionIds, rotary && shape.positions == kernels::RotaryPositions::kPositionIds)};
+}
+
+// One dispatch for all of it.
+void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
+  const std::string_view forced = context.variant("group_query_attention_decode");
+  kernels::KernelPlan plan = kernels::PlanGroupQueryAttentionDecode(context.caps(), shape, forced);
+  const std::string guess = fmt::format("{} {} rows", plan.variant, shape.attention.capacity);
+  if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
+    plan = kernels::PlanGroupQueryAttentionDecode(context.caps(), shape, chosen);
+  std::vector<BufferRef> operands = NodeInputs(context, shape);
+  operands.push_back(context.In(kHeadSink));
+  operands.push_back(context.In(kAttentionBias));
+  operands.push_back(context.Out(0));
+  operands.push_back(context.Counters(plan.scratch_words));
+  context.Emit(std::move(plan), std::move(operands), {3, 4, 13, 14});
+  if (!forced.empty()) return;
+  context.OfferToChain(shape);
+  context.Offer(guess, [caps = context.caps(), shape] {
+    std::vector<Alternative> all;
+    for (const std::string& variant : kernels::GroupQueryAttentionDecodeVariants(caps, shape))
+      all.push_back({variant, kernels::PlanGroupQueryAttentionDecode(caps, shape, variant)});
+    return all;
+  });
+}
+
+// The rotation that the shape asks for, of `norm`ed rows where it is there.
+kernels::RotaryEmbeddingShape RotationOf(LowerContext& context,
+                                         const kernels::GroupQueryAttentionDecodeShape& shape,
+                                         bool has_norm) {
+  kernels::RotaryEmbeddingShape rotate;
+  rotate.batch = shape.attention.batch;
+  rotate.sequence = shape.attention.sequence;
+  rotate.head_size = shape.attention.head_size;
+  rotate.dtype = shape.attention.dtype;
+  rotate.rotary_dim = shape.rotary_dim;
+  rotate.cache_rows = shape.rotary_rows;
+  rotate.interleaved = shape.interleaved;
+  rotate.positions = shape.positions;
+  rotate.epsilon = shape.epsilon;
+  rotate.has_norm = has_norm;
+  if (has_norm) rotate.norm_dtype = context.dtype(kQNormWeight);
+  return rotate;
+}
+
+// New keys, rotated, and new values into the cache.
+void EmitAppend(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
+  const kernels::GroupQueryAttentionShape& attention = shape.attention;
+  const auto append = [&](bool keys, uint32_t first_head) {
+    kernels::RotaryEmbeddingShape move = RotationOf(context, shape, keys && shape.has_norm);
+    if (!keys) move.rotary_dim = 0;
+    move.heads = attention.kv_heads;
+    move.input_row = shape.packed ? shape.row() : attention.kv_heads * attention.head_size;
+    move.input_offset = shape.packed ? first_head * attention.head_size : 0;
+    move.output_layout = kernels::HeadLayout::kBNSH;
+    move.output_is_cache = true;
+    move.output_rows = attention.capacity;
+    EmitRotary(context, move,
+               context.In(shape.packed ? kQuery
+                          : keys       ? kKey
+                                       : kValue),
+               context.In(kCosCache), context.In(kSinCache),
+               move.has_norm ? context.In(kKNormWeight) : BufferRef{}, context.In(kSeqlensK),
+               context.In(kPositionIds), context.In(keys ? kPastKey : kPastValue));
+  };
+  append(true, attention.heads);
+  append(false, attention.heads + attention.kv_heads);
+}
+
+// Where the queries go that are not as they are in the node's input.
+BufferRef QueryScratch(LowerContext& context, const kernels::GroupQueryAttentionShape& attention) {
+  const DType device = kernels::DeviceDType(context.caps(), attention.dtype);
+  return context.Scratch(DTypeBytes(device, size_t{attention.batch} * attention.sequence *
+                                                attention.heads * attention.head_size),
+                         "q");
+}
+
+// Many rows: first everything that makes queries and caches what the attention reads, in one
+// dispatch where that kernel fits and its parts are not forced; then the attention.
+void EmitAttention(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
+  const kernels::GroupQueryAttentionShape& attention = shape.attention;
+  BufferRef q = context.In(kQuery);
+  const bool prepares = shape.packed || shape.rotary_dim > 0 || shape.has_norm;
+  if (prepares && context.variant("rotary_embedding").empty() &&
+      !kernels::GroupQueryAttentionPrepareVariants(context.caps(), shape).empty()) {
+    q = QueryScratch(context, attention);
+    std::vector<BufferRef> operands = NodeInputs(context, shape);
+    operands.push_back(q);
+    context.Emit(kernels::PlanGroupQueryAttentionPrepare(
+                     context.caps(), shape, context.variant("group_query_attention_prepare")),
+                 std::move(operands), {3, 4, 11});
+  } else {
+    EmitAppend(context, shape);
+    if (prepares) {
+      q = QueryScratch(context, attention);
+      kernels::RotaryEmbeddingShape rotate = RotationOf(context, shape, shape.has_norm);
+      rotate.heads = attention.heads;
+      rotate.input_row = shape.row();
+      EmitRotary(context, rotate, context.In(kQuery), context.In(kCosCache), context.In(kSinCache),
+                 shape.has_norm ? context.In(kQNormWeight) : BufferRef{}, context.In(kSeqlensK),
+                 context.In(kPositionIds), q);
+    }
+  }
+  context.Emit(kernels::PlanGroupQueryAttention(context.caps(), attention,
+                                                context.variant("group_query_attention")),
+               {q, context.In(kPastKey), context.In(kPastValue), context.In(kSeqlensK),
+                context.In(kHeadSink), context.In(kAttentionBias), context.Out(0)},
+               {6});
+}
+
+}  // namespace
+
+void LowerGroupQueryAttention(LowerContext& context) {
+  const graph::Node& node = context.node();
+  const graph::Shape query = context.shape(kQuery);
+  const uint32_t heads = Count(node.Int("num_heads", 0));
+  const uint32_t kv_heads = Count(node.Int("kv_num_heads", 0));
+  const bool packed = !context.has(kKey);
+  const uint32_t row = Count(query[2]);
+  const uint32_t head_size = row / (packed ? heads + 2 * kv_heads : heads);
+  if (graph::NumElements(query) == 0) return;
+  if (!context.has(kPastKey) || !context.has(kPastValue)) {
+    throw Error("compile",
+                "{}: got no past key and value, want a KV cache that is updated in place",
+                node.Describe());
+  }
+  context.InPlace(1, kPastKey);
+  context.InPlace(2, kPastValue);
+
+  kernels::GroupQueryAttentionDecodeShape shape;
+  shape.packed = packed;
+  shape.epsilon = node.Float("qk_norm_epsilon", 1e-6f);
+  shape.has_norm = context.has(kQNormWeight);
+  if (node.Int("do_rotary", 0) != 0) {
+    shape.rotary_dim = 2 * Count(context.shape(kCosCache)[1]);
+    shape.rotary_rows = Count(context.shape(kCosCache)[0]);
+    shape.interleaved = node.Int("rotary_interleaved", 0) != 0;
+    if (context.has(kPositionIds)) shape.positions = kernels::RotaryPositions::kPositionIds;
+  }
+  kernels::GroupQueryAttentionShape& attention = shape.attention;
+  attention.batch = Count(query[0]);
+  attention.sequence = Count(query[1]);
+  attention.heads = heads;
+  attention.kv_heads = kv_heads;
+  attention.head_size = head_size;
+  attention.capacity = Count(context.shape(kPastKey)[2]);
+  attention.dtype = context.dtype(kQuery);
+  attention.scale = node.Float("scale", 0.0f);
+  attention.softcap = node.Float("softcap", 0.0f);
+  attention.local_window = static_cast<int32_t>(node.Int("local_window_size", -1));
+  attention.has_head_sink = context.has(kHeadSink);
+  attention.smooth_softmax = node.Int("smooth_softmax", 0) == 1;
+  if (context.has(kAttentionBias)) {
+    const graph::Shape bias = context.shape(kAttentionBias);
+    attention.bias_batch = Count(bias[0]);
+    attention.bias_heads = Count(bias[1]);
+    attention.bias_total = Count(bias[3]);
+  }
+
+  // A graph may keep a layer only for its cache, which is EmitAppend's part.
+  const bool wants_output = context.wants(0);
+  // Forcing the attention kernel forces the composition of which it is a part.
+  if (wants_output && context.variant("group_query_attention").empty() &&
+      !kernels::GroupQueryAttentionDecodeVariants(context.caps(), shape).empty()) {
+    EmitDecode(context, shape);
+    return;
+  }
+  if (wants_output) {
+    EmitAttention(context, shape);
+  } else {
+    EmitAppend(context, shape);
+  }
+}
+
+namespace {
+
+// Both RotaryEmbedding operators: x [batch, sequence, hidden] or [batch, heads, sequence,
+// head_size].
+void LowerRotary(LowerContext& context, size_t cos, size_t sin, size_t positions,
+                 kernels::RotaryPositions from) {
+  const graph::Node& node = context.node();
+  const graph::Shape x = context.shape(0);
+  if (graph::NumElements(x) == 0) return;
+  const graph::Shape cache = context.shape(cos);
+  kernels::RotaryEmbeddingShape shape;
+  shape.batch = Count(x[0]);
+  shape.dtype = context.dtype(0);
+  shape.interleaved = node.Int("interleaved", 0) != 0;
+  shape.rotary_dim = 2 * Count(cache.back());
+  shape.cache_rows = Count(cache, 0, cache.size() - 1);
+  shape.positions = from;
+  if (x.size() == 4) {
+    shape.input_layout = shape.output_layout = kernels::HeadLayout::kBNSH;
+    shape.heads = Count(x[1]);
+    shape.sequence = Count(x[2]);
+    shape.head_size = Count(x[3]);
+  } else {
+    // Without num_heads the heads are as wide as the rotation.
+    const int64_t heads = node.Int("num_heads", 0);
+    shape.head_size = heads > 0 ? Count(x[2] / heads) : shape.rotary_dim;
+    shape.heads = Count(x[2]) / shape.head_size;
+    shape.sequence = Count(x[1]);
+  }
+  EmitRotary(context, shape, context.In(0), context.In(cos), context.In(sin), {}, {},
+             context.In(positions), context.Out(0));
+}
+
+}  // namespace
+
+void LowerRotaryEmbedding(LowerContext& context) {
+  const bool offset = graph::NumElements(context.shape(1)) == 1;
+  LowerRotary(context, 2, 3, 1,
+              offset ? kernels::RotaryPositions::kOffset : kernels::RotaryPositions::kPositionIds);
+}
+
+void LowerOnnxRotaryEmbedding(LowerContext& context) {
+  if (!context.has(3)) {
+    throw Error("compile", "{}: got no position_ids, want them (caches by position)",
+                context.node().Describe());
+  }
+  LowerRotary(context, 1, 2, 3, kernels::RotaryPositions::kPositionIds);
+}
+
+}  // namespace sinter::compile

@@ -1,0 +1,85 @@
+// The lowerings of all operators, by file. Internal to src/exec.
+#pragma once
+
+#include <string_view>
+
+#include "compile/lowering.h"
+#include "graph/fused.h"
+#include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/strided_copy/strided_copy.h"
+
+namespace sinter::compile {
+
+// elementwise.cc
+void LowerUnary(LowerContext& context);
+void LowerBinary(LowerContext& context);
+void LowerFastGelu(LowerContext& context);
+void LowerCast(LowerContext& context);
+void LowerWhere(LowerContext& context);
+// The lowering of ONNX's own unary and binary operators by name, or null.
+void (*FindElementwiseLowering(std::string_view op))(LowerContext&);
+
+// movement.cc
+// A copy between views; nothing where they are empty.
+void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, BufferRef from,
+              BufferRef to);
+void LowerView(LowerContext& context);
+void LowerTranspose(LowerContext& context);
+void LowerSlice(LowerContext& context);
+void LowerSplit(LowerContext& context);
+void LowerConcat(LowerContext& context);
+void LowerExpand(LowerContext& context);
+void LowerGather(LowerContext& context);
+void LowerGatherBlockQuantized(LowerContext& context);
+
+// reduction.cc
+void LowerReduce(LowerContext& context);
+void LowerSoftmax(LowerContext& context);
+void LowerSimplifiedLayerNormalization(LowerContext& context);
+void LowerSkipSimplifiedLayerNormalization(LowerContext& context);
+
+// product.cc
+void LowerMatMul(LowerContext& context);
+void LowerMatMulNBits(LowerContext& context);
+
+// qmoe.cc
+void LowerQMoE(LowerContext& context);
+void LowerNormQMoE(LowerContext& context);
+
+// A quantized weight [n, k] and its bias: empty refs where absent.
+struct NBitsOperands {
+  BufferRef codes, scales, zero_points, bias;
+};
+// The parts of a quantized weight, one below the other. Sets the order of its rows in `shape`, of
+// which all else but m is known.
+NBitsOperands ReadWeight(LowerContext& context, std::span<const graph::FusedPart> parts,
+                         kernels::MatMulNBitsShape& shape);
+// What stands around a product in its dispatch (kernels/matmul_nbits/matmul_nbits.h); each present
+// where the shape says so.
+struct NBitsSurroundings {
+  BufferRef residual, norm_scale, skip, skip_scale, sum;
+  bool chooses = false;  // Dispatch::chooses
+};
+// Y = A x dequantize(weight)^T + bias by as many dispatches as the weight's size needs (one, with a
+// gate). `y` may be bound from outside or scratch.
+void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,
+                     const NBitsOperands& weight, BufferRef y,
+                     const NBitsSurroundings& around = {});
+
+// fused.cc
+void LowerFusedProduct(LowerContext& context);
+
+// onnx_attention.cc: ONNX's Attention and com.microsoft's MultiHeadAttention
+void LowerAttention(LowerContext& context);
+
+// attention.cc
+void LowerGroupQueryAttention(LowerContext& context);
+void LowerRotaryEmbedding(LowerContext& context);
+void LowerOnnxRotaryEmbedding(LowerContext& context);
+
+// Dimensions as the kernels' 32-bit counts. Throws Error past 2^31 - 1.
+uint32_t Count(int64_t value);
+// The product of shape[begin, end).
+uint32_t Count(const graph::Shape& shape, size_t begin, size_t end);
+
+}  // namespace sinter::compile

@@ -1,0 +1,95 @@
+// Lowerings of reductions, softmax and normalisation.
+
+#include <numeric>
+
+#include "compile/lower/ops.h"
+#include "graph/ops.h"
+#include "kernels/reduce/reduce.h"
+#include "kernels/rms_norm/rms_norm.h"
+#include "kernels/softmax/softmax.h"
+
+namespace sinter::compile {
+namespace {
+
+// Output 0, which the kernel writes even where only another output is read.
+BufferRef OutOrScratch(LowerContext& context, const kernels::RmsNormShape& norm) {
+  if (context.wants(0)) return context.Out(0);
+  const DType device = kernels::DeviceDType(context.caps(), norm.output_dtype);
+  return context.Scratch(DTypeBytes(device, size_t{norm.rows} * norm.cols), "output");
+}
+
+}  // namespace
+
+void LowerReduce(LowerContext& context) {
+  const graph::Node& node = context.node();
+  kernels::ReduceShape shape;
+  shape.op = *kernels::ReduceOpFromName(node.op());
+  shape.dtype = context.dtype(0);
+  shape.shape = context.shape(0);
+  const auto rank = static_cast<int64_t>(shape.shape.size());
+  // Axes are an attribute in older operator sets and an input in newer ones.
+  std::vector<int64_t> axes = context.has(1) ? context.ConstantInts(1) : node.Ints("axes", {});
+  for (const int64_t axis : axes) shape.axes.push_back(graph::NormalizeAxis(node, axis, rank));
+  if (axes.empty() && node.Int("noop_with_empty_axes", 0) == 0) {
+    shape.axes.resize(static_cast<size_t>(rank));
+    std::iota(shape.axes.begin(), shape.axes.end(), 0);
+  }
+  if (graph::NumElements(context.output_shape(0)) == 0) return;
+  context.Emit(kernels::PlanReduce(context.caps(), shape, context.variant("reduce")),
+               {context.In(0), context.Out(0)}, {1});
+}
+
+void LowerSoftmax(LowerContext& context) {
+  const graph::Shape shape = context.shape(0);
+  const auto axis = static_cast<size_t>(graph::NormalizeAxis(
+      context.node(), context.node().Int("axis", -1), static_cast<int64_t>(shape.size())));
+  if (graph::NumElements(shape) == 0) return;
+  const kernels::SoftmaxShape softmax = {Count(shape, 0, axis), Count(shape[axis]),
+                                         Count(shape, axis + 1, shape.size()), context.dtype(0)};
+  context.Emit(kernels::PlanSoftmax(context.caps(), softmax, context.variant("softmax")),
+               {context.In(0), context.Out(0)}, {1});
+}
+
+void LowerSimplifiedLayerNormalization(LowerContext& context) {
+  const graph::Node& node = context.node();
+  const graph::Shape shape = context.shape(0);
+  const auto axis = static_cast<size_t>(
+      graph::NormalizeAxis(node, node.Int("axis", -1), static_cast<int64_t>(shape.size())));
+  kernels::RmsNormShape norm;
+  norm.rows = Count(shape, 0, axis);
+  norm.cols = Count(shape, axis, shape.size());
+  norm.epsilon = node.Float("epsilon", 1e-5f);
+  norm.dtype = context.dtype(0);
+  norm.scale_dtype = context.dtype(1);
+  norm.output_dtype = context.output_dtype(0);
+  norm.has_inv_std = context.wants(1);
+  if (norm.rows == 0 || norm.cols == 0) return;
+  context.Emit(
+      kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
+      {context.In(0), context.In(1), {}, {}, OutOrScratch(context, norm), context.Out(1), {}},
+      {4, 5});
+}
+
+void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
+  const graph::Shape shape = context.shape(0);
+  const graph::Shape skip = context.shape(1);
+  kernels::RmsNormShape norm;
+  norm.cols = Count(shape.back());
+  norm.rows = Count(shape, 0, shape.size() - 1);
+  norm.epsilon = context.node().Float("epsilon", 1e-5f);
+  norm.dtype = context.dtype(0);
+  norm.scale_dtype = context.dtype(2);
+  norm.output_dtype = context.output_dtype(0);
+  norm.has_skip = true;
+  norm.skip_rows = Count(skip, 0, skip.size() - 1);
+  norm.has_bias = context.has(3);
+  norm.has_inv_std = context.wants(2);
+  norm.has_sum = context.wants(3);
+  if (norm.rows == 0 || norm.cols == 0) return;
+  context.Emit(kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
+               {context.In(0), context.In(2), context.In(1), context.In(3),
+                OutOrScratch(context, norm), context.Out(2), context.Out(3)},
+               {4, 5, 6});
+}
+
+}  // namespace sinter::compile

@@ -1,0 +1,41 @@
+#include "engine/model.h"
+
+#include <algorithm>
+
+#include "passes/specialize.h"
+
+namespace sinter::engine {
+
+std::shared_ptr<Model> Model::Load(const std::filesystem::path& path,
+                                   std::shared_ptr<gpu::Device> device,
+                                   const ModelOptions& options) {
+  return std::make_shared<Model>(model::ModelFolder::Read(path), std::move(device), options);
+}
+
+Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
+             const ModelOptions& options)
+    : folder_(std::move(folder)),
+      device_(std::move(device)),
+      options_(options),
+      weights_(device_),
+      plans_(device_->adapter(), device_->options().cache_dir) {
+  model::Rewrite(*folder_.graph, folder_.config, options_.rewrite());
+  if (options_.progress) {
+    weights_.set_progress(
+        [progress = options_.progress, total = folder_.weight_bytes()](uint64_t done) {
+          // Widened and narrowed elements make the bytes uploaded differ from the file's.
+          progress(std::min(done, total), total);
+        });
+  }
+}
+
+std::unique_ptr<graph::Graph> Model::Specialize(const model::ProgramShape& shape,
+                                                int64_t length) const {
+  return model::SpecializeFor(graph(), config(), shape, length, options_.rewrite());
+}
+
+std::vector<bool> Model::BranchDecisions(int64_t length) const {
+  return passes::BranchDecisions(graph(), model::BindDims(graph(), config(), {1, length}, length));
+}
+
+}  // namespace sinter::engine

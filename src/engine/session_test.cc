@@ -1,0 +1,679 @@
+// Sessions: limits, errors, several at once, generation on the device, and the device's loss.
+
+#include "engine/session.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "base/error.h"
+#include "onnx/writer.h"
+#include "passes/pipeline.h"
+#include "passes/specialize.h"
+#include "support/device.h"
+#include "support/model_builder.h"
+
+namespace sinter::engine {
+namespace {
+
+using support::ModelNamed;
+using support::ModelSpec;
+using support::SharedDevice;
+using ::testing::HasSubstr;
+
+std::shared_ptr<Model> Load(const ModelSpec& spec,
+                            std::shared_ptr<gpu::Device> device = SharedDevice(),
+                            const ModelOptions& options = {}) {
+  const support::TempFolder folder;
+  support::WriteModelFolder(spec, folder.path());
+  return Model::Load(folder.path(), std::move(device), options);
+}
+
+template <typename F>
+std::string ErrorOf(F&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+int32_t Argmax(const std::vector<float>& logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// `count` greedy tokens by the loop on the device; the sequence keeps all of them.
+std::vector<int32_t> Generate(Session& session, int64_t count) {
+  session.BeginGeneration({});
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i) session.Step();
+  for (int64_t i = 0; i < count; ++i) tokens.push_back(session.Token(i));
+  session.EndGeneration(count);
+  return tokens;
+}
+
+TEST(SessionErrors, RefuseWhatDoesNotFit) {
+  const auto model = Load(ModelNamed("qwen3_f32"));
+  EXPECT_THAT(ErrorOf([&] { Session(model, {.max_length = 129}); }),
+              HasSubstr("maximum length: got 129, want 1 to 128"));
+  EXPECT_THAT(ErrorOf([&] { Session(model, {.max_length = -1}); }), HasSubstr("maximum length"));
+  EXPECT_THAT(ErrorOf([&] { Session(model, {.chunk = -1}); }), HasSubstr("chunk: got -1"));
+
+  Session session(model, {.max_length = 20});
+  EXPECT_THAT(ErrorOf([&] { session.Append({}); }), HasSubstr("got no tokens"));
+  EXPECT_THAT(ErrorOf([&] {
+                session.Append(std::vector<int32_t>{1, 128});
+              }),
+              HasSubstr("token: got 128, want 0 to 127"));
+  EXPECT_THAT(ErrorOf([&] { session.Append(std::vector<int32_t>{-1}); }),
+              HasSubstr("token: got -1"));
+  EXPECT_THAT(ErrorOf([&] { session.Append(support::RandomTokens(21, 1)); }),
+              HasSubstr("prompt: got 21 tokens, want at most 20"));
+  EXPECT_THAT(ErrorOf([&] { session.BeginGeneration({}); }), HasSubstr("want a prompt"));
+  EXPECT_EQ(session.length(), 0);
+
+  session.Append(support::RandomTokens(20, 1));
+  EXPECT_THAT(ErrorOf([&] { session.Append(std::vector<int32_t>{1}); }),
+              HasSubstr("got 21 tokens with what came before, want at most 20"));
+  EXPECT_THAT(ErrorOf([&] { session.Rewind(21); }), HasSubstr("rewind: got 21, want 0 to 20"));
+  EXPECT_THAT(ErrorOf([&] { session.Rewind(-1); }), HasSubstr("rewind: got -1"));
+}
+
+// A token is still chosen behind a full cache; the next would have to run there.
+TEST(SessionErrors, GenerationEndsAtTheMaximumLength) {
+  Session session(Load(ModelNamed("qwen3_f32")), {.max_length = 20});
+  session.Append(support::RandomTokens(19, 1));
+  session.BeginGeneration({});
+  session.Step();
+  session.Step();
+  EXPECT_THAT(ErrorOf([&] { session.Step(); }), HasSubstr("got 21 tokens, want at most 20"));
+  session.AbandonGeneration();
+  EXPECT_EQ(session.length(), 19);
+}
+
+TEST(SessionErrors, ACacheThatIsTooLargeNamesTheLengthThatFits) {
+  const auto small = support::OpenDevice({.max_storage_binding_bytes = 32 << 10});
+  // 2 heads of 16 elements of 4 bytes: 128 bytes a row, 256 rows.
+  ModelSpec wide = ModelNamed("qwen3_f32");
+  wide.context = 512;
+  const auto long_model = Load(wide, small);
+  const std::string too_long =
+      ErrorOf([&] { Session(long_model, {.max_length = 400, .chunk = 16}); });
+  EXPECT_THAT(too_long, HasSubstr("KV cache of a layer"));
+  EXPECT_THAT(too_long, HasSubstr("choose a maximum length of 240 or less"));
+  Session session(long_model, {.max_length = 240, .chunk = 16});
+  EXPECT_EQ(session.max_length(), 240);
+}
+
+TEST(ModelFolders, RefuseWhatIsMissing) {
+  const support::TempFolder folder;
+  const auto load = [&] { Model::Load(folder.path(), SharedDevice()); };
+  EXPECT_THAT(ErrorOf([&] { Model::Load(folder.path() / "none", SharedDevice()); }),
+              HasSubstr("got nothing there, want a model folder"));
+  EXPECT_THAT(ErrorOf(load), HasSubstr("genai_config.json"));
+  support::WriteModelFolder(ModelNamed("phi3"), folder.path());
+  EXPECT_THAT(ErrorOf([&] { Model::Load(folder.path() / "model.onnx", SharedDevice()); }),
+              HasSubstr("got a file, want a model folder"));
+  EXPECT_EQ(ErrorOf(load), "");
+  std::filesystem::resize_file(folder.path() / "model.onnx.data", 5000);
+  EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx.data"));
+  std::filesystem::remove(folder.path() / "model.onnx.data");
+  EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx.data"));
+  std::filesystem::remove(folder.path() / "model.onnx");
+  EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx"));
+}
+
+// A file with the nodes that rewrites make: they are no format that others could read.
+TEST(ModelFolders, RefuseSintersOwnOperators) {
+  const support::TempFolder folder;
+  support::WriteModelFolder(ModelNamed("phi3"), folder.path());
+  const auto symbolic = support::ReadGraph(folder.path());
+  const auto graph = passes::Specialize(*symbolic, {{"batch_size", 1},
+                                                    {"sequence_length", 1},
+                                                    {"past_sequence_length", 8},
+                                                    {"total_sequence_length", 8}});
+  passes::RunPasses(*graph, passes::Stage::kProgram, {});
+  onnx::WriteModel(*graph, folder.path() / "model.onnx");
+  EXPECT_THAT(ErrorOf([&] { Model::Load(folder.path(), SharedDevice()); }),
+              AllOf(HasSubstr("(sinter::MatMulNBits"),
+                    HasSubstr("got an operator that only Sinter's rewrites make")));
+}
+
+// genai_config.json and the graph must be of one model.
+TEST(ModelFolders, RefuseAConfigOfAnotherModel) {
+  const ModelSpec graph = ModelNamed("qwen3_f32");
+  const auto error_with = [&](ModelSpec config, std::string from = "", const std::string& to = "") {
+    const support::TempFolder folder;
+    support::WriteModelFolder(config, folder.path());
+    support::TempFolder other;
+    support::WriteModelFolder(graph, other.path());
+    for (const char* file : {"model.onnx", "model.onnx.data"}) {
+      std::filesystem::copy_file(other.path() / file, folder.path() / file,
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+    if (!from.empty()) {
+      std::ifstream in(folder.path() / "genai_config.json");
+      std::string text(std::istreambuf_iterator<char>(in), {});
+      text.replace(text.find(from), from.size(), to);
+      std::ofstream(folder.path() / "genai_config.json") << text;
+    }
+    return ErrorOf([&] { Session(Model::Load(folder.path(), SharedDevice()), {}); });
+  };
+  EXPECT_EQ(error_with(graph), "");
+  ModelSpec more_layers = graph;
+  more_layers.layers = 3;
+  EXPECT_THAT(error_with(more_layers), HasSubstr(".2.key"));
+  ModelSpec other_heads = graph;
+  other_heads.kv_heads = 1;
+  EXPECT_THAT(error_with(other_heads), HasSubstr("0.key"));
+  EXPECT_THAT(error_with(graph, R"("logits": "logits")", R"("logits": "probabilities")"),
+              HasSubstr("graph output 'probabilities'"));
+  EXPECT_THAT(error_with(graph, R"("input_ids": "input_ids")", R"("input_ids": "ids")"),
+              HasSubstr("graph input 'ids'"));
+}
+
+TEST(Loading, ReportsProgressAndCanBeStopped) {
+  std::vector<uint64_t> done;
+  uint64_t total = 0;
+  ModelOptions options;
+  options.progress = [&](uint64_t bytes, uint64_t of) {
+    done.push_back(bytes);
+    total = of;
+  };
+  Session session(Load(ModelNamed("gptoss"), SharedDevice(), options), {.max_length = 32});
+  ASSERT_FALSE(done.empty());
+  EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
+  EXPECT_LE(done.back(), total);
+  EXPECT_GT(done.back(), total / 2);
+
+  options.progress = [](uint64_t, uint64_t) { throw Error("test", "enough"); };
+  const auto stopped = Load(ModelNamed("gptoss"), SharedDevice(), options);
+  EXPECT_THAT(ErrorOf([&] { Session(stopped, {.max_length = 32}); }), HasSubstr("enough"));
+  SharedDevice()->Check();
+}
+
+// The same sums in another order, in f32: rounding errors of 2^-24 in some 20 results and in sums
+// of at most 192 terms, as a share of the logits' range. Measured plans may take activations as
+// integers of 16 bits.
+constexpr float kRounding = 1e-5f, kMeasuredRounding = 1e-4f;
+// f16 rounds each of some 20 results by 2^-11.
+constexpr float kHalfRounding = 20 * 0x1p-11f;
+void ExpectNear(const std::vector<float>& got, const std::vector<float>& want,
+                float share = kRounding) {
+  ASSERT_EQ(got.size(), want.size());
+  const auto [low, high] = std::minmax_element(want.begin(), want.end());
+  for (size_t i = 0; i < want.size(); ++i)
+    ASSERT_NEAR(got[i], want[i], share * (*high - *low)) << "logit " << i;
+}
+
+// The logits after each of `tokens`, which run one by one.
+std::vector<std::vector<float>> OneByOne(const std::shared_ptr<Model>& model,
+                                         const std::vector<int32_t>& tokens) {
+  Session session(model, {.chunk = 1});
+  std::vector<std::vector<float>> logits;
+  for (const int32_t token : tokens) {
+    session.Append({&token, 1});
+    logits.push_back(session.Logits());
+  }
+  return logits;
+}
+
+TEST(SessionChunks, GiveTheSameLogitsAtEveryLength) {
+  const auto model = Load(ModelNamed("qwen3_f32"));
+  const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
+  const std::vector<std::vector<float>> want = OneByOne(model, tokens);
+  for (const int64_t chunk : {0, 3, 16, 50, 512}) {
+    Session session(model, {.chunk = chunk});
+    EXPECT_EQ(session.chunk(), chunk == 0 ? 128 : std::min<int64_t>(chunk, 128));
+    for (const size_t length : {1, 2, 15, 16, 17, 24, 63, 64, 65, 90, 127, 128}) {
+      SCOPED_TRACE(fmt::format("chunk {}, prompt of {}", chunk, length));
+      session.Rewind(0);
+      session.Append(std::span(tokens).first(length));
+      ExpectNear(session.Logits(), want[length - 1]);
+    }
+  }
+}
+
+// Padding has to fit behind a sequence of the maximum length, at once or in parts.
+TEST(SessionChunks, FillTheCacheToTheLastToken) {
+  const auto model = Load(ModelNamed("qwen3_f32"));
+  const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
+  const std::vector<std::vector<float>> want = OneByOne(model, tokens);
+  for (const int64_t max_length : {1, 5, 33, 70, 128}) {
+    for (const int64_t chunk : {0, 2, 40}) {
+      SCOPED_TRACE(fmt::format("maximum length {}, chunk {}", max_length, chunk));
+      Session session(model, {.max_length = max_length, .chunk = chunk});
+      const auto all = std::span(tokens).first(static_cast<size_t>(max_length));
+      session.Append(all);
+      ExpectNear(session.Logits(), want[all.size() - 1]);
+      if (max_length < 5) continue;
+      for (const size_t second : {1, 3, 17}) {
+        session.Rewind(0);
+        const size_t first = all.size() - std::min(second, all.size() - 1);
+        session.Append(all.first(first));
+        session.Append(all.subspan(first));
+        ExpectNear(session.Logits(), want[all.size() - 1]);
+      }
+    }
+  }
+}
+
+// A program that is first needed behind other tokens, and measured then, on their cache.
+TEST(SessionChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
+  ModelSpec spec = ModelNamed("qwen3_f32");
+  spec.context = 1100;
+  spec.layers = 1;
+  const auto guessed = Load(spec);
+  const auto measured = Load(spec, SharedDevice(), {.measure_plans = true});
+  const std::vector<int32_t> before = support::RandomTokens(20, 3),
+                             prompt = support::RandomTokens(1020, 4), next = {5, 6};
+  Session plain(guessed, {}), chosen(measured, {}), session(measured, {.chunk = 1024});
+  EXPECT_EQ(plain.chunk(), 512);
+  EXPECT_THAT(chosen.chunk(), ::testing::AnyOf(512, 1024));
+  const auto records = [&] { return measured->plans().records().size(); };
+  const size_t loaded = records();
+  EXPECT_GT(loaded, 0u);
+  Session again(measured, {});
+  EXPECT_EQ(again.chunk(), chosen.chunk());
+  EXPECT_EQ(records(), loaded) << "a second session knows all";
+  for (Session* each : {&plain, &session, &chosen}) {
+    each->Append(before);
+    EXPECT_EQ(records(), loaded);
+  }
+  plain.Append(prompt);
+  session.Append(prompt);
+  EXPECT_GT(records(), loaded);
+  EXPECT_EQ(session.length(), 1040);
+  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
+  for (Session* each : {&plain, &session}) each->Append(next);
+  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
+  chosen.Append(prompt);
+  chosen.Append(next);
+  ExpectNear(chosen.Logits(), plain.Logits(), kMeasuredRounding);
+  EXPECT_EQ(Generate(session, 4), Generate(plain, 4));
+}
+
+// A program of 1,024 rows that this adapter has no room for: nobody asked for it.
+TEST(SessionChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
+  ModelSpec spec = ModelNamed("qwen3_f32");
+  spec.context = 1100;
+  // The first of them has a gate and an up for every row, of 768 bytes.
+  spec.layers = 2;
+  const auto small = support::OpenDevice({.max_storage_binding_bytes = 512 << 10});
+  const auto measured = Load(spec, small, {.measure_plans = true});
+  Session plain(Load(spec), {}), session(measured, {}), asked(measured, {.chunk = 1024});
+  const std::vector<int32_t> before = support::RandomTokens(20, 3),
+                             prompt = support::RandomTokens(1020, 4);
+  for (Session* each : {&plain, &session, &asked}) each->Append(before);
+  plain.Append(prompt);
+  session.Append(prompt);
+  EXPECT_EQ(session.chunk(), 512);
+  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
+  EXPECT_NE(ErrorOf([&] { asked.Append(prompt); }), "");
+}
+
+// The tokens chosen on the device are those that the logits say, one by one.
+TEST(SessionGeneration, IsTheArgmaxChain) {
+  for (const char* name : {"qwen3_f32", "gptoss"}) {
+    const auto model = Load(ModelNamed(name));
+    Session session(model, {.max_length = 64, .chunk = 16});
+    std::vector<int32_t> sequence = support::RandomTokens(18, 6);
+    session.Append(sequence);
+    const std::vector<int32_t> generated = Generate(session, 12);
+    EXPECT_EQ(session.length(), 30);
+
+    Session chain(model, {.max_length = 64, .chunk = 16});
+    chain.Append(sequence);
+    for (const int32_t token : generated) {
+      EXPECT_EQ(token, Argmax(chain.Logits())) << name;
+      chain.Append(std::vector<int32_t>{token});
+    }
+    // What follows sees the generated tokens, the last one too.
+    const std::vector<int32_t> more = support::RandomTokens(5, 7);
+    session.Append(more);
+    chain.Append(more);
+    sequence.insert(sequence.end(), generated.begin(), generated.end());
+    sequence.insert(sequence.end(), more.begin(), more.end());
+    EXPECT_EQ(session.length(), static_cast<int64_t>(sequence.size()));
+    Session fresh(model, {.max_length = 64, .chunk = 16});
+    fresh.Append(sequence);
+    const std::vector<float> want = fresh.Logits(), got = session.Logits();
+    const auto [low, high] = std::minmax_element(want.begin(), want.end());
+    const float tolerance =
+        (*high - *low) * (std::string(name) == "gptoss" ? kHalfRounding : kRounding);
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], tolerance) << name;
+  }
+}
+
+// Where the head chooses its token itself: the same tokens as where logits are written and read, in
+// two sessions by turns, with and without capture; and what needs logits afterwards finds them.
+TEST(SessionGeneration, HeadChoosesTheTokensOfTheLogits) {
+  for (const char* name : {"qwen3_f32", "qwen3_graph"}) {
+    const ModelSpec spec = ModelNamed(name);
+    const auto model = Load(spec);
+    ModelOptions apart;
+    apart.disabled_passes = {"fuse_argmax"};
+    const auto plain_model = Load(spec, SharedDevice(), apart);
+    const SessionOptions options = {.max_length = 96, .chunk = 16};
+    Session plain(plain_model, options), first(model, options), second(model, options);
+    Session recorded(model, {.max_length = 96, .chunk = 16, .run = {.capture = false}});
+    Session* const all[] = {&plain, &first, &second, &recorded};
+    const std::vector<int32_t> prompt = support::RandomTokens(9, 6), next = {5, 6, 7};
+    for (Session* session : all) session->Append(prompt);
+    // A step that chooses in its head has a dispatch less.
+    const auto step_dispatches = [](Session& session) {
+      session.BeginGeneration({});
+      session.Step();
+      const size_t dispatches = session.ProfileStep().size();
+      session.EndGeneration(0);
+      session.Append({});
+      return dispatches;
+    };
+    const size_t apart_dispatches = step_dispatches(plain);
+    for (Session* session : {&first, &second, &recorded})
+      EXPECT_EQ(step_dispatches(*session), apart_dispatches - 1) << name;
+
+    const std::vector<int32_t> want = Generate(plain, 12);
+    for (Session* session : {&first, &second}) session->BeginGeneration({});
+    for (int i = 0; i < 14; ++i) {
+      first.Step();
+      second.Step();
+    }
+    for (Session* session : {&first, &second}) {
+      for (int i = 0; i < 12; ++i) EXPECT_EQ(session->Token(i), want[static_cast<size_t>(i)]);
+      session->EndGeneration(12);
+    }
+    EXPECT_EQ(Generate(recorded, 12), want);
+    // The last token has not run yet; then logits are those of the sequence, and everything that
+    // reads them goes on from there.
+    for (Session* session : all) session->Append({});
+    const std::vector<float> logits = plain.Logits();
+    for (Session* session : all) EXPECT_EQ(session->Logits(), logits) << name;
+    const TokenChoice sampled = {.greedy = false, .options = {.temperature = 1}, .seed = 3};
+    TokenChoice penalised;
+    penalised.options.repetition_penalty = 1.5f;
+    for (const TokenChoice& choice : {sampled, TokenChoice{}, penalised, sampled}) {
+      std::vector<int32_t> tokens;
+      for (Session* session : all) {
+        session->Rewind(15);
+        session->Append(next);
+        session->BeginGeneration(choice);
+        for (int i = 0; i < 6; ++i) session->Step();
+        std::vector<int32_t> own;
+        for (int i = 0; i < 6; ++i) own.push_back(session->Token(i));
+        session->EndGeneration(0);
+        if (session == &plain) tokens = own;
+        EXPECT_EQ(own, tokens) << name;
+      }
+    }
+  }
+}
+
+// Tokens queued past those that are kept leave no trace.
+TEST(SessionGeneration, KeepsWhatItIsToldTo) {
+  const auto model = Load(ModelNamed("qwen3_graph"));
+  const std::vector<int32_t> prompt = support::RandomTokens(9, 6), next = {5, 6, 7};
+  Session plain(model, {.max_length = 64, .chunk = 16});
+  plain.Append(prompt);
+  const std::vector<int32_t> two = Generate(plain, 2);
+  plain.Append(next);
+  for (const int64_t kept : {int64_t{0}, int64_t{2}}) {
+    Session session(model, {.max_length = 64, .chunk = 16});
+    session.Append(prompt);
+    session.BeginGeneration({});
+    for (int i = 0; i < 6; ++i) session.Step();
+    session.EndGeneration(kept);
+    EXPECT_EQ(session.length(), 9 + kept);
+    if (kept == 0) session.Append(two);
+    session.Append(next);
+    EXPECT_EQ(session.length(), 14);
+    if (kept == 2) {
+      EXPECT_EQ(session.Logits(), plain.Logits());
+    }
+  }
+}
+
+class LongRope : public ::testing::TestWithParam<const char*> {};
+
+// Past the threshold of 24 tokens everything is as if the long factors had held from the start.
+TEST_P(LongRope, GenerationAcrossTheThresholdEqualsAFreshPrefill) {
+  const auto model = Load(ModelNamed(GetParam()));
+  Session session(model, {.max_length = 64, .chunk = 16});
+  std::vector<int32_t> sequence = support::RandomTokens(20, 11);
+  session.Append(sequence);
+  const std::vector<int32_t> generated = Generate(session, 10);
+  for (const int32_t token : generated) {
+    Session fresh(model, {.max_length = 64, .chunk = 16});
+    fresh.Append(sequence);
+    EXPECT_EQ(Argmax(fresh.Logits()), token) << "after " << sequence.size();
+    sequence.push_back(token);
+  }
+  EXPECT_NE(model->BranchDecisions(24), model->BranchDecisions(25));
+}
+
+// Token by token across the threshold, and back by Rewind.
+TEST_P(LongRope, AppendingAcrossTheThresholdEqualsAFreshPrefill) {
+  const ModelSpec spec = ModelNamed(GetParam());
+  const auto model = Load(spec);
+  const support::ReferenceModel reference(spec);
+  const std::vector<int32_t> tokens = support::RandomTokens(27, 12);
+  Session session(model, {.max_length = 64, .chunk = 16});
+  const auto check = [&](size_t n) {
+    const std::vector<int32_t> prefix(tokens.begin(),
+                                      tokens.begin() + static_cast<std::ptrdiff_t>(n));
+    const std::vector<double> want = reference.Logits(prefix).back();
+    const std::vector<float> got = session.Logits();
+    // The other factors move logits by 0.1 and more.
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 0.03) << n;
+  };
+  session.Append(std::span(tokens).first(22));
+  for (size_t n = 23; n <= tokens.size(); ++n) {
+    session.Append(std::span(tokens).subspan(n - 1, 1));
+    check(n);
+  }
+  session.Rewind(23);
+  session.Append(std::span(tokens).subspan(23, 1));
+  check(24);
+  session.Append(std::span(tokens).subspan(24, 3));
+  check(27);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, LongRope,
+                         ::testing::Values("longrope_if", "longrope_concatenated"));
+
+// The programs with the long factors are made, and measured, where a sequence becomes long.
+TEST(LongRopeMeasured, LeavesTheSequenceAtTheThreshold) {
+  const ModelSpec spec = ModelNamed("longrope_if");
+  const auto guessed = Load(spec);
+  const auto measured = Load(spec, SharedDevice(), {.measure_plans = true});
+  Session want(guessed, {.max_length = 64, .chunk = 16}),
+      got(measured, {.max_length = 64, .chunk = 16});
+  for (Session* session : {&want, &got}) session->Append(support::RandomTokens(20, 11));
+  EXPECT_EQ(Generate(got, 10), Generate(want, 10));
+  for (Session* session : {&want, &got}) session->Append(support::RandomTokens(3, 12));
+  const std::vector<float> want_logits = want.Logits(), got_logits = got.Logits();
+  // The other factors move logits by 0.1 and more.
+  for (size_t i = 0; i < want_logits.size(); ++i)
+    ASSERT_NEAR(got_logits[i], want_logits[i], 0.03) << i;
+}
+
+// What a session gives for a prompt and eight tokens, in small pieces.
+struct Script {
+  explicit Script(std::shared_ptr<Model> model, uint32_t seed)
+      : session(std::move(model), {.max_length = 64, .chunk = 16}), seed(seed) {}
+  void Piece(int i) {
+    if (i == 0) session.Append(support::RandomTokens(20 + seed % 5, seed));
+    if (i == 1) tokens = Generate(session, 8);
+    if (i == 2) session.Append(support::RandomTokens(3, seed + 1));
+    if (i == 3) logits = session.Logits();
+  }
+  Session session;
+  uint32_t seed;
+  std::vector<int32_t> tokens;
+  std::vector<float> logits;
+};
+
+TEST(SeveralSessions, InterleavedGiveWhatTheyGiveAlone) {
+  const auto model = Load(ModelNamed("gptoss"));
+  Script alone_a(model, 21), alone_b(model, 22);
+  for (int i = 0; i < 4; ++i) alone_a.Piece(i);
+  for (int i = 0; i < 4; ++i) alone_b.Piece(i);
+  Script a(model, 21), b(model, 22);
+  for (int i = 0; i < 4; ++i) {
+    a.Piece(i);
+    b.Piece(i);
+  }
+  EXPECT_EQ(a.tokens, alone_a.tokens);
+  EXPECT_EQ(b.tokens, alone_b.tokens);
+  EXPECT_EQ(a.logits, alone_a.logits);
+  EXPECT_EQ(b.logits, alone_b.logits);
+}
+
+// What scripts of the seeds 31 and 32 give, one after the other.
+std::vector<Script> Alone(const std::shared_ptr<Model>& model) {
+  std::vector<Script> alone;
+  for (uint32_t seed : {31u, 32u}) {
+    alone.emplace_back(model, seed);
+    for (int i = 0; i < 4; ++i) alone.back().Piece(i);
+  }
+  return alone;
+}
+
+// Both scripts, three times over, in a thread each, on the model that `model_of` gives that thread.
+void ExpectFromThreads(const std::vector<Script>& alone,
+                       const std::function<std::shared_ptr<Model>(size_t thread)>& model_of) {
+  std::vector<std::unique_ptr<Script>> scripts(2);
+  std::vector<std::string> errors(2);
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 2; ++t) {
+    threads.emplace_back([&, t] {
+      try {
+        const std::shared_ptr<Model> model = model_of(t);
+        for (int round = 0; round < 3; ++round) {
+          scripts[t] = std::make_unique<Script>(model, 31 + static_cast<uint32_t>(t));
+          for (int i = 0; i < 4; ++i) scripts[t]->Piece(i);
+        }
+      } catch (const std::exception& error) {
+        errors[t] = error.what();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t t = 0; t < 2; ++t) {
+    ASSERT_EQ(errors[t], "");
+    EXPECT_EQ(scripts[t]->tokens, alone[t].tokens);
+    EXPECT_EQ(scripts[t]->logits, alone[t].logits);
+  }
+}
+
+// Programs of every length read one copy of each constant, in whatever order its rows lie.
+TEST(Weights, AreOnTheDeviceOnce) {
+  for (const char* name : {"qwen3_f32", "qwen3_graph", "phi3", "gptoss"}) {
+    const ModelSpec spec = ModelNamed(name);
+    uint64_t bytes = 0;
+    const auto graph = support::BuildGraph(spec);
+    for (const auto& value : graph->values()) {
+      if (value->constant) bytes += value->constant->bytes.size();
+    }
+    const auto model = Load(spec);
+    Session session(model, {.max_length = 96, .chunk = 32});
+    session.Append(std::vector<int32_t>(40, 1));
+    session.Append(std::vector<int32_t>(1, 1));
+    EXPECT_LE(model->weights().bytes(), bytes) << name;
+  }
+}
+
+// A GPU keeps rows of quantized weights by groups, a CPU one by one.
+TEST(Weights, GiveTheSameInEveryOrder) {
+  const auto as_gpu = support::OpenDevice({.as_gpu = true});
+  const ModelOptions by_layer{.fusion = passes::Fusion::kLayer};
+  for (const auto& [name, share] : {std::pair{"qwen3_f32", kMeasuredRounding},
+                                    {"phi3", kHalfRounding},
+                                    {"gptoss", kHalfRounding}}) {
+    Session want(Load(ModelNamed(name), SharedDevice(), by_layer), {.max_length = 96, .chunk = 32});
+    Session got(Load(ModelNamed(name), as_gpu, by_layer), {.max_length = 96, .chunk = 32});
+    for (const size_t length : {40, 1, 3}) {
+      SCOPED_TRACE(fmt::format("{}, {} tokens", name, length));
+      const std::vector<int32_t> tokens = support::RandomTokens(length, length);
+      want.Append(tokens);
+      got.Append(tokens);
+      ExpectNear(got.Logits(), want.Logits(), share);
+    }
+  }
+}
+
+// Both threads make sessions, upload weights and compile programs at once.
+TEST(SeveralSessions, ThreadsGiveWhatOneGives) {
+  const auto alone_model = Load(ModelNamed("qwen3_graph"));
+  const std::vector<Script> alone = Alone(alone_model);
+  const auto model = Load(ModelNamed("qwen3_graph"));
+  ExpectFromThreads(alone, [&](size_t) { return model; });
+  EXPECT_EQ(model->weights().bytes(), alone_model->weights().bytes());
+}
+
+// Each thread opens a device and loads the model, while the other does, too.
+TEST(SeveralDevices, ThreadsGiveWhatOneGives) {
+  const std::vector<Script> alone = Alone(Load(ModelNamed("qwen3_graph")));
+  ExpectFromThreads(alone,
+                    [](size_t) { return Load(ModelNamed("qwen3_graph"), support::OpenDevice()); });
+}
+
+// Prompts of every chunk's length and single tokens, replayed in one session by turns, against a
+// session that records every dispatch anew.
+TEST(Captures, OfEveryLengthShareASession) {
+  const auto model = Load(ModelNamed("qwen3_f32"));
+  Session replayed(model, {.max_length = 96, .chunk = 32});
+  Session recorded(model, {.max_length = 96, .chunk = 32, .run = {.capture = false}});
+  for (int round = 0; round < 2; ++round) {
+    replayed.Rewind(0);
+    recorded.Rewind(0);
+    uint32_t seed = 50;
+    for (const size_t length : {1, 2, 16, 1, 32, 5, 17}) {
+      const std::vector<int32_t> tokens = support::RandomTokens(length, ++seed);
+      replayed.Append(tokens);
+      recorded.Append(tokens);
+      EXPECT_EQ(replayed.Logits(), recorded.Logits()) << "after " << length << " tokens";
+      EXPECT_EQ(Generate(replayed, 3), Generate(recorded, 3));
+    }
+  }
+}
+
+TEST(DeviceLoss, EndsGenerationWithAnErrorAndANewDeviceWorks) {
+  const ModelSpec spec = ModelNamed("qwen3_f32");
+  const std::vector<int32_t> prompt = support::RandomTokens(18, 6);
+  Session healthy(Load(spec), {.max_length = 64, .chunk = 16});
+  healthy.Append(prompt);
+  const std::vector<int32_t> want = Generate(healthy, 6);
+
+  const auto device = support::OpenDevice();
+  Session session(Load(spec, device), {.max_length = 64, .chunk = 16});
+  session.Append(prompt);
+  session.BeginGeneration({});
+  session.Step();
+  EXPECT_EQ(session.Token(0), want[0]);
+  session.Step();
+  device->SimulateLoss();
+  EXPECT_THROW(
+      {
+        for (int i = 0; i < 4; ++i) session.Step();
+        session.Token(5);
+      },
+      DeviceLostError);
+  session.AbandonGeneration();
+  EXPECT_EQ(session.length(), 18);
+  EXPECT_THROW(session.Append(prompt), DeviceLostError);
+
+  Session again(Load(spec, support::OpenDevice()), {.max_length = 64, .chunk = 16});
+  again.Append(prompt);
+  EXPECT_EQ(Generate(again, 6), want);
+}
+
+}  // namespace
+}  // namespace sinter::engine

@@ -1,0 +1,60 @@
+// What the interpreter's operators see of a node. Internal to src/exec/interpreter.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "interpret/interpreter.h"
+
+namespace sinter::interpret {
+
+class Call {
+ public:
+  Call(const graph::Node& node, std::vector<const HostTensor*> inputs)
+      : node_(node), inputs_(std::move(inputs)), outputs_(node.outputs().size()) {}
+
+  const graph::Node& node() const { return node_; }
+  bool has(size_t input) const { return input < inputs_.size() && inputs_[input] != nullptr; }
+  // SINTER_CHECKs has().
+  const HostTensor& in(size_t input) const;
+  // The elements, resp. the packed bytes; empty where the input is absent.
+  std::span<const double> values(size_t input) const;
+  std::span<const std::byte> raw(size_t input) const;
+  const graph::Shape& shape(size_t input) const { return in(input).shape; }
+  DType dtype(size_t input) const { return in(input).dtype; }
+  // The only element, or all as integers.
+  double scalar(size_t input) const;
+  std::vector<int64_t> ints(size_t input) const;
+
+  // Type and shape of an output, as the graph says.
+  graph::Shape out_shape(size_t output) const { return node_.output(output)->shape(); }
+  DType out_dtype(size_t output) const { return node_.output(output)->dtype; }
+  // Ignored where the output is absent. The second form has a shape of its own.
+  void Out(size_t output, std::vector<double> values);
+  void Out(size_t output, std::vector<double> values, graph::Shape shape);
+  void OutRaw(size_t output, std::vector<std::byte> raw);
+
+  std::vector<HostTensor> Take() { return std::move(outputs_); }
+
+ private:
+  const graph::Node& node_;
+  std::vector<const HostTensor*> inputs_;
+  std::vector<HostTensor> outputs_;
+};
+
+using Operator = void (*)(Call&);
+
+// Null where the operator is none of the file's.
+Operator FindMovement(std::string_view op);                             // ops_movement.cc
+Operator FindArithmetic(std::string_view domain, std::string_view op);  // ops_arithmetic.cc
+Operator FindProduct(std::string_view domain, std::string_view op);     // ops_product.cc
+Operator FindAttention(std::string_view domain, std::string_view op);   // ops_attention.cc
+Operator FindFused(std::string_view domain, std::string_view op);       // ops_fused.cc
+
+// A dimension, and the product of shape[begin, end), as the references count.
+uint32_t Count(int64_t value);
+uint32_t Count(const graph::Shape& shape, size_t begin, size_t end);
+
+}  // namespace sinter::interpret

@@ -1,0 +1,499 @@
+// Up to four products of one row in one dispatch, each of which takes the result of the one before, for
+// one layer after the other. Definition, bindings, and what is asked of a GPU: layer_chain.h.
+//
+// Every workgroup does its part of each link in turn. There a team of `split` subgroups owns outputs by groups of
+// kInterleave, and the rows of B that those are made of (of a gated link gate rows and up rows). A thread has one row
+// of each group, and every split * kRowLanes-th chunk of it, 32 codes of 4 bits, so that a subgroup loads one stretch of B
+// and has kRowLanes chunks of the row. Products of codes and the row's bytes are summed up exactly, four at once.
+//
+// Waiting for the other workgroups takes longer than what is computed between two waits, so a thread
+// asks for its first weights of the next link before it multiplies those of this one.
+//
+// Rows go from link to link through `rows`, in pairs of f16, inverted, so that 0 says that a pair is not
+// there yet: whoever needs it looks until it is. So no store is waited for and no workgroup counted, and
+// relaxed atomics, which plain loads may lag behind, are all that it takes. Each layer has rows of its
+// own. There are two sets of them all: a run leaves one as it is, and clears the one of the run before.
+//
+// The prelude has kLink0 .. kLink3, which reach every function as constants once it is inlined. The code
+// of a link is written out for each: a loop over them, with the weights of any link in one variable, took
+// NVIDIA's compiler ten seconds, and its code twice the time of one dispatch a link.
+
+#include "common/activations.wgsl"
+#include "matmul_nbits/interleave.wgsl"
+#include "layer_chain/layer_chain_operands.wgsl"
+#include "layer_chain/layer_chain_row.wgsl"
+#include "matmul_nbits/matmul_nbits_integers.wgsl"
+#if attention
+#include "layer_chain/layer_chain_attention.wgsl"
+#endif
+
+const kNone = 0xffffffffu;
+
+struct Link {
+  index: u32,
+  n: u32,        // outputs
+  k: u32,
+  split: u32,    // subgroups of a team
+  outputs: u32,  // of a thread: groups of kInterleave of a team
+  rows: u32,     // of B of a thread: 1 to 8
+  block: u32,    // chunks of each that a thread asks for at once: 1 to 8
+  rounds: u32,   // in which the workgroup brings the row: 1 to 8
+  parts: u32,    // workgroups that have a part of it
+  gated: bool,
+  norm: bool,
+  epsilon: f32,
+  bias: bool,
+  residual: bool,        // bound
+  input_residual: bool,  // what comes into the layer
+  // Where in a layer's `vectors` the norm's scales and the bias lie, in pairs.
+  norm_at: u32,
+  bias_at: u32,
+  // Where in the layer's rows the row lies that it multiplies (kNone: what comes into the layer), a
+  // residual (kNone: none of these), and where its Y goes (kNone: only to its binding).
+  row: u32,
+  residual_row: u32,
+  result_row: u32,
+}
+
+const kSubgroups = kWorkgroupSize / kSubgroup;
+const kRowLanes = kSubgroup / kInterleave;
+// Codes in integers come 16 times too large.
+const kCodeUnit = 1.0 / 16.0;
+
+// The sums of each subgroup's rows of B.
+var<workgroup> results: array<f32, kSubgroups * kMaxRows * kInterleave>;
+
+// ---- weights
+
+// A chunk of each of a thread's rows of B, with its scales.
+struct Weights {
+  row_0: vec4<u32>,
+  row_1: vec4<u32>,
+  row_2: vec4<u32>,
+  row_3: vec4<u32>,
+  row_4: vec4<u32>,
+  row_5: vec4<u32>,
+  row_6: vec4<u32>,
+  row_7: vec4<u32>,
+  scales: vec4<f32>,
+  more_scales: vec4<f32>,
+}
+
+struct Block {
+  step_0: Weights,
+  step_1: Weights,
+  step_2: Weights,
+  step_3: Weights,
+  step_4: Weights,
+  step_5: Weights,
+  step_6: Weights,
+  step_7: Weights,
+}
+
+// Rows of B of each layer.
+fn RowsOfB(link: Link) -> u32 {
+  return select(link.n, 2u * link.n, link.gated);
+}
+
+// Where a thread works.
+struct RowPlace {
+  team: u32,
+  squad: u32,  // its subgroup among the team's
+  turn: u32,   // its row of each group's
+  lane: u32,
+}
+
+fn PlaceOfThread(link: Link, local: u32) -> RowPlace {
+  let subgroup = local / kSubgroup;
+  return RowPlace(subgroup / link.split, subgroup % link.split, local % kInterleave, local % kSubgroup / kInterleave);
+}
+
+fn OutputsOfTeam(link: Link) -> u32 {
+  return link.outputs * kInterleave;
+}
+
+// Outputs of a workgroup.
+fn Outputs(link: Link) -> u32 {
+  return kSubgroups / link.split * OutputsOfTeam(link);
+}
+
+// The chunk of an iteration of a thread.
+fn ChunkOf(link: Link, place: RowPlace, iteration: u32) -> u32 {
+  return (iteration * link.split + place.squad) * kRowLanes + place.lane;
+}
+
+// Row `row` of a thread's rows of B; `first`: its first output. Outputs past the end repeat the last one, and are not
+// stored.
+fn RowOf(link: Link, layer: u32, first: u32, row: u32) -> u32 {
+  let first_of_layer = layer * RowsOfB(link);
+  if (link.gated) {
+    return first_of_layer + min(first + row / 2u * kInterleave, link.n - 1u) + row % 2u * link.n;
+  }
+  return first_of_layer + min(first + row * kInterleave, link.n - 1u);
+}
+
+fn LoadChunk(link: Link, row: u32, chunk: u32) -> vec4<u32> {
+  return LoadB(link.index, Interleaved(row, chunk, link.k / 32u));
+}
+
+fn LoadScaleOf(link: Link, row: u32, chunk: u32) -> f32 {
+  return LoadScale(link.index, Interleaved(row, chunk / kBlockChunks, link.k / 32u / kBlockChunks));
+}
+
+fn LoadStep(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32) -> Weights {
+  let chunk = min(ChunkOf(link, place, iteration), link.k / 32u - 1u);
+  var weights = Weights();
+  weights.row_0 = LoadChunk(link, RowOf(link, layer, first, 0u), chunk);
+  weights.scales.x = LoadScaleOf(link, RowOf(link, layer, first, 0u), chunk);
+  if (link.rows > 1u) {
+    weights.row_1 = LoadChunk(link, RowOf(link, layer, first, 1u), chunk);
+    weights.scales.y = LoadScaleOf(link, RowOf(link, layer, first, 1u), chunk);
+  }
+  if (link.rows > 2u) {
+    weights.row_2 = LoadChunk(link, RowOf(link, layer, first, 2u), chunk);
+    weights.scales.z = LoadScaleOf(link, RowOf(link, layer, first, 2u), chunk);
+  }
+  if (link.rows > 3u) {
+    weights.row_3 = LoadChunk(link, RowOf(link, layer, first, 3u), chunk);
+    weights.scales.w = LoadScaleOf(link, RowOf(link, layer, first, 3u), chunk);
+  }
+  if (link.rows > 4u) {
+    weights.row_4 = LoadChunk(link, RowOf(link, layer, first, 4u), chunk);
+    weights.more_scales.x = LoadScaleOf(link, RowOf(link, layer, first, 4u), chunk);
+  }
+  if (link.rows > 5u) {
+    weights.row_5 = LoadChunk(link, RowOf(link, layer, first, 5u), chunk);
+    weights.more_scales.y = LoadScaleOf(link, RowOf(link, layer, first, 5u), chunk);
+  }
+  if (link.rows > 6u) {
+    weights.row_6 = LoadChunk(link, RowOf(link, layer, first, 6u), chunk);
+    weights.more_scales.z = LoadScaleOf(link, RowOf(link, layer, first, 6u), chunk);
+  }
+  if (link.rows > 7u) {
+    weights.row_7 = LoadChunk(link, RowOf(link, layer, first, 7u), chunk);
+    weights.more_scales.w = LoadScaleOf(link, RowOf(link, layer, first, 7u), chunk);
+  }
+  return weights;
+}
+
+fn LoadBlock(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Block {
+  let place = PlaceOfThread(link, local);
+  let first = part * Outputs(link) + place.team * OutputsOfTeam(link) + place.turn;
+  var block = Block();
+  block.step_0 = LoadStep(link, layer, first, place, base);
+  if (link.block > 1u) {
+    block.step_1 = LoadStep(link, layer, first, place, base + 1u);
+  }
+  if (link.block > 2u) {
+    block.step_2 = LoadStep(link, layer, first, place, base + 2u);
+  }
+  if (link.block > 3u) {
+    block.step_3 = LoadStep(link, layer, first, place, base + 3u);
+  }
+  if (link.block > 4u) {
+    block.step_4 = LoadStep(link, layer, first, place, base + 4u);
+  }
+  if (link.block > 5u) {
+    block.step_5 = LoadStep(link, layer, first, place, base + 5u);
+  }
+  if (link.block > 6u) {
+    block.step_6 = LoadStep(link, layer, first, place, base + 6u);
+  }
+  if (link.block > 7u) {
+    block.step_7 = LoadStep(link, layer, first, place, base + 7u);
+  }
+  return block;
+}
+
+// ---- products
+
+// A word of codes, less half their range, with the upper and the lower bytes of the row: exact.
+fn Dot(word: u32, x: vec4<u32>) -> vec2<i32> {
+  let codes = SignedCodes(word);
+  return vec2<i32>(dot4I8Packed(codes.x, x.x) + dot4I8Packed(codes.y, x.y),
+                   dot4I8Packed(codes.x, x.z) + dot4I8Packed(codes.y, x.w));
+}
+
+// A chunk of the row.
+struct Chunk {
+  x_0: vec4<u32>,
+  x_1: vec4<u32>,
+  x_2: vec4<u32>,
+  x_3: vec4<u32>,
+}
+
+fn RowProduct(codes: vec4<u32>, chunk: Chunk) -> f32 {
+  let sums = Dot(codes.x, chunk.x_0) + Dot(codes.y, chunk.x_1) + Dot(codes.z, chunk.x_2) +
+             Dot(codes.w, chunk.x_3);
+  return f32(sums.x * 256 + sums.y);
+}
+
+// Of a thread's rows of B.
+struct Sums {
+  low: vec4<f32>,
+  high: vec4<f32>,
+}
+
+// The products of iteration `iteration` of a thread.
+fn Products(link: Link, place: RowPlace, iteration: u32, w: Weights) -> Sums {
+  var sums = Sums();
+  let at = ChunkOf(link, place, iteration);
+  if (at >= link.k / 32u) {
+    return sums;
+  }
+  let chunk = Chunk(h[Slot(4u * at)], h[Slot(4u * at + 1u)], h[Slot(4u * at + 2u)],
+                    h[Slot(4u * at + 3u)]);
+  sums.low.x = RowProduct(w.row_0, chunk);
+  if (link.rows > 1u) {
+    sums.low.y = RowProduct(w.row_1, chunk);
+  }
+  if (link.rows > 2u) {
+    sums.low.z = RowProduct(w.row_2, chunk);
+  }
+  if (link.rows > 3u) {
+    sums.low.w = RowProduct(w.row_3, chunk);
+  }
+  if (link.rows > 4u) {
+    sums.high.x = RowProduct(w.row_4, chunk);
+  }
+  if (link.rows > 5u) {
+    sums.high.y = RowProduct(w.row_5, chunk);
+  }
+  if (link.rows > 6u) {
+    sums.high.z = RowProduct(w.row_6, chunk);
+  }
+  if (link.rows > 7u) {
+    sums.high.w = RowProduct(w.row_7, chunk);
+  }
+  let unit = chunk_units[at];
+  return Sums(sums.low * (w.scales * unit), sums.high * (w.more_scales * unit));
+}
+
+fn AddStep(sums: ptr<function, Sums>, link: Link, place: RowPlace, iteration: u32, w: Weights) {
+  let products = Products(link, place, iteration, w);
+  (*sums).low += products.low;
+  (*sums).high += products.high;
+}
+
+// Of the lanes that have the same rows.
+fn LanesSum(lane_sums: vec4<f32>) -> vec4<f32> {
+  var sums = lane_sums;
+  for (var distance = kRowLanes / 2u; distance > 0u; distance /= 2u) {
+    sums += subgroupShuffleXor(sums, distance * kInterleave);
+  }
+  return sums;
+}
+
+// ---- results
+
+// What a thread has between its products and the pair of results that it stores.
+struct State {
+  sums: Sums,
+  bias: vec2<f32>,
+  up_bias: vec2<f32>,
+  residual: u32,
+}
+
+// The first of them.
+fn OutputOf(link: Link, part: u32, local: u32) -> u32 {
+  return part * Outputs(link) + 2u * local;
+}
+
+fn BiasOf(link: Link, layer: u32, n: u32) -> vec2<f32> {
+  if (!link.bias) {
+    return vec2<f32>();
+  }
+  return HalvesOf(LoadVector(layer, link.bias_at + n / 2u));
+}
+
+fn Multiply(link: Link, layer: u32, part: u32, first_block: Block, local: u32) -> State {
+  if (part >= link.parts) {
+    return State();
+  }
+  let place = PlaceOfThread(link, local);
+  let chunks_at_once = link.split * kRowLanes;
+  let iterations = (link.k / 32u + chunks_at_once - 1u) / chunks_at_once;
+  let norms = LoadNorms(link, layer, local);
+  var state = State();
+  let n = min(OutputOf(link, part, local), link.n - 2u);
+  state.bias = BiasOf(link, layer, n);
+  if (link.gated) {
+    state.up_bias = BiasOf(link, layer, link.n + n);
+  }
+  if (link.residual) {
+    state.residual = LoadResidual(link.index, n / 2u);
+  }
+  let row = LoadRow(link, layer, local);
+  if (local < Outputs(link) / 2u) {
+    if (link.residual_row != kNone) {
+      state.residual = AwaitWord(layer_rows + link.residual_row + n / 2u);
+    }
+    if (link.input_residual) {
+      state.residual = AwaitInput(layer, n / 2u);
+    }
+  }
+  Stage(link, local, row, norms);
+
+  var block = first_block;
+  for (var base = 0u; base < iterations; base += link.block) {
+    let steps = block;
+    if (base + link.block < iterations) {
+      block = LoadBlock(link, layer, part, local, base + link.block);
+    }
+    AddStep(&state.sums, link, place, base, steps.step_0);
+    if (link.block > 1u) {
+      AddStep(&state.sums, link, place, base + 1u, steps.step_1);
+    }
+    if (link.block > 2u) {
+      AddStep(&state.sums, link, place, base + 2u, steps.step_2);
+    }
+    if (link.block > 3u) {
+      AddStep(&state.sums, link, place, base + 3u, steps.step_3);
+    }
+    if (link.block > 4u) {
+      AddStep(&state.sums, link, place, base + 4u, steps.step_4);
+    }
+    if (link.block > 5u) {
+      AddStep(&state.sums, link, place, base + 5u, steps.step_5);
+    }
+    if (link.block > 6u) {
+      AddStep(&state.sums, link, place, base + 6u, steps.step_6);
+    }
+    if (link.block > 7u) {
+      AddStep(&state.sums, link, place, base + 7u, steps.step_7);
+    }
+  }
+  return state;
+}
+
+#if gated
+fn Gated(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
+  let gate = gate_sums + state.bias;
+  return vec2<f32>(activation(gate.x), activation(gate.y)) * (up_sums + state.up_bias);
+}
+#else
+fn Gated(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
+  return gate_sums;
+}
+#endif
+
+// The sums of row `row` of the threads' that have output `output` of the workgroup.
+fn TeamSum(link: Link, output: u32, row: u32) -> f32 {
+  let team = output / OutputsOfTeam(link);
+  let at = row * kInterleave + output % kInterleave;
+  var sum = 0.0;
+  for (var i = 0u; i < link.split; i++) {
+    sum += results[(team * link.split + i) * (link.rows * kInterleave) + at];
+  }
+  return sum;
+}
+
+// Row `row` of each of `rows_an_output`, of outputs 2 local and 2 local + 1.
+fn PairSum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
+  let first = 2u * local;
+  let second = first + 1u;
+  let in_team = OutputsOfTeam(link);
+  return vec2<f32>(TeamSum(link, first, first % in_team / kInterleave * rows_an_output + row),
+                   TeamSum(link, second, second % in_team / kInterleave * rows_an_output + row));
+}
+
+// Not by an index that a thread computes: NVIDIA's compiler puts such vectors into memory.
+fn Component(x: vec4<f32>, i: u32) -> f32 {
+  return select(select(x.x, x.y, i == 1u), select(x.z, x.w, i == 3u), i > 1u);
+}
+
+fn Finish(link: Link, layer: u32, part: u32, state: State, local: u32) {
+  if (part >= link.parts) {
+    return;
+  }
+  let low = LanesSum(state.sums.low);
+  var high = vec4<f32>();
+  if (link.rows > 4u) {
+    high = LanesSum(state.sums.high);
+  }
+  let place = PlaceOfThread(link, local);
+  let results_at = local / kSubgroup * (link.rows * kInterleave) + place.turn;
+  for (var row = place.lane; row < link.rows; row += kRowLanes) {
+    results[results_at + row * kInterleave] = select(Component(low, row), Component(high, row - 4u), row > 3u);
+  }
+  workgroupBarrier();
+  let n = OutputOf(link, part, local);
+  if (local < Outputs(link) / 2u && n < link.n) {
+    let factor = RowFactor(link);
+    var y = vec2<f32>();
+    if (link.gated) {
+      y = Gated(factor * PairSum(link, local, 0u, 2u), factor * PairSum(link, local, 1u, 2u), state);
+    } else {
+      y = factor * PairSum(link, local, 0u, 1u) + state.bias;
+    }
+    y += HalvesOf(state.residual);
+    let pair = bitcast<u32>(vec2<f16>(y));
+    if (link.result_row != kNone) {
+      Hand(link.result_row + n / 2u, pair);
+    }
+    if (layer + 1u == params.layers) {
+      StoreResult(link.index, n / 2u, pair);
+    }
+  }
+}
+
+fn Clear(begin: u32, layer: u32, part: u32, local: u32) {
+  let turn = kWorkgroups * kWorkgroupSize;
+  for (var i = layer * turn + part * kWorkgroupSize + local; i < params.layers * kLayerWords;
+       i += params.layers * turn) {
+    atomicStore(&rows[begin + i], 0u);
+  }
+}
+
+@compute @workgroup_size(kWorkgroupSize)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let part = workgroup.x;
+  // Two sets of rows, of which each run takes the one that the run before has cleared.
+  let runs = atomicLoad(&rows[params.rows + part]);
+  let sets = params.rows + kWorkgroups;
+  let set_words = params.layers * kLayerWords;
+  layer_rows = sets + runs % 2u * set_words;
+  let old_rows = sets + (runs + 1u) % 2u * set_words;
+  var block_0 = LoadBlock(kLink0, 0u, part, local, 0u);
+  for (var layer = 0u; layer < params.layers; layer++) {
+#if attention_at_0
+    Attend(layer, part, local);
+#endif
+#if link_1
+    let block_1 = LoadBlock(kLink1, layer, part, local, 0u);
+#endif
+    let state_0 = Multiply(kLink0, layer, part, block_0, local);
+    Finish(kLink0, layer, part, state_0, local);
+    // While the others finish theirs.
+    Clear(old_rows, layer, part, local);
+#if attention_at_1
+    Attend(layer, part, local);
+#endif
+#if link_2
+    let block_2 = LoadBlock(kLink2, layer, part, local, 0u);
+#endif
+#if link_1
+    let state_1 = Multiply(kLink1, layer, part, block_1, local);
+    Finish(kLink1, layer, part, state_1, local);
+#endif
+#if link_3
+    let block_3 = LoadBlock(kLink3, layer, part, local, 0u);
+#endif
+#if link_2
+    let state_2 = Multiply(kLink2, layer, part, block_2, local);
+    Finish(kLink2, layer, part, state_2, local);
+#endif
+    if (layer + 1u < params.layers) {
+      block_0 = LoadBlock(kLink0, layer + 1u, part, local, 0u);
+    }
+#if link_3
+    let state_3 = Multiply(kLink3, layer, part, block_3, local);
+    Finish(kLink3, layer, part, state_3, local);
+#endif
+    layer_rows += kLayerWords;
+  }
+  workgroupBarrier();
+  if (local == 0u) {
+    atomicStore(&rows[params.rows + part], runs + 1u);
+  }
+}

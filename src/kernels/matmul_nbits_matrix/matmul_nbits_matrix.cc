@@ -1,0 +1,239 @@
+#include "kernels/matmul_nbits_matrix/matmul_nbits_matrix.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/check.h"
+#include "kernels/matmul_nbits/matmul_nbits_plan.h"
+
+namespace sinter::kernels {
+namespace {
+
+// In order of a guess, large ones first: m, n, step, rows, cols, split, buffers, parts, late. Four
+// subgroups or more in each, but for the last: fewer do not hide what loads take.
+constexpr MatrixTuning kTunings[] = {
+    {128, 128, 32, 4, 4, 1, 2},
+    {128, 128, 64, 4, 4, 2, 1},
+    {128, 128, 32, 4, 2, 1, 2},
+    {128, 128, 32, 4, 4, 1, 1},
+    {256, 128, 32, 4, 4, 1, 1},
+    {64, 128, 64, 4, 4, 2, 1},
+    {64, 128, 32, 2, 4, 1, 2},
+    {128, 64, 64, 4, 4, 2, 1},
+    {128, 64, 32, 4, 2, 1, 2},
+    {64, 64, 64, 4, 4, 4, 2},
+    {64, 64, 64, 2, 2, 1, 2},
+    {64, 64, 32, 2, 2, 1, 2},
+    {32, 128, 64, 2, 2, 1, 2},
+    {32, 64, 128, 2, 2, 2, 1},
+    {32, 32, 256, 2, 1, 4, 1},
+    {16, 64, 128, 1, 1, 1, 1},
+    {16, 32, 256, 1, 1, 4, 1},
+    {16, 16, 512, 1, 1, 8, 1},
+    // Widths that cut a weight's columns into as many tiles as an H100's or H200's 132
+    // multiprocessors hold at once, or a little fewer: with 512 rows, 128 tiles of 96 of 3,072
+    // columns, 256 of 144 of 9,216 (two a multiprocessor, 106 us where 128 x 128 takes 145), 256
+    // of 192 of gates and ups of 6,144. Two workgroups of 192 threads leave a thread 168 registers,
+    // too few for early loads.
+    {128, 96, 64, 4, 3, 2, 1},
+    {128, 144, 32, 4, 3, 1, 1, 1, true},
+    {128, 192, 64, 4, 3, 1, 1},
+    // Half the sums in a thread's registers.
+    {128, 128, 64, 4, 2, 1, 1},
+};
+
+// From kManyRows on, tiles of fewer than kMinTileOfManyRows are an alternative only where no other
+// fits: each dequantizes all of B again. Compiling what never wins only makes first loads long.
+constexpr uint32_t kManyRows = 256, kMinTileOfManyRows = 64;
+
+// Two workgroups a tile, for shapes with at most so many tiles: an H100's or H200's 132
+// multiprocessors have two of these each, or one; and for as many steps of K as make halves worth
+// it. A load's measurements, again and again on one scratch, do not tell: of 3,072 columns,
+// 64 tiles of the widest kind, 3,072 of K take 45 us there and 56 in a model, where one workgroup a
+// tile takes 48; 8,192 of K take 92 and 100, instead of 106.
+struct PartTuning {
+  MatrixTuning tuning;
+  uint32_t min_steps;
+};
+constexpr uint32_t kMinPartSteps = 8;
+constexpr PartTuning kPartTunings[] = {{{128, 128, 64, 4, 4, 2, 1, 2}, kMinPartSteps},
+                                       {{128, 64, 64, 4, 4, 2, 1, 2}, kMinPartSteps},
+                                       {{128, 192, 64, 4, 3, 1, 1, 2}, 64}};
+constexpr uint32_t kMaxPartTiles = 128;
+
+// What the kernel holds of a step in registers, at most.
+constexpr uint32_t kMaxAFetches = 8, kMaxBFetches = 4;
+
+// What follows from a tuning on an adapter.
+struct Layout {
+  MatrixTileLayout tile;
+  uint32_t unit_words;  // of a load of B
+};
+
+uint32_t PartTiles(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
+  return CeilDiv(shape.m, tuning.m) * CeilDiv(shape.n, tuning.n);
+}
+
+// A counter a tile, then every part's sums.
+uint64_t ScratchWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
+  return kCounterWords + uint64_t{PartTiles(shape, tuning)} * tuning.parts * tuning.m * tuning.n;
+}
+
+// Words of a load of B, which lies inside one block and one step and has at least the 8 codes that
+// are dequantized together. All threads have as many loads if that can be (MultiplyTile in the
+// shader says why), else one at least.
+uint32_t UnitWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning, uint32_t threads) {
+  const uint32_t step_words = tuning.step * shape.bits / 32;
+  const uint32_t most = std::min(shape.unit_words(), step_words);
+  const uint32_t least = std::max(1u, shape.bits / 4);
+  const auto loads = [&](uint32_t words) { return tuning.n * (step_words / words); };
+  for (uint32_t words = most; words >= least; words /= 2) {
+    if (step_words % words == 0 && loads(words) % threads == 0) return words;
+  }
+  uint32_t words = most;
+  while (words > least && (step_words % words != 0 || loads(words) < threads)) words /= 2;
+  return words;
+}
+
+// Empty where the adapter cannot run it.
+std::optional<Layout> LayOut(const Caps& caps, const MatMulNBitsShape& shape,
+                             const MatrixTuning& tuning) {
+  const std::optional<MatrixTileLayout> tile = LayOutMatrixTile(caps, tuning, /*turned=*/true);
+  if (!tile || shape.dtype != DType::kF16) return {};
+  // A tile has one weight.
+  if (shape.experts > 0 && tuning.m != kMatMulNBitsExpertRows) return {};
+  // Either half of a gated product has whole quads of a subgroup's columns.
+  if (shape.glu != Glu::kNone && tuning.cols * tile->config.n % 8 != 0) return {};
+  // Quads of a row of products are written out, for eight a thread.
+  const uint32_t quads =
+      tile->config.m * tuning.cols * tile->config.n / (shape.glu == Glu::kNone ? 4 : 8);
+  const uint32_t threads = tuning.split * tile->subgroup_size;
+  if (CeilDiv(quads, threads) > 8) return {};
+  if (tuning.parts > 1) {
+    if (shape.glu != Glu::kNone || shape.experts > 0 || shape.n_count > 0 || quads % threads != 0 ||
+        CeilDiv(shape.k, tuning.step) < kMinPartSteps || PartTiles(shape, tuning) > kMaxPartTiles) {
+      return {};
+    }
+  }
+  const uint32_t step_words = tuning.step * shape.bits / 32;
+  const uint32_t unit_words = UnitWords(shape, tuning, tile->threads);
+  const uint32_t units = step_words / unit_words;
+  // Each thread has a place of its own in a row.
+  if (tile->threads % (tuning.step / 8) != 0 || tile->threads % units != 0) return {};
+  if (CeilDiv(tuning.m * tuning.step / 8, tile->threads) > kMaxAFetches ||
+      CeilDiv(tuning.n * units, tile->threads) > kMaxBFetches) {
+    return {};
+  }
+  return Layout{*tile, unit_words};
+}
+
+// Of kPartTunings those that the adapter can run and whose sums are long enough.
+std::vector<MatrixTuning> PartTunings(const Caps& caps, const MatMulNBitsShape& shape) {
+  std::vector<MatrixTuning> tunings;
+  for (const auto& [tuning, min_steps] : kPartTunings) {
+    if (CeilDiv(shape.k, tuning.step) >= min_steps && LayOut(caps, shape, tuning))
+      tunings.push_back(tuning);
+  }
+  return tunings;
+}
+
+}  // namespace
+
+std::string MatrixVariant(const MatrixTuning& tuning) { return "matrix." + MatrixTileName(tuning); }
+
+std::vector<MatrixTuning> MatrixTunings(const Caps& caps, const MatMulNBitsShape& shape) {
+  std::vector<MatrixTuning> tunings;
+  const auto offer = [&](MatrixTuning tuning) {
+    // The loop of early loads has its products twice: a great deal of code to compile where each of
+    // them is many instructions of a CPU. There only the smallest tiles take it.
+    tuning.late |= caps.software && tuning.rows * tuning.cols > 2;
+    if (LayOut(caps, shape, tuning)) tunings.push_back(tuning);
+  };
+  std::ranges::for_each(kTunings, offer);
+  const auto is_low = [](const MatrixTuning& tuning) { return tuning.m < kMinTileOfManyRows; };
+  if (shape.m >= kManyRows && !std::ranges::all_of(tunings, is_low)) std::erase_if(tunings, is_low);
+  const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
+  BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
+  if (!tunings.empty()) std::ranges::for_each(PartTunings(caps, shape), offer);
+  return tunings;
+}
+
+uint64_t MatrixScratchWords(const Caps& caps, const MatMulNBitsShape& shape) {
+  uint64_t words = 0;
+  if (shape.m <= kMatMulNBitsDecodeRows || shape.norm.present) return words;
+  for (const MatrixTuning& tuning : PartTunings(caps, shape))
+    words = std::max(words, ScratchWords(shape, tuning));
+  return words;
+}
+
+KernelPlan PlanMatMulNBitsMatrix(const Caps& caps, const MatMulNBitsShape& shape,
+                                 const MatrixTuning& tuning) {
+  const std::optional<Layout> layout = LayOut(caps, shape, tuning);
+  SINTER_CHECK(layout.has_value(), "{} on this adapter", MatrixVariant(tuning));
+  const bool gated = shape.glu != Glu::kNone;
+  SINTER_CHECK(!gated || shape.n_count == 0, "a part of a gated product");
+
+  MatMulNBitsMatrixParams params = {};
+  params.m = shape.m;
+  params.n = shape.n;
+  params.n_begin = shape.n_begin;
+  params.n_count = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
+
+  const uint32_t columns = params.n_count * (gated ? 2 : 1);
+  const bool whole_steps = shape.k % tuning.step == 0;
+  const bool whole_rows = shape.m % tuning.m == 0, whole_columns = columns % tuning.n == 0;
+  const bool a_vec8 = shape.k % 8 == 0;
+  const bool y_vec4 = shape.n % 4 == 0 && params.n_begin % 4 == 0 && params.n_count % 4 == 0;
+
+  KernelPlan plan;
+  plan.wgsl = "matmul_nbits_matrix/matmul_nbits_matrix.wgsl";
+  plan.prelude = MatrixTilePrelude(tuning, layout->tile, /*turned=*/true);
+  plan.prelude += fmt::format(
+      "alias unit_t = {};\nconst kUnitWords = {}u;\nconst kBits = {}u;\nconst kBlockSize = {}u;\n"
+      "const kK = {}u;\nconst kWholeSteps = {};\nconst kWholeRows = {};\n"
+      "const kWholeColumns = {};\nconst kInterleave = {}u;\nconst kUnitsTogether = {}u;\n",
+      UnitType(layout->unit_words), layout->unit_words, shape.bits, shape.block_size, shape.k,
+      whole_steps, whole_rows, whole_columns, shape.interleave,
+      shape.unit_words() / layout->unit_words);
+  plan.prelude += fmt::format("const kExperts = {}u;\n", shape.experts);
+  if (gated) {
+    plan.prelude +=
+        fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(shape.glu));
+  }
+  plan.defines = {"f16", "subgroups", "subgroup_matrix", fmt::format("unit{}", layout->unit_words),
+                  std::string(ZeroPointsName(shape.zero_points))};
+  plan.variant = fmt::format("matmul_nbits.f16.b{}.blk{}{}", shape.bits, shape.block_size,
+                             InterleaveTag(shape));
+  const auto define = [&](bool condition, std::string_view name, std::string_view tag) {
+    if (!condition) return;
+    plan.defines.emplace_back(name);
+    plan.variant += tag;
+  };
+  if (shape.zero_points == ZeroPoints::kPacked) plan.variant += ".zp";
+  if (shape.zero_points == ZeroPoints::kFloat) plan.variant += ".zpf";
+  define(shape.bias, "bias", ".bias");
+  define(gated, "glu", fmt::format(".{}", GluName(shape.glu)));
+  define(shape.residual, y_vec4 ? "residual_vec4" : "residual", ".residual");
+  define(shape.experts > 0, "experts", fmt::format(".of{}", shape.experts));
+  if (a_vec8) plan.defines.emplace_back("a_vec8");
+  if (y_vec4) plan.defines.emplace_back("y_vec4");
+  if (tuning.late) plan.defines.emplace_back("late");
+  plan.variant += fmt::format(".k{}{}{}{}.{}", shape.k, whole_rows ? "" : ".rows",
+                              whole_columns ? "" : ".columns", y_vec4 ? "" : ".odd",
+                              MatrixTileVariant(tuning, layout->tile));
+
+  plan.workgroups = {CeilDiv(shape.m, tuning.m), CeilDiv(columns, tuning.n), tuning.parts};
+  if (tuning.parts > 1) {
+    plan.defines.emplace_back("parts");
+    plan.prelude += fmt::format("const kCounterWords = {}u;\nconst kTilesM = {}u;\n", kCounterWords,
+                                plan.workgroups[0]);
+    plan.variant += fmt::format(".of{}", plan.workgroups[0]);
+    plan.scratch_words = ScratchWords(shape, tuning);
+  }
+  plan.SetParams(params);
+  return plan;
+}
+
+}  // namespace sinter::kernels

@@ -1,0 +1,275 @@
+#include "run/program.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "kernels/layer_chain/layer_chain.h"
+#include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/shader_source.h"
+
+namespace sinter::run {
+
+compile::ExternalPlaces PlacesOf(const Externals& externals) {
+  compile::ExternalPlaces places;
+  std::vector<gpu::Buffer> memories;
+  for (const auto& [name, range] : externals) {
+    const auto it = std::ranges::find(memories, range.buffer);
+    places[name] = {static_cast<int>(it - memories.begin()), range.offset};
+    if (it == memories.end()) memories.push_back(range.buffer);
+  }
+  return places;
+}
+
+Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
+                 const graph::Graph& graph, Externals externals,
+                 const compile::ForcedVariants& variants, const compile::Choices& choices,
+                 bool chain)
+    : device_(std::move(device)), externals_(std::move(externals)) {
+  lowered_ = compile::Lower(graph, device_->caps(), PlacesOf(externals_), variants, choices, chain);
+  memory_ = compile::PlanMemory(lowered_);
+
+  // Compiling starts before the uploads, which take the rest of a load's time.
+  std::vector<wgsl::Shader> specs;
+  for (const compile::Dispatch& dispatch : lowered_.dispatches)
+    specs.push_back(kernels::ExpandPlan(dispatch.plan));
+  pipelines_ = device_->GetPipelines(specs);
+
+  std::vector<gpu::Buffer> slots;
+  for (size_t i = 0; i < memory_.slot_bytes.size(); ++i) {
+    slots.push_back(device_->CreateBuffer(memory_.slot_bytes[i], fmt::format("workspace {}", i)));
+  }
+  const uint64_t limit = device_->caps().limits.max_storage_binding_bytes;
+  for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
+    const compile::BufferInfo& info = lowered_.buffers[i];
+    gpu::BufferRange buffer;
+    if (info.kind == compile::BufferInfo::Kind::kWeight) {
+      buffer = weights.Get(info.tensors, info.form, info.name);
+    } else if (info.kind == compile::BufferInfo::Kind::kIntermediate) {
+      if (memory_.slot_of[i] >= 0) buffer = slots[static_cast<size_t>(memory_.slot_of[i])];
+    } else if (info.kind == compile::BufferInfo::Kind::kCounters) {
+      buffer = device_->CreateBuffer(info.bytes, info.name);
+      device_->Upload(buffer.buffer, 0,
+                      std::vector<std::byte>(kernels::kCounterWords * sizeof(uint32_t)));
+    } else if (info.kind == compile::BufferInfo::Kind::kRows) {
+      buffer = MakeRows(info);
+    } else {
+      auto it = externals_.find(info.name);
+      if (it == externals_.end()) {
+        if (const graph::Value* value = graph.FindValue(info.name);
+            value != nullptr && !value->producer()) {
+          throw Error("run", "input '{}': got no buffer, want one of {} bytes", info.name,
+                      info.bytes);
+        }
+        it = externals_.emplace(info.name, device_->CreateBuffer(info.bytes, info.name)).first;
+      }
+      buffer = it->second;
+      if (buffer.size_bytes() < info.bytes) {
+        throw Error("run", "'{}': got a buffer of {} bytes, want {}", info.name,
+                    buffer.size_bytes(), info.bytes);
+      }
+    }
+    buffers_.push_back(std::move(buffer));
+  }
+  for (const compile::Dispatch& dispatch : lowered_.dispatches) {
+    for (const compile::BufferRef& operand : dispatch.operands) {
+      if (!operand) continue;
+      const uint64_t bytes =
+          operand.bytes != 0 ? operand.bytes : lowered_.buffers[operand.buffer].bytes;
+      if (bytes > limit) {
+        throw Error("run",
+                    "{}: buffer '{}': got {} bytes, want at most {} (this adapter's largest "
+                    "storage binding)",
+                    dispatch.label, lowered_.buffers[operand.buffer].name, bytes, limit);
+      }
+    }
+  }
+
+  const uint64_t alignment = device_->caps().limits.min_uniform_offset_alignment;
+  std::vector<std::byte> params;
+  for (const compile::Dispatch& dispatch : lowered_.dispatches) {
+    params.resize((params.size() + alignment - 1) / alignment * alignment);
+    params_offset_.push_back(params.size());
+    params.insert(params.end(), dispatch.plan.params.begin(), dispatch.plan.params.end());
+  }
+  params_ = device_->CreateUniformBuffer(params, "params");
+  captured_ = Record();
+}
+
+gpu::Buffer Program::MakeRows(const compile::BufferInfo& info) const {
+  gpu::Buffer rows = device_->CreateBuffer(info.bytes, info.name);
+  gpu::CommandList clear(*device_);
+  clear.Clear(rows, 0, rows.size_bytes());
+  device_->Submit(clear);
+  return rows;
+}
+
+// Counters are there for any plan of a dispatch, of which not all use them.
+bool Program::Binds(const kernels::KernelPlan& plan, const compile::BufferRef& ref) const {
+  const compile::BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
+  return info.kind != compile::BufferInfo::Kind::kCounters || plan.scratch_words > 0;
+}
+
+gpu::Binding Program::Bind(size_t operand, const compile::BufferRef& ref) const {
+  const gpu::BufferRange& range = buffers_[static_cast<size_t>(ref.buffer)];
+  uint64_t bytes = ref.bytes;
+  if (bytes == 0 && range.size != 0) bytes = range.size - ref.offset;
+  return {static_cast<uint32_t>(operand + 1), range.buffer, range.offset + ref.offset, bytes};
+}
+
+std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
+  const compile::Dispatch& dispatch = lowered_.dispatches[i];
+  std::vector<gpu::Binding> bindings;
+  if (!dispatch.plan.params.empty())
+    bindings.push_back({0, params_, params_offset_[i], dispatch.plan.params.size()});
+  for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
+    const compile::BufferRef& ref = dispatch.operands[operand];
+    if (!ref || !Binds(dispatch.plan, ref)) continue;
+    bindings.push_back(Bind(operand, ref));
+  }
+  return bindings;
+}
+
+gpu::CommandList Program::Record(size_t count) const {
+  gpu::CommandList list(*device_);
+  for (size_t i = 0; i < count; ++i) {
+    const compile::Dispatch& dispatch = lowered_.dispatches[i];
+    list.Dispatch(pipelines_[i], BindingsOf(i), dispatch.plan.workgroups, dispatch.label);
+  }
+  return list;
+}
+
+gpu::CommandList Program::Record() const { return Record(lowered_.dispatches.size()); }
+
+std::optional<gpu::CommandList> Program::RecordChoosing(
+    const kernels::TokenChoiceShape& choice, std::span<const gpu::Buffer> operands) const {
+  if (lowered_.dispatches.empty()) return std::nullopt;
+  const size_t last = lowered_.dispatches.size() - 1;
+  const compile::Dispatch& head = lowered_.dispatches[last];
+  if (!head.chooses || !head.product) return std::nullopt;
+  const Caps& caps = device_->caps();
+  kernels::MatMulNBitsShape shape = *head.product;
+  // As the head is cut without a choice, so that its sums are the same.
+  const std::vector<std::string> variants = kernels::MatMulNBitsVariants(caps, shape);
+  const auto variant = std::ranges::find_if(variants, [&](const std::string& name) {
+    return kernels::PlanMatMulNBits(caps, shape, name).variant == head.plan.variant;
+  });
+  shape.argmax = {.present = true,
+                  .position_ids = choice.position_ids,
+                  .total_length = choice.total_length,
+                  .ring_size = choice.ring_size};
+  if (variant == variants.end() || !kernels::CanFuseMatMulNBits(caps, shape, *variant))
+    return std::nullopt;
+  const kernels::KernelPlan plan = kernels::PlanMatMulNBits(caps, shape, *variant);
+
+  std::vector<gpu::Binding> bindings = BindingsOf(last);
+  std::erase_if(bindings, [](const gpu::Binding& binding) {
+    return binding.binding == kernels::kMatMulNBitsOutputBinding;
+  });
+  bindings.push_back({0, device_->CreateUniformBuffer(plan.params, plan.variant + ".params")});
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i])
+      bindings.push_back(
+          {kernels::kMatMulNBitsArgmaxBinding + static_cast<uint32_t>(i), operands[i]});
+  }
+  gpu::CommandList list = Record(last);
+  const wgsl::Shader spec = kernels::ExpandPlan(plan);
+  list.Dispatch(device_->GetPipelines({&spec, 1})[0], bindings, plan.workgroups, head.label);
+  return list;
+}
+
+Program::Recorded Program::RecordWith(const compile::Alternative& alternative,
+                                      std::span<const size_t> which) const {
+  Recorded recorded = {gpu::CommandList(*device_), {}};
+  gpu::CommandList& list = recorded.list;
+  gpu::Buffer counters;
+  std::map<size_t, gpu::Buffer> results;  // by operand
+  if (alternative.plan.scratch_words > 0) {
+    counters = device_->CreateBuffer(alternative.plan.scratch_words * sizeof(uint32_t), "counters");
+    list.Clear(counters, 0, counters.size_bytes());
+  }
+  const wgsl::Shader spec = kernels::ExpandPlan(alternative.plan);
+  const gpu::Pipeline pipeline = device_->GetPipelines({&spec, 1})[0];
+  gpu::Buffer params;
+  if (!alternative.plan.params.empty())
+    params = device_->CreateUniformBuffer(alternative.plan.params, "params");
+  for (const size_t i : which) {
+    const compile::Dispatch& dispatch = lowered_.dispatches[i];
+    // Each has its own rows.
+    if (dispatch.is_chain()) params = device_->CreateUniformBuffer(dispatch.plan.params, "params");
+    std::vector<gpu::Binding> bindings;
+    if (params) bindings.push_back({0, params});
+    for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
+      const compile::BufferRef& ref = dispatch.operands[operand];
+      if (!ref || !Binds(alternative.plan, ref)) continue;
+      const auto binding = static_cast<uint32_t>(operand + 1);
+      const compile::BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
+      if (info.kind == compile::BufferInfo::Kind::kCounters) {
+        bindings.push_back({binding, counters});
+      } else if (info.kind == compile::BufferInfo::Kind::kRows) {
+        if (!recorded.rows) recorded.rows = MakeRows(info);
+        bindings.push_back({binding, recorded.rows, ref.offset, ref.bytes});
+      } else if (info.kind == compile::BufferInfo::Kind::kIntermediate &&
+                 dispatch.writes[operand]) {
+        gpu::Buffer& result = results[operand];
+        if (!result) result = device_->CreateBuffer(info.bytes, "result");
+        bindings.push_back({binding, result});
+      } else {
+        bindings.push_back(Bind(operand, ref));
+      }
+    }
+    list.Dispatch(pipeline, bindings, alternative.plan.workgroups, dispatch.label);
+  }
+  return recorded;
+}
+
+void Program::Run(const RunOptions& options) {
+  if (options.capture) {
+    device_->Submit(*captured_);
+  } else {
+    device_->Submit(Record());
+  }
+}
+
+gpu::Buffer Program::rows() const {
+  for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
+    if (lowered_.buffers[i].kind == compile::BufferInfo::Kind::kRows) return buffers_[i].buffer;
+  }
+  return {};
+}
+
+bool Program::has_chains() const {
+  return std::ranges::any_of(lowered_.dispatches, &compile::Dispatch::is_chain);
+}
+
+bool Program::IsStuck(const gpu::Buffer& rows) const {
+  if (!rows) return false;
+  const std::vector<std::byte> word =
+      device_->Download(rows, kernels::kChainStuckWord * sizeof(uint32_t), sizeof(uint32_t));
+  return word != std::vector<std::byte>(sizeof(uint32_t));
+}
+
+void Program::CheckProgress() const {
+  if (!IsStuck()) return;
+  throw Error("run",
+              "fusion level 'chain': got workgroups that waited in vain for others of their "
+              "dispatch, want an adapter on which they all go on: choose --fusion layer");
+}
+
+std::vector<DispatchTime> Program::Profile() {
+  std::vector<DispatchTime> times;
+  for (gpu::DispatchSpan& span : device_->SubmitTraced(*captured_)) {
+    times.push_back({std::move(span.label), std::move(span.pipeline), span.nanoseconds,
+                     span.begin_nanoseconds});
+  }
+  return times;
+}
+
+const gpu::Buffer& Program::external(const std::string& name) const {
+  const auto it = externals_.find(name);
+  SINTER_CHECK(it != externals_.end(), "'{}' is neither input nor output of the program", name);
+  return it->second.buffer;
+}
+
+}  // namespace sinter::run

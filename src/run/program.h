@@ -1,0 +1,115 @@
+// A program: a graph of fixed shapes as dispatches on a device, recorded once and replayed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compile/lowering.h"
+#include "compile/memory_plan.h"
+#include "gpu/device.h"
+#include "graph/graph.h"
+#include "kernels/sample/token_choice.h"
+#include "run/weight_store.h"
+
+namespace sinter::run {
+
+struct RunOptions {
+  // Replay what was recorded at build time. Off: bind and record every dispatch anew, as a check on
+  // the recording.
+  bool capture = true;
+};
+
+// Time of one dispatch.
+struct DispatchTime {
+  std::string label;    // operator and node
+  std::string variant;  // kernel
+  double nanoseconds = 0;
+  double begin_nanoseconds = 0;  // on the GPU's clock
+  // What it had to move and compute (work.h), where that is known.
+  double bytes = 0, flops = 0;
+};
+
+// Memory of graph inputs and outputs by name.
+using Externals = std::map<std::string, gpu::BufferRange>;
+
+// Where they lie, as Lower() takes it.
+compile::ExternalPlaces PlacesOf(const Externals& externals);
+
+class Program {
+ public:
+  // Compiles `graph`, whose shapes are all numbers. `externals` has the memory of every graph input
+  // and output; two names may have the same where the graph updates it in place. Outputs that are
+  // not in it get memory of their own. `chain`: as for Lower(). Throws Error for what
+  // cannot be lowered, or an external buffer that is missing or too small.
+  Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
+          Externals externals, const compile::ForcedVariants& variants = {},
+          const compile::Choices& choices = {}, bool chain = false);
+
+  // Queues one run.
+  void Run(const RunOptions& options = {});
+  // What Run replays, to be joined with other work into one list.
+  const gpu::CommandList& captured() const { return *captured_; }
+  // The same, with every dispatch bound anew.
+  gpu::CommandList Record() const;
+  // Runs once with a timestamp around every dispatch, and waits.
+  std::vector<DispatchTime> Profile();
+
+  // The run but for its last dispatch, which chooses a token in place of writing logits. `choice`
+  // of kernels/sample/token_choice.h says how, `operands` are its bindings from 2 on. Nothing where
+  // the last dispatch cannot (compile::Dispatch::chooses, the adapter's limits).
+  std::optional<gpu::CommandList> RecordChoosing(const kernels::TokenChoiceShape& choice,
+                                                 std::span<const gpu::Buffer> operands) const;
+
+  // The dispatches `which` (of one operator and shape) with another plan. Their intermediate
+  // results all go to the same place, so that each waits for the one before, as in a run; they are
+  // of no use. For the planner.
+  struct Recorded {
+    gpu::CommandList list;
+    gpu::Buffer rows;  // the dispatches' own, where they are chains
+  };
+  Recorded RecordWith(const compile::Alternative& alternative, std::span<const size_t> which) const;
+
+  // Waits, and throws Error where workgroups of a dispatch waited for others that did not go on:
+  // what the program gave since then is wrong. Only programs with chains have such dispatches.
+  void CheckProgress() const;
+  // Waits, and tells the same.
+  bool IsStuck() const { return IsStuck(rows()); }
+  // Of what was recorded with rows of its own.
+  bool IsStuck(const gpu::Buffer& rows) const;
+  bool has_chains() const;
+  // By which chains hand rows on; none where there are no chains.
+  gpu::Buffer rows() const;
+
+  // The buffer in which a graph input or output lies.
+  const gpu::Buffer& external(const std::string& name) const;
+  size_t num_dispatches() const { return lowered_.dispatches.size(); }
+  // Bytes of intermediate results.
+  uint64_t workspace_bytes() const { return memory_.total_bytes(); }
+  const compile::Lowered& lowered() const { return lowered_; }
+
+ private:
+  std::vector<gpu::Binding> BindingsOf(size_t dispatch) const;
+  bool Binds(const kernels::KernelPlan& plan, const compile::BufferRef& ref) const;
+  gpu::Binding Bind(size_t operand, const compile::BufferRef& ref) const;
+  // The first `count` dispatches.
+  gpu::CommandList Record(size_t count) const;
+  // Memory of zeros for chains to hand rows on by.
+  gpu::Buffer MakeRows(const compile::BufferInfo& info) const;
+
+  std::shared_ptr<gpu::Device> device_;
+  compile::Lowered lowered_;
+  compile::MemoryPlan memory_;
+  Externals externals_;
+  std::vector<gpu::BufferRange> buffers_;  // by number in lowered_
+  std::vector<gpu::Pipeline> pipelines_;   // by dispatch
+  gpu::Buffer params_;                     // every dispatch's uniform, one after the other
+  std::vector<uint64_t> params_offset_;
+  std::optional<gpu::CommandList> captured_;
+};
+
+}  // namespace sinter::run

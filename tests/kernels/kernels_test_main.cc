@@ -1,0 +1,98 @@
+// Turns every registered kernel case into GoogleTest tests, beside the tests that the files hold
+// themselves.
+//
+// Nearly all of a test's time is a software GPU's compiler, and most shaders are of one case and
+// one variant. So of a case's variants one is tested, by turns, and each variant that no case
+// before it had: every case and every variant, not every pair. SINTER_TEST_ALL=1 tests all pairs.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kernels/testing/kernel_case.h"
+#include "support/kernel_run.h"
+
+namespace sinter::kernels {
+namespace {
+
+// What a case moves from which on it is of real size, and takes a software GPU long.
+constexpr double kRealBytes = 3e5;
+
+class KernelCaseTest : public testing::Test {
+ public:
+  KernelCaseTest(KernelCase kernel_case, std::string variant)
+      : case_(std::move(kernel_case)), variant_(std::move(variant)) {}
+
+  void TestBody() override {
+    gpu::Device& device = TestDevice();
+    const PreparedCase prepared = PrepareCase(device, case_, variant_);
+    device.Submit(prepared.list);
+    for (size_t i = 0; i < prepared.operands.size(); ++i) {
+      if (prepared.operands[i].expected.empty() || !prepared.operands[i].present) continue;
+      const auto bytes = device.Download(prepared.buffers[i], 0, prepared.buffers[i].size_bytes());
+      EXPECT_EQ(CompareOperand(prepared.operands[i], bytes), "")
+          << prepared.variant << ", operand " << i;
+    }
+    device.Check();
+  }
+
+ private:
+  KernelCase case_;
+  std::string variant_;
+};
+
+struct Pair {
+  const KernelCase* kernel_case;
+  std::string variant;
+};
+
+// The pairs of a kernel's cases and variants that are tested. Neighbours of one name are one case,
+// whose operands depend on the variant.
+std::vector<Pair> ChoosePairs(const std::vector<KernelCase>& cases, bool all) {
+  std::vector<Pair> chosen, group;
+  std::set<std::string> seen;
+  size_t turn = 0;
+  const auto choose_of_group = [&] {
+    for (size_t i = 0; i < group.size(); ++i) {
+      const bool is_new = seen.insert(group[i].variant).second;
+      if (all || is_new || i == turn % group.size()) chosen.push_back(group[i]);
+    }
+    turn += 1;
+    group.clear();
+  };
+  for (const KernelCase& kernel_case : cases) {
+    if (kernel_case.benchmark_only) continue;
+    if (!group.empty() && group.front().kernel_case->name != kernel_case.name) choose_of_group();
+    for (const std::string& variant : kernel_case.variants) {
+      group.push_back({&kernel_case, variant});
+      // Cases of real sizes are there to be timed.
+      if (kernel_case.bytes >= kRealBytes) break;
+    }
+  }
+  choose_of_group();
+  return chosen;
+}
+
+}  // namespace
+}  // namespace sinter::kernels
+
+int main(int argc, char** argv) {
+  using namespace sinter::kernels;  // NOLINT: a main of one screen
+  testing::InitGoogleTest(&argc, argv);
+  const bool all = std::getenv("SINTER_TEST_ALL") != nullptr;
+  for (const auto& [kernel, make_cases] : RegisteredKernelCases()) {
+    const std::vector<KernelCase> cases = make_cases(TestDevice().caps());
+    for (const Pair& pair : ChoosePairs(cases, all)) {
+      const KernelCase& kernel_case = *pair.kernel_case;
+      const std::string& variant = pair.variant;
+      const std::string name = kernel_case.name + (variant.empty() ? "" : "/" + variant);
+      testing::RegisterTest(
+          kernel.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
+          [=]() -> testing::Test* { return new KernelCaseTest(kernel_case, variant); });
+    }
+  }
+  return RUN_ALL_TESTS();
+}
