@@ -1,5 +1,5 @@
-// SINTER_CHECK: states what must hold if Sinter itself is right. A failure is a bug in Sinter,
-// never the user's fault.
+// SINTER_CHECK: an assertion about Sinter itself. A failure is a bug in Sinter, never the user's
+// fault; it throws BugError.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,7 +9,8 @@
 
 namespace sinter {
 
-// Thrown by SINTER_CHECK, so that an embedding application survives and can report it.
+// Exception that a failed SINTER_CHECK throws, so that an embedding application survives the bug
+// and can report it.
 class BugError : public std::logic_error {
  public:
   using std::logic_error::logic_error;

@@ -28,17 +28,17 @@ enum class DType : uint8_t {
   kI4 = 22,
 };
 
-// "f32", "i64", ...; "undefined" for anything else.
+// Returns "f32", "i64", ...; "undefined" for anything else.
 std::string_view DTypeName(DType dtype);
 
-// The inverse of DTypeName; kUndefined for an unknown name.
+// Inverse of DTypeName. Returns kUndefined for an unknown name.
 DType DTypeFromName(std::string_view name);
 
-// Bits of one element in an ONNX tensor's raw data: 4 for the packed 4-bit types; 0 where there is
-// no fixed size.
+// Returns the bits of one element in an ONNX tensor's raw data: 4 for the packed 4-bit types, 0 for
+// types without a fixed size.
 int DTypeBits(DType dtype);
 
-// Bytes of `elems` tightly packed elements; odd counts of 4-bit elements round up.
+// Returns the bytes of `elems` tightly packed elements. An odd count of 4-bit elements rounds up.
 inline size_t DTypeBytes(DType dtype, size_t elems) { return (elems * DTypeBits(dtype) + 7) / 8; }
 
 inline bool IsFloat(DType dtype) {

@@ -1,5 +1,5 @@
-// Errors that are the user's or the environment's fault: a wrong file, a shape, a missing feature,
-// no memory.
+// Errors caused by the user or the environment: a wrong file, a shape, a missing feature, too
+// little memory.
 #pragma once
 
 #include <fmt/format.h>
@@ -11,15 +11,15 @@
 
 namespace sinter {
 
-// What a public call throws. The text reads `[area] what: got X, want Y`, so that it can be shown
-// as it is.
+// Exception that public calls throw. The text has the form `[area] what: got X, want Y` and can be
+// shown to the user unchanged.
 class Error : public std::runtime_error {
  public:
   template <typename... Args>
   Error(std::string_view area, fmt::format_string<Args...> format, Args&&... args)
       : Error(Raw{}, area, fmt::format(format, std::forward<Args>(args)...)) {}
 
-  // The part of Sinter or of the environment that the error is about: `onnx`, `gpu`, `tokenizer`.
+  // Part of Sinter or of the environment that the error is about: `onnx`, `gpu`, `tokenizer`.
   const std::string& area() const { return area_; }
 
  protected:
@@ -31,8 +31,8 @@ class Error : public std::runtime_error {
   std::string area_;
 };
 
-// The GPU went away (driver reset, unplugged, out of time). The Device is unusable from then on; a
-// new one may work.
+// Error thrown when the GPU is lost (driver reset, device unplugged, timeout). The Device is
+// unusable afterwards; a new one may work.
 class DeviceLostError : public Error {
  public:
   explicit DeviceLostError(const std::string& message) : Error(Raw{}, "gpu", message) {}

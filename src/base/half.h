@@ -1,5 +1,5 @@
-// IEEE 754 binary16 and bfloat16 to and from float, on the CPU. Rounds to nearest, ties to even;
-// keeps NaN and infinity.
+// Conversions between float and IEEE 754 binary16 or bfloat16 on the CPU. Conversions from float
+// round to nearest, ties to even. NaN stays NaN, infinity stays infinity.
 #pragma once
 
 #include <bit>
@@ -25,8 +25,8 @@ inline uint16_t FloatToHalf(float value) {
   if (magnitude >= 0x477ff000u)
     return sign | 0x7c00u;  // From 65520 on, the nearest half is infinity.
   if (magnitude < 0x38800000u) {
-    // Below 2^-14 the half is subnormal: adding 0.5 leaves its 10 bits, rounded, at the end of the
-    // mantissa.
+    // Below 2^-14 the half is subnormal. Adding 0.5 rounds the value to a multiple of 2^-24, so the
+    // lowest 10 bits of the sum's mantissa are the half's mantissa.
     const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
     return sign | static_cast<uint16_t>(std::bit_cast<uint32_t>(rounded) - 0x3f000000u);
   }

@@ -12,8 +12,8 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 bool IsNaNHalf(uint32_t half) { return (half & 0x7c00) == 0x7c00 && (half & 0x3ff) != 0; }
 
-// The value of a finite half from the definition of binary16: (-1)^sign 2^(e - 25) (1024 +
-// mantissa), or without the leading one where the exponent field is 0.
+// Returns the value of a finite half by the definition of binary16: (-1)^sign 2^(e - 25) (1024 +
+// mantissa). Exponent field 0 stands for a subnormal: (-1)^sign 2^-24 mantissa.
 double ByDefinition(uint32_t half) {
   const int exponent = half >> 10 & 31;
   const int mantissa = half & 1023;
@@ -42,13 +42,13 @@ TEST(Half, EveryHalfHasItsValueAndComesBack) {
   }
 }
 
-// Between every two neighbours: the midpoint goes to the even one, and the floats next to it to
-// their own side.
+// Checks between each pair of neighbouring halves that the midpoint rounds to the even one, and
+// that the floats on either side of the midpoint round to the nearer half.
 TEST(Half, RoundsToNearestTiesToEven) {
   for (uint32_t half = 0; half < 0x7c00; ++half) {
     const double low = ByDefinition(half);
     const double high = half == 0x7bff ? 65536.0 : ByDefinition(half + 1);
-    const auto middle = static_cast<float>((low + high) / 2);  // Exact: 12 bits.
+    const auto middle = static_cast<float>((low + high) / 2);  // Exact: needs 12 bits.
     const uint32_t even = half % 2 == 0 ? half : half + 1;
     for (const uint32_t sign : {0u, 0x8000u}) {
       const float s = sign ? -1.0f : 1.0f;
@@ -69,14 +69,15 @@ TEST(Half, OverflowIsInfinity) {
 }
 
 TEST(Half, UnderflowIsSignedZero) {
-  EXPECT_EQ(FloatToHalf(0x1p-25f), 0);  // The tie between 0 and the least half: 0 is even.
+  EXPECT_EQ(FloatToHalf(0x1p-25f), 0);  // Tie between 0 and the least half.
   EXPECT_EQ(FloatToHalf(std::nextafter(0x1p-25f, 1.0f)), 1);
   EXPECT_EQ(FloatToHalf(std::numeric_limits<float>::denorm_min()), 0);
   EXPECT_EQ(FloatToHalf(-std::numeric_limits<float>::denorm_min()), 0x8000);
   EXPECT_EQ(FloatToHalf(-0.0f), 0x8000);
 }
 
-// Payloads of which the half keeps no bit must not become infinity.
+// The first two inputs are NaNs whose payload bits do not fit into a half. Truncating them would
+// give infinity.
 TEST(Half, NaNStaysNaN) {
   for (const uint32_t bits : {0x7f800001u, 0xff800001u, 0x7fc00000u, 0xffffffffu}) {
     const uint16_t half = FloatToHalf(std::bit_cast<float>(bits));

@@ -14,7 +14,7 @@
 namespace sinter {
 namespace {
 
-// Closes a file descriptor at the end of the scope; the mapping outlives it.
+// Closes the file descriptor at the end of the scope. The mapping outlives the descriptor.
 struct Descriptor {
   ~Descriptor() {
     if (fd >= 0) close(fd);
@@ -27,7 +27,7 @@ std::string ErrorText(int code) { return std::generic_category().message(code); 
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::Open(const std::filesystem::path& path) {
-  // O_NONBLOCK, so that a FIFO of that name does not hang the process; it means nothing for regular
+  // O_NONBLOCK keeps open() from blocking if the path names a FIFO. It has no effect on regular
   // files.
   const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat info;
@@ -42,7 +42,8 @@ std::shared_ptr<const MappedFile> MappedFile::Open(const std::filesystem::path& 
   std::span<const std::byte> bytes;
   if (info.st_size > 0) {  // mmap refuses length 0.
     const auto size = static_cast<uint64_t>(info.st_size);
-    // size_t has 32 bits in a browser.
+    // In a browser size_t has 32 bits, so a file can be too large to map. ENOMEM is the error
+    // reported for that case; mmap sets its own.
     errno = ENOMEM;
     void* data =
         size > SIZE_MAX ? MAP_FAILED : mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);

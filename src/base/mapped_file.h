@@ -1,5 +1,5 @@
-// A whole file, mapped read-only into memory: weights are paged in when they are read and cost no
-// heap.
+// Read-only memory mapping of a whole file. Weights are paged in when they are read and take no
+// heap memory.
 #pragma once
 
 #include <cstddef>
@@ -9,14 +9,14 @@
 
 namespace sinter {
 
-// Holds the mapping and releases it in the destructor. Shared, so that tensors can keep their file
-// mapped. The file must not shrink while it is mapped: reading past its new end raises SIGBUS.
-// Replace a file by renaming another over it.
+// Owner of one mapping, which the destructor releases. Instances are shared, so that tensors can
+// keep their file mapped. The file must not shrink while it is mapped: reading past its new end
+// raises SIGBUS. To replace a file, rename another one over it.
 class MappedFile {
  public:
-  // Maps the file at `path`; symbolic links are followed. An empty file gives no bytes. Throws
-  // Error("file") where it cannot be opened, is not a regular file, or the system refuses the
-  // mapping.
+  // Maps the file at `path` and follows symbolic links. An empty file gives an empty span. Throws
+  // Error("file") if the file cannot be opened or is not a regular file, or if the system refuses
+  // the mapping.
   static std::shared_ptr<const MappedFile> Open(const std::filesystem::path& path);
 
   MappedFile(const MappedFile&) = delete;

@@ -34,7 +34,7 @@ class MappedFileTest : public testing::Test {
     return dir_ / name;
   }
 
-  // The message of the error that opening `path` throws.
+  // Returns the message of the error that opening `path` throws.
   static std::string OpenError(const std::filesystem::path& path) {
     try {
       MappedFile::Open(path);
@@ -96,7 +96,8 @@ TEST_F(MappedFileTest, FifoDoesNotHang) {
 TEST_F(MappedFileTest, NoAddressSpaceLeft) {
   const std::filesystem::path path = Write("a", "x");
   std::filesystem::resize_file(path, 1 << 30);
-  // Room for half of the file: the sanitizers' own mappings must still succeed.
+  // The limit leaves room for half of the file, because the sanitizers' own mappings must still
+  // succeed.
   uint64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
   rlimit before;

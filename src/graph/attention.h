@@ -1,15 +1,18 @@
-// ONNX's Attention (opsets 23 and 24) and com.microsoft's MultiHeadAttention, read: what their
-// attributes and the shapes of their inputs say, in one form. For each sequence b, head n, row s,
-// with h = n / (heads / kv_heads):
+// Attributes and input shapes of ONNX's Attention (opsets 23 and 24) and com.microsoft's
+// MultiHeadAttention, read into one common form. Both operators compute, for each sequence b of the
+// batch, query head n and row s, with kv head h = n / (heads / kv_heads):
 //
-//   keys, values = past and new ones, one behind the other: [batch, kv_heads, total, head_size]
-//   row s sees key t where t < total (resp. the sequence's own length), the mask lets it be, and,
-//   if
-//     causal, t <= s + past; past is the length less `sequence` where there are lengths and no past
-//   Y = softmax(softcap(scale * q . k) + mask) v; zeros where a row sees no key
+//   keys, values = past concatenated with new: [batch, kv_heads, total, head_size]
+//   Y = softmax(softcap(scale * q . k) + mask) v
+//
+// Row s sees key t if all of these hold; Y is zero in a row that sees no key:
+// - t < total, or t < length of sequence b if lengths are given.
+// - The mask allows it.
+// - In causal attention, t <= s + past. If lengths are given and there is no past, past is the
+//   length of sequence b minus `sequence`.
 //
 // Sources: onnx/docs/Operators.md, with the erratum of pull request 8068 on causality by lengths
-// and rows without keys; ONNX Runtime 1.30's docs/ContribOperators.md.
+// and on rows without keys; ONNX Runtime 1.30's docs/ContribOperators.md.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +23,10 @@
 
 namespace sinter::graph {
 
-// Places of inputs; nothing where the operator has none, or the node leaves it out.
+// Input indices. Absent if the operator does not have the input or the node omits it.
 struct AttentionPlaces {
   std::optional<size_t> mask, past_key, past_value, lengths;
-  // Joined biases of queries, keys and values.
+  // Concatenated projection biases of queries, keys and values: [3 * heads * head_size].
   std::optional<size_t> projection_bias;
 };
 
@@ -31,14 +34,14 @@ struct AttentionForm {
   AttentionPlaces places;
   int64_t batch = 0, sequence = 0, heads = 0, kv_heads = 0, head_size = 0;
   int64_t past = 0, new_keys = 0;
-  // Whether queries (and the output), resp. keys and values are [batch, heads, rows, head_size] and
-  // not [batch, rows, heads * head_size].
+  // `by_head`: queries and output have the layout [batch, heads, rows, head_size] instead of
+  // [batch, rows, heads * head_size]. `kv_by_head`: the same for keys and values.
   bool by_head = false, kv_by_head = false;
   bool causal = false;
-  float scale = 0;  // 0: 1 / sqrt(head_size)
+  float scale = 0;  // 0 stands for 1 / sqrt(head_size).
   float softcap = 0;
-  // [batch or 1, heads or 1, sequence or 1, total or less: other keys are masked]; empty without
-  // one.
+  // Shape of the mask: [batch or 1, heads or 1, sequence or 1, at most total]. Keys beyond its last
+  // dimension are masked. Empty if there is no mask.
   Shape mask;
 
   int64_t total() const { return past + new_keys; }
@@ -49,11 +52,12 @@ struct AttentionForm {
   Shape present() const { return {batch, kv_heads, total(), head_size}; }
 };
 
-// Whether the node is one of the two operators.
+// Returns whether the node is one of the two operators.
 bool IsAttention(const Node& node);
 
-// Reads a node of them. `shapes`: its inputs', in order; nothing where one is absent. Throws Error
-// naming the node where the shapes do not fit, or are not implemented.
+// Reads the attributes and shapes of such a node. `shapes` are those of its inputs in order,
+// nullopt for an absent input. Throws Error that names the node if the shapes do not fit together
+// or are not implemented.
 AttentionForm ReadAttention(const Node& node, const std::vector<std::optional<Shape>>& shapes);
 
 }  // namespace sinter::graph

@@ -13,7 +13,8 @@
 namespace sinter::graph {
 namespace {
 
-// Steps through a shape in row-major order, with one offset for each set of strides (in elements).
+// Iterates over a shape in row-major order and keeps one offset (in elements) for each set of
+// strides.
 class Odometer {
  public:
   Odometer(const Shape& shape, std::vector<Shape> strides)
@@ -47,7 +48,7 @@ Shape RowMajorStrides(const Shape& shape) {
   return strides;
 }
 
-// Strides that repeat `shape` over `out` as broadcasting does.
+// Returns the strides that broadcast `shape` to `out`: 0 along each repeated dimension.
 Shape BroadcastStrides(const Shape& shape, const Shape& out) {
   const Shape own = RowMajorStrides(shape);
   Shape strides(out.size(), 0);
@@ -56,7 +57,8 @@ Shape BroadcastStrides(const Shape& shape, const Shape& out) {
   return strides;
 }
 
-// What is asked of one evaluation: the node, its inputs, and the outputs' types from inference.
+// Arguments of one evaluation: the node, its inputs, the output types from inference, and the bound
+// on a result's bytes.
 struct Call {
   const Node& node;
   std::span<const TensorType> inputs;
@@ -94,8 +96,8 @@ Tensor View(const Tensor& from, const Shape& shape) {
   return Tensor{from.dtype, shape, from.bytes, from.owner};
 }
 
-// out[i] = from[offset + i . strides]. Null where neither a view nor a copy of at most `max_bytes`
-// will do.
+// Returns out[i] = from[offset + i . strides] as a view of `from`, or as a copy of at most
+// `max_bytes`. Returns nullopt if neither is possible.
 std::optional<Tensor> Strided(const Tensor& from, const Shape& shape, int64_t offset,
                               const Shape& strides, int64_t max_bytes) {
   const int64_t elems = NumElements(shape);
@@ -143,7 +145,8 @@ Tensor FromElements(DType dtype, const Shape& shape, const std::vector<T>& value
   }
 }
 
-// Integers wrap: the sum and product of unsigned numbers are defined, and the same bits.
+// Applies `operation`; integers wrap. Unsigned arithmetic avoids the undefined overflow of signed
+// numbers and gives the same bits.
 template <typename T>
 T Wrap(T a, T b, auto operation) {
   if constexpr (std::is_same_v<T, double>) {
@@ -171,8 +174,8 @@ T Pick(T a, T b, bool max) {
   return max ? std::max(a, b) : std::min(a, b);
 }
 
-// Applies `operation` to the elements of inputs 0 and 1; with T double or int64_t after input 0's
-// type.
+// Applies `operation` to the broadcast elements of `left` and `right`. T is double for floats and
+// int64_t for integers.
 template <typename T, typename F>
 Tensor Binary(const Call& call, const Tensor& left, const Tensor& right, DType dtype, F operation) {
   Shape shape;
@@ -277,7 +280,7 @@ Tensor Reduce(const Call& call) {
                             axes.empty() && call.node.Int("noop_with_empty_axes", 0) == 0);
   for (const int64_t axis : axes)
     reduced[NormalizeAxis(call.node, axis, static_cast<int64_t>(shape.size()))] = true;
-  // The output's strides laid over the input: 0 along what is summed.
+  // Strides that map an input element to its output element: 0 along reduced dimensions.
   Shape kept;
   for (size_t d = 0; d < shape.size(); ++d) kept.push_back(reduced[d] ? 1 : shape[d]);
   const Shape strides = BroadcastStrides(kept, shape);
@@ -321,7 +324,8 @@ Result EvaluateShapeOf(const Call& call) {
   return One(Tensor::FromInts(DType::kI64, call.out_shape(), dims));
 }
 
-// Reshape, Unsqueeze, Squeeze, Flatten, Identity: the same elements in the same order.
+// Evaluates Reshape, Unsqueeze, Squeeze, Flatten and Identity, which keep the elements and their
+// order.
 Result EvaluateView(const Call& call) { return One(View(call.in(0), call.out_shape())); }
 
 Result EvaluateTranspose(const Call& call) {
@@ -348,7 +352,7 @@ Result EvaluateSlice(const Call& call) {
                   call.OptionalInts(3), call.OptionalInts(4));
   for (size_t d = 0; d < ranges.size(); ++d) {
     offset += ranges[d].start * strides[d];
-    // A step beyond the dimension takes one element, and its product could overflow.
+    // A step larger than the dimension takes one element; strides[d] * step could then overflow.
     strides[d] = ranges[d].count > 1 ? strides[d] * ranges[d].step : 0;
   }
   return OneStrided(call, offset, strides);

@@ -1,4 +1,4 @@
-// Arithmetic on constants, and the views it gives where elements keep their order.
+// Evaluate: arithmetic on constants, and results that are views because elements keep their order.
 #include "graph/evaluate.h"
 
 #include <gmock/gmock.h>
@@ -25,7 +25,7 @@ std::optional<std::vector<Tensor>> RunLast(const Graph& graph,
   return Evaluate(node, inputs, max_bytes);
 }
 
-// The results of the last node as "type[shape] = [elements]", "none", or the error's text.
+// Returns the results of the last node as "type[shape] = [elements]", "none", or the error's text.
 std::string Evaluate(const std::string& body) {
   const auto graph = Parse("graph { opset ai.onnx 21 " + body + "}");
   std::optional<std::vector<Tensor>> results;

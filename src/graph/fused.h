@@ -1,25 +1,26 @@
-// Sinter's own operators (domain `sinter`): several of ONNX's in one node, made by the rewrites of
-// fusion level `layer`. Their meaning is that of their parts:
+// Sinter's own operators (domain `sinter`). Each node stands for several ONNX nodes; the rewrites
+// of fusion level `layer` create them. They mean the same as the nodes they replace:
 //
 //   x = input                                                   without skip
 //       input + skip                                            without skip_scale
 //       input + rms_norm(skip, skip_scale, skip_epsilon)        with both
-//   h = x, or rms_norm(x, norm_scale, epsilon); rounded to the type of the scales
+//   h = x without norm_scale, else rms_norm(x, norm_scale, epsilon); rounded to the scales' type
 //
-//   MatMulNBitsQkv    Y = h x dequantize(B)^T + bias for each part, joined along the last axis
-//   NormMatMulNBits   the same with one part
-//   MatMulNBitsMlp    Y = activation(gate) * up, each a product as above; activation: silu, gelu,
-//                     gelu_tanh
+//   MatMulNBitsQkv    Y = h x dequantize(B)^T + bias, the parts concatenated along the last axis
+//   NormMatMulNBits   Y as for MatMulNBitsQkv, with one part
+//   MatMulNBitsMlp    Y = activation(gate) * up, where gate and up are such products of h;
+//                     activation: silu, gelu, gelu_tanh
 //   MatMulNBitsAdd    Y = A x dequantize(B)^T + bias + residual
 //   NormQMoE          Y = QMoE(h, router product of h), h = rms_norm(input, norm_scale, epsilon)
 //
-// NormMatMulNBits with the attribute `argmax` 1 gives the logits of one row: a run of the program
-// of which nobody wants more than the largest may choose that in their place. It means the same.
+// The attribute `argmax` 1 of NormMatMulNBits marks the logits of one row. A run of the program
+// that needs only the index of the largest logit may compute that index instead of the logits. The
+// meaning of the node is unchanged.
 //
-// Output 1 of the first three is x, in the type of the input. Weights are as MatMulNBits has them;
-// all parts of a node have the same K, bits, block size and type, and all or none have zero points
-// of one kind, resp. a bias. skip_scale has the type of the input; norm_scale and, under
-// skip_scale, skip may have another.
+// Output 1 of the first three operators is x, in the type of the input. Weights have the form of
+// MatMulNBits. All parts of a node have the same K, bits, block size and type; either all or none
+// have a bias, and either all or none have zero points, of one type. skip_scale has the type of the
+// input. norm_scale may have another float type, and so may skip if there is a skip_scale.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +36,7 @@ namespace sinter::graph {
 inline constexpr std::string_view kFusedDomain = "sinter";
 inline constexpr int kFusedVersion = 1;
 
-// Places of the inputs before the parts.
+// Indices of the inputs before those of the parts.
 enum FusedInput : size_t {
   kFusedInput,
   kFusedSkip,
@@ -43,35 +44,35 @@ enum FusedInput : size_t {
   kFusedNormScale,
   kFusedFirstPart,
 };
-// MatMulNBitsAdd's last input.
+// Index of the last input of MatMulNBitsAdd.
 inline constexpr size_t kFusedResidual = 5;
 
-// Where one quantized weight stands among a node's inputs, and its rows.
+// Input indices of one quantized weight, and `n`, the number of its rows.
 struct FusedPart {
   size_t b = 0, scales = 0, zero_points = 0, bias = 0;
   int64_t n = 0;
 };
 
-// A node of this domain, read.
+// Attributes and parts of a node for which IsFusedProduct() is true.
 struct FusedProduct {
-  // False for MatMulNBitsAdd, whose input 0 goes into the product as it is.
+  // False for MatMulNBitsAdd, whose input 0 is multiplied without skip or norm.
   bool has_prologue = true;
   bool has_residual = false;
   std::vector<FusedPart> parts;
   int64_t k = 0, bits = 4, block_size = 32;
   float epsilon = 0, skip_epsilon = 0;
-  // The attribute `argmax`.
+  // Value of the attribute `argmax`.
   bool chooses = false;
-  // Empty where the parts are joined.
+  // Activation of MatMulNBitsMlp. Empty for the operators that concatenate their parts.
   std::string activation;
 
-  // Rows of all parts.
+  // Returns the number of rows of all parts together.
   int64_t n() const;
 };
 
-// NormQMoE's inputs: the router as MatMulNBits has its weights (quantized by the attributes
-// router_bits and router_block_size; zero points packed), the experts as QMoE has them, whose other
-// attributes it shares. All floats have one type.
+// Input indices of NormQMoE. The router's weight has the form of MatMulNBits, quantized as the
+// attributes router_bits and router_block_size say, with packed zero points. The experts' inputs
+// and the remaining attributes are those of QMoE. All floats have one type.
 enum NormQMoEInput : size_t {
   kMoeInput,
   kMoeNormScale,
@@ -89,12 +90,14 @@ enum NormQMoEInput : size_t {
   kMoeFc2ZeroPoints,
 };
 
-// Any operator of this domain, and those that are a FusedProduct: all but NormQMoE.
+// IsFused returns whether the node is an operator of this domain. IsFusedProduct returns whether a
+// FusedProduct describes it: all of them except NormQMoE.
 bool IsFused(const Node& node);
 bool IsFusedProduct(const Node& node);
 
-// What attributes and present inputs of an IsFusedProduct() say. Throws Error naming the node where
-// the parts have gaps or are not as many as the attribute `N` says.
+// Reads attributes and inputs of a node for which IsFusedProduct() is true. Throws Error that names
+// the node if parts have gaps or if their number differs from the number of entries of the
+// attribute `N`.
 FusedProduct ReadFused(const Node& node);
 
 }  // namespace sinter::graph

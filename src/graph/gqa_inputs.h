@@ -1,4 +1,4 @@
-// The places of com.microsoft.GroupQueryAttention's inputs, in the order of the operator table.
+// Input indices of com.microsoft.GroupQueryAttention, in the order of the operator table.
 #pragma once
 
 #include <cstddef>

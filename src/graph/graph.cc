@@ -232,7 +232,8 @@ void Graph::ReplaceAllUses(Value* from, Value* to) {
   std::replace(outputs_.begin(), outputs_.end(), from, to);
   from->is_graph_output_ = false;
   to->is_graph_output_ = true;
-  // Nobody captures `from` any more, so that only the readers of `to` have to follow.
+  // No subgraph captures `from` any more, so only the captures of `to` have to follow the new
+  // names.
   const std::string old_name = to->name_;
   SwapNames(from, to);
   RenameCaptures(old_name, to->name_);
@@ -317,7 +318,7 @@ void Graph::SortTopologically() {
       ++missing[at];
     }
   }
-  // The earliest ready node comes first, so that a sorted graph stays as it is.
+  // Takes the earliest ready node first, so that a sorted graph stays as it is.
   std::priority_queue<int, std::vector<int>, std::greater<>> ready;
   for (size_t i = 0; i < missing.size(); ++i) {
     if (missing[i] == 0) ready.push(static_cast<int>(i));
@@ -335,8 +336,8 @@ void Graph::SortTopologically() {
     nodes_.swap(sorted);
     return;
   }
-  // What is left is a cycle or hangs off one; walking producers among it must come round to a node
-  // of the cycle.
+  // The nodes left over are on a cycle or depend on one. Following stuck producers from any of them
+  // therefore leads to a node of a cycle.
   std::set<const Node*> seen;
   const Node* node = nodes_.front().get();
   const auto stuck_producer = [&](const Value* value) -> const Node* {
@@ -384,7 +385,7 @@ void Graph::RenameCaptures(std::string_view from, std::string_view to) {
       Value* target = copy->FindValue(to);
       if (target != nullptr && std::find(copy->captures_.begin(), copy->captures_.end(), target) ==
                                    copy->captures_.end()) {
-        // A local value of that name shadows the outer one: it moves aside.
+        // A local value of that name shadows the outer one, so it gets another name.
         Value* aside = copy->AddValue(to);
         copy->SwapNames(aside, target);
         copy->RenameCaptures(aside->name_, target->name_);
@@ -396,7 +397,8 @@ void Graph::RenameCaptures(std::string_view from, std::string_view to) {
         target->dtype = old->dtype;
         target->dims = old->dims;
       }
-      // By hand, for a branch's outputs go by position: their names need not stay.
+      // ReplaceAllUses keeps the name of an output, which a capture cannot take. A branch's outputs
+      // go by position, so their names do not matter here.
       for (const auto& [reader, index] : std::vector(old->uses_))
         copy->SetInput(reader, index, target);
       copy->RenameCaptures(from, to);

@@ -1,9 +1,9 @@
-// The graph: nodes in topological order, values with def-use links. Knows no ONNX file format and
-// no GPU.
+// The graph: nodes in topological order, and values with links between producers and users. It
+// depends neither on the ONNX file format nor on a GPU.
 //
-// A Graph owns its nodes and values; raw pointers between them stay valid until the node or value
-// is removed. Shapes may hold symbolic dimensions when a graph is read; Specialize (specialize.h)
-// binds them, so that a program's graph has numbers only.
+// A Graph owns its nodes and values. Raw pointers to them stay valid until the node or value is
+// removed. Shapes of a graph that was just read may have symbolic dimensions; Specialize
+// (passes/specialize.h) binds them, so a program's graph has only numbers.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ namespace sinter::graph {
 class Graph;
 class Node;
 
-// One dimension: a number >= 0, a symbol such as `sequence_length`, or unknown (neither).
+// A dimension: a number >= 0, a symbol such as `sequence_length`, or unknown (neither).
 struct Dim {
   int64_t value = -1;
   std::string symbol;
@@ -37,23 +37,23 @@ struct Dim {
 };
 using Dims = std::vector<Dim>;
 
-// What flows between nodes: a graph input, a constant, or an output of exactly one node.
+// A tensor of the graph: a graph input, a constant, or the output of exactly one node.
 class Value {
  public:
   const std::string& name() const { return name_; }
   Node* producer() const { return producer_; }
-  // Every (node, input index) that reads this value; a node that reads it twice stands twice.
+  // Every (node, input index) that reads this value. A node that reads it twice is listed twice.
   const std::vector<std::pair<Node*, int>>& uses() const { return uses_; }
   bool is_graph_output() const { return is_graph_output_; }
 
   DType dtype = DType::kUndefined;
-  // Absent while the rank is unknown.
+  // Dimensions; absent if the rank is unknown.
   std::optional<Dims> dims;
-  // The elements, where they are known before running.
+  // Elements, if they are known before the graph runs.
   std::optional<Tensor> constant;
 
   bool has_static_shape() const;
-  // The shape as numbers. SINTER_CHECKs has_static_shape().
+  // Returns the shape as numbers. SINTER_CHECKs has_static_shape().
   Shape shape() const;
   void set_shape(const Shape& shape) { dims = Dims(shape.begin(), shape.end()); }
   void SetConstant(Tensor tensor);
@@ -68,40 +68,40 @@ class Value {
   bool is_graph_output_ = false;
 };
 
-// An attribute: ONNX's kinds. Graph-valued attributes (If) hold a subgraph whose captured outer
-// values are listed in Graph::captures(): each stands for the value of the same name in the graph
-// that holds the node (a capture of that graph in turn, where the value lies further out).
-// Subgraphs are shared between clones, so nobody changes one in place.
+// An attribute value of one of ONNX's kinds. Graph-valued attributes (of If) hold a subgraph.
+// Graph::captures() lists the outer values that the subgraph reads; each stands for the value of
+// the same name in the graph that holds the node, where it may itself be a capture of a value
+// further out. Clones share subgraphs, so a subgraph is never changed in place.
 using Attribute =
     std::variant<int64_t, float, std::string, Tensor, std::shared_ptr<Graph>, std::vector<int64_t>,
                  std::vector<float>, std::vector<std::string>, std::vector<Tensor>>;
 
-// One operator call. An optional input or output that is absent is a null pointer.
+// A call of an operator. A null pointer stands for an absent optional input or output.
 class Node {
  public:
   const std::string& name() const { return name_; }
-  // "" is ONNX's own domain.
+  // Domain of the operator; "" is ONNX's own.
   const std::string& domain() const { return domain_; }
   const std::string& op() const { return op_; }
-  // The version of the operator set of `domain` that the model imports.
+  // Version of the domain's operator set that the model imports.
   int version() const { return version_; }
   const std::vector<Value*>& inputs() const { return inputs_; }
   const std::vector<Value*>& outputs() const { return outputs_; }
-  // Null past the end or where absent.
+  // Returns null if `i` is past the end or the input or output is absent.
   Value* input(size_t i) const { return i < inputs_.size() ? inputs_[i] : nullptr; }
   Value* output(size_t i) const { return i < outputs_.size() ? outputs_[i] : nullptr; }
 
   std::map<std::string, Attribute, std::less<>> attributes;
 
-  // The attribute, or `fallback` where it is absent. Throws Error naming node and attribute where
-  // the kind is another.
+  // Return the attribute, or `fallback` if it is absent (Find: null). Int, Float, String and Ints
+  // throw Error that names node and attribute if the attribute has another kind.
   int64_t Int(std::string_view name, int64_t fallback) const;
   float Float(std::string_view name, float fallback) const;
   std::string String(std::string_view name, std::string_view fallback) const;
   std::vector<int64_t> Ints(std::string_view name, const std::vector<int64_t>& fallback) const;
   const Attribute* Find(std::string_view name) const;
 
-  // `node 'NAME' (DOMAIN::OP, version N)`, for errors.
+  // Returns `node 'NAME' (DOMAIN::OP, version N)` for error messages.
   std::string Describe() const;
 
  private:
@@ -121,29 +121,30 @@ class Graph {
   Graph& operator=(const Graph&) = delete;
 
   std::string name;
-  // Operator set versions by domain.
+  // Versions of the imported operator sets, by domain.
   std::map<std::string, int> opsets;
 
-  // A deep copy; constants' bytes and subgraphs are shared. Names and order stay.
+  // Returns a deep copy that shares only the bytes of constants and the subgraphs. Names and order
+  // are kept.
   std::unique_ptr<Graph> Clone() const;
 
   const std::vector<Value*>& inputs() const { return inputs_; }
   const std::vector<Value*>& outputs() const { return outputs_; }
   const NodeList& nodes() const { return nodes_; }
   size_t num_nodes() const { return nodes_.size(); }
-  // Every value, in the order of creation.
+  // Returns all values in the order of their creation.
   std::vector<Value*> values() const;
-  // In a subgraph: outer values that it reads, by name; they are Values of this graph without
-  // producer.
+  // Values of a subgraph that stand for outer values of the same names. They belong to the subgraph
+  // and have no producer.
   const std::vector<Value*>& captures() const { return captures_; }
 
-  // The value of that name, or null.
+  // Returns the value with the name, or null.
   Value* FindValue(std::string_view name) const;
-  // Whether a subgraph of one of the nodes reads `value`.
+  // Returns whether a subgraph of one of the nodes reads `value`.
   bool IsCaptured(const Value* value) const;
 
-  // A new value. The name is made unique by a suffix where it is taken; an empty name gets a fresh
-  // one.
+  // Adds a value. A name that is taken gets a suffix that makes it unique; an empty name gets a
+  // fresh one.
   Value* AddValue(std::string_view name, DType dtype = DType::kUndefined,
                   std::optional<Dims> dims = {});
   Value* AddInput(std::string_view name, DType dtype, std::optional<Dims> dims);
@@ -152,31 +153,34 @@ class Graph {
   void AddOutput(Value* value);
   void RemoveInput(Value* value);
 
-  // A new node before `before` (at the end where null). SINTER_CHECKs that no output has a producer
-  // yet.
+  // Adds a node before `before`, or at the end if it is null. SINTER_CHECKs that none of the
+  // outputs has a producer yet.
   Node* AddNode(std::string_view name, std::string_view domain, std::string_view op,
                 std::vector<Value*> inputs, std::vector<Value*> outputs, Node* before = nullptr);
   void SetInput(Node* node, size_t index, Value* value);
   void SetOutput(Node* node, size_t index, Value* value);
-  // Makes every reader of `from` (graph outputs and subgraphs too) read `to`. A graph output keeps
-  // its name: `to` takes it over. SINTER_CHECKs CanReplaceAllUses().
+  // Makes every reader of `from` read `to` instead, including graph outputs and subgraphs. If
+  // `from` is a graph output, `to` becomes the output and takes over its name. SINTER_CHECKs
+  // CanReplaceAllUses().
   void ReplaceAllUses(Value* from, Value* to);
-  // False where `from` is a graph output and `to` cannot take its name (an input, a capture or
-  // another output).
+  // Returns false if `from` is a graph output and `to` cannot take its name because it is an input,
+  // a capture or another output.
   bool CanReplaceAllUses(const Value* from, const Value* to) const;
-  // Removes a node whose outputs nobody reads, and those outputs. SINTER_CHECKs that.
+  // Removes a node and its outputs. SINTER_CHECKs that nothing reads the outputs.
   void RemoveNode(Node* node);
-  // Removes nodes that do not lead to a graph output, and values that nobody makes or reads.
+  // Removes nodes that do not contribute to a graph output, and values without producer and
+  // readers. Inputs stay.
   void RemoveDead();
-  // Puts the nodes into topological order, keeping their order otherwise. Throws Error naming a
-  // node of a cycle.
+  // Sorts the nodes topologically and otherwise keeps their order. Throws Error that names a node
+  // of a cycle if there is one.
   void SortTopologically();
 
  private:
   void AddUse(Value* value, Node* node, int index);
   void RemoveUse(Value* value, Node* node, int index);
   void SwapNames(Value* a, Value* b);
-  // Makes subgraphs that capture the name `from` capture `to`; works on copies of them.
+  // Makes subgraphs that capture the name `from` capture `to`. Replaces each such subgraph by a
+  // changed copy.
   void RenameCaptures(std::string_view from, std::string_view to);
   void EraseValues(const std::vector<Value*>& values);
 
@@ -186,11 +190,11 @@ class Graph {
   int next_name_ = 0;
 };
 
-// The outer values that the node's subgraphs capture, as names.
+// Returns the names of the outer values that the node's subgraphs capture.
 std::vector<std::string> CapturedNames(const Node& node);
 
-// The single reader of `value`, or null where there are none or several, or where it is a graph
-// output or captured.
+// Returns the only reader of `value`. Returns null if there are none or several, or if the value is
+// a graph output or captured.
 Node* OnlyUse(const Value* value);
 
 }  // namespace sinter::graph

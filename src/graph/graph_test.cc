@@ -1,4 +1,4 @@
-// Graph surgery: def-use links, names, captures, order.
+// Changes of a graph: def-use links, names, captures, order.
 #include "graph/graph.h"
 
 #include <gmock/gmock.h>
@@ -14,7 +14,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
 
-// x -> Neg -> a -> Sqrt -> y (output)
+// The graph x -> Neg -> a -> Sqrt -> y, with y as output.
 struct Chain {
   Graph graph;
   Value* x = graph.AddInput("x", DType::kF32, Dims{2});
@@ -31,7 +31,8 @@ std::vector<std::string> NodeNames(const Graph& graph) {
   return names;
 }
 
-// An If whose branches both return the outer value `captured`, one of them through a node.
+// Adds an If. Its then branch returns the outer value `captured`, its else branch the negated
+// value.
 Node* AddIf(Graph& graph, Value* condition, const std::string& captured, Value* output) {
   auto then_branch = std::make_shared<Graph>();
   then_branch->AddOutput(then_branch->AddCapture(captured));
@@ -236,7 +237,7 @@ TEST(Graph, ReplaceAllUsesReachesSubgraphsAndLeavesClonesAlone) {
   Graph graph;
   Value* condition = graph.AddInput("condition", DType::kBool, Dims{});
   Value* x = graph.AddInput("local", DType::kF32,
-                            Dims{});  // Also the name of a value inside the else branch.
+                            Dims{});  // The else branch has a value of the same name.
   Value *outer = graph.AddValue("outer"), *y = graph.AddValue("y");
   graph.AddNode("producer", "", "Neg", {x}, {outer});
   Node* node = AddIf(graph, condition, "outer", y);

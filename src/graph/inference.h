@@ -1,4 +1,4 @@
-// What the inference functions of ops_*.cc see of a node. Internal to src/graph.
+// Interface between a node and the inference functions of ops_*.cc. Internal to src/graph.
 #pragma once
 
 #include <fmt/format.h>
@@ -34,10 +34,11 @@ class Inference {
   int64_t rank(size_t input) const { return static_cast<int64_t>(shape(input).size()); }
   bool is_constant(size_t input) const { return inputs_[input].constant != nullptr; }
 
-  // The elements of a constant list (rank 0 or 1) of integers, of at most 64 elements: a shape,
-  // axes, sizes.
+  // Returns the elements of a constant list of integers (a shape, axes, sizes): rank 0 or 1, at
+  // most 64 elements. Throws Error for another type or shape, DataDependentError if the input is
+  // not a constant.
   std::vector<int64_t> ConstantInts(size_t input) const;
-  // The only element of a constant.
+  // Returns the element of a constant with one element (rank 0 or 1). Throws like ConstantInts().
   double ConstantDouble(size_t input) const;
 
   void WantDType(size_t input, std::initializer_list<DType> allowed) const;
@@ -46,11 +47,12 @@ class Inference {
   void WantShape(size_t input, const Shape& shape) const;
 
   int64_t Axis(int64_t axis, int64_t rank) const { return NormalizeAxis(node_, axis, rank); }
-  // Axes in [-rank, rank), as one flag a dimension. Refuses a repeated axis.
+  // Returns one flag for each dimension, set for the given axes in [-rank, rank). Throws Error for
+  // a repeated axis.
   std::vector<bool> AxisSet(const std::vector<int64_t>& axes, int64_t rank) const;
 
-  // Ignored where the output is absent. Refuses shapes of 2^56 elements and more, whose bytes could
-  // overflow.
+  // Sets the type and shape of an output; does nothing if the node omits it. Throws Error for 2^56
+  // or more elements, whose bytes could overflow.
   void Out(size_t output, DType dtype, Shape shape);
 
   template <typename... Args>
@@ -71,38 +73,39 @@ class Inference {
   std::vector<TensorType> outputs_;
 };
 
-// "[2, 3]".
+// Returns the shape as text, for example "[2, 3]".
 std::string ShapeText(const Shape& shape);
 
-// Block sizes, weights and shapes from a file are bounded here, so that products of two stay far
-// inside int64.
+// Exclusive upper bound on dimensions and block sizes from a file, so that the product of two of
+// them stays far below the limit of int64.
 inline constexpr int64_t kMaxDim = int64_t{1} << 31;
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
-// A required attribute in [1, kMaxDim).
+// Returns a required attribute. Throws Error if it is not in [1, kMaxDim).
 int64_t PositiveInt(const Inference& in, std::string_view name);
 
-// Weight [n, k] quantized in blocks, as MatMulNBits has it: its codes, scales, zero points and bias
-// by input. Zero points and bias may be absent. Refuses shapes that do not fit, and scales and bias
-// of another type than `dtype`.
+// Input indices of a weight [n, k] that is quantized in blocks, in the form of MatMulNBits. Zero
+// points and bias may be absent.
 struct NBitsInputs {
   size_t b, scales, zero_points, bias;
 };
+// Throws Error if the inputs' shapes do not fit, or if scales or bias are not of type `dtype`.
 void CheckNBitsWeight(const Inference& in, const NBitsInputs& inputs, DType dtype, int64_t n,
                       int64_t k, int64_t bits, int64_t block_size);
 
-// The experts of QMoE: the places of their inputs, of which biases and zero points may be absent.
+// Input indices of the experts of QMoE. Biases and zero points may be absent.
 struct ExpertInputs {
   size_t x;
   size_t fc1, fc1_scales, fc1_bias, fc2, fc2_scales, fc2_bias, fc1_zero_points, fc2_zero_points;
 };
-// Checks them by the attributes of QMoE. Output 0 is like input x [..., hidden].
+// Checks the experts against QMoE's attributes. Throws Error if types or shapes do not fit. Sets
+// output 0 to the type and shape of input x: [..., hidden].
 void CheckExperts(Inference& in, const ExpertInputs& inputs, int64_t experts);
-// QMoE's attributes.
+// Returns QMoE's attributes.
 std::vector<AttributeSpec> ExpertAttributes();
 
-// The table, by group.
+// Entries of the operator table, by group.
 std::vector<OpSpec> ElementwiseOps();
 std::vector<OpSpec> ShapeOps();
 std::vector<OpSpec> ReduceOps();

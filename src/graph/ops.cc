@@ -10,9 +10,11 @@
 namespace sinter::graph {
 namespace {
 
-// From 2^56 elements on, eight bytes each would come near the end of int64.
+// Exclusive upper bound on the elements of an output. At 8 bytes each, 2^56 elements come near the
+// limit of int64.
 constexpr int64_t kMaxElements = int64_t{1} << 56;
-// Far above any rank; bounds what a hostile model can make us multiply.
+// Upper bound on the elements of a list such as a shape, far above any real rank. It limits how
+// many numbers of an untrusted model are multiplied.
 constexpr int64_t kMaxListElements = 64;
 
 struct Slot {
@@ -65,7 +67,7 @@ void CheckSlots(const Node& node, std::string_view what, std::string_view text,
   }
   for (size_t i = 0; i < std::max(slots.size(), variadic ? values.size() : 0); ++i) {
     const Slot& slot = slots[std::min(i, slots.size() - 1)];
-    // Of a row of outputs some may be unused.
+    // Variadic outputs may be unused, so only the first one must be listed.
     const bool needed = slot.mark == ' ' || (slot.mark == '*' && (what == "input" || i == 0));
     if (needed && (i >= values.size() || (values[i] == nullptr && what == "input"))) {
       throw Error("graph", "{}: {} {} ({}) is missing", node.Describe(), what, i, slot.name);
@@ -131,7 +133,7 @@ void CheckAttributes(const Node& node, const OpSpec& spec) {
   for (const auto& [name, value] : node.attributes) {
     const auto found =
         std::find_if(spec.attributes.begin(), spec.attributes.end(),
-                     // clang 14 captures a structured binding only by a name of its own.
+                     // clang 14 captures a structured binding only under a new name.
                      [&wanted = name](const AttributeSpec& a) { return a.name == wanted; });
     if (found == spec.attributes.end()) {
       throw Error("graph", "{}: attribute '{}' is not implemented", node.Describe(), name);
@@ -218,7 +220,7 @@ std::vector<TensorType> InferOutputs(const Node& node) {
     SINTER_CHECK(value->dtype != DType::kUndefined, "{}: input '{}'", node.Describe(),
                  value->name());
     type = {value->dtype, value->shape(), value->constant ? &*value->constant : nullptr};
-    NumElements(type.shape);  // Throws where it overflows.
+    NumElements(type.shape);  // Throws Error if the size overflows.
   }
   return InferOutputs(node, inputs);
 }

@@ -1,6 +1,5 @@
-// The operators that Sinter knows: for each its domain, name, versions, inputs, outputs,
-// attributes, and the types and shapes of its outputs. What is not in this table is refused when a
-// model is loaded.
+// Table of the operators that Sinter knows: domain, name, versions, inputs, outputs and attributes
+// of each, and the types and shapes of its outputs. Loading a model with any other operator fails.
 //
 // Sources: https://onnx.ai/onnx/operators/ and, for com.microsoft, ONNX Runtime 1.30's
 // docs/ContribOperators.md.
@@ -19,13 +18,13 @@ namespace sinter::graph {
 
 class Inference;
 
-// An attribute that an operator takes.
+// An attribute that an operator accepts.
 struct AttributeSpec {
   enum class Kind { kInt, kFloat, kString, kTensor, kGraph, kInts, kFloats, kStrings };
   std::string_view name;
   Kind kind;
   bool required = false;
-  // Where not empty: the only values that Sinter implements.
+  // Values of the attribute that Sinter implements; empty for no restriction.
   std::vector<int64_t> ints = {};
   std::vector<float> floats = {};
   std::vector<std::string_view> strings = {};
@@ -33,59 +32,63 @@ struct AttributeSpec {
 
 struct OpSpec {
   std::string_view domain, name;
-  // The versions of the domain's operator set that this entry holds for.
+  // Range of versions of the domain's operator set that this entry covers.
   int min_version, max_version;
-  // Names in order, each with a mark: `?` may be absent, `!` must be absent (not implemented), `*`
-  // any number from one on, and only at the end.
+  // Names in order, separated by spaces. A mark after a name says: `?` may be absent; `!` must be
+  // absent (not implemented); `*` one or more values, only at the end.
   std::string_view inputs, outputs;
   std::vector<AttributeSpec> attributes;
-  // Sets the outputs' types; null for If, which Specialize decides.
+  // Sets the types and shapes of the outputs. Null for If, whose branch Specialize chooses.
   void (*infer)(Inference& inference);
 };
 
-// The newest version of ONNX's own operator set that was looked at.
+// Newest version of ONNX's own operator set that the table was checked against.
 inline constexpr int kMaxOpset = 25;
 
-// Null where the table has no entry.
+// Returns the table's entry, or null if there is none.
 const OpSpec* FindOp(std::string_view domain, std::string_view name, int version);
 
-// The node's entry. Throws Error naming node, operator, domain and version where the operator, its
-// version, an attribute, an attribute's value or the number of inputs or outputs is not one that
-// Sinter knows.
+// Returns the node's entry. Throws Error that names node, operator, domain and version if Sinter
+// does not know the operator, its version, an attribute, an attribute's value, or the number of
+// inputs or outputs.
 const OpSpec& CheckNode(const Node& node);
 
-// Whether every present input has a type and a static shape, so that InferOutputs() can be asked.
+// Returns whether the operator has inference and every present input has a type and a static shape,
+// so that InferOutputs() can be called.
 bool CanInfer(const Node& node);
 
-// A value as inference sees it. The type is undefined where an optional value is absent.
+// Type, shape and elements of a value as inference sees it. `dtype` is kUndefined for an absent
+// optional value.
 struct TensorType {
   DType dtype = DType::kUndefined;
   Shape shape;
-  // The elements, where known.
+  // Elements, if they are known.
   const Tensor* constant = nullptr;
 };
 
-// A shape depends on data that is known only when the model runs.
+// Error thrown if a shape depends on data that is known only when the model runs.
 class DataDependentError : public Error {
  public:
   explicit DataDependentError(const std::string& message) : Error(Raw{}, "graph", message) {}
 };
 
-// Type and static shape of every output. Throws Error naming the node where the inputs' types or
-// shapes do not fit, or where a shape depends on data that is no constant (DataDependentError). The
-// second form takes the inputs' types from outside instead of from the node's values, whose names
-// it only uses for messages.
+// Return the type and static shape of every output. Throw Error that names the node if the inputs'
+// types or shapes do not fit, and DataDependentError if a shape depends on data that is not
+// constant. The second form takes the inputs' types as arguments and uses the node's values only
+// for their names in messages.
 std::vector<TensorType> InferOutputs(const Node& node);
 std::vector<TensorType> InferOutputs(const Node& node, std::span<const TensorType> inputs);
 
-// InferOutputs, stored into the outputs' values. Throws Error too where a value is declared with
-// another type.
+// Stores the results of InferOutputs() in the output values. Also throws Error if a value is
+// declared with another type.
 void InferNode(Node& node);
 
-// The shape that ONNX's (NumPy's) broadcasting gives; false where the shapes do not fit.
+// Sets `out` to the shape that ONNX's (NumPy's) broadcasting gives. Returns false if the shapes do
+// not fit together.
 bool Broadcast(const Shape& a, const Shape& b, Shape* out);
 
-// `axis` in [-rank, rank) made >= 0. Throws Error naming the node.
+// Returns `axis` in [0, rank) for `axis` in [-rank, rank). Throws Error that names the node for
+// another axis.
 int64_t NormalizeAxis(const Node& node, int64_t axis, int64_t rank);
 
 }  // namespace sinter::graph

@@ -1,4 +1,4 @@
-// ONNX's Attention and com.microsoft's MultiHeadAttention.
+// Types and shapes of ONNX's Attention and com.microsoft's MultiHeadAttention.
 #include <algorithm>
 
 #include "graph/attention.h"
@@ -7,7 +7,8 @@
 namespace sinter::graph {
 namespace {
 
-// From here down a masked key weighs nothing beside one that is not.
+// Largest mask_filter_value that is accepted. At and below it the weight of a masked key is
+// negligible beside a key that is not masked.
 constexpr float kMaskFilterValue = -1000;
 
 template <typename... Args>
@@ -51,7 +52,8 @@ class Reader {
     }
   }
 
-  // Query, key and value: the numbers of heads by attributes, or by shapes of four dimensions.
+  // Reads query, key and value. The number of heads comes from the attributes or from shapes of
+  // four dimensions.
   void ReadProjections(std::string_view q_heads, std::string_view kv_heads) {
     const Shape &q = At(0), &k = At(1);
     for (const size_t i : {0u, 1u}) {
@@ -89,7 +91,7 @@ class Reader {
       Fail(node_, "input 0: got {} heads, want a multiple of the keys' {}", form_.heads,
            form_.kv_heads);
     }
-    // Values of another size than the keys are not implemented.
+    // Values whose head size differs from the keys' are not implemented.
     const Shape keys = form_.kv_by_head ? Shape{form_.batch, form_.kv_heads, form_.new_keys, size}
                                         : Shape{form_.batch, form_.new_keys, form_.kv_heads * size};
     Want(1, keys);
@@ -113,7 +115,8 @@ class Reader {
     if (form_.total() == 0) Fail(node_, "input 1: got 0 keys and no past, want some");
   }
 
-  // A mask that broadcasts but for its columns, which may be fewer than the keys.
+  // Reads a mask that broadcasts to [batch, heads, sequence, total], except that its last dimension
+  // may be shorter than the keys.
   void ReadMask(size_t input) {
     Shape mask = At(input);
     if (mask.size() < 2 || mask.size() > 4)
@@ -131,7 +134,8 @@ class Reader {
     form_.mask = std::move(mask);
   }
 
-  // MultiHeadAttention's: of the projections, a mask of the keys, one of the scores.
+  // Reads MultiHeadAttention's bias of the projections, its mask of the keys and its bias of the
+  // scores.
   void ReadBiases() {
     const int64_t hidden = form_.heads * form_.head_size;
     if (form_.places.projection_bias) {
@@ -231,7 +235,8 @@ AttentionForm ReadAttention(const Node& node, const std::vector<std::optional<Sh
 
 std::vector<OpSpec> AttentionOps() {
   const std::vector<int64_t> flag = {0, 1};
-  // Softmax is f32, which is no less than f16 and bfloat16 ask for.
+  // All values of softmax_precision are accepted: softmax runs in f32, which is at least as precise
+  // as f16 and bfloat16.
   const std::vector<AttributeSpec> attributes = {
       attr::Int("is_causal", flag),
       attr::Int("q_num_heads"),

@@ -1,4 +1,4 @@
-// Types and shapes of the attention operators, and what of them is refused.
+// Types and shapes of the attention operators, and the nodes that inference refuses.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// The outputs' types of the last of the nodes, or the error's text.
+// Returns the output types of the last node, or the error's text.
 std::string Infer(const std::string& body, int opset = 24) {
   const auto graph =
       Parse(fmt::format("graph g {{ opset ai.onnx {} opset com.microsoft 1 {} }}", opset, body));
@@ -29,7 +29,8 @@ std::string Infer(const std::string& body, int opset = 24) {
   return types;
 }
 
-// Two sequences of 3 rows, 4 heads of 8, of 2 heads of keys; `more` inputs stand behind 5 keys.
+// Returns an Attention node in the layout [batch, rows, heads * head_size]: 2 sequences of 3 rows,
+// 4 query heads and 2 key heads of size 8, 5 keys. `more` lists further inputs.
 std::string ByRow(const std::string& declarations = "", const std::string& more = "",
                   const std::string& attributes = "q_num_heads = 4, kv_num_heads = 2",
                   const std::string& outputs = "%y, %pk, %pv") {
@@ -114,7 +115,7 @@ TEST(Attention, Refuses) {
   EXPECT_THAT(with_past("2, 2, 6, 8", ", _, %a"), HasSubstr("got one of them, want both or none"));
   EXPECT_THAT(with_past("2, 2, 6, 9", ", _, %a, %a"), HasSubstr("want [2, 2, 6, 8]"));
   EXPECT_THAT(with_past("6, 8", ", _, %a, %a"), HasSubstr("want 4 dimensions"));
-  // Values of another size.
+  // Values whose head size differs from the keys'.
   EXPECT_THAT(Infer("input %q: f32[1, 1, 2, 8] input %v: f32[1, 1, 2, 4] %y = ai.onnx::Attention "
                     "(%q, %q, %v)"),
               HasSubstr("input 2: got shape [1, 1, 2, 4], want [1, 1, 2, 8]"));

@@ -1,4 +1,5 @@
-// ONNX Runtime's own operators (com.microsoft): quantized weights, attention, mixture of experts.
+// Types and shapes of ONNX Runtime's own operators (com.microsoft): quantized weights, attention,
+// mixture of experts.
 #include <algorithm>
 
 #include "graph/inference.h"
@@ -8,7 +9,8 @@ namespace {
 
 using Kind = AttributeSpec::Kind;
 
-// Zero points are packed like the weights, or have the scales' type, one each.
+// Checks zero points: uint8, packed like the weights, or one number of the scales' type for each
+// block.
 void CheckZeroPoints(const Inference& in, size_t input, size_t scales, int64_t rows, int64_t blocks,
                      int64_t bits) {
   if (!in.has(input)) return;
@@ -20,8 +22,8 @@ void CheckZeroPoints(const Inference& in, size_t input, size_t scales, int64_t r
   }
 }
 
-// Y = A * dequantize(B)^T + bias. B: [N, K / block_size, block_size * bits / 8], scales: [N, K /
-// block_size].
+// Y = A * dequantize(B)^T + bias.
+// B: [N, K / block_size, block_size * bits / 8], scales: [N, K / block_size].
 void InferMatMulNBits(Inference& in) {
   const int64_t k = PositiveInt(in, "K"), n = PositiveInt(in, "N");
   const int64_t bits = in.node().Int("bits", 4), block = PositiveInt(in, "block_size");
@@ -35,8 +37,9 @@ void InferMatMulNBits(Inference& in) {
   in.Out(0, in.dtype(0), std::move(shape));
 }
 
-// Rows of a table quantized in blocks along its last dimension. data: [rows, columns * bits / 8] as
-// uint8, or [rows, columns] as a 4-bit type; scales: [rows, columns / block_size].
+// Gathers rows of a table that is quantized in blocks along its last dimension.
+// data: uint8 [rows, columns * bits / 8], or a 4-bit type [rows, columns].
+// scales: [rows, columns / block_size].
 void InferGatherBlockQuantized(Inference& in) {
   const int64_t bits = in.node().Int("bits", 4), block = in.node().Int("block_size", 128);
   in.WantDType(0, {DType::kU8, DType::kU4, DType::kI4});
@@ -90,7 +93,7 @@ void InferGroupQueryAttention(Inference& in) {
   const int64_t batch = in.shape(0)[0], sequence = in.shape(0)[1], width = in.shape(0)[2];
   if (in.has(1) != in.has(2))
     in.Fail("inputs 1 (key) and 2 (value): got one of them, want both or none");
-  // Without key and value, each row of the query holds all three.
+  // Without key and value inputs, each row of the query input holds query, key and value.
   const bool packed = !in.has(1);
   const int64_t parts = packed ? heads + 2 * kv_heads : heads;
   if (width == 0 || width % parts != 0) {
@@ -159,7 +162,8 @@ void InferGroupQueryAttention(Inference& in) {
   in.Out(2, dtype, {batch, kv_heads, capacity, head_size});
 }
 
-// input: [batch, sequence, heads * head_size] or [batch, heads, sequence, head_size].
+// Checks the inputs of a rotary embedding and sets its output. input: [batch, sequence, heads *
+// head_size] or [batch, heads, sequence, head_size].
 void CheckRotary(Inference& in, size_t positions, size_t cos, size_t sin) {
   in.WantDType(0, kFloats);
   if (in.rank(0) != 3) in.WantRank(0, 4);
@@ -181,7 +185,8 @@ void CheckRotary(Inference& in, size_t positions, size_t cos, size_t sin) {
         in.Fail("input 0: got shape {}, want columns for {} heads", ShapeText(shape), heads);
       head_size /= heads;
     } else {
-      // Without a number of heads the caches tell the head size, and all of it turns.
+      // Without a number of heads the caches give the head size: twice their columns, and all of
+      // the head is rotated.
       head_size = half < kMaxDim ? half * 2 : 0;
       if (head_size == 0 || shape[2] % head_size != 0) {
         in.Fail("input 0: got shape {}, want a multiple of {} columns", ShapeText(shape),
@@ -205,8 +210,8 @@ void CheckRotary(Inference& in, size_t positions, size_t cos, size_t sin) {
 void InferRotaryEmbedding(Inference& in) { CheckRotary(in, 1, 2, 3); }
 void InferOnnxRotaryEmbedding(Inference& in) { CheckRotary(in, 3, 1, 2); }
 
-// What mixtures of experts have in common. Input x: [..., hidden]; fc1: [experts, rows, ...], of
-// `inner` products each after the activation.
+// Dimensions of a mixture of experts. Input x: [..., hidden]; fc1: [experts, rows, ...]. The
+// activation reduces each expert's `rows` to `inner` values.
 struct Mixture {
   int64_t experts = 0, hidden = 0, rows = 0, inner = 0;
 };
@@ -239,7 +244,8 @@ Mixture CheckMixture(Inference& in, size_t x, size_t fc1, int64_t experts) {
   return mixture;
 }
 
-// The number of experts, from input 1 of QMoE and MoE: [tokens, experts].
+// Checks inputs 0 and 1 of QMoE and MoE and returns the number of experts. Input 1: [tokens,
+// experts].
 int64_t CheckRouterProbabilities(Inference& in) {
   in.WantDType(0, kFloats);
   in.WantSameDType(1, 0);
@@ -252,12 +258,12 @@ int64_t CheckRouterProbabilities(Inference& in) {
 }
 
 void InferQMoE(Inference& in) {
-  // Inputs 8 to 10 and 13 are those of fc3, which there is not.
+  // Inputs 8 to 10 and 13 belong to fc3, which is not implemented.
   CheckExperts(in, {0, 2, 3, 4, 5, 6, 7, 11, 12}, CheckRouterProbabilities(in));
 }
 
-// fc1: [experts, outputs, hidden] and fc2: [experts, hidden, inner]. Inputs: 0 input, 1
-// router_probs, 2..3 fc1 weights and bias, 4..5 fc2, 6..7 fc3.
+// fc1: [experts, outputs, hidden], fc2: [experts, hidden, inner].
+// Inputs: 0 input, 1 router_probs, 2..3 fc1 weights and bias, 4..5 fc2, 6..7 fc3.
 void InferMoE(Inference& in) {
   const Mixture mixture = CheckMixture(in, 0, 2, CheckRouterProbabilities(in));
   const auto check_fc = [&](size_t first, int64_t rows, int64_t columns) {
@@ -274,8 +280,8 @@ void InferMoE(Inference& in) {
 
 }  // namespace
 
-// fc1: [experts, outputs, hidden * bits / 8] and fc2: [experts, hidden, inner * bits / 8], with
-// scales for each block along a row (one a row without block_size).
+// fc1: [experts, outputs, hidden * bits / 8], fc2: [experts, hidden, inner * bits / 8].
+// There is one scale for each block of a row, or for each row if there is no block_size.
 void CheckExperts(Inference& in, const ExpertInputs& inputs, int64_t experts) {
   const int64_t bits = in.node().Int("expert_weight_bits", 4),
                 block = in.node().Int("block_size", 0);
@@ -352,7 +358,8 @@ std::vector<OpSpec> ContribOps() {
        1,
        "A B scales zero_points? g_idx! bias?",
        "Y",
-       // accuracy_level allows faster arithmetic; it asks for none.
+       // Any accuracy_level is accepted: it permits less precise arithmetic but does not require
+       // it.
        {attr::RequiredInt("K"), attr::RequiredInt("N"), attr::Int("bits", {2, 4, 8}),
         attr::RequiredInt("block_size", blocks), attr::Int("accuracy_level"),
         attr::Int("weight_prepacked", no)},
@@ -406,7 +413,7 @@ std::vector<OpSpec> ContribOps() {
        "fc2_zero_points? "
        "fc3_zero_points!",
        "output", ExpertAttributes(), InferQMoE},
-      // For references alone: there is no kernel of it.
+      // MoE serves only as a reference; it has no kernel.
       {kDomain,
        "MoE",
        1,

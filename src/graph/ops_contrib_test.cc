@@ -1,4 +1,4 @@
-// Types and shapes of ONNX Runtime's own operators, and what of them is refused.
+// Types and shapes of ONNX Runtime's own operators, and the nodes that inference refuses.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Builds one node out of named inputs, so that a test states only what it changes.
+// Builds one node from named inputs, so that a test states only what it changes.
 class OneOp {
  public:
   OneOp(std::string op, std::vector<std::pair<std::string, std::string>> inputs,
@@ -21,7 +21,7 @@ class OneOp {
         attributes_(std::move(attributes)),
         outputs_(outputs) {}
 
-  // "_" makes the input absent.
+  // Sets the type of an input. "_" makes the input absent.
   OneOp& Input(const std::string& name, const std::string& type) {
     for (auto& [other, value] : inputs_) {
       if (other == name) {
@@ -32,7 +32,7 @@ class OneOp {
     inputs_.emplace_back(name, type);
     return *this;
   }
-  // "" takes the attribute away.
+  // Sets an attribute. "" removes it.
   OneOp& Attr(const std::string& name, const std::string& value) {
     attributes_[name] = value;
     if (value.empty()) attributes_.erase(name);
@@ -43,7 +43,7 @@ class OneOp {
     return *this;
   }
 
-  // The outputs' types, or the error's text.
+  // Returns the output types, or the error's text.
   std::string Infer() const {
     std::string declarations;
     std::vector<std::string> references, outputs, attributes;
@@ -92,7 +92,7 @@ TEST(MatMulNBits, Infers) {
             "f16[1, 7, 40]");
   EXPECT_EQ(MatMulNBits().Attr("bits", "8").Input("B", "u8[40, 3, 32]").Infer(), "f16[1, 7, 40]");
   EXPECT_EQ(MatMulNBits().Attr("bits", "2").Input("B", "u8[40, 3, 8]").Infer(), "f16[1, 7, 40]");
-  // 90 columns fill the last block of 32 in part only.
+  // 90 columns fill the last block of 32 only partly.
   EXPECT_EQ(MatMulNBits().Attr("K", "90").Input("A", "f16[90]").Infer(), "f16[40]");
 }
 
@@ -165,7 +165,7 @@ TEST(GatherBlockQuantized, Refuses) {
   EXPECT_THAT(GatherBlockQuantized().Input("indices", "f32[1]").Infer(), HasSubstr("got type f32"));
 }
 
-// 4 query heads, 2 key heads of 8 elements; 7 new positions.
+// Returns a GroupQueryAttention with 4 query heads and 2 key heads of size 8, and 7 new positions.
 OneOp Attention() {
   return OneOp("com.microsoft::GroupQueryAttention",
                {{"query", "f16[1, 7, 32]"},
@@ -311,7 +311,8 @@ TEST(RotaryEmbedding, Refuses) {
               HasSubstr("want 2 dimensions"));
 }
 
-// 3 tokens of 64 elements, 8 experts with 32 inner elements: gate and value make 64 rows.
+// Returns a QMoE with 3 tokens of 64 elements and 8 experts with 32 inner elements. Gate and value
+// rows together make 64 rows of fc1.
 OneOp Experts() {
   return OneOp("com.microsoft::QMoE",
                {{"input", "f16[1, 3, 64]"},
@@ -388,7 +389,7 @@ TEST(QMoE, Refuses) {
   expect(Experts().Input("input", "f16[1, 3, 63]").Attr("block_size", ""), "want whole bytes");
 }
 
-// The same experts, not quantized.
+// Returns the experts of Experts() as a MoE, without quantization.
 OneOp PlainExperts() {
   return OneOp("com.microsoft::MoE",
                {{"input", "f32[1, 3, 64]"},

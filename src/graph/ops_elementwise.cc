@@ -1,4 +1,5 @@
-// Elementwise operators: one element of the output for each of the (broadcast) inputs.
+// Types and shapes of elementwise operators. Inputs are broadcast; each output element depends on
+// one element of each input.
 #include <algorithm>
 
 #include "graph/inference.h"
@@ -42,7 +43,7 @@ void InferEqual(Inference& in) {
                  DType::kBool);
 }
 
-// The exponent may have another type than the base.
+// The exponent's type may differ from the base's.
 void InferPow(Inference& in) {
   in.WantDType(0, kNumbers);
   in.WantDType(1, kNumbers);
@@ -66,7 +67,7 @@ void InferWhere(Inference& in) {
   in.Out(0, in.dtype(1), BroadcastInputs(in));
 }
 
-// The bias, where there is one, runs along the last dimension.
+// The optional bias runs along the last dimension.
 void InferFastGelu(Inference& in) {
   in.WantDType(0, kFloats);
   if (in.has(1)) {
@@ -115,7 +116,7 @@ std::vector<OpSpec> ElementwiseOps() {
   }
   ops.push_back({"", "Not", 1, kMaxOpset, "X", "Y", {}, InferLogic});
   ops.push_back({"", "Where", 9, kMaxOpset, "condition X Y", "output", {}, InferWhere});
-  // `saturate` and `round_mode` matter only for 8-bit floats, which no type here is.
+  // `saturate` and `round_mode` matter only for 8-bit floats, which Sinter does not have.
   ops.push_back(
       {"",
        "Cast",

@@ -1,4 +1,5 @@
-// Sinter's own operators: what rewrites make of several nodes. fused.h has their meaning.
+// Types and shapes of Sinter's own operators, which rewrites create. fused.h documents their
+// meaning.
 #include <algorithm>
 
 #include "graph/fused.h"
@@ -11,7 +12,8 @@ using Kind = AttributeSpec::Kind;
 
 constexpr size_t kInputsOfPart = 4;
 
-// All parts can lie in one matrix, one below the other.
+// Checks that all parts have the same kind of zero points and bias, so that they can be stacked
+// into one matrix.
 void CheckPartsAlike(const Inference& in, const FusedProduct& product) {
   const FusedPart& first = product.parts[0];
   const auto type_of = [&](size_t input) {

@@ -1,4 +1,4 @@
-// Sinter's own operators: types, shapes and what is refused.
+// Types and shapes of Sinter's own operators, and the nodes that inference refuses.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ constexpr char kInputs[] = R"(
 )";
 constexpr char kA[] = "%a.b, %a.s";
 
-// The outputs' types of a node, or the error.
+// Returns the output types of a node, or the error's text.
 std::string Infer(const std::string& node, const std::string& n, const std::string& more = "") {
   try {
     const auto graph = Parse(fmt::format(
@@ -135,7 +135,8 @@ TEST(FusedOps, RefuseWhatDoesNotFit) {
   EXPECT_THAT(one_output("%half, %a.b, %a.s, _, _, %half"), HasSubstr("want [1, 2, 4]"));
 }
 
-// 2 tokens of 32 elements, 4 experts with 16 inner elements.
+// Returns the output type of a NormQMoE with 2 tokens of 32 elements and 4 experts with 16 inner
+// elements, or the error's text.
 std::string InferMixture(const std::string& inputs, const std::string& more = "") {
   try {
     const auto graph = Parse(fmt::format(

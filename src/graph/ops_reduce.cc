@@ -1,4 +1,5 @@
-// Operators that sum over dimensions: reductions, softmax, normalizations, MatMul.
+// Types and shapes of operators that reduce dimensions: reductions, softmax, normalizations,
+// MatMul.
 #include <algorithm>
 
 #include "graph/inference.h"
@@ -8,7 +9,7 @@ namespace {
 
 using Kind = AttributeSpec::Kind;
 
-// The axes come as input 1 from some version on, as an attribute before.
+// Newer versions take the axes as input 1, older ones as an attribute.
 void InferReduce(Inference& in) {
   in.WantDType(0, kNumbers);
   std::vector<int64_t> axes = in.node().Ints("axes", {});
@@ -39,7 +40,8 @@ void InferMatMul(Inference& in) {
   in.WantSameDType(1, 0);
   Shape a = in.shape(0), b = in.shape(1);
   if (a.empty() || b.empty()) in.Fail("inputs: got a scalar, want at least one dimension");
-  // A vector is a row on the left and a column on the right; that dimension goes again at the end.
+  // A vector is a row on the left and a column on the right. The result does not have that extra
+  // dimension.
   const bool row = a.size() == 1, column = b.size() == 1;
   if (row) a.insert(a.begin(), 1);
   if (column) b.push_back(1);
@@ -54,7 +56,7 @@ void InferMatMul(Inference& in) {
   in.Out(0, in.dtype(0), std::move(shape));
 }
 
-// Input and scale may have different types; the output has the scale's.
+// Input and scale may have different types. The output has the scale's type.
 void InferRmsNorm(Inference& in) {
   in.WantDType(0, kFloats);
   in.WantDType(1, kFloats);
@@ -107,13 +109,13 @@ std::vector<OpSpec> ReduceOps() {
                    {attr::Int("keepdims", {0, 1}), attr::Int("noop_with_empty_axes", {0, 1})},
                    InferReduce});
   }
-  // Before version 13 the softmax ran over all dimensions from `axis` on.
+  // Versions before 13 are missing: their softmax runs over all dimensions from `axis` on.
   ops.push_back(
       {"", "Softmax", 13, kMaxOpset, "input", "output", {attr::Int("axis")}, InferSoftmax});
   ops.push_back({"", "MatMul", 1, kMaxOpset, "A B", "Y", {}, InferMatMul});
   const std::vector<AttributeSpec> norm = {attr::Int("axis"), attr::Float("epsilon"),
                                            attr::Int("stash_type", {1})};
-  // ONNX Runtime keeps this one in ONNX's own domain.
+  // ONNX Runtime defines this operator in ONNX's own domain.
   ops.push_back({"", "SimplifiedLayerNormalization", 1, kMaxOpset, "X scale", "Y inv_std_var!",
                  norm, InferRmsNorm});
   ops.push_back({"com.microsoft", "SimplifiedLayerNormalization", 1, 1, "X scale", "Y inv_std_var!",

@@ -1,4 +1,4 @@
-// Operators that move elements or make shapes.
+// Types and shapes of operators that move elements or compute shapes.
 #include <algorithm>
 
 #include "base/check.h"
@@ -26,7 +26,7 @@ void InferReshape(Inference& in) {
 
 void InferFlatten(Inference& in) {
   const Shape& shape = in.shape(0);
-  // Unlike elsewhere `rank` is an axis too: everything goes into the rows.
+  // Unlike in other operators, `rank` is a valid axis: all dimensions then go into the rows.
   int64_t axis = in.node().Int("axis", 1);
   if (axis < -in.rank(0) || axis > in.rank(0))
     in.Fail("axis: got {}, want one of {} dimensions", axis, in.rank(0));
@@ -142,7 +142,7 @@ void InferGather(Inference& in) {
 }
 
 void InferShape(Inference& in) {
-  // Unlike elsewhere, positions out of range are clamped.
+  // Unlike in other operators, positions out of range are clamped.
   const int64_t rank = in.rank(0);
   const auto clamp = [&](int64_t at) {
     return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank);

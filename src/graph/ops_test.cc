@@ -1,4 +1,4 @@
-// Types and shapes of every operator, and what is refused.
+// Types and shapes of every operator, and the nodes that inference refuses.
 #include "graph/ops.h"
 
 #include <gmock/gmock.h>
@@ -18,8 +18,8 @@ std::string TypeText(const Value* value) {
   return fmt::format("{}[{}]", DTypeName(value->dtype), fmt::join(value->shape(), ", "));
 }
 
-// The outputs' types of the last node of a graph with opsets 23 and com.microsoft 1, or the error's
-// text.
+// Returns the output types of the last node of a graph with the given opset and com.microsoft 1, or
+// the error's text.
 std::string Infer(const std::string& body, int opset = 23) {
   const auto graph =
       Parse(fmt::format("graph {{ opset ai.onnx {} opset com.microsoft 1\n{} }}", opset, body));

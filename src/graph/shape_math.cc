@@ -61,8 +61,8 @@ std::vector<SliceRange> SliceRanges(const Node& node, const Shape& shape,
     if (step == 0 || step == INT64_MIN) {
       throw Error("graph", "{}: steps: got {}, want another number", node.Describe(), step);
     }
-    // Negative positions count from the end; then both are clamped into what the direction can
-    // reach.
+    // Negative positions count from the end. Both positions are then clamped to the range that the
+    // step's direction can reach.
     const auto clamp = [&](int64_t at, int64_t low, int64_t high) {
       return std::clamp(at < 0 ? (at < -dim ? int64_t{-1} : at + dim) : at, low, high);
     };
@@ -96,7 +96,7 @@ std::vector<int64_t> SplitSizes(const Node& node, int64_t size, size_t parts,
     }
     return out;
   }
-  // Equal pieces; the last one is smaller where the division leaves a rest.
+  // All pieces are equal, except that the last ones are smaller if the division leaves a remainder.
   const int64_t count = static_cast<int64_t>(parts);
   const int64_t piece = size / count + (size % count != 0);
   for (int64_t i = 0; i < count; ++i)
@@ -106,7 +106,7 @@ std::vector<int64_t> SplitSizes(const Node& node, int64_t size, size_t parts,
 
 int64_t RangeCount(const Node& node, double start, double limit, double delta) {
   const double count = std::ceil((limit - start) / delta);
-  // Also false for NaN. 2^31 indices are far beyond any sequence.
+  // The comparison is false for NaN too. 2^31 indices are far beyond any sequence.
   if (!(count < 0x1p31) || delta == 0) {
     throw Error("graph", "{}: start, limit, delta: got {}, {}, {}, want at most 2^31 elements",
                 node.Describe(), start, limit, delta);

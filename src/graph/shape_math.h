@@ -1,5 +1,5 @@
-// What the attributes and list inputs of the shape operators mean, shared by inference and
-// evaluation. Each function throws Error naming the node where they do not fit the shape.
+// Meaning of the attributes and list inputs of the shape operators, shared by inference and
+// evaluation. Each function throws Error that names the node if they do not fit the shape.
 #pragma once
 
 #include <optional>
@@ -9,11 +9,13 @@
 
 namespace sinter::graph {
 
-// Reshape: 0 copies a dimension (unless `allow_zero`), one -1 takes what is left.
+// Returns the shape that Reshape gives. 0 copies a dimension (unless `allow_zero`); one -1 takes
+// the remaining elements.
 Shape ReshapeTarget(const Node& node, const Shape& from, const std::vector<int64_t>& target,
                     bool allow_zero);
 
-// Slice: for each dimension the first index, the step and the number of elements taken.
+// Range of the elements that Slice takes along one dimension: first index, step and number of
+// elements.
 struct SliceRange {
   int64_t start = 0, step = 1, count = 0;
 };
@@ -23,11 +25,12 @@ std::vector<SliceRange> SliceRanges(const Node& node, const Shape& shape,
                                     const std::optional<std::vector<int64_t>>& axes,
                                     const std::optional<std::vector<int64_t>>& steps);
 
-// Split: the size of each of `parts` pieces of a dimension of `size`.
+// Returns the sizes of the `parts` pieces into which Split divides a dimension of `size`.
 std::vector<int64_t> SplitSizes(const Node& node, int64_t size, size_t parts,
                                 const std::optional<std::vector<int64_t>>& sizes);
 
-// Range: the number of elements from `start` to `limit` (left out) by `delta`.
+// Returns the number of elements of Range: from `start` up to but excluding `limit`, in steps of
+// `delta`.
 int64_t RangeCount(const Node& node, double start, double limit, double delta);
 
 }  // namespace sinter::graph

@@ -11,20 +11,20 @@
 namespace sinter::graph {
 namespace {
 
-// Float to integer without undefined behaviour: truncates, clamps to the range of T, and maps NaN
-// to 0.
+// Converts a float to an integer without undefined behaviour: truncates, clamps to the range of T,
+// and maps NaN to 0.
 template <typename T>
 T Saturate(double value) {
   if (std::isnan(value)) return 0;
   if (value <= static_cast<double>(std::numeric_limits<T>::min()))
     return std::numeric_limits<T>::min();
-  // For 64-bit types max() rounds up to a power of two as a double, so that `>=` is the right test.
+  // For 64-bit types, max() as a double rounds up to a power of two, so the test must be `>=`.
   if (value >= static_cast<double>(std::numeric_limits<T>::max()))
     return std::numeric_limits<T>::max();
   return static_cast<T>(value);
 }
 
-// Integers wrap like a cast in C, floats saturate.
+// Converts to the integer type T. Integers wrap like a cast in C, floats saturate.
 template <typename T, typename From>
 T ToInteger(From value) {
   if constexpr (std::is_floating_point_v<From>) {
@@ -217,7 +217,7 @@ bool Tensor::has_all_bytes() const {
   for (const int64_t dim : shape) {
     if (dim < 0 || __builtin_mul_overflow(elems, static_cast<uint64_t>(dim), &elems)) return false;
   }
-  // First without the factor of DTypeBytes, which could overflow.
+  // Compares elems / 2 first, because DTypeBytes multiplies and could overflow.
   return elems / 2 <= bytes.size() && DTypeBytes(dtype, elems) <= bytes.size();
 }
 

@@ -1,4 +1,4 @@
-// Conversions of constants from and to numbers.
+// Conversions between constants and numbers.
 #include "graph/tensor.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,5 @@
-// Graphs as text: for tests, `inspect` and error reports. Parse restores what Print wrote.
+// Text form of graphs, for tests, `inspect` and error reports. Parse restores what Print wrote,
+// except for the elements of large constants.
 //
 //   graph main {
 //     opset ai.onnx 21
@@ -11,10 +12,10 @@
 //     return %z
 //   }
 //
-// A type is an element type or `?`, and dimensions: numbers, symbols, `?`, or `*` for an unknown
-// rank. `_` stands for an absent input or output, `#` starts a comment. Names with other characters
-// than letters, digits and `_./:-` are quoted. A subgraph has its parent's operator sets where it
-// names none.
+// A type consists of an element type or `?`, and the dimensions in brackets: numbers, symbols, `?`
+// for an unknown one, or `*` for an unknown rank. `_` stands for an absent input or output. `#`
+// starts a comment. Names with characters other than letters, digits and `_./:-` are quoted. A
+// subgraph that names no operator sets has those of its parent.
 #pragma once
 
 #include <memory>
@@ -25,11 +26,13 @@
 
 namespace sinter::graph {
 
-// Constants of more than 64 elements are written as `elided`, which Parse reads as zeros.
+// Returns the graph as text. Constants of more than 64 elements are written as `elided`, which
+// Parse reads as zeros.
 std::string Print(const Graph& graph);
 
-// Throws Error naming line and column where `text` is no graph. Reads graphs that Verify() refuses,
-// too: values may be used before their definition, operators may be unknown.
+// Parses a graph. Throws Error that names line and column if `text` is not a graph, or if a
+// constant has more than 2^25 zeros. Also accepts graphs that Verify() refuses: values may be used
+// before their definition, and operators may be unknown.
 std::unique_ptr<Graph> Parse(std::string_view text);
 
 }  // namespace sinter::graph

@@ -10,7 +10,7 @@ namespace sinter::graph {
 namespace {
 
 constexpr int kMaxDepth = 16;
-// What `zeros` may stand for.
+// Upper bound on the bytes of a constant written as `zeros` or `elided`, for elements of 8 bytes.
 constexpr int64_t kMaxZeroBytes = int64_t{256} << 20;
 
 struct Token {
@@ -78,7 +78,7 @@ class Parser {
     }
   }
 
-  // A colon within a name stays in it; one before a type (always followed by a space) ends it.
+  // Tells a colon inside a name from the colon before a type, which a space always follows.
   bool NextIsWord() const { return at_ + 1 < text_.size() && IsWordChar(text_[at_ + 1]); }
 
   void ReadQuoted() {
@@ -141,7 +141,7 @@ class Parser {
     return value;
   }
 
-  // One element, or any number between brackets.
+  // Parses any number of items between `open` and `close`, separated by commas.
   template <typename F>
   void List(char open, char close, F item) {
     ExpectSign(open);
@@ -255,7 +255,7 @@ class Parser {
       return values;
     }
     if (DTypeFromName(token_.text) != DType::kUndefined) return ParseLiteral();
-    // `inf` ends in an f of its own: floats always carry one more.
+    // A float always ends in an extra f. `inf` ends in an f of its own, so infinity is `inff`.
     if (token_.text.ends_with('f')) {
       token_.text.pop_back();
       return ExpectNumber<float>("a number before 'f'");
@@ -263,7 +263,7 @@ class Parser {
     return ExpectNumber<int64_t>("an attribute's value");
   }
 
-  // The value of that name, which is made where it does not stand yet.
+  // Returns the value of the name and creates it if it does not exist yet.
   Value* Reference(Graph& graph, std::map<std::string, Token>& undefined) {
     const Token start = token_;
     ExpectSign('%');
@@ -280,7 +280,7 @@ class Parser {
     return nullptr;
   }
 
-  // Defines a value: gives it its type and takes it off the undefined ones.
+  // Defines a value: reads its type and removes it from the undefined values.
   void Define(Value* value, const Token& start, std::map<std::string, Token>& undefined,
               std::set<Value*>& defined) {
     if (!defined.insert(value).second)

@@ -42,7 +42,7 @@ std::string Ref(const Value* value) {
   return value == nullptr ? "_" : fmt::format("%{}", Name(value->name()));
 }
 
-// A symbol must not read as a number or as one of the signs.
+// Quotes a symbol that could be read as a number or as one of the signs.
 std::string Symbol(const std::string& symbol) {
   const bool letter = std::isalpha(static_cast<unsigned char>(symbol[0])) || symbol[0] == '_';
   return letter ? Name(symbol) : Quoted(symbol);
@@ -60,7 +60,7 @@ std::string Type(DType dtype, const std::optional<Dims>& dims) {
   return out + ']';
 }
 
-// "" where nothing is known.
+// Returns ": TYPE", or "" if nothing is known about the value.
 std::string TypeSuffix(const Value* value) {
   if (value == nullptr || (value->dtype == DType::kUndefined && !value->dims)) return "";
   return fmt::format(": {}", Type(value->dtype, value->dims));
@@ -70,7 +70,7 @@ std::string Data(const Tensor& tensor) {
   if (tensor.num_elements() > kMaxPrinted || DTypeBits(tensor.dtype) == 0) return "elided";
   if (!IsFloat(tensor.dtype)) return fmt::format("[{}]", fmt::join(tensor.ToInts(), ", "));
   if (tensor.dtype == DType::kF64) return fmt::format("[{}]", fmt::join(tensor.ToDoubles(), ", "));
-  // As float, the shortest text is shorter, and still exact.
+  // The shortest text of a float is shorter than that of a double, and still exact.
   const std::vector<double> values = tensor.ToDoubles();
   return fmt::format("[{}]", fmt::join(std::vector<float>(values.begin(), values.end()), ", "));
 }

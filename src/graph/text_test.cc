@@ -1,4 +1,4 @@
-// Print and Parse: every construct round-trips; errors name line and column.
+// Print and Parse: every construct survives a round trip, and errors name line and column.
 #include "graph/text.h"
 
 #include <gmock/gmock.h>

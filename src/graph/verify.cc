@@ -132,7 +132,8 @@ class Verifier {
     Verifier(subgraph, depth_ + 1).Run();
   }
 
-  // A shape that hangs on data stays unchecked: whether it must be known is up to Specialize.
+  // Compares declared types with inferred ones. Shapes that depend on data are not checked;
+  // Specialize decides whether they must be known.
   void CheckTypes(const Node& node) const {
     std::vector<TensorType> types;
     try {

@@ -1,4 +1,5 @@
-// What Verify refuses. Links that only a bug in Graph could break are out of reach here.
+// Graphs that Verify refuses. Broken links, which only a bug in Graph could cause, cannot be built
+// here.
 #include "graph/verify.h"
 
 #include <gmock/gmock.h>

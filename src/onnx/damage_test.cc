@@ -1,5 +1,6 @@
-// Damaged models: every bit flipped, every prefix, and files that declare more than they hold. Each
-// either parses or throws Error("onnx"); the sanitizers see to the rest.
+// Damaged models: every bit flipped, every prefix, random bytes, and files that declare more data
+// than they hold. Each must either parse or throw Error("onnx"); the sanitizers catch everything
+// else.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +16,7 @@ using graph::Graph;
 using graph::Tensor;
 using graph::Value;
 
-// A model of about 600 bytes with every message that the reader knows.
+// Returns a model of about 600 bytes with every kind of message that the reader knows.
 std::string SmallModel() {
   using namespace proto::attribute;
   const Proto branch = Proto()
@@ -55,7 +56,7 @@ class DamageTest : public testing::Test {
  protected:
   DamageTest() { folder_.Write("data", "0123"); }
 
-  // 1 where the bytes parse, 0 where they are an Error; anything else fails the test.
+  // Returns 1 if the bytes parse and 0 if reading throws Error. Anything else fails the test.
   int Try(const std::string& bytes) {
     try {
       ReadBytes(bytes, folder_.path());
@@ -103,7 +104,7 @@ TEST_F(DamageTest, RandomBytesInside) {
   }
 }
 
-// Were one of these sizes believed, the test would run out of memory.
+// If the reader trusted one of these sizes, the test would run out of memory.
 TEST_F(DamageTest, HugeDeclarationsAllocateNothing) {
   for (const int type : {1, 2, 7, 10, 11, 13, 21}) {
     for (const int64_t dim : {int64_t{1} << 33, int64_t{1} << 55, INT64_MAX}) {

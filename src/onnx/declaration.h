@@ -1,4 +1,4 @@
-// ValueInfoProto: the type and shape that the file declares for a value.
+// ValueInfoProto: the type and shape that the model file declares for a value.
 #pragma once
 
 #include <optional>
@@ -11,18 +11,18 @@ namespace sinter::onnx {
 
 struct Declaration {
   std::string_view name;
-  // kUndefined and absent where the file says nothing.
+  // `dtype` is kUndefined and `dims` is absent if the file does not give them.
   DType dtype = DType::kUndefined;
   std::optional<graph::Dims> dims;
 };
 
-// Throws Error("onnx") for a type that is no tensor of numbers and for negative dimensions;
-// WireError or protozero::exception where the bytes are damaged.
+// Parses a ValueInfoProto. Throws Error("onnx") for a type that is not a tensor of numbers or bools
+// and for negative dimensions; throws WireError or protozero::exception if the bytes are damaged.
 Declaration ParseDeclaration(std::string_view message, const Source& source);
 
-// Gives a value the type and shape declared for it. A type that it has already must be the same,
-// else Error("onnx"). A shape that it has stays: exporters declare wrong shapes for constants (ONNX
-// Runtime GenAI's builder: a scalar for [1]).
+// Gives `value` the declared type and shape. Throws Error("onnx") if the value already has another
+// type. A shape that the value already has is kept, because exporters declare wrong shapes for
+// constants (ONNX Runtime GenAI's builder declares a scalar for a tensor of shape [1]).
 void Declare(const Declaration& declared, const Source& source, graph::Value* value);
 
 }  // namespace sinter::onnx

@@ -45,7 +45,8 @@ ExternalData::Bytes ExternalData::Get(std::string_view name, const ExternalLocat
 const std::shared_ptr<const MappedFile>& ExternalData::Open(std::string_view name,
                                                             std::string_view location) {
   if (const auto found = files_.find(location); found != files_.end()) return found->second;
-  // Symbolic links inside the folder may lead out of it: download caches keep their files so.
+  // Symbolic links inside the folder may point outside of it, because download caches store their
+  // files that way. Only the location itself is checked.
   const std::filesystem::path path(location);
   const bool inside =
       !path.empty() && path.is_relative() && IsPrintableName(location) &&

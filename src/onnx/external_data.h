@@ -1,4 +1,4 @@
-// Tensors' bytes outside the model file: every file is mapped once and shared by its tensors.
+// Tensor data outside the model file. Each file is mapped once and shared by its tensors.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace sinter::onnx {
 
-// TensorProto.external_data as it stands in the file.
+// Entries of TensorProto.external_data as the model file has them, not yet checked.
 struct ExternalLocation {
   std::string_view location;
   std::optional<std::string_view> offset, length;
@@ -23,7 +23,7 @@ struct ExternalLocation {
 
 class ExternalData {
  public:
-  // Locations are relative to `folder`. Without a folder (a model that came as bytes), every
+  // Takes locations as relative to `folder`. Without a folder (a model read from memory) every
   // location is refused.
   ExternalData(Source source, std::optional<std::filesystem::path> folder)
       : source_(std::move(source)), folder_(std::move(folder)) {}
@@ -33,9 +33,9 @@ class ExternalData {
     std::shared_ptr<const void> owner;
   };
 
-  // The bytes of tensor `name`, which must be exactly `want_bytes`. Throws Error("onnx") naming
-  // tensor and file where the location leaves the folder, the file is missing or too short, or
-  // offset and length do not fit.
+  // Returns the bytes of the tensor called `name`, which must be exactly `want_bytes`. Throws
+  // Error("onnx") that names tensor and file if the location leaves the folder, if the file is
+  // missing or too short, or if offset or length is not a number that fits.
   Bytes Get(std::string_view name, const ExternalLocation& external, uint64_t want_bytes);
 
  private:

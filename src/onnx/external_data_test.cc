@@ -11,7 +11,8 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-// A model with one u8 initializer 'w' in external data, which is its output.
+// Returns a model whose only value is the u8 initializer 'w' in external data. It is the model's
+// output.
 Proto ModelWith(std::initializer_list<int64_t> dims,
                 std::initializer_list<std::pair<std::string_view, std::string_view>> entries) {
   return Model(Proto()
@@ -47,7 +48,7 @@ TEST_F(ExternalDataTest, ReadsFromASubfolder) {
   EXPECT_EQ(Read(ModelWith({2}, {{"location", "./sub/data"}})), "ab");
 }
 
-// Download caches keep a folder of links into their storage.
+// Download caches fill a model's folder with links into their storage.
 TEST_F(ExternalDataTest, FollowsLinks) {
   TempFolder storage;
   std::filesystem::create_symlink(storage.Write("blob", "ab"), folder_ / "data");

@@ -1,5 +1,5 @@
-// GraphProto, NodeProto and AttributeProto as they stand in the file: fields and views of the
-// messages inside them.
+// Fields of GraphProto, NodeProto and AttributeProto as the file has them. Nested messages stay
+// unparsed views.
 #pragma once
 
 #include <optional>
@@ -11,16 +11,17 @@
 
 namespace sinter::onnx {
 
-// A NodeProto; the views point into the model's bytes.
+// Fields of a NodeProto. The views point into the model's bytes.
 struct NodeFields {
   std::string_view name, op, domain;
   std::vector<std::string_view> inputs, outputs, attributes;
 
-  // For errors.
+  // Returns the node's name and operator for error messages.
   std::string Describe() const { return fmt::format("node '{}' ({})", name, op); }
 };
 
-// A GraphProto. Fields may stand in any order, so that they are collected before they are read.
+// Fields of a GraphProto. They may come in any order in the file, so they are all collected before
+// any is interpreted.
 struct GraphFields {
   std::string_view name;
   std::vector<std::string_view> nodes, initializers, inputs, outputs, value_infos;
@@ -38,8 +39,10 @@ struct AttributeFields {
   std::vector<std::string_view> strings, tensors;
 };
 
-// These throw WireError or protozero::exception where the bytes are damaged, and Error("onnx")
-// where a name is no text or something that every message of the kind needs is missing.
+// Parse one message. All three throw WireError or protozero::exception if the bytes are damaged.
+// ParseNode and ParseAttribute also throw Error("onnx") if a name is not printable text, if a node
+// lacks its operator, or if an attribute lacks its name or value or refers to a function's
+// attribute.
 GraphFields ParseGraph(std::string_view message);
 NodeFields ParseNode(std::string_view message, const Source& source);
 AttributeFields ParseAttribute(std::string_view message, const NodeFields& node,

@@ -31,7 +31,7 @@ bool IsPrintableName(std::string_view name) {
 }
 
 std::string EscapeName(std::string_view name) {
-  // A damaged name may be as long as the file.
+  // A damaged name may be as long as the whole file, so the text is cut.
   constexpr size_t kMaxBytes = 80;
   std::string out;
   for (const char c : name.substr(0, kMaxBytes)) {

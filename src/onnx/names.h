@@ -1,4 +1,4 @@
-// Names out of a model file.
+// Checks on names that come from a model file.
 #pragma once
 
 #include <string>
@@ -6,11 +6,12 @@
 
 namespace sinter::onnx {
 
-// Whether the name can be printed and written as JSON: valid UTF-8 (RFC 3629) without control
-// characters.
+// Returns whether the name can be printed and written as JSON: valid UTF-8 (RFC 3629) without
+// control characters.
 bool IsPrintableName(std::string_view name);
 
-// The name with everything but printable ASCII as \xNN, for the error about it.
+// Returns the name for an error message: all bytes but printable ASCII become \xNN, and "..."
+// replaces what follows the first 80 bytes.
 std::string EscapeName(std::string_view name);
 
 }  // namespace sinter::onnx

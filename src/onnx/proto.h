@@ -1,6 +1,6 @@
 // Field numbers and enum values of onnx.proto
-// (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), as far as Sinter reads, writes or
-// refuses them. One namespace a message, named after it.
+// (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that Sinter reads, writes or refuses.
+// Each message has a namespace of its name.
 #pragma once
 
 #include <cstdint>
@@ -75,14 +75,16 @@ enum class AttributeType : int32_t {
 constexpr int32_t kLocationDefault = 0;
 constexpr int32_t kLocationExternal = 1;
 
-// The versions of the format that Sinter knows; 3 is of 2017, 13 the newest when this was written.
+// Range of IR versions that Sinter knows. Version 3 dates from 2017; 13 is the newest version that
+// was checked.
 constexpr int64_t kMinIrVersion = 3;
 constexpr int64_t kMaxIrVersion = 13;
 
-// protobuf's own bound on a message.
+// Upper bound of protobuf itself on the bytes of one message.
 constexpr uint64_t kMaxMessageBytes = 0x7fffffff;
 
-// TensorProto.DataType in words, also for the types that Sinter refuses: "float8e4m3fn (17)".
+// Returns the name of a TensorProto.DataType, also for types that Sinter refuses: "float8e4m3fn
+// (17)".
 std::string DataTypeName(int32_t data_type);
 
 }  // namespace sinter::onnx::proto

@@ -26,14 +26,15 @@ using graph::Node;
 using graph::Tensor;
 using graph::Value;
 
-// The graph that is being read and those around it.
+// Reading state of one graph, linked to that of the graph around it.
 struct Scope {
   Graph* graph = nullptr;
   Scope* outer = nullptr;
   int depth = 0;
-  // Who makes a name, for the error about a second one.
+  // Producer of each name, for the error about a second producer of the same name.
   std::map<std::string_view, std::string> makers;
-  // Constants that Sinter cannot hold, and why: an error only where somebody reads them.
+  // Constants that Sinter cannot hold, with the reason. They are an error only if something reads
+  // them.
   std::map<std::string_view, std::string> refused;
 };
 
@@ -133,8 +134,8 @@ class ModelReader {
     graph->name = source_.Checked(fields.name);
     graph->opsets = opsets_;
 
-    // All values first: nodes may stand in any order, and subgraphs may read what a later node
-    // makes.
+    // Creates all values first, because nodes may come in any order and a subgraph may read the
+    // output of a later node.
     AddInitializers(fields, scope);
     AddInputs(fields, scope);
     std::vector<NodeFields> nodes;
@@ -182,7 +183,8 @@ class ModelReader {
     return graph;
   }
 
-  // Claims a name of the graph for `maker`.
+  // Registers `maker` as the only producer of `name` in the graph. Fails if the name already has
+  // one.
   void Claim(std::string_view name, std::string maker, Scope* scope) const {
     const auto [at, added] = scope->makers.emplace(source_.Checked(name), std::move(maker));
     if (!added)
@@ -203,7 +205,7 @@ class ModelReader {
     }
   }
 
-  // `name` has been claimed.
+  // Adds a constant whose name Claim() has registered.
   void AddConstant(std::string_view name, const TensorFields& tensor, Scope* scope) const {
     if (TensorReader::Supports(tensor.data_type)) {
       scope->graph->AddConstant(name, tensors_.Read(tensor, name));
@@ -221,8 +223,8 @@ class ModelReader {
         source_.Fail("an input of graph '{}': got no name, want one", fields.name);
       if (!seen.insert(input.name).second)
         source_.Fail("input '{}': got it twice, want it once", input.name);
-      // Until IR version 4 every initializer was an input as well; since then it is the input's
-      // default.
+      // Before IR version 4 every initializer had to be an input too. From version 4 on, an
+      // initializer of an input's name is the input's default value.
       if (Value* initializer = scope->graph->FindValue(input.name)) {
         Declare(input, source_, initializer);
         continue;
@@ -340,8 +342,8 @@ class ModelReader {
     }
   }
 
-  // The value that `name` means in the scope, captured on every level down from where it is made;
-  // null where nobody makes it.
+  // Returns the value that `name` refers to in the scope, or null if nothing produces it. Adds a
+  // capture to every graph between the value's own and the scope's.
   Value* Resolve(std::string_view name, Scope* scope) const {
     if (Value* value = scope->graph->FindValue(name)) return value;
     if (const auto refused = scope->refused.find(name); refused != scope->refused.end()) {
@@ -357,7 +359,7 @@ class ModelReader {
     return capture;
   }
 
-  // Values that nobody makes or reads may be declared; exporters leave such behind.
+  // Ignores declarations of values that do not exist: exporters leave such declarations behind.
   void AddValueInfo(std::string_view message, const Graph& graph) const {
     const Declaration declared = ParseDeclaration(message, source_);
     if (Value* value = graph.FindValue(declared.name)) Declare(declared, source_, value);

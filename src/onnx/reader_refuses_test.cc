@@ -1,4 +1,4 @@
-// What the reader refuses, one case a throw.
+// Models that the reader refuses: one case for each error that it throws.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@ Proto Constant(std::string_view output, const Proto& attribute) {
   return NodeMessage("Constant", {}, {output}, {attribute});
 }
 
-// A graph of one node with that attribute.
+// Returns a model of one node with the given attribute.
 Proto WithAttribute(const Proto& attribute) {
   return Model(Proto().Sub(proto::graph::kNode, NodeMessage("Op", {}, {"y"}, {attribute})));
 }
@@ -103,7 +103,7 @@ TEST(ReaderRefuses, Cycles) {
                                   .Sub(proto::graph::kNode, NodeMessage("A", {"b"}, {"a"}))
                                   .Sub(proto::graph::kNode, NodeMessage("B", {"a"}, {"b"})))),
               HasSubstr("graph 'g' has a cycle"));
-  // Through a subgraph that reads what its own node makes.
+  // The cycle goes through a subgraph that reads the output of its own node.
   const Proto sub = Proto().Sub(proto::graph::kNode, NodeMessage("Abs", {"z"}, {"inner"}));
   EXPECT_THAT(ReadError(Model(ReluGraph().Sub(
                   proto::graph::kNode, NodeMessage("If", {"x"}, {"z"},
@@ -242,7 +242,7 @@ TEST(ReaderRefuses, NamesThatAreNoText) {
 
 TEST(ReaderRefuses, DamagedMessages) {
   const std::string damaged = "damaged, cut off or no ONNX file: ";
-  // Another wire type than the field has: a varint, a fixed number, bytes.
+  // Fields with a wrong wire type: a varint, a fixed-size number, bytes.
   EXPECT_THAT(ReadError(Proto().Bytes(proto::model::kIrVersion, "x")),
               HasSubstr(damaged + "a field has another wire type"));
   EXPECT_THAT(ReadError(Proto().Int(proto::model::kGraph, 1)),

@@ -152,7 +152,7 @@ TEST(Reader, AttributesOfEveryKind) {
   EXPECT_THAT(read.Ints("packed_is", {}), ElementsAre(1, -2, 3));
 }
 
-// Writers of the proto3 form of onnx.proto leave out zeros.
+// Writers that use the proto3 form of onnx.proto leave out fields that are zero.
 TEST(Reader, AttributesWithoutValueAreZero) {
   const auto graph =
       ReadBytes(Model(Proto().Sub(proto::graph::kNode,
@@ -227,8 +227,8 @@ TEST(Reader, ConstantKeepsItsShapeAgainstItsDeclaration) {
   EXPECT_THAT(graph->FindValue("w")->shape(), ElementsAre(2));
 }
 
-// outer: w (constant), x -> If(x) { If(x) { Add(x, w) } }, where the inner graphs read x and w of
-// the model.
+// Model graph: w (constant), x -> If(x) { If(x) { Add(x, w) } }. The innermost graph reads x and w
+// of the model graph.
 TEST(Reader, SubgraphsCaptureOnEveryLevel) {
   using namespace proto::attribute;
   const Proto inner = Proto()
@@ -246,7 +246,7 @@ TEST(Reader, SubgraphsCaptureOnEveryLevel) {
           .Sub(proto::graph::kOutput, ValueInfo("mid", 1));
   const auto graph = ReadBytes(
       Model(Proto()
-                // `late` is made after the node whose subgraph reads it.
+                // x is produced after the node whose subgraph reads it.
                 .Sub(proto::graph::kNode, NodeMessage("If", {"c"}, {"y"}, {branch(middle)}))
                 .Sub(proto::graph::kNode, NodeMessage("Neg", {"c"}, {"x"}))
                 .Sub(proto::graph::kValueInfo, ValueInfo("x", 1, {3}))

@@ -1,4 +1,4 @@
-// The model that is being read, as errors name it.
+// Name of the model that is being read, for error messages.
 #pragma once
 
 #include <string>
@@ -14,14 +14,14 @@ class Source {
  public:
   explicit Source(std::string name) : name_(std::move(name)) {}
 
-  // Throws Error("onnx") that begins with the model's name.
+  // Throws Error("onnx") with the model's name before the message.
   template <typename... Args>
   [[noreturn]] void Fail(fmt::format_string<Args...> format, Args&&... args) const {
     throw Error("onnx", "{}: {}", name_, fmt::format(format, std::forward<Args>(args)...));
   }
 
-  // Returns the name. Every name passes here on its way into the graph, so that messages and JSON
-  // can hold it.
+  // Returns the name if it is printable; throws Error("onnx") otherwise. Every name passes through
+  // here on its way into the graph, so that messages and JSON can contain it.
   std::string_view Checked(std::string_view name) const {
     if (!IsPrintableName(name))
       Fail("a name: got '{}', want UTF-8 without control characters", EscapeName(name));

@@ -10,7 +10,7 @@
 namespace sinter::onnx {
 namespace {
 
-// A tensor's storage on the heap.
+// Heap storage of one tensor.
 class Storage {
  public:
   explicit Storage(size_t bytes) : bytes_(std::make_shared<std::vector<std::byte>>(bytes)) {}
@@ -27,7 +27,7 @@ class Storage {
   std::shared_ptr<std::vector<std::byte>> bytes_;
 };
 
-// Which *_data field holds the elements of a type (onnx.proto, at TensorProto).
+// *_data field of TensorProto that holds the elements of a type, as documented in onnx.proto.
 enum class Typed { kFloat, kDouble, kInt32, kInt64, kUint64 };
 
 Typed TypedFieldOf(DType dtype) {
@@ -46,8 +46,8 @@ Typed TypedFieldOf(DType dtype) {
   }
 }
 
-// The numbers that an element of the type may have in its *_data field. 16-bit floats stand as
-// their bits; of the 4-bit types, two elements share a number.
+// Range of the numbers in a type's *_data field. 16-bit floats are stored as their bits. Two
+// elements of a 4-bit type share one number.
 struct Range {
   int64_t low, high;
 };
@@ -164,8 +164,8 @@ graph::Tensor TensorReader::Read(const TensorFields& fields, std::string_view na
     source_.Fail("tensor '{}' ({}, [{}]): {}", name, DTypeName(tensor.dtype),
                  fmt::join(fields.dims, ", "), got_and_want);
   };
-  // 2^56 elements of 8 bytes are within 64 bits and beyond every file, so that no later product of
-  // sizes overflows.
+  // The bytes of 2^56 elements of 8 bytes fit into 64 bits, so products of sizes below cannot
+  // overflow. No real file is that large.
   constexpr int64_t kMaxElems = int64_t{1} << 56;
   int64_t elems = 1;
   for (const int64_t dim : fields.dims) {
@@ -175,7 +175,7 @@ graph::Tensor TensorReader::Read(const TensorFields& fields, std::string_view na
     }
   }
   if (std::find(fields.dims.begin(), fields.dims.end(), 0) != fields.dims.end()) elems = 0;
-  // Not DTypeBytes, for size_t has 32 bits in a browser.
+  // DTypeBytes would compute in size_t, which has 32 bits in a browser.
   const uint64_t want_bytes = (static_cast<uint64_t>(elems) * DTypeBits(tensor.dtype) + 7) / 8;
 
   const size_t typed = fields.floats.size() + fields.doubles.size() + fields.int32s.size() +
@@ -217,8 +217,8 @@ graph::Tensor TensorReader::Read(const TensorFields& fields, std::string_view na
           "data: got {} numbers in the field of the type and {} in others, want {} and 0", got,
           typed - got, want));
     }
-    // Nothing was allocated by the declared shape before this point: as many numbers as it wants
-    // are in the file.
+    // Storage is allocated only here, after the check that the file really holds as many numbers as
+    // the shape declares.
     Storage storage(want_bytes);
     if (field == Typed::kFloat) {
       storage.Put(0, fields.floats.data(), want_bytes);

@@ -1,4 +1,4 @@
-// TensorProto -> graph::Tensor.
+// Conversion of TensorProto to graph::Tensor.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@
 
 namespace sinter::onnx {
 
-// A TensorProto's fields; the views point into the model's bytes.
+// Fields of a TensorProto. The views point into the model's bytes.
 struct TensorFields {
   std::string_view name;
   int32_t data_type = 0;
@@ -21,7 +21,7 @@ struct TensorFields {
   std::optional<std::string_view> raw;
   std::vector<float> floats;
   std::vector<double> doubles;
-  // int32_data, int64_data and uint64_data; the latter as two's complement.
+  // Contents of int32_data, int64_data and uint64_data. `uint64s` holds uint64 as two's complement.
   std::vector<int64_t> int32s, int64s, uint64s;
   bool has_strings = false;
   bool has_segment = false;
@@ -29,21 +29,22 @@ struct TensorFields {
   ExternalLocation location;
 };
 
-// Throws WireError or protozero::exception.
+// Parses a TensorProto. Throws WireError or protozero::exception if the bytes are damaged.
 TensorFields ParseTensor(std::string_view message);
 
 class TensorReader {
  public:
-  // `owner` keeps the model's bytes alive, so that raw data is not copied; where it is null, it is.
-  // `external` must outlive the reader.
+  // `owner` keeps the model's bytes alive, so that tensors can be views of raw data; a null owner
+  // makes them copies. `external` must outlive the reader.
   TensorReader(Source source, std::shared_ptr<const void> owner, ExternalData* external)
       : source_(std::move(source)), owner_(std::move(owner)), external_(external) {}
 
-  // Whether Sinter has the element type; strings, complex numbers and 8-bit floats have none.
+  // Returns whether Sinter has the element type. Strings, complex numbers and 8-bit floats are not
+  // supported.
   static bool Supports(int32_t data_type);
 
-  // Throws Error("onnx") naming the tensor `name` where its type, dimensions and data do not fit
-  // together.
+  // Returns the tensor. Throws Error("onnx") with the tensor's `name` if its type, dimensions and
+  // data do not fit together.
   graph::Tensor Read(const TensorFields& fields, std::string_view name) const;
 
  private:

@@ -24,7 +24,8 @@ std::string TensorError(const Proto& message) {
   return ErrorOf([&] { Read(message); });
 }
 
-// The elements of `dtype` as numbers, from the field that onnx.proto names for it.
+// Elements of `dtype` as stored numbers in the field that onnx.proto prescribes, and the values
+// they stand for.
 struct TypedCase {
   DType dtype;
   uint32_t field;
@@ -74,7 +75,7 @@ TEST(TensorReader, TypedFloatsAndDoubles) {
   EXPECT_THAT(
       Read(TensorHeader("w", 11, {2}).PackedFixed(proto::tensor::kDoubleData, doubles)).ToDoubles(),
       ElementsAre(0.1, -1e300));
-  // Not packed, and in two parts.
+  // The field comes in two parts, one of them not packed.
   EXPECT_THAT(Read(TensorHeader("w", 1, {3})
                        .Float(proto::tensor::kFloatData, 7)
                        .PackedFixed(proto::tensor::kFloatData, floats))

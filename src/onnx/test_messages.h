@@ -1,4 +1,5 @@
-// For tests: ONNX messages field by field, also wrong ones that the writer would not write.
+// Test helpers: ONNX messages built field by field, including invalid ones that the writer would
+// not produce.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +20,7 @@
 
 namespace sinter::onnx {
 
-// A message under construction: each call appends one field.
+// A message under construction. Each call appends one field.
 class Proto {
  public:
   Proto& Int(uint32_t field, int64_t value) {
@@ -47,7 +48,7 @@ class Proto {
   std::string bytes;
 };
 
-// A dimension of a declared shape: a number, a name, or "" for unknown.
+// A dimension of a declared shape: a number, a symbol, or "" for unknown.
 struct TestDim {
   TestDim(int v) : value(v) {}           // NOLINT(google-explicit-constructor)
   TestDim(const char* s) : symbol(s) {}  // NOLINT(google-explicit-constructor)
@@ -126,7 +127,7 @@ inline Proto Model(const Proto& graph, int64_t ir_version = 10) {
       .Sub(proto::model::kGraph, graph);
 }
 
-// x [1, 'n'] f32 -> Relu -> y. The start of most graphs here.
+// Returns the graph x: f32[1, n] -> Relu -> y, the base of most test models.
 inline Proto ReluGraph() {
   return Proto()
       .Bytes(proto::graph::kName, "g")
@@ -140,7 +141,7 @@ inline std::unique_ptr<graph::Graph> ReadBytes(
   return ReadModelBytes(std::as_bytes(std::span(model)), folder);
 }
 
-// The message of the Error("onnx") that the call throws.
+// Returns the message of the Error("onnx") that `call` throws, or "no error".
 inline std::string ErrorOf(const std::function<void()>& call) {
   try {
     call();
@@ -156,7 +157,7 @@ inline std::string ReadError(const Proto& model,
   return ErrorOf([&] { ReadBytes(model.bytes, folder); });
 }
 
-// A folder of the test's own, removed with it.
+// A temporary folder, removed by the destructor.
 class TempFolder {
  public:
   TempFolder() {

@@ -1,4 +1,4 @@
-// Reads the fields of one protobuf message. Every accessor checks the field's wire type, which
+// Reader of one protobuf message's fields. Every accessor checks the field's wire type, which
 // protozero only asserts.
 #pragma once
 
@@ -13,20 +13,21 @@
 
 namespace sinter::onnx {
 
-// The bytes are no valid protobuf message of the expected kind. The reader turns it into an Error
-// with the file's name.
+// Error thrown if the bytes are not a valid protobuf message of the expected kind. ModelReader
+// turns it into an Error with the file's name.
 class WireError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// A cursor over a message's fields; the bytes must outlive it. Besides WireError,
-// protozero::exception may come out of any call.
+// A cursor over the fields of a message. The bytes must outlive it. Any call may throw WireError or
+// protozero::exception.
 class Message {
  public:
   explicit Message(std::string_view bytes) : reader_(bytes.data(), bytes.size()) {}
 
-  // Goes to the next field; false at the end. The previous field must have been read or skipped.
+  // Moves to the next field and returns false at the end. The previous field must have been read or
+  // skipped.
   bool Next() { return reader_.next(); }
   uint32_t field() const { return reader_.tag(); }
   void Skip() { reader_.skip(); }
@@ -35,7 +36,7 @@ class Message {
     Want(protozero::pbf_wire_type::varint);
     return reader_.get_int64();
   }
-  // Enums and int32 fields; a negative number has 10 bytes on the wire.
+  // Reads an enum or int32 field. A negative number takes 10 bytes on the wire.
   int32_t Int32() { return Narrow(Int64()); }
   float Float() {
     Want(protozero::pbf_wire_type::fixed32);
@@ -48,8 +49,8 @@ class Message {
   }
   Message Sub() { return Message(Bytes()); }
 
-  // Appends the field's number or, where it is packed, its numbers. A repeated field may stand in
-  // both forms.
+  // Appends the field's number or, if the field is packed, all its numbers. One repeated field may
+  // appear in both forms.
   void AppendInt64(std::vector<int64_t>* out) {
     if (reader_.wire_type() != protozero::pbf_wire_type::length_delimited) {
       out->push_back(Int64());

@@ -23,11 +23,11 @@ using graph::Tensor;
 using graph::Value;
 using protozero::pbf_writer;
 
-// Tensors in the external file begin at multiples of a cache line.
+// Alignment of tensors in the external file: one cache line.
 constexpr uint64_t kAlignmentBytes = 64;
 constexpr int64_t kIrVersion = 10;
 
-// A file that appears under its name when it is complete.
+// A file that gets its name only when it is complete; until then it has the suffix ".part".
 class NewFile {
  public:
   explicit NewFile(std::filesystem::path path)
@@ -41,9 +41,9 @@ class NewFile {
     if (!done_) std::filesystem::remove(partial_, ignored);
   }
 
-  // A full disk is told at once: what follows may take minutes to make.
+  // Reports a full disk immediately, because producing the remaining bytes may take minutes.
   void Write(std::string_view bytes) {
-    errno = EIO;  // For failures that set none.
+    errno = EIO;  // For failures that do not set errno.
     if (!stream_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()))) {
       Fail(std::error_code(errno, std::generic_category()));
     }
@@ -51,10 +51,10 @@ class NewFile {
   }
   uint64_t size() const { return size_; }
 
-  // Flushes the file under its passing name, so that all of several files are complete before one
-  // is renamed.
+  // Flushes the file under its temporary name. When several files are written, all are closed
+  // before the first is renamed.
   void Close() {
-    errno = EIO;  // For failures that set none.
+    errno = EIO;  // For failures that do not set errno.
     stream_.close();
     if (!stream_) Fail(std::error_code(errno, std::generic_category()));
   }
@@ -78,7 +78,8 @@ class NewFile {
 
 class ModelWriter {
  public:
-  // Without an external file, everything goes into the model. `sources` is read where there is one.
+  // A null `external` puts every tensor into the model; `options` then must have no sources.
+  // `options` and `external` must outlive the writer.
   ModelWriter(std::string external_name, const WriteOptions& options, NewFile* external)
       : external_name_(std::move(external_name)),
         threshold_(options.external_threshold_bytes),
@@ -162,7 +163,7 @@ class ModelWriter {
     WriteType(proto::AttributeType::kGraph, out);
     WriteGraph(*value, pbf_writer(out, proto::attribute::kGraph));
   }
-  // Lists of numbers are not packed: onnx.proto does not declare them so.
+  // Lists of numbers are written unpacked, because onnx.proto does not declare them packed.
   void WriteAttribute(const std::vector<int64_t>& values, pbf_writer& out) {
     WriteType(proto::AttributeType::kInts, out);
     for (const int64_t value : values) out.add_int64(proto::attribute::kInts, value);
@@ -209,7 +210,7 @@ class ModelWriter {
     external_->Write(data);
   }
 
-  // Pads the external file and says that the next `length` bytes there are the tensor's.
+  // Pads the external file to the alignment and records that the tensor is the next `length` bytes.
   void WriteLocation(uint64_t length, pbf_writer& out) {
     external_->Write(std::string(
         (kAlignmentBytes - external_->size() % kAlignmentBytes) % kAlignmentBytes, '\0'));
@@ -244,8 +245,8 @@ class ModelWriter {
     if (value.dims) WriteShape(*value.dims, tensor);
   }
 
-  // protozero leaves out a message without fields when it goes through a pbf_writer; here it has a
-  // meaning.
+  // Writes empty messages with add_message, because protozero drops an empty message that is
+  // written through a pbf_writer. An empty shape means a scalar, an empty dimension an unknown one.
   static void WriteShape(const Dims& dims, pbf_writer& type) {
     if (dims.empty()) {
       type.add_message(proto::tensor_type::kShape, std::string());
@@ -267,7 +268,8 @@ class ModelWriter {
   }
 
   static constexpr size_t kInside = std::numeric_limits<size_t>::max();
-  // 64 MiB are left for what follows a tensor: nodes and names.
+  // Upper bound on the model file when a tensor is added. It leaves 64 MiB for the nodes and names
+  // that follow the tensor.
   static constexpr uint64_t kMaxInsideBytes = proto::kMaxMessageBytes - (64 << 20);
 
   std::string bytes_;
@@ -277,7 +279,7 @@ class ModelWriter {
   NewFile* external_;
 };
 
-// Whether some constant of the graph or its subgraphs has at least `threshold` bytes.
+// Returns whether a constant of the graph or its subgraphs has at least `threshold` bytes.
 bool HasConstantOf(const Graph& graph, size_t threshold) {
   for (const Value* value : graph.values()) {
     if (value->constant && value->constant->bytes.size() >= threshold) return true;

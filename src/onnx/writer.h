@@ -1,4 +1,4 @@
-// Writes a graph::Graph as an ONNX model; ReadModel gives the same graph back.
+// Writes a graph::Graph as an ONNX model. ReadModel restores the same graph.
 #pragma once
 
 #include <cstddef>
@@ -13,33 +13,35 @@
 
 namespace sinter::onnx {
 
-// Makes a tensor's bytes when they are due, and hands them to `write` in order, in pieces of any
-// size.
+// Function that produces a tensor's bytes while they are being written and passes them to `write`
+// in order, in pieces of any size.
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 using TensorSource = std::function<void(const ByteSink& write)>;
 
 struct WriteOptions {
-  // The file for external data, in the model's folder. Empty: the model's file name with ".data"
-  // appended.
+  // Name of the file for external data, in the model's folder. Empty stands for the model's file
+  // name with ".data" appended.
   std::string external_file;
-  // Constants of at least so many bytes go there; the others, and tensors in attributes, stay in
-  // the model.
+  // Constants of at least this many bytes go into the external file. Smaller ones, and tensors in
+  // attributes, stay in the model file.
   size_t external_threshold_bytes = 1024;
-  // By name: constants of the main graph whose bytes are made while they are written, so that a
-  // model may be larger than memory. They have a type and a shape and no bytes, and go to the
-  // external file. Called in the order in which the values were created.
+  // Sources of constants of the main graph, by name. Their bytes are produced while they are
+  // written, so that a model may be larger than memory. Such a constant has a type and a shape but
+  // no bytes, and goes into the external file. The sources are called in the order in which the
+  // values were created.
   std::map<std::string, TensorSource, std::less<>> sources;
 };
 
-// Writes `model_onnx` and, where a constant is large enough, the external file. Both appear
-// complete or not at all: they are written under other names and renamed, so that the graph's own
-// constants may lie in the files replaced. Throws Error("onnx") where a file cannot be written or
-// the model without external data passes 2 GiB, protobuf's bound. What a source throws passes
-// through; SINTER_CHECKs that it gives as many bytes as type and shape say.
+// Writes `model_onnx` and, if any constant is large enough, the external file. Both are written
+// under temporary names and renamed when they are complete, so a file is never left half written,
+// and the graph's own constants may be views of the files that are replaced. Throws Error("onnx")
+// if a file cannot be written or if the model without external data exceeds 2 GiB, protobuf's
+// limit. Exceptions of a source pass through. SINTER_CHECKs that each source gives exactly the
+// bytes of its type and shape.
 void WriteModel(const graph::Graph& graph, const std::filesystem::path& model_onnx,
                 const WriteOptions& options = {});
 
-// The model as bytes, all constants inside. Throws Error("onnx") past 2 GiB.
+// Returns the model as bytes with all constants inside. Throws Error("onnx") if they exceed 2 GiB.
 std::string WriteModelBytes(const graph::Graph& graph);
 
 }  // namespace sinter::onnx

@@ -19,8 +19,9 @@ using graph::Value;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Everything that the format has: constants of every type, every kind of attribute, absent inputs,
-// a nested subgraph with captures, symbolic and unknown dimensions, two domains.
+// Returns a graph that uses everything the format has: constants of every type, every kind of
+// attribute, absent inputs, a nested subgraph with captures, symbolic and unknown dimensions, two
+// domains.
 std::unique_ptr<Graph> EverythingGraph() {
   auto g = std::make_unique<Graph>();
   g->name = "everything";
@@ -152,7 +153,7 @@ void ExpectSame(const Graph& got, const Graph& want) {
     for (size_t i = 0; i < node->inputs().size(); ++i) {
       const Value* value = node->input(i);
       const auto& captures = want.captures();
-      // A capture gets its type from the outer value when it is read.
+      // The reader gives a capture the type of the outer value.
       if (std::find(captures.begin(), captures.end(), value) == captures.end())
         ExpectSame(read.input(i), value);
     }
@@ -219,7 +220,7 @@ TEST(Writer, ExternalTensorsAreAligned) {
       64);
 }
 
-// The graph that is written lies in the files that are replaced.
+// The constants of the graph being written are views of the files that are replaced.
 TEST(Writer, ReplacesTheFilesItReadsFrom) {
   TempFolder folder;
   WriteModel(*EverythingGraph(), folder / "model.onnx");
