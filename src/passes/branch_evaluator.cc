@@ -34,7 +34,7 @@ Shape BindInput(const Value& input, const DimBinding& dims) {
       shape.push_back(bound->second);
     }
   }
-  graph::NumElements(shape);  // Throws where it overflows.
+  graph::NumElements(shape);  // Throws Error if the product overflows.
   return shape;
 }
 
@@ -70,7 +70,7 @@ BranchEvaluator& BranchEvaluator::Branch(const Node& node) {
   return *branch;
 }
 
-// By an explicit stack: a long chain of nodes must not exhaust the thread's own.
+// Uses an explicit stack, so that a long chain of nodes cannot exhaust the thread's stack.
 const BranchEvaluator::Known& BranchEvaluator::Get(const Value* wanted) {
   std::vector<const Value*> stack = {wanted};
   while (!stack.empty()) {

@@ -1,5 +1,5 @@
-// Decides Ifs: evaluates single values of a graph with symbolic dimensions, by need. Internal to
-// src/passes.
+// Decides which branch an If takes. Evaluates single values of a graph with symbolic dimensions on
+// demand. Internal to src/passes.
 #pragma once
 
 #include <map>
@@ -17,21 +17,23 @@ namespace sinter::passes {
 
 class BranchEvaluator {
  public:
-  // `graph` must outlive the evaluator; `parent` evaluates the values that it captures.
+  // `graph` must outlive the evaluator. `parent` evaluates the values that `graph` captures from
+  // the enclosing graph; null if there is no enclosing graph.
   BranchEvaluator(const graph::Graph& graph, DimBinding dims, BranchEvaluator* parent = nullptr)
       : graph_(graph), dims_(std::move(dims)), parent_(parent) {}
 
-  // Whether `node`, an If of the graph, takes its then branch. Throws Error naming it where that
-  // depends on data.
+  // Returns whether `node`, an If of the graph, takes its then branch. Throws Error naming the If
+  // if its condition depends on data.
   bool Decide(const graph::Node& node);
 
-  // The evaluator of the branch that `node`, an If of the graph, takes.
+  // Returns the evaluator of the branch that `node`, an If of the graph, takes. This evaluator owns
+  // it.
   BranchEvaluator& Branch(const graph::Node& node);
 
   const graph::Graph& graph() const { return graph_; }
 
  private:
-  // What is known of a value: type and shape always, the elements where they can be computed.
+  // Knowledge about a value: type and shape always, the elements if they can be computed.
   struct Known {
     DType dtype = DType::kUndefined;
     graph::Shape shape;
@@ -46,14 +48,15 @@ class BranchEvaluator {
   const DimBinding dims_;
   BranchEvaluator* const parent_;
   std::unordered_map<const graph::Value*, Known> known_;
-  // Values whose evaluation has begun, so that a cycle ends in an error.
+  // Values whose evaluation has begun. A value that is met again before it is known lies on a
+  // cycle, which is an error.
   std::unordered_set<const graph::Value*> begun_;
   std::unordered_map<const graph::Node*, bool> decisions_;
   std::unordered_map<const graph::Node*, std::unique_ptr<BranchEvaluator>> branches_;
 };
 
-// The shape of a graph input under `dims`. Throws Error naming the input and the symbol that is not
-// bound.
+// Returns the shape of a graph input, with its symbols replaced by the numbers in `dims`. Throws
+// Error naming the input and the symbol if a symbol is not bound.
 graph::Shape BindInput(const graph::Value& input, const DimBinding& dims);
 
 }  // namespace sinter::passes

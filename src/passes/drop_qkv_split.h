@@ -4,7 +4,8 @@
 
 namespace sinter::passes {
 
-// Lets attention read the packed query, key and value instead of their Split.
+// Makes attention read packed query, key and value instead of the outputs of their Split. Returns
+// the number of nodes of attention changed.
 int DropQkvSplit(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

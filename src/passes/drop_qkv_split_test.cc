@@ -23,7 +23,8 @@ TEST(DropQkvSplit, GivesAttentionThePackedForm) {
 }
 
 TEST(DropQkvSplit, LeavesOtherSplits) {
-  // Another reader of a part; other places; another axis.
+  // Cases in order: a part has another reader, the parts are in another order, the Split is along
+  // another axis.
   for (const char* read : {"%q", "%k", "%v"}) {
     ExpectUnchanged(
         DropQkvSplit, {},

@@ -1,5 +1,5 @@
 // %y = Identity(%x)            ->  every reader of %y reads %x
-// %y = Cast(%x: T) {to = T}    ->  the same
+// %y = Cast(%x: T) {to = T}    ->  every reader of %y reads %x
 //
 // Each such node would cost one dispatch that copies the tensor.
 #include "passes/eliminate_identity.h"
@@ -22,7 +22,8 @@ int EliminateIdentity(graph::Graph& graph, const PassOptions&) {
     if (!KeepsItsInput(*node)) continue;
     graph::Value* from = node->input(0);
     graph::Value* to = node->output(0);
-    // An input that goes straight to an output keeps its node: one value cannot carry both names.
+    // Keeps the node if its output is a graph output and its input cannot take over the name (a
+    // graph input or another graph output, say).
     if (!graph.CanReplaceAllUses(to, from)) continue;
     graph.ReplaceAllUses(to, from);
     graph.RemoveNode(node);

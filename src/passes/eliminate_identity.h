@@ -1,4 +1,4 @@
-// Identity(x) -> x, and Cast(x) -> x where x has that type already.
+// Removes nodes that return their input: Identity(x), and Cast(x) where x already has the type.
 #pragma once
 
 #include "passes/pass.h"

@@ -19,16 +19,16 @@ TEST(EliminateUnitGather, RemovesTheChoiceOfTheOnlyRow) {
 
 TEST(EliminateUnitGather, LeavesChoicesAndChangesOfShape) {
   for (const char* body : {
-           // Two rows to choose from.
+           // There are two rows to choose from.
            "input %x: f16[1, 2, 4] input %i: i64[1] "
            "%y: f16[1, 1, 4] = ai.onnx::Gather(%x, %i) {axis = 1} %z = ai.onnx::Neg(%y) return %z",
-           // The row twice.
+           // The gather takes the row twice.
            "input %x: f16[1, 1, 4] input %i: i64[2] "
            "%y: f16[1, 2, 4] = ai.onnx::Gather(%x, %i) {axis = 1} %z = ai.onnx::Neg(%y) return %z",
-           // An index without dimensions takes the axis away.
+           // A scalar index removes the axis.
            "input %x: f16[1, 1, 4] input %i: i64[] "
            "%y: f16[1, 4] = ai.onnx::Gather(%x, %i) {axis = 1} %z = ai.onnx::Neg(%y) return %z",
-           // Neither name can go.
+           // The gather copies a graph input to a graph output, and both names must stay.
            "input %x: f16[1, 1, 4] input %i: i64[1] "
            "%y: f16[1, 1, 4] = ai.onnx::Gather(%x, %i) {axis = 1} return %y",
        }) {

@@ -1,9 +1,9 @@
 // %sum = ReduceSum(%attention_mask, [1])          ->  input %sinter.total_length
-// %sum = ReduceSum(Cast(%attention_mask), [1])    ->  the same, of the Cast's type
+// %sum = ReduceSum(Cast(%attention_mask), [1])    ->  the same input, of the Cast's type
 //
-// The mask is one over the past and new positions, and zero behind them, so that its sum is their
-// number. With the KV cache bound at its full capacity the mask would be as long: this spares its
-// upload and sum in every step.
+// The mask is 1 at past and new positions and 0 after them, so its sum is the number of valid
+// positions. If the KV cache is bound at its full capacity, the mask is as long as the cache. The
+// rewrite saves uploading and summing it in every step.
 #include "passes/fold_attention_mask.h"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ Value* FindInput(const Graph& graph, std::string_view name) {
   return found == inputs.end() ? nullptr : *found;
 }
 
-// The mask itself, or a cast of it to another integer type.
+// Returns whether `value` is the mask or a Cast of it to i32 or i64.
 bool IsMask(const Value* value, const Value* mask) {
   if (value == mask) return true;
   const Node* cast = value->producer();
@@ -40,11 +40,12 @@ bool SumsPositions(const Node& node, const Value* mask) {
     if (!list->constant) return false;
     axes = list->constant->ToInts();
   }
-  // Over both axes the result has another shape.
+  // A sum over both axes has another shape.
   return axes.size() == 1 && (axes[0] == 1 || axes[0] == -1);
 }
 
-// `total` with another type or shape.
+// Returns `total` converted to the type and shape of `like`, with the conversions inserted before
+// `before`.
 Value* Adapt(Graph& graph, Node* before, Value* total, const Value& like) {
   Value* value = total;
   if (value->dtype != like.dtype) {
@@ -68,7 +69,8 @@ Value* Adapt(Graph& graph, Node* before, Value* total, const Value& like) {
 
 int FoldAttentionMask(Graph& graph, const PassOptions& options) {
   Value* mask = FindInput(graph, options.attention_mask);
-  // More rows than one may be padded on the left: then the sum is not where the next token goes.
+  // A batch of several sequences may be padded on the left. The sum is then not the position of the
+  // next token.
   if (mask == nullptr || !mask->has_static_shape() || mask->dims->size() != 2 ||
       mask->shape()[0] != 1)
     return 0;
@@ -78,7 +80,7 @@ int FoldAttentionMask(Graph& graph, const PassOptions& options) {
   for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
     Node* node = (it++)->get();
     Value* sum = node->output(0);
-    // A sum that is a graph output stays: an input cannot take its name.
+    // Keeps a sum that is a graph output, because an input cannot take its name.
     if (!SumsPositions(*node, mask) || sum->is_graph_output()) continue;
     if (total == nullptr) total = graph.AddInput(kTotalLength, sum->dtype, sum->dims);
     graph.ReplaceAllUses(sum, Adapt(graph, node, total, *sum));

@@ -71,39 +71,39 @@ TEST(FoldAttentionMask, SumsOfAnotherTypeOrShapeShareTheInput) {
 
 TEST(FoldAttentionMask, LeavesOtherSums) {
   for (const char* body : {
-           // Over both dimensions.
+           // The sum is over both dimensions.
            "input %attention_mask: i64[1, 9] %a: i64[1, 1] = ai.onnx::ReduceSum(%attention_mask) "
            "%y: i64[1, 1] = ai.onnx::Neg(%a) return %y",
-           // Over the batch.
+           // The sum is over the batch.
            "input %attention_mask: i64[1, 9] const %k: i64[1] = [0] "
            "%a: i64[1, 9] = ai.onnx::ReduceSum(%attention_mask, %k) "
            "%y: i64[1, 9] = ai.onnx::Neg(%a) return %y",
-           // Of two sequences, which may be padded on the left.
+           // The mask has two sequences, which may be padded on the left.
            "input %attention_mask: i64[2, 9] const %k: i64[1] = [1] "
            "%a: i64[2, 1] = ai.onnx::ReduceSum(%attention_mask, %k) "
            "%y: i64[2, 1] = ai.onnx::Neg(%a) return %y",
-           // Of something else.
+           // The sum is of another input.
            "input %other: i64[1, 9] const %k: i64[1] = [1] "
            "%a: i64[1, 1] = ai.onnx::ReduceSum(%other, %k) "
            "%y: i64[1, 1] = ai.onnx::Neg(%a) return %y",
-           // With axes known only later.
+           // The axes are known only at run time.
            "input %attention_mask: i64[1, 9] input %k: i64[1] "
            "%a = ai.onnx::ReduceSum(%attention_mask, %k) %y = ai.onnx::Neg(%a) return %y",
-           // With symbols: the batch is not known yet.
+           // The batch is still a symbol.
            "input %attention_mask: i64[batch, 9] const %k: i64[1] = [1] "
            "%a = ai.onnx::ReduceSum(%attention_mask, %k) %y = ai.onnx::Neg(%a) return %y",
-           // Of a mask that is no integer.
+           // The mask is not of an integer type.
            "input %attention_mask: f32[1, 9] const %k: i64[1] = [1] "
            "%a: f32[1, 1] = ai.onnx::ReduceSum(%attention_mask, %k) "
            "%y: f32[1, 1] = ai.onnx::Neg(%a) return %y",
-           // Through a cast to a type that rounds.
+           // The Cast is to a type that rounds.
            "input %attention_mask: i64[1, 9] const %k: i64[1] = [1] "
            "%c: f16[1, 9] = ai.onnx::Cast(%attention_mask) {to = 10} "
            "%a: f16[1, 1] = ai.onnx::ReduceSum(%c, %k) %y: f16[1, 1] = ai.onnx::Neg(%a) return %y",
-           // That is an output itself.
+           // The sum is a graph output.
            "input %attention_mask: i64[1, 9] const %k: i64[1] = [1] "
            "%y: i64[1, 1] = ai.onnx::ReduceSum(%attention_mask, %k) return %y",
-           // Another reduction.
+           // The reduction is not a sum.
            "input %attention_mask: i64[1, 9] const %k: i64[1] = [1] "
            "%a: i64[1, 1] = ai.onnx::ReduceMax(%attention_mask, %k) "
            "%y: i64[1, 1] = ai.onnx::Neg(%a) return %y",

@@ -4,7 +4,8 @@
 
 namespace sinter::passes {
 
-// Folds a constant that is added to a quantized product into its bias.
+// Turns a constant that is added to a quantized product into the product's bias. Returns the number
+// of additions removed.
 int FoldBias(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

@@ -35,24 +35,24 @@ TEST(FoldBias, TakesLeadingOnesAway) {
 TEST(FoldBias, LeavesWhatIsNoBias) {
   const std::string add = "%y: f16[1, 2, 4] = ai.onnx::Add(%p, %c) return %y";
   const std::string bias = "const %c: f16[4] = [1, 2, 3, 4] ";
-  // Another reader.
+  // The product has another reader.
   ExpectUnchanged(FoldBias, {}, Inputs(bias) + Product("p", "x", 4) + add + ", %p");
-  // A bias of its own.
+  // The product already has a bias.
   ExpectUnchanged(FoldBias, {}, Inputs(bias) + Product("p", "x", 4, ", _, _, %c") + add);
-  // A scalar, a number for each row, and a value that is no constant.
+  // The other operand is a scalar, has one element per row, or is not a constant.
   for (const char* other :
        {"const %c: f16[] = [1] ", "const %c: f16[2, 1] = [1, 2] ", "input %c: f16[4] "}) {
     ExpectUnchanged(FoldBias, {}, Inputs(other) + Product("p", "x", 4) + add);
   }
-  // As many elements as a row, but not along it.
+  // The constant has as many elements as a row, but along the other axis.
   ExpectUnchanged(FoldBias, {},
                   kX + Weight("p", 2) + "const %c: f16[2, 1] = [1, 2] " + Product("p", "x", 2) +
                       "%y: f16[1, 2, 2] = ai.onnx::Add(%p, %c) return %y");
-  // One more dimension.
+  // The constant has one dimension more than the product.
   ExpectUnchanged(FoldBias, {},
                   Inputs("const %c: f16[1, 1, 1, 4] = [1, 2, 3, 4] ") + Product("p", "x", 4) +
                       "%y: f16[1, 1, 2, 4] = ai.onnx::Add(%p, %c) return %y");
-  // A product whose weight is computed.
+  // The product's weight is not a constant.
   ExpectUnchanged(
       FoldBias, {},
       kX + bias + "input %p.b: u8[4, 1, 8] input %p.s: f16[4, 1] " + Product("p", "x", 4) + add);

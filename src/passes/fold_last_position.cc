@@ -1,7 +1,7 @@
 // %last = Sub(%sinter.total_length, 1)   ->  input %sinter.last_position
 //
-// What is left of the mask's arithmetic behind fold_attention_mask. Whoever fills the total length
-// can fill this as well: one dispatch less a step.
+// This subtraction is the rest of the mask's arithmetic after fold_attention_mask. The runtime,
+// which fills the total length, can fill the last position too. This saves one dispatch per step.
 #include "passes/fold_last_position.h"
 
 #include <algorithm>
@@ -30,7 +30,8 @@ int FoldLastPosition(graph::Graph& graph, const PassOptions&) {
     if (node->op() != "Sub" || !node->domain().empty() || index != 0 || !IsOne(node->input(1)))
       continue;
     graph::Value* difference = node->output(0);
-    // An input cannot take an output's name, and has one shape for all.
+    // Skips a graph output, whose name an input cannot take, and a difference of another shape than
+    // the first, because the input has one shape for all readers.
     if (difference->is_graph_output() || (last != nullptr && last->dims != difference->dims))
       continue;
     if (last == nullptr) last = graph.AddInput(kLastPosition, difference->dtype, difference->dims);

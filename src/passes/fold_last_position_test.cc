@@ -31,7 +31,8 @@ TEST(FoldLastPosition, KeepsATotalThatIsReadElsewhere) {
 
 TEST(FoldLastPosition, LeavesOtherDifferences) {
   const std::string one = "const %one: i64[1] = [1] ";
-  // Another number, more of them, the other way round, another value.
+  // Cases in order: another subtrahend, a vector of two elements, swapped operands, another
+  // minuend, and a total that is not an input.
   ExpectUnchanged(FoldLastPosition, {}, kTotal + "const %one: i64[1] = [2] " + kSub + kCast);
   ExpectUnchanged(FoldLastPosition, {},
                   kTotal +
@@ -44,9 +45,9 @@ TEST(FoldLastPosition, LeavesOtherDifferences) {
   ExpectUnchanged(FoldLastPosition, {},
                   "input %x: i64[1] " + one + "%sinter.total_length: i64[1] = ai.onnx::Neg(%x) " +
                       kSub + kCast);
-  // An output keeps its name.
+  // The difference is a graph output.
   ExpectUnchanged(FoldLastPosition, {}, kTotal + one + kSub + "return %d");
-  // A second one of another shape.
+  // Two differences have different shapes: only the first is replaced.
   ExpectRewrite(FoldLastPosition, {},
                 kTotal + one + "const %wide: i64[1, 1] = [1] " + kSub +
                     "%w: i64[1, 1] = ai.onnx::Sub(%sinter.total_length, %wide) "

@@ -4,7 +4,7 @@
 
 namespace sinter::passes {
 
-// Joins a norm and the one product that reads it.
+// Fuses a norm and the only product that reads it. Returns the number of fused nodes.
 int FuseHeadNorm(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

@@ -4,7 +4,8 @@
 
 namespace sinter::passes {
 
-// Joins the norm, both products and the activation of a gated MLP.
+// Fuses the norm, both products and the activation of a gated MLP. Returns the number of fused
+// nodes.
 int FuseMlp(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

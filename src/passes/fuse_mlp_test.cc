@@ -78,18 +78,18 @@ TEST(FuseMlp, CutsThePackedWeight) {
 
 TEST(FuseMlp, LeavesOtherMultiplications) {
   const std::string inputs = kX + kWeights + kNorm;
-  // Other activations: another alpha, a bias, none at all.
+  // Activations that do not match: another alpha, a bias, none of the known ones.
   for (const char* node : {"com.microsoft::QuickGelu(%g) {alpha = 1.5f}",
                            "com.microsoft::FastGelu(%g, %g.s1)", "ai.onnx::Tanh(%g)"}) {
     ExpectUnchanged(FuseMlp, {},
                     kX + std::string("const %g.s1: f16[4] = zeros ") + kWeights + kNorm +
                         kProducts + "%a: f16[1, 2, 4] = " + node + " " + kMul + "return %y");
   }
-  // Another reader of gate, up or the activation.
+  // Gate, up or the activation has another reader.
   for (const char* read : {"%g", "%u", "%a"}) {
     ExpectUnchanged(FuseMlp, {}, inputs + kProducts + kSilu + kMul + "return %y, " + read);
   }
-  // Weights that do not fit together: other bits, one column for all.
+  // Weights that cannot be joined: other bits, and an `up` of one column.
   ExpectUnchanged(FuseMlp, {},
                   kX + Weight("g", 4) +
                       "const %u.b: u8[4, 1, 16] = zeros const %u.s: f16[4, 1] = zeros " + kNorm +
@@ -107,20 +107,20 @@ TEST(FuseMlp, LeavesOtherSplits) {
   const std::string silu = "%a: f16[1, 2, 2] = com.microsoft::QuickGelu(%g) {alpha = 1f} ";
   const std::string mul = "%y: f16[1, 2, 2] = ai.onnx::Mul(%a, %u) return %y";
   const std::string product = Product("p", "h", 4);
-  // The second half is the gate.
+  // The second half of the Split is the gate.
   ExpectUnchanged(FuseMlp, {},
                   inputs + product +
                       "%u: f16[1, 2, 2], %g: f16[1, 2, 2] = ai.onnx::Split(%p) {axis = -1, "
                       "num_outputs = 2} " +
                       silu + mul);
-  // Along another axis.
+  // The Split is along another axis.
   ExpectUnchanged(FuseMlp, {},
                   inputs + product +
                       "%g: f16[1, 1, 4], %u: f16[1, 1, 4] = ai.onnx::Split(%p) {axis = 1, "
                       "num_outputs = 2} "
                       "%a: f16[1, 1, 4] = com.microsoft::QuickGelu(%g) {alpha = 1f} "
                       "%y: f16[1, 1, 4] = ai.onnx::Mul(%a, %u) return %y");
-  // The whole product, or a half, is read elsewhere.
+  // The whole product or one half has another reader.
   const std::string split =
       "%g: f16[1, 2, 2], %u: f16[1, 2, 2] = ai.onnx::Split(%p) {axis = -1, num_outputs = 2} ";
   for (const char* read : {"%p", "%g", "%u"}) {

@@ -2,11 +2,12 @@
 // %logits = MatMulNBits(%h, router)
 // %y = QMoE(%h, Reshape(%logits), experts)
 //
-// The router is small: one workgroup a token makes h, logits, choice and weights of the experts,
-// for which four dispatches stood (norm, product, choice; the reshape is none).
+// The router is small: one workgroup per token computes h, the logits, and the chosen experts with
+// their weights. This replaces three dispatches (norm, product, choice); the Reshape is not a
+// dispatch.
 //
-// Gain: 2 dispatches a layer (gpt-oss of two layers: 14 a token, 18 without), at 3.65 us each on an
-// H200.
+// Gain: 2 dispatches per layer (gpt-oss of two layers: 14 per token, 18 without). A dispatch costs
+// 3.65 us on an H200.
 #include "passes/fuse_moe.h"
 
 #include "graph/fused.h"
@@ -18,7 +19,7 @@ namespace {
 using graph::Node;
 using graph::Value;
 
-// QMoE's inputs.
+// Indices of QMoE's inputs.
 enum : size_t { kInput, kRouter, kFc1, kFc1Scales, kFc1Bias, kFc2, kFc2Scales, kFc2Bias };
 constexpr size_t kFc1ZeroPoints = 11, kFc2ZeroPoints = 12;
 
@@ -26,17 +27,18 @@ bool Fuse(graph::Graph& graph, Node* moe) {
   Value* h = moe->input(kInput);
   Value* probabilities = moe->input(kRouter);
   Node* reshape = probabilities->producer();
-  // Rows of tokens: QMoE wants two dimensions, whatever the product has.
+  // QMoE takes router logits of two dimensions, [tokens, experts], so a Reshape stands after the
+  // product.
   if (!Is(reshape, "", "Reshape") || graph::OnlyUse(probabilities) != moe) return false;
   Node* product = ProductReadOnlyBy(reshape->input(0), reshape);
   if (product == nullptr || product->input(0) != h) return false;
   const Part router = PartOf(*product);
-  // The kernel takes zero points as they are packed in a file.
+  // The kernel reads zero points only as packed codes (u8), the form in a file.
   if (router.zero_points != nullptr && router.zero_points->dtype != DType::kU8) return false;
   const std::optional<Prologue> norm = MatchNorm(graph, h, std::vector{product, moe});
-  // A cast would give h another type than x; a skip's sum has no output here.
+  // A Cast would give h another type than x, and NormQMoE has no output for the sum with a skip.
   if (!norm || norm->cast != nullptr || norm->skip != nullptr) return false;
-  // One type for all that is no code.
+  // NormQMoE requires one type for all inputs other than quantized codes.
   if (norm->scale->dtype != h->dtype || norm->input->dtype != h->dtype) return false;
 
   graph.opsets.emplace(graph::kFusedDomain, graph::kFusedVersion);

@@ -4,7 +4,8 @@
 
 namespace sinter::passes {
 
-// Joins a quantized mixture of experts with its router and the norm before both.
+// Fuses a quantized mixture of experts with its router and the norm before both. Returns the number
+// of fused nodes.
 int FuseMoe(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

@@ -5,7 +5,7 @@
 namespace sinter::passes {
 namespace {
 
-// 2 tokens of 16 elements; 4 experts with 8 inner elements, of which each token has 2.
+// 2 tokens of 16 elements; 4 experts with 8 inner elements; 2 experts per token.
 const std::string kWeights = Weight("l", 4) +
                              "const %fc1: u8[4, 16, 8] = zeros const %fc1.s: f16[4, 16] = zeros "
                              "const %fc1.c: f16[4, 16] = zeros const %fc2: u8[4, 16, 4] = zeros "
@@ -49,19 +49,19 @@ TEST(FuseMoe, LeavesWhatOthersRead) {
 
 TEST(FuseMoe, LeavesOtherRoutersAndNorms) {
   const std::string inputs = kX + kWeights;
-  // A sum with a skip, whose place the fused node has not.
+  // The norm adds a skip, for whose sum the fused node has no output.
   ExpectUnchanged(FuseMoe, {}, inputs + kSkip + kSkipNorm + kRouter + kMoe + "return %y, %sum");
-  // Zero points that are no codes.
+  // The zero points are floats, not packed codes.
   ExpectUnchanged(FuseMoe, {},
                   inputs + "const %z: f16[4, 1] = zeros " + kNorm + Product("l", "h", 4, ", %z") +
                       "%p: f16[2, 4] = ai.onnx::Reshape (%l, %rows) " + kMoe + "return %y");
-  // A router that reads something else.
+  // The router reads another value than the experts.
   ExpectUnchanged(FuseMoe, {},
                   inputs + kNorm + Product("l", "x", 4) +
                       "%p: f16[2, 4] = ai.onnx::Reshape (%l, %rows) " + kMoe + "return %y");
-  // No router at all.
+  // There is no router product.
   ExpectUnchanged(FuseMoe, {}, inputs + "input %p: f16[2, 4] " + kNorm + kMoe + "return %y");
-  // No norm, or one of another type.
+  // There is no norm, or the norm is of another type.
   ExpectUnchanged(FuseMoe, {},
                   "input %h: f16[1, 2, 16] " + kWeights + kRouter + kMoe + "return %y");
   ExpectUnchanged(FuseMoe, {},

@@ -4,7 +4,7 @@
 
 namespace sinter::passes {
 
-// Takes the norm of a fused node's skip into the node.
+// Fuses the norm of a fused node's skip into this node. Returns the number of norms fused.
 int FusePostNorm(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

@@ -32,7 +32,8 @@ TEST(FusePostNorm, KeepsACastWithOtherReaders) {
 }
 
 TEST(FusePostNorm, LeavesWhatItMust) {
-  // The norm's result is read elsewhere; no norm; a norm that is there already.
+  // Cases in order: the norm's result has another reader, there is no norm, the node already has a
+  // norm of the skip.
   ExpectUnchanged(FusePostNorm, {}, kInputs + kCast + kPostNorm + Fused("%x, %s, _") + ", %s");
   ExpectUnchanged(FusePostNorm, {}, kInputs + kCast + Fused("%x, %c, _"));
   ExpectUnchanged(FusePostNorm, {}, kInputs + kCast + kPostNorm + Fused("%x, %s, %post"));

@@ -2,10 +2,10 @@
 // %k = Reshape(SimplifiedLayerNormalization(Reshape(%b), %k_scale))          %a, %b, %v, ...,
 // GroupQueryAttention(%q, %k, %v, ...)                                       %q_scale, %k_scale)
 //
-// Attention normalizes each head of query and key while it moves them: two dispatches less.
+// Attention normalizes each head of query and key while it moves them, which saves two dispatches.
 //
-// Gain: with the reshapes, which then are none, 5 dispatches a layer (Qwen3 of two layers with
-// norms of its own: 12 a token, 22 without), at 3.65 us each on an H200.
+// Gain: 5 dispatches per layer including the reshapes, which are then gone (Qwen3 of two layers
+// with separate norms: 12 per token, 22 without). A dispatch costs 3.65 us on an H200.
 #include "passes/fuse_qk_norm.h"
 
 #include "graph/gqa_inputs.h"
@@ -19,14 +19,15 @@ using graph::Value;
 
 using enum graph::GqaInput;
 
-// The node that makes `value`, where it is a Reshape and `reader` alone reads it.
+// Returns the node that produces `value` if it is a Reshape and only `reader` reads the value;
+// otherwise null.
 const Node* ReshapeReadOnlyBy(const Value* value, const Node* reader) {
   const Node* node = value->producer();
   return Is(node, "", "Reshape") && graph::OnlyUse(value) == reader ? node : nullptr;
 }
 
-// The norm of each head behind one of attention's inputs; null where there is none, or where
-// another node reads something between.
+// Returns the per-head norm whose result is attention's input number `input`. Returns null if there
+// is none, or if another node reads a value in between.
 const Node* HeadNorm(const Node* attention, size_t input, int64_t head_size) {
   const Value* value = attention->input(input);
   const Node* join = ReshapeReadOnlyBy(value, attention);
@@ -34,11 +35,12 @@ const Node* HeadNorm(const Node* attention, size_t input, int64_t head_size) {
   const Node* norm = join->input(0)->producer();
   if (!IsNorm(norm) || graph::OnlyUse(join->input(0)) != join) return nullptr;
   const Node* split = ReshapeReadOnlyBy(norm->input(0), norm);
-  // Rows of the norm must be heads, and the rows before and behind it the same.
+  // Each row of the norm must be one head, and the tensors before and after the norm must have the
+  // same shape.
   if (split == nullptr || norm->input(0)->shape().back() != head_size ||
       split->input(0)->shape() != value->shape())
     return nullptr;
-  // Attention's weights have its own type.
+  // Attention requires norm weights of its own type.
   return norm->input(1)->dtype == value->dtype && split->input(0)->dtype == value->dtype ? norm
                                                                                          : nullptr;
 }
@@ -50,13 +52,14 @@ int FuseQkNorm(graph::Graph& graph, const PassOptions&) {
   for (const auto& owned : graph.nodes()) {
     Node* attention = owned.get();
     if (!Is(attention, "com.microsoft", "GroupQueryAttention")) continue;
-    // Norms that it has come after these; the packed form has no query of its own.
+    // Skips attention that has norms of its own, because they run after these. Skips the packed
+    // form, which has no separate query.
     if (attention->input(kQNormWeight) != nullptr || attention->input(kKey) == nullptr) continue;
     const int64_t head_size =
         attention->input(kQuery)->shape().back() / attention->Int("num_heads", 1);
     const Node* query = HeadNorm(attention, kQuery, head_size);
     const Node* key = HeadNorm(attention, kKey, head_size);
-    // Attention normalizes both or none, with one epsilon.
+    // Attention normalizes either both or none, with one epsilon.
     if (query == nullptr || key == nullptr) continue;
     const float epsilon = query->Float("epsilon", 1e-5f);
     if (key->Float("epsilon", 1e-5f) != epsilon) continue;

@@ -14,7 +14,7 @@ const std::string kShapes =
     "const %heads: i64[3] = [1, -1, 4] const %q8: i64[3] = [0, -1, 8] const %k4: i64[3] = [0, -1, "
     "4] ";
 
-// %y = norm of each head of %x.
+// Returns nodes that normalize each head of %x into %y.
 std::string Norm(const std::string& y, const std::string& x, int heads, const std::string& weight,
                  const std::string& shape, const std::string& epsilon = "0.5f") {
   return fmt::format(
@@ -41,15 +41,15 @@ TEST(FuseQkNorm, LetsAttentionNormalize) {
 
 TEST(FuseQkNorm, LeavesWhatAttentionDoesOtherwise) {
   const std::string inputs = kInputs + kShapes;
-  // One of them alone, resp. two epsilons.
+  // Only the query is normalized, or the two norms have different epsilons.
   ExpectUnchanged(FuseQkNorm, {}, inputs + kQ + Attention("%q, %b, %v"));
   ExpectUnchanged(FuseQkNorm, {},
                   inputs + kQ + Norm("k", "b", 1, "%kw", "%k4", "0.25f") + Attention("%q, %k, %v"));
-  // Something between is read elsewhere.
+  // A value between the norm and attention has another reader.
   for (const char* read : {"%q", "%q.h", "%k.n"}) {
     ExpectUnchanged(FuseQkNorm, {}, inputs + kQ + kK + Attention("%q, %k, %v") + ", " + read);
   }
-  // Norms of rows that are no heads.
+  // The norms' rows are not heads.
   ExpectUnchanged(FuseQkNorm, {},
                   kInputs +
                       "const %halves: i64[3] = [1, -1, 2] const %w: f16[2] = zeros "
@@ -61,11 +61,11 @@ TEST(FuseQkNorm, LeavesWhatAttentionDoesOtherwise) {
                       "%kn: f16[1, 4, 2] = ai.onnx::SimplifiedLayerNormalization(%kh, %w) "
                       "%k: f16[1, 2, 4] = ai.onnx::Reshape(%kn, %k4) " +
                       Attention("%q, %k, %v"));
-  // Attention that normalizes by itself.
+  // Attention already normalizes.
   ExpectUnchanged(
       FuseQkNorm, {},
       inputs + kQ + kK + Attention("%q, %k, %v", "", ", _, _, _, _, _, _, _, %qw, %kw"));
-  // The packed form.
+  // Attention reads the packed form.
   ExpectUnchanged(
       FuseQkNorm, {},
       "input %p: f16[1, 2, 16] input %l: i32[1] input %t: i32[1] " + Attention("%p, _, _"));

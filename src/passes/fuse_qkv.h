@@ -4,7 +4,7 @@
 
 namespace sinter::passes {
 
-// Joins the norm and the products before attention.
+// Fuses the norm and the products before attention. Returns the number of fused nodes.
 int FuseQkv(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

@@ -71,7 +71,7 @@ TEST(FuseQkv, JoinsTheProductsAloneWhereOthersReadTheNorm) {
 TEST(FuseQkv, LeavesALoneProductWithoutANorm) {
   const std::string inputs = kX + std::string(kSkip) + kAttentionInputs + Weight("p", 16);
   const std::string rest = Product("p", "h", 16) + Attention("%p, _, _") + "return %y";
-  // The norm's result, resp. the cast's operand, is read elsewhere.
+  // The norm's result or the Cast's operand has another reader.
   ExpectUnchanged(FuseQkv, {}, inputs + kNorm + rest + ", %h");
   ExpectUnchanged(FuseQkv, {},
                   "input %x: f32[1, 2, 16] const %scale: f32[16] = zeros " + kAttentionInputs +
@@ -79,7 +79,7 @@ TEST(FuseQkv, LeavesALoneProductWithoutANorm) {
                       "%n: f32[1, 2, 16] = ai.onnx::SimplifiedLayerNormalization(%x, %scale) "
                       "%h: f16[1, 2, 16] = ai.onnx::Cast(%n) {to = 10} " +
                       rest + ", %n");
-  // A bias in the sum, and statistics that are read.
+  // The norm adds a bias to the sum, or its statistics are read.
   ExpectUnchanged(FuseQkv, {},
                   inputs +
                       "%h: f16[1, 2, 16] = com.microsoft::SkipSimplifiedLayerNormalization "
@@ -90,7 +90,7 @@ TEST(FuseQkv, LeavesALoneProductWithoutANorm) {
                       "%h: f16[1, 2, 16], %mean: f32[1, 2, 1] = "
                       "com.microsoft::SkipSimplifiedLayerNormalization (%x, %r, %scale) " +
                       rest + ", %mean");
-  // No norm.
+  // There is no norm.
   ExpectUnchanged(FuseQkv, {}, inputs + "%h: f16[1, 2, 16] = ai.onnx::Neg(%x) " + rest);
 }
 
@@ -98,10 +98,10 @@ TEST(FuseQkv, LeavesProductsThatDoNotFitTogether) {
   const std::string inputs = kX + kAttentionInputs + Weight("q", 8) + Weight("v", 4);
   const std::string q = Product("q", "h", 8), v = Product("v", "h", 4);
   const std::string rest = Attention("%q, %k, %v") + "return %y";
-  // Another reader of one of them.
+  // One product has another reader.
   ExpectUnchanged(FuseQkv, {},
                   inputs + Weight("k", 4) + kNorm + q + Product("k", "h", 4) + v + rest + ", %k");
-  // Other bits, a bias, zero points, other rows.
+  // One product differs: other bits, a bias, zero points, another input.
   ExpectUnchanged(FuseQkv, {},
                   inputs + "const %k.b: u8[4, 1, 16] = zeros const %k.s: f16[4, 1] = zeros " +
                       kNorm + q +

@@ -4,7 +4,8 @@
 
 namespace sinter::passes {
 
-// Joins a quantized product with the addition to the residual behind it.
+// Fuses a quantized product with the addition of the residual after it. Returns the number of fused
+// nodes.
 int FuseResidual(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

@@ -57,14 +57,14 @@ TEST(FuseResidual, MakesTheSumThatNobodyElseReads) {
 
 TEST(FuseResidual, LeavesWhatItMust) {
   const std::string add = "%y: f16[1, 2, 16] = ai.onnx::Add(%p, %r) return %y";
-  // Another reader of the product, resp. the product twice.
+  // The product has another reader, or both operands are the same product.
   ExpectUnchanged(FuseResidual, {}, kInputs + kProduct + add + ", %p");
   ExpectUnchanged(FuseResidual, {},
                   kInputs + kProduct + "%y: f16[1, 2, 16] = ai.onnx::Add(%p, %p) return %y");
-  // Something that is broadcast.
+  // The other operand is broadcast.
   ExpectUnchanged(FuseResidual, {},
                   kX + Weight("p", 16) + "input %r: f16[1, 1, 16] " + kProduct + add);
-  // A norm with a bias, or whose statistics are read.
+  // The norm has a bias, or its statistics are read.
   ExpectUnchanged(FuseResidual, {},
                   kInputs + kProduct +
                       "%h: f16[1, 2, 16] = com.microsoft::SkipSimplifiedLayerNormalization "
@@ -74,7 +74,7 @@ TEST(FuseResidual, LeavesWhatItMust) {
                       "%h: f16[1, 2, 16], _, %std: f32[1, 2, 1] = "
                       "com.microsoft::SkipSimplifiedLayerNormalization (%r, %p, %scale) "
                       "return %h, %std");
-  // No product at all.
+  // There is no product.
   ExpectUnchanged(FuseResidual, {}, kX + std::string(kSkip) + kSkipNorm + "return %h, %sum");
 }
 

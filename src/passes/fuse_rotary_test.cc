@@ -41,7 +41,7 @@ TEST(FuseRotary, LetsAttentionRotate) {
       FuseRotary, {},
       kInputs + OnnxRotate("q", "a", 2, 8) + OnnxRotate("k", "b", 1, 4) + Attention("%q, %k, %v"),
       after(0), 1);
-  // Without a number of heads they are as wide as the rotation.
+  // Without num_heads, heads are as wide as the rotation.
   ExpectRewrite(FuseRotary, {},
                 kInputs + Rotate("q", "a", 0, 8) + Rotate("k", "b", 0, 4) + Attention("%q, %k, %v"),
                 after(0), 1);
@@ -53,25 +53,25 @@ TEST(FuseRotary, LetsAttentionRotate) {
 }
 
 TEST(FuseRotary, LeavesWhatAttentionDoesOtherwise) {
-  // One of them alone; a rotated value read elsewhere.
+  // Only the query is rotated, or a rotated value has another reader.
   ExpectUnchanged(FuseRotary, {}, kInputs + kQ + Attention("%q, %b, %v"));
   ExpectUnchanged(FuseRotary, {}, kInputs + kQ + kK + Attention("%q, %k, %v") + ", %k");
-  // Two tables, two orders.
+  // The rotations differ in their tables or in interleaving.
   ExpectUnchanged(FuseRotary, {},
                   kInputs + "input %cos2: f16[9, 2] " + kQ + Rotate("k", "b", 1, 4, "%cos2, %sin") +
                       Attention("%q, %k, %v"));
   ExpectUnchanged(FuseRotary, {},
                   kInputs + kQ + Rotate("k", "b", 1, 4, "%cos, %sin", ", interleaved = 1") +
                       Attention("%q, %k, %v"));
-  // Heads of another width.
+  // The rotation's heads have another width.
   ExpectUnchanged(FuseRotary, {}, kInputs + Rotate("q", "a", 1, 8) + kK + Attention("%q, %k, %v"));
-  // One position that all are counted from.
+  // One position is given, from which all others are counted.
   ExpectUnchanged(FuseRotary, {},
                   "input %a: f16[1, 2, 8] input %b: f16[1, 2, 4] input %v: f16[1, 2, 4] "
                   "input %l: i32[1] input %t: i32[1] input %at: i64[1] input %cos: f16[9, 2] "
                   "input %sin: f16[9, 2] " +
                       kQ + kK + Attention("%q, %k, %v"));
-  // A table with a row for each token.
+  // The tables have one row per token.
   ExpectUnchanged(
       FuseRotary, {},
       kInputs +
@@ -79,13 +79,13 @@ TEST(FuseRotary, LeavesWhatAttentionDoesOtherwise) {
           "%q: f16[1, 2, 8] = ai.onnx::RotaryEmbedding(%a, %rows, %rows) {num_heads = 2} "
           "%k: f16[1, 2, 4] = ai.onnx::RotaryEmbedding(%b, %rows, %rows) {num_heads = 1} " +
           Attention("%q, %k, %v"));
-  // Attention that rotates by itself, or normalizes first.
+  // Attention already rotates, or normalizes first.
   ExpectUnchanged(FuseRotary, {},
                   kInputs + kQ + kK + Attention("%q, %k, %v", ", do_rotary = 1", ", %cos, %sin"));
   ExpectUnchanged(FuseRotary, {},
                   kInputs + "input %w: f16[4] " + kQ + kK +
                       Attention("%q, %k, %v", "", ", _, _, _, _, _, _, _, %w, %w"));
-  // The packed form.
+  // Attention reads the packed form.
   ExpectUnchanged(
       FuseRotary, {},
       "input %p: f16[1, 2, 16] input %l: i32[1] input %t: i32[1] " + Attention("%p, _, _"));

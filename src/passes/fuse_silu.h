@@ -4,7 +4,7 @@
 
 namespace sinter::passes {
 
-// Turns x * sigmoid(x) into one node.
+// Replaces x * sigmoid(x) by one node. Returns the number of replacements.
 int FuseSilu(graph::Graph& graph, const PassOptions& options);
 
 }  // namespace sinter::passes

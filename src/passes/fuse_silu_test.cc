@@ -18,7 +18,7 @@ TEST(FuseSilu, MakesOneNode) {
 }
 
 TEST(FuseSilu, LeavesOtherGates) {
-  // Another factor, and another reader of the sigmoid.
+  // The factor is another value, or the Sigmoid has another reader.
   ExpectUnchanged(FuseSilu, {},
                   "input %x: f16[2] input %z: f16[2] %s: f16[2] = ai.onnx::Sigmoid(%x) "
                   "%y: f16[2] = ai.onnx::Mul(%z, %s) return %y");

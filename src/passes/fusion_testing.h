@@ -1,4 +1,4 @@
-// Pieces of graphs for the tests of the fusing rewrites. Included by *_test.cc only.
+// Provides pieces of graphs for the tests of the fusing rewrites. Included by *_test.cc only.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,13 +9,13 @@
 
 namespace sinter::passes {
 
-// Constants %NAME.b and %NAME.s of a weight [n, 16] in f16, 4 bits, one block a row.
+// Returns the constants %NAME.b and %NAME.s: an f16 weight [n, 16] in 4 bits, one block per row.
 inline std::string Weight(const std::string& name, int n) {
   return fmt::format("const %{0}.b: u8[{1}, 1, 8] = zeros const %{0}.s: f16[{1}, 1] = zeros ", name,
                      n);
 }
 
-// %y = MatMulNBits @y (%x, weight y): [1, 2, n].
+// Returns the node %y = MatMulNBits @y (%x, weight of y), whose result is [1, 2, n].
 inline std::string Product(const std::string& y, const std::string& x, int n,
                            const std::string& more = "") {
   return fmt::format(
@@ -24,7 +24,7 @@ inline std::string Product(const std::string& y, const std::string& x, int n,
       y, x, n, more);
 }
 
-// The attributes of a fused node of such products.
+// Returns the attributes of a fused node made of such products.
 inline std::string FusedAttributes(const std::string& n, const std::string& more = "") {
   return fmt::format("{{K = 16, N = {}, bits = 4, block_size = 16{}}} ", n, more);
 }

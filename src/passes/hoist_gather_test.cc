@@ -31,7 +31,8 @@ TEST(HoistGather, ALayersEndIsForTheRowsThatAreRead) {
             %y: f16[1, 1, 48] = ai.onnx::Neg(%x)
             %z: f16[1, 1, 64] = ai.onnx::Neg(%f)
             return %y, %z)",
-         // Two gathers keep each other in place where both read the sum; the first moves that far.
+         // Both gathers depend on the norm node, so neither can move above it. The first moves up
+         // to it.
          R"(%o: f16[1, 8, 64] = ai.onnx::MatMul(%a, %w)
             %n: f16[1, 8, 64], _, _, %sum: f16[1, 8, 64] =
                 com.microsoft::SkipSimplifiedLayerNormalization(%h, %o, %g)
@@ -114,42 +115,42 @@ TEST(HoistGather, LeavesWhatNeedsAllRows) {
       "%x: f16[1, 1, 64] = ai.onnx::Gather(%b, %row) {axis = 1} "
       "%y: f16[1, 1, 64] = ai.onnx::Neg(%x) ";
   for (const std::string& body : std::vector<std::string>{
-           // Another reader, another output.
+           // The value has another reader, or is a graph output.
            "%b: f16[1, 8, 64] = ai.onnx::Neg(%h) " + gather +
                "%z: f16[1, 8, 64] = ai.onnx::Neg(%b) return %y, %z",
            "%b: f16[1, 8, 64] = ai.onnx::Neg(%h) " + gather + "return %y, %b",
-           // Rows are mixed.
+           // The operator combines rows.
            "%b: f16[1, 8, 64] = ai.onnx::Softmax(%h) {axis = 1} " + gather + "return %y",
            "const %v: f16[8, 8] = elided "
            "%b: f16[1, 8, 64] = ai.onnx::MatMul(%v, %h) " +
                gather + "return %y",
-           // Each row has a constant of its own.
+           // Each row has its own part of the constant.
            "const %v: f16[8, 64] = elided "
            "%b: f16[1, 8, 64] = ai.onnx::Add(%h, %v) " +
                gather + "return %y",
-           // One computed row for all.
+           // One row that is not a constant is used for all rows.
            "input %v: f16[1, 1, 64] "
            "%b: f16[1, 8, 64] = ai.onnx::Add(%h, %v) " +
                gather + "return %y",
-           // A shape that has the number of rows in it; columns that become rows.
+           // The Reshape's target contains the number of rows, or columns become rows.
            "const %t: i64[2] = [8, 64] %b: f16[8, 64] = ai.onnx::Reshape(%h, %t) "
            "%x: f16[1, 64] = ai.onnx::Gather(%b, %row) {axis = 0} "
            "%y: f16[1, 64] = ai.onnx::Neg(%x) return %y",
            "const %t: i64[3] = [1, -1, 32] %b: f16[1, 16, 32] = ai.onnx::Reshape(%h, %t) "
            "%x: f16[1, 1, 32] = ai.onnx::Gather(%b, %row) {axis = 1} "
            "%y: f16[1, 1, 32] = ai.onnx::Neg(%x) return %y",
-           // An index that is computed behind.
+           // The index is computed after the node.
            "input %i: i64[1] %b: f16[1, 8, 64] = ai.onnx::Neg(%h) %k: i64[1] = ai.onnx::Neg(%i) "
            "%x: f16[1, 1, 64] = ai.onnx::Gather(%b, %k) {axis = 1} "
            "%y: f16[1, 1, 64] = ai.onnx::Neg(%x) return %y",
-           // No fewer rows, or no dimension of rows.
+           // The gather takes as many rows as there are, or removes the dimension of rows.
            "input %i: i64[8] %b: f16[1, 8, 64] = ai.onnx::Neg(%h) "
            "%x: f16[1, 8, 64] = ai.onnx::Gather(%b, %i) {axis = 1} "
            "%y: f16[1, 8, 64] = ai.onnx::Neg(%x) return %y",
            "input %i: i64[] %b: f16[1, 8, 64] = ai.onnx::Neg(%h) "
            "%x: f16[1, 64] = ai.onnx::Gather(%b, %i) {axis = 1} "
            "%y: f16[1, 64] = ai.onnx::Neg(%x) return %y",
-           // Columns, which a product mixes.
+           // The gather takes columns, which a product combines.
            "%b: f16[1, 8, 64] = ai.onnx::MatMul(%a, %w) "
            "%x: f16[1, 8, 1] = ai.onnx::Gather(%b, %row) {axis = 2} "
            "%y: f16[1, 8, 1] = ai.onnx::Neg(%x) return %y",

@@ -1,10 +1,10 @@
 // %logits = MatMulNBits(%x, weights)  ->  %row = Gather(%x, %sinter.last_row, axis = 1)
 //                                         %logits = MatMulNBits(%row, weights)
 //
-// The next token is chosen from the logits of the prompt's last token; the product with the
-// vocabulary's matrix for all other rows of a chunk would be thrown away: at 512 tokens of
-// Qwen3-1.7B that is 27 % of the multiplications. %x [batch, sequence, hidden]; what stands between
-// the product and the output (bias, softcap, a cast) goes by element and follows.
+// The next token is chosen from the logits of the prompt's last token. The product of all other
+// rows of a chunk with the vocabulary's matrix would be discarded: with 512 tokens of Qwen3-1.7B it
+// is 27 % of the multiplications. %x is [batch, sequence, hidden]. Nodes between the product and
+// the output (bias, softcap, a Cast) are elementwise and then process one row too.
 #include "passes/last_row_logits.h"
 
 #include <algorithm>
@@ -21,8 +21,8 @@ bool IsProduct(const Node& node) {
   return node.domain().empty() && node.op() == "MatMul";
 }
 
-// Whether each row of the output hangs on the same row of input 0 and on constants along the last
-// axis only.
+// Returns whether each row of the output depends only on the same row of input 0 and on constants
+// along the last axis.
 bool GoesByRow(const Node& node) {
   if (!node.domain().empty()) return false;
   constexpr std::string_view kUnary[] = {"Cast", "Identity", "Tanh", "Sigmoid", "Neg"};
@@ -30,13 +30,13 @@ bool GoesByRow(const Node& node) {
   if (std::find(std::begin(kUnary), std::end(kUnary), node.op()) != std::end(kUnary)) return true;
   if (std::find(std::begin(kBinary), std::end(kBinary), node.op()) == std::end(kBinary))
     return false;
-  // The constant must not have a row dimension of its own.
+  // The constant must not have a dimension for rows.
   const Value* constant = node.input(1);
   return constant->constant && constant->constant->shape.size() <= 1;
 }
 
-// The product that the logits come from; null where something stands between that mixes rows, or
-// where another reader wants all of them.
+// Returns the product that the logits are computed from. Returns null if a node in between combines
+// rows, or if another node reads all rows.
 Node* FindProduct(const Value* logits) {
   const Value* value = logits;
   while (Node* node = value->producer()) {
@@ -69,7 +69,7 @@ int LastRowLogits(graph::Graph& graph, const PassOptions& options) {
   Node* gather = graph.AddNode("", "", "Gather", {x, row_index}, {row}, product);
   gather->attributes["axis"] = int64_t{1};
   graph.SetInput(product, 0, row);
-  // What the file says of the shapes behind the product no longer holds.
+  // The file's declared shapes of the values after the product no longer hold.
   for (Value* value = product->output(0); value != logits;) {
     value->dims.reset();
     value = graph::OnlyUse(value)->output(0);

@@ -41,21 +41,21 @@ TEST(LastRowLogits, BiasSoftcapAndCastFollow) {
 
 TEST(LastRowLogits, LeavesWhatNeedsAllRows) {
   for (const char* body : {
-           // Another reader of the product.
+           // The product has another reader.
            "%p: f16[batch, sequence, 3] = ai.onnx::MatMul(%x, %w) "
            "%logits: f16[batch, sequence, 3] = ai.onnx::Add(%p, %b) "
            "%other: f16[batch, sequence, 3] = ai.onnx::Neg(%p) return %logits, %other",
-           // Something between that mixes rows.
+           // A node in between combines rows.
            "%p: f16[batch, sequence, 3] = ai.onnx::MatMul(%x, %w) "
            "%logits: f16[batch, sequence, 3] = ai.onnx::Softmax(%p) {axis = 1} return %logits",
-           // An output of another name.
+           // The output has another name.
            "%scores: f16[batch, sequence, 3] = ai.onnx::MatMul(%x, %w) return %scores",
-           // No product.
+           // There is no product.
            "%logits: f16[batch, sequence, 4] = ai.onnx::Neg(%x) return %logits",
-           // A product with something computed.
+           // The product's second operand is not a constant.
            "input %y: f16[batch, 4, 3] "
            "%logits: f16[batch, sequence, 3] = ai.onnx::MatMul(%x, %y) return %logits",
-           // Logits of no sequence.
+           // The logits have no dimension for the sequence.
            "input %v: f16[batch, 4] "
            "%logits: f16[batch, 3] = ai.onnx::MatMul(%v, %w) return %logits",
        }) {

@@ -71,7 +71,7 @@ std::optional<Prologue> MatchNorm(const Graph& graph, Value* h, std::span<Node* 
   if (Is(h->producer(), "", "Cast")) {
     prologue.cast = h->producer();
     normed = prologue.cast->input(0);
-    // The cast and the product round alike; of what is no float nothing is known.
+    // The fused product rounds h as the Cast does; this is known for floating-point types only.
     if (!IsFloat(normed->dtype) || !IsFloat(h->dtype) || graph::OnlyUse(normed) != prologue.cast)
       return std::nullopt;
   }
@@ -85,7 +85,7 @@ std::optional<Prologue> MatchNorm(const Graph& graph, Value* h, std::span<Node* 
     return prologue;
   }
   if (!Is(norm, kMicrosoft, "SkipSimplifiedLayerNormalization")) return std::nullopt;
-  // The fused node neither adds a bias to the sum nor gives its statistics.
+  // The fused node does not add a bias to the sum and has no outputs for the norm's statistics.
   if (norm->input(3) != nullptr || IsRead(norm->output(1)) || IsRead(norm->output(2)))
     return std::nullopt;
   prologue.skip = norm->input(1);
@@ -111,8 +111,8 @@ Node* FuseProducts(Graph& graph, std::string_view op, const Prologue& prologue,
     graph.SetOutput(prologue.norm, 3, nullptr);
     outputs.push_back(prologue.sum);
   }
-  // In the norm's place, or a product's: its operands are known there, and the readers of its
-  // outputs come later.
+  // Inserts the node where the norm is, or the first product if there is no norm: its operands are
+  // computed before this place, and the readers of its outputs come after it.
   Node* before = prologue.norm != nullptr ? prologue.norm : products[0];
   Node* fused = graph.AddNode(product.name(), graph::kFusedDomain, op, std::move(inputs),
                               std::move(outputs), before);

@@ -1,4 +1,4 @@
-// What a rewrite is: a named function from graph to graph. pipeline.h runs them in order.
+// Defines a rewrite: a named function from graph to graph. pipeline.h runs them in order.
 #pragma once
 
 #include <cstdint>
@@ -11,35 +11,36 @@
 
 namespace sinter::passes {
 
-// How much goes into one dispatch. Every level does what those before it do.
+// Amount of work that goes into one dispatch. Each level includes the previous ones.
 enum class Fusion {
-  kNone,   // each node of the model by itself: the reference
+  kNone,   // one node of the model at a time: the reference
   kLayer,  // the nodes of graph/fused.h: about five dispatches a layer
-  kChain,  // the same nodes; those of a token from one attention to the next are one dispatch,
-           // inside which workgroups wait for others (exec/chain.h): one a layer
+  kChain,  // the same nodes; for one token, those of a layer and of the equal layers after it are
+           // one dispatch, inside which workgroups wait for each other (exec/chain.h)
 };
 
-// Facts from outside the graph that rewrites depend on.
+// Facts about the model from outside the graph that rewrites depend on.
 struct PassOptions {
   Fusion fusion = Fusion::kLayer;
-  // Passes to leave out, by name.
+  // Names of the passes to leave out.
   std::set<std::string, std::less<>> disabled;
-  // Where one rotary cache holds the table for short contexts in its first rows and the table for
-  // long ones behind them (genai_config.json, provider option `multiRotaryCacheConcatOffset`): the
-  // row where the second begins.
+  // Row where the second table of a rotary cache begins, for a model whose caches hold the table
+  // for short contexts in their first rows and the table for long contexts after it
+  // (genai_config.json, provider option `multiRotaryCacheConcatOffset`).
   std::optional<int64_t> multi_rotary_offset;
-  // The graph input whose sum is the number of valid positions: ones over them, nothing else.
+  // Name of the graph input whose sum is the number of valid positions: it is 1 at valid positions
+  // and 0 elsewhere.
   std::string attention_mask = "attention_mask";
-  // The graph output from which tokens are chosen: one row of it a run.
+  // Name of the graph output from which tokens are chosen: one row of it per run.
   std::string logits = "logits";
 };
 
 struct Pass {
-  // As in `--disable-pass=NAME`.
+  // Name, as in `--disable-pass=NAME`.
   std::string_view name;
-  // Rewrites `graph`; returns how many places changed.
+  // Rewrites `graph` and returns the number of places changed.
   int (*run)(graph::Graph& graph, const PassOptions& options);
-  // The level from which on it runs.
+  // Lowest fusion level at which the pass runs.
   Fusion from = Fusion::kNone;
 };
 

@@ -1,4 +1,5 @@
-// What the tests of the rewrites share: text in, text out. Included by *_test.cc only.
+// Provides helpers for the tests of the rewrites: graphs as text before and after. Included by
+// *_test.cc only.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -13,7 +14,7 @@
 
 namespace sinter::passes {
 
-// A verified graph with operator sets 23, com.microsoft 1 and sinter 1.
+// Returns a verified graph with operator sets ai.onnx 23, com.microsoft 1 and sinter 1.
 inline std::unique_ptr<graph::Graph> ParseBody(const std::string& body) {
   auto graph =
       graph::Parse("graph { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 " + body + "}");
@@ -21,7 +22,8 @@ inline std::unique_ptr<graph::Graph> ParseBody(const std::string& body) {
   return graph;
 }
 
-// Runs `pass` on `before`, and expects `after` (both bodies of graphs).
+// Runs `pass` on `before` and expects `after` (both are bodies of graphs) and the number of
+// changes.
 inline void ExpectRewrite(decltype(Pass::run) pass, const PassOptions& options,
                           const std::string& before, const std::string& after, int changes) {
   const auto graph = ParseBody(before);
@@ -30,7 +32,7 @@ inline void ExpectRewrite(decltype(Pass::run) pass, const PassOptions& options,
   EXPECT_EQ(graph::Print(*graph), graph::Print(*ParseBody(after)));
 }
 
-// Expects that `pass` leaves the graph alone.
+// Expects that `pass` does not change the graph.
 inline void ExpectUnchanged(decltype(Pass::run) pass, const PassOptions& options,
                             const std::string& body) {
   ExpectRewrite(pass, options, body, body, 0);

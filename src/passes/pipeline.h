@@ -1,4 +1,4 @@
-// The order of all rewrites, and the driver that runs them.
+// Defines the order of all rewrites, and the driver that runs them.
 #pragma once
 
 #include <span>
@@ -10,13 +10,13 @@
 namespace sinter::passes {
 
 enum class Stage {
-  // Once, on the graph as it was read: dimensions are symbols.
+  // Runs once, on the graph as it was read: dimensions are symbols.
   kModel,
-  // On each graph that Specialize() returns: every shape is a number.
+  // Runs on each graph that Specialize() returns: every shape is a number.
   kProgram,
 };
 
-// The rewrites of a stage, in order.
+// Returns the rewrites of a stage, in order.
 std::span<const Pass> Passes(Stage stage);
 
 struct PassReport {
@@ -25,8 +25,9 @@ struct PassReport {
   double milliseconds = 0;
 };
 
-// Runs the passes of `stage` that the fusion level has and that are not disabled; graph::Verify
-// after each. Throws Error where a name in options.disabled is no pass of any stage.
+// Runs the passes of `stage` that belong to the fusion level and are not disabled, and
+// graph::Verify after each. Returns one report per pass that ran. Throws Error if a name in
+// options.disabled is not a pass of any stage.
 std::vector<PassReport> RunPasses(graph::Graph& graph, Stage stage, const PassOptions& options);
 
 }  // namespace sinter::passes

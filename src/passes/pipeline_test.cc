@@ -1,4 +1,4 @@
-// The driver: order, switches, reports, and the check after each pass.
+// Tests the driver: order, switches, reports, and the check after each pass.
 #include "passes/pipeline.h"
 
 #include "base/error.h"

@@ -23,7 +23,8 @@ class Specializer {
       : graph_(source.Clone()), evaluator_(source, Override(dims, branch_dims)) {
     Pair(source, *graph_);
     for (Value* value : graph_->values()) {
-      // Declared shapes are hints, often with symbols of their own; inference knows better.
+      // Drops the declared shapes: they are hints, often with symbols of their own, and inference
+      // computes the real ones.
       if (!value->constant) value->dims.reset();
     }
     for (size_t i = 0; i < source.inputs().size(); ++i) {
@@ -36,7 +37,8 @@ class Specializer {
   }
 
   std::unique_ptr<Graph> Run() {
-    // A stack with the next node on top, for an If puts its branch's nodes in its place.
+    // Stack of nodes to visit, the next one on top. An If is replaced by the nodes of its branch,
+    // which are pushed onto it.
     std::vector<Node*> pending;
     for (const auto& node : graph_->nodes()) pending.push_back(node.get());
     std::reverse(pending.begin(), pending.end());
@@ -65,14 +67,15 @@ class Specializer {
     return dims;
   }
 
-  // Ifs are decided in the graph that they come from, where nothing is folded with the wrong
-  // dimensions.
+  // Source of a copied node. An If is decided in the graph that it comes from, because in the copy
+  // values are already folded with `dims` instead of the dimensions for branches.
   struct Origin {
     BranchEvaluator* evaluator;
     const Node* node;
   };
 
-  // `copy` holds the nodes of `source` in the same order.
+  // Records the origins of the nodes of `copy`, which holds the nodes of `source` in the same
+  // order.
   void Pair(const Graph& source, const Graph& copy) {
     auto from = source.nodes().begin();
     for (const auto& node : copy.nodes()) origins_[node.get()] = {&evaluator_, (from++)->get()};
@@ -109,12 +112,13 @@ class Specializer {
     graph_->RemoveNode(node);
   }
 
-  // Puts the nodes of the branch that `node` takes in its place; returns them in order.
+  // Replaces `node` by the nodes of the branch that it takes, and returns these nodes in order.
   std::vector<Node*> Inline(Node* node) {
     const Origin origin = origins_.at(node);
     const bool decision = origin.evaluator->Decide(*origin.node);
     BranchEvaluator& branch = origin.evaluator->Branch(*origin.node);
-    // The copy's own branch: what it captures may have other names by now.
+    // Uses the branch of the copied node, because the values that it captures may have been renamed
+    // in the copy.
     const std::shared_ptr<Graph> subgraph =
         std::get<std::shared_ptr<Graph>>(*node->Find(decision ? "then_branch" : "else_branch"));
     std::unordered_map<const Value*, Value*> twin = {{nullptr, nullptr}};

@@ -1,4 +1,4 @@
-// Binding of dimensions, folding, and the choice of branches.
+// Tests the binding of dimensions, folding, and the choice of branches.
 #include "passes/specialize.h"
 
 #include "base/error.h"
@@ -100,7 +100,7 @@ TEST(Specialize, TypesThatDoNotFitAreErrors) {
               HasSubstr("output 'y': declared i32, but the operator gives i64"));
 }
 
-// As the model builder writes LongRoPE: a short and a long table.
+// Graph with a short and a long table, as the model builder writes LongRoPE.
 constexpr char kChoice[] = R"(
   input %mask: i64[batch, total]
   input %x: f16[2]
@@ -138,7 +138,8 @@ TEST(Specialize, BranchDimensionsDecideBranchesOnly) {
 }
 
 TEST(Specialize, BranchesOnOutputsAndCaptures) {
-  // Both outputs are the same outer value, and graph outputs: one takes its name, the other a node.
+  // Both outputs are the same outer value, and graph outputs. One of them becomes the value's name,
+  // the other one an Identity.
   ExpectSpecialized(R"(input %x: f16[n] const %yes: bool[1] = [1]
                        %a = ai.onnx::Neg(%x)
                        %y, %z, _ = ai.onnx::If(%yes) {
@@ -243,7 +244,7 @@ TEST(Specialize, BranchesTakeNoInputs) {
 }
 
 TEST(Specialize, CyclesAreErrors) {
-  // Not verified: Verify would refuse them first.
+  // These graphs are not verified, because Verify would refuse them.
   const auto plain = graph::Parse(R"(graph { opset ai.onnx 21 %a = ai.onnx::Neg @one (%b)
                                      %b = ai.onnx::Neg @two (%a) return %a })");
   EXPECT_THROW(Specialize(*plain, {}), Error);
@@ -263,7 +264,7 @@ TEST(Specialize, CyclesAreErrors) {
 }
 
 TEST(Specialize, ValuesThatNobodyMakesAreErrors) {
-  // Not verified either.
+  // These graphs are not verified either.
   const auto loose = graph::Parse(
       "graph { opset ai.onnx 21 value %x: f16[n] %y = ai.onnx::Relu @r (%x) return %y }");
   EXPECT_THROW(Specialize(*loose, {}), Error);
@@ -287,7 +288,7 @@ TEST(BranchDecisions, NeedOnlyWhatTheConditionReads) {
 }
 
 TEST(BranchDecisions, ConditionsOfNothingAreErrors) {
-  // Not verified: Verify would refuse the first.
+  // These graphs are not verified, because Verify would refuse the first one.
   for (const char* head : {"capture %c: bool[1]", "input %c", "input %c: bool[*]"}) {
     const auto graph = graph::Parse(
         fmt::format("graph {{ opset ai.onnx 21 {} %y = ai.onnx::If(%c) {{then_branch = graph {{ "

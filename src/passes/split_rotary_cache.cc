@@ -5,12 +5,12 @@
 //                     else: Slice(%cos, :N), Slice(%sin, :N)}
 // GroupQueryAttention(..., %c, %s)
 //
-// and the same for RotaryEmbedding, where N = options.multi_rotary_offset and the caches are
-// constants.
+// The rewrite applies to RotaryEmbedding too. N = options.multi_rotary_offset, and the caches must
+// be constants.
 //
-// Models with LongRoPE that are built for graph capture carry no If: ONNX Runtime's WebGPU provider
-// adds N to each position once the total length is beyond N. Specialize() decides the If, and the
-// slices are views of the cache.
+// Models with LongRoPE that are built for graph capture contain no If: ONNX Runtime's WebGPU
+// provider adds N to each position once the total length is greater than N. Specialize() decides
+// the added If, and the slices become views of the cache.
 #include "passes/split_rotary_cache.h"
 
 #include <algorithm>
@@ -28,15 +28,15 @@ using graph::Node;
 using graph::Tensor;
 using graph::Value;
 
-// The inputs that hold the cosine cache (the sine cache comes next), or -1 where the node turns
-// nothing.
+// Returns the index of the input that holds the cosine cache (the sine cache is the next one), or
+// -1 if the node rotates nothing.
 int CosInput(const Node& node) {
   if (node.domain() == "com.microsoft" && node.op() == "GroupQueryAttention") {
     return node.Int("do_rotary", 0) != 0 ? 7 : -1;
   }
   if (node.op() != "RotaryEmbedding") return -1;
   if (node.domain() == "com.microsoft") return 2;
-  // Without position ids the caches hold one row a token: nothing to choose.
+  // Without position ids, the caches hold one row per token, and there is nothing to choose.
   return node.domain().empty() && node.input(3) != nullptr ? 1 : -1;
 }
 
@@ -64,7 +64,8 @@ std::shared_ptr<Graph> MakeBranch(const Graph& outer, std::string_view name, con
   return branch;
 }
 
-// Whether the total length is beyond `offset`.
+// Adds nodes that compute whether the total length is greater than `offset`, and returns their
+// result.
 Value* AddCondition(Graph& graph, const PassOptions& options, int64_t offset) {
   Value* mask = graph.FindValue(options.attention_mask);
   const auto& inputs = graph.inputs();
@@ -94,7 +95,7 @@ int SplitRotaryCache(Graph& graph, const PassOptions& options) {
   std::vector<std::pair<Node*, int>> readers;
   for (const auto& node : graph.nodes()) {
     const int cos = CosInput(*node);
-    // A cache that is computed (by an If, say) has its choice made elsewhere.
+    // Skips a computed cache (from an If, say): its table is chosen elsewhere.
     if (cos >= 0 && node->input(cos) != nullptr && node->input(cos + 1) != nullptr &&
         node->input(cos)->constant && node->input(cos + 1)->constant) {
       readers.emplace_back(node.get(), cos);

@@ -11,7 +11,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Two layers that share their caches: 3 rows of a short table before 5 rows of a long one.
+// Two layers that share their caches: 3 rows of a short table followed by 5 rows of a long one.
 constexpr char kModel[] = R"(
   input %attention_mask: i64[batch, total]
   input %x: f16[batch, sequence, 12]
@@ -41,7 +41,7 @@ TEST(SplitRotaryCache, ChoosesByTheTotalLength) {
   const graph::Tensor cos = *graph->FindValue("cos")->constant;
   EXPECT_EQ(SplitRotaryCache(*graph, Offset(3)), 2);
   graph::Verify(*graph);
-  // One If for both layers.
+  // Both layers share one If.
   EXPECT_THAT(BranchDecisions(*graph, Dims(3)), ElementsAre(false));
   EXPECT_THAT(BranchDecisions(*graph, Dims(4)), ElementsAre(true));
   for (const int64_t total : {3, 4}) {
@@ -101,7 +101,7 @@ TEST(SplitRotaryCache, GivesThisGraph) {
 TEST(SplitRotaryCache, LeavesOtherGraphs) {
   ExpectUnchanged(SplitRotaryCache, {}, kModel);
   for (const char* body : {
-           // Rotates nothing.
+           // The attention does not rotate.
            R"(input %attention_mask: i64[1, 4] input %x: f16[1, 1, 12] input %n: i32[1]
               const %cos: f16[3, 2] = zeros
               %y = com.microsoft::GroupQueryAttention(%x, _, _, _, _, %n, %n, %cos, %cos)
@@ -110,7 +110,7 @@ TEST(SplitRotaryCache, LeavesOtherGraphs) {
            R"(input %attention_mask: i64[1, 4] input %x: f16[1, 1, 4] input %p: i64[1, 1]
               input %cos: f16[3, 2]
               %y = com.microsoft::RotaryEmbedding(%x, %p, %cos, %cos) return %y)",
-           // The caches hold a row for each token.
+           // The caches hold one row per token.
            R"(input %attention_mask: i64[1, 4] input %x: f16[1, 1, 1, 4]
               const %cos: f16[1, 1, 2] = zeros
               %y = ai.onnx::RotaryEmbedding(%x, %cos, %cos) return %y)",

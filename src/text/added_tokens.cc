@@ -9,12 +9,12 @@
 namespace sinter::text {
 namespace {
 
-// Looking for tokens costs at most this many steps a byte of text. The longest in use have some 60
-// bytes.
+// Upper bound on the bytes of a token, which bounds the search to this many steps per byte of text.
+// The longest tokens in use have about 60 bytes.
 constexpr size_t kMaxContentBytes = 1024;
 
-// A word character as Rust's regex crate has it: letters, marks, decimal digits, connectors,
-// joiners.
+// Returns whether `c` is a word character as Rust's regex crate defines it: letters, marks, decimal
+// digits, connectors, joiners.
 bool IsWordCharacter(char32_t c);
 
 const Pattern& WordPattern() {
@@ -86,7 +86,7 @@ AddedTokens::AddedTokens(const Json* json, const Bpe& model, const Normalizer& n
     token.rstrip = BoolOr(entry, "rstrip", component, false);
     token.special = BoolOr(entry, "special", component, false);
     token.normalized = BoolOr(entry, "normalized", component, !token.special);
-    // The reference tokenizer ignores empty tokens and repetitions, too.
+    // Ignores empty tokens and repetitions, as the reference tokenizer does.
     if (token.content.empty() || by_content_.contains(token.content)) continue;
     if (token.content.size() > kMaxContentBytes) {
       throw Error("tokenizer", "{}: got {} bytes, want at most {}", component, token.content.size(),
@@ -108,7 +108,7 @@ AddedTokens::AddedTokens(const Json* json, const Bpe& model, const Normalizer& n
     id_limit_ = std::max(id_limit_, token.id + 1);
     tokens_.push_back(std::move(token));
   }
-  // Of two that are equal once normalized, the special one counts.
+  // If two tokens are equal once normalized, the special one wins, because it is added first.
   for (const bool special : {true, false}) {
     for (size_t i = 0; i < tokens_.size(); ++i) {
       if (tokens_[i].special != special) continue;
@@ -173,8 +173,8 @@ void AddedTokens::SplitPiece(const TokenTrie& trie, const Piece& piece,
     }
     add_text(begin);
     out->push_back({{}, false, token.id});
-    // A token may follow that begins with the white space just taken; its remainder must not come
-    // back as text.
+    // The next token may begin inside the white space that this one has taken. `done` never moves
+    // back, so the rest of that white space does not become text.
     done = std::max(done, end);
   }
   add_text(text.size());

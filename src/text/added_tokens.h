@@ -1,5 +1,5 @@
-// Added tokens: strings such as <|im_end|> that are found in the text before anything else looks at
-// it.
+// Finds added tokens: strings such as <|im_end|> that are recognized in the text before any other
+// step.
 #pragma once
 
 #include <array>
@@ -21,18 +21,19 @@ struct AddedToken {
   int32_t id;
   std::string content;
   bool single_word = false;  // matches only where no word character touches it
-  bool lstrip = false;       // takes white space to its left along
-  bool rstrip = false;
-  bool normalized = true;  // is looked for in the normalized text
-  bool special = false;    // is left out of decoded text on request
+  bool lstrip = false;       // the match includes the white space to its left
+  bool rstrip = false;       // the match includes the white space to its right
+  bool normalized = true;    // is searched for in the normalized text
+  bool special = false;      // is omitted from decoded text on request
 };
 
-// Finds the leftmost, then longest of a set of strings.
+// Set of strings that finds the longest one at a position of a text.
 class TokenTrie {
  public:
-  // Later additions of the same string are ignored.
+  // Adds a string with its index. Ignores a string that is empty or already in the set.
   void Add(std::string_view content, int32_t index);
-  // The index and length of the longest string that `text` has at `pos`; an index of -1 if none.
+  // Returns the index and length of the longest string that `text` has at `pos`; the index is -1 if
+  // there is none.
   std::pair<int32_t, size_t> LongestAt(std::string_view text, size_t pos) const;
   bool MayBeginWith(char c) const { return first_bytes_[static_cast<uint8_t>(c)]; }
 
@@ -45,18 +46,18 @@ class TokenTrie {
 class AddedTokens {
  public:
   AddedTokens() = default;
-  // `json`: the "added_tokens" array, or null. A token that the model's vocabulary has keeps the
-  // vocabulary's id, as in the reference tokenizer. Throws Error on bad fields, on an id that
+  // Reads `json`, the "added_tokens" array or null. A token that is in the model's vocabulary keeps
+  // the vocabulary's id, as in the reference tokenizer. Throws Error on bad fields, on an id that
   // another token has, and on contents longer than 1 KiB.
   AddedTokens(const Json* json, const Bpe& model, const Normalizer& normalizer);
 
-  // The prompt as pieces: added tokens, and normalized text between them. `text` must be valid
-  // UTF-8.
+  // Returns the prompt as pieces: added tokens, and the normalized text between them. `text` must
+  // be valid UTF-8.
   std::vector<Piece> Split(std::string_view text, const Normalizer& normalizer) const;
 
   const AddedToken* Find(int32_t id) const;
   const AddedToken* Find(std::string_view content) const;
-  // The largest id + 1; 0 without tokens.
+  // Returns the largest id + 1; 0 without tokens.
   int32_t id_limit() const { return id_limit_; }
 
  private:
@@ -65,8 +66,8 @@ class AddedTokens {
   std::vector<AddedToken> tokens_;
   std::unordered_map<int32_t, size_t> by_id_;
   StringMap<size_t> by_content_;
-  TokenTrie raw_;         // those looked for in the text as it came
-  TokenTrie normalized_;  // those looked for, in their own normalized form, in the normalized text
+  TokenTrie raw_;         // tokens searched for in the text before normalization
+  TokenTrie normalized_;  // tokens, normalized, that are searched for in the normalized text
   int32_t id_limit_ = 0;
 };
 

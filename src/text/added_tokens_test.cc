@@ -25,7 +25,7 @@ Json List(const Tokens&... tokens) {
   return list;
 }
 
-// Added tokens as #id, the rest as it is.
+// Returns the pieces of `text`, added tokens as #id.
 std::vector<std::string> Split(const Json& tokens, const char* text,
                                const char* normalizer = "null") {
   const Json parsed = Json::parse(normalizer);
@@ -53,7 +53,7 @@ TEST(AddedTokens, StripsWhiteSpace) {
               ElementsAre("a ", "#5", "b"));
   EXPECT_THAT(Split(List(Token(5, "<x>", {{"lstrip", true}, {"rstrip", true}})), " <x> <x> "),
               ElementsAre("#5", "#5"));
-  // What rstrip took belongs to no later token, and does not come back as text.
+  // White space that rstrip has taken does not become text, even if a later token begins in it.
   EXPECT_THAT(Split(List(Token(5, "<x>", {{"rstrip", true}}), Token(6, " ")), "<x>  b"),
               ElementsAre("#5", "#6", "#6", "b"));
 }
@@ -70,7 +70,8 @@ TEST(AddedTokens, NormalizedOnesMatchNormalizedText) {
   EXPECT_THAT(Split(normalized, "A<x>B<X>", lower), ElementsAre("a", "#5", "b", "#5"));
   const Json raw = List(Token(5, "<X>", {{"normalized", false}}));
   EXPECT_THAT(Split(raw, "A<x>B<X>", lower), ElementsAre("a<x>b", "#5"));
-  // Without the field, special tokens are looked for in the raw text, others in the normalized one.
+  // Without the field "normalized", special tokens are searched for in the raw text, others in the
+  // normalized text.
   EXPECT_THAT(Split(List(Token(5, "<X>")), "<x>", lower), ElementsAre("<x>"));
   EXPECT_THAT(Split(List(Token(5, "<X>", {{"special", false}})), "<x>", lower), ElementsAre("#5"));
 }

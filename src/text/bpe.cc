@@ -9,7 +9,8 @@
 namespace sinter::text {
 namespace {
 
-// As the reference tokenizer: beyond these, words are merged anew each time.
+// Limits of the word cache, equal to the reference tokenizer's. Words beyond them are merged anew
+// each time.
 constexpr size_t kMaxCachedWords = 10000;
 constexpr size_t kMaxCachedWordBytes = 256;
 
@@ -111,7 +112,7 @@ void Bpe::AddMerge(std::string_view left, std::string_view right, uint32_t rank)
   }
   std::string merged(left);
   merged += right.substr(continuing_subword_prefix_.size());
-  // Of a pair given twice the last counts, as in the reference tokenizer.
+  // If a pair is given twice, the last one counts, as in the reference tokenizer.
   merges_[Pair(left_id, right_id)] = {rank, id(merged)};
 }
 
@@ -151,7 +152,7 @@ void Bpe::Encode(std::string_view word, std::vector<int32_t>* out) const {
   }
 }
 
-// The tokens of the word's single characters, before any merge.
+// Returns the tokens of the word's single characters, before any merge.
 std::vector<int32_t> Bpe::Characters(std::string_view word) const {
   std::vector<int32_t> ids;
   ids.reserve(word.size());
@@ -181,7 +182,7 @@ std::vector<int32_t> Bpe::Characters(std::string_view word) const {
     const auto byte_token = [&](char c) { return byte_tokens_[static_cast<uint8_t>(c)]; };
     if (!byte_tokens_.empty() && std::all_of(character.begin(), character.end(),
                                              [&](char c) { return byte_token(c) >= 0; })) {
-      // An unk_token that waits to be fused comes after these bytes; so it does in the reference
+      // An unk_token that waits to be fused is emitted after these bytes, as in the reference
       // tokenizer.
       for (const char c : character) ids.push_back(byte_token(c));
       continue;
@@ -201,8 +202,9 @@ std::vector<int32_t> Bpe::Characters(std::string_view word) const {
   return ids;
 }
 
-// Applies the merge of lowest rank, leftmost first, until none is left. Symbols form a linked list;
-// candidates wait in a priority queue and are checked against the list when their turn comes.
+// Applies the merge of lowest rank, leftmost first, until none is left. The symbols form a linked
+// list. Candidates wait in a priority queue and are checked against the list when they are taken
+// out, because an earlier merge may have changed their symbols.
 void Bpe::MergeAll(std::vector<int32_t>* ids) const {
   struct Symbol {
     int32_t id;  // -1 once merged into its left neighbour

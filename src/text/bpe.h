@@ -1,5 +1,5 @@
-// The BPE model of tokenizer.json: vocabulary, merges, and the merging of one word (Sennrich et al.
-// 2016, arXiv:1508.07909), with SentencePiece's byte fallback.
+// Implements the BPE model of tokenizer.json: vocabulary, merges, and the merging of one word
+// (Sennrich et al. 2016, arXiv:1508.07909), with SentencePiece's byte fallback.
 #pragma once
 
 #include <cstdint>
@@ -16,25 +16,27 @@
 
 namespace sinter::text {
 
-// Ids stay below this: tables are indexed by id. The largest vocabularies in use have 262,144.
+// Exclusive upper bound on token ids. It bounds the tables that are indexed by id. The largest
+// vocabularies in use have 262,144 tokens.
 inline constexpr int32_t kMaxTokens = 1 << 24;
 
-// Immutable but for its word cache; encoding is safe from several threads at once.
+// BPE model. Immutable except for its word cache; encoding is safe from several threads at once.
 class Bpe {
  public:
-  // The "model" of a tokenizer.json. Throws Error on a type other than BPE, dropout, ids that are
-  // negative, repeated or not below kMaxTokens, and merges of tokens that the vocabulary lacks.
+  // Reads the "model" of a tokenizer.json. Throws Error on a type other than BPE, dropout, ids that
+  // are negative, repeated or not below kMaxTokens, and merges of tokens that are not in the
+  // vocabulary.
   explicit Bpe(const Json& model);
 
   // Appends the tokens of one word (valid UTF-8). O(n log n) in its length. Characters that are
-  // neither in the vocabulary nor covered by byte_fallback become unk_token, or vanish where there
-  // is none. Throws Error if unk_token is needed but not in the vocabulary.
+  // neither in the vocabulary nor covered by byte_fallback become unk_token, or are dropped if
+  // there is none. Throws Error if unk_token is needed but not in the vocabulary.
   void Encode(std::string_view word, std::vector<int32_t>* out) const;
 
   std::optional<int32_t> TokenToId(std::string_view token) const;
-  // Null for an id that the vocabulary lacks.
+  // Returns null for an id that is not in the vocabulary.
   const std::string* IdToToken(int32_t id) const;
-  // The largest id + 1.
+  // Returns the largest id + 1.
   int32_t id_limit() const { return static_cast<int32_t>(tokens_.size()); }
   size_t size() const { return ids_.size(); }
 
@@ -62,14 +64,15 @@ class Bpe {
   void MergeAll(std::vector<int32_t>* ids) const;
 
   StringMap<int32_t> ids_;
-  std::vector<const std::string*> tokens_;  // by id; null where no token has it
+  std::vector<const std::string*> tokens_;  // indexed by id; null if no token has it
   std::unordered_map<uint64_t, Merge, PairHash> merges_;
   std::optional<std::string> unk_token_;
   std::string continuing_subword_prefix_;
   std::string end_of_word_suffix_;
   bool fuse_unk_ = false;
   bool ignore_merges_ = false;
-  // Tokens <0x00> to <0xFF>, -1 where the vocabulary lacks one; empty without byte_fallback.
+  // Ids of the tokens <0x00> to <0xFF>, -1 if the vocabulary lacks one; empty without
+  // byte_fallback.
   std::vector<int32_t> byte_tokens_;
   std::unique_ptr<Cache> cache_ = std::make_unique<Cache>();
 };

@@ -26,7 +26,7 @@ Json Model(const Json& vocab, const Json& merges = Json::array()) {
   return {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}};
 }
 
-// The reference tokenizer's own example.
+// Example from the reference tokenizer.
 const Json kUnrelated =
     Model({{"u", 0},
            {"n", 1},
@@ -52,7 +52,7 @@ TEST(Bpe, MergesByRank) {
   EXPECT_THAT(Encode(bpe, "related"), ElementsAre(14));
   EXPECT_THAT(Encode(bpe, "tared"), ElementsAre(6, 5, 8, 7));
   EXPECT_THAT(Encode(bpe, ""), ElementsAre());
-  EXPECT_THAT(Encode(bpe, "unrelated"), ElementsAre(15));  // now from the cache
+  EXPECT_THAT(Encode(bpe, "unrelated"), ElementsAre(15));  // from the cache
 }
 
 TEST(Bpe, MergesAsPairsWithSpaces) {
@@ -64,7 +64,7 @@ TEST(Bpe, MergesAsPairsWithSpaces) {
 
 TEST(Bpe, UnknownCharacters) {
   Json model = Model({{"<unk>", 0}, {"a", 1}, {"b", 2}});
-  EXPECT_THAT(Encode(Bpe(model), "accb"), ElementsAre(1, 2));  // no unk_token: they vanish
+  EXPECT_THAT(Encode(Bpe(model), "accb"), ElementsAre(1, 2));  // dropped: no unk_token
   model["unk_token"] = "<unk>";
   EXPECT_THAT(Encode(Bpe(model), "accb"), ElementsAre(1, 0, 0, 2));
   model["fuse_unk"] = true;
@@ -82,7 +82,7 @@ TEST(Bpe, ByteFallback) {
   EXPECT_THAT(Encode(Bpe(model), "é"), ElementsAre(2, 3));
   EXPECT_THAT(Encode(Bpe(model), "c"), ElementsAre(0));
   EXPECT_THAT(Encode(Bpe(model), "ç"),
-              ElementsAre(0));  // <0xA7> is missing, so no part of it is used
+              ElementsAre(0));  // <0xA7> is missing, so no byte token is used
 }
 
 TEST(Bpe, IgnoreMergesTakesWholeWords) {
@@ -146,8 +146,8 @@ TEST(Bpe, Errors) {
   EXPECT_THAT(Encode(Bpe(model), "a"), ElementsAre(0));
 }
 
-// Random merges over three letters, against the definition: merge the best pair, leftmost first,
-// one at a time.
+// Compares random merges over three letters with the definition: merge the pair of lowest rank,
+// leftmost first, one at a time.
 TEST(Bpe, SameAsTheDefinition) {
   std::mt19937 random(7);
   for (int round = 0; round < 200; ++round) {

@@ -7,7 +7,7 @@
 namespace sinter::text {
 namespace {
 
-// Printable Latin-1 stands for itself; the other 68 bytes follow from U+0100 on.
+// A printable Latin-1 byte maps to its own character; the other 68 bytes map to U+0100 and up.
 constexpr bool StandsForItself(int byte) {
   return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
 }

@@ -15,15 +15,17 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// Honest templates look up some ten names a message; a million take a second or two.
+// Upper bound on name lookups during one rendering. Ordinary templates look up about ten names per
+// message; a million lookups take a second or two.
 constexpr int64_t kMaxLookups = 1'000'000;
-// A macro that calls itself ends here. Linux gives a thread 8 MiB.
+// Upper bound on the stack that rendering uses, which stops a macro that calls itself. Linux gives
+// a thread 8 MiB.
 constexpr intptr_t kMaxStackBytes = 512 * 1024;
 constexpr int64_t kMaxRange = 1 << 20;
 constexpr size_t kMaxErrorBytes = 400;
 
-// The template's outermost scope. Every look-up of a name that is not local ends here, so here
-// endless loops and endless recursion are stopped.
+// Outermost scope of the template. Every lookup of a name that is not local ends here, so this is
+// where endless loops and endless recursion are detected.
 class RootContext : public minja::Context {
  public:
   explicit RootContext(minja::Value&& values) : Context(std::move(values), Context::builtins()) {}
@@ -40,7 +42,7 @@ class RootContext : public minja::Context {
     Guard();
     return Context::contains(key);
   }
-  // Macros hold the scope that holds them; emptying it frees both.
+  // Empties the scope. Macros hold the scope that holds them; emptying it frees both.
   void Clear() { values_ = minja::Value::object(); }
 
  private:
@@ -51,7 +53,8 @@ class RootContext : public minja::Context {
     }
     if (++lookups_ > kMaxLookups) throw std::runtime_error("the template does not come to an end");
   }
-  // Not the address of a local variable, which AddressSanitizer may keep elsewhere.
+  // Returns the frame address instead of the address of a local variable, because AddressSanitizer
+  // may keep local variables elsewhere.
   static intptr_t StackPosition() { return reinterpret_cast<intptr_t>(__builtin_frame_address(0)); }
 
   intptr_t start_ = StackPosition();
@@ -62,7 +65,7 @@ std::string ReadFile(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
   if (file) content << file.rdbuf();
-  // Opening a folder succeeds, and reading it looks like an empty file.
+  // Opening a folder succeeds, and reading from it looks like reading an empty file.
   if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
     throw Error("chat_template", "{}: cannot be read", path.string());
   }
@@ -77,7 +80,8 @@ OrderedJson ParseJson(std::string_view json, std::string_view what) {
   }
 }
 
-// A token in tokenizer_config.json: "<s>", {"content": "<s>"} or null.
+// Returns a token of tokenizer_config.json, which is given as "<s>", {"content": "<s>"} or null
+// (empty).
 std::string TokenFromConfig(const OrderedJson& config, const char* key) {
   auto it = config.find(key);
   if (it == config.end() || it->is_null()) return "";
@@ -89,7 +93,7 @@ std::string TokenFromConfig(const OrderedJson& config, const char* key) {
   return token.get<std::string>();
 }
 
-// The template named `name`, or nullopt if the file has none at all.
+// Returns the template named `name`, or nullopt if the file has no templates at all.
 std::optional<std::string> SourceFromConfig(const OrderedJson& config, std::string_view name) {
   const auto it = config.find("chat_template");
   if (it == config.end() || it->is_null()) return std::nullopt;
@@ -132,7 +136,7 @@ minja::Value StrftimeNow(std::chrono::system_clock::time_point now) {
       });
 }
 
-// minja's range makes its whole list at once.
+// Returns a `range` with bounded arguments, because minja's own builds its whole list at once.
 minja::Value BoundedRange() {
   return minja::Value::callable(
       [builtin = minja::Context::builtins()->get("range")](
@@ -146,8 +150,8 @@ minja::Value BoundedRange() {
       });
 }
 
-// minja adds a quotation of the source at every level that an error passes; the first says where it
-// was.
+// Shortens an error message of minja. minja adds a quotation of the source at every level that an
+// error passes; the first one says where the error is.
 std::string Shorten(std::string_view message) {
   std::string text = SanitizeUtf8(message.substr(0, kMaxErrorBytes));
   while (!text.empty() && text.back() == '\n') text.pop_back();
@@ -169,7 +173,7 @@ ChatTemplate ChatTemplate::FromSource(std::string_view source, std::string bos_t
   parsed->eos_token = std::move(eos_token);
   const std::string guarded = GuardTemplate(SanitizeUtf8(source));
   try {
-    // The options that Hugging Face's apply_chat_template gives Jinja.
+    // These are the options with which Hugging Face's apply_chat_template calls Jinja.
     parsed->root = minja::Parser::parse(
         guarded, {.trim_blocks = true, .lstrip_blocks = true, .keep_trailing_newline = false});
   } catch (const std::exception& error) {

@@ -1,5 +1,5 @@
-// Chat templates: a model folder's Jinja template, which turns messages into the prompt that the
-// model was trained on.
+// Renders chat templates: a model folder's Jinja template turns messages into the prompt format
+// that the model was trained on.
 #pragma once
 
 #include <chrono>
@@ -18,40 +18,41 @@ struct ChatMessage {
 };
 
 struct ChatTemplateOptions {
-  // Whether the prompt ends with the opening of the assistant's answer.
+  // Makes the prompt end with the opening of the assistant's answer.
   bool add_generation_prompt = true;
-  // A JSON array of tool definitions as the OpenAI API has them; empty for none.
+  // JSON array of tool definitions in the form of the OpenAI API; empty for none.
   std::string tools_json;
-  // A JSON object of further variables, such as {"enable_thinking": false}; empty for none.
+  // JSON object of further variables, such as {"enable_thinking": false}; empty for none.
   std::string extra_context_json;
-  // What strftime_now() in the template tells.
+  // Time that strftime_now() in the template formats.
   std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
 };
 
-// Immutable; cheap to copy; rendering is safe from several threads at once.
+// Parsed chat template. Immutable and cheap to copy; rendering is safe from several threads at
+// once.
 class ChatTemplate {
  public:
-  // Throws Error (area "chat_template") on a syntax error, and where the source is larger or nested
-  // deeper than any honest template (1 MiB in all; 4 KiB of code and 64 brackets in one tag; 64
-  // blocks).
+  // Parses a template. Throws Error (area "chat_template") on a syntax error, and if the source
+  // exceeds limits that no ordinary template reaches: 1 MiB in all; 4 KiB of code and 64 brackets
+  // in one tag; 64 nested blocks.
   static ChatTemplate FromSource(std::string_view source, std::string bos_token,
                                  std::string eos_token);
 
-  // The template of a model folder: chat_template.jinja, else tokenizer_config.json's
+  // Returns the template of a model folder: chat_template.jinja, else tokenizer_config.json's
   // "chat_template" (a string, or a list of named ones, of which `name` is taken, "default" if
-  // empty). The file's bos_token and eos_token are known to the template either way. nullopt if the
-  // folder has no template. Throws Error if a file cannot be read or is malformed, or `name` is not
-  // in the list.
+  // empty). In both cases the template sees the bos_token and eos_token of tokenizer_config.json.
+  // Returns nullopt if the folder has no template. Throws Error if a file cannot be read or is
+  // malformed, or if `name` is not in the list.
   static std::optional<ChatTemplate> FromFolder(const std::filesystem::path& folder,
                                                 std::string_view name = {});
 
-  // The prompt. It carries its own special tokens, so encode it with add_special_tokens = false.
-  // Throws Error where the template raises one (raise_exception), does what minja does not know, or
-  // does not come to an end.
+  // Returns the prompt. It contains its own special tokens, so encode it with add_special_tokens =
+  // false. Throws Error if the template raises one (raise_exception), uses what minja does not
+  // support, or does not come to an end.
   std::string Render(std::span<const ChatMessage> messages,
                      const ChatTemplateOptions& options = {}) const;
-  // The same for messages with more fields (tool_calls, name, content in parts): a JSON array of
-  // objects.
+  // Renders messages with more fields (tool_calls, name, content in parts), given as a JSON array
+  // of objects. Otherwise equal to Render().
   std::string RenderJson(std::string_view messages_json,
                          const ChatTemplateOptions& options = {}) const;
 

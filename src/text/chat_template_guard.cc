@@ -8,11 +8,13 @@ namespace sinter::text {
 namespace {
 
 constexpr size_t kMaxSourceBytes = 1 << 20;
-// Outside of string literals. The longest tag in use has a few hundred bytes of code.
+// Upper bound on the code of one tag, without string literals. The longest tag in use has a few
+// hundred bytes of code.
 constexpr size_t kMaxTagCodeBytes = 4096;
 constexpr int kMaxBrackets = 64;
 constexpr int kMaxBlocks = 64;
-// `not not ...` and `a if b else c if ...` recurse without brackets.
+// Upper bound on the words `not` and `else` in one tag: `not not ...` and `a if b else c if ...`
+// make minja recurse without brackets.
 constexpr int kMaxRecursiveWords = 64;
 
 bool IsNameCharacter(char c) {
@@ -64,7 +66,7 @@ class Guard {
     Copy(close + 2);
   }
 
-  // The word at i, which begins there.
+  // Returns the word that begins at i.
   std::string_view Word(size_t i) const {
     size_t end = i;
     while (end < source_.size() && IsNameCharacter(source_[end])) ++end;
@@ -77,7 +79,7 @@ class Guard {
     } else if (keyword == "if" || keyword == "for" || keyword == "macro" || keyword == "filter" ||
                keyword == "call" || keyword == "set" || keyword == "block" ||
                keyword == "generation") {
-      // A {% set %} with a value has no end; it is not counted twice because Tag() takes it back.
+      // A {% set %} with a value has no end tag: Tag() takes this count back.
       ++blocks_;
     }
     if (blocks_ > kMaxBlocks) {

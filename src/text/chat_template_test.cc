@@ -29,7 +29,7 @@ TEST(ChatTemplate, ChatMl) {
   EXPECT_EQ(Render(source, {.add_generation_prompt = false}, {}), "");
 }
 
-// Llama 2's: bos and eos, loop controls, raise_exception, trimming.
+// Llama 2's template: bos and eos, loop controls, raise_exception, trimming.
 TEST(ChatTemplate, RolesMustAlternate) {
   const std::string source = R"({%- for message in messages -%}
     {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
@@ -85,7 +85,7 @@ TEST(ChatTemplate, StrftimeNow) {
 TEST(ChatTemplate, IllFormedContent) {
   EXPECT_EQ(Render("{{ messages[0].content }}", {}, {{"user", "a\xFF"}}), "a\uFFFD");
   EXPECT_EQ(Render("{{ messages[0].content | tojson }}", {}, {{"user", "\xFF"}}), "\"\uFFFD\"");
-  // Content is data: braces in it are no template.
+  // Braces in the content are data, not template code.
   EXPECT_EQ(Render("{{ messages[0].content }}", {}, {{"user", "{{ 1 }}"}}), "{{ 1 }}");
 }
 

@@ -9,8 +9,8 @@
 namespace sinter::text {
 namespace {
 
-// A Replace may turn each space into a few bytes, but a chain of them could multiply a text over
-// and over.
+// Limit on the output of a Replace, relative to the bytes that go into the chain. One Replace may
+// turn each space into a few bytes, but a chain of them could multiply a text again and again.
 constexpr size_t kMaxGrowth = 64;
 constexpr size_t kMaxGrowthBytes = 64 * 1024;
 
@@ -23,7 +23,7 @@ class Link : public DecoderLink {
   std::unique_ptr<DecoderLink> next_;
 };
 
-// The end of every chain.
+// Last link of every chain.
 class AppendLink : public DecoderLink {
  public:
   explicit AppendLink(std::string* out) : out_(out) {}
@@ -34,7 +34,7 @@ class AppendLink : public DecoderLink {
   std::string* out_;
 };
 
-// Makes one token of all pieces, for links that cannot work on a text in pieces.
+// Joins all pieces into one token, for links that cannot process a text in pieces.
 class GatherLink : public Link {
  public:
   using Link::Link;
@@ -90,9 +90,10 @@ class ByteLevelLink : public Link {
   std::string text_;
 };
 
-// <0xE4> <0xBD> <0xA0> to a character. A run of byte tokens that is not valid UTF-8 as a whole
-// becomes one U+FFFD a byte, its valid characters included; so the reference tokenizer has it, and
-// so nothing of a run is certain before its end.
+// Joins byte tokens, such as <0xE4> <0xBD> <0xA0>, into characters. A run of byte tokens that is
+// not valid UTF-8 as a whole becomes one U+FFFD per byte, even where it contains valid characters.
+// This is the reference tokenizer's behaviour, and the reason why no part of a run is certain
+// before its end.
 class ByteFallbackLink : public Link {
  public:
   using Link::Link;
@@ -136,7 +137,7 @@ class ByteFallbackLink : public Link {
   std::string run_;
 };
 
-// The first of a chain: counts what goes in.
+// First link of a chain. Counts the bytes that go in.
 class CountLink : public Link {
  public:
   CountLink(std::unique_ptr<DecoderLink> next, std::shared_ptr<size_t> bytes)
@@ -150,7 +151,7 @@ class CountLink : public Link {
   std::shared_ptr<size_t> bytes_;
 };
 
-// What one Replace may produce, as a multiple of what went into the chain.
+// Bytes that one Replace may produce: a multiple of the bytes that went into the chain.
 class Budget {
  public:
   explicit Budget(std::shared_ptr<const size_t> bytes) : bytes_(std::move(bytes)) {}
@@ -187,7 +188,8 @@ class ReplaceLink : public Link {
   Budget budget_;
 };
 
-// Replaces a literal in a text that comes in pieces: holds back an end that may begin a match.
+// Replaces a literal in a text that comes in pieces. Holds back the end of the text if it may begin
+// a match.
 class ReplaceInTextLink : public Link {
  public:
   ReplaceInTextLink(std::unique_ptr<DecoderLink> next, const std::string& literal,
@@ -204,7 +206,7 @@ class ReplaceInTextLink : public Link {
       out += content_;
       done = at + literal_.size();
     }
-    // The longest end of the text that is a beginning of the literal.
+    // Length of the longest end of the text that is a beginning of the literal.
     size_t keep = std::min(literal_.size() - 1, held_.size() - done);
     while (keep > 0 &&
            !std::string_view(held_).ends_with(std::string_view(literal_).substr(0, keep)))
@@ -225,8 +227,8 @@ class ReplaceInTextLink : public Link {
   std::string held_;
 };
 
-// Takes up to `start` of the character from the beginning and up to `stop` from the end of each
-// token.
+// Removes up to `start` copies of the character from the beginning of each token and up to `stop`
+// from its end.
 class StripLink : public Link {
  public:
   StripLink(std::unique_ptr<DecoderLink> next, const std::string& character, size_t start,
@@ -246,7 +248,8 @@ class StripLink : public Link {
   size_t stop_;
 };
 
-// The same for a text that comes in pieces: up to `stop` of the character are held back at its end.
+// Does the same as StripLink for a text that comes in pieces: holds back up to `stop` copies of the
+// character at its end.
 class StripTextLink : public Link {
  public:
   StripTextLink(std::unique_ptr<DecoderLink> next, const std::string& character, size_t start,
@@ -269,7 +272,8 @@ class StripTextLink : public Link {
       ++trailing;
     }
     std::string out;
-    // Held characters stay in doubt only while nothing else follows and `stop` is not exceeded.
+    // Characters are held back only while nothing else follows them and there are no more than
+    // `stop`.
     const size_t keep = body.empty() ? std::min(stop_, held_ + trailing) : trailing;
     for (size_t i = keep; i < held_ + trailing; ++i) out += character_;
     out += body;
@@ -284,7 +288,8 @@ class StripTextLink : public Link {
   size_t held_ = 0;
 };
 
-// The marker becomes a space; in the first token it vanishes where encoding had put it.
+// Replaces the marker by a space. With `drop_first`, removes the first token's markers instead,
+// because encoding put one there.
 class MetaspaceLink : public Link {
  public:
   MetaspaceLink(std::unique_ptr<DecoderLink> next, const std::string& marker, bool drop_first,
@@ -312,7 +317,7 @@ class MetaspaceLink : public Link {
   bool fused_;
 };
 
-// The suffix that ends a word becomes a space, but for the last token, where it vanishes.
+// Replaces the suffix that ends a word by a space, and removes it from the last token.
 class BpeLink : public Link {
  public:
   BpeLink(std::unique_ptr<DecoderLink> next, const std::string& suffix)
@@ -329,7 +334,8 @@ class BpeLink : public Link {
 
  private:
   void Pass(std::string_view space) {
-    // A suffix has at least the one byte that takes its place.
+    // The result is never longer than the token: a suffix has at least one byte, which the space
+    // replaces.
     next_->Push(suffix_.Replace(last_, space, last_.size()));
   }
   Pattern suffix_;
@@ -429,7 +435,8 @@ std::unique_ptr<DecoderLink> Decoder::MakeLink(const Step& step, bool fused,
 
 std::unique_ptr<DecoderLink> Decoder::Start(std::string* out) const {
   std::unique_ptr<DecoderLink> chain = std::make_unique<AppendLink>(out);
-  // The chain is built from its end; what a link gets depends on those before it.
+  // Builds the chain from its end. A link after the first Fuse or ByteLevel gets one text in pieces
+  // instead of tokens.
   size_t first_fuse = 0;
   while (first_fuse < steps_.size() && steps_[first_fuse].kind != Kind::kFuse &&
          steps_[first_fuse].kind != Kind::kByteLevel) {

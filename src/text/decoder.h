@@ -1,5 +1,5 @@
-// Decoders: how tokenizer.json turns tokens back into text, as a chain that takes one token at a
-// time.
+// Implements the decoders of tokenizer.json, which turn tokens back into text, as a chain that
+// takes one token at a time.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +13,27 @@
 
 namespace sinter::text {
 
-// One link of a running chain. Before a ByteLevel or Fuse link every Push is one token; behind it,
+// One link of a running chain. Before a ByteLevel or Fuse link, every Push is one token. After it,
 // all pushes together are one text in pieces.
 class DecoderLink {
  public:
   virtual ~DecoderLink() = default;
-  // Takes whole characters (valid UTF-8) and passes on whatever is certain.
+  // Takes whole characters (valid UTF-8) and passes on the part of the text that is certain.
   virtual void Push(std::string_view token) = 0;
-  // Passes on what was held back. No Push follows.
+  // Passes on the text that was held back. No Push may follow.
   virtual void Finish() = 0;
 };
 
-// The decoder of a tokenizer.json: ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace,
-// BPEDecoder and Sequence.
+// Decoder of a tokenizer.json: ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace, BPEDecoder
+// and Sequence.
 class Decoder {
  public:
-  // Null gives the decoder that puts a space between tokens. Throws Error on an unknown type or a
-  // bad field.
+  // Reads the decoder. Null gives one that puts a space between tokens. Throws Error on an unknown
+  // type or a bad field.
   static Decoder FromJson(const Json* json);
 
-  // A chain that appends its text to *out. It must not outlive *this and *out. Push and Finish
-  // throw Error where a Replace exceeds its limits. The cost is linear in the tokens, however many
-  // there are.
+  // Returns a chain that appends its text to *out. It must not outlive *this and *out. Push and
+  // Finish throw Error if a Replace exceeds its limits. The cost is linear in the number of tokens.
   std::unique_ptr<DecoderLink> Start(std::string* out) const;
 
  private:
@@ -46,7 +45,7 @@ class Decoder {
                           // BPE: the suffix.
     size_t start = 0;
     size_t stop = 0;
-    bool drop_first = false;  // Metaspace: whether the first token's markers vanish
+    bool drop_first = false;  // Metaspace: removes the first token's markers
   };
   void Append(const Json& json, int depth);
   static std::unique_ptr<DecoderLink> MakeLink(const Step& step, bool fused,

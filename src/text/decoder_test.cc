@@ -100,7 +100,8 @@ TEST(Decoder, BpeSuffix) {
   EXPECT_EQ(Decode(Type("BPEDecoder"), {}), "");
 }
 
-// Behind Fuse all tokens are one text; the links then work on pieces and must still see the whole.
+// After Fuse, all tokens are one text. The links get it in pieces and must give the same result as
+// for the whole text.
 TEST(Decoder, WholeTextInPieces) {
   const std::vector<std::string> parts = {Replace("String", "aab", "X"),
                                           Replace("Regex", "a+b", "Y"),
@@ -126,7 +127,7 @@ TEST(Decoder, WholeTextInPieces) {
     const std::string whole = Decode(part, {text});
     ASSERT_EQ(Decode(Sequence(Type("Fuse") + "," + part), pieces), whole)
         << part << " on \"" << text << '"';
-    // A second link behind the first, too.
+    // A second link after the first one must agree too.
     ASSERT_EQ(Decode(Sequence(Type("Fuse") + "," + part + "," + Strip(1, 1)), pieces),
               Decode(Strip(1, 1), {whole}));
   }

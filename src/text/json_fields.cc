@@ -58,7 +58,8 @@ bool BoolOr(const Json& object, const char* key, std::string_view component, boo
 
 int64_t IntIn(const Json& value, std::string_view component, std::string_view what, int64_t low,
               int64_t high) {
-  // Unsigned numbers above int64's range would turn negative, so they are compared unsigned first.
+  // Unsigned numbers above int64's range would turn negative as int64, so they are first compared
+  // as unsigned.
   const bool fits = value.is_number_unsigned()
                         ? high >= 0 && value.get<uint64_t>() <= static_cast<uint64_t>(high)
                         : value.is_number_integer() && value.get<int64_t>() <= high;

@@ -1,5 +1,5 @@
-// Typed access to the fields of tokenizer.json: a missing or mistyped field is an Error that names
-// component and field.
+// Reads fields of tokenizer.json with their types. A missing or mistyped field is an Error that
+// names component and field.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@ namespace sinter::text {
 
 using Json = nlohmann::json;
 
-// The components nest (Sequence in Sequence) at most so deep; real files reach 2.
+// Upper bound on the depth to which components nest (Sequence in Sequence); real files reach 2.
 inline constexpr int kMaxSequenceDepth = 16;
 
-// The field, or null where it is missing or null. Throws if `object` is no object.
+// Returns the field, or null if it is missing or null. Throws Error if `object` is not an object.
 const Json* FindField(const Json& object, const char* key, std::string_view component);
-// The field; throws where FindField gives null.
+// Returns the field. Throws Error if it is missing or null.
 const Json& RequireField(const Json& object, const char* key, std::string_view component);
 
 std::string RequireString(const Json& object, const char* key, std::string_view component);
@@ -25,15 +25,16 @@ const Json& RequireArray(const Json& object, const char* key, std::string_view c
 std::optional<std::string> OptionalString(const Json& object, const char* key,
                                           std::string_view component);
 bool BoolOr(const Json& object, const char* key, std::string_view component, bool fallback);
-// An integer in [low, high].
+// Returns an integer in [low, high]. Throws Error if the field is not an integer or out of range.
 int64_t RequireInt(const Json& object, const char* key, std::string_view component, int64_t low,
                    int64_t high);
 int64_t IntIn(const Json& value, std::string_view component, std::string_view what, int64_t low,
               int64_t high);
-// A string of exactly one character.
+// Returns a string of exactly one character; throws Error otherwise.
 std::string RequireCharacter(const Json& object, const char* key, std::string_view component);
 
-// The component's "type"; throws if it is missing or depth exceeds kMaxSequenceDepth.
+// Returns the component's "type". Throws Error if it is missing or `depth` exceeds
+// kMaxSequenceDepth.
 std::string ComponentType(const Json& object, std::string_view component, int depth);
 
 }  // namespace sinter::text

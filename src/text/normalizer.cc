@@ -7,11 +7,12 @@
 namespace sinter::text {
 namespace {
 
-// The longest honest growth is NFKD of U+FDFA (11 times its bytes) followed by ByteLevel (2 times).
+// Limit on the growth of a text. The largest growth of ordinary normalizers is NFKD of U+FDFA (11
+// times its bytes) followed by ByteLevel (2 times).
 constexpr size_t kMaxGrowth = 64;
 constexpr size_t kMaxGrowthBytes = 64 * 1024;
 
-// Bytes of white space at the beginning and, if that is not all, at the end.
+// Returns the bytes of white space at the beginning of `text`.
 size_t LeadingSpace(std::string_view text) {
   size_t pos = 0;
   while (pos < text.size()) {

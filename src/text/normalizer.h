@@ -1,4 +1,4 @@
-// Normalizers: what tokenizer.json does to the text before it is split.
+// Implements the normalizers of tokenizer.json, which change the text before it is split.
 #pragma once
 
 #include <memory>
@@ -12,24 +12,26 @@
 
 namespace sinter::text {
 
-// A stretch of the prompt on its way to becoming tokens.
+// Part of the prompt on its way to becoming tokens.
 struct Piece {
   std::string text;
-  // Whether it begins where the prompt begins (Metaspace's prepend_scheme "first" asks).
+  // True if the piece begins where the prompt begins. Metaspace's prepend_scheme "first" depends on
+  // it.
   bool at_start = false;
-  // The added token that it is; -1 for ordinary text.
+  // Id of the added token that the piece is; -1 for ordinary text.
   int32_t token = -1;
 };
 
-// NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, StripAccents, ByteLevel and Sequence of
-// these.
+// Normalizer of a tokenizer.json: NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip,
+// StripAccents, ByteLevel and Sequence of these.
 class Normalizer {
  public:
-  // Null gives the normalizer that changes nothing. Throws Error on an unknown type or a bad field.
+  // Reads the normalizer. Null gives one that changes nothing. Throws Error on an unknown type or a
+  // bad field.
   static Normalizer FromJson(const Json* json);
 
-  // Normalizes piece->text, and clears at_start where leading text was stripped. Throws Error where
-  // the text explodes (a chain of Replaces can double it over and over).
+  // Normalizes piece->text, and clears at_start if leading text was stripped. Throws Error if the
+  // text grows too much (a chain of Replaces can double it again and again).
   void Apply(Piece* piece) const;
 
  private:

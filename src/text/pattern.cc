@@ -16,16 +16,16 @@ namespace {
 // The longest pattern in use (o200k) has 400 bytes.
 constexpr size_t kMaxPatternBytes = 16384;
 constexpr uint32_t kMaxParenthesesDepth = 64;
-// A match may try every length of a run of spaces, so the number of steps has to grow with the
-// text.
+// Upper bound on the steps of one match. A match may try every length of a run of spaces, so the
+// bound grows with the text.
 constexpr uint32_t kMatchStepsBase = 1'000'000;
 constexpr uint32_t kMatchStepsPerByte = 16;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 constexpr size_t kJitStackStartBytes = 32 * 1024;
 constexpr size_t kJitStackMaxBytes =
-    16 * 1024 * 1024;  // mapped, and touched only as far as it is needed
-// Processor time of the thread, so that a busy machine changes nothing. Ordinary patterns run
-// through 10 MB/s even without JIT; the rest is margin.
+    16 * 1024 * 1024;  // mapped; pages are touched only when needed
+// Limits on the processor time of the thread, which does not depend on how busy the machine is.
+// Ordinary patterns process 10 MB/s even without JIT, so the limits leave a wide margin.
 constexpr int64_t kTimeBaseNs = 2'000'000'000;
 constexpr int64_t kTimePerByteNs = 2'000;
 
@@ -41,14 +41,15 @@ std::string Pcre2Message(int error) {
   return reinterpret_cast<const char*>(buffer);
 }
 
-// What matching needs besides the code. One a thread: creating it costs more than a short match.
+// Memory that matching needs besides the code. There is one per thread, because creating it costs
+// more than a short match.
 class MatchScratch {
  public:
   MatchScratch()
       : data_(pcre2_match_data_create(1, nullptr)),
         context_(pcre2_match_context_create(nullptr)),
         jit_stack_(pcre2_jit_stack_create(kJitStackStartBytes, kJitStackMaxBytes, nullptr)) {
-    // PCRE2 takes a null JIT stack as the default one, and without JIT there is none.
+    // The JIT stack may be null, as it is without JIT: PCRE2 then uses its default.
     if (data_ == nullptr || context_ == nullptr) {
       Free();
       throw std::bad_alloc();
@@ -80,8 +81,8 @@ size_t CharacterLength(std::string_view text, size_t pos) {
   return pos - begin;
 }
 
-// All matches, in order, as Oniguruma's Rust binding iterates: an empty match right behind a match
-// does not count.
+// Calls `on_match` for all matches in order, as Oniguruma's Rust binding iterates: an empty match
+// directly after a match does not count.
 template <typename OnMatch>
 void ForEachMatch(const pcre2_code* code, const std::string& source, std::string_view text,
                   const OnMatch& on_match) {
@@ -99,7 +100,7 @@ void ForEachMatch(const pcre2_code* code, const std::string& source, std::string
     int rc = pcre2_match(code, subject, text.size(), position, PCRE2_NO_UTF_CHECK | extra_options,
                          scratch.data(), scratch.context());
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) {
-      extra_options = PCRE2_NO_JIT;  // The interpreter keeps its backtracking on the heap.
+      extra_options = PCRE2_NO_JIT;  // The interpreter backtracks on the heap.
       rc = pcre2_match(code, subject, text.size(), position, PCRE2_NO_UTF_CHECK | extra_options,
                        scratch.data(), scratch.context());
     }
@@ -111,7 +112,8 @@ void ForEachMatch(const pcre2_code* code, const std::string& source, std::string
     const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(scratch.data());
     const size_t begin = ends[0];
     const size_t end = ends[1];
-    // A \K that a lookahead reaches through a subroutine moves the beginning behind the end.
+    // A \K that a lookahead reaches through a subroutine moves the beginning of a match after its
+    // end.
     if (begin > end || begin < position) {
       throw Error("tokenizer",
                   "pattern \"{}\": got a match that begins outside itself, want no \\K", source);
@@ -149,7 +151,7 @@ Pattern Pattern::Regex(std::string_view expression) {
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  // MULTILINE: in Oniguruma ^ and $ always match at lines.
+  // Sets MULTILINE because in Oniguruma ^ and $ always match at the beginnings and ends of lines.
   pcre2_code* code =
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
@@ -159,14 +161,14 @@ Pattern Pattern::Regex(std::string_view expression) {
                 Pcre2Message(error), offset, translated);
   }
   pattern.code_.reset(code, [](pcre2_code* p) { pcre2_code_free(p); });
-  // Where there is no JIT, or none for this pattern, pcre2_match interprets.
+  // If there is no JIT, or none for this pattern, pcre2_match interprets.
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
   return pattern;
 }
 
 Pattern Pattern::FromJson(const Json& object, const char* key, std::string_view component) {
   const Json& field = RequireField(object, key, component);
-  // Early files have the bare string.
+  // Early files contain the bare string.
   if (field.is_string()) return Literal(field.get<std::string>());
   if (const auto literal = OptionalString(field, "String", component)) return Literal(*literal);
   if (const auto expression = OptionalString(field, "Regex", component)) return Regex(*expression);

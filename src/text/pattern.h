@@ -1,5 +1,5 @@
-// What Split and Replace look for: a literal string or a regular expression (PCRE2, UTF-8, Unicode
-// properties).
+// Defines the patterns that Split and Replace search for: a literal string or a regular expression
+// (PCRE2, UTF-8, Unicode properties).
 #pragma once
 
 #include <cstddef>
@@ -12,32 +12,34 @@
 
 namespace sinter::text {
 
-// A stretch of text, either one match or what lies between two. The segments of a text cover it
-// without gaps.
+// Range [begin, end) of a text in bytes: one match, or the text between two matches. The segments
+// of a text cover it without gaps.
 struct Segment {
   size_t begin;
   size_t end;
   bool is_match;
 };
 
-// Immutable and cheap to copy; matching is safe from several threads at once.
+// Literal or regular expression. Immutable and cheap to copy; matching is safe from several threads
+// at once.
 class Pattern {
  public:
   static Pattern Literal(std::string literal);
-  // Oniguruma syntax. Throws Error if the expression does not compile.
+  // Compiles an expression in Oniguruma syntax. Throws Error if it does not compile.
   static Pattern Regex(std::string_view expression);
-  // {"String": "..."} or {"Regex": "..."}: the field `key` of a component.
+  // Reads the field `key` of a component: {"String": "..."}, {"Regex": "..."}, or a bare string,
+  // which is a literal. Throws Error on anything else.
   static Pattern FromJson(const Json& object, const char* key, std::string_view component);
 
-  // The segments of valid UTF-8. An empty literal matches nowhere; an expression may match the
-  // empty string. Throws Error if matching exceeds its limits on steps, memory or time: no pattern
-  // can hang or exhaust the process.
+  // Returns the segments of valid UTF-8. An empty literal matches nowhere; an expression may match
+  // the empty string. Throws Error if matching exceeds its limits on steps, memory or time, so no
+  // pattern can hang or exhaust the process.
   std::vector<Segment> FindSegments(std::string_view text) const;
 
-  // `text` with every match replaced. Throws Error if the result exceeds `max_bytes`.
+  // Returns `text` with every match replaced. Throws Error if the result exceeds `max_bytes`.
   std::string Replace(std::string_view text, std::string_view content, size_t max_bytes) const;
 
-  // Null for an expression.
+  // Returns the literal, or null for an expression.
   const std::string* literal() const { return code_ ? nullptr : &source_; }
 
  private:

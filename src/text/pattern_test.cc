@@ -13,7 +13,7 @@ namespace {
 
 using testing::ElementsAre;
 
-// The patterns of the models' own tokenizer.json.
+// Patterns from the models' own tokenizer.json.
 constexpr const char* kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr const char* kQwen2 =
@@ -51,7 +51,8 @@ TEST(Pattern, Qwen2) {
   EXPECT_THAT(Words(pattern, "end.\n\n  "), ElementsAre("end", ".\n\n", "  "));
   EXPECT_THAT(Words(pattern, "你好，世界！"), ElementsAre("你好", "，世界", "！"));
   EXPECT_THAT(Words(pattern, "hi 👋🏽!"), ElementsAre("hi", " 👋🏽!"));
-  // A combining mark is no letter here: it goes with the letters behind it.
+  // This pattern does not count a combining mark as a letter, so the mark joins the letters after
+  // it.
   EXPECT_THAT(Words(pattern, "e\u0301a"), ElementsAre("e", "\u0301a"));
 }
 
@@ -130,7 +131,8 @@ TEST(Pattern, BadExpressions) {
   EXPECT_ERROR(Pattern::Regex(std::string(100, '(') + std::string(100, ')')), "too deeply nested");
   EXPECT_ERROR(Pattern::Regex(std::string(100, '[')), "nested more than 16 deep");
   EXPECT_ERROR(Pattern::Regex(std::string(20000, 'a')), "got 20000 bytes");
-  // \K inside a lookahead is refused at once; elsewhere a match would begin behind its end.
+  // PCRE2 refuses \K inside a lookahead when it compiles. Reached through a subroutine, \K would
+  // make a match begin after its end.
   EXPECT_ERROR(Pattern::Regex(R"((?=ab\K))"), "\\K");
   EXPECT_ERROR(Pattern::Regex(R"((?=(?1)).|(?!)(ab\K))").FindSegments("ab"),
                "begins outside itself");
@@ -147,13 +149,13 @@ TEST(Pattern, HostileExpressionsEndInAnError) {
 }
 
 TEST(Pattern, ManySlowMatchesEndInAnError) {
-  // Each match first tries some 2^17 ways to fail: fewer steps than one match may take.
+  // Each match first tries about 2^17 ways to fail, which is fewer steps than one match may take.
   const Pattern pattern = Pattern::Regex("(?=(?:a|aa|(?!)){17}[bc])x|a");
   EXPECT_ERROR(pattern.FindSegments(std::string(50'000, 'a')), "time limit");
 }
 
 TEST(Pattern, DeepBacktrackingHasRoom) {
-  // Each repetition of a group keeps a frame: more than the machine's own stack would hold.
+  // Each repetition of a group keeps a frame; together they exceed the thread's own stack.
   const std::string text(100'000, 'a');
   EXPECT_EQ(Pattern::Regex("(?:(a)|b)*c?").FindSegments(text).size(), 1u);
 }

@@ -51,7 +51,7 @@ void PostProcessor::Append(const Json& json, int32_t id_limit, int depth) {
     throw Error("tokenizer", "{}: got {} texts in the template for a single text, want 1",
                 component, texts);
   }
-  // Each processor of a Sequence wraps what those before it made.
+  // Each processor of a Sequence wraps the result of the previous ones.
   before_.insert(before_.begin(), before.begin(), before.end());
   after_.insert(after_.end(), after.begin(), after.end());
 }

@@ -1,4 +1,4 @@
-// Post-processors: the special tokens that tokenizer.json puts around a prompt.
+// Implements the post-processors of tokenizer.json, which put special tokens around a prompt.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace sinter::text {
 
-// TemplateProcessing (its template for a single text), ByteLevel (which moves offsets only) and
-// Sequence.
+// Post-processor of a tokenizer.json: TemplateProcessing (its template for a single text),
+// ByteLevel (which only moves offsets, so it does nothing here) and Sequence.
 class PostProcessor {
  public:
-  // Null gives one that adds nothing. Throws Error on an unknown type, a template without exactly
-  // one text, and special tokens whose ids are not below `id_limit`.
+  // Reads the post-processor. Null gives one that adds nothing. Throws Error on an unknown type, a
+  // template without exactly one text, and special tokens whose ids are not below `id_limit`.
   static PostProcessor FromJson(const Json* json, int32_t id_limit);
 
   const std::vector<int32_t>& before() const { return before_; }

@@ -10,13 +10,15 @@
 namespace sinter::text {
 namespace {
 
-// GPT-2's own pattern (encoder.py).
+// Pattern of GPT-2 (encoder.py).
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-// Whitespace: runs of word characters, runs of anything else but white space.
+// Pattern of the pre-tokenizer Whitespace: runs of word characters, and runs of other characters
+// that are not white space.
 constexpr std::string_view kWordsPattern = R"([\w\p{Join_Control}]+|[^\w\p{Join_Control}\s]+)";
 
-// ByteLevel doubles what is not ASCII; a chain of them would do so again and again.
+// Limit on the growth of a text. ByteLevel doubles bytes that are not ASCII; a chain of them would
+// do so again and again.
 constexpr size_t kMaxGrowth = 64;
 constexpr size_t kMaxGrowthBytes = 64 * 1024;
 
@@ -35,7 +37,7 @@ SplitBehavior BehaviorFromJson(const Json& json, const std::string& component, b
               component, name);
 }
 
-// Segments with every character that `is_match` accepts as a match of its own.
+// Returns segments in which every character that `is_match` accepts is a match of its own.
 template <typename IsMatch>
 std::vector<Segment> CharacterSegments(std::string_view text, const IsMatch& is_match) {
   std::vector<Segment> segments;
@@ -175,7 +177,7 @@ void PreTokenizer::AppendMetaspace(const Json& json, const std::string& componen
                 "{}: field \"prepend_scheme\": got \"{}\", want always, first or never", component,
                 name);
   }
-  // Older files have add_prefix_space alone.
+  // Older files have only add_prefix_space.
   if (!BoolOr(json, "add_prefix_space", component, true)) {
     if (scheme && step.prepend != PrependScheme::kNever) {
       throw Error("tokenizer",

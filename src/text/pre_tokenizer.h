@@ -1,5 +1,5 @@
-// Pre-tokenizers: how tokenizer.json splits normalized text into words, each of which BPE then
-// merges on its own.
+// Implements the pre-tokenizers of tokenizer.json, which split normalized text into words. BPE then
+// merges each word on its own.
 #pragma once
 
 #include <memory>
@@ -12,21 +12,23 @@
 
 namespace sinter::text {
 
-// What becomes of the matches that a text is split at.
+// Treatment of the matches at which a text is split.
 enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
-// The words that `segments` leave under `behavior`, as [begin, end) of the text; may contain empty
-// ones.
+// Returns the words that `segments` give under `behavior`, as [begin, end) of the text. The words
+// may include empty ones.
 std::vector<Segment> SplitSegments(const std::vector<Segment>& segments, SplitBehavior behavior);
 
-// ByteLevel, Split, Metaspace, Digits, Whitespace, WhitespaceSplit, Punctuation, CharDelimiterSplit
-// and Sequence.
+// Pre-tokenizer of a tokenizer.json: ByteLevel, Split, Metaspace, Digits, Whitespace,
+// WhitespaceSplit, Punctuation, CharDelimiterSplit and Sequence.
 class PreTokenizer {
  public:
-  // Null gives one that does not split. Throws Error on an unknown type or a bad field.
+  // Reads the pre-tokenizer. Null gives one that does not split. Throws Error on an unknown type or
+  // a bad field.
   static PreTokenizer FromJson(const Json* json);
 
-  // Splits every piece that is no added token; drops empty pieces.
+  // Splits every piece that is not an added token, and drops empty pieces. Throws Error if the text
+  // grows too much.
   void Apply(std::vector<Piece>* pieces) const;
 
  private:

@@ -25,7 +25,7 @@ std::string Field(const char* type, const char* fields) {
   return fmt::format(R"({{"type":"{}"{}{}}})", type, *fields ? "," : "", fields);
 }
 
-// "the-final--countdown" is the reference tokenizer's own example of the five behaviours.
+// "the-final--countdown" is the reference tokenizer's example of the five behaviours.
 TEST(PreTokenizer, SplitBehaviours) {
   const auto split = [](const char* behavior, bool invert = false) {
     const Json json = {{"type", "Split"},

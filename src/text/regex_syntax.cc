@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kMaxSetDepth = 16;
 
-// Contents of a set, without brackets.
+// Contents of sets, without their brackets.
 constexpr std::string_view kSpace = R"(\p{White_Space})";
 constexpr std::string_view kNotSpace = R"(\P{White_Space})";
 constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
@@ -32,7 +32,7 @@ class Translator {
     while (pos_ < pattern_.size()) {
       const char c = pattern_[pos_];
       if (c == '{' && Quantifier(&out)) continue;
-      // A continuation byte belongs to the atom that its character began.
+      // A UTF-8 continuation byte belongs to the atom that its character began.
       if ((static_cast<uint8_t>(c) & 0xC0) != 0x80 && c != ')') atom_ = out.size();
       if (c == '\\') {
         Escape(&out);
@@ -46,7 +46,7 @@ class Translator {
           out += c;
           ++pos_;
         }
-        // (?i) is whole already.
+        // A group of flags only, such as (?i), is already closed.
         if (out.back() == ')') groups_.pop_back();
       } else {
         if (c == ')' && !groups_.empty()) {
@@ -63,7 +63,7 @@ class Translator {
  private:
   std::string_view Rest() const { return pattern_.substr(pos_); }
 
-  // \uHHHH, \p{...} and plain escapes, which read the same inside and outside a set.
+  // Translates \uHHHH, \p{...} and plain escapes, which mean the same inside and outside a set.
   void CommonEscape(std::string* out) {
     const std::string_view rest = Rest();
     if (rest.size() >= 6 && rest[1] == 'u' && IsHexDigit(rest[2]) && IsHexDigit(rest[3]) &&
@@ -110,8 +110,8 @@ class Translator {
     pos_ += 2;
   }
 
-  // `{,n}` and the `+` that repeats an interval instead of making it possessive. False if no
-  // interval is here.
+  // Translates an interval: `{,n}`, and a `+` after an interval, which in Oniguruma repeats it
+  // instead of making it possessive. Returns false if there is no interval at pos_.
   bool Quantifier(std::string* out) {
     size_t i = pos_ + 1;
     const auto digits = [&] {
@@ -138,7 +138,8 @@ class Translator {
     return true;
   }
 
-  // In Oniguruma the flag m lets the dot match newlines; PCRE2 calls that s.
+  // Translates the flags of a group. In Oniguruma the flag m lets the dot match newlines; PCRE2
+  // calls this flag s.
   void GroupFlags(std::string* out) {
     size_t end = pos_ + 2;
     while (end < pattern_.size() &&
@@ -149,7 +150,7 @@ class Translator {
     for (; pos_ < end; ++pos_) *out += pattern_[pos_] == 'm' ? 's' : pattern_[pos_];
   }
 
-  // One operand of an intersection: plain set items, and expressions that match one character each.
+  // Operand of an intersection: plain set items, and expressions that match one character each.
   struct Operand {
     std::string items;
     std::vector<std::string> parts;
@@ -167,7 +168,7 @@ class Translator {
     }
   };
 
-  // The set that begins at pos_, as an expression that matches exactly one character.
+  // Translates the set that begins at pos_ into an expression that matches exactly one character.
   std::string Set(int depth) {
     if (depth > kMaxSetDepth) {
       throw Error("tokenizer", "pattern \"{}\": sets are nested more than {} deep", pattern_,
@@ -243,8 +244,8 @@ class Translator {
 
   std::string_view pattern_;
   size_t pos_ = 0;
-  size_t atom_ = 0;  // where in the output the last atom begins: what a quantifier repeats
-  std::vector<size_t> groups_;  // where in the output the open groups begin
+  size_t atom_ = 0;             // offset in the output of the last atom, which a quantifier repeats
+  std::vector<size_t> groups_;  // offsets in the output of the open groups
 };
 
 }  // namespace

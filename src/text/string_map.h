@@ -1,4 +1,4 @@
-// A hash map from strings that is searched by string_view without making a string.
+// Defines a hash map with string keys that can be searched by string_view without making a string.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// What the tests of src/text share: the committed tokenizers, random text, and the check of an
-// Error's message.
+// Provides helpers for the tests of src/text: the committed tokenizers, random text, and a check of
+// an Error's message. Included by *_test.cc only.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -18,7 +18,7 @@
 
 namespace sinter::text {
 
-// Runs `statement` and expects a sinter::Error whose message has `part` in it.
+// Runs `statement` and expects a sinter::Error whose message contains `part`.
 #define EXPECT_ERROR(statement, part)                             \
   do {                                                            \
     try {                                                         \
@@ -37,6 +37,8 @@ inline std::string ReadTestFile(const std::string& name) {
   return content.str();
 }
 
+// Returns a committed tokenizer.
+//
 // byte_level.json: id = byte for 0 to 255, then merges, then four added tokens; Qwen's pattern.
 // sentencepiece.json: <unk>, <s>, </s>, the byte tokens, characters and merges; Phi-3's components.
 inline nlohmann::json TestTokenizer(const std::string& name) {
@@ -45,7 +47,7 @@ inline nlohmann::json TestTokenizer(const std::string& name) {
 
 inline Tokenizer Load(const nlohmann::json& json) { return Tokenizer::FromJson(json.dump()); }
 
-// Random characters from all planes, with many from ASCII.
+// Returns random characters from all planes, many of them ASCII.
 inline std::string RandomText(std::mt19937& random, int length) {
   std::string text;
   for (int i = 0; i < length; ++i) {
@@ -76,7 +78,8 @@ inline std::string RandomText(std::mt19937& random, int length) {
   return text;
 }
 
-// All ids through a StreamDecoder; every piece must be whole characters.
+// Returns the text of all ids decoded by a StreamDecoder, and expects every piece to be whole
+// characters.
 inline std::string Stream(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
                           bool skip_special) {
   StreamDecoder decoder(tokenizer, skip_special);

@@ -38,16 +38,16 @@ Tokenizer::Tokenizer(std::shared_ptr<const Parts> parts) : parts_(std::move(part
 Tokenizer Tokenizer::FromFile(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
-  // Streaming an empty file sets failbit; only badbit tells of a reading error.
+  // Streaming an empty file sets failbit; only badbit indicates a read error.
   if (file) content << file.rdbuf();
-  // Opening a folder succeeds, and reading it looks like an empty file.
+  // Opening a folder succeeds, and reading from it looks like reading an empty file.
   if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
     throw Error("tokenizer", "{}: cannot be read, want a tokenizer.json", path.string());
   }
   try {
     return FromJson(std::move(content).str());
   } catch (const Error& error) {
-    // What FromJson throws begins with the same area.
+    // Removes the area from the message of FromJson, because this Error adds it again.
     const std::string_view message = error.what();
     throw Error("tokenizer", "{}: {}", path.string(),
                 message.substr(std::string_view("[tokenizer] ").size()));
@@ -59,7 +59,7 @@ Tokenizer Tokenizer::FromJson(std::string_view json) {
     const Json root = Json::parse(json);
     return Tokenizer(std::make_shared<const Parts>(root));
   } catch (const Json::exception& error) {
-    // nlohmann's messages may quote the bytes that it could not read.
+    // nlohmann's messages may quote the bytes that it could not read, so they may be invalid UTF-8.
     throw Error("tokenizer", "got no valid JSON: {}", SanitizeUtf8(error.what()));
   }
 }

@@ -21,7 +21,7 @@ TEST(Tokenizer, ByteLevelIds) {
   EXPECT_EQ(tokenizer.VocabSize(), 273);
   EXPECT_THAT(tokenizer.Encode("hello world", false), ElementsAre(259, 264));
   EXPECT_THAT(tokenizer.Encode("hell", false), ElementsAre(258));
-  // "   h": two spaces, which merge, then " h", which does not: 'Ġ' and 'h' have no merge.
+  // "   h" is two spaces, which merge, and " h", which does not: 'Ġ' and 'h' have no merge.
   EXPECT_THAT(tokenizer.Encode("   h", false), ElementsAre(265, 32, 104));
   EXPECT_THAT(tokenizer.Encode("你", false), ElementsAre(268));
   EXPECT_THAT(tokenizer.Encode("…", false), ElementsAre(266, 0xA6));
@@ -40,7 +40,7 @@ TEST(Tokenizer, SentencePieceIds) {
   EXPECT_THAT(tokenizer.Encode("hello  world", false), ElementsAre(273, 259, 278));
   EXPECT_THAT(tokenizer.Encode("你", false), ElementsAre(259, 268));
   EXPECT_THAT(tokenizer.Encode("好", false), ElementsAre(259, 3 + 0xE5, 3 + 0xA5, 3 + 0xBD));
-  // rstrip takes the newline along; each text between added tokens gets its own prefix.
+  // The added token's rstrip takes the newline. Each text between added tokens gets its own prefix.
   EXPECT_THAT(tokenizer.Encode("<|user|>\nhello<|end|>\n", true), ElementsAre(1, 280, 273, 281));
   EXPECT_THAT(tokenizer.Encode("", true), ElementsAre(1));
   EXPECT_EQ(tokenizer.Decode(Ids{1, 273, 278, 281}, true), "hello world");
@@ -108,7 +108,7 @@ TEST(Tokenizer, SentencePieceRoundTrip) {
   for (int round = 0; round < 500; ++round) {
     const std::string text =
         fmt::format("x{}", RandomText(random, static_cast<int>(random() % 60)));
-    // The marker itself reads back as a space.
+    // The marker itself is decoded as a space.
     if (text.find("▁") != std::string::npos) continue;
     ASSERT_EQ(tokenizer.Decode(tokenizer.Encode(text, true), true), text);
   }
@@ -133,16 +133,16 @@ TEST(StreamDecoder, HoldsIncompleteCharacters) {
   EXPECT_EQ(decoder.Push(259), "hello");
   EXPECT_EQ(decoder.Push(0xF0), "");
   EXPECT_EQ(decoder.Push(0x9F), "");
-  EXPECT_EQ(decoder.Push(271), "");  // skipped; the bytes still wait
+  EXPECT_EQ(decoder.Push(271), "");  // skipped; the bytes keep waiting
   EXPECT_EQ(decoder.Push(0x98), "");
   EXPECT_EQ(decoder.Push(0x80), "😀");
   EXPECT_EQ(decoder.Push(267), "");          // first two bytes of 你
-  EXPECT_EQ(decoder.Push('a'), kBad + "a");  // which cannot be completed any more
+  EXPECT_EQ(decoder.Push('a'), kBad + "a");  // they can no longer be completed
   EXPECT_EQ(decoder.Push(0xFF), kBad);
   EXPECT_EQ(decoder.Push(267), "");
   EXPECT_EQ(decoder.Flush(), kBad);
   EXPECT_EQ(decoder.Flush(), "");
-  EXPECT_EQ(decoder.Push(259), "hello");  // as new
+  EXPECT_EQ(decoder.Push(259), "hello");  // the decoder is reset
 }
 
 TEST(StreamDecoder, CostIsLinear) {
@@ -213,7 +213,7 @@ TEST(Tokenizer, ErrorsNameTheComponent) {
                "model: got array");
 }
 
-// Every kind of damage ends in a tokenizer that works or in an Error.
+// Expects that a damaged file gives a tokenizer that works or an Error.
 void TryDamaged(const std::string& json) {
   try {
     const Tokenizer tokenizer = Tokenizer::FromJson(json);
@@ -247,7 +247,7 @@ TEST(Tokenizer, FlippedBits) {
   }
 }
 
-// Each value of the file, replaced by one of another type or size.
+// Replaces random values of the file by values of another type or size.
 TEST(Tokenizer, WrongValues) {
   std::mt19937 random(19);
   const Json replacements = {nullptr,
@@ -267,7 +267,7 @@ TEST(Tokenizer, WrongValues) {
       auto it = flat.begin();
       std::advance(it, random() % flat.size());
       Json::json_pointer pointer(it.key());
-      // Sometimes a whole component instead of one of its values.
+      // Sometimes replaces a whole component instead of one of its values.
       for (uint32_t up = random() % 3; up > 0 && !pointer.empty(); --up) pointer.pop_back();
       json[pointer] = replacements[random() % replacements.size()];
       TryDamaged(json.dump());

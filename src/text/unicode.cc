@@ -43,7 +43,7 @@ bool IsMark(char32_t c) {
 }
 
 std::string Normalize(std::string_view text, NormalForm form) {
-  // ASCII is its own normal form in all four.
+  // ASCII text is its own normal form in all four forms.
   if (std::all_of(text.begin(), text.end(),
                   [](char c) { return static_cast<uint8_t>(c) < 0x80; })) {
     return std::string(text);
@@ -65,8 +65,8 @@ std::string Normalize(std::string_view text, NormalForm form) {
     SINTER_CHECK(count >= 0 && count <= 32, "decomposition of U+{:04X}: {}", c, count);
     code_points.insert(code_points.end(), decomposed, decomposed + count);
   }
-  // Canonical ordering by a stable sort of every run of marks: utf8proc's own exchange sort is
-  // quadratic in the run.
+  // Orders every run of marks canonically by a stable sort, because utf8proc's own exchange sort is
+  // quadratic in the length of the run.
   const auto combining = [](utf8proc_int32_t c) {
     return utf8proc_get_property(c)->combining_class;
   };
@@ -99,8 +99,8 @@ std::string ToLower(std::string_view text) {
   for (size_t pos = 0; pos < text.size();) {
     const char32_t c = NextCodePoint(text, &pos);
     if (c == 0x130) {
-      out += "i\xCC\x87";  // The only character whose lower case is two (SpecialCasing.txt): i and
-                           // U+0307.
+      out += "i\xCC\x87";  // The only character whose lower case has two code points
+                           // (SpecialCasing.txt): i and U+0307.
     } else {
       AppendUtf8(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))), &out);
     }

@@ -1,5 +1,5 @@
-// Unicode properties and normal forms, over utf8proc, as the reference tokenizer (Rust) defines
-// them.
+// Provides Unicode properties and normal forms, based on utf8proc, as the reference tokenizer
+// (Rust) defines them.
 #pragma once
 
 #include <string>
@@ -15,11 +15,11 @@ bool IsMark(char32_t c);  // general category M
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 
-// The normal form of valid UTF-8 (UAX #15). O(n log n) also where marks come in long, badly ordered
-// runs.
+// Returns the normal form of valid UTF-8 (UAX #15). O(n log n), even if marks come in long, badly
+// ordered runs.
 std::string Normalize(std::string_view text, NormalForm form);
 
-// Every character to lower case on its own (no final sigma).
+// Returns `text` with every character converted to lower case on its own (no final sigma).
 std::string ToLower(std::string_view text);
 
 }  // namespace sinter::text

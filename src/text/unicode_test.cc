@@ -34,7 +34,7 @@ TEST(Unicode, NormalForms) {
     EXPECT_EQ(Normalize(c.text, NormalForm::kNfkc), c.nfkc) << c.text;
     EXPECT_EQ(Normalize(c.text, NormalForm::kNfkd), c.nfkd) << c.text;
   }
-  // The longest decomposition: 18 characters.
+  // The longest decomposition has 18 characters.
   EXPECT_EQ(Normalize("\uFDFA", NormalForm::kNfkd), "صلى الله عليه وسلم");
 }
 

@@ -69,7 +69,7 @@ std::string SanitizeUtf8(std::string_view text) {
   return out;
 }
 
-// The state machine of the WHATWG Encoding standard's UTF-8 decoder.
+// Follows the state machine of the UTF-8 decoder in the WHATWG Encoding standard.
 void Utf8Assembler::Push(std::string_view bytes, std::string* out) {
   for (const char c : bytes) {
     const auto byte = static_cast<uint8_t>(c);
@@ -84,7 +84,7 @@ void Utf8Assembler::Push(std::string_view bytes, std::string* out) {
         }
         continue;
       }
-      Finish(out);  // The byte may itself begin a character.
+      Finish(out);  // The byte itself may begin a character.
     }
     if (byte < 0x80) {
       out->push_back(c);

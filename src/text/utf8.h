@@ -1,4 +1,4 @@
-// UTF-8 as bytes: decoding, encoding and lossy repair, in one go or as the bytes arrive.
+// Decodes, encodes and repairs UTF-8, in one call or as the bytes arrive.
 #pragma once
 
 #include <cstddef>
@@ -10,28 +10,28 @@ namespace sinter::text {
 
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
 
-// Decodes the character at text[*pos] and moves *pos behind it. `text` must be valid UTF-8 and *pos
+// Decodes the character at text[*pos] and moves *pos past it. `text` must be valid UTF-8 and *pos
 // inside it.
 char32_t NextCodePoint(std::string_view text, size_t* pos);
 
 // Appends `code_point` (a Unicode scalar value) as UTF-8.
 void AppendUtf8(char32_t code_point, std::string* out);
 
-// True if `text` is valid UTF-8 (no surrogates, nothing overlong, nothing above U+10FFFF).
+// Returns whether `text` is valid UTF-8 (no surrogates, no overlong forms, nothing above U+10FFFF).
 bool IsValidUtf8(std::string_view text);
 
-// `text` with every maximal ill-formed subsequence replaced by one U+FFFD (Unicode 15, section 3.9,
-// best practice; the same rule as Rust's String::from_utf8_lossy, which the reference tokenizer
-// uses).
+// Returns `text` with every maximal ill-formed subsequence replaced by one U+FFFD (Unicode 15,
+// section 3.9, best practice; the same rule as Rust's String::from_utf8_lossy, which the reference
+// tokenizer uses).
 std::string SanitizeUtf8(std::string_view text);
 
-// The same repair for bytes that arrive in pieces: a character comes out with its last byte, an
-// ill-formed sequence as U+FFFD with the byte that proves it ill-formed.
+// Repairs bytes that arrive in pieces by the same rule. A character is output with its last byte,
+// an ill-formed sequence as U+FFFD with the byte that proves it ill-formed.
 class Utf8Assembler {
  public:
-  // Appends to *out what is certain after these bytes.
+  // Appends to *out the text that is certain after these bytes.
   void Push(std::string_view bytes, std::string* out);
-  // Appends U+FFFD if a character is incomplete, and starts anew.
+  // Appends U+FFFD if a character is incomplete, and resets the assembler.
   void Finish(std::string* out);
 
  private:

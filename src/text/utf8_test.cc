@@ -24,7 +24,7 @@ TEST(Utf8, EncodesAndDecodesEveryLength) {
   }
 }
 
-// Unicode 15, table 3-8 and its neighbours: one U+FFFD for each maximal subpart.
+// Cases of Unicode 15, table 3-8, and similar ones: one U+FFFD for each maximal subpart.
 TEST(Utf8, SanitizeReplacesMaximalSubparts) {
   EXPECT_EQ(SanitizeUtf8("plain \xE4\xBD\xA0"), "plain \xE4\xBD\xA0");
   EXPECT_EQ(SanitizeUtf8("a\xF1\x80\x80\xE1\x80\xC2"
