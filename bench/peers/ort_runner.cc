@@ -1,8 +1,8 @@
 // Runs a GenAI model folder on ONNX Runtime and prints its speed as JSON, for compare.py.
 //
-// It runs the folder as ONNX Runtime GenAI does: past and present share one KV cache buffer, all
-// inputs and outputs stay on the device, and decoding replays a captured graph if the folder allows
-// it.
+// It runs the folder as ONNX Runtime GenAI does: past and present share the KV cache's buffers of
+// each layer, all inputs and outputs stay on the device, and decoding replays a captured graph if
+// the folder allows it.
 
 #include <onnxruntime_cxx_api.h>
 
