@@ -5,7 +5,7 @@ Both run in turn, round after round, so that a machine that gets slower or faste
 each also writes the logits after the prompt and after each token of its own greedy run. These are compared up to the
 first token in which the two differ. Prints one table for each folder; --output writes all figures as JSON.
 
-    compare.py --sinter ./sinter --ort build/peers/run_ort models/demo --prompt 64 -n 32
+    compare.py --sinter ./sinter --ort "build/release/launch build/peers/ort_runner" models/demo --prompt 64 -n 32
 
 --sinter and --ort are commands that start the programs or their launchers. Needs Python's standard library only.
 """
