@@ -1,14 +1,15 @@
-// Times every registered kernel case that states its work, each variant, by GPU timestamps.
+// Times every variant of every registered kernel case that states its work, by GPU timestamps.
 //
-// The device is unchecked, as in production: SINTER_TEST_DEVICE chooses it. Operands are rotated
-// over copies larger than any cache. The result of a case is checked once before it is timed.
+// SINTER_TEST_DEVICE chooses the device, which is unchecked as in production. The dispatches rotate
+// over copies of the operands that are larger than any cache. Each result is checked once before it
+// is timed.
 //
 //   kernels_bench [OPTIONS OF GOOGLE BENCHMARK]     --benchmark_filter=REGEX chooses cases
 //   kernels_bench --table=CASES [--variants=REGEX] [--wgsl-dir=DIR]...
-//                                                   variants_table.h; with shaders from each DIR,
-//                                                   too
+//                                                   prints the table of variants_table.h; also with
+//                                                   the shaders of each DIR
 //
-// --wgsl-dir=DIR without --table: shaders from DIR first.
+// Without --table, --wgsl-dir=DIR makes the program read shaders from DIR first.
 
 #include <benchmark/benchmark.h>
 
@@ -31,7 +32,7 @@
 namespace sinter::kernels {
 namespace {
 
-// The H200 holds 60 MB in its second level cache; nothing holds more.
+// Total size of the operands' copies. The largest second-level cache, the H200's, holds 60 MB.
 constexpr double kRotationBytes = 256e6;
 constexpr int kMaxCopies = 64;
 
@@ -44,7 +45,8 @@ std::shared_ptr<gpu::Device> OpenDevice() {
 
 void Time(benchmark::State& state, gpu::Device& device, const KernelCase& kernel_case,
           const std::string& variant) {
-  // On a CPU pretending to be a GPU there is no bandwidth to measure, and little memory to spend.
+  // A software GPU gets one copy: its memory bandwidth is not of interest, and memory may be
+  // scarce.
   const int copies =
       device.adapter().software
           ? 1
@@ -94,7 +96,7 @@ int main(int argc, char** argv) {
     if (argument.starts_with("--variants=")) variants = argument.substr(11);
     if (argument.starts_with("--wgsl-dir=")) {
       const std::filesystem::path dir = argument.substr(11);
-      // Otherwise the embedded shaders would be timed in place of the changed ones.
+      // A missing folder is an error: the embedded shaders would be timed in its place.
       if (!std::filesystem::is_directory(dir)) {
         std::fprintf(stderr, "--wgsl-dir: got '%s', want a folder of shaders\n", dir.c_str());
         return 1;

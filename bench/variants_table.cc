@@ -19,10 +19,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Copies of the operands that dispatches rotate over: more than any cache holds.
+// Total size of the operands' copies that dispatches rotate over, more than any cache holds.
 constexpr double kRotationBytes = 128e6;
 constexpr int kMaxCopies = 16;
-// A GPU's clock takes 60 ms of work to ramp up; some machines are slow for longer behind a pause.
+// A GPU's clock takes 60 ms of work to ramp up; some machines stay slow for longer after a pause.
 constexpr double kWarmUpSeconds = 0.3;
 constexpr int kRounds = 5;
 
@@ -38,7 +38,7 @@ std::regex Compile(const std::string& text) {
   }
 }
 
-// A plan, and the folder that its shaders are read from first; empty: as built.
+// A plan and the folder that its shaders are read from first; empty for the embedded shaders.
 struct Version {
   KernelPlan plan;
   std::filesystem::path wgsl_dir;
@@ -48,8 +48,8 @@ struct Candidate {
   KernelPlan plan;
   gpu::CommandList list;
   std::vector<double> nanoseconds = {};
-  std::string failure = {};     // what does not run; empty: none
-  std::string difference = {};  // what is wrong about the result; empty: nothing
+  std::string failure = {};     // error that kept it from running; empty if none
+  std::string difference = {};  // error in its result; empty if none
 
   double median() const {
     std::vector<double> sorted = nanoseconds;
@@ -61,7 +61,7 @@ struct Candidate {
 struct Entry {
   std::string name;
   KernelCase kernel_case;
-  std::vector<Version> versions;  // of each variant
+  std::vector<Version> versions;  // every variant with every shader folder
 };
 
 std::vector<Entry> FindEntries(const Caps& caps, const std::regex& cases,
@@ -71,7 +71,7 @@ std::vector<Entry> FindEntries(const Caps& caps, const std::regex& cases,
   for (const auto& [kernel, make_cases] : RegisteredKernelCases()) {
     for (KernelCase& kernel_case : make_cases(caps)) {
       Entry entry = {kernel + "/" + kernel_case.name, std::move(kernel_case), {}};
-      // Several dispatches are not one variant.
+      // Cases of several dispatches have no single variant to compare.
       if (entry.kernel_case.bytes == 0 || !entry.kernel_case.plan) continue;
       if (!std::regex_search(entry.name, cases)) continue;
       std::set<std::string> seen;
@@ -91,8 +91,7 @@ std::vector<Entry> FindEntries(const Caps& caps, const std::regex& cases,
   return entries;
 }
 
-// Compiles what all entries need. One that does not compile is found out, and named, when it is
-// recorded.
+// Compiles the pipelines of all entries. Recording reports later which variant failed to compile.
 void CompileAll(gpu::Device& device, const std::vector<Entry>& entries) {
   std::vector<wgsl::Shader> specs;
   for (const Entry& entry : entries) {
@@ -110,7 +109,8 @@ void CompileAll(gpu::Device& device, const std::vector<Entry>& entries) {
   fmt::print("{} pipelines in {:.1f} s\n", device.pipelines_created(), SecondsSince(start));
 }
 
-// Runs the first copy's dispatch, the outputs as they were, and compares them.
+// Restores the first copy's outputs, runs the list and compares the outputs with the expected ones.
+// Returns the difference, or an empty string.
 std::string CheckResult(gpu::Device& device, const Candidate& candidate,
                         const std::vector<Operand>& operands,
                         const std::vector<std::vector<std::byte>>& bytes,

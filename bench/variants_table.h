@@ -1,5 +1,5 @@
-// Every variant of chosen kernel cases beside the others, in a minute: what to look at before a
-// plan's order of guesses is changed.
+// Compares all variants of chosen kernel cases in about a minute. It serves to check a plan's order
+// of guesses before changing it.
 #pragma once
 
 #include <filesystem>
@@ -10,13 +10,18 @@
 
 namespace sinter::kernels {
 
-// Prints a table of each case whose `kernel/case` the regular expression `cases` finds: its
-// variants that `variants` finds, quickest first, with microseconds and TFLOP/s; last the best of
-// every case. All are compiled at once, each result is checked, and variants take turns, so that
-// the clock's ramp meets all of them. A wrong result is timed too, and said: to take a part out of
-// a shader tells what that part costs. With `wgsl_dirs`, folders of changed shaders, each variant
-// is there once as built and once with each folder's, `@FOLDER` behind its name. Returns how many
-// failed or were wrong, 1 where nothing was found. Throws Error for what is no regular expression.
+// Prints a table for each case whose `kernel/case` matches the regular expression `cases`: the
+// variants that match `variants`, fastest first, with microseconds and TFLOP/s. Last comes the best
+// variant of every case. All variants are compiled at once and each result is checked. The variants
+// take turns, so that a clock that ramps up affects all of them alike.
+//
+// A variant with a wrong result is timed too and marked as wrong, because removing a part of a
+// shader shows what that part costs. `wgsl_dirs` are folders of changed shaders: each variant is
+// timed once as built and once with each folder's shaders, then with `@FOLDER` appended to its
+// name.
+//
+// Returns the number of variants that failed or were wrong, or 1 if nothing matched. Throws Error
+// if `cases` or `variants` is not a valid regular expression.
 int PrintVariantsTable(gpu::Device& device, const std::string& cases, const std::string& variants,
                        const std::vector<std::filesystem::path>& wgsl_dirs);
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes docs/images/demo.svg: a real session on a terminal, as a picture.
+"""Makes docs/images/demo.svg, a picture of a real terminal session.
 
     tools/terminal_svg.py OUT.svg [--sinter COMMAND]
 
-Runs the commands of SESSION on a pseudo-terminal, types what a person would, and draws what the
-screen holds at the end. Python's standard library only.
+Runs the commands of SESSION on a pseudo-terminal, types the lines given there, and draws the
+screen's contents at the end. Needs Python's standard library only.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 COLUMNS, ROWS = 124, 400
 TIMEOUT_SECONDS = 120
 
-# (command as it is shown, lines typed at its `> ` prompts; "^D" is end of file)
+# (command as the picture shows it, lines typed at its `> ` prompts; "^D" is end of file)
 SESSION = [
     ('./sinter run models/demo -p "Write a short story about Lily and a lost kite."', []),
     ("./sinter chat models/demo", ["What is 23 + 45?", "And 62 - 17?", "^D"]),
@@ -34,7 +34,11 @@ COLORS = {"background": "#11151c", "text": "#d7dde6", "command": "#8bd49c", "fig
 
 
 def capture(command, typed):
-    """What `command` writes to a terminal of COLUMNS columns, as bytes."""
+    """Returns the text that `command` writes to a terminal of COLUMNS columns.
+
+    Types one line of `typed` whenever the output ends with a `> ` prompt. Exits with a message if the
+    command fails or stays silent for TIMEOUT_SECONDS.
+    """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave,
@@ -46,7 +50,7 @@ def capture(command, typed):
         if select.select([master], [], [], TIMEOUT_SECONDS)[0]:
             try:
                 piece = os.read(master, 4096)
-            except OSError:  # Linux: the other end is closed
+            except OSError:  # Linux reports a closed other end as an error
                 piece = b""
             if not piece:
                 break
@@ -65,7 +69,7 @@ def capture(command, typed):
 
 
 def screen(text):
-    """The lines that stay on the screen: `\\r` goes back, ESC [K erases to the line's end."""
+    """Returns the lines left on the screen; `\\r` returns to column 0, ESC [K erases to the line's end."""
     lines = [""]
     column = 0
     at = 0
@@ -91,7 +95,7 @@ def screen(text):
 
 
 def svg(rows):
-    """`rows`: (class, text) of each line."""
+    """Returns the picture as SVG. `rows` holds (CSS class, text) of each line."""
     width = round(COLUMNS * CHARACTER_WIDTH + 2 * MARGIN)
     top = 44
     height = top + len(rows) * LINE_HEIGHT + MARGIN
@@ -106,7 +110,7 @@ def svg(rows):
     out.append(f'<text class="title" x="{width / 2}" y="25" text-anchor="middle">sinter</text>')
     for index, (name, text) in enumerate(rows):
         if text:
-            # The length is given, so that another font has the same columns.
+            # textLength keeps the columns aligned with fonts of other widths.
             out.append(f'<text class="{name}" x="{MARGIN}" y="{top + (index + 1) * LINE_HEIGHT - 5}" '
                        f'textLength="{len(text) * CHARACTER_WIDTH:.1f}" xml:space="preserve">'
                        f"{escape(text)}</text>")

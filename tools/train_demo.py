@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Trains the model in models/demo and writes it as an ONNX Runtime GenAI folder.
 
-Text: short stories from a grammar, sums of two-digit numbers and small talk in chat form, all generated
-here (tools/demo). Model: the Qwen3 architecture, trained in float and then with int4 weights in the forward
-pass, so that the int4 model that is written answers right. 100 sums are held out from training in every
-phrasing and operand order; the int4 model's score on them is printed and logged.
+The text is short stories from a grammar, sums of two-digit numbers and small talk in chat form, all generated
+by tools/demo. The model has the Qwen3 architecture. It is trained in float and then with int4 weights in the
+forward pass, so that the int4 model that is written answers correctly. 100 sums are held out from training in
+every phrasing and operand order; the int4 model's score on them is printed and logged.
 
-Needs PyTorch, numpy and onnx; a GPU for more than --smoke. Uses onnxruntime to check the folder, where installed.
+Needs PyTorch, numpy and onnx, and a GPU for more than --smoke. Uses onnxruntime, if installed, to check the folder.
 """
 
 import argparse
@@ -34,7 +34,7 @@ TALK_PROMPTS = ["Hello!", "Who are you?", "What is the capital of France?"]
 
 
 class Log:
-    """Prints and keeps the lines for train_log.txt."""
+    """Prints lines and keeps them for train_log.txt."""
 
     def __init__(self):
         self.lines = []
@@ -61,7 +61,7 @@ def parse_arguments():
 
 
 def score(network, tokenizer, sums, log):
-    """How many of the sums [{prompt, answer}] are answered exactly."""
+    """Returns how many of the sums [{prompt, answer}] are answered exactly, and logs up to ten wrong answers."""
     prompts = [tokenizer.prompt_ids([], s["prompt"]) for s in sums]
     replies = training.generate(network, prompts, 24, list(stop_ids(tokenizer)))
     texts = [tokenizer.decode(reply) for reply in replies]
@@ -99,7 +99,7 @@ def main():
     log(f"seed {arguments.seed}; Python {platform.python_version()}, PyTorch {torch.__version__}, "
         f"numpy {np.__version__}, onnx {onnx.__version__}")
 
-    # Text first: the worker processes must be forked before CUDA starts.
+    # The text is made first, because the worker processes must be forked before CUDA starts.
     tokenizer = bpe.train(corpus.sample_texts(arguments.seed, 300 if smoke else 6000), VOCABULARY)
     log(f"tokenizer: {len(tokenizer.tokens)} tokens")
     config = Config(vocab_size=len(tokenizer.tokens))

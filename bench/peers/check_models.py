@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Compares Sinter's logits with ONNX Runtime's on a small model of each architecture.
 
-Makes folders of random weights from tests/data/configs with `sinter convert`, runs both on the same prompts and a few
-greedy tokens behind each, and compares all rows up to the token where the two part. Prints a line a folder and
-provider; fails where a row differs by more than the tolerance, unless ONNX Runtime is known to be wrong there.
+Makes folders of random weights from tests/data/configs with `sinter convert`, runs both programs on the same prompts
+and a few greedy tokens after each, and compares all rows up to the first token in which they differ. Prints one line
+for each folder and provider. Fails if a row differs by more than the tolerance, unless ONNX Runtime is known to be
+wrong there.
 
     check_models.py --sinter ./sinter --ort "build/release/launch build/peers/ort_runner" qwen3 gpt_oss
 
@@ -25,10 +26,10 @@ import compare
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent.parent / "tests" / "data" / "configs"
 NEW_TOKENS = 4
 
-# The CPU provider has no norms of query and key inside GroupQueryAttention.
+# ONNX Runtime's CPU provider does not support norms of query and key inside GroupQueryAttention.
 PLAIN = ["--dtype", "f32", "--separate-qk-norm"]
-# (name, options of convert, provider, prompts). The prompts: one token; fewer and more than a window (8) and LongRoPE's
-# original context (16); more than the kernels for few rows take, of either.
+# (name, options of convert, provider, prompt lengths). The lengths are one token, lengths below and above the attention
+# window (8) and LongRoPE's original context (16), and lengths beyond the kernels for few rows of either program.
 CASES = (
     ("f32", PLAIN, "cpu", (1, 7, 17, 31, 40)),
     ("f32, 8 bits", [*PLAIN, "--bits", "8", "--asymmetric", "--block-size", "16"], "cpu", (17,)),
@@ -38,22 +39,22 @@ CASES = (
 
 
 def tolerance(form, config):
-    """Largest difference as a share of a row's standard deviation, and least cosine."""
+    """Returns the largest allowed difference over a row's standard deviation, and the least allowed cosine."""
     if form.startswith("f32"):
         return 2e-3, 0.999999
-    # Its norms make Gemma worse conditioned.
+    # Gemma's norms amplify rounding errors.
     return (0.25 if config == "gemma3_text" else 0.08), 0.999
 
 
 def known(provider, software, prompt):
-    """Why ONNX Runtime's logits are not to be trusted, or None."""
+    """Returns the reason why ONNX Runtime's logits are known to be wrong, or None."""
     if provider == "webgpu" and software and prompt >= 32:
         return "FlashAttention on lavapipe"
     return None
 
 
 def compare_rows(sinter, peer):
-    """(largest difference as a share of its row's standard deviation, least cosine, rows)."""
+    """Returns (largest difference over its row's standard deviation, least cosine, number of rows compared)."""
     ours, theirs = sinter["tokens"], peer["tokens"]
     rows = next((i + 1 for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), len(ours))
     shares, cosines = [], []
@@ -78,7 +79,7 @@ class Checker:
         return folder
 
     def compare(self, folder, provider, prompt):
-        """compare_rows of one prompt; whether the GPU is a software one."""
+        """Returns compare_rows for a prompt of `prompt` tokens, and whether the GPU is a software one."""
         config = json.loads((pathlib.Path(folder) / "genai_config.json").read_text(encoding="utf-8"))
         vocab = config["model"]["vocab_size"]
         with open(self.ids, "w", encoding="utf-8") as stream:
@@ -90,7 +91,7 @@ class Checker:
         return compare_rows(ours["logits"], theirs["logits"]), "llvmpipe" in ours["device"]["name"]
 
     def check(self, config, form, options, provider, prompts):
-        """Prints a line; whether all is well."""
+        """Compares all prompts and prints one line; returns whether all are within the tolerance."""
         folder = self.convert(config, options)
         want_share, want_cosine = tolerance(form, config)
         cells, failed = [], False

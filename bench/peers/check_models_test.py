@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""check_models.py with made-up results in place of Sinter's and ONNX Runtime's."""
+"""Tests check_models.py with made-up results in place of Sinter's and ONNX Runtime's."""
 
 import array
 import contextlib
@@ -18,7 +18,7 @@ ROWS = [[0.0, 1.0, 0.5]] * 4
 
 class CheckModelsTest(unittest.TestCase):
     def check(self, ours, theirs, *options, gpu="llvmpipe (LLVM 21)"):
-        """Exit code and output, where a run of either program gives these rows of logits."""
+        """Returns exit code and output if the programs give these rows of logits; None makes one fail."""
         def run(command):
             rows = ours if "bench" in command else theirs
             file = command[command.index("--logits") + 1]

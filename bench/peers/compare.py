@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Measures Sinter and ONNX Runtime side by side on the same model folders.
 
-Both run in turn, round after round, so that a machine that gets slower or faster does so for both. In the first round
-each also writes the logits behind the prompt and behind each token of its own greedy run: they are compared up to the
-token where the two part. Prints one table a folder; --output writes all of it as JSON.
+Both run in turn, round after round, so that a machine that gets slower or faster affects both alike. In the first round
+each also writes the logits after the prompt and after each token of its own greedy run. These are compared up to the
+first token in which the two differ. Prints one table for each folder; --output writes all figures as JSON.
 
-    compare.py --sinter ./sinter --ort build/peers/run_ort models/demo --prompt 64 -n 32
+    compare.py --sinter ./sinter --ort "build/release/launch build/peers/ort_runner" models/demo --prompt 64 -n 32
 
---sinter and --ort are commands: the programs, or launchers of theirs. Needs Python's standard library only.
+--sinter and --ort are commands that start the programs or their launchers. Needs Python's standard library only.
 """
 
 import argparse
@@ -25,17 +25,20 @@ import subprocess
 import sys
 import tempfile
 
-# Logits that cannot be told apart this well part by chance: half a step of f16 at 16 is 2^-7.
+# Gap between two logits below which the choice of a token is chance: half a step of f16 at 16 is 2^-7.
 TIE = 2.0 ** -7
 
 
 def made_up_prompt(count, vocab):
-    """The prompt that `sinter bench` makes up."""
+    """Returns the prompt that `sinter bench` makes up."""
     return [(7919 * i + 13) % vocab for i in range(count)]
 
 
 def run(command):
-    """Standard output as JSON; the last line of standard error where the command fails."""
+    """Runs a command and returns its standard output parsed as JSON.
+
+    Raises RuntimeError with the last line of standard error if the command fails.
+    """
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or ["no message"]
@@ -44,7 +47,7 @@ def run(command):
 
 
 def read_logits(record):
-    """Rows of an f32 file that `record` names."""
+    """Returns the rows of the f32 file that `record` names."""
     values = array.array("f")
     data = pathlib.Path(record["file"]).read_bytes()
     values.frombytes(data)
@@ -55,22 +58,26 @@ def read_logits(record):
 
 
 def product(a, b):
-    # math.sumprod is new in Python 3.12.
+    # math.sumprod exists since Python 3.12.
     return math.sumprod(a, b) if hasattr(math, "sumprod") else sum(map(operator.mul, a, b))
 
 
 def difference(ours, theirs):
-    """(largest absolute difference, cosine) of two rows."""
+    """Returns (largest absolute difference, cosine) of two rows."""
     largest = max(map(abs, map(operator.sub, ours, theirs)))
     norms = math.sqrt(product(ours, ours) * product(theirs, theirs))
     if not math.isfinite(norms):
-        # A NaN or an infinity: as far apart as can be, in a number that JSON has.
+        # A row with a NaN or an infinity counts as the largest difference that JSON can hold.
         return sys.float_info.max, -1.0
     return largest, product(ours, theirs) / norms if norms > 0 else 1.0
 
 
 def compare_logits(sinter, peer):
-    """Both ran freely: their rows are of the same sequence up to the first token that differs, that row with it."""
+    """Compares the logits of two greedy runs.
+
+    Both belong to the same sequence only up to and including the row that chooses the first different token, so later
+    rows are not compared.
+    """
     ours, theirs = sinter["tokens"], peer["tokens"]
     parted = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), None)
     rows = len(ours) if parted is None else parted + 1
@@ -84,7 +91,7 @@ def compare_logits(sinter, peer):
         "tokens": len(ours),
     }
     if parted is not None:
-        # How sure each of them is of its own token over the other's.
+        # By how much each program prefers its own token to the other's.
         a, b = ours[parted], theirs[parted]
         result["parted_gap_sinter"] = our_rows[parted][a] - our_rows[parted][b]
         result["parted_gap_peer"] = their_rows[parted][b] - their_rows[parted][a]
@@ -96,7 +103,7 @@ def spread(values):
 
 
 def merge(rounds):
-    """Medians of the rounds' medians; least and most of all."""
+    """Returns the median of the rounds' medians, and the least and the largest of all values."""
     return {
         "median": statistics.median(r["median"] for r in rounds),
         "min": min(r["min"] for r in rounds),
@@ -105,7 +112,7 @@ def merge(rounds):
 
 
 class Comparison:
-    """One folder's rounds."""
+    """Measures one folder in several rounds."""
 
     def __init__(self, args, folder):
         self.args = args
@@ -146,7 +153,7 @@ class Comparison:
                 json.dump(made_up_prompt(self.args.prompt, self.vocab), stream)
             for number in range(self.args.rounds):
                 ours, theirs = (os.path.join(temp, name) if number == 0 else "" for name in ("ours", "theirs"))
-                # The one that comes second finds a warmer machine: they take turns.
+                # The order alternates, because the second program finds a warmer machine.
                 if number % 2 == 0:
                     self.sinter_rounds.append(self.sinter(ids, ours))
                     self.peer_rounds.append(self.peer(ids, theirs))
@@ -184,7 +191,7 @@ class Comparison:
                              spread([r["load_seconds"] for r in self.peer_rounds])),
         }
         return {
-            # Where a folder lay says nothing of the run, and something of the machine's owner.
+            # The path is left out: it says nothing about the run, but something about the machine's owner.
             "model": folder_name(self.folder),
             "device": first["device"],
             "sinter": first["sinter"],
@@ -244,7 +251,7 @@ def print_table(result):
 
 
 def problems(args, result):
-    """What is wrong with the logits, given the tolerances."""
+    """Returns descriptions of what exceeds the tolerances in the logits."""
     logits = result["logits"]
     found = []
     if args.max_abs is not None and not logits["max_abs"] <= args.max_abs:
@@ -259,7 +266,7 @@ def problems(args, result):
 
 
 def machine():
-    """What the figures depend on beside the GPU."""
+    """Describes what the figures depend on besides the GPU."""
     cpu = platform.processor()
     try:
         for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -320,7 +327,7 @@ def main():
         try:
             result = Comparison(args, model).measure()
         except (OSError, RuntimeError, KeyError, ValueError) as error:
-            # The other folders still count.
+            # A failing folder does not stop the others.
             failed = True
             results.append({"model": folder_name(model), "error": str(error)})
             print(f"compare.py: {model}: {error}", file=sys.stderr)
@@ -330,7 +337,7 @@ def main():
         for problem in problems(args, result):
             failed = True
             print(f"  WRONG: {problem}")
-        # After each folder: a run that is cut short keeps what it has.
+        # Results are written after each folder, so that an interrupted run keeps them.
         if args.output:
             write(args, results)
     if args.output:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""compare.py with made-up programs in place of Sinter and ONNX Runtime."""
+"""Tests compare.py with made-up programs in place of Sinter and ONNX Runtime."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from unittest import mock
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import compare  # noqa: E402
 
-# Writes the logits it is told to and prints the figures of either program.
+# A stand-in for both programs: it writes the logits it is given and prints the figures of either.
 PROGRAM = """
 import array, json, sys
 logits, rate, line = json.loads(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
@@ -57,7 +57,7 @@ class CompareTest(unittest.TestCase):
         output = self.temp / "results.json"
         arguments = ["compare.py", "--sinter", self.command(ours, 30), "--ort", self.command(theirs, 10), "-n", "2",
                      "--output", str(output), *options, str(self.model), *map(str, models)]
-        # Line buffering is a file's; what is printed here goes to a string.
+        # compare.main() calls sys.stdout.reconfigure, which a StringIO does not have.
         printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         with mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(printed), \
                 contextlib.redirect_stderr(io.StringIO()):
@@ -78,7 +78,7 @@ class CompareTest(unittest.TestCase):
         code, record, printed = self.compare([[0, 1, 0], [2, 0, 1], [0, 0, 9]], PARTED)
         logits = record["results"][0]["logits"]
         self.assertEqual((code, logits["parted_at"], logits["rows"]), (0, 1, 2))
-        # The third row is of two different sequences and does not count.
+        # In the third row the two sequences differ, so it does not count.
         self.assertEqual(logits["max_abs"], 1.5)
         self.assertEqual((logits["parted_gap_sinter"], logits["parted_gap_peer"]), (1, 0.5))
         self.assertIn("part at 1", printed)

@@ -1,8 +1,8 @@
 // Runs a GenAI model folder on ONNX Runtime and prints its speed as JSON, for compare.py.
 //
-// The folder is run as ONNX Runtime GenAI runs it: the KV cache is one buffer a layer that past and
-// present share, all inputs and outputs stay on the device, and decoding replays a captured graph
-// where the folder allows it.
+// It runs the folder as ONNX Runtime GenAI does: past and present share the KV cache's buffers of
+// each layer, all inputs and outputs stay on the device, and decoding replays a captured graph if
+// the folder allows it.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -38,7 +38,7 @@ struct Args {
   bool no_capture = false;
 };
 
-// What is needed of genai_config.json.
+// The fields of genai_config.json that are needed here.
 struct Config {
   std::string file;
   std::string input_ids = "input_ids", mask = "attention_mask", positions = "position_ids";
@@ -138,7 +138,7 @@ class Model {
     last_rows_ = length;
   }
 
-  // Runs one token behind what there is; returns as soon as ONNX Runtime does.
+  // Runs one token after those in the cache. Returns as soon as ONNX Runtime does, without waiting.
   void Decode(int32_t token) {
     Upload(token_->ids, {token});
     Upload(token_->positions, {past_});
@@ -152,7 +152,7 @@ class Model {
   void WaitForToken() { Wait(*token_); }
   void Rewind(int64_t length) { past_ = length; }
 
-  // The last row of the last run's logits.
+  // Returns the last row of the last run's logits.
   std::vector<float> Logits() {
     const std::byte* row = LastRow();
     std::vector<float> logits(static_cast<size_t>(config_.vocab));
@@ -168,7 +168,8 @@ class Model {
     return logits;
   }
 
-  // The first of the largest logits of that row, without a detour over f32: the time counts.
+  // Returns the index of the first largest logit in that row. It compares halves without converting
+  // them to f32, because its time counts.
   int32_t Choose() {
     const std::byte* row = LastRow();
     const auto count = static_cast<size_t>(config_.vocab);
@@ -176,7 +177,8 @@ class Model {
       const auto* logits = reinterpret_cast<const float*>(row);
       return static_cast<int32_t>(std::max_element(logits, logits + count) - logits);
     }
-    // Halves in the order of their values: the bits of negative ones but the sign are turned over.
+    // Inverting all bits but the sign of negative halves makes the order of integers that of
+    // values.
     const auto* bits = reinterpret_cast<const int16_t*>(row);
     const auto key = [](int16_t half) {
       return static_cast<int16_t>(half ^ ((half >> 15) & 0x7fff));
@@ -189,7 +191,7 @@ class Model {
   }
 
  private:
-  // Inputs and outputs of a run of some length.
+  // Inputs and outputs of a run of `rows` tokens.
   struct Buffers {
     Ort::Value ids{nullptr}, mask{nullptr}, positions{nullptr}, logits{nullptr};
     int64_t rows = 0;
@@ -225,7 +227,7 @@ class Model {
     try {
       open(capture_);
     } catch (const Ort::Exception& error) {
-      // Folders whose mask is taken apart on the CPU cannot be captured.
+      // Graphs that process the attention mask on the CPU cannot be captured.
       if (!capture_ || std::string(error.what()).find("graph capture") == std::string::npos) throw;
       capture_refused_ = error.what();
       capture_ = false;
@@ -285,7 +287,8 @@ class Model {
     Copy(from, to);
   }
 
-  // Captured: of the cache's length, so that its shape never changes. Else of the sequence's.
+  // Uploads the mask. For capture it has the cache's length, so that its shape never changes;
+  // otherwise it has the sequence's.
   void UploadMask(Buffers& buffers, int64_t total) {
     std::vector<int64_t> mask(static_cast<size_t>(capture_ ? max_length_ : total), 0);
     std::fill_n(mask.begin(), total, 1);
@@ -315,7 +318,7 @@ class Model {
     session_->Run(options, binding);
   }
 
-  // Until the device has done all of it: a copy back of the ids is behind it in the queue.
+  // Waits until the device has finished, by copying the ids back, which the queue does last.
   void Wait(Buffers& buffers) {
     if (!webgpu_) return;
     std::vector<int64_t> ids(static_cast<size_t>(buffers.rows));
@@ -352,9 +355,9 @@ Json SpreadOf(std::vector<double> values) {
   return {{"median", median}, {"min", values.front()}, {"max", values.back()}};
 }
 
-// Tokens per second of `count` generated behind the prompt. `read`: each token is chosen from the
-// logits on the CPU, as any caller of ONNX Runtime must; otherwise the same token runs again and
-// again, and nothing is read.
+// Returns tokens per second for `count` tokens generated after the prompt. With `read`, the CPU
+// chooses each token from the logits, as any caller of ONNX Runtime must. Otherwise the same token
+// runs every time and nothing is read.
 double DecodeRate(Model& model, int64_t prompt, int64_t count, int32_t token, bool read) {
   model.Rewind(prompt);
   const auto start = Clock::now();

@@ -1,4 +1,4 @@
-// One function an architecture: it puts a decoder together from parts, layer by layer.
+// The supported architectures. Each has one function that assembles a decoder layer by layer.
 #pragma once
 
 #include <string_view>
@@ -24,8 +24,8 @@ struct Architecture {
   void (*build)(Decoder& m);
 };
 
-// The entry for config.json's model_type. Throws Error("convert") that lists them all where there
-// is none.
+// Returns the entry for config.json's model_type. Throws Error("convert") that lists the supported
+// ones if there is no such entry.
 const Architecture& FindArchitecture(const HfConfig& config);
 
 }  // namespace sinter::convert

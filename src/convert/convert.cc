@@ -20,7 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder that appears under its name when it is complete; otherwise nothing is left of it.
+// Output folder that is written under a temporary name. Finish() renames it to its final name;
+// without Finish() the destructor removes it.
 class NewFolder {
  public:
   explicit NewFolder(fs::path path) : path_(std::move(path)) {
@@ -46,7 +47,7 @@ class NewFolder {
   const fs::path& path() const { return partial_; }
 
   void Write(const std::string& name, std::string_view text) {
-    errno = EIO;  // For failures that set none.
+    errno = EIO;  // Reported for failures that do not set errno.
     std::ofstream stream(partial_ / name, std::ios::binary);
     stream.write(text.data(), static_cast<std::streamsize>(text.size()));
     stream.close();
@@ -61,7 +62,7 @@ class NewFolder {
     if (error) throw Error("convert", "cannot copy '{}': {}", file.string(), error.message());
   }
 
-  // The bytes of all files.
+  // Renames the folder to its final name and returns the bytes of all its files.
   uint64_t Finish() {
     uint64_t bytes = 0;
     for (const auto& entry : fs::directory_iterator(partial_)) bytes += entry.file_size();
@@ -83,7 +84,7 @@ uint64_t BytesOf(const graph::Tensor& tensor) {
   return DTypeBytes(tensor.dtype, static_cast<size_t>(tensor.num_elements()));
 }
 
-// Counts the bytes that each source gives.
+// Wraps each source so that it reports the bytes it writes to options.progress.
 void AddProgress(const ConvertOptions& options, Decoder::Result& result) {
   if (!options.progress) return;
   uint64_t total = 0;
@@ -102,8 +103,8 @@ void AddProgress(const ConvertOptions& options, Decoder::Result& result) {
   }
 }
 
-// Names that checkpoints hold without need: what is computed anew, the head that is the embedding,
-// and layers that --layers cuts off.
+// Returns whether a tensor may stay unused: rotary frequencies, which are recomputed, a head that
+// is tied to the embedding, and the layers that --layers cuts off.
 bool IsExpected(const std::string& name, const HfConfig& config) {
   if (name.ends_with("rotary_emb.inv_freq")) return true;
   if (config.tied_embeddings && name == "lm_head.weight") return true;
@@ -161,7 +162,8 @@ HfConfig ReadConfig(const fs::path& checkpoint, const ConvertOptions& options) {
   return config;
 }
 
-// The template may stand in tokenizer_config.json only.
+// Copies the tokenizer's files. A chat template that only tokenizer_config.json holds is written to
+// chat_template.jinja.
 void CopyTokenizer(const fs::path& checkpoint, NewFolder& folder) {
   if (!fs::exists(checkpoint / "tokenizer.json")) {
     throw Error("convert", "'{}': got no tokenizer.json, want one", checkpoint.string());

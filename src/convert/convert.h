@@ -18,46 +18,50 @@ namespace sinter::convert {
 
 struct ConvertOptions {
   DecoderOptions decoder;
-  // The model's first layers only.
+  // Number of layers to keep, counted from the first; all by default.
   std::optional<int64_t> layers;
-  // Called now and then while weights are written; what it throws ends the conversion.
+  // Callback for progress, called after each piece of weights is written. An exception from it ends
+  // the conversion.
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };
 
 struct ConvertReport {
   std::string architecture;  // model_type
   int64_t layers = 0, vocab = 0;
-  uint64_t bytes = 0;  // of all files
+  uint64_t bytes = 0;  // total of all files
 };
 
 // Reads config.json, generation_config.json, the safetensors files and the tokenizer's files of
-// `checkpoint`, and makes the folder `out`, which must not exist (or be empty). The folder appears
-// complete or not at all. Memory: some 100 MB, the scales of one tensor, and the rotary tables.
+// `checkpoint`, and makes the folder `out`, which must not exist or must be empty. The folder
+// appears complete or not at all. Peak memory is about 100 MB plus the scales of one tensor and the
+// rotary tables.
 //
-// Throws Error("convert") for what is missing, damaged or unknown, naming file and tensor or field:
-// also for tensors that the architecture has no use for. Error("onnx") where the disk is full.
+// Throws Error("convert"), which names the file and the tensor or field, if something is missing,
+// damaged or unknown, or if the architecture does not use a tensor of the checkpoint. Throws
+// Error("onnx") if the disk is full.
 ConvertReport ConvertCheckpoint(const std::filesystem::path& checkpoint,
                                 const std::filesystem::path& out, const ConvertOptions& options);
 
-// The same from a config.json alone, with random weights and a tokenizer of made-up words.
+// Makes the same kind of folder from a config.json alone, with random weights and a tokenizer of
+// made-up words. `config_name` names the configuration in errors. Throws as ConvertCheckpoint.
 ConvertReport ConvertRandom(const nlohmann::json& config, const std::string& config_name,
                             uint64_t seed, const std::filesystem::path& out,
                             const ConvertOptions& options);
 
-// The graph of a checkpoint's weights as they are, in f32 and not quantized: in memory, for
+// Returns the checkpoint's graph with unquantized f32 weights, all in memory, as the reference for
 // comparisons. Throws as ConvertCheckpoint.
 std::unique_ptr<graph::Graph> ReferenceGraph(const std::filesystem::path& checkpoint,
                                              const ConvertOptions& options);
 
-// The numbers in the matrices of the model that config.json of `checkpoint` describes, before
-// quantization: all experts', and a tied embedding twice. Reads no other file.
+// Returns the number of matrix weights of the model that config.json of `checkpoint` describes,
+// before quantization. Counts every expert, and a tied embedding twice. Reads only config.json.
 int64_t CountWeights(const std::filesystem::path& checkpoint, const ConvertOptions& options);
 
-// Throws Error("convert") for bits, block sizes and types that there are not.
+// Throws Error("convert") for bits, block sizes and accuracy levels that are not supported.
 void CheckOptions(const ConvertOptions& options);
 
-// The configurations that come with Sinter, by name: `qwen3-0.6b`. The JSON; empty where there is
-// none of that name.
+// Returns the JSON of a configuration that comes with Sinter, such as `qwen3-0.6b`. Returns an
+// empty string if there is none of that name.
 std::string_view ShippedConfig(std::string_view name);
 std::vector<std::string_view> ShippedConfigNames();
 

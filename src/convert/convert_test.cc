@@ -35,7 +35,8 @@ ConvertOptions Options(int bits = 4, DType dtype = DType::kF16) {
   return options;
 }
 
-// The logits of 12 fixed tokens at once, past the sliding windows.
+// Returns the logits of `length` fixed tokens run at once. The default length exceeds the sliding
+// windows.
 std::vector<double> Logits(const graph::Graph& source, std::optional<int64_t> rotary_offset = {},
                            int64_t length = 12) {
   const auto symbolic = source.Clone();
@@ -52,7 +53,8 @@ std::vector<double> Logits(const graph::Graph& source, std::optional<int64_t> ro
   interpret::HostTensors inputs;
   for (const graph::Value* input : graph->inputs()) {
     interpret::HostTensor tensor{input->dtype, input->shape(), {}, {}};
-    // The attention mask, or in its place its sum or the place of the last row.
+    // The attention mask is all ones. The passes may have replaced it by its sum or by the position
+    // of the last row.
     double value = 1;
     if (input->name() == passes::kTotalLength) value = static_cast<double>(length);
     if (input->name() == passes::kLastPosition) value = static_cast<double>(length - 1);
@@ -95,7 +97,8 @@ std::vector<double> Converted(const std::string& name, const TestFolder& folder,
 
 class Architectures : public testing::TestWithParam<std::string> {};
 
-// What transformers would compute for the tokens of Logits(), from the tensors themselves.
+// Returns the logits that transformers would compute from the checkpoint for the tokens of
+// Logits().
 std::vector<double> PlainLogits(const std::string& name, const TestFolder& folder) {
   const CheckpointTensors tensors = ReadCheckpoint(folder.path());
   std::vector<int> tokens(name == "phi3_longrope" ? 20 : 12);
@@ -107,8 +110,8 @@ std::vector<double> PlainLogits(const std::string& name, const TestFolder& folde
   return all;
 }
 
-// The median of the tokens' distances. Where two experts are nearly tied, a rounded router takes
-// the other one, and that token's logits are others altogether.
+// Returns the median of the tokens' distances. If two experts are nearly tied, a rounded router may
+// choose the other one, and that token's logits then differ completely.
 double TypicalDistance(const std::vector<double>& got, const std::vector<double>& want) {
   std::vector<double> distances;
   for (size_t row = 0; row < want.size(); row += 320) {
@@ -125,11 +128,12 @@ TEST_P(Architectures, KeepTheirLogits) {
   const bool experts = GetParam() == "qwen3_moe" || GetParam().starts_with("gpt_oss");
   const std::vector<double> want = PlainLogits(GetParam(), folder);
   const auto reference = ReferenceGraph(folder.path(), Options());
-  // Norms and rotary tables are rounded to f32.
+  // The tolerance allows for norms and rotary tables rounded to f32.
   EXPECT_LT(Distance(Logits(*reference, {}, GetParam() == "phi3_longrope" ? 20 : 12), want), 1e-6);
-  // A step of b bits is 2^-(b-1) of a block's peak, its error uniform: 0.29 steps of a weight of
-  // some 0.58 peaks, 0.06 for 4 bits and 0.004 for 8. Each matrix of two to four layers adds as
-  // much.
+  // A step at b bits is 2^-(b-1) of the block's largest magnitude. Rounding errors are uniform,
+  // with a deviation of 0.29 steps, and weights have about 0.58 of the largest magnitude. The
+  // relative error of one matrix is therefore 0.06 at 4 bits and 0.004 at 8. Each matrix of the two
+  // to four layers adds an error of that size.
   const auto expect = [&](const ConvertOptions& options, double tolerance) {
     const std::vector<double> got = Converted(GetParam(), folder, options);
     EXPECT_LT(experts ? TypicalDistance(got, want) : Distance(got, want), tolerance);
@@ -180,7 +184,7 @@ TEST(Convert, ShippedConfigsMakeGraphs) {
   for (const std::string_view name : ShippedConfigNames()) {
     TestFolder folder;
     nlohmann::json config = ParseJson(ShippedConfig(name), std::string(name));
-    // One layer of the real width, and a vocabulary that is written quickly.
+    // The model has one layer of the real width, and a vocabulary small enough to be written fast.
     config["vocab_size"] = 1024;
     config["max_position_embeddings"] = config["model_type"] == "gpt_oss" ? 8192 : 4096;
     for (const char* id : {"bos_token_id", "eos_token_id", "pad_token_id"}) config[id] = 300;
@@ -194,8 +198,8 @@ TEST(Convert, ShippedConfigsMakeGraphs) {
   EXPECT_TRUE(ShippedConfig("none").empty());
 }
 
-// Embedding and head; two layers of query, key, value and output, and of the MLP, or of router and
-// experts.
+// The expected counts are embedding and head plus, for each of two layers, query, key, value and
+// output, and either the MLP or the router and the experts.
 TEST(Convert, CountsWeights) {
   TestFolder folder;
   const int64_t common = 2 * 320 * 64 + 2 * 64 * (64 + 32 + 32 + 64);
@@ -250,7 +254,7 @@ TEST(Convert, WritesTheOtherFiles) {
   EXPECT_EQ(genai["search"]["do_sample"], true);
 }
 
-// Damage to a checkpoint, and what is said about it. Nothing may be left of the folder.
+// Damage to a checkpoint and the error that it must cause.
 struct Fault {
   std::string what, message;
   std::function<void(TestFolder&)> damage;
@@ -398,7 +402,7 @@ TEST(Convert, RefusesOptions) {
               HasSubstr("cannot make the folder"));
 }
 
-// A file that may not grow stands for a full disk.
+// A limit on the size of files simulates a full disk.
 TEST(Convert, LeavesNothingOnAFullDisk) {
   TestFolder folder;
   WriteCheckpoint("llama", folder);
@@ -439,7 +443,7 @@ TEST(Rotary, Scalings) {
   rope.original_max_positions = 64;
   rope.factor = 8;
   rope.type = RopeConfig::Type::kLlama3;
-  // Wavelengths: 6.3 < 64 / 4 stays; 628 > 64 / 1 is divided.
+  // The frequency of wavelength 6.3 < 64 / 4 stays; that of wavelength 628 > 64 / 1 is divided.
   EXPECT_DOUBLE_EQ(AnglesFor(rope, 4, 512, false).frequencies[0], 1);
   EXPECT_DOUBLE_EQ(AnglesFor(rope, 4, 512, false).frequencies[1], 0.01 / 8);
   rope.type = RopeConfig::Type::kYarn;

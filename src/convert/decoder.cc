@@ -73,7 +73,7 @@ Value* Decoder::Cast(const std::string& name, Value* x, DType to) {
 }
 
 Value* Decoder::Ints(std::vector<int64_t> values, DType dtype) {
-  // The last number tells lists of one type from those of another, and from scalars.
+  // The type at the end of the key tells lists of different types, and scalars, apart.
   std::vector<int64_t> key = values;
   key.push_back(static_cast<int64_t>(dtype));
   Value*& value = ints_[key];
@@ -124,7 +124,8 @@ void Decoder::AddInputs() {
   }
 }
 
-// seqlens_k: the tokens before the last one; total_sequence_length: those with it.
+// Makes two inputs of GroupQueryAttention from the mask: seqlens_k, each sequence's number of
+// tokens minus 1, and total_sequence_length, the number of tokens of the longest sequence.
 void Decoder::AddMask() {
   const std::string at = kMaskAt;
   const Attributes flat = {{"keepdims", int64_t{0}}};
@@ -165,7 +166,7 @@ Decoder::Rotary Decoder::RotaryCaches(const RopeConfig& rope, const std::string&
           graph_.AddConstant("sin_cache" + suffix, RotaryTable(angles, config_.context, true))};
 }
 
-// Sequences past the original context turn by other angles from their first token on.
+// A sequence longer than the original context uses the long table from its first token on.
 Decoder::Rotary Decoder::LongRopeCaches(const RopeConfig& rope, const std::string& suffix) {
   const int64_t original = rope.original_max_positions;
   const auto table = [&](bool is_long, bool sine) {
@@ -220,7 +221,7 @@ Decoder::QuantizedWeight Decoder::AddQuantized(const std::string& name, const Qu
   QuantizedSources sources = Quantized(format, row, matrix);
   QuantizedWeight weight;
   weight.format = format;
-  // In this order: writing the codes makes the rest.
+  // The codes come first because writing them computes the scales and the zero points.
   weight.codes = Lazy(fmt::format("{}.weight_Q{}", name, format.bits), DType::kU8,
                       {matrix.rows, row.blocks, format.block_size * format.bits / 8},
                       std::move(sources.codes));
@@ -262,7 +263,7 @@ Value* Decoder::Linear(const std::string& name, std::optional<int64_t> layer, Va
   if (biases.empty()) return y;
   std::vector<float> values;
   for (const std::string& bias : biases) {
-    // A stacked weight's biases are of its parts' sizes; the parts are query, key and value.
+    // Several biases belong to a stack of query, key and value, and have those parts' sizes.
     const int64_t rows = biases.size() == 1    ? matrix.rows
                          : &bias == &biases[0] ? config_.heads * config_.head_size
                                                : config_.kv_heads * config_.head_size;
@@ -277,7 +278,8 @@ void Decoder::Embed(double scale) {
   const std::string name = "/model/embed_tokens";
   const Matrix table = weights_.Rows("model.embed_tokens.weight", config_.vocab, config_.hidden);
   const QuantFormat format = FormatOf({});
-  // The head's rows are padded to whole blocks, which the embedding's columns must not be.
+  // MatMulNBits pads rows to whole blocks, but the embedding's rows must not be padded: the two
+  // share a weight only if hidden is a multiple of the block size.
   if (config_.tied_embeddings && options_.quantize && config_.hidden % format.block_size == 0) {
     head_ = AddQuantized("lm_head.MatMul", format, table);
     Value* codes = Op(name + "/Reshape", "Reshape",
@@ -338,7 +340,7 @@ void Decoder::Head(Value* x, double softcap) {
 }
 
 Decoder::Result Decoder::Finish() {
-  // Values that a renamed output left behind.
+  // Removes the values whose output Head() renamed to "logits".
   graph_.RemoveDead();
   return std::move(result_);
 }

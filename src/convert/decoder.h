@@ -1,6 +1,6 @@
-// The parts that decoders are made of, as nodes of the graph that ONNX Runtime GenAI's model
-// builder would write: the same operators, and the same names of inputs, outputs, nodes and
-// weights. An architecture's file puts them together.
+// Builder for the parts of a decoder. It makes the graph that ONNX Runtime GenAI's model builder
+// would write, with the same operators and the same names of inputs, outputs, nodes and weights.
+// Each architecture's file calls these parts in order.
 #pragma once
 
 #include <fmt/format.h>
@@ -25,26 +25,28 @@ namespace sinter::convert {
 struct DecoderOptions {
   QuantFormat format;
   int64_t accuracy_level = 0;
-  // lm_head and the first and the last layer at 8 bits.
+  // Quantizes lm_head and the first and last layers to 8 bits instead of format.bits.
   bool mixed = false;
-  // Of activations, norms and scales: kF16 or kF32.
+  // Type of activations, norms and scales: kF16 or kF32.
   DType dtype = DType::kF16;
-  // The norms of query and key as nodes instead of inputs of GroupQueryAttention.
+  // Writes the norms of query and key as nodes of their own instead of as inputs of
+  // GroupQueryAttention.
   bool separate_qk_norm = false;
-  // Everything from the mask's sum, so that all of the graph runs on the GPU; with LongRoPE one
-  // table of both halves.
+  // Derives all lengths from the mask's sum, so that the whole graph can run on the GPU. With
+  // LongRoPE, concatenates the short and the long table instead of choosing one with an If.
   bool graph_capture = false;
-  // Off: weights as they are, in MatMul. What --verify compares with.
+  // Quantizes the weights. Without it they stay plain, in MatMul and MoE nodes, which is the form
+  // that --verify compares with.
   bool quantize = true;
 };
 
 struct NormOptions {
-  // Gemma's: the weight is stored without its 1, and the stream is f32.
+  // Gemma's norm: the checkpoint stores the weight minus 1, and the residual stream is f32.
   bool gemma = false;
 };
 
 struct MlpOptions {
-  bool gelu = false;      // tanh's approximation; else SiLU
+  bool gelu = false;      // GELU in its tanh approximation instead of SiLU
   bool fused_up = false;  // the checkpoint has one gate_up_proj, gate first
   bool bias = false;
 };
@@ -53,28 +55,29 @@ class Decoder {
  public:
   using Value = graph::Value;
 
-  // config and weights must outlive the decoder; weights also the sources.
+  // config, options and weights must outlive the decoder. weights must also outlive the sources of
+  // the result.
   Decoder(const HfConfig& config, const DecoderOptions& options, Weights& weights);
 
   int64_t layers() const { return config_.layers; }
   const HfConfig& config() const { return config_; }
 
-  // A pair of tables.
+  // Tables of cosines and sines, each [rows, rotary_dim / 2].
   struct Rotary {
     Value *cos = nullptr, *sin = nullptr;
   };
-  // cos_cache and sin_cache with `suffix`.
+  // Adds the tables as values named cos_cache and sin_cache plus `suffix`.
   Rotary RotaryCaches(const RopeConfig& rope, const std::string& suffix = "");
 
-  // The residual stream begins as the tokens' embeddings times `scale`.
+  // Starts the residual stream with the tokens' embeddings times `scale`.
   void Embed(double scale = 1);
-  // Adds to the residual stream, with the next norm.
+  // Adds `x` to the residual stream. The next norm's SkipSimplifiedLayerNormalization does it.
   void Add(Value* x) { pending_ = x; }
 
-  // The norm of the residual stream; `name` is both the GenAI name and the checkpoint's.
+  // Returns the norm of the residual stream. The graph and the checkpoint both call it `name`.
   Value* Norm(int64_t layer, const std::string& name, NormOptions options = {});
   Value* FinalNorm(NormOptions options = {});
-  // The norm of `x`, which is not part of the stream yet.
+  // Returns the norm of `x`, a branch that is not yet added to the residual stream.
   Value* BranchNorm(int64_t layer, const std::string& name, Value* x, NormOptions options = {});
 
   struct AttentionOptions {
@@ -84,7 +87,7 @@ class Decoder {
     bool fused_qkv = false;  // the checkpoint has one qkv_proj
     bool sinks = false;
     std::optional<int64_t> window;
-    std::optional<double> scale;  // of the scores; 1 / sqrt(head_size) by default
+    std::optional<double> scale;  // factor of the scores; 1 / sqrt(head_size) by default
     double softcap = 0;
   };
   Value* Attention(int64_t layer, Value* x, const AttentionOptions& options);
@@ -95,9 +98,10 @@ class Decoder {
     std::string router;  // the checkpoint's name, without .weight
     bool router_bias = false;
     int64_t count = 0, chosen = 0, intermediate = 0;
-    // Gate and up in turn: [count * 2 * intermediate, hidden]; [count * hidden, intermediate].
+    // gate_up is [count * 2 * intermediate, hidden]; its rows alternate between gate and up. down
+    // is [count * hidden, intermediate].
     Matrix gate_up, down;
-    // Of all experts, or empty.
+    // Biases of all experts concatenated, or empty.
     std::vector<float> gate_up_bias, down_bias;
     bool normalize = true;
     float alpha = 1, beta = 0;
@@ -105,7 +109,8 @@ class Decoder {
   };
   Value* MixtureOfExperts(int64_t layer, Value* x, const Experts& experts);
 
-  // The logits; `softcap` 0 for none.
+  // Adds the logits and the other outputs. With a `softcap` c other than 0 the logits become
+  // c * tanh(logits / c).
   void Head(Value* x, double softcap = 0);
 
   Weights& weights() { return weights_; }
@@ -114,7 +119,7 @@ class Decoder {
   struct Result {
     std::unique_ptr<graph::Graph> graph;
     std::map<std::string, onnx::TensorSource, std::less<>> sources;
-    // With LongRoPE for graph capture: the row where the long half begins.
+    // Row where the long table begins in the concatenated LongRoPE tables; set for graph capture.
     std::optional<int64_t> multi_rotary_offset;
   };
   Result Finish();
@@ -131,7 +136,8 @@ class Decoder {
   Value* Cast(const std::string& name, Value* x, DType to);
   Value* Ints(std::vector<int64_t> values, DType dtype = DType::kI64);
   Value* Int(int64_t value);
-  // Constants: one whose bytes come from a source, one of floats, a norm's weight.
+  // Add a constant: one whose bytes come from `source` when the model is written, one of floats,
+  // and a norm's weight.
   Value* Lazy(const std::string& name, DType dtype, graph::Shape shape, onnx::TensorSource source);
   Value* Floats(const std::string& name, DType dtype, graph::Shape shape,
                 std::span<const float> values);
@@ -147,7 +153,8 @@ class Decoder {
                                const Matrix& matrix);
   Value* MatMul(const std::string& name, Value* x, const QuantizedWeight& weight, int64_t n,
                 int64_t k, const std::string& output = "");
-  // x times the matrix, plus the bias of the checkpoint tensors `biases` where there are any.
+  // Returns x times the matrix, plus the concatenation of the checkpoint's bias tensors `biases` if
+  // there are any.
   Value* Linear(const std::string& name, std::optional<int64_t> layer, Value* x,
                 const Matrix& matrix, const std::vector<std::string>& biases = {});
   Value* QkNorm(const std::string& name, Value* x, int64_t heads, Value* weight);
@@ -162,10 +169,10 @@ class Decoder {
   Result result_;
   graph::Graph& graph_;
   Value *ids_ = nullptr, *mask_ = nullptr, *seqlens_ = nullptr, *total_ = nullptr;
-  Value* mask_length_ = nullptr;  // i64, in the plain form of the mask
+  Value* mask_length_ = nullptr;  // length of the mask, i64; null for graph capture
   std::vector<std::pair<Value*, Value*>> past_;
   std::map<std::vector<int64_t>, Value*> ints_;
-  // The residual stream, and what the next norm adds to it.
+  // The residual stream, and the branch that the next norm adds to it.
   Value *stream_ = nullptr, *pending_ = nullptr;
   std::optional<QuantizedWeight> head_;
 };

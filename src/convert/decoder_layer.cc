@@ -1,4 +1,4 @@
-// What a decoder's layer consists of: norms, attention, MLP, mixture of experts.
+// The parts of a decoder's layer: norms, attention, MLP and mixture of experts.
 #include <cmath>
 
 #include "base/check.h"
@@ -25,7 +25,8 @@ Value* Decoder::NormWeight(const std::string& name, const std::string& tensor, i
   if (options.gemma) {
     for (float& value : weight) value += 1;
   }
-  // f32 where the stream is; the weights of q_norm and k_norm have the activations' type.
+  // Norms of Gemma's f32 residual stream have f32 weights; q_norm and k_norm have the activations'
+  // type.
   const bool wide = options.gemma && count == config_.hidden;
   return Floats(name, wide ? DType::kF32 : options_.dtype, {count}, weight);
 }

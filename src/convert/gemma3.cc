@@ -1,5 +1,5 @@
-// Gemma 3 (text): scaled embeddings, norms before and behind attention and MLP in f32, and five
-// layers with a sliding window and frequencies of their own to each one with the whole context.
+// Gemma 3 (text): scaled embeddings, and f32 norms before and after attention and MLP. Five layers
+// with a sliding window and their own rotary frequencies alternate with one full-context layer.
 #include <cmath>
 
 #include "base/error.h"

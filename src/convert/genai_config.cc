@@ -6,7 +6,8 @@
 namespace sinter::convert {
 namespace {
 
-// One id, a list of ids, or null where neither file has the field.
+// Returns one id, a list of ids, or null if neither file has the field. generation_config.json
+// comes first. Throws Error("convert") if a value is not a token id below the vocabulary's size.
 nlohmann::json TokenIds(const HfConfig& config, const nlohmann::json& generation,
                         const std::string& generation_file, std::string_view name) {
   for (const auto& [object, file] :

@@ -1,4 +1,4 @@
-// genai_config.json, from a checkpoint's config.json and generation_config.json.
+// Makes genai_config.json from a checkpoint's config.json and generation_config.json.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -16,8 +16,9 @@ struct GenaiOptions {
   std::optional<int64_t> multi_rotary_offset;
 };
 
-// `generation` is generation_config.json, or an empty object. Throws Error("convert") naming the
-// field where a token id or a sampling option is none.
+// Returns the content of genai_config.json. `generation` is generation_config.json or an empty
+// object. Throws Error("convert"), which names the field, if a token id or a sampling option is not
+// valid or eos_token_id is missing.
 nlohmann::ordered_json GenaiConfig(const HfConfig& config, const nlohmann::json& generation,
                                    const std::string& generation_file, const GenaiOptions& options);
 

@@ -1,5 +1,5 @@
-// gpt-oss: attention sinks and biases, every other layer with a sliding window, and experts with a
-// clamped SwiGLU. The published checkpoints hold the experts as MXFP4.
+// gpt-oss: attention with sinks and biases, a sliding window in every other layer, and experts with
+// a clamped SwiGLU. The published checkpoints hold the experts as MXFP4.
 #include "convert/architectures.h"
 
 namespace sinter::convert {
@@ -17,7 +17,7 @@ Decoder::Experts LayerExperts(Decoder& m, int64_t layer) {
   experts.alpha = 1.702f;
   experts.beta = 1;
   experts.limit = static_cast<float>(config.Double("swiglu_limit", 7));
-  // Output features are the packed form's rows, and the plain form's columns.
+  // Output features are rows of the packed (MXFP4) tensor, but columns of the plain one.
   const auto matrix = [&](const std::string& name, int64_t rows, int64_t columns) {
     return m.weights().Has(name + "_blocks")
                ? m.weights().Mxfp4(name, experts.count, rows, columns)

@@ -8,7 +8,8 @@
 namespace sinter::convert {
 namespace {
 
-// Sizes are bounded, so that products of three stay inside int64 and absurd ones end here.
+// Upper bounds on sizes. They keep the product of three sizes within int64 and refuse absurd values
+// early.
 constexpr int64_t kMaxSize = int64_t{1} << 20;
 constexpr int64_t kMaxContext = int64_t{1} << 24;
 
@@ -152,7 +153,7 @@ HfConfig ParseHfConfig(nlohmann::json json, const std::string& file,
     throw Error("convert", "{}: head_dim: got {}, want an even number", file, config.head_size);
   }
   config.norm_epsilon = config.Double("rms_norm_eps", 1e-6);
-  // What transformers' own classes have where the file is silent.
+  // Defaults of the configuration classes in transformers for a file without the field.
   const bool tied_by_default = config.model_type == "gemma3_text" || config.model_type == "smollm3";
   config.tied_embeddings = config.Flag("tie_word_embeddings", tied_by_default);
   if (FindField(config.json, "sliding_window") != nullptr) {
@@ -174,7 +175,7 @@ HfConfig ParseHfConfig(nlohmann::json json, const std::string& file,
   }
   const nlohmann::json* parameters = FindField(config.json, "rope_parameters");
   if (parameters == nullptr) parameters = FindField(config.json, "rope_scaling");
-  // Gemma 3 has one for each type of layer; that of the sliding ones is its own file's matter.
+  // Gemma 3 has parameters for each type of layer. gemma3.cc reads those of the sliding layers.
   if (parameters != nullptr) {
     if (const nlohmann::json* full = FindField(*parameters, "full_attention")) parameters = full;
   }

@@ -1,4 +1,4 @@
-// JSON files of a checkpoint: fields by name, with errors that say which.
+// Reads JSON files of a checkpoint and their fields by name. Errors name the file and the field.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,15 @@
 
 namespace sinter::convert {
 
-// Each throws Error("convert") that begins with `what`: the file, and the object inside it.
+// Parse JSON text or a file. Every function here that fails throws Error("convert") whose text
+// begins with `what`, the file and the object inside it.
 nlohmann::json ParseJson(std::string_view text, const std::string& what);
 nlohmann::json ReadJson(const std::filesystem::path& file);
 
-// The field; null where it is absent or JSON's null.
+// Returns the field, or a null pointer if it is absent or JSON's null.
 const nlohmann::json* FindField(const nlohmann::json& object, std::string_view name);
 
-// A field that must be there and of the kind.
+// Return a field that must be present and of the type. Throw Error("convert") otherwise.
 std::string GetString(const nlohmann::json& object, std::string_view name, const std::string& what);
 std::vector<int64_t> GetInts(const nlohmann::json& object, std::string_view name,
                              const std::string& what);
@@ -27,7 +28,7 @@ double GetDouble(const nlohmann::json& object, std::string_view name, const std:
 std::vector<double> GetDoubles(const nlohmann::json& object, std::string_view name,
                                const std::string& what);
 
-// The same, with what holds where the field is absent or null.
+// Return a field of the type, or `fallback` if it is absent or null.
 int64_t GetInt(const nlohmann::json& object, std::string_view name, const std::string& what,
                int64_t fallback);
 double GetDouble(const nlohmann::json& object, std::string_view name, const std::string& what,

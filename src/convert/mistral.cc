@@ -1,4 +1,4 @@
-// Mistral: Llama's layers, where the first version attends to a sliding window.
+// Mistral: Llama's layers. The first version of the model attends to a sliding window.
 #include "convert/architectures.h"
 
 namespace sinter::convert {

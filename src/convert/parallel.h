@@ -1,4 +1,4 @@
-// A loop over several threads.
+// A loop that runs on several threads.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,9 @@
 
 namespace sinter::convert {
 
-// Calls body(begin, end) for the ranges of `grain` that make up [0, count), on as many threads as
-// the machine has. The first exception comes out; ranges not begun by then are left out.
+// Splits [0, count) into ranges of `grain` and calls body(begin, end) for each, on as many threads
+// as the machine has and at least two. Rethrows the first exception; ranges that have not begun by
+// then are skipped.
 template <typename Body>
 void ParallelFor(int64_t count, int64_t grain, Body body) {
   const int64_t ranges = (count + grain - 1) / grain;

@@ -1,5 +1,5 @@
-// Phi-3 and Phi-4-mini: fused projections in the checkpoint, a sliding window, and with LongRoPE
-// two sets of rotary frequencies, for sequences within the original context and past it.
+// Phi-3 and Phi-4-mini: fused projections in the checkpoint and a sliding window. With LongRoPE
+// there are two sets of rotary frequencies, for sequences within and beyond the original context.
 #include "convert/architectures.h"
 
 namespace sinter::convert {
@@ -12,7 +12,7 @@ void BuildPhi3(Decoder& m) {
   m.Embed();
   const Decoder::Rotary rotary = m.RotaryCaches(config.rope);
   for (int64_t layer = 0; layer < m.layers(); ++layer) {
-    // A window of the whole context is none.
+    // A window as large as the context hides nothing, so it is left out.
     Decoder::AttentionOptions attention = {.rotary = &rotary, .fused_qkv = true};
     if (config.sliding_window.value_or(config.context) < config.context) {
       attention.window = config.sliding_window;

@@ -1,5 +1,5 @@
-// For tests: the models' forward passes as Hugging Face transformers write them, in double, from a
-// checkpoint's own tensors. Shares nothing with what is tested but the reader of the files.
+// For tests: the models' forward passes, written as in Hugging Face transformers, in double and on
+// the checkpoint's own tensors. It shares only the reader of the files with the code under test.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ class PlainForward {
   PlainForward(const CheckpointTensors& tensors, const nlohmann::json& config)
       : tensors_(tensors), c_(config), type_(config.at("model_type")) {}
 
-  // The logits after each token.
+  // Returns the logits after each token.
   Rows Logits(const std::vector<int>& tokens) {
     const int64_t hidden = c_["hidden_size"], layers = c_["num_hidden_layers"];
     Rows x;
@@ -108,7 +108,7 @@ class PlainForward {
     return y;
   }
 
-  // Frequencies of the layer, and what cosines and sines are multiplied by.
+  // Returns the layer's rotary frequencies and sets `scale`, the factor of cosines and sines.
   Vec Frequencies(int64_t layer, size_t length, double& scale) const {
     const int64_t dims = int64_t(double(head_size()) * c_.value("partial_rotary_factor", 1.0));
     double base = c_["rope_theta"];
@@ -154,7 +154,7 @@ class PlainForward {
     return frequencies;
   }
 
-  // rotate_half: element i turns with element i + dims / 2.
+  // Rotates element i together with element i + dims / 2, as rotate_half of transformers does.
   static void Rotate(double* head, const Vec& frequencies, double scale, size_t position) {
     const size_t half = frequencies.size();
     for (size_t i = 0; i < half; ++i) {
@@ -280,7 +280,8 @@ class PlainForward {
     for (size_t i = 0; i < up.size(); ++i) up[i] *= Silu(gate[i]);
     return Linear(from + "down_proj", up);
   }
-  // Element `i` of the packed experts: sign, two bits of exponent (bias 1), one of mantissa.
+  // Returns element `i` of the packed experts. A code is a sign bit, two bits of exponent (bias 1)
+  // and one bit of mantissa.
   double Mxfp4(const std::string& name, size_t i) const {
     const auto byte = [&](const std::string& part, size_t at) {
       return std::to_integer<int>(tensors_.at(name + part).bytes[at]);
@@ -290,7 +291,8 @@ class PlainForward {
         exponent == 0 ? 0.5 * (code & 1) : std::ldexp(1 + 0.5 * (code & 1), exponent - 1);
     return std::ldexp(code & 8 ? -magnitude : magnitude, byte("_scales", i / 32) - 127);
   }
-  // x times the expert's matrix: [inputs, outputs], or packed [outputs, inputs].
+  // Returns x times the expert's matrix plus its bias. The matrix is [inputs, outputs], or
+  // [outputs, inputs] in the packed form.
   Vec OssProduct(const std::string& name, const Vec& x, size_t expert) const {
     Vec y = Tensor(name + "_bias");
     const size_t outputs = size_t(tensors_.at(name + "_bias").shape[1]);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kMaxBlock = 256;
 
-// Stores block `index`'s scale and returns it as it is stored.
+// Stores the scale of block `index` and returns it rounded to the stored type.
 float StoreScale(const QuantFormat& format, float scale, int64_t index, std::byte* scales,
                  std::string_view name) {
   if (format.scale_dtype == DType::kF16) {
@@ -38,7 +38,7 @@ void StoreZeroPoint(const QuantFormat& format, int zero, int64_t index, std::byt
   }
 }
 
-// The block's codes, `count` of them behind one another from the lowest bits up.
+// Stores one block's codes in `bytes` bytes. With 4 bits a byte holds two codes, low nibble first.
 void StoreCodes(const QuantFormat& format, const std::array<uint8_t, kMaxBlock>& codes,
                 int64_t bytes, std::byte* out) {
   if (format.bits == 8) {
@@ -75,7 +75,7 @@ void QuantizeRow(const QuantFormat& format, const QuantRow& row, const float* we
     for (int64_t i = 0; i < count; ++i) {
       low = std::min(low, x[i]);
       high = std::max(high, x[i]);
-      // 0 * x is NaN for infinities and NaN, which min and max may drop.
+      // 0 * x is NaN for an infinity or a NaN, which min and max may drop.
       sum += 0 * x[i];
     }
     if (sum != 0) throw Error("convert", "tensor '{}': got a weight that is not finite", name);
@@ -90,7 +90,8 @@ void QuantizeRow(const QuantFormat& format, const QuantRow& row, const float* we
       scale = StoreScale(format, peak / static_cast<float>(-middle), index, scales, name);
     }
     const float inverse = scale == 0 ? 0 : 1 / scale;
-    // A scale below 1 / FLT_MAX has no inverse; its block is as good as zero.
+    // The inverse of a scale below 1 / FLT_MAX overflows. The block's weights are then so small
+    // that they are stored as zeros.
     const float factor = std::isfinite(inverse) ? inverse : 0;
     const float offset = static_cast<float>(zero) + 0.5f;
     for (int64_t i = 0; i < count; ++i) {
@@ -110,15 +111,16 @@ void RandomRow(const QuantFormat& format, const QuantRow& row, uint64_t seed, do
   const uint64_t lowest = nibbles ? 0x1111111111111111u : 0x0101010101010101u;
   for (int64_t i = 0; i < row.code_bytes; i += 8) {
     uint64_t word = random.Next();
-    // Code 0 has no opposite and would give the weights a mean: it becomes the middle, weight 0.
+    // Code 0 has no counterpart of the opposite sign, so it would make the mean nonzero. It becomes
+    // the middle code, which is weight 0.
     uint64_t any = word | word >> 1;
     any |= any >> 2;
     if (!nibbles) any |= any >> 4;
     word |= (~any & lowest) << (format.bits - 1);
     std::memcpy(codes + i, &word, static_cast<size_t>(std::min<int64_t>(8, row.code_bytes - i)));
   }
-  // Codes from 1 to 2^bits - 1, and the middle twice: their variance about the middle m is
-  // (m - 1) (2 m - 1) / 6 * 2 m / (2 m), which is 17.5 for 4 bits and 5397 for 8.
+  // The codes are uniform over 1 to 2^bits - 1, except that the middle m is twice as likely. Their
+  // variance about m is (m - 1) (2 m - 1) / 6, which is 17.5 for 4 bits and 5397.5 for 8.
   const double middle = std::exp2(format.bits - 1);
   const auto scale = static_cast<float>(deviation / std::sqrt((middle - 1) * (2 * middle - 1) / 6));
   for (int64_t index = 0; index < row.blocks; ++index) {

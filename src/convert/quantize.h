@@ -3,10 +3,10 @@
 // A block of `block_size` neighbours of a row shares a scale s and a zero point z:
 // w ~ (code - z) * s, code in [0, 2^bits).
 //   symmetric   z = 2^(bits - 1); s = m / -z, where m is the block's value of the largest
-//   magnitude,
-//               so that m is met exactly and no code lies idle
-//   asymmetric  s = (max - min) / (2^bits - 1), z = round(-min / s), the range widened to hold 0
-// Scales are rounded to their stored type first, and codes chosen for what is stored.
+//               magnitude. Code 0 then represents m exactly, and every code is used.
+//   asymmetric  s = (max - min) / (2^bits - 1), z = round(-min / s), where the range from min to
+//               max is widened to contain 0.
+// Each scale is first rounded to its stored type, and the codes are chosen for the rounded scale.
 #pragma once
 
 #include <cstddef>
@@ -25,22 +25,22 @@ struct QuantFormat {
   bool operator==(const QuantFormat&) const = default;
 };
 
-// Sizes of one row of `columns` weights.
+// Sizes of one row of `columns` weights. `whole_blocks` pads the codes to whole blocks.
 struct QuantRow {
   QuantRow(const QuantFormat& format, int64_t columns, bool whole_blocks);
   int64_t columns, blocks;
-  int64_t code_bytes;  // padded to whole blocks (MatMulNBits), or to a byte (QMoE)
+  int64_t code_bytes;  // padded to whole blocks (MatMulNBits) or to a whole byte (QMoE)
   int64_t scale_bytes, zero_point_bytes;
 };
 
-// Quantizes one row of row.columns weights. `zero_points` is null without them. `name` is for the
-// Error("convert") that a weight which is not finite, or a scale past f16, throws.
+// Quantizes one row of row.columns weights. `zero_points` is null for a format without them. Throws
+// Error("convert"), which contains `name`, if a weight is not finite or a scale exceeds f16.
 void QuantizeRow(const QuantFormat& format, const QuantRow& row, const float* weights,
                  std::byte* codes, std::byte* scales, std::byte* zero_points,
                  std::string_view name);
 
-// A row of random codes and scales, drawn from `seed`: weights of mean 0 and standard deviation
-// `deviation`.
+// Writes a row of random codes and scales, which depend on `seed` alone. The weights have mean 0
+// and standard deviation `deviation`.
 void RandomRow(const QuantFormat& format, const QuantRow& row, uint64_t seed, double deviation,
                std::byte* codes, std::byte* scales, std::byte* zero_points);
 
@@ -54,7 +54,7 @@ class Random {
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
   }
-  // In [-1, 1).
+  // Returns a uniform number in [-1, 1).
   float Uniform() { return static_cast<float>(static_cast<int64_t>(Next()) >> 40) * 0x1p-23f; }
 
  private:

@@ -49,7 +49,7 @@ float ScaleAt(const QuantFormat& format, const std::vector<std::byte>& scales, s
   return HalfToFloat(half);
 }
 
-// As MatMulNBits reads it.
+// Returns weight `i` as MatMulNBits decodes it.
 float Dequantize(const QuantFormat& format, const Quantized& q, size_t i) {
   const size_t block = i / static_cast<size_t>(format.block_size);
   const int zero =
@@ -72,8 +72,9 @@ TEST(Quantize, RoundsToTheNearest) {
             for (size_t i = 0; i < columns; ++i) {
               const float scale =
                   std::abs(ScaleAt(format, q.scales, i / static_cast<size_t>(block)));
-              // Half a step, and a whole one at the end that has a code less; what f16 takes from
-              // a scale counts once for each step.
+              // The error is at most half a step with zero points. Without them it is up to a whole
+              // step, because one end of the symmetric range has one code fewer. The error of a
+              // scale rounded to f16 counts once for each step of a weight.
               const float steps = zero_points ? 0.5f : 1.0f;
               const float rounding =
                   dtype == DType::kF16 ? std::exp2(-11.0f) * std::exp2(float(bits)) : 0;
@@ -145,7 +146,8 @@ TEST(Quantize, RandomRowsHaveTheirDeviation) {
         sum += weight;
         squares += weight * weight;
       }
-      // Four standard errors of a mean of 65536; the scales' spread adds 1 percent.
+      // The mean may be off by four standard errors of 65536 samples. The spread of the scales adds
+      // 1 percent to the deviation.
       EXPECT_NEAR(sum / 65536, 0, 4 * 0.02 / 256);
       EXPECT_NEAR(std::sqrt(squares / 65536), 0.02, 0.02 * 0.03);
     }

@@ -1,4 +1,5 @@
-// Qwen2 and Qwen2.5: biases on query, key and value; a sliding window in the upper layers, if any.
+// Qwen2 and Qwen2.5: biases on query, key and value, and optionally a sliding window in the upper
+// layers.
 #include "convert/architectures.h"
 
 namespace sinter::convert {

@@ -1,4 +1,4 @@
-// Qwen3: each head of query and key is normed before it turns.
+// Qwen3: each head of query and key is normalized before its rotary embedding.
 #include "convert/architectures.h"
 
 namespace sinter::convert {

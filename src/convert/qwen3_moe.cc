@@ -1,11 +1,11 @@
-// Qwen3-MoE: Qwen3's attention, and experts in place of the MLP.
+// Qwen3-MoE: Qwen3's attention, and a mixture of experts in place of the MLP.
 #include "base/error.h"
 #include "convert/architectures.h"
 
 namespace sinter::convert {
 namespace {
 
-// The checkpoint has a gate, an up and a down projection for each expert.
+// Stacks the experts' projections: the checkpoint has separate gate, up and down tensors for each.
 Decoder::Experts LayerExperts(Decoder& m, int64_t layer) {
   const HfConfig& config = m.config();
   const std::string from = Decoder::LayerPrefix(layer) + "mlp.";

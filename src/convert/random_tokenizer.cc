@@ -7,8 +7,8 @@
 namespace sinter::convert {
 namespace {
 
-// Byte-level BPE writes each byte as a printable character (GPT-2's bytes_to_unicode): printable
-// bytes of Latin-1 as themselves, the others as U+0100 and on.
+// Returns the printable character that byte-level BPE writes for a byte (GPT-2's bytes_to_unicode):
+// printable Latin-1 bytes stand for themselves, the others become U+0100 and the following ones.
 std::string ByteText(int byte) {
   const auto printable = [](int b) {
     return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || (b >= 0xae && b <= 0xff);
@@ -22,7 +22,8 @@ std::string ByteText(int byte) {
   return {static_cast<char>(0xc0 | code >> 6), static_cast<char>(0x80 | (code & 0x3f))};
 }
 
-// A space, as byte-level BPE writes it, and syllables that spell `index`; never the same twice.
+// Returns a space, as byte-level BPE writes it, followed by syllables that spell `index` in base
+// 80. Different indices give different words.
 std::string Word(int64_t index) {
   constexpr std::string_view kConsonants = "bdfghjklmnprstvz", kVowels = "aeiou";
   std::string word;
@@ -35,7 +36,7 @@ std::string Word(int64_t index) {
   return ByteText(' ') + word;
 }
 
-// The special tokens' texts by id.
+// Returns the special tokens' texts by id.
 std::map<int64_t, std::string> Specials(const nlohmann::ordered_json& genai_config) {
   const auto& model = genai_config.at("model");
   std::map<int64_t, std::string> specials;
@@ -64,7 +65,8 @@ std::string RandomTokenizer(int64_t vocab, const nlohmann::ordered_json& genai_c
   }
   Json added = Json::array();
   int byte = 0;
-  // Written by hand: a map of 200,000 ordered keys is searched for each one that is added.
+  // The vocabulary is formatted as text, because an ordered JSON object searches all its keys, here
+  // up to 200,000, for each one that is added.
   std::string entries;
   for (int64_t id = 0; id < vocab; ++id) {
     const auto special = specials.find(id);

@@ -9,7 +9,7 @@ namespace {
 
 constexpr double kTwoPi = 2 * std::numbers::pi;
 
-// Low frequencies are divided by the factor, high ones stay, those between are blended.
+// Divides low frequencies by the factor, keeps high ones, and blends the two in between.
 double Llama3Frequency(const RopeConfig& rope, double frequency) {
   const double wavelength = kTwoPi / frequency;
   const auto original = static_cast<double>(rope.original_max_positions);
@@ -20,8 +20,9 @@ double Llama3Frequency(const RopeConfig& rope, double frequency) {
   return (1 - smooth) * frequency / rope.factor + smooth * frequency;
 }
 
-// Between the dimensions that turn beta_fast and beta_slow times in the original context, YaRN
-// goes linearly from the plain frequencies to those divided by the factor.
+// YaRN's weight of the frequencies divided by the factor against the plain ones. It rises linearly
+// from 0 to 1 between the dimensions that rotate beta_fast and beta_slow times within the original
+// context.
 struct YarnRamp {
   YarnRamp(const RopeConfig& rope, int64_t rotary_dim) {
     const auto dimension = [&](double turns) {

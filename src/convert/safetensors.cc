@@ -14,7 +14,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
 
-// The reference implementation's bound on the header.
+// Upper bound on the header's size, as in the reference implementation.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr uint64_t kLengthBytes = 8;
 
@@ -112,7 +112,8 @@ class Reader {
     tensors_.emplace(name, std::move(tensor));
   }
 
-  // The format allows neither overlaps nor gaps: either says that the header is not this data's.
+  // Throws on overlaps and gaps between tensors. The format allows neither, so either means that
+  // the header does not belong to this data.
   void CheckLayout() {
     std::sort(ranges_.begin(), ranges_.end());
     uint64_t at = 0;

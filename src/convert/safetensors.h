@@ -1,4 +1,4 @@
-// Hugging Face checkpoints: tensors in safetensors files, one or several with an index.
+// Reads Hugging Face checkpoints: tensors in one safetensors file, or in several with an index.
 // Source: https://github.com/huggingface/safetensors (README, "Format").
 #pragma once
 
@@ -14,11 +14,11 @@
 
 namespace sinter::convert {
 
-// A tensor in a mapped file.
+// A tensor in a mapped file. `owner` keeps the mapping of `bytes` alive.
 struct CheckpointTensor {
-  // kUndefined for the 8-bit float types, which have no conversion here.
+  // Element type; kUndefined for the 8-bit floats, which cannot be converted here.
   DType dtype = DType::kUndefined;
-  std::string dtype_name;  // as the file says: "BF16"
+  std::string dtype_name;  // name in the file, such as "BF16"
   graph::Shape shape;
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> owner;
@@ -26,14 +26,15 @@ struct CheckpointTensor {
 
 using CheckpointTensors = std::map<std::string, CheckpointTensor, std::less<>>;
 
-// The tensors of one file. The file is not trusted: every offset is checked against the file's size
-// and the tensor's type and shape; tensors neither overlap nor leave gaps. Throws Error("convert")
-// naming file and tensor, and Error("file") where the file cannot be read.
+// Returns the tensors of one file. The file is not trusted: every offset is checked against the
+// file's size and the tensor's type and shape, and tensors may neither overlap nor leave gaps.
+// Throws Error("convert"), which names the file and the tensor, if a check fails, and Error("file")
+// if the file cannot be read.
 CheckpointTensors ReadSafetensors(const std::filesystem::path& file);
 
-// The tensors of a folder: those that model.safetensors.index.json lists, or all of
-// model.safetensors. Throws Error("convert") where there is neither, where the index is damaged, or
-// where a file does not hold a tensor that the index says it does.
+// Returns the tensors of a folder: those that model.safetensors.index.json lists, or all of
+// model.safetensors. Throws Error("convert") if neither file exists, if the index is damaged, or if
+// a file lacks a tensor that the index assigns to it.
 CheckpointTensors ReadCheckpoint(const std::filesystem::path& folder);
 
 }  // namespace sinter::convert

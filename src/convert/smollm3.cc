@@ -1,4 +1,4 @@
-// SmolLM3: Llama's layers, every fourth of them without rotary embeddings (NoPE).
+// SmolLM3: Llama's layers, of which every fourth has no rotary embedding (NoPE).
 #include "base/error.h"
 #include "convert/architectures.h"
 #include "convert/json.h"
@@ -6,7 +6,8 @@
 namespace sinter::convert {
 namespace {
 
-// no_rope_layers: 1 for each layer that turns, 0 for the others.
+// Returns which layers have a rotary embedding. Despite its name, the field no_rope_layers holds 1
+// for a layer with it and 0 for one without.
 std::vector<bool> TurningLayers(const HfConfig& config) {
   std::vector<bool> turning;
   if (FindField(config.json, "no_rope_layers") != nullptr) {

@@ -12,9 +12,9 @@
 namespace sinter::convert {
 namespace {
 
-// Weights in flight: 32 MiB as f32.
+// Weights that are in memory at a time: 32 MiB as f32.
 constexpr int64_t kChunkWeights = int64_t{8} << 20;
-// What a thread takes at a time.
+// Weights that a thread takes at a time.
 constexpr int64_t kGrainWeights = int64_t{1} << 17;
 
 int64_t RowsFor(int64_t weights, const Matrix& matrix) {

@@ -18,7 +18,7 @@
 
 namespace sinter::convert {
 
-// A folder of its own, removed with everything in it.
+// A new temporary folder, which the destructor removes with all its contents.
 class TestFolder {
  public:
   TestFolder() {
@@ -40,18 +40,18 @@ class TestFolder {
   std::filesystem::path path_;
 };
 
-// The bytes of a safetensors file of this header and data.
+// Returns the bytes of a safetensors file with this header and data.
 inline std::string SafetensorsBytes(const std::string& header, const std::string& data) {
   const uint64_t length = header.size();
   return std::string(reinterpret_cast<const char*>(&length), 8) + header + data;
 }
 
-// Tensors in the making.
+// A set of tensors to be written as safetensors files.
 class TestTensors {
  public:
   using Shape = std::vector<int64_t>;
 
-  // Uniform values around `mean`, as BF16.
+  // Adds a BF16 tensor of uniform values in [mean - spread, mean + spread).
   void Add(const std::string& name, const Shape& shape, float spread, float mean = 0) {
     std::string bytes;
     for (int64_t i = 0; i < Count(shape); ++i) {
@@ -60,7 +60,8 @@ class TestTensors {
     }
     AddBytes(name, "BF16", shape, bytes);
   }
-  // A weight of [rows, columns] that keeps its input's size.
+  // Adds a weight of [rows, columns] and variance 1 / columns, so that its product has about the
+  // magnitude of its input.
   void Linear(const std::string& name, int64_t rows, int64_t columns) {
     Add(name, {rows, columns}, std::sqrt(3.0f / static_cast<float>(columns)));
   }
@@ -77,7 +78,7 @@ class TestTensors {
   }
   void Remove(const std::string& name) { tensors_.erase(name); }
 
-  // One file, of all tensors or of every `parts`-th.
+  // Returns a file of all tensors, or one shard: every `parts`-th tensor, beginning with `part`.
   std::string File(size_t part = 0, size_t parts = 1) const {
     nlohmann::json header;
     header["__metadata__"]["format"] = "pt";
@@ -92,7 +93,7 @@ class TestTensors {
     }
     return SafetensorsBytes(header.dump(), data);
   }
-  // Several files and their index.
+  // Writes the tensors as several files with an index.
   void WriteShards(const TestFolder& folder, size_t parts) const {
     nlohmann::json index;
     size_t at = 0;
@@ -122,14 +123,14 @@ class TestTensors {
   Random random_{7};
 };
 
-// config.json of a small model of each architecture, and further forms: see SmallNames().
+// Returns config.json of a small model; SmallNames() lists the names.
 inline nlohmann::json SmallConfig(const std::string& name) {
   const std::string file = name == "gpt_oss_mxfp4" ? "gpt_oss" : name;
   std::ifstream stream(SINTER_SMALL_CONFIGS "/" + file + ".json");
   return nlohmann::json::parse(stream);
 }
 
-// Every tensor that a checkpoint of SmallConfig(name) has.
+// Returns every tensor that a checkpoint of SmallConfig(name) has.
 inline TestTensors SmallTensors(const std::string& name) {
   const nlohmann::json config = SmallConfig(name);
   const std::string type = config["model_type"];
@@ -211,7 +212,7 @@ inline TestTensors SmallTensors(const std::string& name) {
   return t;
 }
 
-// A whole checkpoint in one file.
+// Writes a whole checkpoint with its tensors in one file.
 inline void WriteCheckpoint(const std::string& name, const TestFolder& folder) {
   folder.Write("config.json", SmallConfig(name).dump());
   folder.Write("tokenizer.json", "{}");
@@ -225,7 +226,7 @@ inline const std::vector<std::string>& SmallNames() {
   return names;
 }
 
-// What an Error says; a test fails where there is none.
+// Returns the text of the Error that `body` throws, or "no error", which fails the callers' checks.
 template <typename Body>
 std::string ErrorOf(Body body) {
   try {

@@ -30,7 +30,7 @@ void ToFloats(const std::byte* bytes, int64_t count, float* out) {
   }
 }
 
-// Elements [first, first + count).
+// Converts elements [first, first + count) to f32.
 void ToFloats(const CheckpointTensor& tensor, int64_t first, int64_t count, float* out) {
   const std::byte* bytes =
       tensor.bytes.data() + first * static_cast<int64_t>(DTypeBytes(tensor.dtype, 1));
@@ -49,7 +49,7 @@ void ToFloats(const CheckpointTensor& tensor, int64_t first, int64_t count, floa
 }
 
 constexpr int64_t kMxfp4Block = 32;
-// E2M1: the 16 values of a code, the sign in bit 3.
+// Values of the 16 E2M1 codes; bit 3 is the sign.
 constexpr std::array<float, 16> kMxfp4Values = {0,     0.5f,  1,  1.5f,  2,  3,  4,  6,
                                                 -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
 
@@ -150,7 +150,8 @@ Matrix CheckpointWeights::Columns(const std::string& name, int64_t batch, int64_
   const CheckpointTensor& tensor = Get(name, {batch, columns, rows}, true);
   return {name, batch * rows, columns,
           [&tensor, rows, columns](int64_t first, int64_t count, float* out) {
-            // Rows of the matrix are neighbours in the file: as many as may are read together.
+            // Rows of the matrix are columns in the file, so neighbouring rows are contiguous
+            // there. Each column's elements of all requested rows of an item are read together.
             std::vector<float> together;
             while (count > 0) {
               const int64_t item = first / rows, row = first % rows;
@@ -180,7 +181,7 @@ Matrix CheckpointWeights::Mxfp4(const std::string& name, int64_t batch, int64_t 
   return {name, batch * rows, columns,
           [&codes, &scales, blocks](int64_t first, int64_t count, float* out) {
             for (int64_t block = first * blocks; block < (first + count) * blocks; ++block) {
-              // E8M0: a power of two, biased by 127.
+              // An E8M0 scale is a power of two whose exponent is biased by 127.
               const auto exponent = std::to_integer<int>(scales.bytes[block]);
               const float scale = std::ldexp(1.0f, exponent - 127);
               const std::byte* bytes = codes.bytes.data() + block * kMxfp4Block / 2;
@@ -196,7 +197,7 @@ Matrix CheckpointWeights::Mxfp4(const std::string& name, int64_t batch, int64_t 
 std::vector<float> CheckpointWeights::Vector(const std::string& name, int64_t count, double,
                                              double) {
   const auto found = tensors_.find(name);
-  // Biases of experts have two dimensions, which does not matter to who reads them.
+  // Biases of experts have two dimensions and are accepted here as one row.
   const bool fits = found != tensors_.end() && found->second.shape.size() == 2 &&
                     graph::NumElements(found->second.shape) == count;
   const CheckpointTensor& tensor =
@@ -221,7 +222,7 @@ std::vector<std::string> CheckpointWeights::Unused() const {
 
 bool RandomWeights::Has(std::string_view name) const { return !name.ends_with("_blocks"); }
 
-// FNV-1a of the name, over the seed.
+// Returns the FNV-1a hash of the name, started from the seed.
 uint64_t RandomWeights::SeedOf(std::string_view name) const {
   uint64_t hash = 0xcbf29ce484222325u ^ Random(seed_).Next();
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;

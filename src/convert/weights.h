@@ -1,4 +1,4 @@
-// Where a model's weights come from: a checkpoint's tensors, or a random generator.
+// Sources of a model's weights: a checkpoint's tensors, or a random generator.
 #pragma once
 
 #include <cstdint>
@@ -13,48 +13,50 @@
 
 namespace sinter::convert {
 
-// A weight of [rows, columns] that is read a few rows at a time, so that no whole tensor needs to
-// be in memory.
+// A weight of [rows, columns] that is read a few rows at a time, so that no tensor has to be in
+// memory as a whole.
 struct Matrix {
   std::string name;  // for errors
   int64_t rows = 0, columns = 0;
-  // Writes rows [first, first + count) as f32; safe from several threads. Null where the weights
-  // are random.
+  // Writes rows [first, first + count) to `out` as f32. May be called from several threads. Null if
+  // the weights are random.
   std::function<void(int64_t first, int64_t count, float* out)> read;
-  // Of random weights: their standard deviation, and what each row is drawn from, so that stacked
-  // rows are those of their parts.
+  // For random weights: their standard deviation, and the seed of each row. A seed for each row
+  // keeps the rows of a stack equal to the rows of its parts.
   double deviation = 0;
   std::function<uint64_t(int64_t row)> seed;
 };
 
-// The rows of several matrices of as many columns, one after another.
+// Returns the rows of several matrices concatenated. All have the same number of columns.
 Matrix Stack(std::vector<Matrix> parts);
-// Rows of `a` and `b` in turn: a0, b0, a1, b1, ... Both have the same shape.
+// Returns the rows of `a` and `b` alternately: a0, b0, a1, b1, ... Both have the same shape.
 Matrix Interleave(Matrix a, Matrix b);
-// Rows [first, first + count).
+// Returns rows [first, first + count).
 Matrix Slice(Matrix matrix, int64_t first, int64_t count);
 
-// A model's tensors by their names in the checkpoint. Everything throws Error("convert") naming the
-// tensor where it is missing or has another shape or a type that is no float.
+// A model's tensors by their names in the checkpoint. All functions but Has() throw
+// Error("convert"), which names the tensor, if it is missing or has another shape or type than
+// requested.
 class Weights {
  public:
   virtual ~Weights() = default;
 
-  // Whether there is such a tensor; a random source has all but those of packed formats.
+  // Returns whether there is such a tensor. A random source has all but those of packed formats.
   virtual bool Has(std::string_view name) const = 0;
-  // A tensor of [rows, columns].
+  // Returns a tensor of [rows, columns].
   virtual Matrix Rows(const std::string& name, int64_t rows, int64_t columns) = 0;
-  // A tensor of [batch, columns, rows], as a matrix of [batch * rows, columns].
+  // Returns a tensor of [batch, columns, rows] as a matrix of [batch * rows, columns].
   virtual Matrix Columns(const std::string& name, int64_t batch, int64_t rows, int64_t columns) = 0;
-  // NAME_blocks [batch, rows, columns / 32, 16] and NAME_scales [batch, rows, columns / 32], both
-  // u8: MXFP4 (Open Compute Project, Microscaling Formats 1.0), as [batch * rows, columns].
+  // Returns an MXFP4 weight (Open Compute Project, Microscaling Formats 1.0) as a matrix of
+  // [batch * rows, columns]. Its tensors, both u8, are NAME_blocks [batch, rows, columns / 32, 16]
+  // and NAME_scales [batch, rows, columns / 32].
   virtual Matrix Mxfp4(const std::string& name, int64_t batch, int64_t rows, int64_t columns) = 0;
-  // A tensor whose elements are `count`, as one row. Random ones lie within `spread` of `mean`.
+  // Returns a tensor of `count` elements as one row. Random values lie within `spread` of `mean`.
   virtual std::vector<float> Vector(const std::string& name, int64_t count, double mean,
                                     double spread) = 0;
 };
 
-// `tensors` must outlive every matrix read from it.
+// Weights of a checkpoint. `tensors` must outlive every matrix read from it.
 class CheckpointWeights : public Weights {
  public:
   explicit CheckpointWeights(const CheckpointTensors& tensors) : tensors_(tensors) {}
@@ -66,7 +68,7 @@ class CheckpointWeights : public Weights {
   std::vector<float> Vector(const std::string& name, int64_t count, double mean,
                             double spread) override;
 
-  // Tensors that nobody asked for, in order.
+  // Returns the names of the tensors that were never requested, sorted.
   std::vector<std::string> Unused() const;
 
  private:
@@ -76,8 +78,8 @@ class CheckpointWeights : public Weights {
   std::set<std::string, std::less<>> used_;
 };
 
-// Weights of mean 0 and variance 1 / columns, so that a layer keeps its input's size; the same for
-// the same seed and name.
+// Random weights of mean 0 and variance 1 / columns, so that a layer's output has about the
+// magnitude of its input. The same seed and name give the same weights.
 class RandomWeights : public Weights {
  public:
   explicit RandomWeights(uint64_t seed) : seed_(seed) {}

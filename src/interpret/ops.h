@@ -1,4 +1,4 @@
-// What the interpreter's operators see of a node. Internal to src/exec/interpreter.
+// What the interpreter's operators see of a node. Internal to src/interpret.
 #pragma once
 
 #include <cstdint>

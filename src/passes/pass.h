@@ -16,7 +16,7 @@ enum class Fusion {
   kNone,   // one node of the model at a time: the reference
   kLayer,  // the nodes of graph/fused.h: about five dispatches a layer
   kChain,  // the same nodes; for one token, those of a layer and of the equal layers after it are
-           // one dispatch, inside which workgroups wait for each other (exec/chain.h)
+           // one dispatch, inside which workgroups wait for each other (compile/chain.h)
 };
 
 // Facts about the model from outside the graph that rewrites depend on.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include <chrono>
 #include <random>
 
@@ -207,7 +209,9 @@ TEST(Tokenizer, ErrorsNameTheComponent) {
   EXPECT_ERROR(Tokenizer::FromFile("/nonexistent/tokenizer.json"),
                "/nonexistent/tokenizer.json: cannot be read");
   EXPECT_ERROR(Tokenizer::FromFile("/"), "[tokenizer] /: cannot be read");
-  EXPECT_ERROR(Tokenizer::FromFile(__FILE__), "tokenizer_test.cc: got no valid JSON");
+  const std::string not_json = testing::TempDir() + "not_json.txt";
+  std::ofstream(not_json) << "no JSON";
+  EXPECT_ERROR(Tokenizer::FromFile(not_json), "not_json.txt: got no valid JSON");
   EXPECT_ERROR(Tokenizer::FromJson(std::string(1'000'000, '[')), "got no valid JSON");
   EXPECT_ERROR(Tokenizer::FromJson(fmt::format("{{\"model\":{:[>1000000}{:]>1000000}}}", "", "")),
                "model: got array");

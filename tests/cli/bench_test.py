@@ -1,4 +1,4 @@
-"""sinter bench: its figures, its files, and what it refuses."""
+"""Tests of sinter bench: its figures, the files it writes, and its errors."""
 
 import csv
 import json
@@ -7,7 +7,7 @@ import unittest
 
 from sinter_cli import DEMO, DEVICE, CliTest, run
 
-# A run of a few seconds.
+# Options for a run of a few seconds.
 SMALL = ["-n", "4", "-r", "2"] + (["--device", DEVICE] if DEVICE else [])
 
 
@@ -41,16 +41,16 @@ class Figures(CliTest):
         memory = figures["memory"]
         self.assertEqual(memory["total_bytes"], memory["weights_bytes"] + memory["kv_cache_bytes"] +
                          memory["workspace_bytes"])
-        # A token reads the weights once, but one row of the embedding.
+        # A token reads all weights once, except that it reads only one row of the embedding.
         self.assertLessEqual(row["weight_bytes_per_token"], memory["weights_bytes"])
         self.assertGreater(row["weight_bytes_per_token"], memory["weights_bytes"] / 2)
         self.assertGreater(figures["load"]["cold_seconds"], 0)
         self.assertGreater(figures["load"]["warm_seconds"], 0)
         self.assertGreater(figures["read_bandwidth_bytes_per_second"], 1e6)
-        # 0 where the adapter has no matrix units.
+        # The peak is 0 on an adapter without matrix units.
         self.assertGreaterEqual(figures["matrix_peak_flops_per_second"], 0)
         self.assertEqual(figures["max_length"], 24)
-        # No run is longer than the sequence may be.
+        # The chunk is limited by the longest sequence.
         self.assertEqual(figures["chunk"], 24)
 
         with table.open(newline="") as stream:
@@ -63,7 +63,7 @@ class Figures(CliTest):
         result = bench("--prompt", "4", "--context", "4,36", "--no-cold-load", "--json")
         self.assert_done(result)
         near, far = (row["kv_bytes_per_token"] for row in json.loads(result.stdout)["decode"])
-        # Behind 4 and 36 tokens, two of the four new ones with them.
+        # The four new tokens read 2 more rows on average: 4 + 2 and 36 + 2.
         self.assertAlmostEqual(far / near, 38 / 6)
 
     def test_table(self):
@@ -118,7 +118,7 @@ class Profiles(CliTest):
             products = [kernel for kernel in profile["kernels"] if kernel["variant"].startswith("matmul_nbits")]
             self.assertTrue(products)
             self.assertTrue(all(kernel["flops"] > 0 and kernel["bytes"] > 0 for kernel in products))
-        # Prefill is one process of the trace, decode another; of the two runs that count both tokens are there.
+        # The trace holds the last prefill run as process 1, and both profiled tokens as process 2.
         dispatches = [event for event in events if event["ph"] == "X"]
         self.assertEqual(sum(event["pid"] == 2 for event in dispatches), 2 * figures["dispatches_per_token"])
         self.assertEqual(sum(event["pid"] == 1 for event in dispatches),

@@ -1,4 +1,4 @@
-"""sinter convert: folders from a checkpoint and from random weights, and what it refuses."""
+"""Tests of sinter convert: folders from a checkpoint and from random weights, and its errors."""
 
 import json
 import math
@@ -20,7 +20,7 @@ EXPERTS_CONFIG = dict(CONFIG, model_type="qwen3_moe", num_experts=4, num_experts
 
 
 def tensors(config):
-    """Names and shapes of a checkpoint of CONFIG or of EXPERTS_CONFIG."""
+    """Yields names and shapes of a checkpoint's tensors, for CONFIG or EXPERTS_CONFIG."""
     yield "model.embed_tokens.weight", [320, 64]
     yield "model.norm.weight", [64]
     for layer in range(2):
@@ -62,7 +62,7 @@ class Convert(CliTest):
         text = json.dumps(header).encode()
         (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
         (folder / "config.json").write_text(json.dumps(config))
-        # A tokenizer that the program itself makes.
+        # The checkpoint gets a tokenizer that the program itself made for random weights.
         self.assert_done(self.convert_random(folder.name + "-tokenizer"))
         tokenizer = self.temp / (folder.name + "-tokenizer") / "tokenizer.json"
         (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
@@ -81,7 +81,7 @@ class Convert(CliTest):
             self.assert_done(result)
             report = json.loads(result.stdout)
             self.assertEqual((report["architecture"], report["layers"]), (kind, 2))
-            # Rounding to 8 bits moves a weight by some 0.4 percent of the others' size.
+            # Rounding to 8 bits changes a weight by about 0.4 percent of a typical weight.
             self.assertGreater(report["verify"]["min_cosine"], 0.999)
             self.assertEqual(report["bytes"], sum(file.stat().st_size for file in out.iterdir()))
             self.assert_done(run("run", out, "-p", "hello", "--max-new-tokens", 3, "--greedy"))

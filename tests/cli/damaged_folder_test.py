@@ -1,4 +1,4 @@
-"""Model folders that are broken in every way that comes to mind: an error of one line each."""
+"""Tests of damaged model folders: each must give an error of one line."""
 
 import json
 import os
@@ -13,7 +13,7 @@ WORKERS = min(4, os.cpu_count() or 1)
 
 class DamagedFolder(CliTest):
     def check_each(self, file, contents, *command):
-        """Every one of `contents` in the place of `file`: exit code 0 or 1, never a signal."""
+        """Runs `command` with each of `contents` as `file`: exit code 0 or 1, never a signal."""
         folders = []
         for index, content in enumerate(contents):
             folder = self.copy_demo(f"model{index}")
@@ -81,7 +81,7 @@ class DamagedGraph(DamagedFolder):
         self.assert_fails(self.inspect_changed(INPUT, change), "past_key_values.0.key")
 
     def test_a_cycle(self):
-        """The first norm reads the last one's result."""
+        """Makes the first norm read the last norm's result."""
         def change(graph):
             norms = [field for field in graph if field[0] == 1 and b"LayerNormalization" in field[1]]
             last = next(value for number, value in sinter_cli.parse(norms[-1][1]) if number == 2)
@@ -158,7 +158,7 @@ class DamagedData(CliTest):
         self.assert_fails(run("inspect", folder), "model.onnx.data")
 
     def test_weights_that_are_not_numbers(self):
-        """All NaN: the tokens mean nothing, but they are tokens, and verify does not pass."""
+        """Makes all weights NaN: the program still gives valid tokens, and verify fails."""
         size = (DEMO / "model.onnx.data").stat().st_size
         folder = self.replace_data(b"\xff" * size)
         result = run("run", folder, "-p", "hi", "-n", "3", "--json")

@@ -1,4 +1,4 @@
-"""Options and their limits, output for machines, figures, exit codes."""
+"""Tests of options and their limits, text and JSON output, figures and exit codes."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class Usage(CliTest):
             of_subcommand = run(subcommand, "--help")
             self.assert_done(of_subcommand)
             self.assertIn("--json", of_subcommand.stdout)
-            # Converting needs no GPU.
+            # convert has no --device, because it needs no GPU.
             if subcommand != "convert":
                 self.assertIn("--device", of_subcommand.stdout)
             self.assertIn(f"  sinter {subcommand}", of_subcommand.stdout)
@@ -132,7 +132,7 @@ class Output(CliTest):
         self.assertEqual(answer["operators"]["com.microsoft::GroupQueryAttention"], answer["layers"])
         self.assertEqual(answer["total_bytes"], answer["weight_bytes"] + answer["kv_cache_bytes"] +
                          answer["workspace_bytes"])
-        # f16 keys and values of both, for the length and the padding of a prompt's last run.
+        # The cache holds f16 keys and values for the length plus the padding of a prompt's last run.
         token_bytes = 2 * 2 * answer["layers"] * answer["kv_heads"] * answer["head_size"]
         self.assertEqual(answer["kv_cache_bytes"], token_bytes * (256 + 256))
         small = run("inspect", DEMO, "--json", "--max-length", "256", "--chunk", "16")
@@ -185,7 +185,7 @@ class Output(CliTest):
         self.assertEqual(answer["adapters"], [])
         self.assertIsNone(answer["default"])
         self.assertTrue(any("none.json" in line for line in answer["advice"]))
-        # The Vulkan loader has its say before.
+        # The Vulkan loader may print its own messages before the error line.
         self.assertRegex(result.stderr, r"sinter: \[gpu\] adapters: got none[^\n]+\n\Z")
         result = run("run", DEMO, "-p", "hi", env=environment)
         self.assertEqual(result.returncode, 1)

@@ -1,4 +1,4 @@
-"""The program at work: conversations, interruptions, closed pipes, odd surroundings."""
+"""Tests of whole runs: conversations, interruptions, closed pipes, unusual environments."""
 
 import json
 import os
@@ -19,7 +19,10 @@ def start(*args, **options):
 
 
 def wait_until_armed(process):
-    """Until the program has set its signals: before, they are the launcher's and the loader's."""
+    """Waits until the program has set its signal handlers.
+
+    Before that, the handlers are those of the launcher and the loader.
+    """
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
@@ -48,7 +51,7 @@ class Answers(CliTest):
         self.assertEqual(texts, {"31 - 4 = 27.\n"})
 
     def test_stop(self):
-        # --stop takes one text, so that the folder may come behind it.
+        # --stop takes exactly one text, so the folder may follow it.
         result = run("run", "--stop", " =", DEMO, "-p", "What is 7 + 8?", "--json")
         self.assert_done(result)
         answer = json.loads(result.stdout)
@@ -71,7 +74,7 @@ class Answers(CliTest):
                                         capture_output=True, timeout=TIMEOUT_SECONDS)
                 self.assertEqual(result.returncode, 0, result.stderr)
                 json.loads(result.stdout)
-        # A zero byte can only come through standard input.
+        # Standard input is the only way to pass a zero byte.
         self.assert_done(run("run", DEMO, "-p", "-", "-n", "4", stdin=b"What\0 is \xc3\n"))
 
 
@@ -116,7 +119,8 @@ class Interruptions(CliTest):
             self.assertEqual(code, 130, err)
 
     def test_while_generating(self):
-        # A seed whose answer is hundreds of tokens long: one in many ends before the signal comes.
+        # This seed gives an answer of hundreds of tokens; with some others the answer ends before the
+        # signal arrives.
         process = start("run", DEMO, "--raw", "-p", "Once upon a time", "--sample", "--temperature", "5",
                         "--seed", "5", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.read(1)
@@ -161,7 +165,7 @@ class Interruptions(CliTest):
 
 
 class TerminalTest(CliTest):
-    """Programs on a terminal of their own."""
+    """Base of the tests that run a program on a pseudo-terminal."""
 
     def open(self, *command, **options):
         self.master, slave = pty.openpty()
@@ -179,7 +183,7 @@ class TerminalTest(CliTest):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def read_until(self, text):
-        """Reads on until `text` has come since the last call; returns what came with it."""
+        """Reads the output until it contains `text`; returns what came since the last call."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while text not in self.screen:
             self.assertLess(time.monotonic(), deadline, self.screen)
@@ -194,7 +198,7 @@ class TerminalTest(CliTest):
 
 
 class Terminal(TerminalTest):
-    """chat as a person sees it."""
+    """Tests of chat on a terminal."""
 
     def setUp(self):
         super().setUp()
@@ -206,7 +210,7 @@ class Terminal(TerminalTest):
         self.assertIn(b"Ctrl-D ends it", welcome)
         self.type(b"What is 7 + 8?\n")
         self.assertIn(b"7 + 8 = 15.", self.read_until(b"\r\n\r\n> "))
-        # Ctrl-C stops a story, not the program.
+        # Ctrl-C stops the answer, but not the program.
         self.type(b"Write a short story about Lily and a lost kite.\n")
         self.read_until(b"Lily and a lost kite.\r\n")
         while len(self.screen) < 20:
@@ -227,7 +231,7 @@ class Terminal(TerminalTest):
 
 class FirstRun(TerminalTest):
     def test_says_that_it_compiles(self):
-        """With nothing compiled before, a software GPU's first token takes long."""
+        """Without a shader cache, a software GPU's first token takes long."""
         self.open("run", DEMO, "-p", "What is 7 + 8?", "-q", "--no-cache",
                   env={**os.environ, "MESA_SHADER_CACHE_DISABLE": "true"})
         screen = self.read_until(b"7 + 8 = 15.")
@@ -242,7 +246,7 @@ class Surroundings(CliTest):
     def answer(self, environment):
         result = run("run", DEMO, "-p", "What is 7 + 8?", "-q", env=environment)
         self.assert_done(result)
-        # A driver may say on standard error that its own cache is off.
+        # Standard error is not checked: a driver may report there that its own cache is off.
         self.assertEqual(result.stdout, "7 + 8 = 15.\n")
 
     def test_no_home(self):

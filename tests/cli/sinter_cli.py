@@ -1,7 +1,7 @@
-"""What the tests of the command line share: running the program, and damaging model folders.
+"""Helpers for the tests of the command line: running the program, and damaging model folders.
 
-SINTER_LAUNCHER and SINTER_PROGRAM name the launcher and the program; SINTER_TEST_DEVICE the GPU, as
---device takes it (the best one where it is not set).
+SINTER_LAUNCHER and SINTER_PROGRAM name the launcher and the program. SINTER_TEST_DEVICE names the
+GPU as --device does; the program chooses the best one if it is not set.
 """
 
 import os
@@ -20,12 +20,12 @@ COMMAND = [os.environ.get("SINTER_LAUNCHER", str(ROOT / "build/release/launch"))
 DEVICE = os.environ.get("SINTER_TEST_DEVICE", "")
 TIMEOUT_SECONDS = 120
 
-# `sinter: [area] what: got X, want Y`, and nothing else.
+# The one line that a failing command prints: `sinter: [area] what: got X, want Y`.
 ERROR_LINE = re.compile(r"sinter: \[[a-z_]+\] [^\n]+\n", re.ASCII)
 
 
 def arguments(*args):
-    """The command line; a subcommand that computes gets the tests' device."""
+    """Returns the command line. Subcommands that use a GPU get the tests' device."""
     line = [*COMMAND, *(str(arg) for arg in args)]
     if DEVICE and args and args[0] in ("run", "chat", "verify") and "--device" not in line:
         line += ["--device", DEVICE]
@@ -33,7 +33,7 @@ def arguments(*args):
 
 
 def run(*args, stdin=b"", env=None, **options):
-    """Runs the program to its end; output and error as text."""
+    """Runs the program to its end; returns its output and errors as text."""
     result = subprocess.run(arguments(*args), input=stdin, capture_output=True, env=env,
                             timeout=TIMEOUT_SECONDS, **options)
     result.stdout = result.stdout.decode("utf-8", "replace")
@@ -42,7 +42,7 @@ def run(*args, stdin=b"", env=None, **options):
 
 
 class CliTest(unittest.TestCase):
-    """Temporary folders, and what every failure must look like."""
+    """Base of the tests: a temporary folder, and checks of exit codes and error lines."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="sinter-cli-test-")
@@ -50,7 +50,7 @@ class CliTest(unittest.TestCase):
         self.temp = pathlib.Path(folder.name)
 
     def copy_demo(self, name="model"):
-        """A copy of the bundled model; the weights are linked, so replace that file, never change it."""
+        """Copies the bundled model. The weights are a link: replace that file, never change it."""
         copy = self.temp / name
         copy.mkdir()
         for file in ("model.onnx", "genai_config.json", "tokenizer.json", "tokenizer_config.json",
@@ -60,7 +60,7 @@ class CliTest(unittest.TestCase):
         return copy
 
     def assert_fails(self, result, *words):
-        """One line that names its area and `words`, exit code 1, nothing on standard output."""
+        """Checks for exit code 1 and a single error line that names its area and all `words`."""
         self.assertEqual(result.returncode, 1, result.stderr)
         self.assertRegex(result.stderr, r"\A" + ERROR_LINE.pattern + r"\Z")
         for word in words:
@@ -70,14 +70,14 @@ class CliTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def assert_survives(self, result, what):
-        """Exit code 0, or 1 with its one line: never a signal, never a bug of the program's own."""
+        """Checks for exit code 0, or 1 with a single error line, but no signal or internal error."""
         self.assertIn(result.returncode, (0, 1), f"{what}: {result.stderr}")
         if result.returncode == 1:
             self.assertRegex(result.stderr, r"\A" + ERROR_LINE.pattern + r"\Z", what)
 
 
 def flipped(data, generator):
-    """`data` with one to three random bits changed."""
+    """Returns `data` with one to three random bits flipped."""
     changed = bytearray(data)
     for _ in range(generator.randint(1, 3)):
         changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
@@ -85,12 +85,12 @@ def flipped(data, generator):
 
 
 def flips(data, count, seed):
-    """`count` damaged copies of `data`, the same ones for the same seed."""
+    """Returns `count` damaged copies of `data`. The same seed gives the same copies."""
     generator = random.Random(seed)
     return [flipped(data, generator) for _ in range(count)]
 
 
-# --- Just enough of protobuf to change one field of an ONNX file -------------------------------
+# --- A minimal protobuf parser and writer to change one field of an ONNX file -------------------
 
 
 def _varint(value):
@@ -115,7 +115,11 @@ def _read_varint(data, at):
 
 
 def parse(data):
-    """A message as a list of [field, value]; int for varints, bytes for everything of a length."""
+    """Parses a message into a list of [field, value].
+
+    A varint is an int, a length-delimited field is bytes, and a fixed-size one is a tuple of the
+    wire type and its bytes.
+    """
     fields, at = [], 0
     while at < len(data):
         key, at = _read_varint(data, at)
@@ -144,8 +148,10 @@ def serialize(fields):
 
 
 def edit(data, path, change):
-    """`data` with `change(fields)` applied to the first message at `path` (field numbers) that it
-    returns True for."""
+    """Applies `change` to the first message at `path` (field numbers) for which it returns True.
+
+    Returns the changed bytes, or None if `change` accepted no message.
+    """
     fields = parse(data)
     if not path:
         return serialize(fields) if change(fields) else None
@@ -158,7 +164,7 @@ def edit(data, path, change):
     return None
 
 
-# Paths in an ONNX ModelProto: the graph, its nodes, initializers and inputs.
+# Paths in an ONNX ModelProto to the graph, its nodes, initializers and inputs.
 GRAPH = [7]
 NODE = [7, 1]
 INITIALIZER = [7, 5]

@@ -1,7 +1,9 @@
-// Any bytes as model.onnx: an Error("onnx") or a graph. A graph can be verified, printed and
-// written, and what was written reads and writes the same again. seeds/control_flow.onnx gets past
-// the reader: an If whose branches read outer values, constants in raw, typed and attribute form,
-// two operator sets; made with onnx.helper.
+// Fuzz target: any bytes as model.onnx must give an Error("onnx") or a graph. A graph must allow
+// Verify, Print and Write without a crash, and reading and writing it again must change nothing.
+//
+// seeds/control_flow.onnx, made with onnx.helper, is a model that the reader accepts. It has an If
+// whose branches read outer values, constants in raw, typed and attribute form, and two operator
+// sets.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -39,9 +41,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     sinter::graph::Verify(*graph);
   } catch (const sinter::Error&) {
-    // Unknown operators and wrong shapes are Verify's to refuse.
+    // Verify may refuse unknown operators and wrong shapes, which the reader accepts.
   }
-  // Only from the first round on: nodes are sorted then.
+  // The comparison starts after the first round trip, because that sorts the nodes.
   const auto first = Read(sinter::onnx::WriteModelBytes(*graph));
   const std::string bytes = sinter::onnx::WriteModelBytes(*first);
   const auto second = Read(bytes);

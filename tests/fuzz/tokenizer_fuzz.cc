@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (text != tokenizer.Decode(ids, false)) std::abort();
     }
   } catch (const sinter::Error&) {
-    // The file is at fault, and says so.
+    // An Error is the right result for a file that is not valid.
   }
   return 0;
 }

@@ -1,5 +1,5 @@
-// The bundled model, as a user meets it: it adds and subtracts numbers it has never seen, tells
-// stories, and its logits are those of its float64 reference.
+// Tests of the bundled model as a whole: it answers sums that it was not trained on, tells stories,
+// and its logits agree with its float64 reference.
 
 #include <gtest/gtest.h>
 
@@ -47,9 +47,9 @@ class DemoModel : public testing::Test {
 };
 std::shared_ptr<engine::Model> DemoModel::model_;
 
-// These sums were held out of the training in every phrasing and order of operands. The training
-// measured 98 or more in float; 95 leaves room for another adapter's rounding and none for a broken
-// kernel.
+// The sums were held out of the training in every phrasing and order of operands. The training
+// measured 98 or more right answers in float. The bound of 95 tolerates another adapter's rounding,
+// but not a broken kernel.
 TEST_F(DemoModel, AnswersHeldOutSums) {
   std::ifstream stream(kFolder / "held_out_sums.json");
   const nlohmann::json sums = nlohmann::json::parse(stream);
@@ -83,7 +83,8 @@ TEST_F(DemoModel, TellsAStoryAboutWhatWasAsked) {
   }
 }
 
-// Logits deviate by 2.9 here, five times as much as those of the folders that 0.05 is meant for.
+// The logits' standard deviation is 2.9, five times that of the model folders for which the
+// tolerance of 0.05 was chosen.
 TEST_F(DemoModel, LogitsAreTheReferences) {
   std::ifstream stream(kFolder / "reference.json");
   const nlohmann::json reference = nlohmann::json::parse(stream);

@@ -8,15 +8,15 @@
 
 namespace sinter::support {
 
-// The adapter that SINTER_TEST_DEVICE names, or the first one there is; checked. Fails where there
-// is none.
+// Opens the adapter that SINTER_TEST_DEVICE names, or the default one, with checks on. Throws Error
+// if there is none.
 inline std::shared_ptr<gpu::Device> OpenDevice(gpu::DeviceOptions options = {}) {
   options.checked = true;
   if (const char* name = std::getenv("SINTER_TEST_DEVICE")) options.adapter = name;
   return gpu::Device::Open(options);
 }
 
-// One for the whole program.
+// Returns the device that the whole program shares.
 inline const std::shared_ptr<gpu::Device>& SharedDevice() {
   static const std::shared_ptr<gpu::Device> device = OpenDevice();
   return device;

@@ -1,5 +1,5 @@
-// A graph of Sinter's own operators beside the compositions that they stand for: what the
-// interpreter and programs are tested with.
+// A graph that holds Sinter's own operators next to the compositions that they stand for. Tests of
+// the interpreter and of programs compare the two.
 #pragma once
 
 #include <fmt/format.h>
@@ -13,14 +13,14 @@
 namespace sinter::support {
 
 struct FusedGraph {
-  // Without operator sets: ai.onnx 23, com.microsoft 1, sinter 1.
+  // Text of the graph without its operator sets, which are ai.onnx 23, com.microsoft 1, sinter 1.
   std::string body;
-  // Outputs that must be equal: of the fused node, of the composition.
+  // Pairs of outputs that must be equal: the fused node's and the composition's.
   std::vector<std::pair<std::string, std::string>> outputs;
 };
 
-// Operators of type `type` (f32, f16) with `inputs`' rows of 32 columns, over weights in blocks of
-// 16. `in_type` is the residual's type: f32 before f16 weights, say.
+// Makes the graph for operators of type `type` (f32 or f16), with rows of 32 columns and weights in
+// blocks of 16. `in_type` is the residual's type, which may be f32 where `type` is f16.
 inline FusedGraph MakeFusedGraph(const std::string& type, const std::string& in_type) {
   FusedGraph graph;
   std::mt19937 random(11);
@@ -31,7 +31,8 @@ inline FusedGraph MakeFusedGraph(const std::string& type, const std::string& in_
     graph.body += fmt::format("const %{}: {} = [{}]\n", name, of, fmt::join(values, ", "));
   };
   const auto codes = [&] { return static_cast<double>(random() % 256); };
-  // Eighths, which f16 has exactly; small, so that activations do not saturate.
+  // Multiples of 1/64 and of 1/8, which f16 represents exactly. They are small, so that activations
+  // do not saturate.
   const auto scale = [&] { return (1 + static_cast<double>(random() % 4)) / 64; };
   const auto eighth = [&] { return static_cast<double>(random() % 16) / 8 - 1; };
   graph.body += fmt::format(
@@ -54,7 +55,8 @@ inline FusedGraph MakeFusedGraph(const std::string& type, const std::string& in_
     return name;
   };
   const auto rows = [](const std::string& of, int n) { return fmt::format("{}[1, 3, {}]", of, n); };
-  // Zero points and bias of a part, in the places of com.microsoft's operator.
+  // Writes the inputs of a part's weight in the order of com.microsoft's operator: codes, scales,
+  // zero points, group index (not with `fused`), bias.
   const auto weight = [](const char* part, const std::string& zeros, bool bias, bool fused) {
     return fmt::format("%{0}.b, %{0}.s, {1}{2}, {3}", part,
                        zeros.empty() ? "_" : fmt::format("%{}.{}", part, zeros), fused ? "" : ", _",
@@ -70,7 +72,7 @@ inline FusedGraph MakeFusedGraph(const std::string& type, const std::string& in_
   struct Prologue {
     bool skip, skip_norm, norm;
   };
-  // The sum x and its norm h, of the product's type.
+  // Adds the sum and its norm h, which has the product's type; returns both.
   const auto prologue = [&](const Prologue& form) {
     std::string skip = "r";
     if (form.skip_norm) {

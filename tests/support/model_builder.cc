@@ -35,7 +35,7 @@ class Builder {
   std::unique_ptr<Graph> Build();
 
  private:
-  // Uniform in [-1, 1).
+  // Returns a uniform number in [-1, 1).
   double Random() { return static_cast<double>(random_()) * 0x1p-31 - 1; }
   Value* Floats(const std::string& name, DType dtype, Shape shape, double mean, double spread) {
     std::vector<double> values(static_cast<size_t>(graph::NumElements(shape)));
@@ -55,7 +55,7 @@ class Builder {
     return graph_->AddConstant("", Tensor::FromDoubles(dtype, {}, std::vector<double>{value}));
   }
 
-  // A node with `outputs` outputs; returns the first.
+  // Adds a node with `outputs` outputs and returns the first.
   Value* Op(const std::string& name, const char* domain, const char* op, std::vector<Value*> inputs,
             Attributes attributes = {}, size_t outputs = 1) {
     std::vector<Value*> results;
@@ -82,7 +82,7 @@ class Builder {
   Value* Linear(const std::string& name, Value* x, int64_t n, int64_t k, double gain, bool bias);
   Value* Embed();
   Value* Norm(const std::string& name, Value* x);
-  // RMS norm of residual + add; the sum becomes the residual.
+  // Returns the RMS norm of residual + add. The sum becomes the residual.
   Value* AddAndNorm(const std::string& name, Value** residual, Value* add);
   Value* QkNorm(const std::string& name, Value* x, int64_t heads, Value* weight);
   Value* Attention(const std::string& name, Value* x, int64_t layer);
@@ -131,7 +131,8 @@ void Builder::AddMask() {
   total_ = Op(at + "Gather", "", "Gather", {shape, Scalar(1, DType::kI64)}, {{"axis", int64_t{0}}});
 }
 
-// Short rows, then long ones, whose angles are those of other frequencies and scaled.
+// Returns cosines and sines of `short_rows` rows followed by `long_rows` rows. The long rows have
+// other frequencies, and their cosines and sines are scaled.
 std::pair<Tensor, Tensor> Builder::RotaryTables(int64_t short_rows, int64_t long_rows,
                                                 double base) const {
   const int64_t half = spec_.rotary_dim / 2;
@@ -180,7 +181,7 @@ void Builder::AddRotaryCaches() {
   sin_ = OutputOf(cos_, 1);
 }
 
-// Random codes, with scales that give a product's rows the variance of the input times gain^2.
+// Adds random codes, with scales that give a product the variance of its input times gain^2.
 Builder::Quantized Builder::AddQuantized(const std::string& name, int64_t n, int64_t k,
                                          double gain) {
   const int64_t blocks = (k + spec_.block - 1) / spec_.block;
@@ -189,7 +190,8 @@ Builder::Quantized Builder::AddQuantized(const std::string& name, int64_t n, int
   weight.codes = Bytes(name + ".weight_Q4", {n, blocks, spec_.block * spec_.bits / 8});
   weight.scales = Floats(name + ".weight_scales", spec_.dtype, {n, blocks}, scale, scale / 2);
   if (spec_.zero_points) {
-    // Around the middle: far from it the blocks would have a mean that drowns everything else.
+    // Zero points lie close to the middle code. Otherwise the blocks' means would dominate the
+    // products.
     const int64_t row = (blocks * spec_.bits + 7) / 8;
     std::vector<int64_t> packed(static_cast<size_t>(n * row));
     for (int64_t& byte : packed) {
@@ -254,7 +256,7 @@ Value* Builder::Embed() {
   return Cast("/model/embed_tokens/Cast", x, DType::kF32);
 }
 
-// Norms compute in f32 where the model wants that, whatever type comes in, and give the model's.
+// Adds a norm. With wide_norms it computes in f32 and its result is cast to the model's type.
 Value* Builder::Norm(const std::string& name, Value* x) {
   const DType dtype = spec_.wide_norms ? DType::kF32 : spec_.dtype;
   Value* y = Op(name + "/LayerNorm", "", "SimplifiedLayerNormalization",
@@ -266,7 +268,7 @@ Value* Builder::Norm(const std::string& name, Value* x) {
 Value* Builder::AddAndNorm(const std::string& name, Value** residual, Value* add) {
   const DType dtype = spec_.wide_norms ? DType::kF32 : spec_.dtype;
   if (spec_.wide_norms) {
-    // Gemma norms what attention and MLP give before it is added.
+    // Gemma normalizes the output of attention and MLP before it is added.
     add = Op(name + "/before/LayerNorm", "", "SimplifiedLayerNormalization",
              {Cast(name + "/before/Cast", add, DType::kF32),
               Floats("model." + name + ".before.weight", dtype, {spec_.hidden}, 0.5, 0.2)},

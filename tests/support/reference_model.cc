@@ -22,7 +22,7 @@ std::vector<std::vector<double>> ReferenceModel::Logits(const std::vector<int32_
   const auto length = static_cast<int64_t>(tokens.size());
   const std::unique_ptr<graph::Graph> symbolic = graph_->Clone();
   if (spec_.rope == ModelSpec::Rope::kConcatenated) {
-    // What the provider option means; no other rewrite takes part.
+    // Applies the provider option multiRotaryCacheConcatOffset; it needs no other rewrite.
     passes::PassOptions options;
     options.disabled = {"last_row_logits"};
     options.multi_rotary_offset = spec_.rope_threshold;

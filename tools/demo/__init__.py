@@ -1,1 +1,1 @@
-"""The parts of tools/train_demo.py: text, tokenizer, network, training and the written folder."""
+"""Modules of tools/train_demo.py: text, tokenizer, network, training and the written folder."""

@@ -1,8 +1,8 @@
 """A byte-level BPE tokenizer: training, encoding, and the files that transformers and GenAI read.
 
-The pre-tokenizer is Qwen's: words with their leading space, single digits, punctuation. The text of this
-project is ASCII, so the pattern's letter and number classes are written out for Python's `re`, while
-tokenizer.json carries the original pattern.
+The pre-tokenizer is Qwen's: words with their leading space, single digits, punctuation. The training text is
+ASCII, so Python's `re` gets the pattern with its letter and number classes written out for ASCII;
+tokenizer.json holds the original pattern.
 """
 
 import collections
@@ -24,7 +24,7 @@ CHAT_TEMPLATE = ("{% for m in messages %}<|im_start|>{{m.role}}\n{{m.content}}<|
 
 
 def byte_characters():
-    """GPT-2's map from a byte to a printable character."""
+    """Returns GPT-2's map from a byte to a printable character."""
     printable = list(range(33, 127)) + list(range(161, 173)) + list(range(174, 256))
     table, extra = {}, 0
     for byte in range(256):
@@ -45,7 +45,7 @@ def _split(text):
 
 
 class Tokenizer:
-    """Ids: the special tokens, the 256 bytes, the merges in order of their rank."""
+    """A BPE tokenizer. Ids are the special tokens, then the 256 bytes, then the merges in order of their rank."""
 
     def __init__(self, merges):
         self.merges = merges
@@ -68,7 +68,7 @@ class Tokenizer:
         return [self.vocab[p] for p in parts]
 
     def encode(self, text):
-        """Ids of plain text: special tokens in it are not recognised."""
+        """Returns the ids of plain text. Special tokens in it are not recognised."""
         ids = []
         for word in _split(text):
             known = self._cache.get(word)
@@ -78,12 +78,12 @@ class Tokenizer:
         return ids
 
     def decode(self, ids):
-        """Text of ids; special tokens are left out."""
+        """Returns the text of ids, without special tokens."""
         characters = "".join(self.tokens[i] for i in ids if i >= len(SPECIALS))
         return bytes(self._bytes[c] for c in characters).decode(errors="replace")
 
     def prompt_ids(self, turns, question, system=None):
-        """The chat template applied to finished turns and a last question, with the generation prompt."""
+        """Returns the ids of the chat template for finished turns and a last question, with the generation prompt."""
         ids = []
         if system:
             ids += self._message("system", system)
@@ -127,7 +127,7 @@ class Tokenizer:
 
 
 def train(texts, vocab_size):
-    """Learns merges from the counts of pre-tokens until `vocab_size` tokens are there, or all pairs are rare."""
+    """Learns merges from the counts of pre-tokens until there are `vocab_size` tokens or no pair occurs twice."""
     counts = collections.Counter(word for text in texts for word in _split(text))
     words = [([_BYTE_CHARACTERS[b] for b in word.encode()], count) for word, count in sorted(counts.items())]
     merges = []
@@ -138,12 +138,12 @@ def train(texts, vocab_size):
             where[pair].add(index)
     made = set()
     while len(merges) < vocab_size - 256 - len(SPECIALS) and pairs:
-        # The most frequent pair; among equals the first in order, so that the result is fixed.
+        # Takes the most frequent pair, and the first in order among equals, so that the result is reproducible.
         best = min(pairs, key=lambda p: (-pairs[p], p))
         if pairs[best] < 2:
             break
         joined = best[0] + best[1]
-        # Two merges may spell the same token (a+bc, ab+c); the second would need no new id.
+        # Two merges may spell the same token (a+bc, ab+c). The second is skipped, since the token already has an id.
         if joined not in made:
             made.add(joined)
             merges.append(best)

@@ -1,4 +1,4 @@
-"""Chat turns: sums asked and answered, story requests, small talk; and the held-out sums.
+"""Makes chat turns (sums, story requests, small talk) and the set of held-out sums.
 
 A turn is a pair (what the user says, what the assistant replies).
 """
@@ -9,7 +9,7 @@ from demo import stories
 from demo import words as w
 from demo.grammar import expand, with_article
 
-# The held-out set never changes, whatever the training seed.
+# The held-out set does not depend on the training seed.
 _HELD_OUT_SEED = 20240229
 _HELD_OUT_ADDITIONS = 50
 _HELD_OUT_POSITIVE_DIFFERENCES = 40
@@ -32,7 +32,7 @@ _SUBTRACT = ["What is {a} - {b}?", "What is {a} minus {b}?", "{a} - {b}", "{a}-{
              "{a} take away {b}", "Calculate {a} - {b}.", "Compute {a} - {b}.", "Can you subtract {b} from {a}?",
              "Please subtract {b} from {a}.", "What does {a} - {b} equal?", "Tell me what {a} - {b} is.",
              "[And|Now|And what is] {a} - {b}?", "Do you know what {a} minus {b} is?"]
-# These make sense only where something is left.
+# These phrasings make sense only if the difference is positive.
 _SUBTRACT_POSITIVE = ["{name} has {a} {items} and gives away {b}. How many {items} are left?",
                       "There are {a} {items}. {b} are gone. How many are left?",
                       "I had {a} {items} and ate {b}. How many are left?",
@@ -40,7 +40,7 @@ _SUBTRACT_POSITIVE = ["{name} has {a} {items} and gives away {b}. How many {item
 
 
 def answer(op, a, b):
-    """The one form of every answer: '23 + 45 = 68.'"""
+    """Returns the answer, which always has the form '23 + 45 = 68.'"""
     return f"{a} {op} {b} = {a + b if op == '+' else a - b}."
 
 
@@ -66,12 +66,12 @@ _HELD_OUT_KEYS = {(op, min(a, b), max(a, b)) for op, a, b in HELD_OUT}
 
 
 def is_held_out(op, a, b):
-    """True for a held-out pair in either operand order."""
+    """Returns whether the pair is held out, in either operand order."""
     return (op, min(a, b), max(a, b)) in _HELD_OUT_KEYS
 
 
 def held_out_sums():
-    """The held-out set as [{prompt, answer}], in phrasings that training uses for other numbers."""
+    """Returns the held-out set as [{prompt, answer}], in phrasings that training uses for other numbers."""
     result = []
     for i, (op, a, b) in enumerate(HELD_OUT):
         phrasing = (_ADD if op == "+" else _SUBTRACT)[[0, 1, 11, 2][i % 4]]
@@ -80,7 +80,7 @@ def held_out_sums():
 
 
 def _sloppy(rng, text):
-    """What people type: now and then without capitals or the last mark."""
+    """Imitates careless typing: sometimes drops the first capital or the last punctuation mark."""
     if rng.random() < 0.15:
         text = text[0].lower() + text[1:]
     if rng.random() < 0.12 and len(text) > 1 and text[-1] in "?.":
@@ -89,17 +89,17 @@ def _sloppy(rng, text):
 
 
 def sum_turn(rng):
-    """A sum or difference of two numbers of 0 to 99 that is not held out."""
+    """Makes a turn about a sum or difference of two numbers from 0 to 99 that is not held out."""
     while True:
         op = rng.choice("+-")
-        # Small numbers now and then: they are few among all pairs, but often asked.
+        # One pair in ten has small numbers only, because they are rare among all pairs but often asked.
         top = 20 if rng.random() < 0.1 else 99
         a, b = rng.randint(0, top), rng.randint(0, top)
         if op == "-" and a < b and rng.random() < 0.5:
             a, b = b, a
         if not is_held_out(op, a, b):
             break
-    # Plain questions in half of the turns: they are what most people type.
+    # About half of the turns use the plain phrasings, which most people type.
     if op == "+":
         phrasings = _ADD[:4] if rng.random() < 0.4 else _ADD
     elif rng.random() < 0.4:
@@ -115,7 +115,7 @@ _SYLLABLES = "ba be bo da do fi fo ga gi ka ki ko la lo lu ma mi mo na no pa pi 
 
 
 def _made_up(rng):
-    """A word that nobody knows, so that the model learns to copy what it is asked for."""
+    """Returns a made-up word, so that the model learns to copy words from the request."""
     word = "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(2, 3)))
     return word + rng.choice(["", "", "n", "r", "l", "s", "rk", "mp"])
 
@@ -129,7 +129,7 @@ def _end_mark(ask):
 
 
 def story_turn(rng):
-    """A request for a story and a story that fits it."""
+    """Makes a turn of a request for a story and a story that fits it."""
     ask = expand(rng, _ASK, {})
     roll = rng.random()
     fixed, about, plot = {}, "", None
@@ -181,7 +181,7 @@ def story_turn(rng):
             about = f" about {with_article(words['hero_kind'])} and {theme}"
     about = expand(rng, about, {})
     if roll >= 0.10 and rng.random() < 0.12:
-        # The terse form: 'A story about a fox.'
+        # Makes the terse form, such as 'A story about a fox.'
         ask = rng.choice(["A story", "Story", "a story", "One story"])
     return _sloppy(rng, ask + about + _end_mark(ask)), text
 
@@ -232,7 +232,7 @@ _UNKNOWN_REPLY = ("[I am sorry, I do not know that.|I do not know.|That is too h
 
 
 def talk_turn(rng):
-    """Small talk, or a question that the model should own it cannot answer."""
+    """Makes a turn of small talk, or a question to which the model should admit that it has no answer."""
     if rng.random() < 0.35:
         return _sloppy(rng, expand(rng, rng.choice(_UNKNOWN), {})), expand(rng, _UNKNOWN_REPLY, {})
     questions, replies = rng.choice(_TALK)
@@ -244,7 +244,7 @@ _ANOTHER = ["Another one, please.", "Tell me another one.", "Another story", "On
 
 
 def conversation(rng, turns):
-    """Several turns of mixed kinds, as one conversation."""
+    """Returns a conversation of `turns` turns of mixed kinds."""
     result, last = [], None
     for _ in range(turns):
         roll = rng.random()

@@ -1,8 +1,8 @@
-"""Rows of token ids for training, made in parallel from seeds, so that any number of processes gives the same.
+"""Makes rows of token ids for training, in parallel. The result depends on the seed, not on the number of processes.
 
-Two kinds of rows: long ones (plain stories packed, or a conversation of many turns) and short ones (one
-chat turn: a sum, or small talk). A row is (tokens, learn): `learn[i]` says whether tokens[i] is to be
-predicted. Stories are learned whole; in chats only the assistant's part is.
+There are two kinds of rows: long ones (plain stories, concatenated, or a conversation of many turns) and short
+ones (one chat turn: a sum, or small talk). A row is (tokens, learn), where `learn[i]` says whether tokens[i] is to
+be predicted. Stories are learned whole; in chats only the assistant's part is learned.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ _state = {}
 
 
 def sample_texts(seed, count):
-    """Text for the tokenizer to learn from: `count` conversations of four turns."""
+    """Returns the texts that the tokenizer learns from: `count` conversations of four turns."""
     rng = random.Random(f"{seed}-tokenizer")
     texts = []
     for _ in range(count):
@@ -53,7 +53,7 @@ def _long_row(tokenizer, rng, length):
             ids += story
             learn += [True] * len(story)
     else:
-        # One conversation; the turns past the row's end are cut off.
+        # The row is one conversation, cut off at the row's end.
         turns = []
         while len(ids) < length:
             turns += chat.conversation(rng, 8)
@@ -83,11 +83,11 @@ def _chunk(job):
 
 
 def make_rows(tokenizer, kind, seed, rows, length, processes):
-    """(tokens int16 [rows, length], learn bool [rows, length]); rows is rounded up to whole chunks."""
+    """Returns (tokens int16 [rows, length], learn bool [rows, length]); rows is rounded up to whole chunks."""
     _state["tokenizer"] = tokenizer
     jobs = [(kind, f"{seed}-{kind}-{i}", length) for i in range(-(-rows // _ROWS_PER_CHUNK))]
     if processes > 1:
-        # 'fork' hands the tokenizer over; it must come before CUDA starts.
+        # 'fork' gives the workers the tokenizer. It must happen before CUDA starts.
         with multiprocessing.get_context("fork").Pool(processes) as pool:
             chunks = pool.map(_chunk, jobs, chunksize=4)
     else:

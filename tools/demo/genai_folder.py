@@ -1,8 +1,8 @@
 """Writes the model as ONNX Runtime GenAI's model builder does: model.onnx, model.onnx.data, genai_config.json.
 
-Weights are int4 in blocks of 32 as MatMulNBits wants them: B uint8 [N, K/32, 16], the even element in the
-low nibble, zero point 8, scales float16 [N, K/32]. Activations are float16. Names of nodes and tensors,
-inputs and outputs are the builder's.
+Weights are int4 in blocks of 32 in MatMulNBits' layout: B uint8 [N, K/32, 16] with the even element in the low
+nibble, zero point 8, scales float16 [N, K/32]. Activations are float16. Nodes, tensors, inputs and outputs have
+the builder's names.
 """
 
 import json
@@ -16,19 +16,19 @@ from onnx import TensorProto, helper, numpy_helper
 from demo.network import BLOCK, block_quantize, rotary_tables
 
 MODEL, DATA = "model.onnx", "model.onnx.data"
-# GPUs and mmap like tensors that begin at whole vectors.
+# Alignment of tensors in the data file, so that GPUs and mapped files read whole vectors.
 _ALIGNMENT = 256
 
 
 def pack(weight):
-    """B uint8 [N, K/32, 16] and scales float16 [N, K/32] of a float weight [N, K]."""
+    """Returns B uint8 [N, K/32, 16] and scales float16 [N, K/32] for a float weight [N, K]."""
     codes, scales = block_quantize(weight.detach().float().cpu())
     codes = codes.numpy().astype(np.uint8)
     return codes[..., 0::2] | (codes[..., 1::2] << 4), scales.numpy().astype(np.float16)[..., 0]
 
 
 def unpack(packed, scales):
-    """The float32 weight [N, K] that B and scales stand for."""
+    """Returns the float32 weight [N, K] that B and scales represent."""
     n, blocks, half = packed.shape
     codes = np.stack([packed & 15, packed >> 4], axis=-1).reshape(n, blocks, 2 * half).astype(np.float32)
     return ((codes - 8.0) * scales.astype(np.float32)[..., None]).reshape(n, blocks * 2 * half)
@@ -54,7 +54,7 @@ class _GraphWriter:
         return self.value(name, ["batch_size", "sequence_length", width])
 
     def constant(self, values):
-        """The name of a constant node with int64 `values` (a number or a list)."""
+        """Returns the name of a constant node with int64 `values` (a number or a list), adding it if needed."""
         label = f"INT64/{values}"
         name = f"/model/constants/{label}"
         if name not in self._constants:
@@ -66,7 +66,7 @@ class _GraphWriter:
         return name
 
     def tensor(self, name, array):
-        """Adds an initializer whose bytes lie in the data file."""
+        """Adds an initializer whose bytes are in the data file; returns its name."""
         kind = {np.dtype(np.float16): TensorProto.FLOAT16, np.dtype(np.uint8): TensorProto.UINT8}[array.dtype]
         self.data += bytes(-len(self.data) % _ALIGNMENT)
         content = np.ascontiguousarray(array).tobytes()
@@ -86,14 +86,14 @@ class _GraphWriter:
         return [self.tensor(f"{name}.MatMul.weight_Q4", packed), self.tensor(f"{name}.MatMul.weight_scales", scales)]
 
     def matmul(self, name, tensors, x, k, n, output=None):
-        """x [.., k] times a packed weight [n, k]; name is a path such as '/model/layers.0/mlp/up_proj'."""
+        """Adds x [.., k] times a packed weight [n, k]; name is a path such as '/model/layers.0/mlp/up_proj'."""
         output = output or self.activation(f"{name}/MatMul/output_0", n)
         self.node("MatMulNBits", f"{name}/MatMul_Q4", [x] + tensors, [output], "com.microsoft",
                   K=k, N=n, bits=4, block_size=BLOCK, accuracy_level=0)
         return output
 
     def skip_norm(self, name, weight, skip, x, last=False):
-        """Norm of (skip + x); returns the normalised value and the sum."""
+        """Adds the norm of (skip + x); returns the normalised value and the sum."""
         normed = self.activation(f"{name}/output_0", self.config.hidden_size)
         outputs = [normed]
         if not last:
@@ -104,7 +104,7 @@ class _GraphWriter:
 
 
 def _mask_subgraph(g):
-    """seqlens_k (valid tokens - 1, per batch row) and total_sequence_length for GroupQueryAttention."""
+    """Adds seqlens_k (valid tokens - 1, per batch row) and total_sequence_length for GroupQueryAttention."""
     base = "/model/attn_mask_reformat/attn_mask_subgraph"
     one = g.constant([1])
     g.node("ReduceSum", f"{base}/ReduceSum", ["attention_mask", one],
@@ -124,7 +124,7 @@ def _mask_subgraph(g):
 
 
 def _head_norm(g, name, x, weight, width):
-    """RMSNorm over each head as nodes of its own (what ONNX Runtime's CPU provider can run)."""
+    """Adds an RMSNorm over each head as separate nodes, which ONNX Runtime's CPU provider can run."""
     head = g.config.head_size
     heads = width // head
     shape = g.constant([0, -1, head])
@@ -141,7 +141,10 @@ def _head_norm(g, name, x, weight, width):
 
 
 def _attention(g, i, x, tensors, mask, norms_inside):
-    """QKV, GroupQueryAttention, output projection of layer i. `norms_inside` leaves the q and k norms to it."""
+    """Adds QKV, GroupQueryAttention and the output projection of layer i.
+
+    With `norms_inside`, GroupQueryAttention applies the norms of q and k.
+    """
     c, base = g.config, f"/model/layers.{i}/attn"
     qkv = g.matmul(f"{base}/qkv_proj", tensors["qkv"], x, c.hidden_size, c.q_size + 2 * c.kv_size)
     sizes = g.constant([c.q_size, c.kv_size, c.kv_size])
@@ -178,7 +181,7 @@ def _mlp(g, i, x, tensors):
 
 
 def _add_tensors(g, network):
-    """All initializers; returns the names by layer, and those of the embedding that is also the head."""
+    """Adds all initializers; returns the names by layer, and those of the embedding, which is also the head."""
     cos, sin = rotary_tables(g.config)
     layers = []
     for i, layer in enumerate(network.layers):
@@ -200,7 +203,7 @@ def _add_tensors(g, network):
 
 
 def build(network, norms_inside=True):
-    """(ModelProto, bytes of the data file). With norms_inside=False the q and k norms are separate nodes."""
+    """Returns (ModelProto, bytes of the data file). With norms_inside=False the q and k norms are separate nodes."""
     c = network.config
     g = _GraphWriter(c)
     layers, head = _add_tensors(g, network)
@@ -281,7 +284,7 @@ def write(network, folder, eos_ids, pad_id):
 
 
 def read_back(folder):
-    """The initializers of a written folder, by name, from the files alone."""
+    """Reads the initializers of a written folder, by name, from the files alone."""
     model = onnx.load(os.path.join(folder, MODEL))
     return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
 

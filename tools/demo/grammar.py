@@ -14,7 +14,7 @@ def expand(rng, template, words):
 
 
 def with_article(noun):
-    """'an owl', 'a fox'; good enough for the word lists here."""
+    """Returns the noun with its article ('an owl', 'a fox'); sufficient for the word lists here."""
     article = "an" if noun[0] in "aeiou" and not noun.startswith(("uni", "use")) else "a"
     return f"{article} {noun}"
 

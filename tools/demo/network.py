@@ -1,7 +1,8 @@
 """The Qwen3 architecture in plain PyTorch, with optional fake int4 weights.
 
-Per layer: RMSNorm, attention with grouped keys and values, RMSNorm on each query and key head, rotary
-embedding (half-split), RMSNorm, SwiGLU; tied embedding; no biases. (Qwen3 technical report, 2025.)
+A layer has RMSNorm, attention with grouped keys and values, RMSNorm on each query and key head, rotary embedding
+(half-split), RMSNorm and SwiGLU. The embedding is tied to the head and there are no biases. Source: Qwen3
+technical report, 2025.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 BLOCK = 32
-# The least normal half: GPUs may flush what lies below to zero.
+# Smallest normal half-precision number. GPUs may flush smaller ones to zero.
 _MIN_SCALE = 2.0 ** -14
 
 
@@ -41,7 +42,7 @@ class Config:
 def block_quantize(weight):
     """Int4 codes and scales of weight [N, K] in blocks of 32 along K: value = (code - 8) * scale.
 
-    As ONNX Runtime does it, the value of largest magnitude in a block gets code 0 (-8 times the scale),
+    As in ONNX Runtime, the value of largest magnitude in a block gets code 0, which is -8 times the scale,
     so scales may be negative. Scales are rounded to half precision first. Returns codes (float tensor of
     whole numbers 0..15, [N, K/32, 32]) and scales (float, [N, K/32, 1], each exact in half precision).
     """
@@ -55,18 +56,18 @@ def block_quantize(weight):
 
 
 def dequantized(weight):
-    """What is left of weight [N, K] after int4."""
+    """Returns weight [N, K] rounded to int4 and back."""
     codes, scale = block_quantize(weight.float())
     return ((codes - 8.0) * scale).reshape(weight.shape).to(weight.dtype)
 
 
 def fake_quantized(weight):
-    """dequantized(weight) forward, the identity backward (straight-through estimator)."""
+    """Returns dequantized(weight), with the identity as its gradient (straight-through estimator)."""
     return weight + (dequantized(weight.detach()) - weight.detach())
 
 
 def rotary_tables(config):
-    """cos and sin [context, head_size / 2], rounded to half precision as the written folder holds them."""
+    """Returns cos and sin [context, head_size / 2], rounded to half precision as in the written folder."""
     half = config.head_size // 2
     frequencies = config.rope_theta ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = torch.outer(torch.arange(config.context_length, dtype=torch.float64), frequencies)
@@ -79,13 +80,13 @@ def _rms_norm(x, weight, eps):
 
 
 def _rotate(x, cos, sin):
-    """x [batch, heads, time, head_size]; cos, sin [time, head_size / 2]."""
+    """Applies the rotary embedding to x [batch, heads, time, head_size]; cos and sin are [time, head_size / 2]."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
 
 def _attention(q, k, v):
-    """Causal attention over [batch, heads, time, head_size]."""
+    """Returns causal attention over [batch, heads, time, head_size]."""
     if q.is_cuda and hasattr(F, "scaled_dot_product_attention"):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
@@ -145,7 +146,7 @@ class Network(nn.Module):
         self.register_buffer("sin", sin.float())
 
     def forward(self, ids, fake_int4=False):
-        """ids int64 [batch, time] -> logits [batch, time, vocab]."""
+        """Maps ids int64 [batch, time] to logits [batch, time, vocab]."""
         weight_of = fake_quantized if fake_int4 else (lambda w: w)
         embed = weight_of(self.embed)
         x = F.embedding(ids, embed)
@@ -162,7 +163,7 @@ class Network(nn.Module):
 
 @torch.no_grad()
 def as_written(network, dtype=torch.float32):
-    """A copy on the CPU with every matrix through int4 and every norm through half precision."""
+    """Returns a copy on the CPU with every matrix rounded to int4 and every norm to half precision."""
     copy = Network(network.config)
     copy.load_state_dict({k: v.detach().float().cpu() for k, v in network.state_dict().items()})
     for parameter in copy.parameters():

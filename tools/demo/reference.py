@@ -1,4 +1,4 @@
-"""Recorded logits of the written model (reference.json, reference.f32), and its run on ONNX Runtime's CPU."""
+"""Records the written model's logits (reference.json, reference.f32) and compares them with ONNX Runtime's."""
 
 import json
 import os
@@ -15,7 +15,7 @@ STEPS = 12
 
 @torch.no_grad()
 def write(network, prompts, folder):
-    """Greedy continuation of each prompt, STEPS tokens, with the logits that led to each; in float64."""
+    """Writes STEPS greedy tokens for each prompt and the logits that chose each, computed in float64."""
     exact = as_written(network, torch.float64)
     cases, rows = [], []
     for prompt in prompts:
@@ -48,10 +48,10 @@ def _run(session, config, ids):
 
 @torch.no_grad()
 def compare_with_onnxruntime(network, ids, folder, log):
-    """Least cosine over positions between ONNX Runtime's logits and PyTorch's; None without onnxruntime.
+    """Returns the least cosine over positions between ONNX Runtime's and PyTorch's logits; None without onnxruntime.
 
-    The CPU provider may not know GroupQueryAttention's norm inputs; then the same graph with the norms as
-    nodes of their own runs instead, on the folder's data file's content.
+    If the CPU provider does not support GroupQueryAttention's norm inputs, a graph with the norms as separate
+    nodes and the same tensors runs instead.
     """
     try:
         import onnxruntime
@@ -73,7 +73,7 @@ def compare_with_onnxruntime(network, ids, folder, log):
     try:
         log(f"ONNX Runtime {onnxruntime.__version__}, CPU provider, the folder as written:")
         return cosine(os.path.join(folder, genai_folder.MODEL))
-    except Exception as error:  # ONNX Runtime's own exception types differ from release to release.
+    except Exception as error:  # ONNX Runtime's exception types differ between releases.
         log(f"  not run: {str(error).splitlines()[0][:200]}")
     with tempfile.TemporaryDirectory() as scratch:
         model, data = genai_folder.build(network, norms_inside=False)

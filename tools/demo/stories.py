@@ -1,8 +1,8 @@
 """Short stories from a seeded grammar: a hero, a place, a problem, some dialogue and a resolution.
 
 Each plot is a list of paragraphs of sentence templates (see grammar.py). A sentence that starts with '?'
-is left out half of the time. What must stay the same through a story (names, the thing, the place) comes
-from one dict of words, so that stories are coherent; what may vary is a choice in the template.
+is left out half of the time. Words that must stay the same throughout a story (names, the thing, the place) come
+from one dict, so that stories are coherent. Everything else varies by choices in the templates.
 """
 
 from demo import words as w
@@ -12,7 +12,7 @@ _PRONOUNS = {"m": {"he": "he", "him": "him", "his": "his"}, "f": {"he": "she", "
 
 
 def _person(rng, prefix, taken, kind=None, name=None, gender=None):
-    """Words of one character under `prefix`: NAME, NAME_he/him/his, NAME_kind, ..."""
+    """Returns the words for one character, under `prefix`, prefix_he/him/his, prefix_kind and so on."""
     if kind is None:
         roll = rng.random()
         if roll < 0.60:
@@ -33,7 +33,7 @@ def _person(rng, prefix, taken, kind=None, name=None, gender=None):
 
 
 def make_words(rng, **fixed):
-    """The words of one story. `fixed` may give kind, name, gender, friend_kind, place, thing, color,
+    """Chooses the words of one story. `fixed` may set kind, name, gender, friend_kind, place, thing, color,
     skill (a pair of w.SKILLS) and food."""
     taken = set()
     words = _person(rng, "hero", taken, fixed.get("kind"), fixed.get("name"), fixed.get("gender"))
@@ -42,7 +42,7 @@ def make_words(rng, **fixed):
     kind = words["hero_kind"]
     human = kind in ("girl", "boy")
     words["home"] = "house" if human else {**w.ANIMALS, **w.FIGURES}.get(kind, "house")
-    # Friends of children are children or pets; friends of animals are animals.
+    # Children have children or animals as friends; all others have animals.
     friend_kind = fixed.get("friend_kind") or (
         rng.choice(["girl", "boy"]) if human and rng.random() < 0.6 else
         rng.choice([k for k in w.ANIMALS if k != kind]))
@@ -93,7 +93,7 @@ _THANKS = ("[\"Thank you, {friend},\" said {hero}.|\"Thank you so much!\" said {
 _WELCOME = ("[\"That is what friends are for,\" said {friend}.|\"You are welcome,\" said {friend}.|\"I am glad I could "
             "help,\" said {friend} with a smile.|{friend} smiled back.|\"Any time!\" said {friend}.]")
 
-# name -> (themes to ask for, which request words fit, paragraphs)
+# Maps a plot's name to (themes to ask for, words that a request may fix, paragraphs).
 PLOTS = {
     "lost": (["losing something", "looking for a lost {thing}", "a lost {thing}"], ("kind", "thing", "place"), [
         [_OPEN, _HOME, "{hero} had {a_thing}[ and loved it very much|. It was {his} favorite thing|. {elder} had given it to {him}]."],
@@ -265,7 +265,7 @@ PLOTS = {
 
 
 def tell(rng, plot=None, **fixed):
-    """One story: (text, plot name, words)."""
+    """Tells one story; returns (text, plot name, words)."""
     name = plot or rng.choice(list(PLOTS))
     words = make_words(rng, **fixed)
     paragraphs = []

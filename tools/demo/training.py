@@ -1,4 +1,4 @@
-"""Training: float first, then with fake int4 weights (quantization-aware), and the checks that need the network."""
+"""Trains in float first, then quantization-aware with fake int4 weights; also validation loss and generation."""
 
 import contextlib
 import math
@@ -9,13 +9,13 @@ import torch.nn.functional as F
 
 _PEAK_RATE = 2e-3
 _WARM_UP_STEPS = 200
-# From this fraction of the steps on, the weights are int4 in the forward pass.
+# Fraction of the steps after which the weights are int4 in the forward pass.
 _INT4_FROM = 0.6
 _IGNORE = -100
 
 
 def _batch(rows, size, generator, device):
-    """Inputs and targets [size, time - 1] of random rows; targets that are not to be learned are -100."""
+    """Returns inputs and targets [size, time - 1] of random rows; targets that are not learned are -100."""
     tokens, learn = rows
     index = torch.randint(tokens.shape[0], (size,), generator=generator, device=device)
     ids = tokens[index].long()
@@ -43,10 +43,10 @@ def _mixed_precision(device):
 
 
 def train(network, long_rows, short_rows, device, batch_sizes, seconds, steps, seed, log):
-    """Trains in place for `steps` steps, or as many as fit into `seconds` where steps is 0.
+    """Trains in place for `steps` steps, or for as many as fit into `seconds` if steps is 0.
 
-    long_rows and short_rows are (tokens, learn) numpy pairs; batch_sizes their rows per step. The loss is
-    the mean of the two kinds' losses: half of what is learned is sums. Returns the number of steps.
+    long_rows and short_rows are (tokens, learn) numpy pairs; batch_sizes are their rows per step. The loss is the
+    mean of the two kinds' losses, so that sums and small talk make up half of it. Returns the number of steps.
     """
     move = lambda rows: (torch.from_numpy(rows[0]).to(device), torch.from_numpy(rows[1]).to(device))
     long_rows, short_rows = move(long_rows), move(short_rows)
@@ -68,8 +68,8 @@ def train(network, long_rows, short_rows, device, batch_sizes, seconds, steps, s
             if step == measure_from:
                 mark = time.time()
             else:
-                # The warm-up does not depend on the total, so the total may be fixed now. A step with fake
-                # int4 weights costs a little more: 15% is held back for it.
+                # The warm-up does not depend on the total, so the total can be set here. Steps with fake int4
+                # weights are slower, for which 15% of the time is reserved.
                 per_step = (time.time() - mark) / (measure_to - measure_from)
                 total = max(measure_to + 100, int(seconds / per_step / 1.15))
                 log(f"{per_step * 1e3:.1f} ms a step: {total} steps")
@@ -105,7 +105,7 @@ def train(network, long_rows, short_rows, device, batch_sizes, seconds, steps, s
 
 @torch.no_grad()
 def validation_loss(network, rows, device, size, fake_int4=True):
-    """Mean loss over all of rows (made from another seed than the training rows)."""
+    """Returns the mean loss over all rows, which come from another seed than the training rows."""
     losses = []
     for first in range(0, rows[0].shape[0], size):
         ids = torch.from_numpy(rows[0][first:first + size]).to(device).long()
@@ -120,7 +120,7 @@ def validation_loss(network, rows, device, size, fake_int4=True):
 def generate(network, prompts, limit, stop_ids, temperature=0.0, seed=0):
     """Continues each prompt (list of ids); greedy at temperature 0. Returns the new ids, without the stop id.
 
-    Recomputes the whole sequence for every token: simple, and quick enough for a few hundred tokens.
+    Recomputes the whole sequence for every token, which is simple and fast enough for a few hundred tokens.
     """
     device = network.embed.device
     generator = torch.Generator(device=device)

@@ -22,7 +22,7 @@ ANIMALS = {
     "cricket": "garden", "lizard": "cave", "crab": "shell", "chicken": "nest", "sheep": "barn",
     "bat": "cave", "swan": "nest", "moose": "clearing", "llama": "barn",
 }
-# Other heroes; all live in a house of some kind.
+# Other heroes, each with the home it lives in.
 FIGURES = {
     "dragon": "cave", "robot": "workshop", "unicorn": "clearing", "dinosaur": "cave", "knight": "castle",
     "princess": "castle", "prince": "castle", "wizard": "tower", "witch": "tower", "pirate": "ship",
@@ -37,7 +37,7 @@ TRAITS = "little young small brave clever kind shy curious cheerful gentle playf
 PLACES = """forest|meadow|village|valley|garden|park|farm|beach|hills|woods|mountains|river bank|field|
 orchard|town|island|jungle|lake shore""".replace("\n", "").split("|")
 PREPOSITIONS = {"farm": "on", "beach": "on", "island": "on", "river bank": "at", "lake shore": "at"}
-# Spots where a thing can hide or somebody can be stuck, each with its preposition.
+# Spots, with their prepositions, where a thing can be hidden or somebody can be stuck.
 SPOTS = """under a bush|behind a big rock|near the old bridge|inside a hollow log|under a pile of leaves|
 by the stream|beside the wooden fence|at the foot of a tall tree|in the long grass|between two stones|
 next to the well|behind the barn|at the edge of the pond|under the old oak""".replace("\n", "").split("|")
@@ -49,14 +49,14 @@ FOODS = """apples|berries|nuts|cookies|carrots|pears|cherries|plums|muffins|panc
 sandwiches|buns|strawberries""".replace("\n", "").split("|")
 CAKES = "carrot cake|apple pie|berry pie|honey cake|cherry pie|nut cake|chocolate cake|plum pie".split("|")
 PLANTS = "sunflower|pumpkin|apple tree|bean|rose|tulip|melon|carrot|tomato|cherry tree".split("|")
-# A skill as (to do, doing).
+# Skills as (infinitive, present participle).
 SKILLS = [("swim", "swimming"), ("sing", "singing"), ("dance", "dancing"), ("paint", "painting"),
           ("ride a bike", "riding a bike"), ("fly a kite", "flying a kite"), ("read", "reading"),
           ("bake bread", "baking bread"), ("climb trees", "climbing trees"), ("skate", "skating"),
           ("play the drum", "playing the drum"), ("play the flute", "playing the flute"),
           ("juggle", "juggling"), ("whistle", "whistling"), ("write", "writing"), ("row a boat", "rowing a boat"),
           ("jump rope", "jumping rope"), ("tie knots", "tying knots")]
-# A fear as (what, what helps, what the hero does in the end).
+# Fears as (fear, what helps, what the hero does in the end).
 FEARS = [("the dark", "a small lamp", "saw that the shadows were only trees and chairs"),
          ("thunder", "a soft song", "counted the seconds between the flash and the boom"),
          ("deep water", "a wooden raft", "found that the water could hold {him} up"),
@@ -65,7 +65,7 @@ FEARS = [("the dark", "a small lamp", "saw that the shadows were only trees and 
          ("strangers", "a friendly wave", "found out that strangers can turn into friends"),
          ("spiders", "a magnifying glass", "saw how carefully the spider made its web"),
          ("the old bridge", "a steady hand", "felt that the boards were strong")]
-# A building as (what, of what, the part that falls).
+# Things to build as (thing, material, part that falls).
 BUILDS = [("tree house", "branches", "the ladder"), ("raft", "logs", "the mast"), ("snow fort", "snow", "the wall"),
           ("bridge", "stones", "the railing"), ("sand castle", "sand", "the tower"), ("bird house", "boards", "the roof"),
           ("go-cart", "old wheels", "the seat"), ("little house", "bricks", "the roof"), ("tent", "blankets", "the pole"),
