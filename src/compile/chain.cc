@@ -177,8 +177,7 @@ class Chainer {
       }
       if (layer.end == all_.size()) return std::nullopt;
       const Dispatch& product = all_[layer.end];
-      // A head that can choose the token saves more by itself.
-      if (!product.product || product.chooses) return std::nullopt;
+      if (!product.product) return std::nullopt;
       if ((i > 0 || layer.attention) && product.operands[kA].buffer != row.buffer)
         return std::nullopt;
       row = product.operands[kY];

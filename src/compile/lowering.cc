@@ -272,9 +272,8 @@ void LowerContext::Offer(std::string_view guess,
   lowered_.dispatches.back().alternatives = std::move(alternatives);
 }
 
-void LowerContext::OfferToChain(const kernels::MatMulNBitsShape& product, bool chooses) {
+void LowerContext::OfferToChain(const kernels::MatMulNBitsShape& product) {
   lowered_.dispatches.back().product = product;
-  lowered_.dispatches.back().chooses = chooses;
 }
 
 void LowerContext::OfferToChain(const kernels::GroupQueryAttentionDecodeShape& attention) {

@@ -83,9 +83,6 @@ struct Dispatch {
   std::optional<kernels::GroupQueryAttentionDecodeShape> attention;
   // Of the lookup of a token in a table of f16: what may stand before both.
   std::optional<kernels::ChainTable> table;
-  // Whether such a product may choose a token in place of writing its result
-  // (Program::RecordChoosing).
-  bool chooses = false;
   // Of a chain: the labels of the dispatches that it takes the place of.
   std::vector<std::string> parts;
   bool is_chain() const { return !parts.empty(); }
@@ -153,8 +150,8 @@ class LowerContext {
   std::string_view chosen(std::string_view guess) const;
   // Lets measuring choose the plan of the dispatch emitted last.
   void Offer(std::string_view guess, std::function<std::vector<Alternative>()> alternatives);
-  // Lets the dispatch emitted last be joined with others, and where it `chooses` give a token.
-  void OfferToChain(const kernels::MatMulNBitsShape& product, bool chooses);
+  // Lets the dispatch emitted last be joined with others.
+  void OfferToChain(const kernels::MatMulNBitsShape& product);
   void OfferToChain(const kernels::GroupQueryAttentionDecodeShape& attention);
   void OfferToChain(const kernels::ChainTable& table);
 

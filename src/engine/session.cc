@@ -372,7 +372,6 @@ void Session::UpdateBranches(int64_t length) {
   // Keys in the cache were rotated with the other branch's factors: everything runs again.
   choose_.reset();
   decode_and_choose_.reset();
-  decode_choosing_.reset();
   const std::vector<int32_t> tokens = std::move(tokens_);
   tokens_.clear();
   if (!tokens.empty()) RunTokens(tokens);

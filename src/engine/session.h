@@ -125,9 +125,6 @@ class Session {
   void UpdateBranches(int64_t length);
   // Whether the choice of a token makes the inputs of the program that runs it.
   bool ChoiceMakesInputs(const StepProgram& decode) const;
-  // The decode program whose head chooses the token itself (Program::RecordChoosing); nothing where
-  // it cannot.
-  std::optional<gpu::CommandList> RecordChoosing();
   // The choice of tokens as the program of one token is bound, and its operands from binding 1 on.
   kernels::TokenChoiceShape ChoiceShape(const StepProgram& decode) const;
   std::vector<gpu::Buffer> ChoiceOperands(const kernels::TokenChoiceShape& shape) const;
@@ -163,8 +160,6 @@ class Session {
   TokenChoice choice_;
   std::optional<gpu::CommandList> choose_;
   std::optional<gpu::CommandList> decode_and_choose_;
-  // RecordChoosing(): logits_ is not written.
-  std::optional<gpu::CommandList> decode_choosing_;
   std::vector<gpu::Readback> pending_tokens_;
   std::vector<int32_t> generated_;  // those read so far, in order
   bool generating_ = false;

@@ -63,21 +63,6 @@ void Session::RecordChoice() {
   decode_and_choose_->Append(ChoiceMakesInputs(decode) ? decode.program->captured()
                                                        : decode.captured);
   decode_and_choose_->Append(*choose_);
-  decode_choosing_.reset();
-  if (choice_.greedy) decode_choosing_ = RecordChoosing();
-}
-
-std::optional<gpu::CommandList> Session::RecordChoosing() {
-  const StepProgram& decode = ProgramFor(1);
-  const kernels::TokenChoiceShape shape = ChoiceShape(decode);
-  const std::vector<gpu::Buffer> operands = ChoiceOperands(shape);
-  std::optional<gpu::CommandList> program =
-      decode.program->RecordChoosing(shape, std::span(operands).subspan(1));
-  if (!program || ChoiceMakesInputs(decode)) return program;
-  gpu::CommandList list(*device_);
-  list.Append(decode.inputs);
-  list.Append(*program);
-  return list;
 }
 
 size_t Session::greedy_dispatches() {
@@ -85,7 +70,7 @@ size_t Session::greedy_dispatches() {
   if (!choice_.greedy) choose_.reset();
   choice_.greedy = true;
   if (!choose_) RecordChoice();
-  return (decode_choosing_ ? *decode_choosing_ : *decode_and_choose_).num_dispatches();
+  return decode_and_choose_->num_dispatches();
 }
 
 void Session::Choose() {
@@ -140,12 +125,7 @@ void Session::Step() {
       const StepProgram& decode = ProgramFor(1);
       const bool inputs_made = ChoiceMakesInputs(decode);
       const size_t first = inputs_made ? 0 : decode.inputs.num_dispatches();
-      if (decode_choosing_ && choice_.options.repetition_penalty == 1) {
-        // Without a penalty the largest logit is all that the step needs.
-        logits_valid_ = false;
-        if (!options_.run.capture) decode_choosing_ = RecordChoosing();
-        Submit(*decode_choosing_, &decode, first, total - 1, 1);
-      } else if (options_.run.capture) {
+      if (options_.run.capture) {
         Submit(*decode_and_choose_, &decode, first, total - 1, 1);
       } else {
         Run(decode, total - 1, 1, inputs_made);

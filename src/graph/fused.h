@@ -13,10 +13,6 @@
 //   MatMulNBitsAdd    Y = A x dequantize(B)^T + bias + residual
 //   NormQMoE          Y = QMoE(h, router product of h), h = rms_norm(input, norm_scale, epsilon)
 //
-// The attribute `argmax` 1 of NormMatMulNBits marks the logits of one row. A run of the program
-// that needs only the index of the largest logit may compute that index instead of the logits. The
-// meaning of the node is unchanged.
-//
 // Output 1 of the first three operators is x, in the type of the input. Weights have the form of
 // MatMulNBits. All parts of a node have the same K, bits, block size and type; either all or none
 // have a bias, and either all or none have zero points, of one type. skip_scale has the type of the
@@ -61,8 +57,6 @@ struct FusedProduct {
   std::vector<FusedPart> parts;
   int64_t k = 0, bits = 4, block_size = 32;
   float epsilon = 0, skip_epsilon = 0;
-  // Value of the attribute `argmax`.
-  bool chooses = false;
   // Activation of MatMulNBitsMlp. Empty for the operators that concatenate their parts.
   std::string activation;
 

@@ -120,7 +120,6 @@ FusedProduct ReadFused(const Node& node) {
     return product;
   }
   product.activation = node.String("activation", "");
-  product.chooses = node.Int("argmax", 0) != 0;
   const std::vector<int64_t> rows = node.Ints("N", {});
   for (size_t b = kFusedFirstPart; b < node.inputs().size(); b += kInputsOfPart) {
     const bool present = node.input(b) != nullptr && node.input(b + 1) != nullptr;
@@ -152,8 +151,7 @@ std::vector<OpSpec> FusedOps() {
   };
   const std::vector<AttributeSpec> prologue = {attr::Of("N", Kind::kInts, true),
                                                attr::Float("epsilon"), attr::Float("skip_epsilon")};
-  std::vector<AttributeSpec> mlp = prologue, head = prologue;
-  head.push_back(attr::Int("argmax", {0, 1}));
+  std::vector<AttributeSpec> mlp = prologue;
   std::vector<AttributeSpec> mixture = ExpertAttributes();
   mixture.insert(mixture.end(), {attr::Float("epsilon"), attr::Int("router_bits", {2, 4, 8}),
                                  attr::RequiredInt("router_block_size", {16, 32, 64, 128, 256})});
@@ -165,7 +163,7 @@ std::vector<OpSpec> FusedOps() {
        "Y input_skip_sum?", attributes(prologue), InferFused},
       {kFusedDomain, "NormMatMulNBits", 1, kFusedVersion,
        "input skip? skip_scale? norm_scale B scales zero_points? bias?", "Y input_skip_sum?",
-       attributes(head), InferFused},
+       attributes(prologue), InferFused},
       {kFusedDomain, "MatMulNBitsMlp", 1, kFusedVersion,
        "input skip? skip_scale? norm_scale? gate_B gate_scales gate_zero_points? gate_bias? up_B "
        "up_scales up_zero_points? up_bias?",

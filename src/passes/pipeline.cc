@@ -13,7 +13,6 @@
 #include "passes/fold_bias.h"
 #include "passes/fold_last_position.h"
 #include "passes/fold_total_sequence_length.h"
-#include "passes/fuse_argmax.h"
 #include "passes/fuse_head_norm.h"
 #include "passes/fuse_mlp.h"
 #include "passes/fuse_moe.h"
@@ -53,7 +52,6 @@ constexpr Pass kProgramPasses[] = {
     {"fuse_moe", FuseMoe, Fusion::kLayer},
     {"fuse_head_norm", FuseHeadNorm, Fusion::kLayer},
     {"fuse_post_norm", FusePostNorm, Fusion::kLayer},
-    {"fuse_argmax", FuseArgmax, Fusion::kLayer},
     {"eliminate_dead", EliminateDead},
 };
 

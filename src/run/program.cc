@@ -142,43 +142,6 @@ gpu::CommandList Program::Record(size_t count) const {
 
 gpu::CommandList Program::Record() const { return Record(lowered_.dispatches.size()); }
 
-std::optional<gpu::CommandList> Program::RecordChoosing(
-    const kernels::TokenChoiceShape& choice, std::span<const gpu::Buffer> operands) const {
-  if (lowered_.dispatches.empty()) return std::nullopt;
-  const size_t last = lowered_.dispatches.size() - 1;
-  const compile::Dispatch& head = lowered_.dispatches[last];
-  if (!head.chooses || !head.product) return std::nullopt;
-  const Caps& caps = device_->caps();
-  kernels::MatMulNBitsShape shape = *head.product;
-  // As the head is cut without a choice, so that its sums are the same.
-  const std::vector<std::string> variants = kernels::MatMulNBitsVariants(caps, shape);
-  const auto variant = std::ranges::find_if(variants, [&](const std::string& name) {
-    return kernels::PlanMatMulNBits(caps, shape, name).variant == head.plan.variant;
-  });
-  shape.argmax = {.present = true,
-                  .position_ids = choice.position_ids,
-                  .total_length = choice.total_length,
-                  .ring_size = choice.ring_size};
-  if (variant == variants.end() || !kernels::CanFuseMatMulNBits(caps, shape, *variant))
-    return std::nullopt;
-  const kernels::KernelPlan plan = kernels::PlanMatMulNBits(caps, shape, *variant);
-
-  std::vector<gpu::Binding> bindings = BindingsOf(last);
-  std::erase_if(bindings, [](const gpu::Binding& binding) {
-    return binding.binding == kernels::kMatMulNBitsOutputBinding;
-  });
-  bindings.push_back({0, device_->CreateUniformBuffer(plan.params, plan.variant + ".params")});
-  for (size_t i = 0; i < operands.size(); ++i) {
-    if (operands[i])
-      bindings.push_back(
-          {kernels::kMatMulNBitsArgmaxBinding + static_cast<uint32_t>(i), operands[i]});
-  }
-  gpu::CommandList list = Record(last);
-  const wgsl::Shader spec = kernels::ExpandPlan(plan);
-  list.Dispatch(device_->GetPipelines({&spec, 1})[0], bindings, plan.workgroups, head.label);
-  return list;
-}
-
 Program::Recorded Program::RecordWith(const compile::Alternative& alternative,
                                       std::span<const size_t> which) const {
   Recorded recorded = {gpu::CommandList(*device_), {}};

@@ -59,12 +59,6 @@ class Program {
   // Runs once with a timestamp around every dispatch, and waits.
   std::vector<DispatchTime> Profile();
 
-  // The run but for its last dispatch, which chooses a token in place of writing logits. `choice`
-  // of kernels/sample/token_choice.h says how, `operands` are its bindings from 2 on. Nothing where
-  // the last dispatch cannot (compile::Dispatch::chooses, the adapter's limits).
-  std::optional<gpu::CommandList> RecordChoosing(const kernels::TokenChoiceShape& choice,
-                                                 std::span<const gpu::Buffer> operands) const;
-
   // The dispatches `which` (of one operator and shape) with another plan. Their intermediate
   // results all go to the same place, so that each waits for the one before, as in a run; they are
   // of no use. For the planner.

@@ -170,7 +170,6 @@ bool EmitOneDispatch(LowerContext& context, const FusedNode& node) {
       context.Alias(1, graph::kFusedInput);
     }
   }
-  around.chooses = node.product.chooses;
   EmitMatMulNBits(context, shape, context.In(graph::kFusedInput), node.weight, context.Out(0),
                   around);
   return true;

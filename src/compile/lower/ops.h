@@ -58,7 +58,6 @@ NBitsOperands ReadWeight(LowerContext& context, std::span<const graph::FusedPart
 // where the shape says so.
 struct NBitsSurroundings {
   BufferRef residual, norm_scale, skip, skip_scale, sum;
-  bool chooses = false;  // Dispatch::chooses
 };
 // Y = A x dequantize(weight)^T + bias by as many dispatches as the weight's size needs (one, with a
 // gate). `y` may be bound from outside or scratch.

@@ -132,7 +132,7 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
                   around.norm_scale, around.skip, around.skip_scale, around.sum, scratch},
                  {5, 10, 11});
     if (!forced.empty()) continue;
-    if (ranges.size() == 1) context.OfferToChain(shape, around.chooses);
+    if (ranges.size() == 1) context.OfferToChain(shape);
     context.Offer(guess, [caps = context.caps(), shape] {
       std::vector<Alternative> all;
       for (const std::string& variant : kernels::MatMulNBitsVariants(caps, shape))

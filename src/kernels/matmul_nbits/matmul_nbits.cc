@@ -56,7 +56,7 @@ bool PrefersDot(const Caps& caps, const MatMulNBitsShape& shape) {
 
 // Whether nothing stands before or behind the product.
 bool IsPlain(const MatMulNBitsShape& shape) {
-  return !shape.norm.present && !shape.residual && shape.glu == Glu::kNone && !shape.argmax.present;
+  return !shape.norm.present && !shape.residual && shape.glu == Glu::kNone;
 }
 
 void CheckShape(const MatMulNBitsShape& shape) {
@@ -201,11 +201,9 @@ KernelPlan PlanMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
 bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape, std::string_view variant) {
   if (IsPlain(shape)) return true;
   // A gate's rows are two ranges, which one binding must hold; the largest is that of all rows.
-  if ((shape.glu != Glu::kNone || shape.argmax.present) &&
-      SplitMatMulNBits(caps, shape).size() > 1) {
+  if (shape.glu != Glu::kNone && SplitMatMulNBits(caps, shape).size() > 1) {
     return false;
   }
-  if (shape.argmax.present && (shape.m != 1 || shape.glu != Glu::kNone)) return false;
   if (variant.empty()) {
     if (shape.m <= kMatMulNBitsDecodeRows) return !DecodeTunings(caps, shape).empty();
     return PrefersMatrix(caps, shape) || PrefersDot(caps, shape);

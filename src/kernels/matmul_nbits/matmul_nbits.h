@@ -61,18 +61,8 @@ struct MatMulNBitsNorm {
   bool operator==(const MatMulNBitsNorm&) const = default;
 };
 
-// The greedy choice of a token in place of Y, of one row: of kernels/argmax, without a penalty,
-// with the step to the next run. Bindings 12 to 19 are TokenChoiceShape's 2 to 9, and Y is not
-// bound.
-inline constexpr uint32_t kMatMulNBitsOutputBinding = 6, kMatMulNBitsArgmaxBinding = 12;
-// Where the plan has words of it, which none that chooses a token does.
+// The scratch, where the plan has words of it.
 inline constexpr uint32_t kMatMulNBitsScratchBinding = 12;
-struct MatMulNBitsArgmax {
-  bool present = false;
-  bool position_ids = false, total_length = false;  // as in TokenChoiceShape
-  uint32_t ring_size = 1;
-  bool operator==(const MatMulNBitsArgmax&) const = default;
-};
 
 struct MatMulNBitsShape {
   uint32_t m = 1, n = 1, k = 1;
@@ -86,7 +76,6 @@ struct MatMulNBitsShape {
   Glu glu = Glu::kNone;
   bool residual = false;  // [M, N] of Y's type, added to Y
   MatMulNBitsNorm norm;
-  MatMulNBitsArgmax argmax;
   // The rows of B that this dispatch computes: B, scales, zero_points and bias are bound from row
   // n_begin on, and column n_begin + i of Y is written for i < n_count. n_count 0 means all.
   uint32_t n_begin = 0, n_count = 0;

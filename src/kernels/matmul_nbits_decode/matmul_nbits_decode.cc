@@ -18,14 +18,6 @@ constexpr uint32_t kMaxRows = 8;
 // Octets of a normalized row that a thread keeps in registers.
 constexpr uint32_t kMaxOctets = 4;
 
-// Mirrors Params in matmul_nbits_argmax.wgsl.
-struct MatMulNBitsArgmaxParams {
-  uint32_t ring_size;
-  uint32_t workgroups;
-  uint32_t pad[2];
-};
-static_assert(sizeof(MatMulNBitsArgmaxParams) == 16);
-
 // How the work is cut: numbers of matmul_nbits_decode.wgsl.
 struct Cut {
   uint32_t rows_a;       // kM
@@ -37,18 +29,13 @@ struct Cut {
 };
 
 // More than Y, in whose place they are.
-uint64_t ArgmaxBindings(const MatMulNBitsArgmax& argmax) {
-  if (!argmax.present) return 0;
-  return 5 + (argmax.position_ids ? 1 : 0) + (argmax.total_length ? 1 : 0);
-}
-
 uint64_t BindingCount(const MatMulNBitsShape& shape) {
   const MatMulNBitsNorm& norm = shape.norm;
   return 4 + (shape.zero_points != ZeroPoints::kDefault ? 1 : 0) + (shape.bias ? 1 : 0) +
          (shape.residual ? 1 : 0) + (norm.present ? 1 : 0) +
          (norm.present && norm.skip != Skip::kNone ? 1 : 0) +
          (norm.present && norm.skip == Skip::kNormalized ? 1 : 0) +
-         (norm.present && norm.keeps_sum ? 1 : 0) + ArgmaxBindings(shape.argmax);
+         (norm.present && norm.keeps_sum ? 1 : 0);
 }
 
 // What a team's lanes have to be within.
@@ -103,8 +90,6 @@ std::optional<Cut> CutWork(const Caps& caps, const MatMulNBitsShape& shape,
       used = caps.subgroups ? 8 * cut.rows_a * (tuning.workgroup / caps.subgroup_min_size)
                             : 4 * (tuning.workgroup + cut.rows_a);
     }
-    // Best of each thread, and two words (best.wgsl, next_step.wgsl).
-    if (shape.argmax.present) used += 8 * tuning.workgroup + 16;
     used +=
         uint64_t{cut.rows_a} * (tuning.workgroup / cut.lanes) * Partials(caps, cut, tuning) * 16;
     if (used + iteration_bytes > limits.max_workgroup_storage_bytes) continue;
@@ -220,8 +205,7 @@ KernelPlan PlanMatMulNBitsDecode(const Caps& caps, const MatMulNBitsShape& shape
   const std::string_view act = WgslType(caps, shape.dtype);
 
   KernelPlan plan;
-  plan.wgsl = shape.argmax.present ? "matmul_nbits_decode/matmul_nbits_argmax.wgsl"
-                                   : "matmul_nbits_decode/matmul_nbits_decode.wgsl";
+  plan.wgsl = "matmul_nbits_decode/matmul_nbits_decode.wgsl";
   plan.prelude = fmt::format(
       "alias act_t = {0};\nalias output_t = {0};\nalias unit_t = {1};\n"
       "const kBits = {2}u;\nconst kBlockSize = {3}u;\nconst kK = {4}u;\nconst kBlocks = {5}u;\n"
@@ -269,10 +253,6 @@ KernelPlan PlanMatMulNBitsDecode(const Caps& caps, const MatMulNBitsShape& shape
     plan.prelude +=
         fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(shape.glu));
   }
-  define(shape.argmax.present, "argmax", "argmax");
-  define(shape.argmax.present && act == "f16", "argmax_f16", "");
-  define(shape.argmax.position_ids, "position_ids", "position_ids");
-  define(shape.argmax.total_length, "total_length", "total_length");
   if (shape.n_count != 0) tag += fmt::format(".rows{}+{}", shape.n_begin, shape.n_count);
   const bool whole = cut->phases == 1 && cut->octets <= kMaxOctets;
   define(!norm.present && whole, "whole_rows", "");
@@ -303,13 +283,6 @@ KernelPlan PlanMatMulNBitsDecode(const Caps& caps, const MatMulNBitsShape& shape
                            (gate ? tuning.rows / 2 : tuning.rows);
   plan.workgroups = FoldGrid(caps, CeilDiv(n_count, outputs));
   plan.workgroups[2] = CeilDiv(shape.m, cut->rows_a);
-  if (shape.argmax.present) {
-    const uint32_t workgroups = plan.workgroups[0] * plan.workgroups[1];
-    SINTER_CHECK(
-        shape.m == 1 && n_count == shape.n && shape.n <= kMaxVocab && workgroups <= shape.n,
-        "{} x {} by {} workgroups", shape.m, shape.n, workgroups);
-    plan.SetParams(MatMulNBitsArgmaxParams{shape.argmax.ring_size, workgroups, {}});
-  }
   plan.prelude += fmt::format(
       "const kN = {}u;\nconst kNBegin = {}u;\nconst kNCount = {}u;\nconst kRowsA = {}u;\n"
       "const kGridX = {}u;\nconst kZeroPointsRowBytes = {}u;\n"

@@ -311,15 +311,6 @@ fn OutputOf(sums: vec4<f32>, i: u32, added: Added) -> f32 {
 }
 #endif
 
-// What becomes of an output, and what the workgroup does at its end.
-#if !argmax
-fn KeepOutput(at: u32, value: output_t) {
-  y[at] = value;
-}
-
-fn FinishWorkgroup(index: u32, local: u32, lanes: u32) {}
-#endif
-
 // A team's lane i stores the team's i-th output of row m, from `first` on; a lane more of them where lanes are few.
 fn StoreGroup(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
   StoreOutput(m, first, lane, sums, added);
@@ -333,7 +324,7 @@ fn StoreGroup(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
 fn StoreOutput(m: u32, first: u32, i: u32, sums: vec4<f32>, added: Added) {
   let n = first + kInterleave * i;
   if (i < kOutputs && n < kNCount && m < kRowsA) {
-    KeepOutput(m * kN + kNBegin + n, output_t(OutputOf(sums, i, added)));
+    y[m * kN + kNBegin + n] = output_t(OutputOf(sums, i, added));
   }
 }
 
@@ -548,5 +539,4 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
       RunStep(&state, place, base + 7u, steps.step_7);
     }
   }
-  FinishWorkgroup(index, local, lanes);
 }

@@ -18,9 +18,7 @@
 #if bias
 @group(0) @binding(5) var<storage, read> bias: array<act_t>;
 #endif
-#if !argmax
 @group(0) @binding(6) var<storage, read_write> y: array<output_t>;
-#endif
 #if residual
 @group(0) @binding(7) var<storage, read> residual: array<output_t>;
 #endif
