@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+#include "passes/last_row_logits.h"
 #include "passes/specialize.h"
 
 namespace sinter::engine {
@@ -20,6 +22,19 @@ Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
       weights_(device_),
       plans_(device_->adapter(), device_->options().cache_dir) {
   model::Rewrite(*folder_.graph, folder_.config, options_.rewrite());
+  const graph::Value* logits = graph().FindValue(config().logits);
+  if (logits == nullptr) {
+    throw Error("model",
+                "graph output '{}': got none of that name, want it as genai_config.json says",
+                config().logits);
+  }
+  logits_dtype_ = logits->dtype;
+  has_last_row_ = std::ranges::any_of(graph().inputs(), [](const graph::Value* input) {
+    return input->name() == passes::kLastRow && !input->uses().empty();
+  });
+  has_branches_ = std::ranges::any_of(graph().nodes(), [](const auto& node) {
+    return node->op() == "If" && node->domain().empty();
+  });
   if (options_.progress) {
     weights_.set_progress(
         [progress = options_.progress, total = folder_.weight_bytes()](uint64_t done) {
@@ -35,6 +50,7 @@ std::unique_ptr<graph::Graph> Model::Specialize(const model::ProgramShape& shape
 }
 
 std::vector<bool> Model::BranchDecisions(int64_t length) const {
+  if (!has_branches_) return {};
   return passes::BranchDecisions(graph(), model::BindDims(graph(), config(), {1, length}, length));
 }
 

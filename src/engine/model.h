@@ -1,10 +1,9 @@
-// A model folder, read: configuration, graph, weights. Sessions (session.h) run it.
+// A model on a device: what all its sequences share.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -12,26 +11,29 @@
 #include <vector>
 
 #include "compile/lowering.h"
+#include "engine/program_set.h"
+#include "engine/work_gate.h"
 #include "gpu/device.h"
 #include "graph/graph.h"
 #include "model/genai_config.h"
 #include "model/model_folder.h"
 #include "model/rewrite.h"
-#include "run/planner.h"
+#include "run/plan_book.h"
 #include "run/weight_store.h"
 
 namespace sinter::engine {
 
 struct ModelOptions {
-  // None: what measuring finds the quicker for a token, `layer` or `chain`; `layer` where plans are
-  // not measured. `none` is never tried, as it would take every weight into memory again, unjoined.
+  // How far dispatches are fused. None: what measuring finds the quicker for a token, `layer` or
+  // `chain`; `layer` while that is not known. `none` is never tried, as it would take every weight
+  // into memory again, unjoined.
   std::optional<passes::Fusion> fusion;
   // Names of rewrites to leave out.
   std::set<std::string, std::less<>> disabled_passes;
   compile::ForcedVariants variants;
-  // Measure kernels' plans on this adapter where the cache on disk does not know them, and take the
-  // quickest; else the best guesses are taken.
-  bool measure_plans = false;
+  // Compiles in the background what prompts and generation will want but do not wait for: programs
+  // of other lengths, chains. Not on a software GPU, which compiles on the CPU that computes.
+  bool prepare_in_background = false;
   // Called while weights go to the GPU; may throw to stop the load.
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
 
@@ -40,21 +42,29 @@ struct ModelOptions {
 
 class Model {
  public:
-  // Reads the folder and prepares its graph. Weights go to the GPU with the first session.
+  // Reads the folder and prepares its graph. Weights go to the GPU with the first sequence.
   static std::shared_ptr<Model> Load(const std::filesystem::path& path,
                                      std::shared_ptr<gpu::Device> device,
                                      const ModelOptions& options = {});
   Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
         const ModelOptions& options);
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
 
   const model::GenaiConfig& config() const { return folder_.config; }
   const std::filesystem::path& path() const { return folder_.path; }
   const std::shared_ptr<gpu::Device>& device() const { return device_; }
   run::WeightStore& weights() { return weights_; }
   run::PlanBook& plans() { return plans_; }
+  ProgramSet& programs() { return programs_; }
+  // Whoever runs programs of this model holds a WorkGate::Scope.
+  WorkGate& gate() { return gate_; }
   const ModelOptions& options() const { return options_; }
-  // After the rewrites; shapes are still symbolic.
+  // The graph after the rewrites; shapes are still symbolic.
   const graph::Graph& graph() const { return *folder_.graph; }
+  DType logits_dtype() const { return logits_dtype_; }
+  // Returns whether programs compute the logits of the last valid row only.
+  bool has_last_row() const { return has_last_row_; }
 
   // The graph with numbers for shapes. `length`: the real length of the sequence, by which an If
   // picks its branch (LongRoPE's short or long factors), where shapes hold the cache's capacity.
@@ -68,6 +78,10 @@ class Model {
   ModelOptions options_;
   run::WeightStore weights_;
   run::PlanBook plans_;
+  WorkGate gate_;
+  DType logits_dtype_ = DType::kUndefined;
+  bool has_last_row_ = false, has_branches_ = false;
+  ProgramSet programs_{*this};
 };
 
 }  // namespace sinter::engine

@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -125,6 +126,11 @@ struct Device::Impl {
   std::mutex pipelines_mutex;
   std::map<std::string, Pipeline, std::less<>> pipelines;
   int pipelines_created = 0;
+  // Labels of the shaders that a call of GetPipelines compiles at the moment, and how many were
+  // begun and ended in all. `pipelines_changed` tells of every end.
+  std::set<std::string, std::less<>> compiling;
+  int compilations = 0, compilations_done = 0;
+  std::condition_variable pipelines_changed;
 
   // The staging ring: slots are mapped in turn; `pending` is the map request of a slot that the GPU
   // may still read.

@@ -195,8 +195,9 @@ wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,
                                      std::string_view label, bool mapped) {
   const uint64_t limit = info.caps.limits.max_buffer_size;
   if (bytes > limit) {
-    throw Error("gpu", "buffer '{}': got {} bytes, want at most {} (this adapter's largest)", label,
-                bytes, limit);
+    throw ResourceError("gpu",
+                        "buffer '{}': got {} bytes, want at most {} (this adapter's largest)",
+                        label, bytes, limit);
   }
   wgpu::BufferDescriptor descriptor;
   descriptor.label = label;
@@ -219,7 +220,7 @@ wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,
   scope.unlock();
   if (!buffer || !failure.empty()) {
     errors->Throw();
-    throw Error(
+    throw ResourceError(
         "gpu",
         "buffer '{}': got no memory for {} bytes ({} are in use), want a GPU with more, a shorter "
         "maximum length or a smaller model",

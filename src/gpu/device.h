@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/caps.h"
+#include "base/error.h"
 #include "gpu/command_list.h"
 #include "wgsl/shader.h"
 
@@ -85,6 +86,16 @@ struct DispatchSpan {
   double nanoseconds = 0;
 };
 
+// Error thrown where something is more than an adapter's limits or its free memory allow.
+class ResourceError : public Error {
+ public:
+  using Error::Error;
+};
+
+struct CompileProgress {
+  int done = 0, begun = 0;
+};
+
 class Device {
  public:
   // Throws Error: no such adapter, or it lacks something, naming what was found and why each was
@@ -118,11 +129,14 @@ class Device {
     return DownloadAsync(buffer, offset, bytes).Wait();
   }
 
-  // Compiles, all at once and in parallel, what is not compiled yet. Throws Error with the shader's
-  // own file and line.
-  std::vector<Pipeline> GetPipelines(std::span<const wgsl::Shader> specs);
+  // Returns the shaders' pipelines, in order. Compiles those that are missing in parallel, and
+  // waits for those that another thread compiles. Throws Error (area `wgsl`) with the shader's own
+  // file and line.
+  std::vector<Pipeline> GetPipelines(std::span<const wgsl::Shader> shaders);
   // Pipelines compiled by this device so far (those found in the disk cache count too).
   int pipelines_created() const;
+  // Compilations that ended and that were begun so far; may be read while another thread compiles.
+  CompileProgress compile_progress() const;
 
   // Runs the list once. Returns as soon as it is queued.
   void Submit(const CommandList& list);

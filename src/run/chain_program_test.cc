@@ -366,7 +366,7 @@ TEST(Chain, SaysWhereWorkgroupsWaitedInVain) {
   Program chained = MakeProgram(weights, true), apart = MakeProgram(weights, false);
   chained.CheckProgress();
   const uint32_t one = 1;
-  SharedDevice()->Upload(chained.rows(), kernels::kChainStuckWord * 4,
+  SharedDevice()->Upload(chained.compiled()->rows(), kernels::kChainStuckWord * 4,
                          std::as_bytes(std::span(&one, 1)));
   EXPECT_TRUE(chained.IsStuck());
   EXPECT_FALSE(apart.IsStuck());

@@ -26,88 +26,40 @@ Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
                  const graph::Graph& graph, Externals externals,
                  const compile::ForcedVariants& variants, const compile::Choices& choices,
                  bool chain)
-    : device_(std::move(device)), externals_(std::move(externals)) {
-  lowered_ = compile::Lower(graph, device_->caps(), PlacesOf(externals_), variants, choices, chain);
-  memory_ = compile::PlanMemory(lowered_);
+    : Program(
+          std::make_shared<CompiledProgram>(
+              device, weights, graph,
+              compile::Lower(graph, device->caps(), PlacesOf(externals), variants, choices, chain)),
+          externals) {}
 
-  // Compiling starts before the uploads, which take the rest of a load's time.
-  std::vector<wgsl::Shader> specs;
-  for (const compile::Dispatch& dispatch : lowered_.dispatches)
-    specs.push_back(kernels::ExpandPlan(dispatch.plan));
-  pipelines_ = device_->GetPipelines(specs);
-
-  std::vector<gpu::Buffer> slots;
-  for (size_t i = 0; i < memory_.slot_bytes.size(); ++i) {
-    slots.push_back(device_->CreateBuffer(memory_.slot_bytes[i], fmt::format("workspace {}", i)));
-  }
-  const uint64_t limit = device_->caps().limits.max_storage_binding_bytes;
-  for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
-    const compile::BufferInfo& info = lowered_.buffers[i];
-    gpu::BufferRange buffer;
-    if (info.kind == compile::BufferInfo::Kind::kWeight) {
-      buffer = weights.Get(info.tensors, info.form, info.name);
-    } else if (info.kind == compile::BufferInfo::Kind::kIntermediate) {
-      if (memory_.slot_of[i] >= 0) buffer = slots[static_cast<size_t>(memory_.slot_of[i])];
-    } else if (info.kind == compile::BufferInfo::Kind::kCounters) {
-      buffer = device_->CreateBuffer(info.bytes, info.name);
-      device_->Upload(buffer.buffer, 0,
-                      std::vector<std::byte>(kernels::kCounterWords * sizeof(uint32_t)));
-    } else if (info.kind == compile::BufferInfo::Kind::kRows) {
-      buffer = MakeRows(info);
-    } else {
-      auto it = externals_.find(info.name);
-      if (it == externals_.end()) {
-        if (const graph::Value* value = graph.FindValue(info.name);
-            value != nullptr && !value->producer()) {
-          throw Error("run", "input '{}': got no buffer, want one of {} bytes", info.name,
-                      info.bytes);
-        }
-        it = externals_.emplace(info.name, device_->CreateBuffer(info.bytes, info.name)).first;
+Program::Program(std::shared_ptr<const CompiledProgram> compiled, Externals externals)
+    : compiled_(std::move(compiled)),
+      device_(compiled_->device()),
+      externals_(std::move(externals)),
+      buffers_(compiled_->buffers_) {
+  for (size_t i = 0; i < buffers_.size(); ++i) {
+    const compile::BufferInfo& info = lowered().buffers[i];
+    if (info.kind != compile::BufferInfo::Kind::kExternal) continue;
+    auto it = externals_.find(info.name);
+    if (it == externals_.end()) {
+      if (compiled_->inputs_.contains(info.name)) {
+        throw Error("run", "input '{}': got no buffer, want one of {} bytes", info.name,
+                    info.bytes);
       }
-      buffer = it->second;
-      if (buffer.size_bytes() < info.bytes) {
-        throw Error("run", "'{}': got a buffer of {} bytes, want {}", info.name,
-                    buffer.size_bytes(), info.bytes);
-      }
+      it = externals_.emplace(info.name, device_->CreateBuffer(info.bytes, info.name)).first;
     }
-    buffers_.push_back(std::move(buffer));
-  }
-  for (const compile::Dispatch& dispatch : lowered_.dispatches) {
-    for (const compile::BufferRef& operand : dispatch.operands) {
-      if (!operand) continue;
-      const uint64_t bytes =
-          operand.bytes != 0 ? operand.bytes : lowered_.buffers[operand.buffer].bytes;
-      if (bytes > limit) {
-        throw Error("run",
-                    "{}: buffer '{}': got {} bytes, want at most {} (this adapter's largest "
-                    "storage binding)",
-                    dispatch.label, lowered_.buffers[operand.buffer].name, bytes, limit);
-      }
+    buffers_[i] = it->second;
+    if (buffers_[i].size_bytes() < info.bytes) {
+      throw Error("run", "'{}': got a buffer of {} bytes, want {}", info.name,
+                  buffers_[i].size_bytes(), info.bytes);
     }
   }
-
-  const uint64_t alignment = device_->caps().limits.min_uniform_offset_alignment;
-  std::vector<std::byte> params;
-  for (const compile::Dispatch& dispatch : lowered_.dispatches) {
-    params.resize((params.size() + alignment - 1) / alignment * alignment);
-    params_offset_.push_back(params.size());
-    params.insert(params.end(), dispatch.plan.params.begin(), dispatch.plan.params.end());
-  }
-  params_ = device_->CreateUniformBuffer(params, "params");
   captured_ = Record();
-}
-
-gpu::Buffer Program::MakeRows(const compile::BufferInfo& info) const {
-  gpu::Buffer rows = device_->CreateBuffer(info.bytes, info.name);
-  gpu::CommandList clear(*device_);
-  clear.Clear(rows, 0, rows.size_bytes());
-  device_->Submit(clear);
-  return rows;
 }
 
 // Counters are there for any plan of a dispatch, of which not all use them.
 bool Program::Binds(const kernels::KernelPlan& plan, const compile::BufferRef& ref) const {
-  const compile::BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
+  const compile::BufferInfo& info = lowered().buffers[static_cast<size_t>(ref.buffer)];
   return info.kind != compile::BufferInfo::Kind::kCounters || plan.scratch_words > 0;
 }
 
@@ -119,10 +71,11 @@ gpu::Binding Program::Bind(size_t operand, const compile::BufferRef& ref) const 
 }
 
 std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
-  const compile::Dispatch& dispatch = lowered_.dispatches[i];
+  const compile::Dispatch& dispatch = lowered().dispatches[i];
   std::vector<gpu::Binding> bindings;
   if (!dispatch.plan.params.empty())
-    bindings.push_back({0, params_, params_offset_[i], dispatch.plan.params.size()});
+    bindings.push_back(
+        {0, compiled_->params_, compiled_->params_offset_[i], dispatch.plan.params.size()});
   for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
     const compile::BufferRef& ref = dispatch.operands[operand];
     if (!ref || !Binds(dispatch.plan, ref)) continue;
@@ -131,16 +84,15 @@ std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
   return bindings;
 }
 
-gpu::CommandList Program::Record(size_t count) const {
+gpu::CommandList Program::Record() const {
   gpu::CommandList list(*device_);
-  for (size_t i = 0; i < count; ++i) {
-    const compile::Dispatch& dispatch = lowered_.dispatches[i];
-    list.Dispatch(pipelines_[i], BindingsOf(i), dispatch.plan.workgroups, dispatch.label);
+  for (size_t i = 0; i < num_dispatches(); ++i) {
+    const compile::Dispatch& dispatch = lowered().dispatches[i];
+    list.Dispatch(compiled_->pipelines_[i], BindingsOf(i), dispatch.plan.workgroups,
+                  dispatch.label);
   }
   return list;
 }
-
-gpu::CommandList Program::Record() const { return Record(lowered_.dispatches.size()); }
 
 Program::Recorded Program::RecordWith(const compile::Alternative& alternative,
                                       std::span<const size_t> which) const {
@@ -158,7 +110,7 @@ Program::Recorded Program::RecordWith(const compile::Alternative& alternative,
   if (!alternative.plan.params.empty())
     params = device_->CreateUniformBuffer(alternative.plan.params, "params");
   for (const size_t i : which) {
-    const compile::Dispatch& dispatch = lowered_.dispatches[i];
+    const compile::Dispatch& dispatch = lowered().dispatches[i];
     // Each has its own rows.
     if (dispatch.is_chain()) params = device_->CreateUniformBuffer(dispatch.plan.params, "params");
     std::vector<gpu::Binding> bindings;
@@ -167,11 +119,11 @@ Program::Recorded Program::RecordWith(const compile::Alternative& alternative,
       const compile::BufferRef& ref = dispatch.operands[operand];
       if (!ref || !Binds(alternative.plan, ref)) continue;
       const auto binding = static_cast<uint32_t>(operand + 1);
-      const compile::BufferInfo& info = lowered_.buffers[static_cast<size_t>(ref.buffer)];
+      const compile::BufferInfo& info = lowered().buffers[static_cast<size_t>(ref.buffer)];
       if (info.kind == compile::BufferInfo::Kind::kCounters) {
         bindings.push_back({binding, counters});
       } else if (info.kind == compile::BufferInfo::Kind::kRows) {
-        if (!recorded.rows) recorded.rows = MakeRows(info);
+        if (!recorded.rows) recorded.rows = compiled_->MakeRows(info);
         bindings.push_back({binding, recorded.rows, ref.offset, ref.bytes});
       } else if (info.kind == compile::BufferInfo::Kind::kIntermediate &&
                  dispatch.writes[operand]) {
@@ -193,17 +145,6 @@ void Program::Run(const RunOptions& options) {
   } else {
     device_->Submit(Record());
   }
-}
-
-gpu::Buffer Program::rows() const {
-  for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
-    if (lowered_.buffers[i].kind == compile::BufferInfo::Kind::kRows) return buffers_[i].buffer;
-  }
-  return {};
-}
-
-bool Program::has_chains() const {
-  return std::ranges::any_of(lowered_.dispatches, &compile::Dispatch::is_chain);
 }
 
 bool Program::IsStuck(const gpu::Buffer& rows) const {

@@ -1,4 +1,4 @@
-// A program: a graph of fixed shapes as dispatches on a device, recorded once and replayed.
+// A program: a compiled graph bound to memory, recorded once and replayed.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,9 @@
 #include <vector>
 
 #include "compile/lowering.h"
-#include "compile/memory_plan.h"
 #include "gpu/device.h"
 #include "graph/graph.h"
-#include "kernels/sample/token_choice.h"
+#include "run/compiled_program.h"
 #include "run/weight_store.h"
 
 namespace sinter::run {
@@ -40,21 +39,29 @@ using Externals = std::map<std::string, gpu::BufferRange>;
 // Where they lie, as Lower() takes it.
 compile::ExternalPlaces PlacesOf(const Externals& externals);
 
+// A CompiledProgram bound to the memory of its inputs and outputs, recorded.
 class Program {
  public:
-  // Compiles `graph`, whose shapes are all numbers. `externals` has the memory of every graph input
-  // and output; two names may have the same where the graph updates it in place. Outputs that are
-  // not in it get memory of their own. `chain`: as for Lower(). Throws Error for what
-  // cannot be lowered, or an external buffer that is missing or too small.
+  // Binds `compiled`. `externals` has the memory of every graph input and output; two names may
+  // have the same where the graph updates it in place. Outputs that are not in it get memory of
+  // their own. Throws Error for an external buffer that is missing or too small.
+  Program(std::shared_ptr<const CompiledProgram> compiled, Externals externals);
+  // Lowers, compiles and binds `graph`, whose shapes are all numbers. `chain`: as for Lower().
+  // Throws Error, too, for what cannot be lowered.
   Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
           Externals externals, const compile::ForcedVariants& variants = {},
           const compile::Choices& choices = {}, bool chain = false);
+
+  const std::shared_ptr<const CompiledProgram>& compiled() const { return compiled_; }
+  const compile::Lowered& lowered() const { return compiled_->lowered(); }
+  bool has_chains() const { return compiled_->has_chains(); }
+  size_t num_dispatches() const { return lowered().dispatches.size(); }
 
   // Queues one run.
   void Run(const RunOptions& options = {});
   // What Run replays, to be joined with other work into one list.
   const gpu::CommandList& captured() const { return *captured_; }
-  // The same, with every dispatch bound anew.
+  // Records what Run replays anew, with every dispatch bound anew.
   gpu::CommandList Record() const;
   // Runs once with a timestamp around every dispatch, and waits.
   std::vector<DispatchTime> Profile();
@@ -71,38 +78,23 @@ class Program {
   // Waits, and throws Error where workgroups of a dispatch waited for others that did not go on:
   // what the program gave since then is wrong. Only programs with chains have such dispatches.
   void CheckProgress() const;
-  // Waits, and tells the same.
-  bool IsStuck() const { return IsStuck(rows()); }
-  // Of what was recorded with rows of its own.
+  // Waits, and returns whether CheckProgress would throw.
+  bool IsStuck() const { return IsStuck(compiled_->rows()); }
+  // Returns the same of what was recorded with rows of its own.
   bool IsStuck(const gpu::Buffer& rows) const;
-  bool has_chains() const;
-  // By which chains hand rows on; none where there are no chains.
-  gpu::Buffer rows() const;
 
   // The buffer in which a graph input or output lies.
   const gpu::Buffer& external(const std::string& name) const;
-  size_t num_dispatches() const { return lowered_.dispatches.size(); }
-  // Bytes of intermediate results.
-  uint64_t workspace_bytes() const { return memory_.total_bytes(); }
-  const compile::Lowered& lowered() const { return lowered_; }
 
  private:
   std::vector<gpu::Binding> BindingsOf(size_t dispatch) const;
   bool Binds(const kernels::KernelPlan& plan, const compile::BufferRef& ref) const;
   gpu::Binding Bind(size_t operand, const compile::BufferRef& ref) const;
-  // The first `count` dispatches.
-  gpu::CommandList Record(size_t count) const;
-  // Memory of zeros for chains to hand rows on by.
-  gpu::Buffer MakeRows(const compile::BufferInfo& info) const;
 
+  std::shared_ptr<const CompiledProgram> compiled_;
   std::shared_ptr<gpu::Device> device_;
-  compile::Lowered lowered_;
-  compile::MemoryPlan memory_;
   Externals externals_;
-  std::vector<gpu::BufferRange> buffers_;  // by number in lowered_
-  std::vector<gpu::Pipeline> pipelines_;   // by dispatch
-  gpu::Buffer params_;                     // every dispatch's uniform, one after the other
-  std::vector<uint64_t> params_offset_;
+  std::vector<gpu::BufferRange> buffers_;  // by number in lowered()
   std::optional<gpu::CommandList> captured_;
 };
 

@@ -1,0 +1,149 @@
+#include "engine/step_runner.h"
+
+#include <utility>
+
+#include "engine/model.h"
+#include "kernels/sample/step_inputs.h"
+#include "kernels/sample/token_choice.h"
+#include "passes/fold_attention_mask.h"
+#include "passes/fold_last_position.h"
+#include "passes/last_row_logits.h"
+#include "run/record_plan.h"
+
+namespace sinter::engine {
+
+StepBuffers::StepBuffers(const Model& model, int64_t capacity, int64_t logits_rows) {
+  gpu::Device& device = *model.device();
+  const model::GenaiConfig& config = model.config();
+  const auto words = [&](int64_t count, const char* name) {
+    return device.CreateBuffer(static_cast<uint64_t>(count) * 4, name);
+  };
+  state = device.CreateBuffer(sizeof(kernels::StepState), "step state");
+  sampling = device.CreateBuffer(sizeof(kernels::SamplingOptions), "sampling options");
+  seen = words((config.vocab_size + 31) / 32, "seen tokens");
+  ring = words(capacity, "tokens");
+  attention_mask = words(capacity, "attention mask");
+  total_length = words(1, "total length");
+  last_row = words(1, "last row");
+  last_position = words(1, "last position");
+  input_ids = words(1, "input ids");
+  position_ids = words(1, "position ids");
+  choice_scratch = device.CreateBuffer(
+      kernels::TokenChoiceScratchBytes(static_cast<uint32_t>(config.vocab_size)), "token choice");
+  gpu::CommandList clear(device);
+  clear.Clear(choice_scratch, 0, choice_scratch.size_bytes());
+  device.Submit(clear);
+  logits = device.CreateBuffer(DTypeBytes(kernels::DeviceDType(device.caps(), model.logits_dtype()),
+                                          static_cast<size_t>(config.vocab_size * logits_rows)),
+                               "logits");
+}
+
+StepRunner::StepRunner(Model& model, std::shared_ptr<KvCache> cache, int64_t logits_rows,
+                       const run::RunOptions& options)
+    : model_(model),
+      device_(model.device()),
+      cache_(std::move(cache)),
+      options_(options),
+      logits_rows_(logits_rows),
+      buffers_(model, cache_->capacity(), logits_rows) {}
+
+StepProgram& StepRunner::Bind(const std::shared_ptr<const CompiledStep>& step) {
+  const auto it = bound_.find(step->key);
+  if (it != bound_.end() && it->second.step == step) return it->second;
+  const model::GenaiConfig& config = model_.config();
+  const int64_t rows = step->key.rows;
+  const kernels::StepInputsShape& inputs = step->inputs;
+  const auto of_rows = [&](const gpu::Buffer& one, const char* name) {
+    return rows == 1 ? one : device_->CreateBuffer(static_cast<uint64_t>(rows) * 4, name);
+  };
+  run::Externals externals = cache_->externals();
+  const gpu::Buffer input_ids = of_rows(buffers_.input_ids, "input ids");
+  const gpu::Buffer positions = of_rows(buffers_.position_ids, "position ids");
+  externals[config.input_ids] = input_ids;
+  externals[config.logits] = buffers_.logits;
+  externals[config.attention_mask] = buffers_.attention_mask;
+  externals[config.position_ids] = positions;
+  externals[std::string(passes::kTotalLength)] = buffers_.total_length;
+  externals[passes::kLastRow] = buffers_.last_row;
+  // The only position is the last one.
+  externals[passes::kLastPosition] = rows == 1 ? positions : buffers_.last_position;
+
+  gpu::CommandList prepare(*device_);
+  kernels::StepInputsShape shape = inputs;
+  if (rows == 1 && shape.has_last_position) {
+    shape.has_last_position = false;
+    shape.has_position_ids = true;
+  }
+  const auto where = [](bool there, const gpu::Buffer& buffer) {
+    return there ? buffer : gpu::Buffer();
+  };
+  const gpu::Buffer operands[] = {buffers_.state,
+                                  where(shape.has_attention_mask, buffers_.attention_mask),
+                                  where(shape.has_position_ids, positions),
+                                  where(shape.has_total_length, buffers_.total_length),
+                                  where(shape.has_last_row, buffers_.last_row),
+                                  where(shape.has_last_position, buffers_.last_position)};
+  if (shape.has_attention_mask || shape.has_position_ids || shape.has_total_length ||
+      shape.has_last_row || shape.has_last_position) {
+    run::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), shape), operands, prepare,
+                    "step inputs");
+  }
+  auto program = std::make_shared<run::Program>(step->program, std::move(externals));
+  gpu::CommandList captured(*device_);
+  captured.Append(prepare);
+  captured.Append(program->captured());
+  StepProgram bound = {step, std::move(program), std::move(prepare), std::move(captured),
+                       input_ids};
+  return bound_.insert_or_assign(step->key, std::move(bound)).first->second;
+}
+
+void StepRunner::UploadState(int64_t past, int64_t total, uint32_t last_row, uint32_t position,
+                             uint32_t seed) {
+  kernels::StepState state = {};
+  state.past_length = static_cast<uint32_t>(past);
+  state.total_length = static_cast<uint32_t>(total);
+  state.last_row = last_row;
+  state.position = position;
+  state.seed = seed;
+  device_->Upload(buffers_.state, 0, std::as_bytes(std::span(&state, 1)));
+}
+
+void StepRunner::Run(const StepProgram& program, int64_t past, int64_t rows, bool inputs_made) {
+  const size_t first = inputs_made ? 0 : program.inputs.num_dispatches();
+  if (options_.capture) {
+    const gpu::CommandList& list = inputs_made ? program.program->captured() : program.captured;
+    return Submit(list, &program, first, past, rows);
+  }
+  gpu::CommandList recorded(*device_);
+  if (!inputs_made) recorded.Append(program.inputs);
+  recorded.Append(program.program->Record());
+  Submit(recorded, &program, first, past, rows);
+}
+
+void StepRunner::Submit(const gpu::CommandList& list, const StepProgram* program, size_t first,
+                        int64_t past, int64_t rows) {
+  if (profile_ == nullptr) return device_->Submit(list);
+  const std::vector<gpu::DispatchSpan> spans = device_->SubmitTraced(list);
+  for (size_t i = 0; i < spans.size(); ++i) {
+    run::DispatchTime time{spans[i].label, spans[i].pipeline, spans[i].nanoseconds,
+                           spans[i].begin_nanoseconds};
+    // Before and behind the program are small dispatches whose work is not known.
+    if (program != nullptr && i >= first && i - first < program->step->work.size()) {
+      const compile::Work work =
+          AtLength(program->step->work[i - first], past, rows, cache_->capacity());
+      time.bytes = work.weight_bytes + work.cache_bytes + work.other_bytes;
+      time.flops = work.flops + work.attention_flops;
+    }
+    profile_->push_back(std::move(time));
+  }
+}
+
+compile::Work AtLength(compile::Work work, int64_t past, int64_t rows, int64_t capacity) {
+  work.cache_bytes *= static_cast<double>(past + rows) / static_cast<double>(capacity);
+  // Row i of the new ones sees past + i + 1 tokens.
+  work.attention_flops *= (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2) /
+                          static_cast<double>(capacity);
+  return work;
+}
+
+}  // namespace sinter::engine

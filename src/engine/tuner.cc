@@ -1,0 +1,217 @@
+#include "engine/tuner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "model/chunking.h"
+#include "passes/pass.h"
+
+namespace sinter::engine {
+namespace {
+
+// The length of the sequence behind which plans are measured.
+constexpr int64_t kMeasuredRows = 512;
+// Idle time after which a GPU clocks down.
+constexpr std::chrono::milliseconds kCoolsAfter{20};
+
+// Rounds of samples of the short comparison.
+constexpr int kTrialRounds = 3;
+
+// Gives a program the inputs under which it is measured: behind kMeasuredRows tokens, or behind all
+// that are in use where those are more. False where the cache has no room for its rows there.
+bool Place(StepRunner& runner, StepProgram& program) {
+  const KvCache& cache = *runner.cache();
+  const int64_t rows = program.step->key.rows;
+  const int64_t least = cache.used;
+  const int64_t most = cache.capacity() - rows;
+  if (least > most) return false;
+  const int64_t past = std::clamp(std::min(kMeasuredRows, cache.capacity()) - 1, least, most);
+  runner.UploadState(past, past + 1, 0);
+  runner.device().Submit(program.inputs);
+  return true;
+}
+
+}  // namespace
+
+Tuner::Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache)
+    : model_(std::move(model)),
+      cache_(std::move(cache)),
+      branches_(model_->BranchDecisions(1)),
+      runner_(*model_, cache_, model_->has_last_row() ? 1 : model::kLoadedChunk) {
+  const std::optional<passes::Fusion> fusion = model_->options().fusion;
+  const int64_t capacity = cache_->capacity();
+  const bool chain = fusion.value_or(passes::Fusion::kChain) == passes::Fusion::kChain;
+  if (fusion != passes::Fusion::kChain) AddStage({{1, capacity, branches_, false}});
+  if (chain && !model_->device()->adapter().software)
+    AddStage({{1, capacity, branches_, true}, /*compares_chain=*/!fusion});
+  const int64_t rows = std::min(model::kLoadedChunk, model_->config().context_length);
+  if (rows <= capacity) AddStage({{rows, capacity, branches_, false}, false, /*times_run=*/true});
+}
+
+Tuner::~Tuner() = default;
+
+void Tuner::AddStage(Stage stage) { stages_.push_back(std::move(stage)); }
+
+void Tuner::AddLongerChunks() {
+  const StepKey& key = stages_[next_].key;
+  const auto loaded = model_->programs().Get(key, 1);
+  const std::optional<run::PlanRecord> run =
+      model_->plans().Find(run::RunIdentityOf(loaded->program->lowered(), kLoadedChunkRun));
+  if (!run || !model_->has_last_row() || key.rows < model::kLoadedChunk) return;
+  for (const int64_t rows : model::ChunkLengths(model::ChunkFor(run->microseconds))) {
+    if (rows > model::kLoadedChunk && rows <= cache_->capacity() - model::kLoadedChunk)
+      AddStage({{rows, cache_->capacity(), branches_, false}});
+  }
+}
+
+void Tuner::Compile() {
+  const Stage& stage = stages_[next_];
+  ProgramSet& programs = model_->programs();
+  std::shared_ptr<const CompiledStep> step;
+  try {
+    step = programs.Get(stage.key, 1);
+  } catch (const gpu::ResourceError&) {
+    // A program that nobody asked for may be more than the adapter has room for.
+    if (stage.key.rows <= model::kLoadedChunk) throw;
+    return FinishMeasurement();
+  }
+  measurement_.emplace(model_->plans());
+  if (!compares_) {
+    model_->device()->GetPipelines(
+        run::ShadersToMeasure(model_->plans(), step->program->lowered()));
+    measurement_->AddKinds(runner_.Bind(step).program);
+  } else if (stage.compares_chain) {
+    StepKey layered = stage.key;
+    layered.chain = false;
+    const std::shared_ptr<const run::Program> chained = runner_.Bind(step).program;
+    if (chained->has_chains())
+      measurement_->AddChain(chained, runner_.Bind(programs.Get(layered, 1)).program);
+  } else if (stage.times_run) {
+    measurement_->AddRun(runner_.Bind(step).program, kLoadedChunkRun);
+  }
+  state_ = State::kMeasure;
+  if (measurement_->done()) FinishMeasurement();
+}
+
+bool Tuner::Measure(std::chrono::microseconds budget, const std::function<bool()>& stop) {
+  const auto start = std::chrono::steady_clock::now();
+  if (start - last_sample_ > kCoolsAfter) measurement_->Cool();
+  const Stage& stage = stages_[next_];
+  if (!Place(runner_, runner_.Bind(model_->programs().Get(stage.key, 1)))) return false;
+  do {
+    measurement_->Sample();
+    measured_ = true;
+    last_sample_ = std::chrono::steady_clock::now();
+  } while (!measurement_->done() && last_sample_ - start < budget && !(stop && stop()));
+  if (measurement_->done()) FinishMeasurement();
+  return true;
+}
+
+void Tuner::FinishMeasurement() {
+  measurement_.reset();
+  const Stage stage = stages_[next_];
+  if (!compares_) {
+    if (std::exchange(measured_, false)) model_->programs().Refresh(stage.key, 1);
+    if (stage.compares_chain || stage.times_run) {
+      compares_ = true;
+      state_ = State::kCompile;
+      return;
+    }
+  }
+  if (stage.times_run) AddLongerChunks();
+  compares_ = false;
+  ++next_;
+  state_ = next_ == stages_.size() ? State::kDone : State::kCompile;
+}
+
+void Tuner::RunAll(const std::function<void(double share, const char* what)>& progress) {
+  const auto report = [&](const char* what) {
+    if (!progress) return;
+    progress(static_cast<double>(next_) / static_cast<double>(stages_.size()), what);
+  };
+  // All at once: each program by itself would wait for its slowest shader.
+  report("compiling");
+  std::vector<wgsl::Shader> shaders;
+  for (const Stage& stage : stages_) {
+    std::ranges::move(model_->programs().ShadersToMeasure(stage.key, 1),
+                      std::back_inserter(shaders));
+  }
+  model_->device()->GetPipelines(shaders);
+  while (state_ != State::kDone) {
+    if (state_ == State::kCompile) {
+      report("compiling");
+      Compile();
+      continue;
+    }
+    report("measuring");
+    const WorkGate::Scope work(model_->gate());
+    if (!Measure(IdleTuner::kSlice, {})) {
+      throw Error("model",
+                  "tuning: got a KV cache of {} rows with {} in use, want room for {} more",
+                  cache_->capacity(), cache_->used.load(), stages_[next_].key.rows);
+    }
+  }
+}
+
+void TryChain(Model& model, const std::shared_ptr<KvCache>& cache,
+              const std::vector<bool>& branches) {
+  ProgramSet& programs = model.programs();
+  StepKey key = {1, cache->capacity(), branches, /*chain=*/true};
+  const std::shared_ptr<const CompiledStep> chained = programs.Peek(key);
+  key.chain = false;
+  const std::shared_ptr<const CompiledStep> layered = programs.Peek(key);
+  if (!chained || !layered) return;
+  StepRunner runner(model, cache, model.has_last_row() ? 1 : model::kLoadedChunk);
+  StepProgram& program = runner.Bind(chained);
+  if (!Place(runner, program)) return;
+  run::Measurement trial(model.plans(), kTrialRounds, /*warm=*/true);
+  trial.AddChain(program.program, runner.Bind(layered).program);
+  while (!trial.done()) trial.Sample();
+}
+
+IdleTuner::IdleTuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache)
+    : model_(std::move(model)), tuner_(model_, std::move(cache)) {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+IdleTuner::~IdleTuner() {
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  closed_.notify_all();
+  thread_.join();
+}
+
+void IdleTuner::Loop() {
+  WorkGate& gate = model_->gate();
+  const auto pause = [&](std::chrono::milliseconds time) {
+    std::unique_lock lock(mutex_);
+    closed_.wait_for(lock, time, [&] { return closing_.load(); });
+  };
+  try {
+    while (!closing_ && tuner_.state() != Tuner::State::kDone) {
+      if (tuner_.state() == Tuner::State::kCompile) {
+        tuner_.Compile();
+      } else if (!gate.BeginSlice(kQuiet)) {
+        pause(kSlice);
+      } else {
+        bool has_room = false;
+        try {
+          has_room = tuner_.Measure(kSlice, [&] { return closing_ || gate.WorkWaits(); });
+        } catch (...) {
+          gate.EndSlice();
+          throw;
+        }
+        gate.EndSlice();
+        if (!has_room) pause(std::chrono::seconds(1));
+      }
+    }
+  } catch (const std::exception&) {
+    // The device is lost, or a kernel does not compile: whoever works with it is told. Tuning ends.
+  }
+  done_ = true;
+}
+
+}  // namespace sinter::engine

@@ -1,0 +1,201 @@
+#include "run/plan_book.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "kernels/shader_source.h"
+
+namespace sinter::run {
+namespace {
+
+constexpr int kFormat = 2;
+
+uint64_t Hash(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+std::string HashText(std::string_view text) { return fmt::format("{:016x}", Hash(text)); }
+
+}  // namespace
+
+std::string SourceHash(const kernels::KernelPlan& plan) {
+  return HashText(kernels::ExpandPlan(plan).source.source);
+}
+
+PlanIdentity IdentityOf(const compile::Dispatch& dispatch, const kernels::KernelPlan& chosen) {
+  // With the names of all alternatives, so that a kernel that offers others is measured anew.
+  std::string all = SourceHash(chosen);
+  for (const compile::Alternative& alternative : dispatch.alternatives())
+    all += " " + alternative.variant;
+  return {dispatch.choice, HashText(all)};
+}
+
+PlanIdentity ChainIdentityOf(const compile::Lowered& chained) {
+  std::string variants;
+  std::map<std::string, std::string> sources;
+  for (const compile::Dispatch& dispatch : chained.dispatches) {
+    variants += dispatch.plan.variant + "\n";
+    std::string& source = sources[dispatch.plan.variant];
+    if (source.empty()) source = SourceHash(dispatch.plan);
+  }
+  std::string all;
+  for (const auto& [variant, source] : sources) all += source;
+  return {fmt::format("fusion of {} dispatches {}", chained.dispatches.size(), HashText(variants)),
+          HashText(all)};
+}
+
+PlanIdentity RunIdentityOf(const compile::Lowered& lowered, std::string_view what) {
+  std::string all;
+  for (const compile::Dispatch& dispatch : lowered.dispatches) {
+    all += dispatch.plan.variant;
+    for (const uint32_t groups : dispatch.plan.workgroups) all += fmt::format(" {}", groups);
+  }
+  for (const compile::BufferInfo& buffer : lowered.buffers) {
+    if (buffer.kind == compile::BufferInfo::Kind::kWeight) all += fmt::format(" {}", buffer.bytes);
+  }
+  return {fmt::format("run of {} {}", what, HashText(all)), ChainIdentityOf(lowered).source};
+}
+
+PlanBook::PlanBook(const gpu::AdapterInfo& adapter, std::filesystem::path dir)
+    : adapter_(fmt::format("{}; {}; {}", adapter.name, adapter.backend, adapter.driver)) {
+  if (dir.empty()) return;
+  path_ = std::move(dir) / fmt::format("plans-{:016x}.json", Hash(adapter_));
+  std::ifstream file(path_);
+  const nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
+  if (!json.is_object() || json.value("format", 0) != kFormat ||
+      json.value("adapter", "") != adapter_ || !json.contains("plans") ||
+      !json["plans"].is_object()) {
+    return;
+  }
+  for (const auto& [guess, entry] : json["plans"].items()) {
+    if (!entry.is_object()) continue;
+    try {
+      PlanRecord record = {.guess = guess,
+                           .variant = entry.at("variant").get<std::string>(),
+                           .microseconds = entry.at("us").get<double>(),
+                           .guess_microseconds = entry.at("guess_us").get<double>(),
+                           .alternatives = entry.at("alternatives").get<size_t>(),
+                           .from_disk = true};
+      source_of_[guess] = entry.at("source").get<std::string>();
+      by_guess_[guess] = std::move(record);
+    } catch (const nlohmann::json::exception&) {
+      // An entry that somebody edited is measured again.
+    }
+  }
+}
+
+compile::Choices PlanBook::choices() const {
+  const std::lock_guard lock(mutex_);
+  compile::Choices choices;
+  for (const auto& [guess, record] : by_guess_) choices[guess] = record.variant;
+  return choices;
+}
+
+std::vector<PlanRecord> PlanBook::records() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<PlanRecord> records;
+  for (const std::string& guess : order_) records.push_back(by_guess_.at(guess));
+  return records;
+}
+
+size_t PlanBook::size() const {
+  const std::lock_guard lock(mutex_);
+  return by_guess_.size();
+}
+
+void PlanBook::Use(const std::string& name) {
+  if (std::ranges::find(order_, name) == order_.end()) order_.push_back(name);
+}
+
+bool PlanBook::DropStale(const compile::Lowered& lowered) {
+  const std::lock_guard lock(mutex_);
+  bool dropped = false;
+  std::set<std::string_view> seen;
+  for (const compile::Dispatch& dispatch : lowered.dispatches) {
+    if (!dispatch.alternatives || !seen.insert(dispatch.choice).second) continue;
+    const auto it = source_of_.find(dispatch.choice);
+    if (it == source_of_.end()) continue;
+    if (it->second == IdentityOf(dispatch, dispatch.plan).source) {
+      Use(dispatch.choice);
+      continue;
+    }
+    by_guess_.erase(dispatch.choice);
+    std::erase(order_, dispatch.choice);
+    source_of_.erase(it);
+    dropped = true;
+  }
+  return dropped;
+}
+
+std::vector<size_t> PlanBook::UnknownKinds(const compile::Lowered& lowered) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<size_t> kinds;
+  std::set<std::string_view> seen;
+  for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
+    const compile::Dispatch& dispatch = lowered.dispatches[i];
+    if (dispatch.alternatives && !by_guess_.contains(dispatch.choice) &&
+        seen.insert(dispatch.choice).second) {
+      kinds.push_back(i);
+    }
+  }
+  return kinds;
+}
+
+std::optional<PlanRecord> PlanBook::Find(const PlanIdentity& identity) {
+  const std::lock_guard lock(mutex_);
+  const auto it = source_of_.find(identity.name);
+  if (it == source_of_.end() || it->second != identity.source) return std::nullopt;
+  Use(identity.name);
+  return by_guess_.at(identity.name);
+}
+
+std::optional<bool> PlanBook::PrefersChain(const PlanIdentity& chained) {
+  const std::optional<PlanRecord> record = Find(chained);
+  if (!record) return std::nullopt;
+  return record->variant == kChained;
+}
+
+void PlanBook::Keep(PlanRecord record, const std::string& source) {
+  const std::lock_guard lock(mutex_);
+  const std::string name = record.guess;
+  by_guess_[name] = std::move(record);
+  source_of_[name] = source;
+  Use(name);
+  Save();
+}
+
+void PlanBook::Save() const {
+  if (path_.empty()) return;
+  nlohmann::json json = {{"format", kFormat}, {"adapter", adapter_}};
+  for (const auto& [guess, record] : by_guess_) {
+    json["plans"][guess] = {{"variant", record.variant},
+                            {"us", record.microseconds},
+                            {"guess_us", record.guess_microseconds},
+                            {"alternatives", record.alternatives},
+                            {"source", source_of_.at(guess)}};
+  }
+  // Written aside and renamed, so that another process never sees half a file. A cache that cannot
+  // be written is no error.
+  std::error_code error;
+  std::filesystem::create_directories(path_.parent_path(), error);
+  const std::filesystem::path aside = path_.string() + fmt::format(".{}", getpid());
+  {
+    std::ofstream file(aside);
+    file << json.dump(1) << '\n';
+    if (!file.flush()) {
+      std::filesystem::remove(aside, error);
+      return;
+    }
+  }
+  std::filesystem::rename(aside, path_, error);
+  if (error) std::filesystem::remove(aside, error);
+}
+
+}  // namespace sinter::run
