@@ -44,7 +44,8 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const wgsl::Shader> specs) 
         compilation.get()));
     scope.unlock();
     if (!compilation->failure.empty()) {
-      throw Error("wgsl", "{}: {}", spec.label, MapMessage(spec.source, compilation->failure));
+      throw Error::MultiLine("wgsl", "{}: {}", spec.label,
+                             MapMessage(spec.source, compilation->failure));
     }
 
     wgpu::ComputePipelineDescriptor descriptor;
@@ -82,8 +83,8 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const wgsl::Shader> specs) 
   }
   if (failed != nullptr) {
     impl.errors->Throw();
-    throw Error("wgsl", "{}: {}", failed->spec->label,
-                MapMessage(failed->spec->source, failed->failure));
+    throw Error::MultiLine("wgsl", "{}: {}", failed->spec->label,
+                           MapMessage(failed->spec->source, failed->failure));
   }
   std::vector<Pipeline> pipelines;
   for (const wgsl::Shader& spec : specs)
