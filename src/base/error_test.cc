@@ -14,6 +14,15 @@ TEST(Error, SaysAreaAndText) {
   EXPECT_EQ(error.area(), "onnx");
 }
 
+TEST(Error, TellsWhetherItsTextHasLines) {
+  EXPECT_FALSE(Error("onnx", "tensor '{}': got none", "a\nb").multi_line());
+  const Error error = Error::MultiLine("wgsl", "{}: {}", "softmax", "unresolved value\nlet x = y;");
+  EXPECT_STREQ(error.what(), "[wgsl] softmax: unresolved value\nlet x = y;");
+  EXPECT_EQ(error.area(), "wgsl");
+  EXPECT_TRUE(error.multi_line());
+  EXPECT_TRUE(DeviceLostError("reset\nby the driver").multi_line());
+}
+
 TEST(Error, BracesInArgumentsStay) {
   EXPECT_STREQ(Error("tokenizer", "{}", "{x} {}").what(), "[tokenizer] {x} {}");
 }

@@ -43,10 +43,8 @@ int Fail(std::string_view text, bool keep_newlines = false) {
 int FailUsage(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
   std::string what = error.what();
-  if (chosen.empty() && error.get_name() == "RequiredError") {
-    what = app.remaining().empty() ? "a subcommand is required"
-                                   : fmt::format("got '{}', want a subcommand", app.remaining()[0]);
-  }
+  if (chosen.empty() && error.get_name() == "RequiredError" && !app.remaining().empty())
+    what = fmt::format("got '{}', want a subcommand", app.remaining()[0]);
   Err(fmt::format("sinter: [usage] {}; see: sinter {}{}--help\n", Printable(what, false),
                   chosen.empty() ? "" : chosen[0]->get_name(), chosen.empty() ? "" : " "));
   return kUsage;
@@ -71,6 +69,11 @@ int Main(int argc, char** argv) {
   ReserveStandardFiles();
   CatchSignals();
   try {
+    // As cargo and gh do: no arguments at all are a question, not a mistake.
+    if (argc <= 1) {
+      Out(app.help());
+      return 0;
+    }
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // --help and --version come this way too.
@@ -78,8 +81,7 @@ int Main(int argc, char** argv) {
   } catch (const OutputClosed&) {
     return kOutputClosed;
   } catch (const Error& error) {
-    // A shader compiler's messages have lines.
-    return Fail(error.what(), /*keep_newlines=*/error.area() == "gpu");
+    return Fail(error.what(), error.multi_line());
   } catch (const BugError& error) {
     return Fail(error.what(), /*keep_newlines=*/true);
   } catch (const std::bad_alloc&) {

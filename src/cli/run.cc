@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/common.h"
+#include "generate/conversation.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -26,21 +27,12 @@ struct RunArgs {
   bool quiet = false;
 };
 
-// The prompt as tokens: through the chat template where the folder has one.
-std::vector<int32_t> EncodePrompt(const RunArgs& args, const text::Tokenizer& tokenizer) {
-  std::string prompt = args.prompt;
-  if (prompt == "-") {
-    prompt = ReadStandardInput();
-    // The line's end is the shell's, not the prompt's.
-    if (prompt.ends_with('\n')) prompt.pop_back();
-  }
-  const auto chat_template =
-      args.raw ? std::nullopt : text::ChatTemplate::FromFolder(args.model.model);
-  if (!chat_template) return tokenizer.Encode(prompt, /*add_special_tokens=*/true);
-  std::vector<text::ChatMessage> messages;
-  if (!args.system.empty()) messages.push_back({"system", args.system});
-  messages.push_back({"user", prompt});
-  return tokenizer.Encode(chat_template->Render(messages), /*add_special_tokens=*/false);
+std::string ReadPrompt(const RunArgs& args) {
+  if (args.prompt != "-") return args.prompt;
+  std::string prompt = ReadStandardInput();
+  // The shell adds the last line's end, not the user.
+  if (prompt.ends_with('\n')) prompt.pop_back();
+  return prompt;
 }
 
 nlohmann::json ToJson(const Loaded& loaded, const generate::Generation& result) {
@@ -67,21 +59,31 @@ void Run(const RunArgs& args) {
   const generate::GenerateOptions options = ToOptions(args.generate, folder.config);
   const text::Tokenizer tokenizer =
       text::Tokenizer::FromFile(std::filesystem::path(args.model.model) / "tokenizer.json");
-  const std::vector<int32_t> prompt = EncodePrompt(args, tokenizer);
+  const std::string prompt = ReadPrompt(args);
+  const std::optional<text::ChatTemplate> chat_template =
+      args.raw ? std::nullopt : text::ChatTemplate::FromFolder(args.model.model);
+  std::vector<text::ChatMessage> messages;
+  if (!args.system.empty()) messages.push_back({"system", args.system});
+  messages.push_back({"user", prompt});
+  const std::vector<int32_t> tokens =
+      chat_template ? generate::EncodeMessages(tokenizer, *chat_template, messages)
+                    : tokenizer.Encode(prompt, /*add_special_tokens=*/true);
+  // A prompt that is too long is reported before the model is loaded.
   const int64_t max_length = MaxLength(args.model, folder.config);
-  if (static_cast<int64_t>(prompt.size()) > max_length) {
+  if (static_cast<int64_t>(tokens.size()) > max_length) {
     throw Error("cli",
                 "prompt: got {} tokens, want at most {} (--max-length; the model's context is {})",
-                prompt.size(), max_length, folder.config.context_length);
+                tokens.size(), max_length, folder.config.context_length);
   }
   const Loaded loaded = Load(args.model, std::move(folder));
-  generate::Generator generator(loaded.session, tokenizer);
   WaitingNotice notice(*loaded.model->device());
-  const generate::Generation result = generator.Run(prompt, options, [&](std::string_view text) {
+  const auto on_text = [&](std::string_view text) {
     notice.End();
     if (!args.model.json) Out(text);
     return !interrupted;
-  });
+  };
+  const generate::Generation result =
+      generate::Generator(loaded.session, tokenizer).Run(tokens, options, on_text);
   notice.End();
   if (args.model.json) return OutJson(ToJson(loaded, result));
   Out("\n");

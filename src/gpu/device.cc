@@ -72,7 +72,7 @@ void ErrorStore::Throw() {
   if (lost)
     throw DeviceLostError(
         fmt::format("device lost: got '{}', want a working device; open it again", lost_message));
-  if (!first_error.empty()) throw Error("gpu", "{}", std::exchange(first_error, {}));
+  if (!first_error.empty()) throw Error::MultiLine("gpu", "{}", std::exchange(first_error, {}));
 }
 
 uint64_t Buffer::size_bytes() const { return impl_ ? impl_->size : 0; }
@@ -181,7 +181,7 @@ std::shared_ptr<Device> Device::Open(const DeviceOptions& options) {
           failure = ToString(message);
         }
       }));
-  if (!impl.device) throw Error("gpu", "device on {}: {}", impl.info.name, failure);
+  if (!impl.device) throw Error::MultiLine("gpu", "device on {}: {}", impl.info.name, failure);
   impl.queue = impl.device.GetQueue();
   return result;
 }

@@ -147,7 +147,7 @@ std::vector<std::byte> Readback::Wait() {
   impl->instance.ProcessEvents();
   impl->errors->Throw();
   if (!impl->ok)
-    throw Error("gpu", "download: got '{}', want {} bytes", impl->message, impl->bytes);
+    throw Error::MultiLine("gpu", "download: got '{}', want {} bytes", impl->message, impl->bytes);
   std::vector<std::byte> bytes(impl->bytes);
   std::memcpy(bytes.data(), impl->buffer.GetConstMappedRange(0, impl->copied_bytes), bytes.size());
   return bytes;

@@ -2,11 +2,20 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <vector>
 
 namespace sinter::run {
 namespace {
 
-constexpr int kRuns = 9;
+// Runs of one reading. Its length is more than the 60 ms of work that an H200 needs to clock up, so
+// that two readings do not agree on the low clock.
+constexpr size_t kMinRuns = 3;
+constexpr double kReadingSeconds = 0.1;
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 double SecondsOf(gpu::Device& device, const gpu::CommandList& list) {
   if (device.caps().timestamps) {
@@ -15,20 +24,38 @@ double SecondsOf(gpu::Device& device, const gpu::CommandList& list) {
     if (nanoseconds > 0) return nanoseconds * 1e-9;
   }
   device.Wait();
-  const auto start = std::chrono::steady_clock::now();
+  const double start = Now();
   device.Submit(list);
   device.Wait();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return Now() - start;
+}
+
+double ReadMedian(gpu::Device& device, const gpu::CommandList& list) {
+  std::vector<double> seconds;
+  const double start = Now();
+  while (seconds.size() < kMinRuns || Now() - start < kReadingSeconds)
+    seconds.push_back(SecondsOf(device, list));
+  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+  std::nth_element(seconds.begin(), middle, seconds.end());
+  return *middle;
 }
 
 }  // namespace
 
+double ReadSettled(const std::function<double()>& read, const std::function<double()>& now,
+                   const SettleOptions& options) {
+  const double start = now();
+  double before = read();
+  while (true) {
+    const double reading = read();
+    const double most = options.tolerance * std::max(std::abs(before), std::abs(reading));
+    if (std::abs(reading - before) <= most || now() - start >= options.max_seconds) return reading;
+    before = reading;
+  }
+}
+
 double MedianSeconds(gpu::Device& device, const gpu::CommandList& list) {
-  SecondsOf(device, list);
-  std::vector<double> seconds;
-  for (int run = 0; run < kRuns; ++run) seconds.push_back(SecondsOf(device, list));
-  std::nth_element(seconds.begin(), seconds.begin() + kRuns / 2, seconds.end());
-  return seconds[kRuns / 2];
+  return ReadSettled([&] { return ReadMedian(device, list); }, Now);
 }
 
 }  // namespace sinter::run

@@ -32,7 +32,7 @@ double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes) {
   uint64_t total = 0;
   for (; total < bytes; total += largest) {
     const gpu::Buffer data = device.CreateBuffer(largest, "bandwidth");
-    // Memory that was never written may not be there at all.
+    // Memory that was never written may have no pages behind it.
     gpu::CommandList clear(device);
     clear.Clear(data, 0, largest);
     device.Submit(clear);

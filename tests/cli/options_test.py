@@ -18,7 +18,7 @@ class Usage(CliTest):
             self.assertIn(word, result.stderr)
 
     def test_wrong_usage(self):
-        self.assert_usage(run(), "a subcommand is required")
+        self.assert_usage(run("--"), "got '--', want a subcommand")
         self.assert_usage(run("frobnicate"), "frobnicate")
         self.assert_usage(run("run", DEMO, "-p", "hi", "--frobnicate"), "--frobnicate")
         self.assert_usage(run("run", DEMO), "--prompt")
@@ -41,6 +41,11 @@ class Usage(CliTest):
             if subcommand != "convert":
                 self.assertIn("--device", of_subcommand.stdout)
             self.assertIn(f"  sinter {subcommand}", of_subcommand.stdout)
+
+    def test_without_arguments_prints_the_help(self):
+        result = run()
+        self.assert_done(result)
+        self.assertEqual((result.stdout, result.stderr), (run("--help").stdout, ""))
 
     def test_version(self):
         result = run("--version")
@@ -88,6 +93,17 @@ class OutOfRange(CliTest):
         self.assert_fails(run("devices", "--device", "no such gpu"), "[gpu]", "no such gpu")
         self.assert_fails(run("verify", DEMO, "--max-abs", "nan"), "--max-abs")
         self.assert_fails(run("verify", DEMO, "--min-cosine", "1.5"), "--min-cosine")
+
+    def test_only_quoted_messages_have_several_lines(self):
+        self.assert_refused(["--variant", "a\nb"], r"got 'a\x0ab'")
+        shader = self.temp / "sample" / "step_inputs.wgsl"
+        shader.parent.mkdir()
+        shader.write_text("fn main() {\n  let a = nowhere;\n}\n")
+        result = run("run", DEMO, "-p", "hi", "--no-cache", "--wgsl-dir", self.temp)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stderr, r"\Asinter: \[wgsl\] [^\n]*sample/step_inputs.wgsl:2:11 [^\n]+\n"
+                         r" *let a = nowhere;\n *\^+")
+        self.assertNotIn(r"\x0a", result.stderr)
 
     def test_prompts(self):
         self.assert_fails(run("run", DEMO, "-p", "hello " * 2000), "prompt: got", "1024")

@@ -1,0 +1,75 @@
+#include "generate/conversation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace sinter::generate {
+
+ConversationTooLongError::ConversationTooLongError(int64_t tokens, int64_t max_length)
+    : Error("generate", "conversation: got {} tokens, want at most {} (the maximum length)", tokens,
+            max_length),
+      tokens_(tokens),
+      max_length_(max_length) {}
+
+std::vector<int32_t> EncodeMessages(const text::Tokenizer& tokenizer,
+                                    const text::ChatTemplate& chat_template,
+                                    std::span<const text::ChatMessage> messages) {
+  return tokenizer.Encode(chat_template.Render(messages), /*add_special_tokens=*/false);
+}
+
+Conversation::Conversation(std::shared_ptr<engine::Session> session, text::Tokenizer tokenizer,
+                           text::ChatTemplate chat_template, std::string system)
+    : generator_(std::move(session), std::move(tokenizer)), template_(std::move(chat_template)) {
+  generator_.session().Rewind(0);
+  if (system.empty()) return;
+  messages_.push_back({"system", std::move(system)});
+  system_messages_ = 1;
+}
+
+Answer Conversation::Ask(std::string message, const GenerateOptions& options,
+                         const std::function<bool(std::string_view)>& on_text) {
+  messages_.push_back({"user", std::move(message)});
+  try {
+    Answer answer = AnswerMessages(options, on_text);
+    messages_.push_back({"assistant", answer.generation.text});
+    return answer;
+  } catch (...) {
+    messages_.pop_back();
+    throw;
+  }
+}
+
+void Conversation::Reset() { messages_.resize(system_messages_); }
+
+Answer Conversation::AnswerMessages(const GenerateOptions& options,
+                                    const std::function<bool(std::string_view)>& on_text) {
+  engine::Session& session = generator_.session();
+  std::vector<int32_t> prompt = EncodeMessages(generator_.tokenizer(), template_, messages_);
+  const auto length = static_cast<int64_t>(prompt.size());
+  if (length > session.max_length()) throw ConversationTooLongError(length, session.max_length());
+
+  const auto [end, at] =
+      std::mismatch(history_.begin(), history_.end(), prompt.begin(), prompt.end());
+  auto common = end - history_.begin();
+  // The answer's first token comes from the logits of the prompt's last, which are kept nowhere.
+  if (common == length) common = std::max<int64_t>(length - 1, 0);
+  session.Rewind(common);
+  history_.resize(static_cast<size_t>(common));
+  try {
+    Answer answer = {generator_.Run(std::span(prompt).subspan(history_.size()), options, on_text),
+                     length};
+    history_ = std::move(prompt);
+    history_.insert(history_.end(), answer.generation.tokens.begin(),
+                    answer.generation.tokens.end());
+    return answer;
+  } catch (...) {
+    // The session holds the beginning of the prompt, as far as it ran.
+    SINTER_CHECK(session.length() <= length, "{} tokens of {}", session.length(), length);
+    history_.assign(prompt.begin(), prompt.begin() + session.length());
+    throw;
+  }
+}
+
+}  // namespace sinter::generate

@@ -1,0 +1,86 @@
+// A conversation with a model: messages, the model's chat template, and the reuse of what the
+// session holds already.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/session.h"
+#include "generate/generator.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace sinter::generate {
+
+// Error thrown when the prompt of a conversation has more tokens than the session holds.
+class ConversationTooLongError : public Error {
+ public:
+  ConversationTooLongError(int64_t tokens, int64_t max_length);
+
+  int64_t tokens() const { return tokens_; }
+  int64_t max_length() const { return max_length_; }
+
+ private:
+  int64_t tokens_, max_length_;
+};
+
+// Returns the tokens of the prompt that the template makes of the messages, up to the beginning of
+// the assistant's answer. Needs no GPU. Throws what ChatTemplate::Render and Tokenizer::Encode
+// throw.
+std::vector<int32_t> EncodeMessages(const text::Tokenizer& tokenizer,
+                                    const text::ChatTemplate& chat_template,
+                                    std::span<const text::ChatMessage> messages);
+
+// An answer, which is also the conversation's last message.
+struct Answer {
+  // `generation.prompt_tokens` counts the tokens of the prompt that had to run.
+  Generation generation;
+  // Tokens of the whole prompt: all messages before the answer, as the template writes them.
+  int64_t conversation_tokens = 0;
+};
+
+// One conversation on one session. Not safe for several threads at once.
+class Conversation {
+ public:
+  // `system` is the system message; empty for none. Nothing else may use the session while the
+  // conversation lives. The session's sequence is emptied.
+  Conversation(std::shared_ptr<engine::Session> session, text::Tokenizer tokenizer,
+               text::ChatTemplate chat_template, std::string system = {});
+
+  // Adds the user's message, generates the answer, and adds it too. `on_text` gets the text as
+  // Generator::Run gives it; it returns false to stop, and the answer ends there.
+  //
+  // Only tokens behind the part that the prompt and the session's sequence have in common run. That
+  // part is found by comparing tokens, because a template may write earlier messages differently
+  // once more follow, and an answer's text may encode to other tokens than were generated.
+  //
+  // Throws ConversationTooLongError, and what EncodeMessages, Generator::Run and `on_text` throw.
+  // The messages are then as before the call, so that the conversation can go on.
+  Answer Ask(std::string message, const GenerateOptions& options,
+             const std::function<bool(std::string_view)>& on_text);
+
+  // Forgets all messages but the system message. The session keeps its tokens: a beginning that the
+  // next conversation shares with this one need not run again.
+  void Reset();
+
+  // The system message, if there is one, then the user's and the assistant's by turns.
+  std::span<const text::ChatMessage> messages() const { return messages_; }
+
+ private:
+  Answer AnswerMessages(const GenerateOptions& options,
+                        const std::function<bool(std::string_view)>& on_text);
+
+  Generator generator_;
+  text::ChatTemplate template_;
+  std::vector<text::ChatMessage> messages_;
+  size_t system_messages_ = 0;    // 0 or 1, at the front of messages_
+  std::vector<int32_t> history_;  // tokens of the session's sequence
+};
+
+}  // namespace sinter::generate

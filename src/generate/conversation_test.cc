@@ -1,0 +1,264 @@
+// Conversations on a small random model: what runs anew in each turn, and what an interruption, an
+// error or a reset leaves behind.
+
+#include "generate/conversation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "support/device.h"
+#include "support/model_builder.h"
+
+namespace sinter::generate {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Begins every message with its role and ends it with the special token.
+constexpr char kTemplate[] =
+    "{% for m in messages %}{{m.role}}:{{m.content}}<|end|>{% endfor %}assistant:";
+// Leaves out all answers but the last, as templates of reasoning models do with earlier thoughts.
+constexpr char kForgetfulTemplate[] =
+    "{% for m in messages %}{% if m.role != 'assistant' or loop.index0 + 2 >= messages|length %}"
+    "{{m.role}}:{{m.content}}<|end|>{% endif %}{% endfor %}assistant:";
+constexpr char kRefusingTemplate[] =
+    "{% for m in messages %}{% if m.content == 'no' %}{{ raise_exception('refused') }}{% endif %}"
+    "{{m.role}}:{{m.content}}<|end|>{% endfor %}assistant:";
+
+struct Parts {
+  std::shared_ptr<engine::Model> model;
+  text::Tokenizer tokenizer;
+};
+
+// A model without an end token, so that every answer has as many tokens as asked for.
+const Parts& EndlessModel() {
+  static const Parts parts = [] {
+    const support::TempFolder folder;
+    support::ModelSpec spec = support::ModelNamed("qwen3_f32");
+    spec.eos = {};
+    support::WriteModelFolder(spec, folder.path());
+    return Parts{engine::Model::Load(folder.path(), support::SharedDevice()),
+                 text::Tokenizer::FromFile(folder.path() / "tokenizer.json")};
+  }();
+  return parts;
+}
+
+std::shared_ptr<engine::Session> NewSession(int64_t max_length = 96) {
+  return std::make_shared<engine::Session>(
+      EndlessModel().model, engine::SessionOptions{.max_length = max_length, .chunk = 16});
+}
+
+text::ChatTemplate TemplateOf(std::string_view source) {
+  return text::ChatTemplate::FromSource(source, "", "<|end|>");
+}
+
+Conversation NewConversation(const std::shared_ptr<engine::Session>& session,
+                             std::string_view source = kTemplate, std::string system = {}) {
+  return {session, EndlessModel().tokenizer, TemplateOf(source), std::move(system)};
+}
+
+// The prompt of these messages, roles by turns from the user's on.
+std::vector<int32_t> PromptOf(const std::vector<std::string>& contents,
+                              std::string_view source = kTemplate) {
+  std::vector<text::ChatMessage> messages;
+  for (const std::string& content : contents) {
+    messages.push_back({messages.size() % 2 == 0 ? "user" : "assistant", content});
+  }
+  return EncodeMessages(EndlessModel().tokenizer, TemplateOf(source), messages);
+}
+
+// The answer of a session that holds nothing.
+std::vector<int32_t> FreshAnswer(const std::vector<int32_t>& prompt, int64_t new_tokens) {
+  Generator generator(NewSession(), EndlessModel().tokenizer);
+  return generator.Run(prompt, {.max_new_tokens = new_tokens}, {}).tokens;
+}
+
+int64_t CommonPrefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+  return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+}
+
+std::vector<int32_t> Concatenated(std::vector<int32_t> a, const std::vector<int32_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+std::vector<std::string> Contents(const Conversation& conversation) {
+  std::vector<std::string> contents;
+  for (const text::ChatMessage& message : conversation.messages())
+    contents.push_back(message.role + ":" + message.content);
+  return contents;
+}
+
+TEST(Conversation, RunsOnlyWhatTheSessionLacks) {
+  const auto session = NewSession();
+  Conversation conversation = NewConversation(session);
+  const std::vector<int32_t> first_prompt = PromptOf({"hello"});
+  std::string streamed;
+  const Answer first = conversation.Ask("hello", {.max_new_tokens = 6}, [&](std::string_view text) {
+    streamed += text;
+    return true;
+  });
+  const auto first_length = static_cast<int64_t>(first_prompt.size());
+  EXPECT_EQ(first.conversation_tokens, first_length);
+  EXPECT_EQ(first.generation.prompt_tokens, first_length);
+  EXPECT_EQ(first.generation.tokens, FreshAnswer(first_prompt, 6));
+  EXPECT_EQ(streamed, first.generation.text);
+
+  const std::vector<int32_t> second_prompt = PromptOf({"hello", first.generation.text, "more"});
+  const Answer second = conversation.Ask("more", {.max_new_tokens = 6}, {});
+  const int64_t common =
+      CommonPrefix(Concatenated(first_prompt, first.generation.tokens), second_prompt);
+  // The whole first prompt lies in the cache, whatever the answer's text encodes to.
+  EXPECT_GE(common, first_length);
+  EXPECT_EQ(second.conversation_tokens, static_cast<int64_t>(second_prompt.size()));
+  EXPECT_EQ(second.generation.prompt_tokens, second.conversation_tokens - common);
+  EXPECT_EQ(second.generation.tokens, FreshAnswer(second_prompt, 6));
+  EXPECT_EQ(session->length(), second.conversation_tokens + 6);
+  EXPECT_THAT(Contents(conversation),
+              ElementsAre("user:hello", "assistant:" + first.generation.text, "user:more",
+                          "assistant:" + second.generation.text));
+}
+
+TEST(Conversation, AnInterruptedAnswerStays) {
+  Conversation conversation = NewConversation(NewSession());
+  int calls = 0;
+  const Answer cut = conversation.Ask("hello", {.max_new_tokens = 20},
+                                      [&](std::string_view) { return ++calls < 3; });
+  EXPECT_EQ(cut.generation.reason, FinishReason::kCancelled);
+  EXPECT_LT(cut.generation.tokens.size(), 20u);
+  EXPECT_THAT(Contents(conversation),
+              ElementsAre("user:hello", "assistant:" + cut.generation.text));
+  const Answer next = conversation.Ask("more", {.max_new_tokens = 6}, {});
+  EXPECT_LT(next.generation.prompt_tokens, next.conversation_tokens);
+  EXPECT_EQ(next.generation.tokens,
+            FreshAnswer(PromptOf({"hello", cut.generation.text, "more"}), 6));
+}
+
+TEST(Conversation, ATemplateMayRewriteThePast) {
+  Conversation conversation = NewConversation(NewSession(), kForgetfulTemplate);
+  std::vector<std::string> contents;
+  std::vector<int32_t> held;
+  for (const char* message : {"one", "two", "three"}) {
+    contents.emplace_back(message);
+    const std::vector<int32_t> prompt = PromptOf(contents, kForgetfulTemplate);
+    const Answer answer = conversation.Ask(message, {.max_new_tokens = 5}, {});
+    EXPECT_EQ(answer.conversation_tokens, static_cast<int64_t>(prompt.size()));
+    EXPECT_EQ(answer.generation.prompt_tokens,
+              answer.conversation_tokens - CommonPrefix(held, prompt));
+    EXPECT_EQ(answer.generation.tokens, FreshAnswer(prompt, 5));
+    held = Concatenated(prompt, answer.generation.tokens);
+    contents.push_back(answer.generation.text);
+  }
+  // The third prompt has lost the first answer.
+  EXPECT_EQ(CommonPrefix(PromptOf({"one"}),
+                         PromptOf({"one", "x", "two", "y", "three"}, kForgetfulTemplate)),
+            9);
+}
+
+TEST(Conversation, TheSamePromptAgainRunsItsLastToken) {
+  Conversation conversation = NewConversation(NewSession());
+  const Answer first = conversation.Ask("hello", {.max_new_tokens = 6}, {});
+  conversation.Reset();
+  const Answer again = conversation.Ask("hello", {.max_new_tokens = 6}, {});
+  EXPECT_EQ(again.generation.prompt_tokens, 1);
+  EXPECT_EQ(again.generation.tokens, first.generation.tokens);
+}
+
+TEST(Conversation, TooLongLosesNothing) {
+  const std::vector<int32_t> prompt = PromptOf({"hello"});
+  const auto session = NewSession(static_cast<int64_t>(prompt.size()) + 28);
+  Conversation conversation = NewConversation(session);
+  const Answer first = conversation.Ask("hello", {.max_new_tokens = 2}, {});
+  const int64_t length = session->length();
+  const std::vector<int32_t> long_prompt =
+      PromptOf({"hello", first.generation.text, std::string(40, 'x')});
+  try {
+    conversation.Ask(std::string(40, 'x'), {}, {});
+    FAIL();
+  } catch (const ConversationTooLongError& error) {
+    EXPECT_EQ(error.tokens(), static_cast<int64_t>(long_prompt.size()));
+    EXPECT_EQ(error.max_length(), session->max_length());
+    EXPECT_EQ(std::string(error.what()),
+              fmt::format("[generate] conversation: got {} tokens, want at most {} (the maximum "
+                          "length)",
+                          long_prompt.size(), session->max_length()));
+  }
+  EXPECT_EQ(session->length(), length);
+  EXPECT_THAT(Contents(conversation),
+              ElementsAre("user:hello", "assistant:" + first.generation.text));
+  const Answer next = conversation.Ask("hi", {.max_new_tokens = 3}, {});
+  EXPECT_LT(next.generation.prompt_tokens, next.conversation_tokens);
+  EXPECT_EQ(next.generation.tokens,
+            FreshAnswer(PromptOf({"hello", first.generation.text, "hi"}), 3));
+}
+
+TEST(Conversation, ResetKeepsTheSystemMessage) {
+  Conversation conversation = NewConversation(NewSession(), kTemplate, "be.brief");
+  const Answer first = conversation.Ask("hello", {.max_new_tokens = 4}, {});
+  conversation.Ask("more", {.max_new_tokens = 4}, {});
+  conversation.Reset();
+  EXPECT_THAT(Contents(conversation), ElementsAre("system:be.brief"));
+  const Answer other = conversation.Ask("good-day", {.max_new_tokens = 4}, {});
+  // `system:be.brief<|end|>user:` is what both prompts begin with.
+  EXPECT_EQ(other.conversation_tokens - other.generation.prompt_tokens, 21);
+  conversation.Reset();
+  const Answer again = conversation.Ask("hello", {.max_new_tokens = 4}, {});
+  EXPECT_EQ(again.generation.tokens, first.generation.tokens);
+  EXPECT_EQ(again.conversation_tokens, first.conversation_tokens);
+}
+
+TEST(Conversation, WithoutASystemMessageResetForgetsAll) {
+  Conversation conversation = NewConversation(NewSession());
+  conversation.Ask("hello", {.max_new_tokens = 2}, {});
+  conversation.Reset();
+  EXPECT_TRUE(conversation.messages().empty());
+}
+
+TEST(Conversation, AnErrorOfTheReaderTakesTheMessageBack) {
+  const auto session = NewSession();
+  Conversation conversation = NewConversation(session);
+  const Answer first = conversation.Ask("hello", {.max_new_tokens = 4}, {});
+  int calls = 0;
+  EXPECT_THROW(conversation.Ask("lost", {.max_new_tokens = 8},
+                                [&](std::string_view) -> bool {
+                                  if (++calls == 3) throw Error("test", "broken pipe");
+                                  return true;
+                                }),
+               Error);
+  EXPECT_THAT(Contents(conversation),
+              ElementsAre("user:hello", "assistant:" + first.generation.text));
+  const Answer next = conversation.Ask("lost", {.max_new_tokens = 4}, {});
+  // The prompt had run before the error.
+  EXPECT_EQ(next.generation.prompt_tokens, 1);
+  EXPECT_EQ(next.generation.tokens,
+            FreshAnswer(PromptOf({"hello", first.generation.text, "lost"}), 4));
+}
+
+TEST(Conversation, RefusedOptionsAndTemplateErrorsTakeTheMessageBack) {
+  Conversation conversation = NewConversation(NewSession(), kRefusingTemplate);
+  const auto error_of = [&](const std::string& message, const GenerateOptions& options) {
+    try {
+      conversation.Ask(message, options, {});
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(error_of("no", {.max_new_tokens = 2}), HasSubstr("refused"));
+  EXPECT_THAT(error_of("yes", {.max_new_tokens = -1}), HasSubstr("max_new_tokens"));
+  EXPECT_TRUE(conversation.messages().empty());
+  EXPECT_EQ(conversation.Ask("yes", {.max_new_tokens = 3}, {}).generation.tokens,
+            FreshAnswer(PromptOf({"yes"}, kRefusingTemplate), 3));
+}
+
+TEST(Conversation, APromptWithoutTokensIsRefused) {
+  Conversation conversation = NewConversation(NewSession(), "{{ '' }}");
+  EXPECT_THROW(conversation.Ask("hello", {}, {}), Error);
+  EXPECT_TRUE(conversation.messages().empty());
+}
+
+}  // namespace
+}  // namespace sinter::generate
