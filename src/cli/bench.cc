@@ -123,18 +123,14 @@ Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
                 int64_t max_length) {
   const auto start = std::chrono::steady_clock::now();
   const auto device = gpu::Device::Open(device_options);
-  engine::ModelOptions options = ToModelOptions(args.model);
-  options.progress = [](uint64_t, uint64_t) { CheckInterrupted(); };
-  options.measure_plans = MeasuresPlans(args.model, *device);
+  engine::OpenOptions options;
+  options.model.progress = [](uint64_t, uint64_t) { CheckInterrupted(); };
+  options.measuring = [](double) { CheckInterrupted(); };
+  engine::OpenedModel opened = OpenFor(args.model, model::ModelFolder::Read(args.model.model),
+                                       device, max_length, std::move(options));
   Loaded loaded;
-  loaded.model =
-      std::make_shared<engine::Model>(model::ModelFolder::Read(args.model.model), device, options);
-  loaded.session = std::make_shared<engine::Session>(
-      loaded.model,
-      engine::SessionOptions{
-          max_length, args.model.chunk.value_or(0), {.capture = !args.model.no_capture}});
-  device->Wait();
-  loaded.model->weights().set_progress({});
+  loaded.model = std::move(opened.model);
+  loaded.session = std::move(opened.sequence);
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (args.model.explain) Explain(loaded);
   return loaded;
@@ -156,6 +152,21 @@ Loaded LoadColdAndWarm(const BenchArgs& args, int64_t max_length, Results& resul
   return LoadAnew(args, options, max_length);
 }
 
+// Waits for what is compiled in the background, and lets the session take it: programs for long
+// prompts are asked for by the first prompt that they would serve.
+void Prime(engine::Sequence& session, std::span<const int32_t> prompt) {
+  engine::ProgramSet& programs = session.model()->programs();
+  for (int round = 0; round < 2; ++round) {
+    programs.Settle();
+    CheckInterrupted();
+    session.Rewind(0);
+    session.Append(prompt);
+    session.Wait();
+  }
+  programs.Settle();
+  session.Rewind(0);
+}
+
 ProfileResult Average(std::string name, const generate::Profile& runs) {
   ProfileResult result{std::move(name), static_cast<int>(runs.size()), {}, 0};
   std::vector<run::DispatchTime> all;
@@ -172,7 +183,7 @@ ProfileResult Average(std::string name, const generate::Profile& runs) {
   return result;
 }
 
-void Profile(const BenchArgs& args, engine::Session& session, std::span<const int32_t> prompt,
+void Profile(const BenchArgs& args, engine::Sequence& session, std::span<const int32_t> prompt,
              std::span<const int32_t> context, const generate::BenchmarkOptions& options,
              Results& results) {
   const generate::Profile prefill = generate::ProfilePrefill(session, prompt, options);
@@ -192,7 +203,7 @@ void Profile(const BenchArgs& args, engine::Session& session, std::span<const in
 }
 
 // A greedy run that keeps each token's logits, written as [new tokens, vocabulary] of f32.
-std::vector<int32_t> WriteLogits(const std::string& file, int64_t count, engine::Session& session,
+std::vector<int32_t> WriteLogits(const std::string& file, int64_t count, engine::Sequence& session,
                                  std::span<const int32_t> prompt) {
   std::ofstream stream = OpenOutput(file);
   session.Rewind(0);
@@ -448,18 +459,19 @@ void Bench(BenchArgs args) {
 
   Results results;
   const Loaded loaded = LoadColdAndWarm(args, max_length, results);
-  engine::Session& session = *loaded.session;
+  engine::Sequence& session = *loaded.session;
   gpu::Device& device = *loaded.model->device();
   results.load_seconds = loaded.seconds;
   results.bandwidth = run::MeasureReadBandwidth(device);
   results.matrix_peak = run::MeasureMatrixPeak(device);
-  results.dispatches = session.greedy_dispatches();
 
   generate::BenchmarkOptions options;
   options.new_tokens = args.new_tokens;
   options.repeats = args.repeats;
   options.warm_up = args.warm_up;
   options.check = CheckInterrupted;
+  Prime(session, prompt_of(longest));
+  results.dispatches = session.GreedyDispatches();
   for (const int64_t length : args.prompts) {
     results.prefill.push_back(generate::MeasurePrefill(session, prompt_of(length), options));
   }

@@ -48,7 +48,12 @@ class Chat {
     loaded_ = Load(args.model, std::move(folder));
     conversation_.emplace(loaded_.session, std::move(tokenizer), *std::move(chat_template),
                           args.system);
+    if (PlansFor(args.model, *loaded_.model->device()) == engine::Plans::kKnown)
+      tuner_ = std::make_unique<engine::IdleTuner>(loaded_.model, loaded_.session->cache());
   }
+  ~Chat() { LeaveRunning(std::move(tuner_)); }
+  Chat(const Chat&) = delete;
+  Chat& operator=(const Chat&) = delete;
 
   void Loop() {
     if (terminal_) {
@@ -118,6 +123,8 @@ class Chat {
   generate::GenerateOptions options_;
   Loaded loaded_;
   std::optional<generate::Conversation> conversation_;
+  // Finds better plans while the user reads and types.
+  std::unique_ptr<engine::IdleTuner> tuner_;
 };
 
 }  // namespace

@@ -20,59 +20,6 @@
 #include "model/chunking.h"
 
 namespace sinter::cli {
-namespace {
-
-// A line on the terminal that is drawn anew as the bytes go up, and removed at the end.
-class ProgressBar {
- public:
-  ProgressBar() : shown_(isatty(STDERR_FILENO) != 0) {}
-  ~ProgressBar() { Clear(); }
-
-  void Clear() {
-    if (drawn_) Err("\r\x1b[K");
-    drawn_ = false;
-  }
-
-  void Update(uint64_t done, uint64_t total) {
-    const auto now = std::chrono::steady_clock::now();
-    if (!shown_ || total == 0) return;
-    if (drawn_ && done < total && now - last_ < std::chrono::milliseconds(50)) return;
-    last_ = now;
-    drawn_ = true;
-    const uint64_t filled = std::min(done * kWidth / total, kWidth);
-    Err(fmt::format("\rloading [{:=<{}}{:<{}}] {:3}%  {} of {}\x1b[K", "", filled, "",
-                    kWidth - filled, std::min<uint64_t>(done * 100 / total, 100), BytesText(done),
-                    BytesText(total)));
-  }
-
- private:
-  static constexpr uint64_t kWidth = 30;
-  bool shown_, drawn_ = false;
-  std::chrono::steady_clock::time_point last_;
-};
-
-// The default length, cut down to what one binding of this adapter can hold of a layer's keys. A
-// length that was asked for is never cut down: it fails where it does not fit.
-int64_t FittingLength(const ModelArgs& args, const model::ModelFolder& folder, const Caps& caps) {
-  const model::GenaiConfig& config = folder.config;
-  const int64_t wanted = MaxLength(args, config);
-  const graph::Value* keys = folder.graph->FindValue(model::LayerName(config.past_key_names, 0));
-  if (args.max_length || keys == nullptr) return wanted;
-  const auto row_elems = static_cast<size_t>(config.num_key_value_heads * config.head_size);
-  const uint64_t row_bytes = DTypeBytes(kernels::DeviceDType(caps, keys->dtype), row_elems);
-  const uint64_t rows = caps.limits.max_storage_binding_bytes / std::max<uint64_t>(row_bytes, 1);
-  const int64_t room = model::LongestWithin(
-      static_cast<int64_t>(std::min<uint64_t>(rows, INT32_MAX)), args.chunk.value_or(0));
-  if (room >= wanted || room < 1) return wanted;
-  Err(
-      fmt::format("sinter: room for {} tokens, not {}: this adapter binds at most {} at once "
-                  "(--max-length asks for less)\n",
-                  room, wanted, BytesText(caps.limits.max_storage_binding_bytes)));
-  return room;
-}
-
-}  // namespace
-
 std::atomic<bool> interrupted = false;
 
 namespace {
@@ -140,6 +87,32 @@ void Out(std::string_view text) {
     return;
   if (errno == EPIPE) throw OutputClosed();
   throw Error("cli", "standard output: got '{}', want a place to write to", std::strerror(errno));
+}
+
+StatusLine::StatusLine(std::function<std::string()> text) : text_(std::move(text)) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  thread_ = std::thread([this] {
+    std::unique_lock lock(mutex_);
+    bool drawn = false;
+    // A load that is quick enough needs no line.
+    while (!ended_.wait_for(lock, std::chrono::milliseconds(100), [this] { return done_; })) {
+      Err("\r" + text_() + "\x1b[K");
+      drawn = true;
+    }
+    if (drawn) Err("\r\x1b[K");
+  });
+}
+
+StatusLine::~StatusLine() { End(); }
+
+void StatusLine::End() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    done_ = true;
+  }
+  ended_.notify_one();
+  thread_.join();
 }
 
 WaitingNotice::WaitingNotice(const gpu::Device& device) {
@@ -215,9 +188,11 @@ void AddExecutionArgs(CLI::App& command, ModelArgs& args) {
   command.add_flag("--checked", args.checked, "Validation and bounds checks on the GPU (slow)");
   command.add_flag("--no-cache", args.no_cache, "Keep no compiled shaders and no plans on disk");
   command
-      .add_option("--plan", args.plan,
-                  "Kernels' plans: measure (at the first load, then kept on disk) or guess; auto: "
-                  "measure on a GPU, guess on a CPU that acts as one")
+      .add_option(
+          "--plan", args.plan,
+          "Kernels' plans: guess (the best guesses), measure (at load where it is not known "
+          "yet, then kept on disk; see: sinter tune), or auto: what was measured before, "
+          "else guesses")
       ->check(CLI::IsMember({"auto", "measure", "guess"}))
       ->capture_default_str();
   command.add_flag("--explain", args.explain, "Tell which plans were chosen, and their times");
@@ -304,19 +279,40 @@ engine::ModelOptions ToModelOptions(const ModelArgs& args) {
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config) {
   if (args.chunk && *args.chunk < 1)
     throw Error("cli", "--chunk: got {}, want at least 1", *args.chunk);
-  if (args.max_length) {
-    if (*args.max_length < 1 || *args.max_length > config.context_length) {
-      throw Error("cli", "--max-length: got {}, want 1 to {} (the model's context length)",
-                  *args.max_length, config.context_length);
-    }
-    return *args.max_length;
-  }
-  return config.search.max_length == 0 ? config.context_length
-                                       : std::min(config.search.max_length, config.context_length);
+  return engine::WantedLength(config, args.max_length);
 }
 
-bool MeasuresPlans(const ModelArgs& args, const gpu::Device& device) {
-  return args.plan == "measure" || (args.plan == "auto" && !device.adapter().software);
+engine::Plans PlansFor(const ModelArgs& args, const gpu::Device& device) {
+  if (args.plan == "measure") return engine::Plans::kMeasure;
+  // A software GPU compiles for long, and guesses do.
+  const bool guess = args.plan == "guess" || (args.plan == "auto" && device.adapter().software);
+  return guess ? engine::Plans::kGuess : engine::Plans::kKnown;
+}
+
+namespace {
+
+// Models and tuners whose threads still compile; never freed.
+std::vector<std::shared_ptr<engine::Model>>& LeftModels() {
+  static auto* models = new std::vector<std::shared_ptr<engine::Model>>();
+  return *models;
+}
+bool leaves_threads = false;
+
+}  // namespace
+
+Loaded::~Loaded() {
+  if (model == nullptr || !model->programs().IsPreparing()) return;
+  LeftModels().push_back(model);
+  leaves_threads = true;
+}
+
+bool LeavesThreads() { return leaves_threads; }
+
+void LeaveRunning(std::unique_ptr<engine::IdleTuner> tuner) {
+  if (tuner == nullptr) return;
+  if (tuner->done()) return;
+  tuner.release();  // NOLINT(bugprone-unused-return-value): its thread ends with the process
+  leaves_threads = true;
 }
 
 void Explain(const Loaded& loaded) {
@@ -331,6 +327,33 @@ void Explain(const Loaded& loaded) {
   }
 }
 
+namespace {
+
+std::string LoadingText(const gpu::Device& device, uint64_t done, uint64_t total, double measured) {
+  const gpu::CompileProgress shaders = device.compile_progress();
+  std::string text = fmt::format("loading: weights {}%, shaders {} of {}",
+                                 total == 0 ? 100 : std::min<uint64_t>(done * 100 / total, 100),
+                                 shaders.done, shaders.begun);
+  if (measured >= 0) text += fmt::format(", plans measured {:.0f}%", measured * 100);
+  return text;
+}
+
+}  // namespace
+
+engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
+                            const std::shared_ptr<gpu::Device>& device,
+                            std::optional<int64_t> max_length, engine::OpenOptions options) {
+  const auto progress = std::move(options.model.progress);
+  options.model = ToModelOptions(args);
+  options.model.progress = progress;
+  options.model.prepare_in_background = true;
+  options.plans = PlansFor(args, *device);
+  options.max_length = max_length;
+  options.chunk = args.chunk.value_or(0);
+  options.run = {.capture = !args.no_capture};
+  return engine::Open(std::move(folder), device, options);
+}
+
 Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
   const auto start = std::chrono::steady_clock::now();
   if (!args.wgsl_dir.empty()) {
@@ -341,31 +364,39 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
     }
     kernels::SetWgslOverrideDir(args.wgsl_dir);
   }
-  engine::ModelOptions options = ToModelOptions(args);
   MaxLength(args, folder.config);
-  ProgressBar bar;
-  options.progress = [&bar](uint64_t done, uint64_t total) {
-    CheckInterrupted();
-    bar.Update(done, total);
-  };
   const auto device = gpu::Device::Open(ToDeviceOptions(args));
   CheckInterrupted();
-  const int64_t max_length = FittingLength(args, folder, device->caps());
-  options.measure_plans = MeasuresPlans(args, *device);
-  Loaded loaded;
-  loaded.model = std::make_shared<engine::Model>(std::move(folder), device, options);
-  loaded.session = std::make_shared<engine::Session>(
-      loaded.model,
-      engine::SessionOptions{max_length, args.chunk.value_or(0), {.capture = !args.no_capture}});
-  device->Wait();
+  std::atomic<uint64_t> done_bytes = 0, total_bytes = folder.weight_bytes();
+  std::atomic<double> measured = -1;
+  StatusLine status([&] { return LoadingText(*device, done_bytes, total_bytes, measured); });
+  engine::OpenOptions options;
+  options.model.progress = [&](uint64_t done, uint64_t total) {
+    CheckInterrupted();
+    done_bytes = done;
+    total_bytes = total;
+  };
+  options.measuring = [&](double share) {
+    CheckInterrupted();
+    measured = share;
+  };
+  const int64_t wanted = engine::WantedLength(folder.config, std::nullopt);
+  engine::OpenedModel opened =
+      OpenFor(args, std::move(folder), device, args.max_length, std::move(options));
+  status.End();
   CheckInterrupted();
-  // The bar goes with this function.
-  loaded.model->weights().set_progress({});
-  loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (args.explain) {
-    bar.Clear();
-    Explain(loaded);
+  Loaded loaded;
+  loaded.model = std::move(opened.model);
+  loaded.session = std::move(opened.sequence);
+  if (opened.wanted_length) {
+    Err(
+        fmt::format("sinter: room for {} tokens, not {}: this adapter binds at most {} at once "
+                    "(--max-length asks for less)\n",
+                    loaded.session->max_length(), wanted,
+                    BytesText(device->caps().limits.max_storage_binding_bytes)));
   }
+  loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (args.explain) Explain(loaded);
   return loaded;
 }
 

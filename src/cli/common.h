@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -16,7 +17,9 @@
 #include <vector>
 
 #include "engine/model.h"
-#include "engine/session.h"
+#include "engine/open.h"
+#include "engine/sequence.h"
+#include "engine/tuner.h"
 #include "generate/generator.h"
 #include "gpu/device.h"
 
@@ -30,6 +33,7 @@ void AddDevices(CLI::App& app);
 void AddVerify(CLI::App& app);
 void AddConvert(CLI::App& app);
 void AddBench(CLI::App& app);
+void AddTune(CLI::App& app);
 
 // Options of every subcommand that reads a model folder.
 struct ModelArgs {
@@ -75,20 +79,57 @@ engine::ModelOptions ToModelOptions(const ModelArgs& args);
 // number outside 1 to the context length, and for a chunk below 1.
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config);
 
-// A loaded model with one session, and how long the load took.
+// A loaded model with one sequence, and how long the load took.
+//
+// What still compiles in the background when it goes is left to it: a driver cannot be stopped, and
+// nobody should wait for it. LeavesThreads() tells.
 struct Loaded {
   std::shared_ptr<engine::Model> model;
-  std::shared_ptr<engine::Session> session;
+  std::shared_ptr<engine::Sequence> session;
   double seconds = 0;
+
+  Loaded() = default;
+  Loaded(Loaded&&) = default;
+  Loaded& operator=(Loaded&&) = default;
+  ~Loaded();
 };
-// Whether kernels' plans are measured on this device.
-bool MeasuresPlans(const ModelArgs& args, const gpu::Device& device);
+// Returns whether threads were left that still compile: the process must then end by _Exit.
+bool LeavesThreads();
+// Keeps `tuner` until the process ends, as Loaded does with a model.
+void LeaveRunning(std::unique_ptr<engine::IdleTuner> tuner);
+
+// The plans that --plan asks for, on this device.
+engine::Plans PlansFor(const ModelArgs& args, const gpu::Device& device);
+// Puts a folder's model on the device as the arguments say.
+engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
+                            const std::shared_ptr<gpu::Device>& device,
+                            std::optional<int64_t> max_length, engine::OpenOptions options = {});
 // Tells of the plans and the chunk that were chosen, on standard error.
 void Explain(const Loaded& loaded);
-// Opens the device and loads, with a progress bar on a terminal; --explain's table follows on
-// standard error. `folder` is what args.model holds:
-// a wrong folder should be told before a GPU is looked for.
+// Opens the device and loads, with a status line on a terminal; --explain's table follows on
+// standard error. `folder` is what args.model holds: a wrong folder should be told before a GPU is
+// looked for.
 Loaded Load(const ModelArgs& args, model::ModelFolder folder);
+
+// A line on the terminal (standard error) that tells what goes on, drawn anew ten times a second
+// and removed at the end. Says nothing where standard error is no terminal.
+class StatusLine {
+ public:
+  // `text` gives the line, from a thread of its own.
+  explicit StatusLine(std::function<std::string()> text);
+  ~StatusLine();
+  StatusLine(const StatusLine&) = delete;
+  StatusLine& operator=(const StatusLine&) = delete;
+  // Takes the line off the terminal for good. May be called again.
+  void End();
+
+ private:
+  std::function<std::string()> text_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool done_ = false;
+  std::thread thread_;
+};
 
 // Where an answer on a terminal does not begin within a second, says why on standard error: a
 // software GPU compiles its shaders during the first run. Says nothing for other adapters.

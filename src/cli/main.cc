@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <new>
 
 #include "base/check.h"
@@ -66,6 +68,7 @@ int Main(int argc, char** argv) {
   AddVerify(app);
   AddConvert(app);
   AddBench(app);
+  AddTune(app);
   ReserveStandardFiles();
   CatchSignals();
   try {
@@ -95,4 +98,10 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace sinter::cli
 
-int main(int argc, char** argv) { return sinter::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  const int code = sinter::cli::Main(argc, argv);
+  if (!sinter::cli::LeavesThreads()) return code;
+  // Threads that still compile must not meet objects that the end of main destroys.
+  std::fflush(nullptr);
+  std::_Exit(code);
+}

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <map>
 
-#include "engine/session.h"
+#include "engine/sequence.h"
 #include "kernels/common/matrix_config.h"
 #include "kernels/group_query_attention/group_query_attention.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
@@ -91,7 +91,7 @@ class Expected {
 
 void CheckPrompts(const std::shared_ptr<Model>& model, Expected& expected, int64_t chunk,
                   std::initializer_list<int64_t> lengths, int64_t steps) {
-  Session session(model, {.max_length = kMaxLength, .chunk = chunk});
+  Sequence session(model, {.max_length = kMaxLength, .chunk = chunk});
   const bool halves = model->device()->caps().f16;
   for (const int64_t length : lengths) {
     SCOPED_TRACE(fmt::format("chunk {}, prompt of {}", chunk, length));
@@ -124,8 +124,8 @@ TEST_P(Logits, MatchWithoutFusion) {
 TEST_P(Logits, AreTheSameBitsWithoutCapture) {
   const auto model = Load(GetParam(), SharedDevice());
   const Expected expected(GetParam());
-  Session captured(model, {.max_length = kMaxLength, .chunk = 16});
-  Session bound(model, {.max_length = kMaxLength, .chunk = 16, .run = {.capture = false}});
+  Sequence captured(model, {.max_length = kMaxLength, .chunk = 16});
+  Sequence bound(model, {.max_length = kMaxLength, .chunk = 16, .run = {.capture = false}});
   for (const auto& part :
        {expected.Tokens(0, 21), expected.Tokens(21, 22), expected.Tokens(22, 30)}) {
     captured.Append(part);
@@ -137,7 +137,7 @@ TEST_P(Logits, AreTheSameBitsWithoutCapture) {
 TEST_P(Logits, ComeBackAfterRewind) {
   const auto model = Load(GetParam(), SharedDevice());
   Expected expected(GetParam());
-  Session session(model, {.max_length = kMaxLength, .chunk = 16});
+  Sequence session(model, {.max_length = kMaxLength, .chunk = 16});
   const bool halves = model->device()->caps().f16;
   session.Append(expected.First(30));
   session.Append(support::RandomTokens(9, 8));
@@ -168,10 +168,10 @@ TEST(Chains, GiveTheReference) {
   const ModelSpec spec = ModelNamed("qwen3_graph");
   const auto chained = Load(spec, SharedDevice(), {.fusion = passes::Fusion::kChain});
   const auto layered = Load(spec, SharedDevice(), {.fusion = passes::Fusion::kLayer});
-  const SessionOptions options = {.max_length = kMaxLength, .chunk = 16};
+  const SequenceOptions options = {.max_length = kMaxLength, .chunk = 16};
   // The embedding and all layers are one chain.
-  EXPECT_EQ(Session(chained, options).decode_dispatches() + 5 * static_cast<size_t>(spec.layers),
-            Session(layered, options).decode_dispatches());
+  EXPECT_EQ(Sequence(chained, options).GreedyDispatches() + 5 * static_cast<size_t>(spec.layers),
+            Sequence(layered, options).GreedyDispatches());
   Expected expected(spec);
   CheckPrompts(chained, expected, 16, {1, 17}, 3);
 }
@@ -233,12 +233,12 @@ TEST(SplitWeights, GiveTheSameBits) {
     // QMoE's decode form takes only weights that fit: the form that takes both gives the same bits.
     const ModelOptions options = {.variants = {{"qmoe", "wg"}}};
     for (const auto& device : {SharedDevice(), small}) {
-      Session session(Load(spec, device, options), {.max_length = 40, .chunk = 16});
+      Sequence session(Load(spec, device, options), {.max_length = 40, .chunk = 16});
       session.Append(expected.First(19));
       logits.push_back(session.Logits());
       session.Append(expected.Tokens(19, 20));
       logits.push_back(session.Logits());
-      dispatches.push_back(session.decode_dispatches());
+      dispatches.push_back(session.GreedyDispatches());
     }
     EXPECT_EQ(logits[0], logits[2]);
     EXPECT_EQ(logits[1], logits[3]);
@@ -256,7 +256,7 @@ TEST(SplitWeights, UnquantizedGiveTheReference) {
   std::vector<size_t> dispatches;
   for (const auto& device : {SharedDevice(), small}) {
     const auto model = Load(spec, device);
-    dispatches.push_back(Session(model, {.max_length = 40, .chunk = 16}).decode_dispatches());
+    dispatches.push_back(Sequence(model, {.max_length = 40, .chunk = 16}).GreedyDispatches());
     CheckPrompts(model, expected, 16, {19}, 1);
   }
   EXPECT_GT(dispatches[1], dispatches[0]);

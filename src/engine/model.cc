@@ -20,7 +20,7 @@ Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
       device_(std::move(device)),
       options_(options),
       weights_(device_),
-      plans_(device_->adapter(), device_->options().cache_dir) {
+      plans_(device_->adapter(), options_.plans_on_disk ? device_->options().cache_dir : "") {
   model::Rewrite(*folder_.graph, folder_.config, options_.rewrite());
   const graph::Value* logits = graph().FindValue(config().logits);
   if (logits == nullptr) {

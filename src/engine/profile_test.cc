@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "engine/session.h"
+#include "engine/sequence.h"
 #include "support/device.h"
 #include "support/model_builder.h"
 
@@ -32,7 +32,7 @@ std::vector<std::string> Labels(const std::vector<DispatchTime>& times) {
   return labels;
 }
 
-std::vector<DispatchTime> ProfileOneStep(Session& session) {
+std::vector<DispatchTime> ProfileOneStep(Sequence& session) {
   session.BeginGeneration({});
   session.Step();
   std::vector<DispatchTime> times = session.ProfileStep();
@@ -44,12 +44,11 @@ std::vector<DispatchTime> ProfileOneStep(Session& session) {
 TEST(Profile, TimesEveryDispatchOfAStep) {
   for (const bool capture : {true, false}) {
     SCOPED_TRACE(capture);
-    Session session(Load("qwen3_f32"), {.run = {.capture = capture}});
+    Sequence session(Load("qwen3_f32"), {.run = {.capture = capture}});
     session.Append(support::RandomTokens(9, 1));
     const std::vector<DispatchTime> times = ProfileOneStep(session);
-    EXPECT_EQ(times.size(), session.greedy_dispatches());
-    // The head chooses the token.
-    EXPECT_THAT(times.back().label, ::testing::HasSubstr("lm_head"));
+    EXPECT_EQ(times.size(), session.GreedyDispatches());
+    EXPECT_EQ(times.back().label, "token choice");
     double bytes = 0, flops = 0;
     for (const DispatchTime& time : times) {
       EXPECT_FALSE(time.variant.empty()) << time.label;
@@ -66,7 +65,7 @@ TEST(Profile, TimesEveryDispatchOfAStep) {
 TEST(Profile, TakesTheSameStepsAsWithout) {
   const auto model = Load("qwen3_f32");
   const std::vector<int32_t> prompt = support::RandomTokens(40, 2);
-  Session plain(model, {.chunk = 16}), profiled(model, {.chunk = 16});
+  Sequence plain(model, {.chunk = 16}), profiled(model, {.chunk = 16});
   plain.Append(prompt);
   // Three runs of up to 16 tokens.
   const std::vector<DispatchTime> prefill = profiled.ProfileAppend(prompt);
@@ -82,7 +81,7 @@ TEST(Profile, TakesTheSameStepsAsWithout) {
 }
 
 TEST(Profile, WorkIsTheModels) {
-  Session session(Load("qwen3_f32"));
+  Sequence session(Load("qwen3_f32"));
   const support::ModelSpec spec = support::ModelNamed("qwen3_f32");
   const compile::Work work = session.DecodeWork(32);
   // Keys and values of every layer, 32 rows of f32.
@@ -103,7 +102,7 @@ TEST(Profile, WorkIsTheModels) {
 }
 
 TEST(Profile, ExpertsThatAreNotChosenDoNotCount) {
-  Session session(Load("gptoss"));
+  Sequence session(Load("gptoss"));
   const support::ModelSpec spec = support::ModelNamed("gptoss");
   const compile::Work work = session.DecodeWork(1);
   const double experts =
@@ -118,7 +117,7 @@ TEST(Profile, ExpertsThatAreNotChosenDoNotCount) {
 TEST(Profile, TwoSessionsNeverMix) {
   const auto qwen = Load("qwen3_f32");
   const auto phi = Load("phi3");
-  Session a(qwen), b(phi);
+  Sequence a(qwen), b(phi);
   a.Append(support::RandomTokens(5, 3));
   b.Append(support::RandomTokens(7, 4));
   const std::vector<std::string> only_a = Labels(ProfileOneStep(a)),
@@ -160,7 +159,7 @@ TEST(Profile, TwoSessionsNeverMix) {
 }
 
 TEST(Profile, AFailedAppendEndsIt) {
-  Session session(Load("qwen3_f32"));
+  Sequence session(Load("qwen3_f32"));
   EXPECT_THROW(session.ProfileAppend(std::vector<int32_t>{-1}), Error);
   session.Append(
       support::RandomTokens(4, 5));  // and nothing is written to the profile that is gone

@@ -1,6 +1,6 @@
 // Sessions: limits, errors, several at once, generation on the device, and the device's loss.
 
-#include "engine/session.h"
+#include "engine/sequence.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -50,7 +50,7 @@ int32_t Argmax(const std::vector<float>& logits) {
 }
 
 // `count` greedy tokens by the loop on the device; the sequence keeps all of them.
-std::vector<int32_t> Generate(Session& session, int64_t count) {
+std::vector<int32_t> Generate(Sequence& session, int64_t count) {
   session.BeginGeneration({});
   std::vector<int32_t> tokens;
   for (int64_t i = 0; i < count; ++i) session.Step();
@@ -59,14 +59,14 @@ std::vector<int32_t> Generate(Session& session, int64_t count) {
   return tokens;
 }
 
-TEST(SessionErrors, RefuseWhatDoesNotFit) {
+TEST(SequenceErrors, RefuseWhatDoesNotFit) {
   const auto model = Load(ModelNamed("qwen3_f32"));
-  EXPECT_THAT(ErrorOf([&] { Session(model, {.max_length = 129}); }),
+  EXPECT_THAT(ErrorOf([&] { Sequence(model, {.max_length = 129}); }),
               HasSubstr("maximum length: got 129, want 1 to 128"));
-  EXPECT_THAT(ErrorOf([&] { Session(model, {.max_length = -1}); }), HasSubstr("maximum length"));
-  EXPECT_THAT(ErrorOf([&] { Session(model, {.chunk = -1}); }), HasSubstr("chunk: got -1"));
+  EXPECT_THAT(ErrorOf([&] { Sequence(model, {.max_length = -1}); }), HasSubstr("maximum length"));
+  EXPECT_THAT(ErrorOf([&] { Sequence(model, {.chunk = -1}); }), HasSubstr("chunk: got -1"));
 
-  Session session(model, {.max_length = 20});
+  Sequence session(model, {.max_length = 20});
   EXPECT_THAT(ErrorOf([&] { session.Append({}); }), HasSubstr("got no tokens"));
   EXPECT_THAT(ErrorOf([&] {
                 session.Append(std::vector<int32_t>{1, 128});
@@ -87,8 +87,8 @@ TEST(SessionErrors, RefuseWhatDoesNotFit) {
 }
 
 // A token is still chosen behind a full cache; the next would have to run there.
-TEST(SessionErrors, GenerationEndsAtTheMaximumLength) {
-  Session session(Load(ModelNamed("qwen3_f32")), {.max_length = 20});
+TEST(SequenceErrors, GenerationEndsAtTheMaximumLength) {
+  Sequence session(Load(ModelNamed("qwen3_f32")), {.max_length = 20});
   session.Append(support::RandomTokens(19, 1));
   session.BeginGeneration({});
   session.Step();
@@ -98,17 +98,17 @@ TEST(SessionErrors, GenerationEndsAtTheMaximumLength) {
   EXPECT_EQ(session.length(), 19);
 }
 
-TEST(SessionErrors, ACacheThatIsTooLargeNamesTheLengthThatFits) {
+TEST(SequenceErrors, ACacheThatIsTooLargeNamesTheLengthThatFits) {
   const auto small = support::OpenDevice({.max_storage_binding_bytes = 32 << 10});
   // 2 heads of 16 elements of 4 bytes: 128 bytes a row, 256 rows.
   ModelSpec wide = ModelNamed("qwen3_f32");
   wide.context = 512;
   const auto long_model = Load(wide, small);
   const std::string too_long =
-      ErrorOf([&] { Session(long_model, {.max_length = 400, .chunk = 16}); });
+      ErrorOf([&] { Sequence(long_model, {.max_length = 400, .chunk = 16}); });
   EXPECT_THAT(too_long, HasSubstr("KV cache of a layer"));
   EXPECT_THAT(too_long, HasSubstr("choose a maximum length of 240 or less"));
-  Session session(long_model, {.max_length = 240, .chunk = 16});
+  Sequence session(long_model, {.max_length = 240, .chunk = 16});
   EXPECT_EQ(session.max_length(), 240);
 }
 
@@ -164,7 +164,7 @@ TEST(ModelFolders, RefuseAConfigOfAnotherModel) {
       text.replace(text.find(from), from.size(), to);
       std::ofstream(folder.path() / "genai_config.json") << text;
     }
-    return ErrorOf([&] { Session(Model::Load(folder.path(), SharedDevice()), {}); });
+    return ErrorOf([&] { Sequence(Model::Load(folder.path(), SharedDevice()), {}); });
   };
   EXPECT_EQ(error_with(graph), "");
   ModelSpec more_layers = graph;
@@ -187,7 +187,7 @@ TEST(Loading, ReportsProgressAndCanBeStopped) {
     done.push_back(bytes);
     total = of;
   };
-  Session session(Load(ModelNamed("gptoss"), SharedDevice(), options), {.max_length = 32});
+  Sequence session(Load(ModelNamed("gptoss"), SharedDevice(), options), {.max_length = 32});
   ASSERT_FALSE(done.empty());
   EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
   EXPECT_LE(done.back(), total);
@@ -195,7 +195,7 @@ TEST(Loading, ReportsProgressAndCanBeStopped) {
 
   options.progress = [](uint64_t, uint64_t) { throw Error("test", "enough"); };
   const auto stopped = Load(ModelNamed("gptoss"), SharedDevice(), options);
-  EXPECT_THAT(ErrorOf([&] { Session(stopped, {.max_length = 32}); }), HasSubstr("enough"));
+  EXPECT_THAT(ErrorOf([&] { Sequence(stopped, {.max_length = 32}); }), HasSubstr("enough"));
   SharedDevice()->Check();
 }
 
@@ -216,7 +216,7 @@ void ExpectNear(const std::vector<float>& got, const std::vector<float>& want,
 // The logits after each of `tokens`, which run one by one.
 std::vector<std::vector<float>> OneByOne(const std::shared_ptr<Model>& model,
                                          const std::vector<int32_t>& tokens) {
-  Session session(model, {.chunk = 1});
+  Sequence session(model, {.chunk = 1});
   std::vector<std::vector<float>> logits;
   for (const int32_t token : tokens) {
     session.Append({&token, 1});
@@ -225,12 +225,12 @@ std::vector<std::vector<float>> OneByOne(const std::shared_ptr<Model>& model,
   return logits;
 }
 
-TEST(SessionChunks, GiveTheSameLogitsAtEveryLength) {
+TEST(SequenceChunks, GiveTheSameLogitsAtEveryLength) {
   const auto model = Load(ModelNamed("qwen3_f32"));
   const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
   const std::vector<std::vector<float>> want = OneByOne(model, tokens);
   for (const int64_t chunk : {0, 3, 16, 50, 512}) {
-    Session session(model, {.chunk = chunk});
+    Sequence session(model, {.chunk = chunk});
     EXPECT_EQ(session.chunk(), chunk == 0 ? 128 : std::min<int64_t>(chunk, 128));
     for (const size_t length : {1, 2, 15, 16, 17, 24, 63, 64, 65, 90, 127, 128}) {
       SCOPED_TRACE(fmt::format("chunk {}, prompt of {}", chunk, length));
@@ -242,14 +242,14 @@ TEST(SessionChunks, GiveTheSameLogitsAtEveryLength) {
 }
 
 // Padding has to fit behind a sequence of the maximum length, at once or in parts.
-TEST(SessionChunks, FillTheCacheToTheLastToken) {
+TEST(SequenceChunks, FillTheCacheToTheLastToken) {
   const auto model = Load(ModelNamed("qwen3_f32"));
   const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
   const std::vector<std::vector<float>> want = OneByOne(model, tokens);
   for (const int64_t max_length : {1, 5, 33, 70, 128}) {
     for (const int64_t chunk : {0, 2, 40}) {
       SCOPED_TRACE(fmt::format("maximum length {}, chunk {}", max_length, chunk));
-      Session session(model, {.max_length = max_length, .chunk = chunk});
+      Sequence session(model, {.max_length = max_length, .chunk = chunk});
       const auto all = std::span(tokens).first(static_cast<size_t>(max_length));
       session.Append(all);
       ExpectNear(session.Logits(), want[all.size() - 1]);
@@ -266,7 +266,7 @@ TEST(SessionChunks, FillTheCacheToTheLastToken) {
 }
 
 // A program that is first needed behind other tokens, and measured then, on their cache.
-TEST(SessionChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
+TEST(SequenceChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
   ModelSpec spec = ModelNamed("qwen3_f32");
   spec.context = 1100;
   spec.layers = 1;
@@ -274,16 +274,16 @@ TEST(SessionChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
   const auto measured = Load(spec, SharedDevice(), {.measure_plans = true});
   const std::vector<int32_t> before = support::RandomTokens(20, 3),
                              prompt = support::RandomTokens(1020, 4), next = {5, 6};
-  Session plain(guessed, {}), chosen(measured, {}), session(measured, {.chunk = 1024});
+  Sequence plain(guessed, {}), chosen(measured, {}), session(measured, {.chunk = 1024});
   EXPECT_EQ(plain.chunk(), 512);
   EXPECT_THAT(chosen.chunk(), ::testing::AnyOf(512, 1024));
   const auto records = [&] { return measured->plans().records().size(); };
   const size_t loaded = records();
   EXPECT_GT(loaded, 0u);
-  Session again(measured, {});
+  Sequence again(measured, {});
   EXPECT_EQ(again.chunk(), chosen.chunk());
   EXPECT_EQ(records(), loaded) << "a second session knows all";
-  for (Session* each : {&plain, &session, &chosen}) {
+  for (Sequence* each : {&plain, &session, &chosen}) {
     each->Append(before);
     EXPECT_EQ(records(), loaded);
   }
@@ -292,7 +292,7 @@ TEST(SessionChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
   EXPECT_GT(records(), loaded);
   EXPECT_EQ(session.length(), 1040);
   ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
-  for (Session* each : {&plain, &session}) each->Append(next);
+  for (Sequence* each : {&plain, &session}) each->Append(next);
   ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
   chosen.Append(prompt);
   chosen.Append(next);
@@ -301,17 +301,17 @@ TEST(SessionChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
 }
 
 // A program of 1,024 rows that this adapter has no room for: nobody asked for it.
-TEST(SessionChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
+TEST(SequenceChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
   ModelSpec spec = ModelNamed("qwen3_f32");
   spec.context = 1100;
   // The first of them has a gate and an up for every row, of 768 bytes.
   spec.layers = 2;
   const auto small = support::OpenDevice({.max_storage_binding_bytes = 512 << 10});
   const auto measured = Load(spec, small, {.measure_plans = true});
-  Session plain(Load(spec), {}), session(measured, {}), asked(measured, {.chunk = 1024});
+  Sequence plain(Load(spec), {}), session(measured, {}), asked(measured, {.chunk = 1024});
   const std::vector<int32_t> before = support::RandomTokens(20, 3),
                              prompt = support::RandomTokens(1020, 4);
-  for (Session* each : {&plain, &session, &asked}) each->Append(before);
+  for (Sequence* each : {&plain, &session, &asked}) each->Append(before);
   plain.Append(prompt);
   session.Append(prompt);
   EXPECT_EQ(session.chunk(), 512);
@@ -320,16 +320,16 @@ TEST(SessionChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
 }
 
 // The tokens chosen on the device are those that the logits say, one by one.
-TEST(SessionGeneration, IsTheArgmaxChain) {
+TEST(SequenceGeneration, IsTheArgmaxChain) {
   for (const char* name : {"qwen3_f32", "gptoss"}) {
     const auto model = Load(ModelNamed(name));
-    Session session(model, {.max_length = 64, .chunk = 16});
+    Sequence session(model, {.max_length = 64, .chunk = 16});
     std::vector<int32_t> sequence = support::RandomTokens(18, 6);
     session.Append(sequence);
     const std::vector<int32_t> generated = Generate(session, 12);
     EXPECT_EQ(session.length(), 30);
 
-    Session chain(model, {.max_length = 64, .chunk = 16});
+    Sequence chain(model, {.max_length = 64, .chunk = 16});
     chain.Append(sequence);
     for (const int32_t token : generated) {
       EXPECT_EQ(token, Argmax(chain.Logits())) << name;
@@ -342,7 +342,7 @@ TEST(SessionGeneration, IsTheArgmaxChain) {
     sequence.insert(sequence.end(), generated.begin(), generated.end());
     sequence.insert(sequence.end(), more.begin(), more.end());
     EXPECT_EQ(session.length(), static_cast<int64_t>(sequence.size()));
-    Session fresh(model, {.max_length = 64, .chunk = 16});
+    Sequence fresh(model, {.max_length = 64, .chunk = 16});
     fresh.Append(sequence);
     const std::vector<float> want = fresh.Logits(), got = session.Logits();
     const auto [low, high] = std::minmax_element(want.begin(), want.end());
@@ -353,15 +353,15 @@ TEST(SessionGeneration, IsTheArgmaxChain) {
 }
 
 // Tokens queued past those that are kept leave no trace.
-TEST(SessionGeneration, KeepsWhatItIsToldTo) {
+TEST(SequenceGeneration, KeepsWhatItIsToldTo) {
   const auto model = Load(ModelNamed("qwen3_graph"));
   const std::vector<int32_t> prompt = support::RandomTokens(9, 6), next = {5, 6, 7};
-  Session plain(model, {.max_length = 64, .chunk = 16});
+  Sequence plain(model, {.max_length = 64, .chunk = 16});
   plain.Append(prompt);
   const std::vector<int32_t> two = Generate(plain, 2);
   plain.Append(next);
   for (const int64_t kept : {int64_t{0}, int64_t{2}}) {
-    Session session(model, {.max_length = 64, .chunk = 16});
+    Sequence session(model, {.max_length = 64, .chunk = 16});
     session.Append(prompt);
     session.BeginGeneration({});
     for (int i = 0; i < 6; ++i) session.Step();
@@ -381,12 +381,12 @@ class LongRope : public ::testing::TestWithParam<const char*> {};
 // Past the threshold of 24 tokens everything is as if the long factors had held from the start.
 TEST_P(LongRope, GenerationAcrossTheThresholdEqualsAFreshPrefill) {
   const auto model = Load(ModelNamed(GetParam()));
-  Session session(model, {.max_length = 64, .chunk = 16});
+  Sequence session(model, {.max_length = 64, .chunk = 16});
   std::vector<int32_t> sequence = support::RandomTokens(20, 11);
   session.Append(sequence);
   const std::vector<int32_t> generated = Generate(session, 10);
   for (const int32_t token : generated) {
-    Session fresh(model, {.max_length = 64, .chunk = 16});
+    Sequence fresh(model, {.max_length = 64, .chunk = 16});
     fresh.Append(sequence);
     EXPECT_EQ(Argmax(fresh.Logits()), token) << "after " << sequence.size();
     sequence.push_back(token);
@@ -400,7 +400,7 @@ TEST_P(LongRope, AppendingAcrossTheThresholdEqualsAFreshPrefill) {
   const auto model = Load(spec);
   const support::ReferenceModel reference(spec);
   const std::vector<int32_t> tokens = support::RandomTokens(27, 12);
-  Session session(model, {.max_length = 64, .chunk = 16});
+  Sequence session(model, {.max_length = 64, .chunk = 16});
   const auto check = [&](size_t n) {
     const std::vector<int32_t> prefix(tokens.begin(),
                                       tokens.begin() + static_cast<std::ptrdiff_t>(n));
@@ -429,11 +429,11 @@ TEST(LongRopeMeasured, LeavesTheSequenceAtTheThreshold) {
   const ModelSpec spec = ModelNamed("longrope_if");
   const auto guessed = Load(spec);
   const auto measured = Load(spec, SharedDevice(), {.measure_plans = true});
-  Session want(guessed, {.max_length = 64, .chunk = 16}),
+  Sequence want(guessed, {.max_length = 64, .chunk = 16}),
       got(measured, {.max_length = 64, .chunk = 16});
-  for (Session* session : {&want, &got}) session->Append(support::RandomTokens(20, 11));
+  for (Sequence* session : {&want, &got}) session->Append(support::RandomTokens(20, 11));
   EXPECT_EQ(Generate(got, 10), Generate(want, 10));
-  for (Session* session : {&want, &got}) session->Append(support::RandomTokens(3, 12));
+  for (Sequence* session : {&want, &got}) session->Append(support::RandomTokens(3, 12));
   const std::vector<float> want_logits = want.Logits(), got_logits = got.Logits();
   // The other factors move logits by 0.1 and more.
   for (size_t i = 0; i < want_logits.size(); ++i)
@@ -450,13 +450,13 @@ struct Script {
     if (i == 2) session.Append(support::RandomTokens(3, seed + 1));
     if (i == 3) logits = session.Logits();
   }
-  Session session;
+  Sequence session;
   uint32_t seed;
   std::vector<int32_t> tokens;
   std::vector<float> logits;
 };
 
-TEST(SeveralSessions, InterleavedGiveWhatTheyGiveAlone) {
+TEST(SeveralSequences, InterleavedGiveWhatTheyGiveAlone) {
   const auto model = Load(ModelNamed("gptoss"));
   Script alone_a(model, 21), alone_b(model, 22);
   for (int i = 0; i < 4; ++i) alone_a.Piece(i);
@@ -519,7 +519,7 @@ TEST(Weights, AreOnTheDeviceOnce) {
       if (value->constant) bytes += value->constant->bytes.size();
     }
     const auto model = Load(spec);
-    Session session(model, {.max_length = 96, .chunk = 32});
+    Sequence session(model, {.max_length = 96, .chunk = 32});
     session.Append(std::vector<int32_t>(40, 1));
     session.Append(std::vector<int32_t>(1, 1));
     EXPECT_LE(model->weights().bytes(), bytes) << name;
@@ -533,8 +533,9 @@ TEST(Weights, GiveTheSameInEveryOrder) {
   for (const auto& [name, share] : {std::pair{"qwen3_f32", kMeasuredRounding},
                                     {"phi3", kHalfRounding},
                                     {"gptoss", kHalfRounding}}) {
-    Session want(Load(ModelNamed(name), SharedDevice(), by_layer), {.max_length = 96, .chunk = 32});
-    Session got(Load(ModelNamed(name), as_gpu, by_layer), {.max_length = 96, .chunk = 32});
+    Sequence want(Load(ModelNamed(name), SharedDevice(), by_layer),
+                  {.max_length = 96, .chunk = 32});
+    Sequence got(Load(ModelNamed(name), as_gpu, by_layer), {.max_length = 96, .chunk = 32});
     for (const size_t length : {40, 1, 3}) {
       SCOPED_TRACE(fmt::format("{}, {} tokens", name, length));
       const std::vector<int32_t> tokens = support::RandomTokens(length, length);
@@ -546,7 +547,7 @@ TEST(Weights, GiveTheSameInEveryOrder) {
 }
 
 // Both threads make sessions, upload weights and compile programs at once.
-TEST(SeveralSessions, ThreadsGiveWhatOneGives) {
+TEST(SeveralSequences, ThreadsGiveWhatOneGives) {
   const auto alone_model = Load(ModelNamed("qwen3_graph"));
   const std::vector<Script> alone = Alone(alone_model);
   const auto model = Load(ModelNamed("qwen3_graph"));
@@ -565,8 +566,8 @@ TEST(SeveralDevices, ThreadsGiveWhatOneGives) {
 // session that records every dispatch anew.
 TEST(Captures, OfEveryLengthShareASession) {
   const auto model = Load(ModelNamed("qwen3_f32"));
-  Session replayed(model, {.max_length = 96, .chunk = 32});
-  Session recorded(model, {.max_length = 96, .chunk = 32, .run = {.capture = false}});
+  Sequence replayed(model, {.max_length = 96, .chunk = 32});
+  Sequence recorded(model, {.max_length = 96, .chunk = 32, .run = {.capture = false}});
   for (int round = 0; round < 2; ++round) {
     replayed.Rewind(0);
     recorded.Rewind(0);
@@ -584,12 +585,12 @@ TEST(Captures, OfEveryLengthShareASession) {
 TEST(DeviceLoss, EndsGenerationWithAnErrorAndANewDeviceWorks) {
   const ModelSpec spec = ModelNamed("qwen3_f32");
   const std::vector<int32_t> prompt = support::RandomTokens(18, 6);
-  Session healthy(Load(spec), {.max_length = 64, .chunk = 16});
+  Sequence healthy(Load(spec), {.max_length = 64, .chunk = 16});
   healthy.Append(prompt);
   const std::vector<int32_t> want = Generate(healthy, 6);
 
   const auto device = support::OpenDevice();
-  Session session(Load(spec, device), {.max_length = 64, .chunk = 16});
+  Sequence session(Load(spec, device), {.max_length = 64, .chunk = 16});
   session.Append(prompt);
   session.BeginGeneration({});
   session.Step();
@@ -606,7 +607,7 @@ TEST(DeviceLoss, EndsGenerationWithAnErrorAndANewDeviceWorks) {
   EXPECT_EQ(session.length(), 18);
   EXPECT_THROW(session.Append(prompt), DeviceLostError);
 
-  Session again(Load(spec, support::OpenDevice()), {.max_length = 64, .chunk = 16});
+  Sequence again(Load(spec, support::OpenDevice()), {.max_length = 64, .chunk = 16});
   again.Append(prompt);
   EXPECT_EQ(Generate(again, 6), want);
 }

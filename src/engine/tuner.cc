@@ -42,16 +42,15 @@ Tuner::Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache)
   const std::optional<passes::Fusion> fusion = model_->options().fusion;
   const int64_t capacity = cache_->capacity();
   const bool chain = fusion.value_or(passes::Fusion::kChain) == passes::Fusion::kChain;
-  if (fusion != passes::Fusion::kChain) AddStage({{1, capacity, branches_, false}});
+  if (fusion != passes::Fusion::kChain) stages_.push_back({{1, capacity, branches_, false}});
   if (chain && !model_->device()->adapter().software)
-    AddStage({{1, capacity, branches_, true}, /*compares_chain=*/!fusion});
+    stages_.push_back({{1, capacity, branches_, true}, /*compares_chain=*/!fusion});
   const int64_t rows = std::min(model::kLoadedChunk, model_->config().context_length);
-  if (rows <= capacity) AddStage({{rows, capacity, branches_, false}, false, /*times_run=*/true});
+  if (rows <= capacity)
+    stages_.push_back({{rows, capacity, branches_, false}, false, /*times_run=*/true});
 }
 
 Tuner::~Tuner() = default;
-
-void Tuner::AddStage(Stage stage) { stages_.push_back(std::move(stage)); }
 
 void Tuner::AddLongerChunks() {
   const StepKey& key = stages_[next_].key;
@@ -61,7 +60,7 @@ void Tuner::AddLongerChunks() {
   if (!run || !model_->has_last_row() || key.rows < model::kLoadedChunk) return;
   for (const int64_t rows : model::ChunkLengths(model::ChunkFor(run->microseconds))) {
     if (rows > model::kLoadedChunk && rows <= cache_->capacity() - model::kLoadedChunk)
-      AddStage({{rows, cache_->capacity(), branches_, false}});
+      stages_.push_back({{rows, cache_->capacity(), branches_, false}});
   }
 }
 
@@ -90,6 +89,7 @@ void Tuner::Compile() {
   } else if (stage.times_run) {
     measurement_->AddRun(runner_.Bind(step).program, kLoadedChunkRun);
   }
+  first_samples_ = measurement_->samples_left();
   state_ = State::kMeasure;
   if (measurement_->done()) FinishMeasurement();
 }
@@ -125,13 +125,23 @@ void Tuner::FinishMeasurement() {
   state_ = next_ == stages_.size() ? State::kDone : State::kCompile;
 }
 
-void Tuner::RunAll(const std::function<void(double share, const char* what)>& progress) {
-  const auto report = [&](const char* what) {
-    if (!progress) return;
-    progress(static_cast<double>(next_) / static_cast<double>(stages_.size()), what);
+double Tuner::Share() const {
+  // Half of a stage's time is compiling, most of the rest its kinds.
+  double stage = compares_ ? 0.9 : 0;
+  if (measurement_ && first_samples_ > 0) {
+    const double left =
+        static_cast<double>(measurement_->samples_left()) / static_cast<double>(first_samples_);
+    stage = compares_ ? 0.9 + 0.1 * (1 - left) : 0.9 * (1 - left);
+  }
+  return (static_cast<double>(next_) + stage) / static_cast<double>(stages_.size());
+}
+
+void Tuner::RunAll(const std::function<void(double share)>& progress) {
+  const auto report = [&] {
+    if (progress) progress(Share());
   };
+  report();
   // All at once: each program by itself would wait for its slowest shader.
-  report("compiling");
   std::vector<wgsl::Shader> shaders;
   for (const Stage& stage : stages_) {
     std::ranges::move(model_->programs().ShadersToMeasure(stage.key, 1),
@@ -139,12 +149,11 @@ void Tuner::RunAll(const std::function<void(double share, const char* what)>& pr
   }
   model_->device()->GetPipelines(shaders);
   while (state_ != State::kDone) {
+    report();
     if (state_ == State::kCompile) {
-      report("compiling");
       Compile();
       continue;
     }
-    report("measuring");
     const WorkGate::Scope work(model_->gate());
     if (!Measure(IdleTuner::kSlice, {})) {
       throw Error("model",
@@ -152,6 +161,7 @@ void Tuner::RunAll(const std::function<void(double share, const char* what)>& pr
                   cache_->capacity(), cache_->used.load(), stages_[next_].key.rows);
     }
   }
+  report();
 }
 
 void TryChain(Model& model, const std::shared_ptr<KvCache>& cache,

@@ -47,7 +47,7 @@ class Tuner {
 
   // Compiles and measures everything; `progress` gets the share done, 0 to 1, and may throw to
   // stop. What was found until then is kept.
-  void RunAll(const std::function<void(double share, const char* what)>& progress = {});
+  void RunAll(const std::function<void(double share)>& progress = {});
   // Programs that were measured, and all of them.
   size_t stages_done() const { return next_; }
   size_t stages() const { return stages_.size(); }
@@ -58,7 +58,8 @@ class Tuner {
     bool compares_chain = false;  // with the program without chains
     bool times_run = false;
   };
-  void AddStage(Stage stage);
+  // The share of all that is done, 0 to 1.
+  double Share() const;
   // The stages behind the one of a chunk, once its time is known.
   void AddLongerChunks();
   std::shared_ptr<run::Program> Bind(const StepKey& key);
@@ -73,7 +74,8 @@ class Tuner {
   size_t next_ = 0;
   bool compares_ = false;  // of the stage under way, the second part
   std::optional<run::Measurement> measurement_;
-  bool measured_ = false;  // since the stage began
+  size_t first_samples_ = 0;  // when the measurement began
+  bool measured_ = false;     // since the stage began
   std::chrono::steady_clock::time_point last_sample_{};
   State state_ = State::kCompile;
 };

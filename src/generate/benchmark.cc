@@ -38,7 +38,7 @@ void CheckOptions(const BenchmarkOptions& options) {
 // A generation that is taken back whatever happens.
 class Generation {
  public:
-  explicit Generation(engine::Session& session) : session_(session) {
+  explicit Generation(engine::Sequence& session) : session_(session) {
     session_.BeginGeneration({});
   }
   ~Generation() { session_.AbandonGeneration(); }
@@ -46,10 +46,10 @@ class Generation {
   Generation& operator=(const Generation&) = delete;
 
  private:
-  engine::Session& session_;
+  engine::Sequence& session_;
 };
 
-void Begin(engine::Session& session, std::span<const int32_t> tokens) {
+void Begin(engine::Sequence& session, std::span<const int32_t> tokens) {
   session.Rewind(0);
   session.Append(tokens);
 }
@@ -73,7 +73,7 @@ std::vector<int32_t> MadeUpPrompt(int64_t count, int64_t vocab_size) {
   return tokens;
 }
 
-PrefillSpeed MeasurePrefill(engine::Session& session, std::span<const int32_t> prompt,
+PrefillSpeed MeasurePrefill(engine::Sequence& session, std::span<const int32_t> prompt,
                             const BenchmarkOptions& options) {
   CheckOptions(options);
   std::vector<double> seconds, first_token;
@@ -101,7 +101,7 @@ PrefillSpeed MeasurePrefill(engine::Session& session, std::span<const int32_t> p
           SpreadOf(std::move(first_token))};
 }
 
-DecodeSpeed MeasureDecode(engine::Session& session, std::span<const int32_t> context,
+DecodeSpeed MeasureDecode(engine::Sequence& session, std::span<const int32_t> context,
                           const BenchmarkOptions& options) {
   CheckOptions(options);
   const int64_t count = options.new_tokens;
@@ -135,7 +135,7 @@ DecodeSpeed MeasureDecode(engine::Session& session, std::span<const int32_t> con
           session.DecodeWork(length + count / 2)};
 }
 
-Profile ProfilePrefill(engine::Session& session, std::span<const int32_t> prompt,
+Profile ProfilePrefill(engine::Sequence& session, std::span<const int32_t> prompt,
                        const BenchmarkOptions& options) {
   CheckOptions(options);
   Profile profile;
@@ -148,7 +148,7 @@ Profile ProfilePrefill(engine::Session& session, std::span<const int32_t> prompt
   return profile;
 }
 
-Profile ProfileDecode(engine::Session& session, std::span<const int32_t> context,
+Profile ProfileDecode(engine::Sequence& session, std::span<const int32_t> context,
                       const BenchmarkOptions& options) {
   CheckOptions(options);
   Begin(session, context);

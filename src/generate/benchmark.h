@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "compile/work.h"
-#include "engine/session.h"
+#include "engine/sequence.h"
 #include "run/program.h"
 
 namespace sinter::generate {
@@ -42,7 +42,7 @@ struct PrefillSpeed {
   Spread first_token_seconds;
 };
 // The session's sequence becomes `prompt`.
-PrefillSpeed MeasurePrefill(engine::Session& session, std::span<const int32_t> prompt,
+PrefillSpeed MeasurePrefill(engine::Sequence& session, std::span<const int32_t> prompt,
                             const BenchmarkOptions& options);
 
 struct DecodeSpeed {
@@ -57,15 +57,15 @@ struct DecodeSpeed {
 };
 // Generates options.new_tokens, two at least, behind `context`, which becomes the session's
 // sequence.
-DecodeSpeed MeasureDecode(engine::Session& session, std::span<const int32_t> context,
+DecodeSpeed MeasureDecode(engine::Sequence& session, std::span<const int32_t> context,
                           const BenchmarkOptions& options);
 
 // Times of every dispatch, one list a run.
 using Profile = std::vector<std::vector<run::DispatchTime>>;
-Profile ProfilePrefill(engine::Session& session, std::span<const int32_t> prompt,
+Profile ProfilePrefill(engine::Sequence& session, std::span<const int32_t> prompt,
                        const BenchmarkOptions& options);
 // One run is one token.
-Profile ProfileDecode(engine::Session& session, std::span<const int32_t> context,
+Profile ProfileDecode(engine::Sequence& session, std::span<const int32_t> context,
                       const BenchmarkOptions& options);
 
 }  // namespace sinter::generate

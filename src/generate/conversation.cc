@@ -19,7 +19,7 @@ std::vector<int32_t> EncodeMessages(const text::Tokenizer& tokenizer,
   return tokenizer.Encode(chat_template.Render(messages), /*add_special_tokens=*/false);
 }
 
-Conversation::Conversation(std::shared_ptr<engine::Session> session, text::Tokenizer tokenizer,
+Conversation::Conversation(std::shared_ptr<engine::Sequence> session, text::Tokenizer tokenizer,
                            text::ChatTemplate chat_template, std::string system)
     : generator_(std::move(session), std::move(tokenizer)), template_(std::move(chat_template)) {
   generator_.session().Rewind(0);
@@ -45,7 +45,7 @@ void Conversation::Reset() { messages_.resize(system_messages_); }
 
 Answer Conversation::AnswerMessages(const GenerateOptions& options,
                                     const std::function<bool(std::string_view)>& on_text) {
-  engine::Session& session = generator_.session();
+  engine::Sequence& session = generator_.session();
   std::vector<int32_t> prompt = EncodeMessages(generator_.tokenizer(), template_, messages_);
   const auto length = static_cast<int64_t>(prompt.size());
   if (length > session.max_length()) throw ConversationTooLongError(length, session.max_length());

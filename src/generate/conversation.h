@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "engine/session.h"
+#include "engine/sequence.h"
 #include "generate/generator.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -50,7 +50,7 @@ class Conversation {
  public:
   // `system` is the system message; empty for none. Nothing else may use the session while the
   // conversation lives. The session's sequence is emptied.
-  Conversation(std::shared_ptr<engine::Session> session, text::Tokenizer tokenizer,
+  Conversation(std::shared_ptr<engine::Sequence> session, text::Tokenizer tokenizer,
                text::ChatTemplate chat_template, std::string system = {});
 
   // Adds the user's message, generates the answer, and adds it too. `on_text` gets the text as

@@ -46,16 +46,16 @@ const Parts& EndlessModel() {
   return parts;
 }
 
-std::shared_ptr<engine::Session> NewSession(int64_t max_length = 96) {
-  return std::make_shared<engine::Session>(
-      EndlessModel().model, engine::SessionOptions{.max_length = max_length, .chunk = 16});
+std::shared_ptr<engine::Sequence> NewSession(int64_t max_length = 96) {
+  return std::make_shared<engine::Sequence>(
+      EndlessModel().model, engine::SequenceOptions{.max_length = max_length, .chunk = 16});
 }
 
 text::ChatTemplate TemplateOf(std::string_view source) {
   return text::ChatTemplate::FromSource(source, "", "<|end|>");
 }
 
-Conversation NewConversation(const std::shared_ptr<engine::Session>& session,
+Conversation NewConversation(const std::shared_ptr<engine::Sequence>& session,
                              std::string_view source = kTemplate, std::string system = {}) {
   return {session, EndlessModel().tokenizer, TemplateOf(source), std::move(system)};
 }

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/session.h"
+#include "engine/sequence.h"
 #include "text/tokenizer.h"
 
 namespace sinter::generate {
@@ -47,7 +47,7 @@ struct Generation {
 
 class Generator {
  public:
-  Generator(std::shared_ptr<engine::Session> session, text::Tokenizer tokenizer)
+  Generator(std::shared_ptr<engine::Sequence> session, text::Tokenizer tokenizer)
       : session_(std::move(session)), tokenizer_(std::move(tokenizer)) {}
 
   // Appends `prompt` to the session's sequence and generates behind it. `on_text` gets the text as
@@ -56,11 +56,11 @@ class Generator {
   Generation Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                  const std::function<bool(std::string_view)>& on_text);
 
-  engine::Session& session() { return *session_; }
+  engine::Sequence& session() { return *session_; }
   const text::Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
-  std::shared_ptr<engine::Session> session_;
+  std::shared_ptr<engine::Sequence> session_;
   text::Tokenizer tokenizer_;
 };
 

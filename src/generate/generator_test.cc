@@ -43,8 +43,8 @@ const std::vector<int32_t>& Prompt() {
 }
 
 Generator NewGenerator(int64_t max_length = 64) {
-  return {std::make_shared<engine::Session>(
-              EndlessModel(), engine::SessionOptions{.max_length = max_length, .chunk = 16}),
+  return {std::make_shared<engine::Sequence>(
+              EndlessModel(), engine::SequenceOptions{.max_length = max_length, .chunk = 16}),
           TestTokenizer()};
 }
 
@@ -80,7 +80,7 @@ TEST(Generator, GreedyIsTheArgmaxOfTheLogits) {
   EXPECT_EQ(result.text, TextOf(result.tokens));
   EXPECT_EQ(streamed, result.text);
 
-  engine::Session chain(EndlessModel(), {.max_length = 64, .chunk = 16});
+  engine::Sequence chain(EndlessModel(), {.max_length = 64, .chunk = 16});
   chain.Append(Prompt());
   for (const int32_t token : result.tokens) {
     ASSERT_EQ(token, Argmax(chain.Logits()));
@@ -160,9 +160,9 @@ TEST(Generator, TheConfigHasTheEndTokensAndDefaults) {
   spec.eos = {whole[3], whole[8]};
   spec.search = R"("do_sample": true, "top_k": 1, "max_length": 40)";
   support::WriteModelFolder(spec, folder.path());
-  const auto session =
-      std::make_shared<engine::Session>(engine::Model::Load(folder.path(), support::SharedDevice()),
-                                        engine::SessionOptions{.chunk = 16});
+  const auto session = std::make_shared<engine::Sequence>(
+      engine::Model::Load(folder.path(), support::SharedDevice()),
+      engine::SequenceOptions{.chunk = 16});
   EXPECT_EQ(session->max_length(), 40);
   Generator generator(session, TestTokenizer());
   const Generation result = generator.Run(Prompt(), {}, {});

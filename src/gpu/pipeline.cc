@@ -37,7 +37,8 @@ std::unique_ptr<Compilation> Start(Device::Impl& impl, const wgsl::Shader& shade
       compilation.get()));
   scope.unlock();
   if (!compilation->failure.empty()) {
-    throw Error::MultiLine("wgsl", "{}: {}", shader.label, MapMessage(shader.source, compilation->failure));
+    throw Error::MultiLine("wgsl", "{}: {}", shader.label,
+                           MapMessage(shader.source, compilation->failure));
   }
   wgpu::ComputePipelineDescriptor descriptor;
   descriptor.label = std::string_view(shader.label);
@@ -110,7 +111,8 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const wgsl::Shader> shaders
     if (compilation->pipeline || error) continue;
     try {
       impl.errors->Throw();
-      throw Error::MultiLine("wgsl", "{}: {}", shader.label, MapMessage(shader.source, compilation->failure));
+      throw Error::MultiLine("wgsl", "{}: {}", shader.label,
+                             MapMessage(shader.source, compilation->failure));
     } catch (...) {
       error = std::current_exception();
     }

@@ -66,7 +66,11 @@ PlanIdentity RunIdentityOf(const compile::Lowered& lowered, std::string_view wha
 PlanBook::PlanBook(const gpu::AdapterInfo& adapter, std::filesystem::path dir)
     : adapter_(fmt::format("{}; {}; {}", adapter.name, adapter.backend, adapter.driver)) {
   if (dir.empty()) return;
-  path_ = std::move(dir) / fmt::format("plans-{:016x}.json", Hash(adapter_));
+  path_ = std::move(dir) / fmt::format("plans-{}.json", HashText(adapter_));
+  ReadUnknown();
+}
+
+void PlanBook::ReadUnknown() {
   std::ifstream file(path_);
   const nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
   if (!json.is_object() || json.value("format", 0) != kFormat ||
@@ -75,7 +79,7 @@ PlanBook::PlanBook(const gpu::AdapterInfo& adapter, std::filesystem::path dir)
     return;
   }
   for (const auto& [guess, entry] : json["plans"].items()) {
-    if (!entry.is_object()) continue;
+    if (!entry.is_object() || by_guess_.contains(guess) || dropped_.contains(guess)) continue;
     try {
       PlanRecord record = {.guess = guess,
                            .variant = entry.at("variant").get<std::string>(),
@@ -83,7 +87,8 @@ PlanBook::PlanBook(const gpu::AdapterInfo& adapter, std::filesystem::path dir)
                            .guess_microseconds = entry.at("guess_us").get<double>(),
                            .alternatives = entry.at("alternatives").get<size_t>(),
                            .from_disk = true};
-      source_of_[guess] = entry.at("source").get<std::string>();
+      std::string source = entry.at("source").get<std::string>();
+      source_of_[guess] = std::move(source);
       by_guess_[guess] = std::move(record);
     } catch (const nlohmann::json::exception&) {
       // An entry that somebody edited is measured again.
@@ -126,6 +131,7 @@ bool PlanBook::DropStale(const compile::Lowered& lowered) {
       Use(dispatch.choice);
       continue;
     }
+    dropped_.insert(dispatch.choice);
     by_guess_.erase(dispatch.choice);
     std::erase(order_, dispatch.choice);
     source_of_.erase(it);
@@ -162,6 +168,15 @@ std::optional<bool> PlanBook::PrefersChain(const PlanIdentity& chained) {
   return record->variant == kChained;
 }
 
+void PlanBook::Forget() {
+  const std::lock_guard lock(mutex_);
+  by_guess_.clear();
+  source_of_.clear();
+  order_.clear();
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
 void PlanBook::Keep(PlanRecord record, const std::string& source) {
   const std::lock_guard lock(mutex_);
   const std::string name = record.guess;
@@ -171,9 +186,11 @@ void PlanBook::Keep(PlanRecord record, const std::string& source) {
   Save();
 }
 
-void PlanBook::Save() const {
+void PlanBook::Save() {
   if (path_.empty()) return;
-  nlohmann::json json = {{"format", kFormat}, {"adapter", adapter_}};
+  // Other processes may have measured since.
+  ReadUnknown();
+  nlohmann::json json = {{"format", kFormat}, {"adapter", adapter_}, {"plans", nlohmann::json::object()}};
   for (const auto& [guess, record] : by_guess_) {
     json["plans"][guess] = {{"variant", record.variant},
                             {"us", record.microseconds},

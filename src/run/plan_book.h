@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,6 +72,8 @@ class PlanBook {
   // Returns whether the program of this ChainIdentityOf() is quicker than the one without chains;
   // none where that is unknown.
   std::optional<bool> PrefersChain(const PlanIdentity& chained);
+  // Forgets everything, on disk too.
+  void Forget();
   // Keeps a record, on disk too.
   void Keep(PlanRecord record, const std::string& source);
 
@@ -78,7 +81,9 @@ class PlanBook {
 
  private:
   void Use(const std::string& name);
-  void Save() const;
+  // Takes the entries of the file whose kinds are not known here.
+  void ReadUnknown();
+  void Save();
 
   std::filesystem::path path_;
   std::string adapter_;
@@ -86,6 +91,7 @@ class PlanBook {
   std::map<std::string, PlanRecord, std::less<>> by_guess_;
   std::map<std::string, std::string, std::less<>> source_of_;  // hash of the kernels' sources
   std::vector<std::string> order_;                             // those in use
+  std::set<std::string, std::less<>> dropped_;                 // by DropStale
 };
 
 }  // namespace sinter::run

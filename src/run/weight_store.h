@@ -23,6 +23,7 @@ class WeightStore {
 
   // Called with the bytes uploaded so far, from the loading thread. It may throw to stop the load.
   void set_progress(std::function<void(uint64_t uploaded_bytes)> progress) {
+    std::lock_guard lock(mutex_);
     progress_ = std::move(progress);
   }
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/model.h"
-#include "engine/session.h"
+#include "engine/sequence.h"
 #include "generate/generator.h"
 #include "gpu/device.h"
 #include "text/chat_template.h"
@@ -30,10 +30,10 @@ class DemoModel : public testing::Test {
   }
   static void TearDownTestSuite() { model_.reset(); }
 
-  generate::Generation Answer(engine::Session& session, const std::string& prompt,
+  generate::Generation Answer(engine::Sequence& session, const std::string& prompt,
                               const generate::GenerateOptions& options = {}) {
     generate::Generator generator(
-        std::shared_ptr<engine::Session>(&session, [](engine::Session*) {}), tokenizer_);
+        std::shared_ptr<engine::Sequence>(&session, [](engine::Sequence*) {}), tokenizer_);
     session.Rewind(0);
     return generator.Run(
         tokenizer_.Encode(template_.Render(std::vector<text::ChatMessage>{{"user", prompt}}),
@@ -54,7 +54,7 @@ TEST_F(DemoModel, AnswersHeldOutSums) {
   std::ifstream stream(kFolder / "held_out_sums.json");
   const nlohmann::json sums = nlohmann::json::parse(stream);
   ASSERT_EQ(sums.size(), 100u);
-  engine::Session session(model_);
+  engine::Sequence session(model_);
   int right = 0;
   std::string wrong;
   for (const nlohmann::json& sum : sums) {
@@ -72,7 +72,7 @@ TEST_F(DemoModel, AnswersHeldOutSums) {
 }
 
 TEST_F(DemoModel, TellsAStoryAboutWhatWasAsked) {
-  engine::Session session(model_);
+  engine::Sequence session(model_);
   for (const char* animal : {"fox", "owl", "rabbit"}) {
     const generate::Generation story = Answer(
         session, std::string("Tell me a story about a ") + animal + ".", {.do_sample = false});
@@ -94,7 +94,7 @@ TEST_F(DemoModel, LogitsAreTheReferences) {
   ASSERT_TRUE(data.read(reinterpret_cast<char*>(want.data()),
                         static_cast<std::streamsize>(want.size() * 4)));
   for (const bool capture : {true, false}) {
-    engine::Session session(model_, {.chunk = capture ? 256 : 48, .run = {.capture = capture}});
+    engine::Sequence session(model_, {.chunk = capture ? 256 : 48, .run = {.capture = capture}});
     for (size_t index = 0; index < shape[0]; ++index) {
       const nlohmann::json& entry = reference.at("cases").at(index);
       const std::vector<int32_t> prompt = entry.at("prompt"), tokens = entry.at("tokens");
