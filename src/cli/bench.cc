@@ -1,4 +1,4 @@
-// sinter bench: how fast a model runs here, and where the time goes.
+// sinter bench: measures how fast a model runs on this GPU and which kernels take the time.
 
 #include <fmt/core.h>
 
@@ -46,8 +46,8 @@ struct Memory {
 struct ProfileResult {
   std::string name;
   int runs = 0;
-  std::vector<run::KernelTime> kernels;  // of one run, on average
-  double nanoseconds = 0;                // of one run, on average
+  std::vector<run::KernelTime> kernels;  // mean of a run
+  double nanoseconds = 0;                // mean of a run
 };
 
 struct Results {
@@ -60,10 +60,10 @@ struct Results {
   std::vector<generate::PrefillSpeed> prefill;
   std::vector<generate::DecodeSpeed> decode;
   std::vector<ProfileResult> profiles;
-  std::vector<int32_t> tokens;  // greedy, where logits were asked for
+  std::vector<int32_t> tokens;  // chosen greedily; only with --logits
 };
 
-// A folder for compiled shaders that goes with its scope.
+// Temporary folder for compiled shaders. The destructor removes it.
 class TempCache {
  public:
   TempCache() {
@@ -96,7 +96,7 @@ void CheckArgs(const BenchArgs& args) {
   at_least("--warm-up", args.warm_up, 0);
 }
 
-// The ids of --prompt-ids: a JSON array.
+// Reads the file of --prompt-ids, a JSON array.
 std::vector<int32_t> ReadIds(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) throw Error("bench", "{}: got no such file, want a JSON array of token ids", file);
@@ -118,7 +118,7 @@ void CloseOutput(std::ofstream& stream, const std::string& file) {
   if (!stream) throw Error("bench", "{}: got an error of the write, want room for the file", file);
 }
 
-// Opens the device anew and loads: what a user waits for.
+// Opens a new device and loads the model on it. Its time is the one that a user waits for.
 Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
                 int64_t max_length) {
   const auto start = std::chrono::steady_clock::now();
@@ -136,8 +136,8 @@ Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
   return loaded;
 }
 
-// Loads with no compiled shaders, then with those that the first load made; the session is the
-// second's.
+// Loads the model twice: without compiled shaders, then with those that the first load made.
+// Returns the second load's session.
 Loaded LoadColdAndWarm(const BenchArgs& args, int64_t max_length, Results& results) {
   gpu::DeviceOptions options = ToDeviceOptions(args.model);
   if (args.no_cold_load || args.model.no_cache) {
@@ -202,7 +202,8 @@ void Profile(const BenchArgs& args, engine::Sequence& session, std::span<const i
   CloseOutput(stream, args.trace);
 }
 
-// A greedy run that keeps each token's logits, written as [new tokens, vocabulary] of f32.
+// Generates greedily and writes the logits of each token: f32, [new tokens, vocabulary]. Returns
+// the tokens.
 std::vector<int32_t> WriteLogits(const std::string& file, int64_t count, engine::Sequence& session,
                                  std::span<const int32_t> prompt) {
   std::ofstream stream = OpenOutput(file);
@@ -242,7 +243,8 @@ double BandwidthShare(const generate::DecodeSpeed& speed, double bandwidth) {
   return bandwidth > 0 ? BytesPerToken(speed) / speed.seconds_per_token.median / bandwidth : 0;
 }
 
-// "1234 (1200..1300)": four digits or more.
+// Returns the median and the range as text, such as "1234 (1200..1300)", each number with at least
+// three digits.
 std::string Text(const generate::Spread& spread, double scale = 1) {
   const auto number = [scale](double value) {
     value *= scale;
@@ -437,10 +439,10 @@ void Bench(BenchArgs args) {
   }
   if (args.contexts.empty()) args.contexts = args.prompts;
   if (!args.trace.empty()) args.profile = true;
-  // A cache of just the length that is needed, unless the user says which.
+  // The cache is just as long as needed, unless --max-length asks for more.
   const int64_t longest = std::max(*std::max_element(args.prompts.begin(), args.prompts.end()),
                                    *std::max_element(args.contexts.begin(), args.contexts.end()));
-  // A profile takes a step a run, behind the one that begins.
+  // A profile takes one step for each run, after a first step.
   const int64_t profiled = args.profile ? 1 + args.warm_up + args.repeats : 0;
   const int64_t generated = std::max<int64_t>(args.new_tokens, profiled);
   const int64_t needed = longest + generated;
@@ -478,7 +480,7 @@ void Bench(BenchArgs args) {
   for (const int64_t length : args.contexts) {
     results.decode.push_back(generate::MeasureDecode(session, prompt_of(length), options));
   }
-  // Behind the prompts: a long one may have made a program.
+  // Memory is read after the prompts have run, because a long one may have made a program.
   results.memory.weights = loaded.model->weights().bytes();
   results.memory.cache = session.cache_bytes();
   results.memory.total = device.allocated_bytes();
@@ -511,8 +513,8 @@ void AddBench(CLI::App& app) {
       ->capture_default_str();
   command
       ->add_option("--context", args->contexts,
-                   "Tokens before the generated ones, where decoding is measured; default: as "
-                   "--prompt")
+                   "Tokens before the generated ones, where decoding is measured; default: "
+                   "those of --prompt")
       ->delimiter(',')
       ->allow_extra_args(false);
   command->add_option("-n,--new-tokens", args->new_tokens, "Tokens to generate in each run")

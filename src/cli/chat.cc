@@ -1,4 +1,4 @@
-// sinter chat: a conversation on the terminal, or line by line through a pipe.
+// sinter chat: holds a conversation on a terminal, or line by line through a pipe.
 
 #include <fmt/core.h>
 #include <unistd.h>
@@ -91,7 +91,7 @@ class Chat {
   }
 
  private:
-  // The name of the model's folder, also for `models/demo/` and `.`.
+  // Returns the name of the model's folder, also for the paths `models/demo/` and `.`.
   std::string Name() const {
     const std::filesystem::path path = std::filesystem::weakly_canonical(loaded_.model->path());
     return path.filename().empty() ? path.parent_path().filename().string()

@@ -24,13 +24,15 @@ std::atomic<bool> interrupted = false;
 
 namespace {
 
-// A pipe that Ctrl-C writes to, so that waiting for input ends however the signal falls.
+// Pipe that the handler of Ctrl-C writes to. It ends ReadMore's wait even if the signal comes just
+// before poll().
 int wakeup[2] = {-1, -1};
 
-// What was read of standard input and not asked for yet.
+// Bytes read from standard input that no caller has taken yet.
 std::string input;
 
-// Reads on into `input`. False at its end, and where Ctrl-C was pressed.
+// Appends the next bytes of standard input to `input`. Returns false at the input's end and after
+// Ctrl-C.
 bool ReadMore() {
   while (!interrupted) {
     pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {wakeup[0], POLLIN, 0}};
@@ -48,7 +50,7 @@ bool ReadMore() {
 }  // namespace
 
 void ReserveStandardFiles() {
-  // Read-only for all three: what is written there fails, as it would have.
+  // All three are opened read-only, so that writes fail as they would on a closed file.
   for (int fd = open("/dev/null", O_RDONLY | O_CLOEXEC); fd >= 0;
        fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) {
     if (fd <= STDERR_FILENO) continue;
@@ -68,11 +70,11 @@ void CatchSignals() {
   action.sa_handler = [](int) {
     const int saved = errno;
     interrupted = true;
-    // Wakes ReadMore, whichever thread the signal came to. A full pipe has woken it already.
+    // The write wakes ReadMore, whichever thread got the signal. A full pipe has woken it already.
     [[maybe_unused]] const ssize_t written = write(wakeup[1], "", 1);
     errno = saved;
   };
-  // The handler goes after the first signal, so that the second ends the process.
+  // The first signal also removes the handler, so the second one ends the process.
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   sigaction(SIGINT, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
@@ -423,7 +425,7 @@ std::optional<std::string> ReadLine() {
   while (end == std::string::npos) {
     const size_t searched = input.size();
     if (!ReadMore()) {
-      // The last line may lack its end.
+      // The last line may lack its newline.
       if (interrupted || input.empty()) return std::nullopt;
       return std::exchange(input, {});
     }

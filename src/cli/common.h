@@ -1,4 +1,4 @@
-// What the subcommands share: options, output, progress, interruption.
+// Parts that the subcommands share: options, output, progress, interruption.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -25,7 +25,8 @@
 
 namespace sinter::cli {
 
-// A subcommand: adds its options to the parser; the callback runs when it was named.
+// Each function adds one subcommand and its options to the parser. The subcommand runs in its
+// callback, when the command line names it.
 void AddRun(CLI::App& app);
 void AddChat(CLI::App& app);
 void AddInspect(CLI::App& app);
@@ -46,7 +47,7 @@ struct ModelArgs {
   std::string fusion = "auto";
   std::vector<std::string> disabled_passes;
   std::vector<std::string> variants;
-  // Only of those that run it.
+  // Only subcommands that run the model have the options from here on.
   bool checked = false;
   bool no_cache = false;
   bool no_capture = false;
@@ -55,7 +56,7 @@ struct ModelArgs {
   std::string wgsl_dir;
 };
 void AddModelArgs(CLI::App& command, ModelArgs& args);
-// The rest, for the subcommands that run the model.
+// Adds the options that only subcommands have that run the model.
 void AddExecutionArgs(CLI::App& command, ModelArgs& args);
 
 // Options of the subcommands that generate text.
@@ -69,14 +70,15 @@ struct GenerateArgs {
   std::vector<std::string> stop;
 };
 void AddGenerateArgs(CLI::App& command, GenerateArgs& args);
-// Throws Error for a value out of range, so that it is told before a model is loaded.
+// Returns the options for generating. Throws Error for a value out of range, so that the user
+// learns of it before the model is loaded.
 generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::GenaiConfig& config);
 
 gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args);
-// Throws Error: a variant that is not KERNEL=VARIANT.
+// Returns the options for loading. Throws Error for a --variant that is not KERNEL=VARIANT.
 engine::ModelOptions ToModelOptions(const ModelArgs& args);
-// Tokens that the KV cache is to hold: --max-length, or else the model's own. Throws Error for a
-// number outside 1 to the context length, and for a chunk below 1.
+// Returns the number of tokens that the KV cache is to hold: --max-length, or the model's own
+// maximum. Throws Error for a number outside 1 to the context length, and for a --chunk below 1.
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config);
 
 // A loaded model with one sequence, and how long the load took.
@@ -104,7 +106,7 @@ engine::Plans PlansFor(const ModelArgs& args, const gpu::Device& device);
 engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
                             const std::shared_ptr<gpu::Device>& device,
                             std::optional<int64_t> max_length, engine::OpenOptions options = {});
-// Tells of the plans and the chunk that were chosen, on standard error.
+// Prints the chosen plans and the chunk to standard error.
 void Explain(const Loaded& loaded);
 // Opens the device and loads, with a status line on a terminal; --explain's table follows on
 // standard error. `folder` is what args.model holds: a wrong folder should be told before a GPU is
@@ -131,8 +133,9 @@ class StatusLine {
   std::thread thread_;
 };
 
-// Where an answer on a terminal does not begin within a second, says why on standard error: a
-// software GPU compiles its shaders during the first run. Says nothing for other adapters.
+// Explains a wait: if an answer on a terminal does not begin within a second, prints to standard
+// error that a software GPU compiles its shaders, as it does during the first run. Prints nothing
+// for other adapters.
 class WaitingNotice {
  public:
   explicit WaitingNotice(const gpu::Device& device);
@@ -140,7 +143,7 @@ class WaitingNotice {
   WaitingNotice(const WaitingNotice&) = delete;
   WaitingNotice& operator=(const WaitingNotice&) = delete;
 
-  // The answer begins, or there is none: takes the notice off the terminal. May be called again.
+  // Removes the notice from the terminal. Call it when the answer begins; further calls do nothing.
   void End();
 
  private:
@@ -150,36 +153,38 @@ class WaitingNotice {
   std::thread thread_;
 };
 
-// Where standard input, output or error are closed, keeps their numbers from going to other files.
+// Opens /dev/null for each of standard input, output and error that is closed, so that no other
+// file gets its number.
 void ReserveStandardFiles();
 
-// Ctrl-C sets this; a second one ends the process at once.
+// Set by the first Ctrl-C. The second one ends the process at once.
 extern std::atomic<bool> interrupted;
-// Arms Ctrl-C (again, after one that only stopped an answer), and makes a closed standard output an
-// error of the write instead of a signal.
+// Installs the handler of Ctrl-C, or installs it again after a Ctrl-C that only stopped an answer.
+// Writing to a closed pipe becomes an error instead of a signal.
 void CatchSignals();
-// Throws Error where Ctrl-C was pressed.
+// Throws Error if Ctrl-C was pressed.
 void CheckInterrupted();
 
-// Nobody reads standard output any more (`sinter ... | head -1`): nothing is wrong, and nothing is
-// left to do.
+// Exception thrown when nobody reads standard output any more, as in `sinter ... | head -1`. The
+// program then ends without a message.
 struct OutputClosed : std::exception {};
 
-// Writes to standard output at once. Throws OutputClosed, or Error where the text cannot be
+// Writes to standard output and flushes it. Throws OutputClosed, or Error if the text cannot be
 // written.
 void Out(std::string_view text);
-// The same for JSON; text that is not UTF-8 gets replacement characters. `indent` -1: on one line.
+// Writes JSON and a newline as Out does. Ill-formed UTF-8 becomes replacement characters. `indent`
+// -1 writes one line.
 void OutJson(const nlohmann::json& json, int indent = 2);
-// Writes to standard error, whatever becomes of it.
+// Writes to standard error and ignores failures.
 void Err(std::string_view text) noexcept;
 
-// "1.2 GB": decimal units.
+// Returns the number of bytes in decimal units, such as "1.2 GB".
 std::string BytesText(uint64_t bytes);
 
-// Whole standard input. Throws Error where Ctrl-C was pressed.
+// Returns all of standard input. Throws Error after Ctrl-C.
 std::string ReadStandardInput();
-// The next line of standard input, without its end; nothing where there is none, or Ctrl-C was
-// pressed.
+// Returns the next line of standard input without its newline; nullopt at the input's end and after
+// Ctrl-C.
 std::optional<std::string> ReadLine();
 
 // Exit codes.

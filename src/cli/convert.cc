@@ -1,4 +1,4 @@
-// sinter convert: a Hugging Face checkpoint, or random weights, into a model folder.
+// sinter convert: makes a model folder from a Hugging Face checkpoint or from random weights.
 
 #include "convert/convert.h"
 
@@ -42,7 +42,7 @@ struct ConvertArgs {
   bool json = false;
 };
 
-// A line on the terminal, drawn anew as the bytes are written.
+// Progress line on the terminal, redrawn as bytes are written. The destructor removes it.
 class Progress {
  public:
   Progress() : shown_(isatty(STDERR_FILENO) != 0) {}
@@ -65,7 +65,8 @@ class Progress {
   int percent_ = -1;
 };
 
-// The interpreter holds every weight as a double, and takes a second for some 10^8 products.
+// Largest model that --verify takes: the interpreter holds each weight as a double, and takes about
+// a second for 10^8 products.
 constexpr int64_t kMaxVerifyWeights = int64_t{1} << 26;
 constexpr int64_t kVerifyTokens = 16;
 
@@ -99,7 +100,7 @@ struct Verified {
   int64_t tokens_agree = 0, tokens = 0;
 };
 
-// The new folder's logits against those of the checkpoint's own weights.
+// Compares the logits of the new folder with those of the checkpoint's unquantized weights.
 Verified Verify(const std::filesystem::path& out, const graph::Graph& reference) {
   const model::GenaiConfig config = model::ReadGenaiConfig(out / "genai_config.json");
   const auto converted = onnx::ReadModel(out / "model.onnx");
@@ -129,7 +130,7 @@ Verified Verify(const std::filesystem::path& out, const graph::Graph& reference)
   return result;
 }
 
-// A name of a shipped configuration, or a file.
+// Returns the configuration that --config names: a shipped one, or else the contents of a file.
 nlohmann::json ConfigOf(const std::string& name) {
   if (const std::string_view json = convert::ShippedConfig(name); !json.empty()) {
     return convert::ParseJson(json, name);
@@ -164,7 +165,7 @@ void Convert(ConvertArgs& args) {
     throw Error("cli", "--random and --config: got one of them, want both or none");
   }
   convert::CheckOptions(options);
-  // Whatever keeps a comparison from being made is told before the work begins.
+  // Reasons against a comparison are reported before the conversion begins.
   std::unique_ptr<graph::Graph> reference;
   if (args.verify) {
     CheckVerify(args);
@@ -215,7 +216,8 @@ void AddConvert(CLI::App& app) {
   command->footer(kFooter);
   convert::DecoderOptions& decoder = args->options.decoder;
   command->add_option("folders", args->folders, "HF_DIR OUT, or OUT with --random")->required();
-  command->add_option("--bits", decoder.format.bits, "Of a weight: 4 or 8")->capture_default_str();
+  command->add_option("--bits", decoder.format.bits, "Bits of a weight: 4 or 8")
+      ->capture_default_str();
   command
       ->add_option("--block-size", decoder.format.block_size,
                    "Weights that share a scale: 16, 32, 64, 128 or 256")
@@ -223,7 +225,7 @@ void AddConvert(CLI::App& app) {
   command->add_flag("--asymmetric", decoder.format.zero_points, "Give every block a zero point");
   command->add_flag("--mixed", decoder.mixed,
                     "Keep lm_head and the first and the last layer at 8 bits");
-  command->add_option("--dtype", args->dtype, "Of activations, norms and scales: f16 or f32")
+  command->add_option("--dtype", args->dtype, "Type of activations, norms and scales: f16 or f32")
       ->check(CLI::IsMember({"f16", "f32"}))
       ->capture_default_str();
   command
@@ -235,7 +237,8 @@ void AddConvert(CLI::App& app) {
   command->add_flag("--separate-qk-norm", decoder.separate_qk_norm,
                     "Norms of query and key as nodes of their own, as ONNX Runtime's CPU provider "
                     "needs them");
-  command->add_option("--layers", args->options.layers, "Keep the first so many layers only");
+  command->add_option("--layers", args->options.layers,
+                      "Keep only this many layers, from the first on");
   command->add_option("--random", args->random, "Random weights from this seed; no checkpoint")
       ->option_text("SEED");
   command->add_option("--config", args->config,

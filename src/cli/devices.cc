@@ -1,4 +1,4 @@
-// sinter devices: what GPUs there are, what they can do, and why one is missing or refused.
+// sinter devices: lists the GPUs and what they can do, and says why one is missing or refused.
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
@@ -27,13 +27,13 @@ struct DevicesArgs {
   bool json = false;
 };
 
-// A file that names a Vulkan driver.
+// JSON file that names a Vulkan driver.
 struct DriverManifest {
   std::string path;
   bool readable = false;
 };
 
-// The drivers that Vulkan is told to load, in the environment's words; the launcher sets them.
+// Returns the drivers that the environment tells Vulkan to load. The launcher sets these variables.
 std::vector<DriverManifest> Drivers() {
   std::vector<DriverManifest> drivers;
   const char* list = std::getenv("VK_DRIVER_FILES");
@@ -48,7 +48,8 @@ std::vector<DriverManifest> Drivers() {
   return drivers;
 }
 
-// Render nodes of the kernel: one a GPU, whatever its driver.
+// Returns the Linux kernel's render nodes: one for each GPU, whether or not Vulkan has a driver for
+// it.
 std::vector<std::string> RenderNodes() {
   std::vector<std::string> nodes;
   std::error_code error;
@@ -59,7 +60,7 @@ std::vector<std::string> RenderNodes() {
   return nodes;
 }
 
-// What a person can do about GPUs that are not in the list.
+// Returns what the user can do about GPUs that are missing from the list.
 std::vector<std::string> Advice(const std::vector<gpu::AdapterInfo>& adapters,
                                 const std::vector<DriverManifest>& drivers) {
   std::vector<std::string> advice;
@@ -179,8 +180,8 @@ std::string ToText(const gpu::AdapterInfo& info, const std::string& problem) {
   return text;
 }
 
-// Why the adapter cannot be used: it is refused, no device opens, or bytes do not come back. Empty
-// where it works.
+// Returns why the adapter cannot be used: it is refused, no device opens on it, or uploaded bytes
+// do not come back. Returns an empty text for an adapter that works.
 std::string Problem(const gpu::AdapterInfo& info) {
   if (!info.refused.empty()) return info.refused;
   try {

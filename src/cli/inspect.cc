@@ -1,4 +1,5 @@
-// sinter inspect: what a model folder holds and what it will take, without loading it.
+// sinter inspect: shows what a model folder holds and how much memory it will take, without loading
+// it.
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
@@ -33,26 +34,26 @@ struct InspectArgs {
   bool program = false;
 };
 
-// What a session takes, by the same planning that builds it: of programs those that are made at
-// load, and all that --chunk asks for.
+// Memory of a session, from the same planning that builds it. It covers the programs that are made
+// at load, or all programs up to --chunk.
 struct MemoryEstimate {
   uint64_t weights = 0, cache = 0, workspace = 0;
   size_t dispatches_per_token = 0;
-  // Of the one-token program, from one attention to the next.
+  // Mean number of dispatches of the one-token program from one attention to the next.
   double dispatches_per_layer = 0;
   size_t layers_per_dispatch = 1;
 };
 
 bool IsAttention(const std::string& label) { return label.starts_with("GroupQueryAttention "); }
 
-// From the first layer's attention to the last one's, over the layers between; all of them where
-// there is one layer.
+// Returns the dispatches from the first layer's attention to the last layer's, divided by the
+// number of layers between. Returns all dispatches if there is only one layer.
 double DispatchesPerLayer(const compile::Lowered& lowered) {
   std::vector<size_t> begins;
   std::string last;
   for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
     const compile::Dispatch& dispatch = lowered.dispatches[i];
-    // Several dispatches of one node follow each other.
+    // A node may have several dispatches; they are consecutive and count once.
     const std::vector<std::string> labels =
         dispatch.is_chain() ? dispatch.parts : std::vector{dispatch.label};
     for (const std::string& label : labels) {
@@ -65,7 +66,7 @@ double DispatchesPerLayer(const compile::Lowered& lowered) {
          static_cast<double>(begins.size() - 1);
 }
 
-// How many layers the dispatch goes through that takes the most.
+// Returns the largest number of layers that one dispatch runs.
 size_t LayersPerDispatch(const compile::Lowered& lowered) {
   std::ptrdiff_t most = 1;
   for (const compile::Dispatch& dispatch : lowered.dispatches)
@@ -83,7 +84,7 @@ void CountOperators(const graph::Graph& graph, std::map<std::string, size_t>& op
   }
 }
 
-// The named adapter, or a common GPU with f16.
+// Returns the capabilities of the adapter that --device names, or those of a common GPU with f16.
 Caps CapsFor(const ModelArgs& args) {
   Caps caps;
   if (!args.device.empty()) {
@@ -114,7 +115,7 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
   MemoryEstimate estimate;
   estimate.cache = cache.total_bytes();
   std::vector<int64_t> lengths = model::ChunkLengths(chunk);
-  // The one-token program comes last and gives the counts.
+  // The one-token program comes last, so that its counts are the ones kept.
   if (lengths.front() != 1) lengths.push_back(1);
   for (const int64_t sequence : lengths) {
     const auto graph = model::SpecializeFor(*folder.graph, config, {sequence, capacity}, sequence,

@@ -1,4 +1,4 @@
-// The command line: one subcommand, then its options.
+// Entry point of the command line: parses the subcommand and its options, and prints errors.
 
 #include <fmt/core.h>
 
@@ -21,7 +21,8 @@ constexpr char kFooter[] = R"(Examples:
 Exit codes: 0 done, 1 an error (one line on standard error says which), 2 wrong usage, 130 Ctrl-C.
 sinter SUBCOMMAND --help says more.)";
 
-// Names in an error's text come from files: they must not move the cursor or break the line.
+// Escapes control characters. Names in an error's text come from files and must not move the cursor
+// or break the line.
 std::string Printable(std::string_view text, bool keep_newlines) {
   std::string result;
   for (const char c : text) {
@@ -41,7 +42,7 @@ int Fail(std::string_view text, bool keep_newlines = false) {
   return kFailure;
 }
 
-// CLI11's error as one line.
+// Prints CLI11's error as one line.
 int FailUsage(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
   std::string what = error.what();
@@ -72,14 +73,14 @@ int Main(int argc, char** argv) {
   ReserveStandardFiles();
   CatchSignals();
   try {
-    // As cargo and gh do: no arguments at all are a question, not a mistake.
+    // Without arguments, cargo and gh print their help to standard output and succeed.
     if (argc <= 1) {
       Out(app.help());
       return 0;
     }
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // --help and --version come this way too.
+    // CLI11 also throws for --help and --version.
     return error.get_exit_code() == 0 ? app.exit(error) : FailUsage(app, error);
   } catch (const OutputClosed&) {
     return kOutputClosed;

@@ -1,4 +1,4 @@
-// sinter run: one prompt, one answer.
+// sinter run: answers one prompt.
 
 #include <fmt/core.h>
 
@@ -30,7 +30,7 @@ struct RunArgs {
 std::string ReadPrompt(const RunArgs& args) {
   if (args.prompt != "-") return args.prompt;
   std::string prompt = ReadStandardInput();
-  // The shell adds the last line's end, not the user.
+  // The shell adds the final newline; it is not part of the prompt.
   if (prompt.ends_with('\n')) prompt.pop_back();
   return prompt;
 }

@@ -1,4 +1,5 @@
-// sinter verify: a model folder against its recorded reference logits, teacher-forced.
+// sinter verify: compares the logits of a model folder with the reference logits recorded in it.
+// Each step gets the recorded token, not the one that the model would choose (teacher forcing).
 
 #include <fmt/core.h>
 
@@ -31,8 +32,9 @@ struct Case {
   std::vector<int32_t> prompt, tokens;
 };
 
-// reference.json and the file of logits that it names: [case, step, vocabulary] as f32. Step 0 is
-// the row of the prompt's last token, step i that of tokens[i - 1].
+// Contents of reference.json and of the file of logits that it names: f32, [case, step,
+// vocabulary]. Step 0 holds the logits after the prompt's last token, and step i those after
+// tokens[i - 1].
 struct Reference {
   std::vector<Case> cases;
   size_t steps = 0, vocab = 0;
@@ -87,7 +89,8 @@ Reference ReadReference(const std::filesystem::path& folder) {
   }
   std::ifstream data(logits_file, std::ios::binary);
   const std::vector<char> bytes{std::istreambuf_iterator<char>(data), {}};
-  // Divided rather than multiplied: the shape is the file's and may be absurd.
+  // The shape comes from the file and may be absurd, so it is divided by instead of multiplied,
+  // which could overflow.
   const size_t rows = bytes.size() / sizeof(float) / reference.vocab;
   if (rows / reference.steps != reference.cases.size() || rows % reference.steps != 0 ||
       bytes.size() != rows * reference.vocab * sizeof(float)) {

@@ -12,14 +12,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// As many as Generator queues ahead.
+// Steps queued ahead, as many as Generator queues.
 constexpr int64_t kStepsAhead = 3;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Processor time of this thread.
+// Returns this thread's processor time.
 double ThreadSeconds() {
   timespec now = {};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -35,7 +35,7 @@ void CheckOptions(const BenchmarkOptions& options) {
                options.repeats, options.warm_up);
 }
 
-// A generation that is taken back whatever happens.
+// A generation that the destructor takes back.
 class Generation {
  public:
   explicit Generation(engine::Sequence& session) : session_(session) {
@@ -110,7 +110,8 @@ DecodeSpeed MeasureDecode(engine::Sequence& session, std::span<const int32_t> co
   std::vector<double> seconds, cpu;
   for (int run = -options.warm_up; run < options.repeats; ++run) {
     Check(options);
-    // The generation before was taken back: its last token before runs again.
+    // The last generation was taken back, and its logits with it: the last token of `context` runs
+    // again.
     if (run > -options.warm_up) session.Append({});
     const Generation generation(session);
     session.Step();

@@ -1,8 +1,8 @@
-// Speed of a session: prompts, generated tokens, where the time goes.
+// Measures a session's speed: prompts, generated tokens, and the time of each kernel.
 //
-// Every figure is measured several times after a warm-up and given as median with its spread; what
-// a figure covers is said beside it. Nothing here depends on the text: prompts are made up of
-// tokens from the whole vocabulary.
+// Each figure is measured several times after a warm-up and given as the median with its spread.
+// Its comment says what it covers. Nothing depends on the text, so prompts are made up of tokens
+// from the whole vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -19,52 +19,53 @@ namespace sinter::generate {
 struct Spread {
   double median = 0, min = 0, max = 0;
 };
-// Of at least one value.
+// Returns the spread of the values, of which there is at least one.
 Spread SpreadOf(std::vector<double> values);
 
 struct BenchmarkOptions {
   int64_t new_tokens = 128;
-  int repeats = 5;  // runs that count, one at least
+  int repeats = 5;  // runs that count, at least one
   int warm_up = 1;  // runs before them
-  // Called between runs; may throw to stop.
+  // Called between runs. It may throw to stop.
   std::function<void()> check;
 };
 
-// `count` tokens that are the same for every model of that vocabulary: token i is (7919 i + 13)
-// modulo its size.
+// Returns `count` tokens, the same for every model with a vocabulary of that size: token i is
+// (7919 i + 13) modulo vocab_size.
 std::vector<int32_t> MadeUpPrompt(int64_t count, int64_t vocab_size);
 
 struct PrefillSpeed {
   int64_t tokens = 0;
-  // From the call to the GPU having done all of it.
+  // Time from the call until the GPU has run the whole prompt.
   Spread seconds;
-  // From the call to the first generated token being known to the CPU.
+  // Time from the call until the CPU knows the first generated token.
   Spread first_token_seconds;
 };
-// The session's sequence becomes `prompt`.
+// Measures a prompt. The session's sequence is `prompt` afterwards.
 PrefillSpeed MeasurePrefill(engine::Sequence& session, std::span<const int32_t> prompt,
                             const BenchmarkOptions& options);
 
 struct DecodeSpeed {
   int64_t context = 0;     // tokens before the first generated one
-  int64_t new_tokens = 0;  // generated in each run
-  // For each token after the first, greedy, every token read by the CPU as Generator does.
+  int64_t new_tokens = 0;  // tokens generated in each run
+  // Time of each token after the first. Tokens are chosen greedily, and the CPU reads each one, as
+  // Generator does.
   Spread seconds_per_token;
-  // Time of the calling thread's processor to queue a token.
+  // Processor time that the calling thread takes to queue a token.
   Spread cpu_seconds_per_token;
-  // Of the run in the middle.
+  // Work of the token in the middle of a run.
   compile::Work work;
 };
-// Generates options.new_tokens, two at least, behind `context`, which becomes the session's
-// sequence.
+// Measures generation: options.new_tokens tokens, at least two, after `context`. The session's
+// sequence is `context` afterwards.
 DecodeSpeed MeasureDecode(engine::Sequence& session, std::span<const int32_t> context,
                           const BenchmarkOptions& options);
 
-// Times of every dispatch, one list a run.
+// Times of all dispatches, one list for each run.
 using Profile = std::vector<std::vector<run::DispatchTime>>;
 Profile ProfilePrefill(engine::Sequence& session, std::span<const int32_t> prompt,
                        const BenchmarkOptions& options);
-// One run is one token.
+// Profiles decoding. Each run is one token.
 Profile ProfileDecode(engine::Sequence& session, std::span<const int32_t> context,
                       const BenchmarkOptions& options);
 

@@ -53,7 +53,8 @@ Answer Conversation::AnswerMessages(const GenerateOptions& options,
   const auto [end, at] =
       std::mismatch(history_.begin(), history_.end(), prompt.begin(), prompt.end());
   auto common = end - history_.begin();
-  // The answer's first token comes from the logits of the prompt's last, which are kept nowhere.
+  // The prompt's last token always runs: its logits, which choose the answer's first token, are not
+  // kept.
   if (common == length) common = std::max<int64_t>(length - 1, 0);
   session.Rewind(common);
   history_.resize(static_cast<size_t>(common));
@@ -65,7 +66,7 @@ Answer Conversation::AnswerMessages(const GenerateOptions& options,
                     answer.generation.tokens.end());
     return answer;
   } catch (...) {
-    // The session holds the beginning of the prompt, as far as it ran.
+    // The session now holds the part of the prompt that has run.
     SINTER_CHECK(session.length() <= length, "{} tokens of {}", session.length(), length);
     history_.assign(prompt.begin(), prompt.begin() + session.length());
     throw;

@@ -1,5 +1,5 @@
-// A conversation with a model: messages, the model's chat template, and the reuse of what the
-// session holds already.
+// Conversation with a model: keeps the messages, applies the model's chat template, and reuses the
+// tokens that the session holds already.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,7 @@ class Conversation {
   // Adds the user's message, generates the answer, and adds it too. `on_text` gets the text as
   // Generator::Run gives it; it returns false to stop, and the answer ends there.
   //
-  // Only tokens behind the part that the prompt and the session's sequence have in common run. That
+  // Only tokens after the part that the prompt and the session's sequence have in common run. That
   // part is found by comparing tokens, because a template may write earlier messages differently
   // once more follow, and an answer's text may encode to other tokens than were generated.
   //

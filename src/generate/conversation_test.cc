@@ -1,5 +1,5 @@
-// Conversations on a small random model: what runs anew in each turn, and what an interruption, an
-// error or a reset leaves behind.
+// Conversations on a small random model: the tokens that run in each turn, and the state after an
+// interruption, an error or a reset.
 
 #include "generate/conversation.h"
 
@@ -33,7 +33,7 @@ struct Parts {
   text::Tokenizer tokenizer;
 };
 
-// A model without an end token, so that every answer has as many tokens as asked for.
+// Returns a model without an end token, so that every answer has as many tokens as asked for.
 const Parts& EndlessModel() {
   static const Parts parts = [] {
     const support::TempFolder folder;
@@ -60,7 +60,7 @@ Conversation NewConversation(const std::shared_ptr<engine::Sequence>& session,
   return {session, EndlessModel().tokenizer, TemplateOf(source), std::move(system)};
 }
 
-// The prompt of these messages, roles by turns from the user's on.
+// Returns the prompt of these messages, of the user and the assistant by turns.
 std::vector<int32_t> PromptOf(const std::vector<std::string>& contents,
                               std::string_view source = kTemplate) {
   std::vector<text::ChatMessage> messages;
@@ -70,7 +70,7 @@ std::vector<int32_t> PromptOf(const std::vector<std::string>& contents,
   return EncodeMessages(EndlessModel().tokenizer, TemplateOf(source), messages);
 }
 
-// The answer of a session that holds nothing.
+// Returns the answer of an empty session.
 std::vector<int32_t> FreshAnswer(const std::vector<int32_t>& prompt, int64_t new_tokens) {
   Generator generator(NewSession(), EndlessModel().tokenizer);
   return generator.Run(prompt, {.max_new_tokens = new_tokens}, {}).tokens;
@@ -111,7 +111,7 @@ TEST(Conversation, RunsOnlyWhatTheSessionLacks) {
   const Answer second = conversation.Ask("more", {.max_new_tokens = 6}, {});
   const int64_t common =
       CommonPrefix(Concatenated(first_prompt, first.generation.tokens), second_prompt);
-  // The whole first prompt lies in the cache, whatever the answer's text encodes to.
+  // The whole first prompt is in the cache, whatever the answer's text encodes to.
   EXPECT_GE(common, first_length);
   EXPECT_EQ(second.conversation_tokens, static_cast<int64_t>(second_prompt.size()));
   EXPECT_EQ(second.generation.prompt_tokens, second.conversation_tokens - common);
@@ -202,7 +202,7 @@ TEST(Conversation, ResetKeepsTheSystemMessage) {
   conversation.Reset();
   EXPECT_THAT(Contents(conversation), ElementsAre("system:be.brief"));
   const Answer other = conversation.Ask("good-day", {.max_new_tokens = 4}, {});
-  // `system:be.brief<|end|>user:` is what both prompts begin with.
+  // Both prompts begin with `system:be.brief<|end|>user:`.
   EXPECT_EQ(other.conversation_tokens - other.generation.prompt_tokens, 21);
   conversation.Reset();
   const Answer again = conversation.Ask("hello", {.max_new_tokens = 4}, {});

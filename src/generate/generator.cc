@@ -9,8 +9,8 @@
 namespace sinter::generate {
 namespace {
 
-// Steps queued before a token is read: the GPU works on the next while the CPU turns the last into
-// text.
+// Steps queued before a token is read. The GPU works on the next token while the CPU turns the last
+// one into text.
 constexpr int64_t kStepsAhead = 3;
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
@@ -53,7 +53,7 @@ engine::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOpt
   engine::TokenChoice choice;
   const double temperature =
       InRange("temperature", options.temperature.value_or(defaults.temperature), 0, 1e6);
-  // A temperature given by hand asks for sampling, as every other tool takes it.
+  // A temperature in the options asks for sampling, as in other tools.
   const bool sample =
       options.do_sample.value_or(defaults.do_sample || options.temperature.has_value());
   choice.greedy = !sample || temperature == 0;
@@ -70,8 +70,8 @@ engine::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOpt
               options.repetition_penalty.value_or(defaults.repetition_penalty), 1e-3, 1e3));
   const std::vector<int64_t>& eos =
       options.eos_token_ids.empty() ? config.eos_token_ids : options.eos_token_ids;
-  // The GPU only notes the end; the CPU compares every token, so that more end tokens than fit here
-  // still end the text.
+  // More end tokens than fit here still end the text: the GPU only notes the end, and the CPU
+  // compares every token.
   for (const int64_t id : eos) {
     if (choice.options.eos_count == kernels::kMaxEosTokens) break;
     choice.options.eos_tokens[choice.options.eos_count++] = static_cast<uint32_t>(id);

@@ -1,4 +1,5 @@
-// Text from a prompt: feeds a session, streams what it chooses, knows when to stop.
+// Generates text from a prompt: feeds a session, streams the tokens as text, and decides when to
+// stop.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@
 
 namespace sinter::generate {
 
-// How tokens are chosen; what is left out comes from the model's genai_config.json.
+// How tokens are chosen and when the text ends. Options without a value come from the model's
+// genai_config.json.
 struct GenerateOptions {
   std::optional<bool> do_sample;
   std::optional<double> temperature;         // > 0; 0 means greedy
@@ -26,7 +28,7 @@ struct GenerateOptions {
   uint32_t seed = 0;                         // the same seed gives the same text on the same device
   int64_t max_new_tokens = 0;                // 0: until the session's maximum length
   std::vector<std::string> stop;             // text that ends the generation and is not returned
-  // Token ids that end it; those of the config where empty.
+  // Token ids that end the generation; if empty, the config's.
   std::vector<int64_t> eos_token_ids;
 };
 
@@ -35,13 +37,13 @@ std::string_view FinishReasonName(FinishReason reason);
 
 struct Generation {
   std::string text;
-  std::vector<int32_t> tokens;  // as generated, an end token included
+  std::vector<int32_t> tokens;  // all generated tokens, also the end token
   FinishReason reason = FinishReason::kEndToken;
   int64_t prompt_tokens = 0;
-  double prefill_seconds = 0;  // until the first token was known
-  double decode_seconds = 0;   // from there to the last one
+  double prefill_seconds = 0;  // from the call until the first token is known
+  double decode_seconds = 0;   // from the first token to the last
 
-  // Of the tokens after the first; 0 where there are fewer than two.
+  // Returns the rate of the tokens after the first; 0 if there are fewer than two tokens.
   double decode_tokens_per_second() const;
 };
 
@@ -50,9 +52,9 @@ class Generator {
   Generator(std::shared_ptr<engine::Sequence> session, text::Tokenizer tokenizer)
       : session_(std::move(session)), tokenizer_(std::move(tokenizer)) {}
 
-  // Appends `prompt` to the session's sequence and generates behind it. `on_text` gets the text as
-  // it becomes certain; it returns false to stop. Throws Error for options out of range and what
-  // Session::Append throws.
+  // Appends `prompt` to the session's sequence and generates after it. `on_text` gets each piece of
+  // text once no stop string or unfinished character can change it, and returns false to stop.
+  // Throws Error for options out of range, and what Session::Append and `on_text` throw.
   Generation Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                  const std::function<bool(std::string_view)>& on_text);
 
@@ -64,8 +66,8 @@ class Generator {
   text::Tokenizer tokenizer_;
 };
 
-// The config's defaults with the options over them, as the GPU takes them. Throws Error for values
-// out of range.
+// Returns the choice of tokens for the GPU: the options, and the config's defaults for those
+// without a value. Throws Error for values out of range.
 engine::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOptions& options);
 
 }  // namespace sinter::generate

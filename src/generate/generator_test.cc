@@ -1,4 +1,5 @@
-// Text from whole models on the device: choices, ends, and what the session holds afterwards.
+// Generation by a whole model on the device: choice of tokens, ends, and the session's sequence
+// afterwards.
 
 #include "generate/generator.h"
 
@@ -19,7 +20,7 @@ namespace {
 using support::ModelSpec;
 using ::testing::HasSubstr;
 
-// A model without an end token of its own, so that texts are as long as asked for.
+// Returns a model without an end token, so that texts are as long as asked for.
 const std::shared_ptr<engine::Model>& EndlessModel() {
   static const std::shared_ptr<engine::Model> model = [] {
     const support::TempFolder folder;
@@ -92,13 +93,13 @@ TEST(Generator, GoesOnWhereItStopped) {
   const Generation whole = Generated({.max_new_tokens = 12});
   Generator generator = NewGenerator();
   const Generation first = generator.Run(Prompt(), {.max_new_tokens = 5}, {});
-  // Nothing new: the token that was chosen last runs now.
+  // Without new tokens, only the token that was chosen last runs.
   const Generation second = generator.Run({}, {.max_new_tokens = 7}, {});
   std::vector<int32_t> both = first.tokens;
   both.insert(both.end(), second.tokens.begin(), second.tokens.end());
   EXPECT_EQ(both, whole.tokens);
 
-  // A conversation: what comes next sees everything before.
+  // As in a conversation, the next answer sees all tokens before it.
   const std::vector<int32_t> question = support::RandomTokens(6, 9);
   const Generation answer = generator.Run(question, {.max_new_tokens = 5}, {});
   std::vector<int32_t> sequence = Prompt();
@@ -111,7 +112,8 @@ TEST(Generator, GoesOnWhereItStopped) {
 
 TEST(Generator, StopsAtAStringAcrossTokens) {
   const Generation whole = Generated({.max_new_tokens = 20});
-  // The last character of one token's text, and the first two of what follows.
+  // The stop string begins with the last character of one token's text and ends two characters into
+  // the next.
   const size_t border = TextOf({whole.tokens.begin(), whole.tokens.begin() + 9}).size();
   const std::string stop = whole.text.substr(border - 1, 3);
   Generator generator = NewGenerator();
@@ -139,12 +141,12 @@ TEST(Generator, EndsAtAnyEndToken) {
     const Generation result = Generated({.max_new_tokens = 20, .eos_token_ids = eos});
     EXPECT_EQ(result.tokens, std::vector<int32_t>(whole.begin(), end));
     EXPECT_EQ(result.reason, FinishReason::kEndToken);
-    // The end token is none of the text.
+    // The end token is not part of the text.
     EXPECT_EQ(result.text, TextOf({whole.begin(), end - 1}));
   };
   ends_at({whole[7]});
   ends_at({whole[11], whole[4]});
-  // More than fit the options on the device.
+  // These are more end tokens than the options on the device hold.
   std::vector<int64_t> many;
   for (int64_t id = 0; many.size() < 20; ++id) {
     if (std::find(whole.begin(), whole.end(), id) == whole.end()) many.push_back(id);
@@ -176,7 +178,7 @@ TEST(Generator, TheConfigHasTheEndTokensAndDefaults) {
 TEST(Generator, EndsAtTheMaximumLength) {
   Generator generator = NewGenerator(24);
   const Generation result = generator.Run(Prompt(), {}, {});
-  // 18 and 6 fill the cache; one more is chosen behind it.
+  // A prompt of 18 tokens and 6 new ones fill the cache; one more token is chosen after them.
   EXPECT_EQ(result.tokens.size(), 7u);
   EXPECT_EQ(result.reason, FinishReason::kMaxLength);
   EXPECT_EQ(result.tokens, Generated({.max_new_tokens = 7}).tokens);
@@ -197,7 +199,7 @@ TEST(Generator, TheSeedDecides) {
     texts.insert(tokens);
   }
   EXPECT_EQ(texts.size(), 4u);
-  // Filters leave their mark: the five likeliest of 128 tokens are another set of texts.
+  // Filtered draws, from the five likeliest of 128 tokens, repeat with the seed too.
   options.seed = 0;
   options.top_k = 5;
   options.top_p = 0.9;
@@ -220,13 +222,13 @@ TEST(Generator, SamplingFromOneTokenIsGreedy) {
       greedy);
 }
 
-// With a penalty that nothing stands against, no token comes twice, from the prompt neither.
+// A very large penalty lets no token come twice, and none of the prompt come again.
 TEST(Generator, RepetitionCanBeForbidden) {
   const Generation result = Generated({.repetition_penalty = 1000.0, .max_new_tokens = 30});
   std::set<int32_t> seen(Prompt().begin(), Prompt().end());
   size_t fresh = 0;
   for (const int32_t token : result.tokens) fresh += seen.insert(token).second;
-  // Logits around zero are hardly changed by a factor: a few may slip through.
+  // A factor hardly changes logits near zero, so a few tokens may repeat.
   EXPECT_GE(fresh, 25u);
 }
 

@@ -12,8 +12,8 @@ StopStrings::StopStrings(std::vector<std::string> strings) : strings_(std::move(
 std::string StopStrings::Push(std::string_view text) {
   if (stopped_) return {};
   held_ += text;
-  // The one that is complete first decides, so that it does not matter how the text comes in
-  // pieces; of several that end there the longest.
+  // The stop string that is complete first decides, so the result does not depend on the pieces. If
+  // several are complete at the same place, the longest decides.
   size_t found = std::string::npos, end = std::string::npos;
   for (const std::string& string : strings_) {
     const size_t begin = held_.find(string);

@@ -1,4 +1,4 @@
-// Finds stop strings in streamed text, however the pieces fall.
+// Finds stop strings in streamed text, wherever its pieces begin and end.
 #pragma once
 
 #include <string>
@@ -12,13 +12,14 @@ class StopStrings {
   // Empty strings are ignored.
   explicit StopStrings(std::vector<std::string> strings);
 
-  // Takes the next piece of text and returns what is certain to come before any stop string. A tail
-  // that may be the beginning of one is held back.
+  // Takes the next piece of text. Returns the text that lies before any stop string for certain,
+  // and holds back a tail that may be the beginning of a stop string.
   std::string Push(std::string_view text);
-  // The text held back, once no more is to come. Empty after a stop string was found.
+  // Returns the text held back, when no more pieces come. Returns an empty text after a stop
+  // string.
   std::string Flush();
-  // Whether a stop string has come; the text before the one that was complete first has all been
-  // returned.
+  // Returns whether a stop string has come. Push has then returned all text before the stop string
+  // that was complete first.
   bool stopped() const { return stopped_; }
 
  private:

@@ -29,7 +29,7 @@ TEST(StopStrings, GivesTheHeldTailAtTheEnd) {
 
 TEST(StopStrings, TheOneThatIsCompleteFirstWins) {
   EXPECT_EQ(StopStrings({"cd", "abc"}).Push("xabcd"), "x");
-  // As when the characters come one by one: nobody can know at the b that a d follows.
+  // The result equals that of single characters, where at the b nobody knows that a d follows.
   EXPECT_EQ(StopStrings({"abd", "b"}).Push("xabd"), "xa");
   EXPECT_EQ(StopStrings({"b", "ab"}).Push("xab"), "x");
 }
@@ -42,8 +42,8 @@ TEST(StopStrings, EmptyOnesMeanNothing) {
   EXPECT_EQ(none.Push("abc"), "abc");
 }
 
-// However the text falls into pieces: out comes what stands before the stop string that is
-// complete first, and never more than that on the way.
+// Cuts random texts into random pieces: the output is the text before the stop string that is
+// complete first, and never more than that along the way.
 TEST(StopStrings, AgreesWithASearchOfTheWhole) {
   std::mt19937 random(1);
   const auto word = [&](size_t most) {
@@ -55,7 +55,7 @@ TEST(StopStrings, AgreesWithASearchOfTheWhole) {
     std::vector<std::string> strings(random() % 3);
     for (std::string& string : strings) string = word(5);
     const std::string text = word(20);
-    // The shortest beginning of the text that ends in a stop string.
+    // Finds the shortest beginning of the text that ends in a stop string.
     size_t end = std::string::npos;
     for (size_t length = 0; length <= text.size() && end == std::string::npos; ++length) {
       for (const std::string& string : strings) {

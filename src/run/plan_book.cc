@@ -190,7 +190,8 @@ void PlanBook::Save() {
   if (path_.empty()) return;
   // Other processes may have measured since.
   ReadUnknown();
-  nlohmann::json json = {{"format", kFormat}, {"adapter", adapter_}, {"plans", nlohmann::json::object()}};
+  nlohmann::json json = {
+      {"format", kFormat}, {"adapter", adapter_}, {"plans", nlohmann::json::object()}};
   for (const auto& [guess, record] : by_guess_) {
     json["plans"][guess] = {{"variant", record.variant},
                             {"us", record.microseconds},
