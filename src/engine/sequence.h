@@ -36,6 +36,8 @@ class Sequence {
   // Allocates the KV cache and makes the program of one token. Throws Error where the cache does
   // not fit the adapter.
   Sequence(std::shared_ptr<Model> model, const SequenceOptions& options = {});
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
 
   const model::GenaiConfig& config() const { return model_->config(); }
   const std::shared_ptr<Model>& model() const { return model_; }
