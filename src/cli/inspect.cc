@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "cli/common.h"
 #include "compile/memory_plan.h"
+#include "graph/attention.h"
 #include "graph/text.h"
 #include "model/chunking.h"
 #include "model/kv_cache.h"
@@ -44,21 +46,27 @@ struct MemoryEstimate {
   size_t layers_per_dispatch = 1;
 };
 
-bool IsAttention(const std::string& label) { return label.starts_with("GroupQueryAttention "); }
+// Returns for each node of the graph, in order, whether it is a layer's attention.
+std::vector<bool> AttentionNodes(const graph::Graph& graph) {
+  std::vector<bool> attends;
+  for (const auto& node : graph.nodes()) {
+    attends.push_back(graph::IsAttention(*node) ||
+                      (node->domain() == "com.microsoft" && node->op() == "GroupQueryAttention"));
+  }
+  return attends;
+}
 
 // Returns the dispatches from the first layer's attention to the last layer's, divided by the
 // number of layers between. Returns all dispatches if there is only one layer.
-double DispatchesPerLayer(const compile::Lowered& lowered) {
+double DispatchesPerLayer(const graph::Graph& graph, const compile::Lowered& lowered) {
+  const std::vector<bool> attends = AttentionNodes(graph);
   std::vector<size_t> begins;
-  std::string last;
+  std::optional<size_t> last;
   for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
-    const compile::Dispatch& dispatch = lowered.dispatches[i];
     // A node may have several dispatches; they are consecutive and count once.
-    const std::vector<std::string> labels =
-        dispatch.is_chain() ? dispatch.parts : std::vector{dispatch.label};
-    for (const std::string& label : labels) {
-      if (IsAttention(label) && label != last) begins.push_back(i);
-      last = label;
+    for (const size_t node : lowered.dispatches[i].nodes) {
+      if (attends[node] && node != last) begins.push_back(i);
+      last = node;
     }
   }
   if (begins.size() < 2) return static_cast<double>(lowered.dispatches.size());
@@ -67,10 +75,13 @@ double DispatchesPerLayer(const compile::Lowered& lowered) {
 }
 
 // Returns the largest number of layers that one dispatch runs.
-size_t LayersPerDispatch(const compile::Lowered& lowered) {
+size_t LayersPerDispatch(const graph::Graph& graph, const compile::Lowered& lowered) {
+  const std::vector<bool> attends = AttentionNodes(graph);
   std::ptrdiff_t most = 1;
-  for (const compile::Dispatch& dispatch : lowered.dispatches)
-    most = std::max(most, std::ranges::count_if(dispatch.parts, IsAttention));
+  for (const compile::Dispatch& dispatch : lowered.dispatches) {
+    most = std::max(
+        most, std::ranges::count_if(dispatch.nodes, [&](size_t node) { return attends[node]; }));
+  }
   return static_cast<size_t>(most);
 }
 
@@ -124,8 +135,8 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
                                                     options.fusion == passes::Fusion::kChain);
     estimate.workspace += compile::PlanMemory(lowered).total_bytes();
     estimate.dispatches_per_token = lowered.dispatches.size();
-    estimate.dispatches_per_layer = DispatchesPerLayer(lowered);
-    estimate.layers_per_dispatch = LayersPerDispatch(lowered);
+    estimate.dispatches_per_layer = DispatchesPerLayer(*graph, lowered);
+    estimate.layers_per_dispatch = LayersPerDispatch(*graph, lowered);
     estimate.weights = 0;
     for (const compile::BufferInfo& buffer : lowered.buffers) {
       if (buffer.kind == compile::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;

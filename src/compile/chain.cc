@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <utility>
+#include <variant>
 
-#include "base/check.h"
 #include "kernels/layer_chain/layer_chain.h"
 
 namespace sinter::compile {
@@ -15,48 +14,32 @@ namespace {
 
 using kernels::ChainLink;
 
-constexpr std::string_view kKernel = "layer_chain";
+using kernels::Role;
+using Product = kernels::MatMulNBitsRoles;
+using Attention = kernels::GroupQueryAttentionDecodeRoles;
+using Roles = kernels::LayerChainRoles;
 
-// Operands of a product's dispatch (EmitMatMulNBits), from 0.
-enum ProductOperand : size_t { kA, kB, kScales, kZeroPoints, kBias, kY, kResidual, kNormScale };
-// Of an attention's (EmitDecode).
-enum AttentionOperand : size_t {
-  kQuery,
-  kKeyCache = 3,
-  kValueCache,
-  kSeqlens,
-  kCos,
-  kSin,
-  kQNorm,
-  kKNorm,
-  kOutput = 13
-};
-// Of a chain: these, then those of each link.
-enum ChainOperand : size_t {
-  kInput,
-  kRows,
-  kVectors,
-  kChainKeyCache,
-  kChainValueCache,
-  kChainSeqlens,
-  kRotary,
-  kFirstLink
-};
-// Of a lookup: the table, the token, scales where it has codes; its output is the last one.
-enum TableOperand : size_t { kTable, kToken, kTableScales };
-enum LinkOperand : size_t { kLinkB, kLinkScales, kLinkResidual, kLinkY, kLinkOperands };
-
-size_t OperandOf(size_t link, LinkOperand operand) {
-  return kFirstLink + link * kLinkOperands + operand;
+// What the dispatch is as a part of a chain; null where it is none of that kind.
+template <typename Part>
+const Part* PartOf(const Dispatch& dispatch) {
+  return dispatch.part ? std::get_if<Part>(&*dispatch.part) : nullptr;
+}
+const kernels::MatMulNBitsShape* ProductOf(const Dispatch& dispatch) {
+  return PartOf<kernels::MatMulNBitsShape>(dispatch);
+}
+const kernels::GroupQueryAttentionDecodeShape* AttentionOf(const Dispatch& dispatch) {
+  return PartOf<kernels::GroupQueryAttentionDecodeShape>(dispatch);
+}
+const kernels::ChainTable* TableOf(const Dispatch& dispatch) {
+  return PartOf<kernels::ChainTable>(dispatch);
 }
 
 // How often dispatches name each buffer.
 std::vector<int> CountUses(const Lowered& lowered) {
   std::vector<int> count(lowered.buffers.size());
   for (const Dispatch& dispatch : lowered.dispatches) {
-    for (const BufferRef& ref : dispatch.operands) {
-      if (ref) ++count[static_cast<size_t>(ref.buffer)];
-    }
+    for (const Operand& operand : dispatch.operands)
+      ++count[static_cast<size_t>(operand.buffer.buffer)];
   }
   return count;
 }
@@ -64,10 +47,11 @@ std::vector<int> CountUses(const Lowered& lowered) {
 // Joins runs of a program's dispatches.
 class Chainer {
  public:
-  Chainer(Lowered& lowered, const Caps& caps, std::string_view forced, const Choices& choices)
+  Chainer(Lowered& lowered, const Caps& caps, const ForcedVariants& variants,
+          const Choices& choices)
       : lowered_(lowered),
         caps_(caps),
-        forced_(forced),
+        variants_(variants),
         choices_(choices),
         uses_(CountUses(lowered)),
         all_(std::move(lowered.dispatches)) {
@@ -81,7 +65,6 @@ class Chainer {
       i += std::max<size_t>(taken, 1);
     }
     MeasureNoRareKinds();
-    AllocateRows();
     DropUnusedBuffers();
   }
 
@@ -101,15 +84,16 @@ class Chainer {
   // Makes a chain of the longest run from `begin` on that can be one, and of the layers behind it
   // that are like it; gives the number of its dispatches, or 0.
   size_t JoinFrom(size_t begin) {
-    const Dispatch* lookup = all_[begin].table && begin + 1 < all_.size() ? &all_[begin] : nullptr;
+    const Dispatch* lookup =
+        TableOf(all_[begin]) != nullptr && begin + 1 < all_.size() ? &all_[begin] : nullptr;
     std::optional<Layer> first = LongestLayer(lookup != nullptr ? begin + 1 : begin);
     if (!first) return 0;
     kernels::Chain chain = first->chain;
     if (lookup != nullptr) {
-      chain.table = lookup->table;
-      const BufferRef x = lookup->operands.back();
+      chain.table = *TableOf(*lookup);
+      const BufferRef x = lookup->Find(kernels::RolesOf(*chain.table).row);
       if (InputOf(*first).buffer != x.buffer || !IsInner(x, ReadersOfInput(*first)) ||
-          kernels::ChainVariants(caps_, chain).empty()) {
+          kernels::ChainTunings(caps_, chain).empty()) {
         return 0;
       }
     }
@@ -118,7 +102,7 @@ class Chainer {
     while (std::optional<Layer> next =
                LayerAt(layers.back().end, layers[0].chain.links.size(), chain.attention_at)) {
       const std::optional<kernels::Chain> longer = Extended(chain, layers, *next);
-      if (!longer || kernels::ChainVariants(caps_, *longer).empty()) break;
+      if (!longer || kernels::ChainTunings(caps_, *longer).empty()) break;
       chain = *longer;
       layers.push_back(*std::move(next));
     }
@@ -127,12 +111,13 @@ class Chainer {
   }
 
   std::optional<Layer> LongestLayer(size_t begin) const {
+    const bool attends = AttentionOf(all_[begin]) != nullptr;
     const size_t attention_at =
-        begin + 1 < all_.size() && !all_[begin].attention && all_[begin + 1].attention ? 1 : 0;
-    const size_t least = all_[begin].attention ? 1 : 2;
+        !attends && begin + 1 < all_.size() && AttentionOf(all_[begin + 1]) != nullptr ? 1 : 0;
+    const size_t least = attends ? 1 : 2;
     for (size_t links = kernels::kMaxChainLinks; links >= least; --links) {
       std::optional<Layer> layer = LayerAt(begin, links, attention_at);
-      if (layer && !kernels::ChainVariants(caps_, layer->chain).empty()) return layer;
+      if (layer && !kernels::ChainTunings(caps_, layer->chain).empty()) return layer;
     }
     return std::nullopt;
   }
@@ -159,9 +144,7 @@ class Chainer {
     return true;
   }
 
-  BufferRef Operand(size_t dispatch, size_t operand) const {
-    return all_[dispatch].operands[operand];
-  }
+  BufferRef Find(size_t dispatch, const Role& role) const { return all_[dispatch].Find(role); }
 
   // `links` products from `begin` on, before one of which may be an attention, where each takes
   // what the one before gives.
@@ -169,18 +152,18 @@ class Chainer {
     Layer layer = {.begin = begin, .end = begin};
     BufferRef row;  // what the last one gave
     for (size_t i = 0; i < links; ++i) {
-      if (i == attention_at && layer.end < all_.size() && all_[layer.end].attention) {
-        const BufferRef query = Operand(layer.end, kQuery);
+      if (i == attention_at && layer.end < all_.size() && AttentionOf(all_[layer.end]) != nullptr) {
+        const BufferRef query = Find(layer.end, Attention::kQuery);
         if (i > 0 && query.buffer != row.buffer) return std::nullopt;
-        row = Operand(layer.end, kOutput);
+        row = Find(layer.end, Attention::kOutput);
         layer.attention = layer.end++;
       }
       if (layer.end == all_.size()) return std::nullopt;
       const Dispatch& product = all_[layer.end];
-      if (!product.product) return std::nullopt;
-      if ((i > 0 || layer.attention) && product.operands[kA].buffer != row.buffer)
+      if (ProductOf(product) == nullptr) return std::nullopt;
+      if ((i > 0 || layer.attention) && product.Find(Product::kA).buffer != row.buffer)
         return std::nullopt;
-      row = product.operands[kY];
+      row = product.Find(Product::kY);
       layer.products.push_back(layer.end++);
     }
     layer.chain.attention_at = attention_at;
@@ -190,9 +173,9 @@ class Chainer {
 
   // What a layer begins with.
   BufferRef InputOf(const Layer& layer) const {
-    return Operand(layer.begin, layer.attention == layer.begin ? size_t{kQuery} : size_t{kA});
+    return Find(layer.begin, layer.attention == layer.begin ? Attention::kQuery : Product::kA);
   }
-  BufferRef OutputOf(const Layer& layer) const { return Operand(layer.products.back(), kY); }
+  BufferRef OutputOf(const Layer& layer) const { return Find(layer.products.back(), Product::kY); }
 
   // How many operands of a layer are what it begins with.
   static int ReadersOfInput(const Layer& layer) {
@@ -206,40 +189,43 @@ class Chainer {
     // How often the layer itself reads each link's Y.
     std::vector<int> readers(products.size());
     for (size_t i = 0; i < products.size(); ++i) {
-      const std::vector<BufferRef>& operands = all_[products[i]].operands;
-      ChainLink link = {.shape = *all_[products[i]].product};
+      const Dispatch& product = all_[products[i]];
+      ChainLink link = {.shape = *ProductOf(product)};
       if (i > 0) ++readers[i - 1];
       if (link.shape.residual) {
+        const BufferRef residual = product.Find(Product::kResidual);
         link.residual = ChainLink::kOutside;
-        if (layer.attention != layer.begin && operands[kResidual].buffer == InputOf(layer).buffer) {
+        if (layer.attention != layer.begin && residual.buffer == InputOf(layer).buffer)
           link.residual = ChainLink::kInput;
-        }
         for (size_t j = 0; j < i; ++j) {
-          if (operands[kResidual].buffer != Operand(products[j], kY).buffer) continue;
+          if (residual.buffer != Find(products[j], Product::kY).buffer) continue;
           link.residual = static_cast<int>(j);
           ++readers[j];
         }
       }
       links.push_back(link);
-      if (operands[kNormScale] && !Append(operands[kNormScale], layer.vectors)) return false;
-      if (operands[kBias] && !Append(operands[kBias], layer.vectors)) return false;
+      for (const Role& role : {Product::kNormScale, Product::kBias}) {
+        const BufferRef vector = product.Find(role);
+        if (vector && !Append(vector, layer.vectors)) return false;
+      }
     }
     for (size_t i = 0; i + 1 < products.size(); ++i)
-      links[i].bound = !IsInner(Operand(products[i], kY), readers[i]);
+      links[i].bound = !IsInner(Find(products[i], Product::kY), readers[i]);
     return true;
   }
 
   bool AddAttention(Layer& layer) const {
     if (!layer.attention) return true;
-    layer.chain.attention = all_[*layer.attention].attention;
-    const std::vector<BufferRef>& operands = all_[*layer.attention].operands;
-    if (!IsInner(operands[kOutput], 1)) return false;
-    if (operands[kQNorm] &&
-        (!Append(operands[kQNorm], layer.vectors) || !Append(operands[kKNorm], layer.vectors))) {
-      return false;
-    }
-    return !operands[kCos] ||
-           (Append(operands[kCos], layer.rotary) && Append(operands[kSin], layer.rotary));
+    const Dispatch& attention = all_[*layer.attention];
+    layer.chain.attention = *AttentionOf(attention);
+    if (!IsInner(attention.Find(Attention::kOutput), 1)) return false;
+    const auto append = [&](const Role& role, std::vector<graph::Tensor>& to) {
+      const BufferRef constant = attention.Find(role);
+      return !constant || Append(constant, to);
+    };
+    return append(Attention::kQNormWeight, layer.vectors) &&
+           append(Attention::kKNormWeight, layer.vectors) &&
+           append(Attention::kCos, layer.rotary) && append(Attention::kSin, layer.rotary);
   }
 
   // The chain with one layer more, where `next` can be that.
@@ -253,32 +239,32 @@ class Chainer {
         !IsInner(OutputOf(last), ReadersOfInput(next))) {
       return std::nullopt;
     }
-    const auto joins = [&](size_t link, size_t operand) {
-      const BufferRef ref = Operand(next.products[link], operand);
+    const auto joins = [&](size_t link, const Role& role) {
+      const BufferRef ref = Find(next.products[link], role);
       const uint64_t bytes = Info(ref).bytes;
       // One behind the other, and each where a program of one layer can bind it.
-      return IsWholeConstant(ref) && IsWholeConstant(Operand(first.products[link], operand)) &&
+      return IsWholeConstant(ref) && IsWholeConstant(Find(first.products[link], role)) &&
              bytes % caps_.limits.min_storage_offset_alignment == 0 &&
              bytes * (layers.size() + 1) <= caps_.limits.max_storage_binding_bytes;
     };
     for (size_t i = 0; i < next.products.size(); ++i) {
-      if (!joins(i, kB) || !joins(i, kScales)) return std::nullopt;
+      if (!joins(i, Product::kB) || !joins(i, Product::kScales)) return std::nullopt;
     }
     kernels::Chain longer = chain;
     ++longer.layers;
     if (!next.attention) return longer;
-    const auto same = [&](AttentionOperand operand) {
-      return Operand(*next.attention, operand).buffer == Operand(*first.attention, operand).buffer;
-    };
-    if (!same(kSeqlens) || !same(kCos) || !same(kSin)) return std::nullopt;
+    for (const Role& role : {Attention::kSeqlens, Attention::kCos, Attention::kSin}) {
+      if (Find(*next.attention, role).buffer != Find(*first.attention, role).buffer)
+        return std::nullopt;
+    }
     const uint64_t row =
         DTypeBytes(chain.attention->attention.dtype, chain.attention->attention.head_size);
     // One step from layer to layer, the same for keys and values, within one binding.
     std::optional<uint64_t> step;
     if (layers.size() > 1) step = chain.cache_layer * row;
-    for (const AttentionOperand cache : {kKeyCache, kValueCache}) {
-      const BufferInfo& from = Info(Operand(*first.attention, cache));
-      const BufferInfo& to = Info(Operand(*next.attention, cache));
+    for (const Role& cache : {Attention::kKeyCache, Attention::kValueCache}) {
+      const BufferInfo& from = Info(Find(*first.attention, cache));
+      const BufferInfo& to = Info(Find(*next.attention, cache));
       if (from.place.memory < 0 || from.place.memory != to.place.memory ||
           from.place.offset >= to.place.offset) {
         return std::nullopt;
@@ -308,21 +294,21 @@ class Chainer {
   }
 
   // An operand of a link, of all layers.
-  BufferRef Joined(const std::vector<Layer>& layers, size_t link, size_t operand) {
-    const BufferRef first = Operand(layers[0].products[link], operand);
+  BufferRef Joined(const std::vector<Layer>& layers, size_t link, const Role& role) {
+    const BufferRef first = Find(layers[0].products[link], role);
     if (layers.size() == 1) return first;
     std::vector<graph::Tensor> tensors;
     for (const Layer& layer : layers) {
-      const std::vector<graph::Tensor>& own = Info(Operand(layer.products[link], operand)).tensors;
+      const std::vector<graph::Tensor>& own = Info(Find(layer.products[link], role)).tensors;
       tensors.insert(tensors.end(), own.begin(), own.end());
     }
     return Constant(std::move(tensors), Info(first).form, Info(first).name + " and on");
   }
 
-  BufferRef JoinedCache(const std::vector<Layer>& layers, AttentionOperand cache) const {
-    BufferRef ref = Operand(*layers[0].attention, cache);
+  BufferRef JoinedCache(const std::vector<Layer>& layers, const Role& cache) const {
+    BufferRef ref = Find(*layers[0].attention, cache);
     if (layers.size() == 1) return ref;
-    const BufferInfo& last = Info(Operand(*layers.back().attention, cache));
+    const BufferInfo& last = Info(Find(*layers.back().attention, cache));
     ref.bytes = last.place.offset + last.bytes - Info(ref).place.offset;
     return ref;
   }
@@ -330,79 +316,76 @@ class Chainer {
   // `lookup`: null where the first layer's input is a row.
   Dispatch MakeChain(const kernels::Chain& parts, const std::vector<Layer>& layers,
                      const Dispatch* lookup) {
-    kernels::ChainPlan plan = kernels::PlanLayerChain(caps_, parts, forced_);
-    const std::string guess = plan.kernel.variant;
-    const std::vector<std::string> variants = kernels::ChainVariants(caps_, parts);
-    if (const auto it = choices_.find(guess); it != choices_.end()) chosen_ = it->second;
-    if (forced_.empty() && std::ranges::find(variants, chosen_) != variants.end())
-      plan = kernels::PlanLayerChain(caps_, parts, chosen_);
-    Dispatch chain;
-    if (lookup != nullptr) chain.parts.push_back(lookup->label);
+    const kernels::Tunable tunable = kernels::LayerChainTunable(caps_, parts);
+    Dispatch chain{Tune(tunable, variants_, choices_, chosen_)};
+    if (const auto it = choices_.find(chain.kind); it != choices_.end()) chosen_ = it->second;
+    const auto add = [&](const Dispatch& part) {
+      chain.nodes.insert(chain.nodes.end(), part.nodes.begin(), part.nodes.end());
+      if (chain.label.empty()) chain.label = part.label;
+    };
+    if (lookup != nullptr) add(*lookup);
     for (const Layer& layer : layers) {
-      for (size_t i = layer.begin; i < layer.end; ++i) chain.parts.push_back(all_[i].label);
+      for (size_t i = layer.begin; i < layer.end; ++i) add(all_[i]);
     }
-    chain.label = fmt::format("{} and {} more", chain.parts[0], chain.parts.size() - 1);
-    AddOperands(parts, layers, chain);
-    if (lookup != nullptr) AddTable(*lookup, chain);
+    chain.label = fmt::format("{} and {} more", chain.label, chain.nodes.size() - 1);
+    AddOperands(parts, layers, lookup, chain);
     // Room for any plan: measuring tries them all.
-    uint64_t words = plan.row_words;
-    for (const std::string& variant : variants)
-      words = std::max(words, kernels::PlanLayerChain(caps_, parts, variant).row_words);
-    chain.operands[kRows].bytes = words * sizeof(uint32_t);
-    chain.writes[kRows] = true;
-    if (forced_.empty()) {
-      chain.choice = guess;
-      chain.alternatives = [caps = caps_, parts] {
-        std::vector<Alternative> all;
-        for (const std::string& variant : kernels::ChainVariants(caps, parts))
-          all.push_back({variant, kernels::PlanLayerChain(caps, parts, variant).kernel});
-        return all;
-      };
-    }
-    chain.plan = std::move(plan.kernel);
+    uint64_t words = chain.plan.row_words;
+    for (const std::string& variant : tunable.variants())
+      words = std::max(words, tunable.plan(variant).row_words);
+    AddRows(words, chain);
     return chain;
   }
 
-  static void AddTable(const Dispatch& lookup, Dispatch& chain) {
-    chain.operands[kInput] = lookup.operands[kTable];
-    chain.operands.resize(kernels::kChainTableScalesOperand + 1);
-    chain.writes.resize(chain.operands.size());
-    chain.operands[kernels::kChainTokenOperand] = lookup.operands[kToken];
-    // A uniform binding, as above.
-    chain.operands[kernels::kChainTokenOperand].bytes = sizeof(int32_t);
-    if (lookup.table->block_size > 0)
-      chain.operands[kernels::kChainTableScalesOperand] = lookup.operands[kTableScales];
+  // Binds the chain's own part of the memory that its rows go through.
+  void AddRows(uint64_t words, Dispatch& chain) {
+    if (rows_ < 0) {
+      rows_ = static_cast<int>(lowered_.buffers.size());
+      lowered_.buffers.push_back({.kind = BufferInfo::Kind::kRows,
+                                  .name = "rows of chains",
+                                  .bytes = (kernels::kChainStuckWord + 1) * sizeof(uint32_t)});
+    }
+    BufferInfo& info = lowered_.buffers[static_cast<size_t>(rows_)];
+    kernels::PlaceChainRows(info.bytes / sizeof(uint32_t), chain.plan);
+    info.bytes += words * sizeof(uint32_t);
+    chain.operands.push_back({Roles::kRows, {rows_}});
   }
 
-  void AddOperands(const kernels::Chain& parts, const std::vector<Layer>& layers, Dispatch& chain) {
+  void AddOperands(const kernels::Chain& parts, const std::vector<Layer>& layers,
+                   const Dispatch* lookup, Dispatch& chain) {
     const Layer& first = layers[0];
+    const auto add = [&](const Role& role, BufferRef ref) {
+      if (ref) chain.operands.push_back({role, ref});
+    };
+    // Uniform bindings are at most 64 KiB, and their memory may be shared with something larger.
+    const auto add_uniform = [&](const Role& role, BufferRef ref) {
+      ref.bytes = sizeof(int32_t);
+      add(role, ref);
+    };
     std::vector<graph::Tensor> vectors;
     for (const Layer& layer : layers)
       vectors.insert(vectors.end(), layer.vectors.begin(), layer.vectors.end());
-    chain.operands.resize(OperandOf(parts.links.size(), kLinkB));
-    chain.writes.resize(chain.operands.size());
-    chain.operands[kInput] = InputOf(first);
-    chain.operands[kVectors] =
-        Constant(std::move(vectors), {DType::kF16}, chain.label + " vectors");
+    if (lookup == nullptr) add(Roles::kX, InputOf(first));
+    add(Roles::kVectors, Constant(std::move(vectors), {DType::kF16}, chain.label + " vectors"));
     if (first.attention) {
-      chain.operands[kChainKeyCache] = JoinedCache(layers, kKeyCache);
-      chain.operands[kChainValueCache] = JoinedCache(layers, kValueCache);
-      chain.writes[kChainKeyCache] = chain.writes[kChainValueCache] = true;
-      chain.operands[kChainSeqlens] = Operand(*first.attention, kSeqlens);
-      // A uniform binding is at most 64 KiB, and its memory may be shared with something larger.
-      chain.operands[kChainSeqlens].bytes = sizeof(int32_t);
-      chain.operands[kRotary] = Constant(first.rotary, {DType::kF16}, "cos and sin");
+      add(Roles::kKeyCache, JoinedCache(layers, Attention::kKeyCache));
+      add(Roles::kValueCache, JoinedCache(layers, Attention::kValueCache));
+      add_uniform(Roles::kSeqlens, Find(*first.attention, Attention::kSeqlens));
+      add(Roles::kRotary, Constant(first.rotary, {DType::kF16}, "cos and sin"));
     }
     for (size_t i = 0; i < parts.links.size(); ++i) {
       const ChainLink& link = parts.links[i];
-      chain.operands[OperandOf(i, kLinkB)] = Joined(layers, i, kB);
-      chain.operands[OperandOf(i, kLinkScales)] = Joined(layers, i, kScales);
+      add(Roles::B(i), Joined(layers, i, Product::kB));
+      add(Roles::Scales(i), Joined(layers, i, Product::kScales));
       if (link.residual == ChainLink::kOutside)
-        chain.operands[OperandOf(i, kLinkResidual)] = Operand(first.products[i], kResidual);
-      if (!link.bound) continue;
-      chain.operands[OperandOf(i, kLinkY)] = Operand(layers.back().products[i], kY);
-      chain.writes[OperandOf(i, kLinkY)] = true;
+        add(Roles::Residual(i), Find(first.products[i], Product::kResidual));
+      if (link.bound) add(Roles::Y(i), Find(layers.back().products[i], Product::kY));
     }
+    if (lookup == nullptr) return;
+    const kernels::ChainTableRoles table = kernels::RolesOf(*parts.table);
+    add(Roles::kTable, lookup->Find(table.table));
+    add_uniform(Roles::kToken, lookup->Find(table.token));
+    add(Roles::kTableScales, lookup->Find(table.scales));
   }
 
   // To measure a kind takes seconds of compiling for each of its plans: not for one chain of many,
@@ -411,30 +394,11 @@ class Chainer {
     std::map<std::string, int> counts;
     int most = 0;
     for (const Dispatch& dispatch : lowered_.dispatches) {
-      if (dispatch.is_chain()) most = std::max(most, ++counts[dispatch.choice]);
+      if (dispatch.is_chain()) most = std::max(most, ++counts[dispatch.kind]);
     }
     for (Dispatch& dispatch : lowered_.dispatches) {
-      if (dispatch.is_chain() && 4 * counts[dispatch.choice] < most)
-        dispatch.alternatives = nullptr;
+      if (dispatch.is_chain() && 4 * counts[dispatch.kind] < most) dispatch.alternatives = nullptr;
     }
-  }
-
-  // Gives each chain memory of its own that its rows go through.
-  void AllocateRows() {
-    BufferInfo info = {.kind = BufferInfo::Kind::kRows,
-                       .name = "rows of chains",
-                       .bytes = (kernels::kChainStuckWord + 1) * sizeof(uint32_t)};
-    const int buffer = static_cast<int>(lowered_.buffers.size());
-    for (Dispatch& chain : lowered_.dispatches) {
-      if (!chain.is_chain()) continue;
-      kernels::ChainParams params;
-      SINTER_CHECK(chain.plan.params.size() == sizeof(params));
-      std::memcpy(&params, chain.plan.params.data(), sizeof(params));
-      params.rows = static_cast<uint32_t>(info.bytes / sizeof(uint32_t));
-      chain.plan.SetParams(params);
-      info.bytes += std::exchange(chain.operands[kRows], BufferRef{buffer}).bytes;
-    }
-    lowered_.buffers.push_back(std::move(info));
   }
 
   // Layers' constants that are parts of larger ones now must not be uploaded on their own.
@@ -450,15 +414,14 @@ class Chainer {
     }
     lowered_.buffers = std::move(kept);
     for (Dispatch& dispatch : lowered_.dispatches) {
-      for (BufferRef& ref : dispatch.operands) {
-        if (ref) ref.buffer = number[static_cast<size_t>(ref.buffer)];
-      }
+      for (Operand& operand : dispatch.operands)
+        operand.buffer.buffer = number[static_cast<size_t>(operand.buffer.buffer)];
     }
   }
 
   Lowered& lowered_;
   const Caps& caps_;
-  const std::string_view forced_;
+  const ForcedVariants& variants_;
   const Choices& choices_;
   // What was measured for a chain before.
   std::string chosen_;
@@ -466,18 +429,15 @@ class Chainer {
   std::vector<Dispatch> all_;
   // Those that several chains have (cos and sin) are one.
   std::map<WeightKey, int> constants_;
+  // The buffer that all chains' rows go through.
+  int rows_ = -1;
 };
 
 }  // namespace
 
 void ChainProducts(Lowered& lowered, const Caps& caps, const ForcedVariants& variants,
                    const Choices& choices) {
-  const auto it = variants.find(kKernel);
-  Chainer(lowered, caps, it == variants.end() ? std::string_view{} : it->second, choices).Join();
-}
-
-bool IsTableOfChain(size_t operand) {
-  return operand == kInput || operand == kRotary || operand == kernels::kChainTableScalesOperand;
+  Chainer(lowered, caps, variants, choices).Join();
 }
 
 }  // namespace sinter::compile

@@ -2,7 +2,9 @@
 // are alike as one with it (kernels/layer_chain/layer_chain.h).
 #pragma once
 
-#include "compile/lowering.h"
+#include "base/caps.h"
+#include "compile/dispatch.h"
+#include "compile/tuning.h"
 
 namespace sinter::compile {
 
@@ -12,8 +14,5 @@ namespace sinter::compile {
 // `choices` hold for all of them.
 void ChainProducts(Lowered& lowered, const Caps& caps, const ForcedVariants& variants,
                    const Choices& choices);
-
-// Whether a chain reads but a row of this operand, where that is a constant.
-bool IsTableOfChain(size_t operand);
 
 }  // namespace sinter::compile

@@ -21,9 +21,8 @@ uint64_t MemoryPlan::total_bytes() const {
 MemoryPlan PlanMemory(const Lowered& lowered) {
   std::vector<Life> lives(lowered.buffers.size());
   for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
-    for (const BufferRef& operand : lowered.dispatches[i].operands) {
-      if (!operand) continue;
-      Life& life = lives[static_cast<size_t>(operand.buffer)];
+    for (const Operand& operand : lowered.dispatches[i].operands) {
+      Life& life = lives[static_cast<size_t>(operand.buffer.buffer)];
       if (life.begin < 0) life.begin = static_cast<int>(i);
       life.end = static_cast<int>(i);
     }

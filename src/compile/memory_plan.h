@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "compile/lowering.h"
+#include "compile/dispatch.h"
 
 namespace sinter::compile {
 

@@ -17,7 +17,7 @@ int Add(Lowered& lowered, BufferInfo::Kind kind, uint64_t bytes) {
 
 void Use(Lowered& lowered, std::initializer_list<int> buffers) {
   Dispatch dispatch;
-  for (const int buffer : buffers) dispatch.operands.push_back({buffer});
+  for (const int buffer : buffers) dispatch.operands.push_back({{}, {buffer}});
   lowered.dispatches.push_back(std::move(dispatch));
 }
 
@@ -67,9 +67,9 @@ TEST(MemoryPlan, HoldsForRandomPrograms) {
     for (size_t i = 0; i < dispatches; ++i) {
       Dispatch dispatch;
       for (size_t operands = random() % 5; operands > 0; --operands) {
-        // Buffers are near in time as in a real program; some operands are absent.
+        // Buffers are near in time as in a real program.
         const size_t at = i * buffers / dispatches + random() % 5;
-        dispatch.operands.push_back({random() % 6 == 0 ? -1 : static_cast<int>(at % buffers)});
+        dispatch.operands.push_back({{}, {static_cast<int>(at % buffers)}});
       }
       lowered.dispatches.push_back(std::move(dispatch));
     }
@@ -78,9 +78,8 @@ TEST(MemoryPlan, HoldsForRandomPrograms) {
     ASSERT_EQ(plan.slot_of.size(), buffers);
     std::vector<std::pair<int, int>> lives(buffers, {-1, -1});
     for (size_t i = 0; i < dispatches; ++i) {
-      for (const BufferRef& operand : lowered.dispatches[i].operands) {
-        if (!operand) continue;
-        auto& [begin, end] = lives[static_cast<size_t>(operand.buffer)];
+      for (const Operand& operand : lowered.dispatches[i].operands) {
+        auto& [begin, end] = lives[static_cast<size_t>(operand.buffer.buffer)];
         if (begin < 0) begin = static_cast<int>(i);
         end = static_cast<int>(i);
       }

@@ -1,11 +1,8 @@
 #include "compile/work.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 
-#include "compile/chain.h"
 #include "graph/fused.h"
 
 namespace sinter::compile {
@@ -67,82 +64,49 @@ double WeightShare(const graph::Node& node) {
                            static_cast<double>(node.input(first)->shape()[0]));
 }
 
-bool ReadsByRow(const std::string& variant) {
-  return variant.starts_with("gather") || variant.starts_with("rotary_embedding") ||
-         variant.starts_with("group_query_attention");
-}
-
-// Whether the kernel reads the whole cache that it appends to.
-bool ReadsWrittenCache(const std::string& variant) {
-  return variant.starts_with("group_query_attention_decode") || variant.starts_with("layer_chain");
-}
-
 }  // namespace
 
 std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
                          const std::function<bool(const std::string& name)>& is_cache) {
-  // By the label that lowering gives a node's dispatches; null where two nodes have it.
-  std::map<std::string, const graph::Node*> nodes;
-  for (const auto& node : graph.nodes()) {
-    const auto [it, fresh] =
-        nodes.try_emplace(fmt::format("{} {}", node->op(), node->name()), node.get());
-    if (!fresh) it->second = nullptr;
-  }
-  const auto find = [&](const std::string& label) {
-    const auto it = nodes.find(label);
-    return it == nodes.end() ? nullptr : it->second;
-  };
+  std::vector<const graph::Node*> nodes;
+  for (const auto& node : graph.nodes()) nodes.push_back(node.get());
   // A node's products may be split over several dispatches, by rows of the weights.
-  std::map<const graph::Node*, double> node_weight_bytes;
+  std::map<size_t, double> node_weight_bytes;
   std::vector<Work> works;
-  std::vector<const graph::Node*> owners;
   for (const Dispatch& dispatch : lowered.dispatches) {
-    const graph::Node* node = find(dispatch.label);
     Work work;
-    double written = 0, weights = 0;
-    for (size_t i = 0; i < dispatch.operands.size(); ++i) {
-      const BufferRef& ref = dispatch.operands[i];
-      if (!ref) continue;
-      const BufferInfo& info = lowered.buffers[static_cast<size_t>(ref.buffer)];
-      const auto bytes = static_cast<double>(ref.bytes != 0 ? ref.bytes : info.bytes - ref.offset);
+    double written = 0, rows = 0;
+    for (const Operand& operand : dispatch.operands) {
+      const BufferInfo& info = lowered.buffers[static_cast<size_t>(operand.buffer.buffer)];
+      const auto bytes = static_cast<double>(
+          operand.buffer.bytes != 0 ? operand.buffer.bytes : info.bytes - operand.buffer.offset);
       const bool cache = info.kind == BufferInfo::Kind::kExternal && is_cache(info.name);
-      if (info.kind == BufferInfo::Kind::kCounters || info.kind == BufferInfo::Kind::kRows) {
-        continue;  // Scratch, most of which a run does not touch.
-      }
+      // Of scratch a run touches little.
+      if (operand.role.access == kernels::Access::kScratch) continue;
       if (info.kind == BufferInfo::Kind::kWeight) {
-        weights += dispatch.is_chain() && IsTableOfChain(i) ? 0 : bytes;
+        (operand.role.access == kernels::Access::kReadRows ? rows : work.weight_bytes) += bytes;
       } else if (!cache) {
-        (dispatch.writes[i] ? written : work.other_bytes) += bytes;
-      } else if (!dispatch.writes[i] || ReadsWrittenCache(dispatch.plan.variant)) {
+        (operand.writes() ? written : work.other_bytes) += bytes;
+      } else if (operand.role.access != kernels::Access::kWrite) {
         work.cache_bytes += bytes;
       }
     }
-    if (ReadsByRow(dispatch.plan.variant)) {
-      // Into the cache as many bytes go as come in.
-      weights = std::min(weights, written > 0 ? written : work.other_bytes);
-    } else if (node != nullptr) {
-      weights *= WeightShare(*node);
-    }
-    for (const std::string& part : dispatch.parts) {
-      const graph::Node* of = find(part);
-      if (of == nullptr) continue;
-      work.flops += FlopsOf(*of).product;
-      work.attention_flops += FlopsOf(*of).attention;
-    }
-    work.weight_bytes = weights;
+    if (!dispatch.is_chain()) work.weight_bytes *= WeightShare(*nodes[dispatch.nodes[0]]);
+    // Of a table's rows as many bytes are read as are written; into the cache, as come in.
+    work.weight_bytes += std::min(rows, written > 0 ? written : work.other_bytes);
     work.other_bytes += written;
+    if (!dispatch.is_chain()) node_weight_bytes[dispatch.nodes[0]] += work.weight_bytes;
     works.push_back(work);
-    owners.push_back(node);
-    node_weight_bytes[node] += weights;
   }
   for (size_t i = 0; i < works.size(); ++i) {
-    if (owners[i] == nullptr) continue;
-    const NodeFlops flops = FlopsOf(*owners[i]);
-    if (works[i].cache_bytes > 0) works[i].attention_flops = flops.attention;
-    if (node_weight_bytes[owners[i]] > 0) {
-      works[i].flops = flops.product * works[i].weight_bytes / node_weight_bytes[owners[i]];
-    } else {
-      works[i].flops = flops.product;  // both operands are computed: one dispatch
+    Work& work = works[i];
+    const Dispatch& dispatch = lowered.dispatches[i];
+    for (const size_t node : dispatch.nodes) {
+      const NodeFlops flops = FlopsOf(*nodes[node]);
+      // A chain has whole nodes. So has a product without weights: both operands are computed.
+      const double all = dispatch.is_chain() ? 0 : node_weight_bytes[node];
+      work.flops += all > 0 ? flops.product * work.weight_bytes / all : flops.product;
+      if (work.cache_bytes > 0) work.attention_flops += flops.attention;
     }
   }
   return works;

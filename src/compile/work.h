@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "compile/lowering.h"
+#include "compile/dispatch.h"
 #include "graph/graph.h"
 
 namespace sinter::compile {
@@ -24,8 +24,8 @@ struct Work {
   double attention_flops = 0;
 };
 
-// By dispatch. `is_cache` tells the externals that are KV cache. A dispatch whose node cannot be
-// told by its label (two nodes of one name) has no flops.
+// By dispatch of `lowered`, which was made from `graph`. `is_cache` tells the externals that are KV
+// cache.
 std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
                          const std::function<bool(const std::string& name)>& is_cache);
 

@@ -517,6 +517,10 @@ const std::unordered_map<std::string_view, Result (*)(const Call&)> kEvaluators 
 
 }  // namespace
 
+bool CanEvaluate(std::string_view domain, std::string_view op) {
+  return domain.empty() && kEvaluators.contains(op);
+}
+
 std::optional<std::vector<Tensor>> Evaluate(const Node& node, std::span<const TensorType> inputs,
                                             int64_t max_bytes) {
   const auto evaluator = kEvaluators.find(node.op());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "graph/graph.h"
@@ -14,6 +15,9 @@ namespace sinter::graph {
 
 // Default bound on the bytes of a folded tensor that is not a view.
 inline constexpr int64_t kMaxFoldedBytes = int64_t{16} << 20;
+
+// Returns whether Evaluate() knows the operator.
+bool CanEvaluate(std::string_view domain, std::string_view op);
 
 // Returns the outputs, in order, of a node whose inputs are constants (Shape needs only their
 // types). Absent outputs are tensors of undefined type. Integers are computed as int64 and wrap,

@@ -38,6 +38,8 @@ struct KernelPlan {
   // Words of scratch that the dispatch binds, where it does. The first kCounterWords of them are
   // zero before and after it, the others of no particular content.
   uint64_t scratch_words = 0;
+  // Words that a layer_chain needs of the buffer through which its workgroups hand rows on.
+  uint64_t row_words = 0;
 
   template <typename Params>
   void SetParams(const Params& value) {

@@ -1,6 +1,8 @@
 #include "model/model_folder.h"
 
 #include "base/error.h"
+#include "compile/lowering.h"
+#include "graph/evaluate.h"
 #include "graph/fused.h"
 #include "graph/ops.h"
 #include "onnx/reader.h"
@@ -10,9 +12,15 @@ namespace {
 
 void CheckNodes(const graph::Graph& graph) {
   for (const auto& node : graph.nodes()) {
-    graph::CheckNode(*node);
+    const graph::OpSpec& spec = graph::CheckNode(*node);
     if (graph::IsFused(*node)) {
       throw Error("model", "{}: got an operator that only Sinter's rewrites make, want ONNX's own",
+                  node->Describe());
+    }
+    // Specialize puts a branch in the place of an If, which is the one operator without inference.
+    if (spec.infer != nullptr && !compile::CanLower(node->domain(), node->op()) &&
+        !graph::CanEvaluate(node->domain(), node->op())) {
+      throw Error("model", "{}: got an operator without a GPU kernel, want one that has one",
                   node->Describe());
     }
     for (const auto& [name, attribute] : node->attributes) {

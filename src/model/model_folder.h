@@ -14,10 +14,12 @@ namespace sinter::model {
 struct ModelFolder {
   std::filesystem::path path;
   GenaiConfig config;
-  // As in the file, checked: every operator, attribute and type is one that Sinter knows.
+  // As in the file, checked: every operator, attribute and type is one that Sinter knows, and every
+  // operator, those of subgraphs too, has a GPU kernel or can be folded before the graph runs.
   std::unique_ptr<graph::Graph> graph;
 
-  // Throws Error: no such folder, a missing or broken file, an operator that Sinter does not have.
+  // Throws Error: no such folder, a missing or broken file, an operator that Sinter
+  // does not have.
   static ModelFolder Read(const std::filesystem::path& path);
 
   // Bytes of all constants as they are in the files.

@@ -57,16 +57,15 @@ CompiledProgram::CompiledProgram(std::shared_ptr<gpu::Device> device, WeightStor
 void CompiledProgram::CheckBindingSizes() const {
   const uint64_t limit = device_->caps().limits.max_storage_binding_bytes;
   for (const compile::Dispatch& dispatch : lowered_.dispatches) {
-    for (const compile::BufferRef& operand : dispatch.operands) {
-      if (!operand) continue;
-      const uint64_t bytes =
-          operand.bytes != 0 ? operand.bytes : lowered_.buffers[operand.buffer].bytes;
+    for (const compile::Operand& operand : dispatch.operands) {
+      const BufferInfo& info = lowered_.buffers[static_cast<size_t>(operand.buffer.buffer)];
+      const uint64_t bytes = operand.buffer.bytes != 0 ? operand.buffer.bytes : info.bytes;
       if (bytes > limit) {
         throw gpu::ResourceError(
             "run",
             "{}: buffer '{}': got {} bytes, want at most {} (this adapter's largest "
             "storage binding)",
-            dispatch.label, lowered_.buffers[operand.buffer].name, bytes, limit);
+            dispatch.label, info.name, bytes, limit);
       }
     }
   }

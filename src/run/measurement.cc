@@ -38,10 +38,10 @@ void Measurement::AddKinds(const std::shared_ptr<const Program>& program) {
     if (alternatives.empty()) continue;
     std::vector<size_t> which;
     for (size_t i = first; i < dispatches.size(); ++i) {
-      if (dispatches[i].alternatives && dispatches[i].choice == dispatch.choice) which.push_back(i);
+      if (dispatches[i].alternatives && dispatches[i].kind == dispatch.kind) which.push_back(i);
     }
     Kind kind;
-    kind.record.guess = dispatch.choice;
+    kind.record.guess = dispatch.kind;
     kind.record.variant = alternatives[0].variant;
     kind.dispatches = static_cast<double>(which.size());
     kind.max_runs = kMaxRuns;
@@ -49,9 +49,8 @@ void Measurement::AddKinds(const std::shared_ptr<const Program>& program) {
     for (const compile::Alternative& alternative : alternatives) {
       Program::Recorded recorded = program->RecordWith(alternative, which);
       kind.sources.push_back(IdentityOf(dispatch, alternative.plan).source);
-      const bool is_guess = dispatch.choice.starts_with(alternative.plan.variant);
       kind.candidates.push_back(
-          {alternative.variant, std::move(recorded.list), recorded.rows, is_guess});
+          {alternative.variant, std::move(recorded.list), recorded.rows, alternative.is_guess});
     }
     Add(std::move(kind));
   }

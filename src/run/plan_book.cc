@@ -34,7 +34,7 @@ PlanIdentity IdentityOf(const compile::Dispatch& dispatch, const kernels::Kernel
   std::string all = SourceHash(chosen);
   for (const compile::Alternative& alternative : dispatch.alternatives())
     all += " " + alternative.variant;
-  return {dispatch.choice, HashText(all)};
+  return {dispatch.kind, HashText(all)};
 }
 
 PlanIdentity ChainIdentityOf(const compile::Lowered& chained) {
@@ -124,16 +124,16 @@ bool PlanBook::DropStale(const compile::Lowered& lowered) {
   bool dropped = false;
   std::set<std::string_view> seen;
   for (const compile::Dispatch& dispatch : lowered.dispatches) {
-    if (!dispatch.alternatives || !seen.insert(dispatch.choice).second) continue;
-    const auto it = source_of_.find(dispatch.choice);
+    if (!dispatch.alternatives || !seen.insert(dispatch.kind).second) continue;
+    const auto it = source_of_.find(dispatch.kind);
     if (it == source_of_.end()) continue;
     if (it->second == IdentityOf(dispatch, dispatch.plan).source) {
-      Use(dispatch.choice);
+      Use(dispatch.kind);
       continue;
     }
-    dropped_.insert(dispatch.choice);
-    by_guess_.erase(dispatch.choice);
-    std::erase(order_, dispatch.choice);
+    dropped_.insert(dispatch.kind);
+    by_guess_.erase(dispatch.kind);
+    std::erase(order_, dispatch.kind);
     source_of_.erase(it);
     dropped = true;
   }
@@ -146,8 +146,8 @@ std::vector<size_t> PlanBook::UnknownKinds(const compile::Lowered& lowered) cons
   std::set<std::string_view> seen;
   for (size_t i = 0; i < lowered.dispatches.size(); ++i) {
     const compile::Dispatch& dispatch = lowered.dispatches[i];
-    if (dispatch.alternatives && !by_guess_.contains(dispatch.choice) &&
-        seen.insert(dispatch.choice).second) {
+    if (dispatch.alternatives && !by_guess_.contains(dispatch.kind) &&
+        seen.insert(dispatch.kind).second) {
       kinds.push_back(i);
     }
   }

@@ -57,17 +57,12 @@ Program::Program(std::shared_ptr<const CompiledProgram> compiled, Externals exte
   captured_ = Record();
 }
 
-// Counters are there for any plan of a dispatch, of which not all use them.
-bool Program::Binds(const kernels::KernelPlan& plan, const compile::BufferRef& ref) const {
-  const compile::BufferInfo& info = lowered().buffers[static_cast<size_t>(ref.buffer)];
-  return info.kind != compile::BufferInfo::Kind::kCounters || plan.scratch_words > 0;
-}
-
-gpu::Binding Program::Bind(size_t operand, const compile::BufferRef& ref) const {
+gpu::Binding Program::Bind(const compile::Operand& operand) const {
+  const compile::BufferRef& ref = operand.buffer;
   const gpu::BufferRange& range = buffers_[static_cast<size_t>(ref.buffer)];
   uint64_t bytes = ref.bytes;
   if (bytes == 0 && range.size != 0) bytes = range.size - ref.offset;
-  return {static_cast<uint32_t>(operand + 1), range.buffer, range.offset + ref.offset, bytes};
+  return {operand.role.binding, range.buffer, range.offset + ref.offset, bytes};
 }
 
 std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
@@ -76,10 +71,8 @@ std::vector<gpu::Binding> Program::BindingsOf(size_t i) const {
   if (!dispatch.plan.params.empty())
     bindings.push_back(
         {0, compiled_->params_, compiled_->params_offset_[i], dispatch.plan.params.size()});
-  for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
-    const compile::BufferRef& ref = dispatch.operands[operand];
-    if (!ref || !Binds(dispatch.plan, ref)) continue;
-    bindings.push_back(Bind(operand, ref));
+  for (const compile::Operand& operand : dispatch.operands) {
+    if (operand.IsBoundBy(dispatch.plan)) bindings.push_back(Bind(operand));
   }
   return bindings;
 }
@@ -99,7 +92,7 @@ Program::Recorded Program::RecordWith(const compile::Alternative& alternative,
   Recorded recorded = {gpu::CommandList(*device_), {}};
   gpu::CommandList& list = recorded.list;
   gpu::Buffer counters;
-  std::map<size_t, gpu::Buffer> results;  // by operand
+  std::map<uint32_t, gpu::Buffer> results;  // by binding
   if (alternative.plan.scratch_words > 0) {
     counters = device_->CreateBuffer(alternative.plan.scratch_words * sizeof(uint32_t), "counters");
     list.Clear(counters, 0, counters.size_bytes());
@@ -115,23 +108,22 @@ Program::Recorded Program::RecordWith(const compile::Alternative& alternative,
     if (dispatch.is_chain()) params = device_->CreateUniformBuffer(dispatch.plan.params, "params");
     std::vector<gpu::Binding> bindings;
     if (params) bindings.push_back({0, params});
-    for (size_t operand = 0; operand < dispatch.operands.size(); ++operand) {
-      const compile::BufferRef& ref = dispatch.operands[operand];
-      if (!ref || !Binds(alternative.plan, ref)) continue;
-      const auto binding = static_cast<uint32_t>(operand + 1);
+    for (const compile::Operand& operand : dispatch.operands) {
+      if (!operand.IsBoundBy(alternative.plan)) continue;
+      const compile::BufferRef& ref = operand.buffer;
+      const uint32_t binding = operand.role.binding;
       const compile::BufferInfo& info = lowered().buffers[static_cast<size_t>(ref.buffer)];
       if (info.kind == compile::BufferInfo::Kind::kCounters) {
         bindings.push_back({binding, counters});
       } else if (info.kind == compile::BufferInfo::Kind::kRows) {
         if (!recorded.rows) recorded.rows = compiled_->MakeRows(info);
         bindings.push_back({binding, recorded.rows, ref.offset, ref.bytes});
-      } else if (info.kind == compile::BufferInfo::Kind::kIntermediate &&
-                 dispatch.writes[operand]) {
-        gpu::Buffer& result = results[operand];
+      } else if (info.kind == compile::BufferInfo::Kind::kIntermediate && operand.writes()) {
+        gpu::Buffer& result = results[binding];
         if (!result) result = device_->CreateBuffer(info.bytes, "result");
         bindings.push_back({binding, result});
       } else {
-        bindings.push_back(Bind(operand, ref));
+        bindings.push_back(Bind(operand));
       }
     }
     list.Dispatch(pipeline, bindings, alternative.plan.workgroups, dispatch.label);

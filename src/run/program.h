@@ -88,8 +88,7 @@ class Program {
 
  private:
   std::vector<gpu::Binding> BindingsOf(size_t dispatch) const;
-  bool Binds(const kernels::KernelPlan& plan, const compile::BufferRef& ref) const;
-  gpu::Binding Bind(size_t operand, const compile::BufferRef& ref) const;
+  gpu::Binding Bind(const compile::Operand& operand) const;
 
   std::shared_ptr<const CompiledProgram> compiled_;
   std::shared_ptr<gpu::Device> device_;

@@ -22,7 +22,6 @@
 namespace sinter::run {
 namespace {
 
-using compile::CanLower;
 using compile::ConvertElements;
 using compile::Lower;
 using interpret::HostTensor;
@@ -416,113 +415,6 @@ TEST(ProgramErrors, NameTheDispatchWhoseBindingIsTooLarge) {
                  {{"x", small->CreateBuffer(8192, "x")}}, small);
   EXPECT_THAT(error, HasSubstr("Neg the_node"));
   EXPECT_THAT(error, HasSubstr("got 8192 bytes, want at most 4096"));
-}
-
-TEST(ProgramErrors, NameTheNodeThatCannotBeLowered) {
-  const Caps& caps = SharedDevice()->caps();
-  const auto error_of = [&](const std::string& body, const compile::ForcedVariants& variants = {}) {
-    const auto graph =
-        graph::Parse("graph g { opset ai.onnx 23 opset com.microsoft 1 " + body + "}");
-    return ErrorOf([&] { Lower(*graph, caps, {}, variants); });
-  };
-  const std::string unknown =
-      error_of("input %x: f32[1] %y: f32[1] = com.example::Frobnicate @the_node (%x) return %y");
-  EXPECT_THAT(unknown, HasSubstr("node 'the_node' (com.example::Frobnicate"));
-  EXPECT_THAT(error_of("input %x: f64[1] %y: f64[1] = ai.onnx::Neg @the_node (%x) return %y"),
-              HasSubstr("the_node"));
-  EXPECT_THAT(error_of(R"(input %a: f32[1, 16] input %b: u8[1, 1, 8] input %s: f32[1, 1]
-                %y: f32[1, 1] = com.microsoft::MatMulNBits @the_node (%a, %b, %s) {K = 16, N = 1, bits = 4, block_size = 16} return %y)"),
-              HasSubstr("the_node' (com.microsoft::MatMulNBits, version 1): input 'b': got a value "
-                        "computed at run time"));
-  EXPECT_THAT(error_of(R"(input %x: f32[2, 2] input %axes: i64[1]
-                %y: f32[2, 1] = ai.onnx::ReduceSum @the_node (%x, %axes) return %y)"),
-              HasSubstr("input 'axes': got a value computed at run time, want a constant"));
-  EXPECT_THAT(error_of(R"(input %x: f32[1, 2, 4] input %c: f32[1, 2, 2] input %s: f32[1, 2, 2]
-                %y: f32[1, 2, 4] = ai.onnx::RotaryEmbedding @the_node (%x, %c, %s) {num_heads = 1} return %y)"),
-              HasSubstr("got no position_ids"));
-  EXPECT_THAT(error_of(R"(input %q: f32[1, 1, 12] input %l: i32[1] input %t: i32[1]
-                %y: f32[1, 1, 4], %k: f32[1, 1, 1, 4], %v: f32[1, 1, 1, 4] = com.microsoft::GroupQueryAttention @the_node (%q, _, _, _, _, %l, %t) {num_heads = 1, kv_num_heads = 1} return %y)"),
-              HasSubstr("want a KV cache that is updated in place"));
-  EXPECT_THAT(
-      error_of(R"(opset sinter 1 input %a: f32[1, 16] input %b: u8[1, 1, 8] input %s: f32[1, 1]
-                %y: f32[1, 1] = sinter::MatMulNBitsAdd @the_node (%a, %b, %s, _, _, %s) {K = 16, N = 1, bits = 4, block_size = 16} return %y)"),
-      HasSubstr("the_node' (sinter::MatMulNBitsAdd, version 1): input 'b': got a value computed at "
-                "run time"));
-  const std::string two = error_of(kAttention);
-  EXPECT_THAT(two, HasSubstr("the_attention"));
-  EXPECT_THAT(two, HasSubstr("'pk' and 'key': got two buffers"));
-  EXPECT_THAT(error_of("input %x: f32[1] %y: f32[1] = ai.onnx::Neg @the_node (%x) return %y",
-                       {{"unary", "fast"}}),
-              AllOf(HasSubstr("the_node"), HasSubstr("'fast'")));
-  EXPECT_THAT(
-      error_of("input %x: f32[1] %y: f32[1] = ai.onnx::Neg (%x) return %y", {{"unery", "vec4"}}),
-      HasSubstr("forced variant: got kernel 'unery', want one of: "));
-}
-
-// Halves of one weight are that weight again; a part alone is its own buffer, shared by all
-// readers.
-TEST(Lowering, JoinsWeightsAndSharesThem) {
-  std::string body = "input %x: f32[1, 16] ";
-  for (const char* name : {"g", "u", "t"})
-    body += fmt::format("const %{0}.b: u8[2, 1, 8] = zeros const %{0}.s: f32[2, 1] = zeros ", name);
-  const auto mlp = [](const char* y, const char* gate, const char* up) {
-    return fmt::format(
-        "%{0}: f32[1, 2] = sinter::MatMulNBitsMlp (%x, _, _, _, %{1}.b, %{1}.s, _, _, %{2}.b, "
-        "%{2}.s) {{K = 16, N = ints[2, 2], bits = 4, block_size = 16, activation = \"silu\"}} ",
-        y, gate, up);
-  };
-  body += mlp("a", "g", "u") + mlp("b", "g", "u") + mlp("c", "u", "g");
-  body +=
-      "%d: f32[1, 2] = com.microsoft::MatMulNBits (%x, %t.b, %t.s) {K = 16, N = 2, bits = 4, "
-      "block_size = 16} "
-      "%e: f32[1, 2] = sinter::MatMulNBitsAdd (%x, %t.b, %t.s, _, _, %d) {K = 16, N = 2, bits = 4, "
-      "block_size = 16} return %a, %b, %c, %d, %e";
-  const auto graph = ParseBody(body);
-  const compile::Lowered lowered = Lower(*graph, SharedDevice()->caps(), {}, {});
-  // Codes and scales of: gate and up, up and gate, the lone weight.
-  std::vector<std::pair<std::string, uint64_t>> weights;
-  for (const compile::BufferInfo& buffer : lowered.buffers) {
-    if (buffer.kind == compile::BufferInfo::Kind::kWeight)
-      weights.emplace_back(buffer.name, buffer.bytes);
-  }
-  using ::testing::Pair;
-  EXPECT_THAT(weights,
-              ::testing::UnorderedElementsAre(Pair("g.b", 32), Pair("g.s", 16), Pair("u.b", 32),
-                                              Pair("u.s", 16), Pair("t.b", 16), Pair("t.s", 8)));
-}
-
-// What is cut for the graph's sake is whole on the GPU.
-TEST(Lowering, JoinsHalvesToTheirWhole) {
-  const auto graph = ParseBody(R"(input %x: f32[1, 16]
-    const %g.b: u8[2, 1, 8] = zeros const %u.b: u8[2, 1, 8] = zeros
-    const %g.s: f32[2, 1] = zeros const %u.s: f32[2, 1] = zeros
-    %y: f32[1, 2] = sinter::MatMulNBitsMlp (%x, _, _, _, %g.b, %g.s, _, _, %u.b, %u.s) {K = 16, N = ints[2, 2], bits = 4, block_size = 16, activation = "silu"}
-    return %y)");
-  const graph::Tensor whole =
-      graph::Tensor::FromInts(DType::kU8, {4, 1, 8}, std::vector<int64_t>(32, 7));
-  for (const auto& [name, begin] : {std::pair("g.b", 0), {"u.b", 16}}) {
-    graph::Tensor half = whole;
-    half.shape[0] = 2;
-    half.bytes = half.bytes.subspan(static_cast<size_t>(begin), 16);
-    graph->FindValue(name)->SetConstant(half);
-  }
-  const compile::Lowered lowered = Lower(*graph, SharedDevice()->caps(), {}, {});
-  const auto found =
-      std::find_if(lowered.buffers.begin(), lowered.buffers.end(),
-                   [](const compile::BufferInfo& info) { return info.name == "g.b"; });
-  ASSERT_NE(found, lowered.buffers.end());
-  ASSERT_EQ(found->tensors.size(), 1u);
-  EXPECT_EQ(found->tensors[0].bytes.data(), whole.bytes.data());
-  EXPECT_EQ(found->tensors[0].bytes.size(), whole.bytes.size());
-}
-
-TEST(CanLower, KnowsTheOperators) {
-  EXPECT_TRUE(CanLower("com.microsoft", "MatMulNBits"));
-  EXPECT_TRUE(CanLower("", "Add"));
-  EXPECT_TRUE(CanLower("", "Attention"));
-  EXPECT_TRUE(CanLower("com.microsoft", "MultiHeadAttention"));
-  EXPECT_FALSE(CanLower("com.microsoft", "Add"));
-  EXPECT_FALSE(CanLower("", "If"));
 }
 
 }  // namespace

@@ -21,52 +21,52 @@ void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shap
   if (!shape.NeedsSeqlens()) seqlens = {};
   if (shape.rotary_dim == 0 || shape.positions == kernels::RotaryPositions::kSeqlens)
     positions = {};
+  using Roles = kernels::RotaryEmbeddingRoles;
   context.Emit(
       kernels::PlanRotaryEmbedding(context.caps(), shape, context.variant("rotary_embedding")),
-      {input, cos, sin, norm, seqlens, positions, output}, {6});
+      {{Roles::kInput, input},
+       {Roles::kCos, cos},
+       {Roles::kSin, sin},
+       {Roles::kNormWeight, norm},
+       {Roles::kSeqlens, seqlens},
+       {Roles::kPositionIds, positions},
+       {Roles::kOutput, output}});
 }
 
-// The operands 1 to 11 of the kernels that take the node's inputs as they are.
-std::vector<BufferRef> NodeInputs(LowerContext& context,
-                                  const kernels::GroupQueryAttentionDecodeShape& shape) {
+// The inputs and caches of the kernels that take the node's as they are; `Roles`: of either.
+template <typename Roles>
+std::vector<Operand> NodeInputs(LowerContext& context,
+                                const kernels::GroupQueryAttentionDecodeShape& shape) {
   const bool rotary = shape.rotary_dim > 0;
   const auto input = [&](GqaInput which, bool there) {
     return there ? context.In(which) : BufferRef{};
   };
-  return {context.In(kQuery),
-          input(kKey, !shape.packed),
-          input(kValue, !shape.packed),
-          context.In(kPastKey),
-          context.In(kPastValue),
-          context.In(kSeqlensK),
-          input(kCosCache, rotary),
-          input(kSinCache, rotary),
-          input(kQNormWeight, shape.has_norm),
-          input(kKNormWeight, shape.has_norm),
-          input(kPositionIds, rotary && shape.positions == kernels::RotaryPositions::kPositionIds)};
+  const bool position_ids = rotary && shape.positions == kernels::RotaryPositions::kPositionIds;
+  return {{Roles::kQuery, context.In(kQuery)},
+          {Roles::kKey, input(kKey, !shape.packed)},
+          {Roles::kValue, input(kValue, !shape.packed)},
+          {Roles::kKeyCache, context.In(kPastKey)},
+          {Roles::kValueCache, context.In(kPastValue)},
+          {Roles::kSeqlens, context.In(kSeqlensK)},
+          {Roles::kCos, input(kCosCache, rotary)},
+          {Roles::kSin, input(kSinCache, rotary)},
+          {Roles::kQNormWeight, input(kQNormWeight, shape.has_norm)},
+          {Roles::kKNormWeight, input(kKNormWeight, shape.has_norm)},
+          {Roles::kPositionIds, input(kPositionIds, position_ids)}};
 }
 
 // One dispatch for all of it.
 void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
-  const std::string_view forced = context.variant("group_query_attention_decode");
-  kernels::KernelPlan plan = kernels::PlanGroupQueryAttentionDecode(context.caps(), shape, forced);
-  const std::string guess = fmt::format("{} {} rows", plan.variant, shape.attention.capacity);
-  if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
-    plan = kernels::PlanGroupQueryAttentionDecode(context.caps(), shape, chosen);
-  std::vector<BufferRef> operands = NodeInputs(context, shape);
-  operands.push_back(context.In(kHeadSink));
-  operands.push_back(context.In(kAttentionBias));
-  operands.push_back(context.Out(0));
-  operands.push_back(context.Counters(plan.scratch_words));
-  context.Emit(std::move(plan), std::move(operands), {3, 4, 13, 14});
-  if (!forced.empty()) return;
-  context.OfferToChain(shape);
-  context.Offer(guess, [caps = context.caps(), shape] {
-    std::vector<Alternative> all;
-    for (const std::string& variant : kernels::GroupQueryAttentionDecodeVariants(caps, shape))
-      all.push_back({variant, kernels::PlanGroupQueryAttentionDecode(caps, shape, variant)});
-    return all;
-  });
+  TunedPlan plan = context.Tune(kernels::GroupQueryAttentionDecodeTunable(context.caps(), shape));
+  const bool joinable = static_cast<bool>(plan.alternatives);
+  using Roles = kernels::GroupQueryAttentionDecodeRoles;
+  std::vector<Operand> operands = NodeInputs<Roles>(context, shape);
+  operands.push_back({Roles::kHeadSink, context.In(kHeadSink)});
+  operands.push_back({Roles::kAttentionBias, context.In(kAttentionBias)});
+  operands.push_back({Roles::kOutput, context.Out(0)});
+  operands.push_back({Roles::kScratch, context.Counters(plan.plan.scratch_words)});
+  Dispatch& dispatch = context.Emit(std::move(plan), std::move(operands));
+  if (joinable) dispatch.part = shape;
 }
 
 // The rotation that the shape asks for, of `norm`ed rows where it is there.
@@ -129,11 +129,12 @@ void EmitAttention(LowerContext& context, const kernels::GroupQueryAttentionDeco
   if (prepares && context.variant("rotary_embedding").empty() &&
       !kernels::GroupQueryAttentionPrepareVariants(context.caps(), shape).empty()) {
     q = QueryScratch(context, attention);
-    std::vector<BufferRef> operands = NodeInputs(context, shape);
-    operands.push_back(q);
+    using Roles = kernels::GroupQueryAttentionPrepareRoles;
+    std::vector<Operand> operands = NodeInputs<Roles>(context, shape);
+    operands.push_back({Roles::kQ, q});
     context.Emit(kernels::PlanGroupQueryAttentionPrepare(
                      context.caps(), shape, context.variant("group_query_attention_prepare")),
-                 std::move(operands), {3, 4, 11});
+                 std::move(operands));
   } else {
     EmitAppend(context, shape);
     if (prepares) {
@@ -146,11 +147,16 @@ void EmitAttention(LowerContext& context, const kernels::GroupQueryAttentionDeco
                  context.In(kPositionIds), q);
     }
   }
+  using Roles = kernels::GroupQueryAttentionRoles;
   context.Emit(kernels::PlanGroupQueryAttention(context.caps(), attention,
                                                 context.variant("group_query_attention")),
-               {q, context.In(kPastKey), context.In(kPastValue), context.In(kSeqlensK),
-                context.In(kHeadSink), context.In(kAttentionBias), context.Out(0)},
-               {6});
+               {{Roles::kQuery, q},
+                {Roles::kKeyCache, context.In(kPastKey)},
+                {Roles::kValueCache, context.In(kPastValue)},
+                {Roles::kLengths, context.In(kSeqlensK)},
+                {Roles::kHeadSink, context.In(kHeadSink)},
+                {Roles::kAttentionBias, context.In(kAttentionBias)},
+                {Roles::kOutput, context.Out(0)}});
 }
 
 }  // namespace

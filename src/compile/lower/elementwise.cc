@@ -8,6 +8,19 @@
 
 namespace sinter::compile {
 
+void EmitBinary(LowerContext& context, const kernels::BinaryShape& shape, BufferRef a, BufferRef b,
+                BufferRef y) {
+  using Roles = kernels::BinaryRoles;
+  context.Emit(kernels::PlanBinary(context.caps(), shape, context.variant("binary")),
+               {{Roles::kA, a}, {Roles::kB, b}, {Roles::kY, y}});
+}
+
+void EmitCast(LowerContext& context, const kernels::CastShape& shape, BufferRef x, BufferRef y) {
+  using Roles = kernels::CastRoles;
+  context.Emit(kernels::PlanCast(context.caps(), shape, context.variant("cast")),
+               {{Roles::kX, x}, {Roles::kY, y}});
+}
+
 void LowerUnary(LowerContext& context) {
   const graph::Node& node = context.node();
   kernels::UnaryShape shape;
@@ -19,8 +32,9 @@ void LowerUnary(LowerContext& context) {
   shape.elems = graph::NumElements(context.shape(0));
   shape.alpha = node.Float("alpha", shape.alpha);
   if (shape.elems == 0) return;
+  using Roles = kernels::UnaryRoles;
   context.Emit(kernels::PlanUnary(context.caps(), shape, context.variant("unary")),
-               {context.In(0), context.Out(0)}, {1});
+               {{Roles::kX, context.In(0)}, {Roles::kY, context.Out(0)}});
 }
 
 void LowerBinary(LowerContext& context) {
@@ -33,8 +47,7 @@ void LowerBinary(LowerContext& context) {
   shape.a = context.shape(0);
   shape.b = context.shape(1);
   if (graph::NumElements(context.output_shape(0)) == 0) return;
-  context.Emit(kernels::PlanBinary(context.caps(), shape, context.variant("binary")),
-               {context.In(0), context.In(1), context.Out(0)}, {2});
+  EmitBinary(context, shape, context.In(0), context.In(1), context.Out(0));
 }
 
 void LowerFastGelu(LowerContext& context) {
@@ -42,8 +55,7 @@ void LowerFastGelu(LowerContext& context) {
   const kernels::BinaryShape shape = {kernels::BinaryOp::kFastGelu, context.dtype(0),
                                       context.shape(0), context.shape(1)};
   if (graph::NumElements(context.output_shape(0)) == 0) return;
-  context.Emit(kernels::PlanBinary(context.caps(), shape, context.variant("binary")),
-               {context.In(0), context.In(1), context.Out(0)}, {2});
+  EmitBinary(context, shape, context.In(0), context.In(1), context.Out(0));
 }
 
 void LowerCast(LowerContext& context) {
@@ -51,16 +63,19 @@ void LowerCast(LowerContext& context) {
                                     graph::NumElements(context.shape(0))};
   if (kernels::CastIsCopy(context.caps(), shape.from, shape.to)) return context.Alias(0, 0);
   if (shape.elems == 0) return;
-  context.Emit(kernels::PlanCast(context.caps(), shape, context.variant("cast")),
-               {context.In(0), context.Out(0)}, {1});
+  EmitCast(context, shape, context.In(0), context.Out(0));
 }
 
 void LowerWhere(LowerContext& context) {
   const kernels::WhereShape shape = {context.dtype(1), context.shape(0), context.shape(1),
                                      context.shape(2)};
   if (graph::NumElements(context.output_shape(0)) == 0) return;
+  using Roles = kernels::WhereRoles;
   context.Emit(kernels::PlanWhere(context.caps(), shape, context.variant("where")),
-               {context.In(0), context.In(1), context.In(2), context.Out(0)}, {3});
+               {{Roles::kCondition, context.In(0)},
+                {Roles::kA, context.In(1)},
+                {Roles::kB, context.In(2)},
+                {Roles::kY, context.Out(0)}});
 }
 
 void (*FindElementwiseLowering(std::string_view op))(LowerContext&) {

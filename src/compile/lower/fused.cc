@@ -53,12 +53,10 @@ FusedNode Read(LowerContext& context) {
   return node;
 }
 
-BufferRef EmitCast(LowerContext& context, DType from, DType to, size_t elems, BufferRef input) {
+BufferRef Converted(LowerContext& context, DType from, DType to, size_t elems, BufferRef input) {
   if (kernels::CastIsCopy(context.caps(), from, to)) return input;
   const BufferRef output = context.Scratch(DeviceBytes(context, to, elems), "h");
-  context.Emit(kernels::PlanCast(context.caps(), {from, to, static_cast<int64_t>(elems)},
-                                 context.variant("cast")),
-               {input, output}, {1});
+  EmitCast(context, {from, to, static_cast<int64_t>(elems)}, input, output);
   return output;
 }
 
@@ -76,8 +74,8 @@ BufferRef EmitPrologue(LowerContext& context, const FusedNode& node) {
     norm.dtype = context.dtype(graph::kFusedSkip);
     norm.scale_dtype = norm.output_dtype = node.input_dtype;
     const BufferRef scaled = context.Scratch(DeviceBytes(context, node.input_dtype, elems), "skip");
-    context.Emit(kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
-                 {skip, context.In(graph::kFusedSkipScale), {}, {}, scaled, {}, {}}, {4});
+    EmitRmsNorm(context, norm,
+                {.input = skip, .scale = context.In(graph::kFusedSkipScale), .output = scaled});
     skip = scaled;
   }
   if (!context.has(graph::kFusedNormScale)) {
@@ -86,14 +84,12 @@ BufferRef EmitPrologue(LowerContext& context, const FusedNode& node) {
       x = context.wants(1) ? context.Out(1)
                            : context.Scratch(DeviceBytes(context, node.input_dtype, elems), "x");
       const std::vector<int64_t> shape = {static_cast<int64_t>(elems)};
-      context.Emit(kernels::PlanBinary(context.caps(),
-                                       {kernels::BinaryOp::kAdd, node.input_dtype, shape, shape},
-                                       context.variant("binary")),
-                   {input, skip, x}, {2});
+      EmitBinary(context, {kernels::BinaryOp::kAdd, node.input_dtype, shape, shape}, input, skip,
+                 x);
     } else {
       context.Alias(1, graph::kFusedInput);
     }
-    return EmitCast(context, node.input_dtype, node.dtype, elems, x);
+    return Converted(context, node.input_dtype, node.dtype, elems, x);
   }
   norm.epsilon = node.product.epsilon;
   norm.dtype = node.input_dtype;
@@ -102,15 +98,12 @@ BufferRef EmitPrologue(LowerContext& context, const FusedNode& node) {
   norm.has_skip = static_cast<bool>(skip);
   norm.has_sum = norm.has_skip && context.wants(1);
   const BufferRef h = context.Scratch(DeviceBytes(context, node.dtype, elems), "h");
-  context.Emit(kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
-               {input,
-                context.In(graph::kFusedNormScale),
-                skip,
-                {},
-                h,
-                {},
-                norm.has_sum ? context.Out(1) : BufferRef{}},
-               {4, 6});
+  EmitRmsNorm(context, norm,
+              {.input = input,
+               .scale = context.In(graph::kFusedNormScale),
+               .skip = skip,
+               .output = h,
+               .sum = norm.has_sum ? context.Out(1) : BufferRef{}});
   if (!norm.has_skip) context.Alias(1, graph::kFusedInput);
   return h;
 }
@@ -191,16 +184,15 @@ void EmitComposition(LowerContext& context, const FusedNode& node) {
   if (whole.glu != kernels::Glu::kNone) {
     const kernels::GatedActivationShape shape = {node.rows, node.shape.n / 2,
                                                  ActivationOf(node.product), node.dtype};
+    using Roles = kernels::GatedActivationRoles;
     context.Emit(
         kernels::PlanGatedActivation(context.caps(), shape, context.variant("gated_activation")),
-        {y, context.Out(0)}, {1});
+        {{Roles::kX, y}, {Roles::kY, context.Out(0)}});
     return;
   }
   const std::vector<int64_t> shape = {static_cast<int64_t>(elems)};
-  context.Emit(
-      kernels::PlanBinary(context.caps(), {kernels::BinaryOp::kAdd, node.dtype, shape, shape},
-                          context.variant("binary")),
-      {y, context.In(graph::kFusedResidual), context.Out(0)}, {2});
+  EmitBinary(context, {kernels::BinaryOp::kAdd, node.dtype, shape, shape}, y,
+             context.In(graph::kFusedResidual), context.Out(0));
 }
 
 }  // namespace

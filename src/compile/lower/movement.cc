@@ -16,13 +16,14 @@ void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, Buf
               BufferRef to) {
   if (std::any_of(shape.sizes.begin(), shape.sizes.end(), [](int64_t size) { return size == 0; }))
     return;
+  using Roles = kernels::StridedCopyRoles;
   context.Emit(kernels::PlanStridedCopy(context.caps(), shape, context.variant("strided_copy")),
-               {from, to}, {1});
+               {{Roles::kX, from}, {Roles::kY, to}});
 }
 
 uint32_t Count(int64_t value) {
   if (value < 0 || value > INT32_MAX)
-    throw Error("compile", "size: got {}, want at most {}", value, INT32_MAX);
+    throw Error("kernels", "size: got {}, want at most {}", value, INT32_MAX);
   return static_cast<uint32_t>(value);
 }
 
@@ -115,6 +116,7 @@ void LowerGather(LowerContext& context) {
   if (graph::NumElements(context.output_shape(0)) == 0) return;
   const uint64_t row_bytes =
       DTypeBytes(kernels::DeviceDType(context.caps(), shape.dtype), shape.inner);
+  using Roles = kernels::GatherRoles;
   const std::vector<kernels::RowRange> ranges = kernels::SplitGather(context.caps(), shape);
   for (const kernels::RowRange& range : ranges) {
     BufferRef table = context.In(0);
@@ -123,13 +125,11 @@ void LowerGather(LowerContext& context) {
       shape.row_count = Count(static_cast<int64_t>(range.count));
       table = LowerContext::Rows(table, range.begin, range.count, row_bytes);
     }
-    context.Emit(kernels::PlanGather(context.caps(), shape, context.variant("gather")),
-                 {table, context.In(1), context.Out(0)}, {2});
-    if (ranges.size() == 1 && shape.outer == 1 && shape.indices == 1 &&
-        kernels::DeviceDType(context.caps(), shape.dtype) == DType::kF16 &&
-        context.variant("gather").empty()) {
-      context.OfferToChain(kernels::ChainTable{.rows = shape.axis});
-    }
+    Dispatch& dispatch = context.Emit(
+        kernels::PlanGather(context.caps(), shape, context.variant("gather")),
+        {{Roles::kData, table}, {Roles::kIndices, context.In(1)}, {Roles::kOut, context.Out(0)}});
+    if (context.variant("gather").empty())
+      dispatch.part = kernels::ChainTableOf(context.caps(), shape);
   }
 }
 
@@ -151,6 +151,7 @@ void LowerGatherBlockQuantized(LowerContext& context) {
                              DTypeBytes(kernels::DeviceDType(context.caps(), shape.dtype), 1);
   const uint64_t zero_point_row =
       uint64_t{shape.slice_rows} * shape.zero_points_stride() * shape.bits / 8;
+  using Roles = kernels::GatherBlockQuantizedRoles;
   const std::vector<kernels::RowRange> ranges =
       kernels::SplitGatherBlockQuantized(context.caps(), shape);
   for (const kernels::RowRange& range : ranges) {
@@ -162,15 +163,15 @@ void LowerGatherBlockQuantized(LowerContext& context) {
       scales = LowerContext::Rows(scales, range.begin, range.count, scale_row);
       zero_points = LowerContext::Rows(zero_points, range.begin, range.count, zero_point_row);
     }
-    context.Emit(kernels::PlanGatherBlockQuantized(context.caps(), shape,
-                                                   context.variant("gather_block_quantized")),
-                 {codes, context.In(1), scales, zero_points, context.Out(0)}, {4});
-    if (ranges.size() == 1 && shape.slice_rows == 1 && shape.indices == 1 && shape.bits == 4 &&
-        shape.data_type == DType::kU8 && !shape.zero_points &&
-        kernels::DeviceDType(context.caps(), shape.dtype) == DType::kF16 &&
-        context.variant("gather_block_quantized").empty()) {
-      context.OfferToChain(kernels::ChainTable{.rows = shape.rows, .block_size = shape.block_size});
-    }
+    const std::string_view forced = context.variant("gather_block_quantized");
+    Dispatch& dispatch =
+        context.Emit(kernels::PlanGatherBlockQuantized(context.caps(), shape, forced),
+                     {{Roles::kData, codes},
+                      {Roles::kIndices, context.In(1)},
+                      {Roles::kScales, scales},
+                      {Roles::kZeroPoints, zero_points},
+                      {Roles::kOut, context.Out(0)}});
+    if (forced.empty()) dispatch.part = kernels::ChainTableOf(context.caps(), shape);
   }
 }
 

@@ -27,10 +27,8 @@ BufferRef Biased(LowerContext& context, const graph::AttentionForm& form, size_t
       kernels::SplitCopy(dtype, context.shape(*bias), 0, static_cast<int64_t>(i) * hidden, hidden),
       context.In(*bias), part);
   const BufferRef sum = context.Scratch(BytesOf(context, context.shape(i)), "biased");
-  context.Emit(kernels::PlanBinary(context.caps(),
-                                   {kernels::BinaryOp::kAdd, dtype, context.shape(i), {hidden}},
-                                   context.variant("binary")),
-               {context.In(i), part, sum}, {2});
+  EmitBinary(context, {kernels::BinaryOp::kAdd, dtype, context.shape(i), {hidden}}, context.In(i),
+             part, sum);
   return sum;
 }
 
@@ -84,11 +82,15 @@ void LowerAttention(LowerContext& context) {
   const auto input = [&](std::optional<size_t> place) {
     return place ? context.In(*place) : BufferRef{};
   };
-  context.Emit(
-      kernels::PlanGroupQueryAttention(context.caps(), shape,
-                                       context.variant("group_query_attention")),
-      {Biased(context, form, 0), keys, values, input(lengths), {}, input(mask), context.Out(0)},
-      {6});
+  using Roles = kernels::GroupQueryAttentionRoles;
+  context.Emit(kernels::PlanGroupQueryAttention(context.caps(), shape,
+                                                context.variant("group_query_attention")),
+               {{Roles::kQuery, Biased(context, form, 0)},
+                {Roles::kKeyCache, keys},
+                {Roles::kValueCache, values},
+                {Roles::kLengths, input(lengths)},
+                {Roles::kAttentionBias, input(mask)},
+                {Roles::kOutput, context.Out(0)}});
 }
 
 }  // namespace sinter::compile

@@ -1,16 +1,22 @@
-// The lowerings of all operators, by file. Internal to src/exec.
+// The lowerings of all operators, by file. Internal to src/compile.
 #pragma once
 
 #include <string_view>
 
-#include "compile/lowering.h"
+#include "compile/lower/context.h"
 #include "graph/fused.h"
+#include "kernels/cast/cast.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/rms_norm/rms_norm.h"
 #include "kernels/strided_copy/strided_copy.h"
 
 namespace sinter::compile {
 
 // elementwise.cc
+void EmitBinary(LowerContext& context, const kernels::BinaryShape& shape, BufferRef a, BufferRef b,
+                BufferRef y);
+void EmitCast(LowerContext& context, const kernels::CastShape& shape, BufferRef x, BufferRef y);
 void LowerUnary(LowerContext& context);
 void LowerBinary(LowerContext& context);
 void LowerFastGelu(LowerContext& context);
@@ -33,6 +39,12 @@ void LowerGather(LowerContext& context);
 void LowerGatherBlockQuantized(LowerContext& context);
 
 // reduction.cc
+// Each present where the shape says so.
+struct RmsNormOperands {
+  BufferRef input, scale, skip, bias, output, inv_std, sum;
+};
+void EmitRmsNorm(LowerContext& context, const kernels::RmsNormShape& shape,
+                 const RmsNormOperands& operands);
 void LowerReduce(LowerContext& context);
 void LowerSoftmax(LowerContext& context);
 void LowerSimplifiedLayerNormalization(LowerContext& context);

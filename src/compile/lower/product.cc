@@ -6,7 +6,6 @@
 #include "compile/lower/ops.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
-#include "kernels/matmul_nbits_matrix/matmul_nbits_matrix.h"
 
 namespace sinter::compile {
 namespace {
@@ -50,11 +49,11 @@ void LowerMatMul(LowerContext& context) {
     BufferRef b_rows = context.In(1);
     if (part.partial()) b_rows = LowerContext::Rows(b_rows, part.k_begin, part.depth(), row_bytes);
     kernels::KernelPlan plan = kernels::PlanMatMul(context.caps(), part, context.variant("matmul"));
-    if (part.finishes()) {
-      context.Emit(std::move(plan), {context.In(0), b_rows, context.Out(0), sums}, {2});
-    } else {
-      context.Emit(std::move(plan), {context.In(0), b_rows, BufferRef{}, sums}, {3});
-    }
+    using Roles = kernels::MatMulRoles;
+    context.Emit(std::move(plan), {{Roles::kA, context.In(0)},
+                                   {Roles::kB, b_rows},
+                                   {Roles::kY, part.finishes() ? context.Out(0) : BufferRef{}},
+                                   {Roles::kSumsOfParts, sums}});
   }
 }
 
@@ -117,28 +116,27 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
       cut(rows.zero_points, zero_point_row);
       cut(rows.bias, elem_bytes);
     }
-    const std::string_view forced = context.variant("matmul_nbits");
-    kernels::KernelPlan plan = kernels::PlanMatMulNBits(context.caps(), shape, forced);
-    const std::string guess = fmt::format("{} {}x{}x{}", plan.variant, shape.m, shape.n, shape.k);
-    if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
-      plan = kernels::PlanMatMulNBits(context.caps(), shape, chosen);
+    const kernels::Tunable tunable = kernels::MatMulNBitsTunable(context.caps(), shape);
+    TunedPlan plan = context.Tune(tunable);
+    const bool joinable = plan.alternatives && ranges.size() == 1;
     // Room for any plan that measuring may try.
-    const uint64_t scratch_words =
-        std::max(plan.scratch_words, kernels::MatrixScratchWords(context.caps(), shape));
+    const uint64_t scratch_words = std::max(plan.plan.scratch_words, tunable.scratch_words);
     BufferRef scratch;
     if (scratch_words > 0) scratch = context.Counters(scratch_words);
-    context.Emit(std::move(plan),
-                 {a, rows.codes, rows.scales, rows.zero_points, rows.bias, y, around.residual,
-                  around.norm_scale, around.skip, around.skip_scale, around.sum, scratch},
-                 {5, 10, 11});
-    if (!forced.empty()) continue;
-    if (ranges.size() == 1) context.OfferToChain(shape);
-    context.Offer(guess, [caps = context.caps(), shape] {
-      std::vector<Alternative> all;
-      for (const std::string& variant : kernels::MatMulNBitsVariants(caps, shape))
-        all.push_back({variant, kernels::PlanMatMulNBits(caps, shape, variant)});
-      return all;
-    });
+    using Roles = kernels::MatMulNBitsRoles;
+    Dispatch& dispatch = context.Emit(std::move(plan), {{Roles::kA, a},
+                                                        {Roles::kB, rows.codes},
+                                                        {Roles::kScales, rows.scales},
+                                                        {Roles::kZeroPoints, rows.zero_points},
+                                                        {Roles::kBias, rows.bias},
+                                                        {Roles::kY, y},
+                                                        {Roles::kResidual, around.residual},
+                                                        {Roles::kNormScale, around.norm_scale},
+                                                        {Roles::kSkip, around.skip},
+                                                        {Roles::kSkipScale, around.skip_scale},
+                                                        {Roles::kSum, around.sum},
+                                                        {Roles::kScratch, scratch}});
+    if (joinable) dispatch.part = shape;
   }
 }
 

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <string>
-#include <utility>
-
-#include <fmt/format.h>
 
 #include "base/error.h"
 #include "compile/lower/ops.h"
@@ -80,30 +78,6 @@ struct Routed {
   BufferRef x, indices, weights;
 };
 
-using PlanLayer = kernels::KernelPlan (*)(const Caps&, const kernels::QMoEShape&, std::string_view);
-
-// One dispatch of the decode form. Measuring may choose among the plans that agree with the other
-// layer on the type of what lies between them.
-void EmitDecodeLayer(LowerContext& context, const kernels::QMoEShape& shape,
-                     std::string_view forced, PlanLayer plan_layer,
-                     std::vector<BufferRef> operands) {
-  kernels::KernelPlan plan = plan_layer(context.caps(), shape, forced);
-  const std::string guess = fmt::format("{} {} tokens", plan.variant, shape.tokens);
-  if (const std::string_view chosen = context.chosen(guess); forced.empty() && !chosen.empty())
-    plan = plan_layer(context.caps(), shape, chosen);
-  context.Emit(std::move(plan), std::move(operands), {6});
-  if (!forced.empty()) return;
-  context.Offer(guess, [caps = context.caps(), shape, plan_layer] {
-    const DType hidden = kernels::QMoEDecodeHiddenDType(caps, shape);
-    std::vector<Alternative> all;
-    for (const std::string& variant : kernels::QMoEDecodeVariants(caps, shape)) {
-      if (kernels::QMoEDecodeHiddenDType(caps, shape, variant) == hidden)
-        all.push_back({variant, plan_layer(caps, shape, variant)});
-    }
-    return all;
-  });
-}
-
 // All slots of a token in one workgroup, so that it sums them up itself.
 void EmitDecode(LowerContext& context, const kernels::QMoEShape& shape, std::string_view forced,
                 const Experts& experts, const Routed& routed) {
@@ -111,13 +85,24 @@ void EmitDecode(LowerContext& context, const kernels::QMoEShape& shape, std::str
   const auto& [fc1, fc2] = experts;
   const BufferRef hidden = context.Scratch(
       DTypeBytes(hidden_dtype, size_t{shape.tokens} * shape.top_k * shape.intermediate), "hidden");
-  EmitDecodeLayer(context, shape, forced, kernels::PlanQMoEGateUpDecode,
-                  {routed.x, context.InRaw(fc1.weight), context.In(fc1.scales),
-                   context.InRaw(fc1.zero_points), context.In(fc1.bias), routed.indices, hidden});
-  EmitDecodeLayer(
-      context, shape, forced, kernels::PlanQMoEDownDecode,
-      {hidden, context.InRaw(fc2.weight), context.In(fc2.scales), context.InRaw(fc2.zero_points),
-       context.In(fc2.bias), routed.indices, context.Out(0), routed.weights});
+  using Roles = kernels::QMoELayerRoles;
+  context.Emit(context.Tune(kernels::QMoEGateUpDecodeTunable(context.caps(), shape)),
+               {{Roles::kX, routed.x},
+                {Roles::kCodes, context.InRaw(fc1.weight)},
+                {Roles::kScales, context.In(fc1.scales)},
+                {Roles::kZeroPoints, context.InRaw(fc1.zero_points)},
+                {Roles::kBias, context.In(fc1.bias)},
+                {Roles::kIndices, routed.indices},
+                {Roles::kY, hidden}});
+  context.Emit(context.Tune(kernels::QMoEDownDecodeTunable(context.caps(), shape)),
+               {{Roles::kX, hidden},
+                {Roles::kCodes, context.InRaw(fc2.weight)},
+                {Roles::kScales, context.In(fc2.scales)},
+                {Roles::kZeroPoints, context.InRaw(fc2.zero_points)},
+                {Roles::kBias, context.In(fc2.bias)},
+                {Roles::kIndices, routed.indices},
+                {Roles::kY, context.Out(0)},
+                {Roles::kWeights, routed.weights}});
 }
 
 // Each slot by itself, then their sum; in as many ranges of experts as bindings need.
@@ -159,12 +144,20 @@ void EmitBySlot(LowerContext& context, const kernels::QMoEShape& shape, std::str
         bias = expert_rows(bias, layer.bias, range);
         zero_points = expert_rows(zero_points, layer.zero_points, range);
       }
-      context.Emit(product.plan(context.caps(), part, variant),
-                   {product.x, codes, scales, zero_points, bias, routed.indices, product.y}, {6});
+      using Roles = kernels::QMoELayerRoles;
+      context.Emit(product.plan(context.caps(), part, variant), {{Roles::kX, product.x},
+                                                                 {Roles::kCodes, codes},
+                                                                 {Roles::kScales, scales},
+                                                                 {Roles::kZeroPoints, zero_points},
+                                                                 {Roles::kBias, bias},
+                                                                 {Roles::kIndices, routed.indices},
+                                                                 {Roles::kY, product.y}});
     }
   }
-  context.Emit(kernels::PlanQMoEMix(context.caps(), shape),
-               {partial, routed.weights, context.Out(0)}, {2});
+  using Roles = kernels::QMoEMixRoles;
+  context.Emit(
+      kernels::PlanQMoEMix(context.caps(), shape),
+      {{Roles::kPartial, partial}, {Roles::kWeights, routed.weights}, {Roles::kY, context.Out(0)}});
 }
 
 // All tokens of an expert together, so that its weights are read once for each 64 of them.
@@ -183,37 +176,39 @@ void EmitGrouped(LowerContext& context, const kernels::QMoEShape& shape, const E
                   product = scratch(shape.fc1_rows(), "product"),
                   hidden = scratch(shape.intermediate, "hidden"),
                   partial = scratch(shape.hidden, "partial");
-  context.Emit(kernels::PlanQMoEGroup(caps, shape), {routed.indices, row_of, tokens, tile_experts},
-               {1, 2, 3});
-  context.Emit(kernels::PlanQMoEGather(caps, shape), {routed.x, tile_experts, tokens, x}, {3});
+  using Group = kernels::QMoEGroupRoles;
+  context.Emit(kernels::PlanQMoEGroup(caps, shape), {{Group::kIndices, routed.indices},
+                                                     {Group::kRows, row_of},
+                                                     {Group::kTokens, tokens},
+                                                     {Group::kTileExperts, tile_experts}});
+  using Gather = kernels::QMoEGatherRoles;
+  context.Emit(kernels::PlanQMoEGather(caps, shape), {{Gather::kX, routed.x},
+                                                      {Gather::kTileExperts, tile_experts},
+                                                      {Gather::kTokens, tokens},
+                                                      {Gather::kGrouped, x}});
   const auto multiply = [&](const kernels::MatMulNBitsShape& of, const Layer& layer, BufferRef from,
                             BufferRef to) {
-    kernels::KernelPlan plan = kernels::PlanMatMulNBits(caps, of);
-    const std::string guess = fmt::format("{} {}x{}x{}", plan.variant, of.m, of.n, of.k);
-    if (const std::string_view chosen = context.chosen(guess); !chosen.empty())
-      plan = kernels::PlanMatMulNBits(caps, of, chosen);
-    context.Emit(std::move(plan),
-                 {from,
-                  context.InRaw(layer.weight),
-                  context.In(layer.scales),
-                  context.InRaw(layer.zero_points),
-                  context.In(layer.bias),
-                  to,
-                  {},
-                  tile_experts},
-                 {5});
-    context.Offer(guess, [caps, of] {
-      std::vector<Alternative> all;
-      for (const std::string& variant : kernels::MatMulNBitsVariants(caps, of))
-        all.push_back({variant, kernels::PlanMatMulNBits(caps, of, variant)});
-      return all;
-    });
+    using Roles = kernels::MatMulNBitsRoles;
+    context.Emit(context.Tune(kernels::QMoEGroupedTunable(caps, of)),
+                 {{Roles::kA, from},
+                  {Roles::kB, context.InRaw(layer.weight)},
+                  {Roles::kScales, context.In(layer.scales)},
+                  {Roles::kZeroPoints, context.InRaw(layer.zero_points)},
+                  {Roles::kBias, context.In(layer.bias)},
+                  {Roles::kY, to},
+                  {Roles::kTileExperts, tile_experts}});
   };
   multiply(kernels::QMoEGroupedGateUp(shape), experts.fc1, x, product);
-  context.Emit(kernels::PlanQMoEActivate(caps, shape), {product, tile_experts, {}, hidden}, {3});
+  using Activate = kernels::QMoEActivateRoles;
+  context.Emit(kernels::PlanQMoEActivate(caps, shape), {{Activate::kProduct, product},
+                                                        {Activate::kTileExperts, tile_experts},
+                                                        {Activate::kHidden, hidden}});
   multiply(kernels::QMoEGroupedDown(shape), experts.fc2, hidden, partial);
-  context.Emit(kernels::PlanQMoEGroupedMix(caps, shape),
-               {partial, row_of, routed.weights, context.Out(0)}, {3});
+  using Mix = kernels::QMoEGroupedMixRoles;
+  context.Emit(kernels::PlanQMoEGroupedMix(caps, shape), {{Mix::kPartial, partial},
+                                                          {Mix::kRows, row_of},
+                                                          {Mix::kWeights, routed.weights},
+                                                          {Mix::kY, context.Out(0)}});
 }
 
 // Whether the experts' tiles hold enough tokens each to be worth while: of 64 rows at least 4.
@@ -224,19 +219,28 @@ bool PrefersGroups(const kernels::QMoEShape& shape) {
 void EmitExperts(LowerContext& context, const kernels::QMoEShape& shape, const Experts& experts,
                  const Routed& routed) {
   const std::string_view variant = context.variant("qmoe");
-  const bool grouped = variant == "grouped";
-  // A forced form does not bind programs of a length that it is not for.
-  const bool free = variant.empty() || variant.starts_with("decode") || grouped;
-  const bool decode = free && !grouped;
-  if (decode && shape.tokens <= kernels::kMaxQMoEDecodeTokens &&
+  using Form = kernels::QMoEForm;
+  std::optional<Form> forced;
+  if (!variant.empty()) forced = kernels::QMoEFormOf(context.caps(), variant);
+  if (forced == Form::kBySlot) return EmitBySlot(context, shape, variant, experts, routed);
+  // The other forms do not bind programs of a length that they are not for.
+  if (forced != Form::kGrouped && shape.tokens <= kernels::kMaxQMoEDecodeTokens &&
       !kernels::QMoEDecodeVariants(context.caps(), shape).empty()) {
     return EmitDecode(context, shape, variant, experts, routed);
   }
-  if (free && (grouped || PrefersGroups(shape)) && shape.tokens > 1 &&
+  if ((forced == Form::kGrouped || PrefersGroups(shape)) && shape.tokens > 1 &&
       kernels::CanGroupQMoE(context.caps(), shape)) {
     return EmitGrouped(context, shape, experts, routed);
   }
-  EmitBySlot(context, shape, free ? "" : variant, experts, routed);
+  EmitBySlot(context, shape, "", experts, routed);
+}
+
+void EmitRouter(LowerContext& context, const kernels::QMoEShape& shape, BufferRef logits,
+                const Routed& routed) {
+  using Roles = kernels::QMoERouterRoles;
+  context.Emit(kernels::PlanQMoERouter(context.caps(), shape), {{Roles::kLogits, logits},
+                                                                {Roles::kIndices, routed.indices},
+                                                                {Roles::kWeights, routed.weights}});
 }
 
 // Scratch for the router's results.
@@ -251,8 +255,7 @@ void LowerQMoE(LowerContext& context) {
   const kernels::QMoEShape shape = ShapeOf(context, kQMoE);
   if (shape.tokens == 0) return;
   const Routed routed = ScratchFor(context, shape, context.In(0));
-  context.Emit(kernels::PlanQMoERouter(context.caps(), shape),
-               {context.In(1), routed.indices, routed.weights}, {1, 2});
+  EmitRouter(context, shape, context.In(1), routed);
   EmitExperts(context, shape, kQMoE, routed);
 }
 
@@ -278,18 +281,24 @@ void LowerNormQMoE(LowerContext& context) {
                   norm_scale = context.In(graph::kMoeNormScale);
   if (shape.tokens <= kernels::kMaxQMoEDecodeTokens &&
       kernels::CanPlanQMoENormRouter(caps, shape, router)) {
+    using Roles = kernels::QMoENormRouterRoles;
     context.Emit(kernels::PlanQMoENormRouter(caps, shape, router),
-                 {input, norm_scale, weight.codes, weight.scales, weight.zero_points, weight.bias,
-                  routed.x, routed.indices, routed.weights},
-                 {6, 7, 8});
+                 {{Roles::kX, input},
+                  {Roles::kNormScale, norm_scale},
+                  {Roles::kRouter, weight.codes},
+                  {Roles::kScales, weight.scales},
+                  {Roles::kZeroPoints, weight.zero_points},
+                  {Roles::kBias, weight.bias},
+                  {Roles::kNormed, routed.x},
+                  {Roles::kIndices, routed.indices},
+                  {Roles::kWeights, routed.weights}});
   } else {
     kernels::RmsNormShape norm;
     norm.rows = shape.tokens;
     norm.cols = shape.hidden;
     norm.epsilon = router.epsilon;
     norm.dtype = norm.scale_dtype = norm.output_dtype = shape.dtype;
-    context.Emit(kernels::PlanRmsNorm(caps, norm, context.variant("rms_norm")),
-                 {input, norm_scale, {}, {}, routed.x, {}, {}}, {4});
+    EmitRmsNorm(context, norm, {.input = input, .scale = norm_scale, .output = routed.x});
     kernels::MatMulNBitsShape product;
     product.m = shape.tokens;
     product.n = shape.experts;
@@ -301,8 +310,7 @@ void LowerNormQMoE(LowerContext& context) {
     if (router.zero_points) product.zero_points = kernels::ZeroPoints::kPacked;
     const BufferRef logits = scratch(size_t{shape.tokens} * shape.experts, "logits");
     EmitMatMulNBits(context, product, routed.x, weight, logits);
-    context.Emit(kernels::PlanQMoERouter(caps, shape), {logits, routed.indices, routed.weights},
-                 {1, 2});
+    EmitRouter(context, shape, logits, routed);
   }
   EmitExperts(context, shape, kNormQMoE, routed);
 }

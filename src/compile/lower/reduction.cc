@@ -20,6 +20,19 @@ BufferRef OutOrScratch(LowerContext& context, const kernels::RmsNormShape& norm)
 
 }  // namespace
 
+void EmitRmsNorm(LowerContext& context, const kernels::RmsNormShape& shape,
+                 const RmsNormOperands& operands) {
+  using Roles = kernels::RmsNormRoles;
+  context.Emit(kernels::PlanRmsNorm(context.caps(), shape, context.variant("rms_norm")),
+               {{Roles::kInput, operands.input},
+                {Roles::kScale, operands.scale},
+                {Roles::kSkip, operands.skip},
+                {Roles::kBias, operands.bias},
+                {Roles::kOutput, operands.output},
+                {Roles::kInvStd, operands.inv_std},
+                {Roles::kSum, operands.sum}});
+}
+
 void LowerReduce(LowerContext& context) {
   const graph::Node& node = context.node();
   kernels::ReduceShape shape;
@@ -35,8 +48,9 @@ void LowerReduce(LowerContext& context) {
     std::iota(shape.axes.begin(), shape.axes.end(), 0);
   }
   if (graph::NumElements(context.output_shape(0)) == 0) return;
+  using Roles = kernels::ReduceRoles;
   context.Emit(kernels::PlanReduce(context.caps(), shape, context.variant("reduce")),
-               {context.In(0), context.Out(0)}, {1});
+               {{Roles::kX, context.In(0)}, {Roles::kY, context.Out(0)}});
 }
 
 void LowerSoftmax(LowerContext& context) {
@@ -46,8 +60,9 @@ void LowerSoftmax(LowerContext& context) {
   if (graph::NumElements(shape) == 0) return;
   const kernels::SoftmaxShape softmax = {Count(shape, 0, axis), Count(shape[axis]),
                                          Count(shape, axis + 1, shape.size()), context.dtype(0)};
+  using Roles = kernels::SoftmaxRoles;
   context.Emit(kernels::PlanSoftmax(context.caps(), softmax, context.variant("softmax")),
-               {context.In(0), context.Out(0)}, {1});
+               {{Roles::kInput, context.In(0)}, {Roles::kOutput, context.Out(0)}});
 }
 
 void LowerSimplifiedLayerNormalization(LowerContext& context) {
@@ -64,10 +79,11 @@ void LowerSimplifiedLayerNormalization(LowerContext& context) {
   norm.output_dtype = context.output_dtype(0);
   norm.has_inv_std = context.wants(1);
   if (norm.rows == 0 || norm.cols == 0) return;
-  context.Emit(
-      kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
-      {context.In(0), context.In(1), {}, {}, OutOrScratch(context, norm), context.Out(1), {}},
-      {4, 5});
+  EmitRmsNorm(context, norm,
+              {.input = context.In(0),
+               .scale = context.In(1),
+               .output = OutOrScratch(context, norm),
+               .inv_std = context.Out(1)});
 }
 
 void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
@@ -86,10 +102,14 @@ void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
   norm.has_inv_std = context.wants(2);
   norm.has_sum = context.wants(3);
   if (norm.rows == 0 || norm.cols == 0) return;
-  context.Emit(kernels::PlanRmsNorm(context.caps(), norm, context.variant("rms_norm")),
-               {context.In(0), context.In(2), context.In(1), context.In(3),
-                OutOrScratch(context, norm), context.Out(2), context.Out(3)},
-               {4, 5, 6});
+  EmitRmsNorm(context, norm,
+              {.input = context.In(0),
+               .scale = context.In(2),
+               .skip = context.In(1),
+               .bias = context.In(3),
+               .output = OutOrScratch(context, norm),
+               .inv_std = context.Out(2),
+               .sum = context.Out(3)});
 }
 
 }  // namespace sinter::compile

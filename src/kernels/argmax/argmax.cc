@@ -5,12 +5,11 @@
 namespace sinter::kernels {
 
 std::vector<std::string> ArgmaxVariants(const Caps& caps) {
-  return WithSubgroupVariants(caps, {"wg256"});
+  return WorkgroupVariantNames(caps, {256});
 }
 
 KernelPlan PlanArgmax(const Caps& caps, const TokenChoiceShape& shape, std::string_view variant) {
-  const std::string picked =
-      PickVariant("argmax", variant, caps.subgroups ? "wg256.sg" : "wg256", ArgmaxVariants(caps));
+  const WorkgroupVariant picked = PickWorkgroupVariant(caps, "argmax", variant, 256, {256});
   return PlanTokenChoice(caps, shape, "argmax", "argmax/argmax.wgsl", picked);
 }
 

@@ -14,8 +14,13 @@
 #include "base/caps.h"
 #include "base/dtype.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct CastRoles {
+  static constexpr Role kX{1}, kY{2, Access::kWrite};
+};
 
 struct CastShape {
   DType from = DType::kF32, to = DType::kF32;

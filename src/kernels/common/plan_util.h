@@ -1,8 +1,11 @@
 // What several Plan functions do alike: check an element type, pick a variant, count parts.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,14 +35,39 @@ inline std::string PickVariant(std::string_view kernel, std::string_view variant
   return std::string(variant);
 }
 
-// `names` without a suffix, and with `.sg` after each where the adapter has subgroups.
-inline std::vector<std::string> WithSubgroupVariants(const Caps& caps,
-                                                     std::vector<std::string> names) {
-  if (caps.subgroups) {
-    const size_t count = names.size();
-    for (size_t i = 0; i < count; ++i) names.push_back(names[i] + ".sg");
+// A variant of kernels whose threads of a workgroup add up: through workgroup memory (`wg64`), or
+// through subgroups first (`wg64.sg`).
+struct WorkgroupVariant {
+  uint32_t threads = 64;
+  bool subgroups = false;
+  std::string name() const { return fmt::format("wg{}{}", threads, subgroups ? ".sg" : ""); }
+};
+
+// Names of the variants of these numbers of threads, with subgroups too where the adapter has them.
+inline std::vector<std::string> WorkgroupVariantNames(const Caps& caps,
+                                                      std::initializer_list<uint32_t> threads) {
+  std::vector<std::string> names;
+  for (const bool subgroups : {false, true}) {
+    for (const uint32_t count : threads) {
+      if (!subgroups || caps.subgroups) names.push_back(WorkgroupVariant{count, subgroups}.name());
+    }
   }
   return names;
+}
+
+// The variant of that name; where it is empty, the one of `chosen` threads, with subgroups if the
+// adapter has them. Throws Error where it is not among the variants of `threads`.
+inline WorkgroupVariant PickWorkgroupVariant(const Caps& caps, std::string_view kernel,
+                                             std::string_view variant, uint32_t chosen,
+                                             std::initializer_list<uint32_t> threads) {
+  if (variant.empty()) return {chosen, caps.subgroups};
+  for (const bool subgroups : {false, true}) {
+    for (const uint32_t count : threads) {
+      const WorkgroupVariant known = {count, subgroups};
+      if (variant == known.name() && (!subgroups || caps.subgroups)) return known;
+    }
+  }
+  ThrowUnknownVariant(kernel, variant, WorkgroupVariantNames(caps, threads));
 }
 
 }  // namespace sinter::kernels

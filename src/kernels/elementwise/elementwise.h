@@ -16,6 +16,7 @@
 #include "base/dtype.h"
 #include "kernels/common/indexing.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
 
@@ -84,6 +85,10 @@ bool BinaryOpTakes(BinaryOp op, DType dtype);
 // kBool for comparisons, else `dtype`.
 DType BinaryResultDType(BinaryOp op, DType dtype);
 
+struct UnaryRoles {
+  static constexpr Role kX{1}, kY{2, Access::kWrite};
+};
+
 struct UnaryShape {
   UnaryOp op = UnaryOp::kAbs;
   DType dtype = DType::kF32;
@@ -104,6 +109,10 @@ static_assert(sizeof(UnaryParams) == 16 && offsetof(UnaryParams, alpha) == 8);
 // within the padding of the buffer to 16 bytes. Bindings: 0 params, 1 x [elems], 2 y [elems].
 // Throws Error: an operator that does not take `dtype`.
 KernelPlan PlanUnary(const Caps& caps, const UnaryShape& shape, std::string_view variant = "");
+
+struct BinaryRoles {
+  static constexpr Role kA{1}, kB{2}, kY{3, Access::kWrite};
+};
 
 struct BinaryShape {
   BinaryOp op = BinaryOp::kAdd;

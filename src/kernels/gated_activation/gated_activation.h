@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
 
@@ -19,6 +20,10 @@ enum class GatedActivation {
   kSilu,      // x * sigmoid(x)
   kGelu,      // x * (1 + erf(x / sqrt(2))) / 2
   kGeluTanh,  // x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2
+};
+
+struct GatedActivationRoles {
+  static constexpr Role kX{1}, kY{2, Access::kWrite};
 };
 
 struct GatedActivationShape {

@@ -17,8 +17,13 @@
 #include "base/dtype.h"
 #include "kernels/common/row_split.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct GatherRoles {
+  static constexpr Role kData{1, Access::kReadRows}, kIndices{2}, kOut{3, Access::kWrite};
+};
 
 struct GatherShape {
   uint32_t outer = 1, axis = 1, inner = 1;

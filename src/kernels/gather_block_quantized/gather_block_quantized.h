@@ -22,8 +22,14 @@
 #include "base/dtype.h"
 #include "kernels/common/row_split.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct GatherBlockQuantizedRoles {
+  static constexpr Role kData{1, Access::kReadRows}, kIndices{2}, kScales{3, Access::kReadRows},
+      kZeroPoints{4, Access::kReadRows}, kOut{5, Access::kWrite};
+};
 
 struct GatherBlockQuantizedShape {
   uint32_t rows = 1;        // of the whole table

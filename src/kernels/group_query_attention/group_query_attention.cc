@@ -12,7 +12,7 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr std::string_view kName = "group_query_attention";
+constexpr std::string_view kName = "group_query_attention", kRowBySubgroups = "row.sg";
 constexpr uint32_t kMaxHeadSize = 1024;
 // 512 is a column of 4 for each of the 128 threads.
 constexpr uint32_t kMaxPrefillHeadSize = 512;
@@ -93,7 +93,8 @@ std::vector<MatrixLayout> MatrixLayouts(const Caps& caps, const GroupQueryAttent
 
 std::vector<std::string> GroupQueryAttentionVariants(const Caps& caps,
                                                      const GroupQueryAttentionShape& shape) {
-  std::vector<std::string> variants = WithSubgroupVariants(caps, {"row"});
+  std::vector<std::string> variants = {"row"};
+  if (caps.subgroups) variants.emplace_back(kRowBySubgroups);
   if (PrefillFits(shape)) variants.push_back("prefill");
   for (const MatrixLayout& layout : MatrixLayouts(caps, shape)) variants.push_back(layout.Name());
   return variants;
@@ -121,7 +122,7 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
       PickVariant(kName, variant,
                   many_rows && !matrices.empty() && !caps.software ? matrices[0].Name()
                   : many_rows                                      ? "prefill"
-                  : caps.subgroups                                 ? "row.sg"
+                  : caps.subgroups                                 ? kRowBySubgroups
                                                                    : "row",
                   GroupQueryAttentionVariants(caps, shape));
   const bool prefill = picked == "prefill";
@@ -153,7 +154,7 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
   plan.variant += "." + picked;
   if (vec4 && !on_matrices) plan.defines.push_back("vec4");
   if (act == "f16") plan.defines.push_back("f16");
-  if (picked.ends_with(".sg") || on_matrices) plan.defines.push_back("subgroups");
+  if (picked == kRowBySubgroups || on_matrices) plan.defines.push_back("subgroups");
   if (on_matrices) plan.defines.push_back("subgroup_matrix");
   plan.prelude = fmt::format(
       "alias act_t = {};\nalias act_v = {};\nalias acc_v = {};\nconst kVec = {}u;\nconst kCols = "

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 #include "kernels/rotary_embedding/rotary_embedding.h"
 
 namespace sinter::kernels {
@@ -21,6 +22,11 @@ enum class KeyLengths {
   kSeqlensK,  // total - 1
   kTotal,     // total
   kCapacity,  // absent: total is the capacity
+};
+
+struct GroupQueryAttentionRoles {
+  static constexpr Role kQuery{1}, kKeyCache{2}, kValueCache{3}, kLengths{4}, kHeadSink{5},
+      kAttentionBias{6}, kOutput{7, Access::kWrite};
 };
 
 // For batch b, head n and row s, with total by `lengths`, limit = min(total, key_limit), and

@@ -274,4 +274,15 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
   return kernel;
 }
 
+Tunable GroupQueryAttentionDecodeTunable(const Caps& caps,
+                                         const GroupQueryAttentionDecodeShape& shape) {
+  return {.kernel = kName,
+          .sizes = fmt::format("{} rows", shape.attention.capacity),
+          .variants = [=] { return GroupQueryAttentionDecodeVariants(caps, shape); },
+          .plan =
+              [=](std::string_view variant) {
+                return PlanGroupQueryAttentionDecode(caps, shape, variant);
+              }};
+}
+
 }  // namespace sinter::kernels

@@ -10,8 +10,21 @@
 #include <vector>
 
 #include "kernels/group_query_attention/group_query_attention.h"
+#include "kernels/tunable.h"
 
 namespace sinter::kernels {
+
+// Inputs of the node as both kernels that append to the caches bind them.
+struct GroupQueryAttentionInputRoles {
+  static constexpr Role kQuery{1}, kKey{2}, kValue{3}, kSeqlens{6}, kCos{7, Access::kReadRows},
+      kSin{8, Access::kReadRows}, kQNormWeight{9}, kKNormWeight{10}, kPositionIds{11};
+};
+
+struct GroupQueryAttentionDecodeRoles : GroupQueryAttentionInputRoles {
+  static constexpr Role kKeyCache{4, Access::kReadWrite}, kValueCache{5, Access::kReadWrite},
+      kHeadSink{12}, kAttentionBias{13}, kOutput{14, Access::kWrite},
+      kScratch{15, Access::kScratch};
+};
 
 // The composition of RotaryEmbedding of the keys and a move of the values into the caches,
 // RotaryEmbedding of the queries, and GroupQueryAttention over the caches; see their headers. Rows
@@ -80,6 +93,10 @@ std::vector<std::string> GroupQueryAttentionDecodeVariants(
 KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape,
                                          std::string_view variant = "");
+
+// The same plans, for measuring.
+Tunable GroupQueryAttentionDecodeTunable(const Caps& caps,
+                                         const GroupQueryAttentionDecodeShape& shape);
 
 // The part of a prelude that group_query_attention_pairs.wgsl and group_query_attention_inputs.wgsl
 // ask for, but for kUnits, kLanes and kWorkgroupSize. `pairs`: 1, 2 or 4; `f16`: of activations.

@@ -10,7 +10,7 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr std::string_view kName = "group_query_attention_prepare";
+constexpr std::string_view kName = "group_query_attention_prepare", kBySubgroups = "sg.wg128";
 constexpr uint32_t kMaxHeadSize = 512;
 constexpr uint32_t kWorkgroupSize = 128;
 
@@ -36,7 +36,7 @@ std::vector<std::string> GroupQueryAttentionPrepareVariants(
   }
   std::vector<std::string> variants;
   if (caps.subgroups && Lanes(shape) <= std::min(caps.subgroup_min_size, 32u))
-    variants.push_back("sg.wg128");
+    variants.emplace_back(kBySubgroups);
   variants.push_back("wg128");
   return variants;
 }
@@ -73,7 +73,7 @@ KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
   define(shape.has_norm, "norm");
   plan.variant += "." + picked;
   if (act == "f16") plan.defines.push_back("f16");
-  if (picked.starts_with("sg.")) plan.defines.push_back("subgroups");
+  if (picked == kBySubgroups) plan.defines.push_back("subgroups");
   plan.prelude = GroupQueryAttentionInputsPrelude(shape, /*pairs=*/1, act == "f16");
   plan.prelude += fmt::format(
       "const kBatch = {}u;\nconst kUnits = 1u;\nconst kWorkgroupSize = {}u;\nconst kLanes = {}u;\n",

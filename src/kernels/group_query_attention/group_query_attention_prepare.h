@@ -17,6 +17,11 @@ namespace sinter::kernels {
 // Bindings: 1 to 11 as in group_query_attention_decode.h, 12 q [batch, sequence, heads *
 // head_size].
 
+struct GroupQueryAttentionPrepareRoles : GroupQueryAttentionInputRoles {
+  static constexpr Role kKeyCache{4, Access::kWrite}, kValueCache{5, Access::kWrite},
+      kQ{12, Access::kWrite};
+};
+
 // Mirrors Params in group_query_attention_prepare.wgsl.
 struct GroupQueryAttentionPrepareParams {
   uint32_t capacity;

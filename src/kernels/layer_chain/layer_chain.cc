@@ -4,12 +4,16 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
+#include <cstring>
+#include <optional>
 
+#include "base/check.h"
 #include "kernels/matmul_nbits/matmul_nbits_plan.h"
 
 namespace sinter::kernels {
 namespace {
+
+constexpr std::string_view kName = "layer_chain";
 
 // A lane of a row's products takes this many codes at once: 16 bytes.
 constexpr uint32_t kChunkCodes = 32;
@@ -223,37 +227,11 @@ bool Fits(const Caps& caps, const Chain& chain, const ChainTuning& tuning) {
   });
 }
 
-std::vector<ChainTuning> Tunings(const Caps& caps, const Chain& chain) {
-  std::vector<ChainTuning> tunings;
-  if (!Fit(caps, chain)) return tunings;
-  // A CPU holds one workgroup for sure. GPUs: one or two a multiprocessor, of which an H100 or H200
-  // has 132, others less.
-  if (caps.software) {
-    for (const uint32_t workgroup : {256u, 512u, 1024u}) {
-      const ChainTuning tuning = {workgroup, 1, 12};
-      if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
-    }
-    return tunings;
-  }
-  // Compiling one takes NVIDIA's driver seconds, so few are tried. H200: 6 is best for Llama-3.2-1B
-  // by 3%, 8 for Phi-3-mini by 1%; 132 workgroups are slower than 128, which cut sizes evenly, by
-  // up to 1%.
-  for (const ChainTuning& tuning :
-       {ChainTuning{512, 128, 6}, ChainTuning{512, 128, 8}, ChainTuning{512, 64, 12}}) {
-    if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
-  }
-  return tunings;
-}
-
-std::optional<ChainTuning> ParseVariant(std::string_view variant) {
-  ChainTuning tuning;
-  const std::string text(variant);
-  if (std::sscanf(text.c_str(), "chain.wg%ux%u.a%u", &tuning.workgroup, &tuning.workgroups,
-                  &tuning.ahead) != 3 ||
-      ChainVariant(tuning) != variant) {
-    return std::nullopt;
-  }
-  return tuning;
+std::vector<std::string> ChainVariants(const Caps& caps, const Chain& chain) {
+  std::vector<std::string> variants;
+  for (const ChainTuning& tuning : ChainTunings(caps, chain))
+    variants.push_back(ChainVariant(tuning));
+  return variants;
 }
 
 std::string Tag(bool there, std::string_view name) {
@@ -266,7 +244,7 @@ class Planner {
   Planner(const Caps& caps, const Chain& chain, const ChainTuning& tuning)
       : caps_(caps), chain_(chain), tuning_(tuning), vectors_(LayOutChainVectors(chain)) {}
 
-  ChainPlan Take() {
+  KernelPlan Take() {
     kernel_.wgsl = "layer_chain/layer_chain.wgsl";
     kernel_.defines = {"f16", "subgroups", "integers_bits4"};
     kernel_.variant = fmt::format("layer_chain.f16.b4.blk{}{}", chain_.links[0].shape.block_size,
@@ -285,8 +263,8 @@ class Planner {
     kernel_.workgroups = {tuning_.workgroups, 1, 1};
     kernel_.SetParams(params);
     // How often each workgroup ran, and two sets of the rows.
-    const uint64_t words = tuning_.workgroups + 2 * chain_.layers * words_;
-    return {std::move(kernel_), words};
+    kernel_.row_words = tuning_.workgroups + 2 * chain_.layers * words_;
+    return std::move(kernel_);
   }
 
  private:
@@ -457,20 +435,78 @@ ChainVectors LayOutChainVectors(const Chain& chain) {
   return vectors;
 }
 
-std::vector<std::string> ChainVariants(const Caps& caps, const Chain& chain) {
-  std::vector<std::string> variants;
-  for (const ChainTuning& tuning : Tunings(caps, chain)) variants.push_back(ChainVariant(tuning));
-  return variants;
+std::vector<ChainTuning> ChainTunings(const Caps& caps, const Chain& chain) {
+  std::vector<ChainTuning> tunings;
+  if (!Fit(caps, chain)) return tunings;
+  // A CPU holds one workgroup for sure. GPUs: one or two a multiprocessor, of which an H100 or H200
+  // has 132, others less.
+  if (caps.software) {
+    for (const uint32_t workgroup : {256u, 512u, 1024u}) {
+      const ChainTuning tuning = {workgroup, 1, 12};
+      if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
+    }
+    return tunings;
+  }
+  // Compiling one takes NVIDIA's driver seconds, so few are tried. H200: 6 is best for Llama-3.2-1B
+  // by 3%, 8 for Phi-3-mini by 1%; 132 workgroups are slower than 128, which cut sizes evenly, by
+  // up to 1%.
+  for (const ChainTuning& tuning :
+       {ChainTuning{512, 128, 6}, ChainTuning{512, 128, 8}, ChainTuning{512, 64, 12}}) {
+    if (Fits(caps, chain, tuning)) tunings.push_back(tuning);
+  }
+  return tunings;
 }
 
-ChainPlan PlanLayerChain(const Caps& caps, const Chain& chain, std::string_view variant) {
-  const std::vector<ChainTuning> tunings = Tunings(caps, chain);
-  if (!tunings.empty() && variant.empty()) return Planner(caps, chain, tunings[0]).Take();
-  if (const std::optional<ChainTuning> forced = ParseVariant(variant);
-      forced && Fit(caps, chain) && Fits(caps, chain, *forced)) {
-    return Planner(caps, chain, *forced).Take();
+KernelPlan PlanLayerChain(const Caps& caps, const Chain& chain, const ChainTuning& tuning) {
+  if (!Fit(caps, chain) || !Fits(caps, chain, tuning))
+    ThrowUnknownVariant(kName, ChainVariant(tuning), ChainVariants(caps, chain));
+  return Planner(caps, chain, tuning).Take();
+}
+
+KernelPlan PlanLayerChain(const Caps& caps, const Chain& chain, std::string_view variant) {
+  for (const ChainTuning& tuning : ChainTunings(caps, chain)) {
+    if (variant.empty() || variant == ChainVariant(tuning))
+      return Planner(caps, chain, tuning).Take();
   }
-  ThrowUnknownVariant("layer_chain", variant, ChainVariants(caps, chain));
+  ThrowUnknownVariant(kName, variant, ChainVariants(caps, chain));
+}
+
+void PlaceChainRows(uint64_t word, KernelPlan& plan) {
+  ChainParams params;
+  SINTER_CHECK(plan.params.size() == sizeof(params));
+  std::memcpy(&params, plan.params.data(), sizeof(params));
+  params.rows = static_cast<uint32_t>(word);
+  plan.SetParams(params);
+}
+
+Tunable LayerChainTunable(const Caps& caps, const Chain& chain) {
+  return {.kernel = kName,
+          .variants = [=] { return ChainVariants(caps, chain); },
+          .plan = [=](std::string_view variant) { return PlanLayerChain(caps, chain, variant); }};
+}
+
+std::optional<ChainTable> ChainTableOf(const Caps& caps, const GatherShape& shape) {
+  if (shape.outer != 1 || shape.indices != 1 || shape.row_count != 0 ||
+      DeviceDType(caps, shape.dtype) != DType::kF16) {
+    return std::nullopt;
+  }
+  return ChainTable{.rows = shape.axis};
+}
+
+std::optional<ChainTable> ChainTableOf(const Caps& caps, const GatherBlockQuantizedShape& shape) {
+  if (shape.slice_rows != 1 || shape.indices != 1 || shape.row_count != 0 || shape.bits != 4 ||
+      shape.data_type != DType::kU8 || shape.zero_points ||
+      DeviceDType(caps, shape.dtype) != DType::kF16) {
+    return std::nullopt;
+  }
+  return ChainTable{.rows = shape.rows, .block_size = shape.block_size};
+}
+
+ChainTableRoles RolesOf(const ChainTable& table) {
+  if (table.block_size == 0)
+    return {GatherRoles::kData, GatherRoles::kIndices, {}, GatherRoles::kOut};
+  using Roles = GatherBlockQuantizedRoles;
+  return {Roles::kData, Roles::kIndices, Roles::kScales, Roles::kOut};
 }
 
 }  // namespace sinter::kernels

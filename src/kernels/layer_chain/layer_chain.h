@@ -33,8 +33,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
+#include "kernels/gather/gather.h"
+#include "kernels/gather_block_quantized/gather_block_quantized.h"
 #include "kernels/group_query_attention/group_query_attention_decode.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 
@@ -42,6 +45,20 @@ namespace sinter::kernels {
 
 // Links that one dispatch takes at most.
 inline constexpr size_t kMaxChainLinks = 4;
+
+struct LayerChainRoles {
+  static constexpr Role kX{1}, kTable{1, Access::kReadRows}, kRows{2, Access::kScratch},
+      kVectors{3}, kKeyCache{4, Access::kReadWrite}, kValueCache{5, Access::kReadWrite},
+      kSeqlens{6}, kRotary{7, Access::kReadRows}, kToken{24}, kTableScales{25, Access::kReadRows};
+  // Of link i.
+  static constexpr Role B(size_t i) { return {LinkBinding(i)}; }
+  static constexpr Role Scales(size_t i) { return {LinkBinding(i) + 1}; }
+  static constexpr Role Residual(size_t i) { return {LinkBinding(i) + 2}; }
+  static constexpr Role Y(size_t i) { return {LinkBinding(i) + 3, Access::kWrite}; }
+
+ private:
+  static constexpr uint32_t LinkBinding(size_t i) { return 8 + 4 * static_cast<uint32_t>(i); }
+};
 
 struct ChainLink {
   static constexpr int kNone = -3, kOutside = -2, kInput = -1;
@@ -64,8 +81,19 @@ struct ChainTable {
   uint32_t block_size = 0;
   bool operator==(const ChainTable&) const = default;
 };
-// From binding 1 on.
-inline constexpr size_t kChainTokenOperand = 23, kChainTableScalesOperand = 24;
+// The table that a lookup reads where a chain may begin with it: one token, rows of f16 or of codes
+// of 4 bits as they lie.
+std::optional<ChainTable> ChainTableOf(const Caps& caps, const GatherShape& shape);
+std::optional<ChainTable> ChainTableOf(const Caps& caps, const GatherBlockQuantizedShape& shape);
+
+// The operands of such a lookup.
+struct ChainTableRoles {
+  Role table, token, scales, row;
+};
+ChainTableRoles RolesOf(const ChainTable& table);
+
+// What a dispatch is that may become part of a chain with others.
+using ChainPart = std::variant<MatMulNBitsShape, GroupQueryAttentionDecodeShape, ChainTable>;
 
 struct Chain {
   std::optional<ChainTable> table;
@@ -100,13 +128,6 @@ struct ChainTuning {
 // `chain.wg512x128.a6`.
 std::string ChainVariant(const ChainTuning& tuning);
 
-struct ChainPlan {
-  // Its params have no place in `rows` yet.
-  KernelPlan kernel;
-  // What the dispatch needs of `rows`.
-  uint64_t row_words = 0;
-};
-
 // The word of `rows` that becomes 1, and stays so, where a workgroup has waited in vain.
 inline constexpr uint32_t kChainStuckWord = 0;
 
@@ -130,13 +151,22 @@ bool IsChainLink(const Caps& caps, const MatMulNBitsShape& shape);
 // one subgroup's lanes span, no sink, bias or position ids.
 bool IsChainAttention(const Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
-// The variants worth a try on this adapter, the best guess first. Empty where the chain does not
-// fit: its bindings, its rows in workgroup memory, its outputs in 8 rows of B a subgroup, or links
-// that do not go together.
-std::vector<std::string> ChainVariants(const Caps& caps, const Chain& chain);
+// Those worth a try on this adapter, the best guess first. Empty where the chain does not fit: its
+// bindings, its rows in workgroup memory, its outputs in 8 rows of B a subgroup, or links that do
+// not go together.
+std::vector<ChainTuning> ChainTunings(const Caps& caps, const Chain& chain);
 
-// Plans the dispatch. Any numbers may stand in `variant`, as far as the adapter can do them. Throws
-// Error for another variant, or a chain that has none.
-ChainPlan PlanLayerChain(const Caps& caps, const Chain& chain, std::string_view variant = "");
+// Plans the dispatch with any numbers that the adapter can do. Its params have no place in `rows`
+// yet. Throws Error where the chain or the tuning does not fit.
+KernelPlan PlanLayerChain(const Caps& caps, const Chain& chain, const ChainTuning& tuning);
+// With the tuning among ChainTunings() that `variant` names, or the best guess. Throws Error where
+// there is none.
+KernelPlan PlanLayerChain(const Caps& caps, const Chain& chain, std::string_view variant = "");
+
+// Puts the plan's place in `rows`, a word, into its params.
+void PlaceChainRows(uint64_t word, KernelPlan& plan);
+
+// The same plans, for measuring.
+Tunable LayerChainTunable(const Caps& caps, const Chain& chain);
 
 }  // namespace sinter::kernels

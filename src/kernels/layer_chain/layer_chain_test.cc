@@ -307,7 +307,7 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
                                             : Operand::Absent());
   }
   if (table) {
-    operands.resize(kChainTokenOperand, Operand::Absent());
+    operands.resize(LayerChainRoles::kToken.binding - 1, Operand::Absent());
     operands.push_back(table->token);
     operands.push_back(table->scales);
   }
@@ -341,52 +341,52 @@ std::string Name(const Chain& chain, uint32_t total) {
 std::vector<KernelCase> MakeCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   if (!IsChainLink(caps, Product(64, 64))) return cases;
+  // Without tunings: the best guess.
   const auto add_in_order = [&](uint32_t total, const Chain& chain,
-                                const std::vector<std::string>& variants) {
-    SINTER_CHECK(!ChainVariants(caps, chain).empty(), "{}", Name(chain, total));
-    const auto place = [chain](const Caps& actual, std::string_view variant) {
-      ChainPlan plan = PlanLayerChain(actual, chain, variant);
-      ChainParams params;
-      std::memcpy(&params, plan.kernel.params.data(), sizeof(params));
-      params.rows = kOwnRows;
-      plan.kernel.SetParams(params);
-      return plan;
+                                const std::vector<ChainTuning>& tunings) {
+    SINTER_CHECK(!ChainTunings(caps, chain).empty(), "{}", Name(chain, total));
+    const auto plan = [=](const Caps& actual, std::string_view variant) {
+      const auto tuning = std::ranges::find(tunings, variant, ChainVariant);
+      KernelPlan planned = tuning == tunings.end() ? PlanLayerChain(actual, chain, variant)
+                                                   : PlanLayerChain(actual, chain, *tuning);
+      PlaceChainRows(kOwnRows, planned);
+      return planned;
     };
+    std::vector<std::string> variants;
+    for (const ChainTuning& tuning : tunings) variants.push_back(ChainVariant(tuning));
+    if (variants.empty()) variants = {""};
     // Enough for every variant.
     uint64_t words = 0;
     for (const std::string& variant : variants)
-      words = std::max(words, PlanLayerChain(caps, chain, variant).row_words);
-    cases.push_back(
-        {.name = Name(chain, total),
-         .operands = [=] { return MakeOperands(chain, words, total); },
-         .variants = variants,
-         .plan = [=](const Caps& actual,
-                     std::string_view variant) { return place(actual, variant).kernel; }});
+      words = std::max(words, plan(caps, variant).row_words);
+    cases.push_back({.name = Name(chain, total),
+                     .operands = [=] { return MakeOperands(chain, words, total); },
+                     .variants = variants,
+                     .plan = plan});
   };
   // Row by row and, where that can be, by eights.
   const auto add_at = [&](uint32_t total, const Chain& chain,
-                          const std::vector<std::string>& variants = {""}) {
-    const bool fits = !ChainVariants(caps, chain).empty();
-    if (fits) add_in_order(total, chain, variants);
+                          const std::vector<ChainTuning>& tunings = {}) {
+    const bool fits = !ChainTunings(caps, chain).empty();
+    if (fits) add_in_order(total, chain, tunings);
     Chain together = chain;
     for (ChainLink& link : together.links) {
       if (link.shape.n % kInterleavedRows != 0) return;
       link.shape.interleave = kInterleavedRows;
     }
-    if (fits || !ChainVariants(caps, together).empty()) add_in_order(total, together, variants);
+    if (fits || !ChainTunings(caps, together).empty()) add_in_order(total, together, tunings);
   };
-  const auto add = [&](const Chain& chain, std::vector<std::string> variants = {""}) {
-    add_at(0, chain, std::move(variants));
+  const auto add = [&](const Chain& chain, const std::vector<ChainTuning>& tunings = {}) {
+    add_at(0, chain, tunings);
   };
   // Cuts of the work on rows off every multiple: one output a team or as many as it can have,
   // weights at once or in parts.
-  const int workgroups = caps.software ? 1 : 8;
-  std::vector<std::string> cuts = {fmt::format("chain.wg512x{}.a4", workgroups),
-                                   fmt::format("chain.wg512x{}.a16", workgroups),
-                                   fmt::format("chain.wg1024x{}.a12", workgroups)};
+  const uint32_t workgroups = caps.software ? 1 : 8;
+  std::vector<ChainTuning> cuts = {
+      {512, workgroups, 4}, {512, workgroups, 16}, {1024, workgroups, 12}};
   // Several workgroups that wait for each other: on a CPU as many as it has threads for them.
   const bool several = !caps.software || std::thread::hardware_concurrency() > 1;
-  const std::string shared = fmt::format("chain.wg256x{}.a12", several ? 2 * workgroups : 1);
+  const ChainTuning shared = {256, several ? 2 * workgroups : 1, 12};
   cuts.push_back(shared);
   add(Layer(160, 288, 224, 222), cuts);
   add(Layer(160, 288, 224, 232), cuts);
@@ -410,7 +410,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   // With the attention before: groups of one to four heads, sizes with idle lanes, the first row,
   // one tile, several a split, a full cache.
   const auto add_attention = [&](const GroupQueryAttentionDecodeShape& shape, uint32_t total,
-                                 const std::vector<std::string>& variants) {
+                                 const std::vector<ChainTuning>& tunings) {
     // Behind a product, and of the input.
     const Chain whole = Layers(2, 64, 96, shape);
     Chain rest = whole;
@@ -420,10 +420,10 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
     rest.attention_at = 0;
     rest.layers = 1;
     for (const Chain& chain : {whole, rest}) {
-      add_at(total, chain, variants);
+      add_at(total, chain, tunings);
     }
   };
-  const std::string least = fmt::format("chain.wg256x{}.a12", workgroups);
+  const ChainTuning least = {256, workgroups, 12};
   for (const uint32_t total : {1u, 2u, 33u, 200u}) {
     add_attention(Attention(4, 2, 32, 200), total, {least, shared});
   }
@@ -549,14 +549,14 @@ TEST(LayerChain, AttentionsAreWhatTheKernelCanDo) {
 TEST(LayerChain, FitsBindingsMemoryAndEachOther) {
   const Caps caps = AllCaps();
   const Chain products = Layer(2048, 2048, 6144, 4096);
-  EXPECT_FALSE(ChainVariants(caps, products).empty());
+  EXPECT_FALSE(ChainTunings(caps, products).empty());
   // Of each workgroup its runs; two sets of the rows between links.
   EXPECT_EQ(PlanLayerChain(caps, products).row_words, 128u + 2 * (1024 + 3072 + 1024));
   // All of 28 layers in the 16 bindings that Dawn allows.
   GroupQueryAttentionDecodeShape attention = Attention(16, 8, 128, 1024);
   attention.has_norm = true;
   const Chain layer = Layers(28, 2048, 6144, attention);
-  EXPECT_FALSE(ChainVariants(caps, layer).empty());
+  EXPECT_FALSE(ChainTunings(caps, layer).empty());
   // QKV; the output; sums, maxima and denominators of 8 heads' 16 splits; what the others give.
   EXPECT_EQ(PlanLayerChain(caps, layer).row_words,
             128u + 2 * 28 * (2048 + 1024 + 8 * 16 * (2 * 128 + 4) + 1024 + 3072 + 1024));
@@ -564,7 +564,7 @@ TEST(LayerChain, FitsBindingsMemoryAndEachOther) {
     Chain chain = layer;
     Caps less = caps;
     change(chain, less);
-    EXPECT_TRUE(ChainVariants(less, chain).empty());
+    EXPECT_TRUE(ChainTunings(less, chain).empty());
     EXPECT_THROW(PlanLayerChain(less, chain), Error);
   };
   refuses([](Chain& chain, auto&) { chain.links.clear(); });
@@ -587,11 +587,17 @@ TEST(LayerChain, FitsBindingsMemoryAndEachOther) {
   refuses([](auto&, Caps& less) { less.limits.max_storage_buffers_per_stage = 14; });
   refuses([](auto&, Caps& less) { less.limits.max_workgroup_storage_bytes = 12 << 10; });
   refuses([](auto&, Caps& less) { less.limits.max_workgroups_per_dimension = 16; });
-  for (const char* variant : {"chain", "chain.wg512x132", "chain.wg96x8.a4", "chain.wg32x8.a4",
-                              "chain.wg2048x8.a4", "chain.wg512x0.a4", "chain.wg512x8.a0"}) {
-    EXPECT_THROW(PlanLayerChain(caps, layer, variant), Error) << variant;
+  for (const ChainTuning& tuning :
+       {ChainTuning{96, 8, 4}, ChainTuning{32, 8, 4}, ChainTuning{2048, 8, 4},
+        ChainTuning{512, 0, 4}, ChainTuning{512, 8, 0}}) {
+    EXPECT_THROW(PlanLayerChain(caps, layer, tuning), Error) << ChainVariant(tuning);
   }
-  EXPECT_EQ(PlanLayerChain(caps, layer, "chain.wg512x100.a4").kernel.workgroups[0], 100u);
+  EXPECT_EQ(PlanLayerChain(caps, layer, ChainTuning{512, 100, 4}).workgroups[0], 100u);
+  // By name: those worth a try.
+  for (const char* variant : {"chain", "chain.wg512x132", "chain.wg512x100.a4"})
+    EXPECT_THROW(PlanLayerChain(caps, layer, variant), Error) << variant;
+  const ChainTuning least = ChainTunings(caps, layer).back();
+  EXPECT_EQ(PlanLayerChain(caps, layer, ChainVariant(least)).workgroups[0], least.workgroups);
 }
 
 }  // namespace

@@ -15,8 +15,13 @@
 
 #include "base/dtype.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct MatMulRoles {
+  static constexpr Role kA{1}, kB{2}, kY{3, Access::kWrite}, kSumsOfParts{4, Access::kReadWrite};
+};
 
 struct MatMulShape {
   uint32_t m = 1, n = 1, k = 1;

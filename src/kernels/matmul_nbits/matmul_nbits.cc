@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -77,15 +78,39 @@ void CheckShape(const MatMulNBitsShape& shape) {
                shape.n_begin, shape.n_count, shape.n);
 }
 
-std::string_view ZeroPointsTag(ZeroPoints zero_points) {
-  switch (zero_points) {
-    case ZeroPoints::kPacked:
-      return ".zp";
-    case ZeroPoints::kFloat:
-      return ".zpf";
-    default:
-      return "";
-  }
+// The tuning that a variant names: the best one for the family's own name; none where it is of
+// another family. `name` gives a tuning's name.
+template <typename Tuning>
+std::optional<Tuning> FindTuning(const std::vector<Tuning>& tunings, std::string_view family,
+                                 std::string (*name)(const Tuning&), std::string_view variant) {
+  const auto is_it = [&](const Tuning& tuning) {
+    return variant == family || variant == name(tuning);
+  };
+  const auto it = std::ranges::find_if(tunings, is_it);
+  return it == tunings.end() ? std::nullopt : std::optional(*it);
+}
+
+std::optional<MatrixTuning> FindMatrix(const Caps& caps, const MatMulNBitsShape& shape,
+                                       std::string_view variant) {
+  if (shape.norm.present) return std::nullopt;
+  return FindTuning(MatrixTunings(caps, shape), "matrix", MatrixVariant, variant);
+}
+
+std::optional<DotTuning> FindDot(const Caps& caps, const MatMulNBitsShape& shape,
+                                 std::string_view variant) {
+  return FindTuning(DotTunings(caps, shape), "dot", DotVariant, variant);
+}
+
+std::optional<DecodeTuning> FindDecode(const Caps& caps, const MatMulNBitsShape& shape,
+                                       std::string_view variant) {
+  return FindTuning(DecodeTunings(caps, shape), "decode", DecodeVariant, variant);
+}
+
+// The family of the best guess.
+std::string_view GuessFamily(const Caps& caps, const MatMulNBitsShape& shape) {
+  if (PrefersMatrix(caps, shape)) return "matrix";
+  if (PrefersDot(caps, shape)) return "dot";
+  return IsPlain(shape) && PrefersTile(caps, shape) ? "tile" : "decode";
 }
 
 KernelPlan PlanTile(const Caps& caps, const MatMulNBitsShape& shape) {
@@ -173,29 +198,25 @@ std::vector<std::string> MatMulNBitsVariants(const Caps& caps, const MatMulNBits
 KernelPlan PlanMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant) {
   CheckShape(shape);
-  if ((variant.empty() && PrefersMatrix(caps, shape)) ||
-      (!shape.norm.present && variant.starts_with("matrix"))) {
-    for (const MatrixTuning& tuning : MatrixTunings(caps, shape)) {
-      if (variant.empty() || variant == "matrix" || variant == MatrixVariant(tuning))
-        return PlanMatMulNBitsMatrix(caps, shape, tuning);
-    }
-  }
-  if ((variant.empty() && PrefersDot(caps, shape)) || variant.starts_with("dot")) {
-    for (const DotTuning& tuning : DotTunings(caps, shape)) {
-      if (variant.empty() || variant == "dot" || variant == DotVariant(tuning))
-        return PlanMatMulNBitsDot(caps, shape, tuning);
-    }
-  }
-  if (IsPlain(shape) && (variant == "tile" || (variant.empty() && PrefersTile(caps, shape)))) {
-    return PlanTile(caps, shape);
-  }
-  if (shape.experts > 0)
-    ThrowUnknownVariant("matmul_nbits", variant, MatMulNBitsVariants(caps, shape));
-  for (const DecodeTuning& tuning : DecodeTunings(caps, shape)) {
-    if (variant.empty() || variant == "decode" || variant == DecodeVariant(tuning))
-      return PlanMatMulNBitsDecode(caps, shape, tuning);
+  const std::string_view wanted = variant.empty() ? GuessFamily(caps, shape) : variant;
+  if (const auto tuning = FindMatrix(caps, shape, wanted))
+    return PlanMatMulNBitsMatrix(caps, shape, *tuning);
+  if (const auto tuning = FindDot(caps, shape, wanted))
+    return PlanMatMulNBitsDot(caps, shape, *tuning);
+  if (IsPlain(shape) && wanted == "tile") return PlanTile(caps, shape);
+  if (shape.experts == 0) {
+    if (const auto tuning = FindDecode(caps, shape, wanted))
+      return PlanMatMulNBitsDecode(caps, shape, *tuning);
   }
   ThrowUnknownVariant("matmul_nbits", variant, MatMulNBitsVariants(caps, shape));
+}
+
+Tunable MatMulNBitsTunable(const Caps& caps, const MatMulNBitsShape& shape) {
+  return {.kernel = "matmul_nbits",
+          .sizes = fmt::format("{}x{}x{}", shape.m, shape.n, shape.k),
+          .variants = [=] { return MatMulNBitsVariants(caps, shape); },
+          .plan = [=](std::string_view variant) { return PlanMatMulNBits(caps, shape, variant); },
+          .scratch_words = MatrixScratchWords(caps, shape)};
 }
 
 bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape, std::string_view variant) {
@@ -208,18 +229,8 @@ bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape, std::st
     if (shape.m <= kMatMulNBitsDecodeRows) return !DecodeTunings(caps, shape).empty();
     return PrefersMatrix(caps, shape) || PrefersDot(caps, shape);
   }
-  const auto is_decode = [&](const DecodeTuning& tuning) {
-    return variant == "decode" || variant == DecodeVariant(tuning);
-  };
-  const auto is_matrix = [&](const MatrixTuning& tuning) {
-    return variant == "matrix" || variant == MatrixVariant(tuning);
-  };
-  const auto is_dot = [&](const DotTuning& tuning) {
-    return variant == "dot" || variant == DotVariant(tuning);
-  };
-  return std::ranges::any_of(DecodeTunings(caps, shape), is_decode) ||
-         std::ranges::any_of(DotTunings(caps, shape), is_dot) ||
-         (!shape.norm.present && std::ranges::any_of(MatrixTunings(caps, shape), is_matrix));
+  return FindDecode(caps, shape, variant) || FindDot(caps, shape, variant) ||
+         FindMatrix(caps, shape, variant);
 }
 
 std::vector<RowRange> SplitMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape) {

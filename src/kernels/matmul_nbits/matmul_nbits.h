@@ -29,8 +29,16 @@
 #include "kernels/common/row_split.h"
 #include "kernels/kernel_plan.h"
 #include "kernels/matmul_nbits/interleave.h"
+#include "kernels/operand.h"
+#include "kernels/tunable.h"
 
 namespace sinter::kernels {
+
+struct MatMulNBitsRoles {
+  static constexpr Role kA{1}, kB{2}, kScales{3}, kZeroPoints{4}, kBias{5}, kY{6, Access::kWrite},
+      kResidual{7}, kNormScale{8}, kTileExperts{8}, kSkip{9}, kSkipScale{10},
+      kSum{11, Access::kWrite}, kScratch{12, Access::kScratch};
+};
 
 // Where a blockwise quantized weight has its zero points from.
 enum class ZeroPoints {
@@ -60,9 +68,6 @@ struct MatMulNBitsNorm {
   float epsilon = 1e-6f, skip_epsilon = 1e-6f;
   bool operator==(const MatMulNBitsNorm&) const = default;
 };
-
-// The scratch, where the plan has words of it.
-inline constexpr uint32_t kMatMulNBitsScratchBinding = 12;
 
 struct MatMulNBitsShape {
   uint32_t m = 1, n = 1, k = 1;
@@ -120,6 +125,9 @@ KernelPlan PlanMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
 
 // Those worth a try for the shape on this adapter: by rows of A, since others are slower by far.
 std::vector<std::string> MatMulNBitsVariants(const Caps& caps, const MatMulNBitsShape& shape);
+
+// The same plans, for measuring.
+Tunable MatMulNBitsTunable(const Caps& caps, const MatMulNBitsShape& shape);
 
 // Rows of A and Y that have one of several weights.
 inline constexpr uint32_t kMatMulNBitsExpertRows = 64;

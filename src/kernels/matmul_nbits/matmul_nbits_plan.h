@@ -50,6 +50,18 @@ inline std::string_view ZeroPointsName(ZeroPoints zero_points) {
   }
 }
 
+// What plans' variants say of the zero points; "" for the default ones.
+inline std::string_view ZeroPointsTag(ZeroPoints zero_points) {
+  switch (zero_points) {
+    case ZeroPoints::kPacked:
+      return ".zp";
+    case ZeroPoints::kFloat:
+      return ".zpf";
+    default:
+      return "";
+  }
+}
+
 // What the shaders on matmul_nbits_inputs.wgsl share; their own parts follow in variant, prelude,
 // params and workgroups. They load B by `unit_words` words.
 KernelPlan PlanMatMulNBitsInputs(const Caps& caps, const MatMulNBitsShape& shape,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/matmul_nbits/matmul_nbits_plan.h"
 #include "kernels/testing/kernel_case.h"
 
 namespace sinter::kernels::nbits_testing {
@@ -87,11 +88,10 @@ inline std::vector<double> Expected(const MatMulNBitsShape& shape, const Inputs&
 }
 
 inline std::string Name(const MatMulNBitsShape& shape) {
-  constexpr std::string_view kZeroPoints[] = {"", ".zp", ".zpf"};
   constexpr std::string_view kGlu[] = {"", ".silu", ".gelu", ".gelu_tanh"};
   return fmt::format(
       "m{}.n{}.k{}.b{}.blk{}{}{}{}{}{}{}", shape.m, shape.n, shape.k, shape.bits, shape.block_size,
-      shape.interleave > 1 ? ".by8" : "", kZeroPoints[static_cast<int>(shape.zero_points)],
+      shape.interleave > 1 ? ".by8" : "", ZeroPointsTag(shape.zero_points),
       shape.bias ? ".bias" : "", kGlu[static_cast<int>(shape.glu)],
       shape.residual ? ".residual" : "",
       shape.n_count == 0 ? "" : fmt::format(".from{}.count{}", shape.n_begin, shape.n_count));

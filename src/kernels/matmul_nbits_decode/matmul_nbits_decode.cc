@@ -225,11 +225,8 @@ KernelPlan PlanMatMulNBitsDecode(const Caps& caps, const MatMulNBitsShape& shape
   std::string tag = fmt::format("matmul_nbits.{}.b{}.blk{}{}.{}x{}x{}", act, shape.bits,
                                 shape.block_size, InterleaveTag(shape), shape.m, shape.n, shape.k);
 
-  plan.defines.emplace_back(shape.zero_points == ZeroPoints::kDefault  ? "zero_points_default"
-                            : shape.zero_points == ZeroPoints::kPacked ? "zero_points_packed"
-                                                                       : "zero_points_float");
-  if (shape.zero_points != ZeroPoints::kDefault)
-    tag += shape.zero_points == ZeroPoints::kPacked ? ".zp" : ".zpf";
+  plan.defines.emplace_back(ZeroPointsName(shape.zero_points));
+  tag += ZeroPointsTag(shape.zero_points);
   plan.defines.push_back(fmt::format("chunk{}", cut->chunk_words));
   const auto define = [&](bool condition, std::string_view name, std::string_view suffix) {
     if (!condition) return;

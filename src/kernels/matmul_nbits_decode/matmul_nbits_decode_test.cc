@@ -108,7 +108,7 @@ std::string Name(const MatMulNBitsShape& shape) {
       shape.block_size, shape.interleave > 1 ? ".by8" : "", DTypeName(shape.dtype),
       shape.norm.present ? kSkip[static_cast<int>(shape.norm.skip)] : "",
       shape.norm.present && shape.norm.input_dtype != shape.dtype ? ".f32_input" : "",
-      shape.zero_points == ZeroPoints::kPacked ? ".zp" : "", kGlu[static_cast<int>(shape.glu)],
+      ZeroPointsTag(shape.zero_points), kGlu[static_cast<int>(shape.glu)],
       shape.bias ? ".bias" : "", shape.residual ? ".residual" : "");
 }
 

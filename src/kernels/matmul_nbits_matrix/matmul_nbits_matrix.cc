@@ -211,8 +211,7 @@ KernelPlan PlanMatMulNBitsMatrix(const Caps& caps, const MatMulNBitsShape& shape
     plan.defines.emplace_back(name);
     plan.variant += tag;
   };
-  if (shape.zero_points == ZeroPoints::kPacked) plan.variant += ".zp";
-  if (shape.zero_points == ZeroPoints::kFloat) plan.variant += ".zpf";
+  plan.variant += ZeroPointsTag(shape.zero_points);
   define(shape.bias, "bias", ".bias");
   define(gated, "glu", fmt::format(".{}", GluName(shape.glu)));
   define(shape.residual, y_vec4 ? "residual_vec4" : "residual", ".residual");

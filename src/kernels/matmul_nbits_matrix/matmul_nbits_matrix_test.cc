@@ -41,7 +41,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   };
   // Counters are zero before and after; the rest may be anything.
   const auto with_scratch = [&caps](const MatMulNBitsShape& shape, std::vector<Operand> operands) {
-    operands.resize(kMatMulNBitsScratchBinding, Operand::Absent());
+    operands.resize(MatMulNBitsRoles::kScratch.binding, Operand::Absent());
     std::vector<double> values(MatrixScratchWords(caps, shape), 7.0);
     std::fill_n(values.begin(), kCounterWords, 0.0);
     std::vector<double> expected = values;

@@ -64,8 +64,45 @@
 #include "kernels/common/row_split.h"
 #include "kernels/kernel_plan.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct QMoERouterRoles {
+  static constexpr Role kLogits{1}, kIndices{2, Access::kWrite}, kWeights{3, Access::kWrite};
+};
+
+// gate_up and down, by slot and in the decode form.
+struct QMoELayerRoles {
+  static constexpr Role kX{1}, kCodes{2}, kScales{3}, kZeroPoints{4}, kBias{5}, kIndices{6},
+      kY{7, Access::kWrite}, kWeights{8};
+};
+
+struct QMoEMixRoles {
+  static constexpr Role kPartial{1}, kWeights{2}, kY{3, Access::kWrite};
+};
+
+struct QMoEGroupRoles {
+  static constexpr Role kIndices{1}, kRows{2, Access::kWrite}, kTokens{3, Access::kWrite},
+      kTileExperts{4, Access::kWrite};
+};
+
+struct QMoEGatherRoles {
+  static constexpr Role kX{1}, kTileExperts{2}, kTokens{3}, kGrouped{4, Access::kWrite};
+};
+
+struct QMoEActivateRoles {
+  static constexpr Role kProduct{1}, kTileExperts{2}, kHidden{4, Access::kWrite};
+};
+
+struct QMoEGroupedMixRoles {
+  static constexpr Role kPartial{1}, kRows{2}, kWeights{3}, kY{4, Access::kWrite};
+};
+
+struct QMoENormRouterRoles {
+  static constexpr Role kX{1}, kNormScale{2}, kRouter{3}, kScales{4}, kZeroPoints{5}, kBias{6},
+      kNormed{7, Access::kWrite}, kIndices{8, Access::kWrite}, kWeights{9, Access::kWrite};
+};
 
 enum class QMoEActivation { kRelu, kGelu, kSilu, kIdentity, kSwiGlu };
 
@@ -147,6 +184,11 @@ KernelPlan PlanQMoEMix(const Caps& caps, const QMoEShape& shape, std::string_vie
 
 std::vector<std::string> QMoEExpertVariants(const Caps& caps);
 
+// The ways to make the experts' products.
+enum class QMoEForm { kBySlot, kDecode, kGrouped };
+// The form that a forced variant belongs to. Throws Error for an unknown variant.
+QMoEForm QMoEFormOf(const Caps& caps, std::string_view variant);
+
 // The decode form: `decode.wg128.r4` has 128 threads a workgroup and 4 rows of the weight a team;
 // with `.f32` behind it sums are f32 where others have f16 products and sums of 8. The variants
 // that the shape can have on this adapter, the best guess first; empty where it has none: rows that
@@ -155,6 +197,10 @@ std::vector<std::string> QMoEExpertVariants(const Caps& caps);
 std::vector<std::string> QMoEDecodeVariants(const Caps& caps, const QMoEShape& shape);
 // Tokens up to which the decode form is worth while.
 inline constexpr uint32_t kMaxQMoEDecodeTokens = 8;
+// Plans of gate_up and down for measuring, which may choose among those that agree with the best
+// guess on the type of h.
+Tunable QMoEGateUpDecodeTunable(const Caps& caps, const QMoEShape& shape);
+Tunable QMoEDownDecodeTunable(const Caps& caps, const QMoEShape& shape);
 // Throw Error for a variant that QMoEDecodeVariants has not.
 KernelPlan PlanQMoEGateUpDecode(const Caps& caps, const QMoEShape& shape,
                                 std::string_view variant = "");
@@ -172,6 +218,8 @@ uint64_t QMoEGroupedRows(const QMoEShape& shape);
 // The products with fc1 and fc2.
 MatMulNBitsShape QMoEGroupedGateUp(const QMoEShape& shape);
 MatMulNBitsShape QMoEGroupedDown(const QMoEShape& shape);
+// Plans of either product, for measuring.
+Tunable QMoEGroupedTunable(const Caps& caps, const MatMulNBitsShape& product);
 KernelPlan PlanQMoEGroup(const Caps& caps, const QMoEShape& shape, std::string_view variant = "");
 KernelPlan PlanQMoEGather(const Caps& caps, const QMoEShape& shape, std::string_view variant = "");
 KernelPlan PlanQMoEActivate(const Caps& caps, const QMoEShape& shape,

@@ -26,6 +26,9 @@ struct Tuning {
   }
 };
 
+// Name by which the grouped form is forced.
+constexpr std::string_view kGrouped = "grouped";
+
 // Numbers of qmoe_decode.wgsl.
 struct Cut {
   uint32_t lanes, chunk_words, chunks, slots, phase_slots, block;
@@ -85,21 +88,27 @@ bool FitsBindings(const Caps& caps, const QMoEShape& shape) {
          SplitQMoEDown(caps, shape).size() == 1;
 }
 
-std::vector<Tuning> Tunings(const Caps& caps, const QMoEShape& shape) {
-  qmoe::CheckShape(shape);
+// Those of every shape and adapter, the best guess first.
+std::vector<Tuning> AllTunings() {
   std::vector<Tuning> tunings;
-  if (!FitsBindings(caps, shape)) return tunings;
-  const bool f16_math = caps.f16 && shape.dtype == DType::kF16 && shape.bits != 2;
-  const auto add = [&](const Tuning& tuning) {
-    if (CutWork(caps, shape, true, tuning) && CutWork(caps, shape, false, tuning))
-      tunings.push_back(tuning);
-  };
-  for (const bool f16 : {true, false}) {
-    if (f16 && !f16_math) continue;
+  for (const bool f16_math : {true, false}) {
     for (const uint32_t rows : {4u, 2u}) {
-      for (const uint32_t workgroup : {128u, 256u, 64u}) add({workgroup, rows, f16});
+      for (const uint32_t workgroup : {128u, 256u, 64u})
+        tunings.push_back({workgroup, rows, f16_math});
     }
   }
+  return tunings;
+}
+
+std::vector<Tuning> Tunings(const Caps& caps, const QMoEShape& shape) {
+  qmoe::CheckShape(shape);
+  if (!FitsBindings(caps, shape)) return {};
+  const bool f16_math = caps.f16 && shape.dtype == DType::kF16 && shape.bits != 2;
+  std::vector<Tuning> tunings = AllTunings();
+  std::erase_if(tunings, [&](const Tuning& tuning) {
+    return (tuning.f16_math && !f16_math) || !CutWork(caps, shape, true, tuning) ||
+           !CutWork(caps, shape, false, tuning);
+  });
   return tunings;
 }
 
@@ -176,12 +185,46 @@ KernelPlan PlanDecode(const Caps& caps, const QMoEShape& shape, bool gate_up,
   return plan;
 }
 
+Tunable DecodeTunable(const Caps& caps, const QMoEShape& shape, bool gate_up) {
+  const auto variants = [=] {
+    const bool f16_math = Pick(caps, shape, "").f16_math;
+    std::vector<std::string> names;
+    for (const Tuning& tuning : Tunings(caps, shape)) {
+      if (tuning.f16_math == f16_math) names.push_back(tuning.name());
+    }
+    return names;
+  };
+  return {
+      .kernel = "qmoe",
+      .sizes = fmt::format("{} tokens", shape.tokens),
+      .variants = variants,
+      .plan = [=](std::string_view variant) { return PlanDecode(caps, shape, gate_up, variant); }};
+}
+
 }  // namespace
 
 std::vector<std::string> QMoEDecodeVariants(const Caps& caps, const QMoEShape& shape) {
   std::vector<std::string> names;
   for (const Tuning& tuning : Tunings(caps, shape)) names.push_back(tuning.name());
   return names;
+}
+
+QMoEForm QMoEFormOf(const Caps& caps, std::string_view variant) {
+  std::vector<std::string> known = QMoEExpertVariants(caps);
+  if (std::ranges::find(known, variant) != known.end()) return QMoEForm::kBySlot;
+  if (variant == kGrouped) return QMoEForm::kGrouped;
+  for (const Tuning& tuning : AllTunings()) known.push_back(tuning.name());
+  if (std::ranges::find(known, variant) != known.end()) return QMoEForm::kDecode;
+  known.emplace_back(kGrouped);
+  ThrowUnknownVariant("qmoe", variant, known);
+}
+
+Tunable QMoEGateUpDecodeTunable(const Caps& caps, const QMoEShape& shape) {
+  return DecodeTunable(caps, shape, /*gate_up=*/true);
+}
+
+Tunable QMoEDownDecodeTunable(const Caps& caps, const QMoEShape& shape) {
+  return DecodeTunable(caps, shape, /*gate_up=*/false);
 }
 
 KernelPlan PlanQMoEGateUpDecode(const Caps& caps, const QMoEShape& shape,

@@ -97,6 +97,14 @@ MatMulNBitsShape QMoEGroupedDown(const QMoEShape& shape) {
   return Product(shape, qmoe::DownLayer(shape));
 }
 
+Tunable QMoEGroupedTunable(const Caps& caps, const MatMulNBitsShape& product) {
+  Tunable tunable = MatMulNBitsTunable(caps, product);
+  // Variants that are forced of matmul_nbits are for products of one weight.
+  tunable.kernel = {};
+  tunable.scratch_words = 0;
+  return tunable;
+}
+
 bool CanGroupQMoE(const Caps& caps, const QMoEShape& shape) {
   qmoe::CheckShape(shape);
   // A block size that MatMulNBits has, in whole blocks: rows lie as there.

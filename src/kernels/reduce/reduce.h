@@ -16,6 +16,7 @@
 #include "base/dtype.h"
 #include "kernels/common/indexing.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
 
@@ -25,6 +26,10 @@ enum class ReduceOp { kL2, kMax, kMean, kMin, kProd, kSum, kSumSquare };
 std::optional<ReduceOp> ReduceOpFromName(std::string_view onnx_name);
 // `sum`, `sum_square`: as in the variants.
 std::string_view ReduceOpName(ReduceOp op);
+
+struct ReduceRoles {
+  static constexpr Role kX{1}, kY{2, Access::kWrite};
+};
 
 struct ReduceShape {
   ReduceOp op = ReduceOp::kSum;

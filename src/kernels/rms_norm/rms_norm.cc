@@ -8,7 +8,7 @@
 namespace sinter::kernels {
 
 std::vector<std::string> RmsNormVariants(const Caps& caps) {
-  return WithSubgroupVariants(caps, {"wg64", "wg256"});
+  return WorkgroupVariantNames(caps, {64, 256});
 }
 
 KernelPlan PlanRmsNorm(const Caps& caps, const RmsNormShape& shape, std::string_view variant) {
@@ -17,10 +17,8 @@ KernelPlan PlanRmsNorm(const Caps& caps, const RmsNormShape& shape, std::string_
   const std::string_view out = FloatWgslType(caps, "rms_norm", shape.output_dtype);
   SINTER_CHECK(shape.cols > 0, "rms_norm of empty rows");
   // 256 threads are worth their barrier from one vec4 a thread on.
-  const std::string chosen =
-      fmt::format("wg{}{}", shape.cols >= 1024 ? 256 : 64, caps.subgroups ? ".sg" : "");
-  const std::string picked = PickVariant("rms_norm", variant, chosen, RmsNormVariants(caps));
-  const bool wide = picked.starts_with("wg256");
+  const WorkgroupVariant picked =
+      PickWorkgroupVariant(caps, "rms_norm", variant, shape.cols >= 1024 ? 256 : 64, {64, 256});
   const bool vec4 = shape.cols % 4 == 0;
 
   KernelPlan plan;
@@ -36,9 +34,9 @@ KernelPlan PlanRmsNorm(const Caps& caps, const RmsNormShape& shape, std::string_
   define(shape.has_inv_std, "inv_std");
   define(shape.has_sum, "sum");
   define(vec4, "vec4");
-  plan.variant += "." + picked;
+  plan.variant += fmt::format(".{}", picked.name());
   if (in == "f16" || scale == "f16" || out == "f16") plan.defines.push_back("f16");
-  if (picked.ends_with(".sg")) plan.defines.push_back("subgroups");
+  if (picked.subgroups) plan.defines.push_back("subgroups");
   const auto alias = [&](std::string_view name, std::string_view type) {
     plan.prelude += vec4 ? fmt::format("alias {} = vec4<{}>;\n", name, type)
                          : fmt::format("alias {} = {};\n", name, type);
@@ -47,8 +45,8 @@ KernelPlan PlanRmsNorm(const Caps& caps, const RmsNormShape& shape, std::string_
   alias("scale_v", scale);
   alias("out_v", out);
   alias("acc_v", "f32");
-  plan.prelude += fmt::format("const kVec = {}u;\nconst kWorkgroupSize = {}u;\n", vec4 ? 4 : 1,
-                              wide ? 256 : 64);
+  plan.prelude +=
+      fmt::format("const kVec = {}u;\nconst kWorkgroupSize = {}u;\n", vec4 ? 4 : 1, picked.threads);
   plan.workgroups = FoldGrid(caps, shape.rows);
   plan.SetParams(RmsNormParams{.rows = shape.rows,
                                .cols = shape.cols,

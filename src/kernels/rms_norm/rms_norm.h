@@ -11,8 +11,14 @@
 #include <vector>
 
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct RmsNormRoles {
+  static constexpr Role kInput{1}, kScale{2}, kSkip{3}, kBias{4}, kOutput{5, Access::kWrite},
+      kInvStd{6, Access::kWrite}, kSum{7, Access::kWrite};
+};
 
 // sum = input [+ skip] [+ bias]; output = sum * inv_std * scale, with
 // inv_std = 1 / sqrt(mean(sum^2) + epsilon) over a row. Statistics are of the unrounded sum, in

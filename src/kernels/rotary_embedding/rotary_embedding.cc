@@ -9,16 +9,14 @@
 namespace sinter::kernels {
 
 std::vector<std::string> RotaryEmbeddingVariants(const Caps& caps) {
-  return WithSubgroupVariants(caps, {"wg64"});
+  return WorkgroupVariantNames(caps, {64});
 }
 
 KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& shape,
                                std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, "rotary_embedding", shape.dtype);
   const std::string_view norm = FloatWgslType(caps, "rotary_embedding", shape.norm_dtype);
-  const std::string picked =
-      PickVariant("rotary_embedding", variant, caps.subgroups ? "wg64.sg" : "wg64",
-                  RotaryEmbeddingVariants(caps));
+  const WorkgroupVariant picked = PickWorkgroupVariant(caps, "rotary_embedding", variant, 64, {64});
   if (shape.rotary_dim % 2 != 0 || shape.rotary_dim > shape.head_size) {
     throw Error("kernels",
                 "rotary_embedding_dim: got {}, want an even number up to the head size {}",
@@ -49,9 +47,9 @@ KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& sha
   define(shape.output_is_cache, "cache");
   define(shape.has_norm, "norm");
   if (shape.has_norm) plan.variant += fmt::format(".{}", norm);
-  plan.variant += "." + picked;
+  plan.variant += fmt::format(".{}", picked.name());
   if (act == "f16" || (shape.has_norm && norm == "f16")) plan.defines.push_back("f16");
-  if (picked.ends_with(".sg")) plan.defines.push_back("subgroups");
+  if (picked.subgroups) plan.defines.push_back("subgroups");
   plan.prelude = fmt::format("alias act_t = {};\nconst kWorkgroupSize = 64u;\n", act);
   if (shape.has_norm) plan.prelude += fmt::format("alias norm_t = {};\n", norm);
   if (rotary) {

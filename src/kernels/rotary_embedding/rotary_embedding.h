@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
 
@@ -26,6 +27,11 @@ enum class RotaryPositions {
   kSeqlens,      // seqlens_k[b] + 1 - sequence + s, no less than s: GroupQueryAttention's contract
   kPositionIds,  // position_ids[b * sequence + s]
   kOffset,       // position_ids[0] + s
+};
+
+struct RotaryEmbeddingRoles {
+  static constexpr Role kInput{1}, kCos{2, Access::kReadRows}, kSin{3, Access::kReadRows},
+      kNormWeight{4}, kSeqlens{5}, kPositionIds{6}, kOutput{7, Access::kWrite};
 };
 
 // For every batch b, row s < sequence and head h < heads:

@@ -20,7 +20,7 @@ uint64_t TokenChoiceScratchBytes(uint32_t vocab) {
 }
 
 KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,
-                           std::string_view wgsl, std::string_view variant) {
+                           std::string_view wgsl, const WorkgroupVariant& variant) {
   const std::string_view act = FloatWgslType(caps, kernel, shape.dtype);
   if (shape.vocab == 0 || shape.vocab > kMaxVocab) {
     throw Error("kernels", "vocabulary: got {} tokens, want 1 to {}", shape.vocab, kMaxVocab);
@@ -31,10 +31,10 @@ KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std:
 
   KernelPlan plan;
   plan.wgsl = wgsl;
-  plan.variant = fmt::format("{}.{}{}.{}", kernel, act, vec4 ? ".vec4" : "", variant);
+  plan.variant = fmt::format("{}.{}{}.{}", kernel, act, vec4 ? ".vec4" : "", variant.name());
   if (vec4) plan.defines.push_back("vec4");
   if (act == "f16") plan.defines.push_back("f16");
-  if (variant.ends_with(".sg")) plan.defines.push_back("subgroups");
+  if (variant.subgroups) plan.defines.push_back("subgroups");
   plan.prelude = fmt::format("alias act_t = {};\n", act);
   const auto define = [&](bool on, const char* name) {
     if (!on) return;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/common/plan_util.h"
 #include "kernels/kernel_plan.h"
 #include "kernels/sample/step_state.h"
 
@@ -52,10 +53,10 @@ static_assert(sizeof(TokenChoiceParams) == 32);
 // Bytes of the scratch for a vocabulary, whichever kernel it is for.
 uint64_t TokenChoiceScratchBytes(uint32_t vocab);
 
-// A plan of argmax or sample, for a variant that is known to exist. Throws
+// A plan of argmax or sample. Throws
 // Error: a type other than f16 and f32, a vocabulary of 0 or more than kMaxVocab tokens.
 KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,
-                           std::string_view wgsl, std::string_view variant);
+                           std::string_view wgsl, const WorkgroupVariant& variant);
 
 // One row's logits with the repetition penalty; -inf for NaN. `seen` as on the GPU.
 std::vector<double> PenalisedLogits(std::span<const double> logits, std::span<const uint32_t> seen,

@@ -8,23 +8,22 @@
 namespace sinter::kernels {
 
 std::vector<std::string> SoftmaxVariants(const Caps& caps) {
-  return WithSubgroupVariants(caps, {"wg64", "wg256"});
+  return WorkgroupVariantNames(caps, {64, 256});
 }
 
 KernelPlan PlanSoftmax(const Caps& caps, const SoftmaxShape& shape, std::string_view variant) {
   const std::string_view act = FloatWgslType(caps, "softmax", shape.dtype);
   SINTER_CHECK(shape.axis > 0 && shape.inner > 0, "softmax of empty rows");
-  const std::string chosen =
-      fmt::format("wg{}{}", shape.axis >= 512 ? 256 : 64, caps.subgroups ? ".sg" : "");
-  const std::string picked = PickVariant("softmax", variant, chosen, SoftmaxVariants(caps));
+  const WorkgroupVariant picked =
+      PickWorkgroupVariant(caps, "softmax", variant, shape.axis >= 512 ? 256 : 64, {64, 256});
 
   KernelPlan plan;
   plan.wgsl = "softmax/softmax.wgsl";
-  plan.variant = fmt::format("softmax.{}.{}", act, picked);
+  plan.variant = fmt::format("softmax.{}.{}", act, picked.name());
   if (act == "f16") plan.defines.push_back("f16");
-  if (picked.ends_with(".sg")) plan.defines.push_back("subgroups");
-  plan.prelude = fmt::format("alias act_t = {};\nconst kWorkgroupSize = {}u;\n", act,
-                             picked.starts_with("wg256") ? 256 : 64);
+  if (picked.subgroups) plan.defines.push_back("subgroups");
+  plan.prelude =
+      fmt::format("alias act_t = {};\nconst kWorkgroupSize = {}u;\n", act, picked.threads);
   const uint64_t rows = uint64_t{shape.outer} * shape.inner;
   plan.workgroups = FoldGrid(caps, rows);
   plan.SetParams(SoftmaxParams{.rows = static_cast<uint32_t>(rows),

@@ -9,8 +9,13 @@
 #include <vector>
 
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct SoftmaxRoles {
+  static constexpr Role kInput{1}, kOutput{2, Access::kWrite};
+};
 
 // output[o, a, i] = exp(input[o, a, i] - max) / sum over a of the same, for a tensor seen as
 // [outer, axis, inner]. Accumulates in f32.

@@ -14,8 +14,13 @@
 #include "base/dtype.h"
 #include "kernels/common/indexing.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct StridedCopyRoles {
+  static constexpr Role kX{1}, kY{2, Access::kWrite};
+};
 
 // Element (i0, i1, ...) of the views, each i below its size: y[y_offset + sum(i * y_strides)] =
 // x[x_offset + ...]. All in elements; strides of x may be 0 or negative; elements of y must be

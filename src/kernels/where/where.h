@@ -13,8 +13,13 @@
 #include "base/dtype.h"
 #include "kernels/common/indexing.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
+
+struct WhereRoles {
+  static constexpr Role kCondition{1}, kA{2}, kB{3}, kY{4, Access::kWrite};
+};
 
 struct WhereShape {
   DType dtype = DType::kF32;  // of a, b and y: f32, f16, i32, i64 or bool

@@ -1,0 +1,335 @@
+// What nodes become: operands in their roles, plans, weights that are shared, errors that name
+// nodes.
+
+#include "compile/lowering.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "graph/text.h"
+#include "kernels/layer_chain/layer_chain.h"
+#include "passes/specialize.h"
+#include "support/fused_graph.h"
+#include "support/layer_graph.h"
+
+namespace sinter::compile {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Property;
+using ::testing::SizeIs;
+
+// What every WebGPU adapter has.
+Caps SmallCaps() { return {}; }
+
+Caps GpuCaps() {
+  Caps caps;
+  caps.f16 = caps.subgroups = caps.packed_dot_product = true;
+  caps.subgroup_min_size = caps.subgroup_max_size = 32;
+  caps.limits.max_workgroup_storage_bytes = 32 << 10;
+  caps.limits.max_invocations_per_workgroup = caps.limits.max_workgroup_size_x = 1024;
+  caps.limits.max_storage_buffers_per_stage = 16;
+  return caps;
+}
+
+std::unique_ptr<graph::Graph> ParseBody(const std::string& body) {
+  const auto graph =
+      graph::Parse("graph g { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 " + body + "}");
+  return passes::Specialize(*graph, {});
+}
+
+Lowered LowerBody(const std::string& body, const Caps& caps = SmallCaps(),
+                  const ForcedVariants& variants = {}, const Choices& choices = {}) {
+  return Lower(*ParseBody(body), caps, {}, variants, choices);
+}
+
+// A product of `rows` rows with a weight of 64 by 64.
+std::string ProductBody(int rows) {
+  return fmt::format(
+      "input %x: f16[{0}, 64] const %b: u8[64, 2, 16] = zeros const %s: f16[64, 2] = zeros "
+      "%y: f16[{0}, 64] = com.microsoft::MatMulNBits @the_node (%x, %b, %s) "
+      "{{K = 64, N = 64, bits = 4, block_size = 32}} return %y",
+      rows);
+}
+
+constexpr char kAttention[] = R"(
+  input %q: f32[1, 1, 4] input %k: f32[1, 1, 4] input %v: f32[1, 1, 4]
+  input %pk: f32[1, 1, 8, 4] input %pv: f32[1, 1, 8, 4] input %seqlens: i32[1] input %total: i32[1]
+  %y: f32[1, 1, 4], %key: f32[1, 1, 8, 4], %value: f32[1, 1, 8, 4] = com.microsoft::GroupQueryAttention @the_attention (%q, %k, %v, %pk, %pv, %seqlens, %total) {num_heads = 1, kv_num_heads = 1}
+  return %y, %key, %value)";
+
+template <typename F>
+std::string ErrorOf(F&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+// Every operand that a dispatch binds is there, once, and lies within its buffer.
+TEST(Lowering, BindsEachOperandOnce) {
+  const std::string bodies[] = {support::MakeFusedGraph("f16", "f32").body, ProductBody(1),
+                                ProductBody(100), kAttention};
+  for (const Caps& caps : {SmallCaps(), GpuCaps()}) {
+    for (const std::string& body : bodies) {
+      const ExternalPlaces caches = {{"pk", {0}}, {"key", {0}}, {"pv", {1}}, {"value", {1}}};
+      const Lowered lowered = Lower(*ParseBody(body), caps, caches, {});
+      EXPECT_FALSE(lowered.dispatches.empty());
+      for (const Dispatch& dispatch : lowered.dispatches) {
+        std::set<uint32_t> bindings = {0};
+        for (const Operand& operand : dispatch.operands) {
+          EXPECT_TRUE(bindings.insert(operand.role.binding).second) << dispatch.label;
+          const BufferInfo& info = lowered.buffers.at(static_cast<size_t>(operand.buffer.buffer));
+          // Buffers are padded to 16 bytes.
+          EXPECT_LE(operand.buffer.offset + operand.buffer.bytes, (info.bytes + 15) / 16 * 16);
+        }
+        EXPECT_EQ(std::ranges::count_if(dispatch.operands, &Operand::writes) > 0, true);
+      }
+    }
+  }
+}
+
+TEST(Lowering, FindsOperandsByRole) {
+  const Lowered lowered = LowerBody(ProductBody(1));
+  ASSERT_THAT(lowered.dispatches, SizeIs(1));
+  using Roles = kernels::MatMulNBitsRoles;
+  const Dispatch& product = lowered.dispatches[0];
+  const auto name = [&](const kernels::Role& role) {
+    return lowered.buffers.at(static_cast<size_t>(product.Find(role).buffer)).name;
+  };
+  EXPECT_EQ(name(Roles::kA), "x");
+  EXPECT_EQ(name(Roles::kB), "b");
+  EXPECT_EQ(name(Roles::kScales), "s");
+  EXPECT_EQ(name(Roles::kY), "y");
+  EXPECT_FALSE(product.Find(Roles::kBias));
+  EXPECT_THAT(product.nodes, ElementsAre(0));
+  EXPECT_EQ(product.label, "MatMulNBits the_node");
+}
+
+// Which nodes a dispatch computes, where two of them have one name.
+TEST(Lowering, KnowsItsNodesByPlace) {
+  const Lowered lowered = LowerBody(
+      "input %x: f32[4] %a: f32[4] = ai.onnx::Neg @n (%x) %b: f32[4] = ai.onnx::Neg @n (%a) "
+      "return %b");
+  ASSERT_THAT(lowered.dispatches, SizeIs(2));
+  EXPECT_THAT(lowered.dispatches[0].nodes, ElementsAre(0));
+  EXPECT_THAT(lowered.dispatches[1].nodes, ElementsAre(1));
+}
+
+TEST(Lowering, MakesNothingOfNoElements) {
+  for (const char* body :
+       {"input %x: f32[0, 4] %y: f32[0, 4] = ai.onnx::Neg (%x) return %y",
+        "input %x: f32[0, 4] input %z: f32[4] %y: f32[0, 4] = ai.onnx::Add (%x, %z) return %y",
+        "input %x: f32[2, 0] %y: f32[2, 0] = ai.onnx::Softmax (%x) return %y",
+        "input %x: f32[2, 0] %y: f32[0, 2] = ai.onnx::Transpose (%x) return %y",
+        "input %x: f32[4, 3] input %i: i64[0] %y: f32[0, 3] = ai.onnx::Gather (%x, %i) return %y",
+        "input %x: f32[0, 3] input %w: f32[3, 2] %y: f32[0, 2] = ai.onnx::MatMul (%x, %w) return "
+        "%y",
+        "input %x: f32[2, 0] %y: f16[2, 0] = ai.onnx::Cast (%x) {to = 10} return %y"}) {
+    EXPECT_THAT(LowerBody(body).dispatches, IsEmpty()) << body;
+  }
+}
+
+// Rows of a weight that is larger than a binding: each dispatch binds its own.
+TEST(Lowering, SplitsAWeightByRows) {
+  Caps caps = SmallCaps();
+  caps.limits.max_storage_binding_bytes = 1024;
+  const Lowered lowered = LowerBody(ProductBody(1), caps);
+  using Roles = kernels::MatMulNBitsRoles;
+  ASSERT_GT(lowered.dispatches.size(), 1u);
+  uint64_t next = 0;
+  for (const Dispatch& dispatch : lowered.dispatches) {
+    const BufferRef b = dispatch.Find(Roles::kB);
+    EXPECT_EQ(b.offset, next);
+    EXPECT_LE(b.bytes, 1024u);
+    next += b.bytes;
+    // A part is nothing that a chain takes.
+    EXPECT_FALSE(dispatch.part);
+  }
+  EXPECT_EQ(next, 64u * 32);
+}
+
+TEST(Lowering, TellsWhatChainsTake) {
+  const auto part_of = [](const std::string& body, const ForcedVariants& variants = {}) {
+    return LowerBody(body, GpuCaps(), variants).dispatches.at(0).part;
+  };
+  const auto product = part_of(ProductBody(1));
+  ASSERT_TRUE(product);
+  EXPECT_EQ(std::get<kernels::MatMulNBitsShape>(*product).n, 64u);
+  EXPECT_FALSE(part_of(ProductBody(1), {{"matmul_nbits", "decode"}}));
+  const auto lookup = [](int tokens, std::string_view type) {
+    return fmt::format(
+        "const %t: {1}[5, 8] = zeros input %i: i32[{0}] %y: {1}[{0}, 8] = ai.onnx::Gather (%t, %i) "
+        "return %y",
+        tokens, type);
+  };
+  const auto table = part_of(lookup(1, "f16"));
+  ASSERT_TRUE(table);
+  EXPECT_EQ(std::get<kernels::ChainTable>(*table), (kernels::ChainTable{.rows = 5}));
+  EXPECT_FALSE(part_of(lookup(2, "f16")));
+  EXPECT_FALSE(part_of(lookup(1, "f32")));
+  EXPECT_FALSE(part_of(lookup(1, "f16"), {{"gather", "b4"}}));
+}
+
+// Forced, chosen and guessed plans.
+TEST(Tuning, TakesTheForcedThenTheChosenThenTheGuess) {
+  const auto lower = [](const ForcedVariants& variants, const Choices& choices) {
+    return LowerBody(ProductBody(1), GpuCaps(), variants, choices).dispatches.at(0);
+  };
+  const Dispatch guess = lower({}, {});
+  ASSERT_TRUE(guess.alternatives);
+  const std::vector<Alternative> all = guess.alternatives();
+  ASSERT_GT(all.size(), 1u);
+  EXPECT_EQ(std::ranges::count_if(all, &Alternative::is_guess), 1);
+  const auto is_guess = std::ranges::find_if(all, &Alternative::is_guess);
+  EXPECT_EQ(is_guess->plan.variant, guess.plan.variant);
+  const auto other = std::ranges::find_if_not(all, &Alternative::is_guess);
+  const Dispatch chosen = lower({}, {{guess.kind, other->variant}});
+  EXPECT_EQ(chosen.plan.variant, other->plan.variant);
+  EXPECT_EQ(chosen.kind, guess.kind);
+  EXPECT_TRUE(chosen.alternatives);
+  const Dispatch forced =
+      lower({{"matmul_nbits", is_guess->variant}}, {{guess.kind, other->variant}});
+  EXPECT_EQ(forced.plan.variant, guess.plan.variant);
+  EXPECT_FALSE(forced.alternatives);
+  EXPECT_EQ(forced.kind, "");
+  // A choice of another version's, or of another kind.
+  EXPECT_EQ(lower({}, {{guess.kind, "gone"}}).plan.variant, guess.plan.variant);
+  EXPECT_EQ(lower({}, {{"other", other->variant}}).plan.variant, guess.plan.variant);
+}
+
+TEST(Tuning, TellsKindsApartBySize) {
+  std::set<std::string> kinds;
+  for (const int rows : {9, 10, 100}) {
+    const Lowered lowered = LowerBody(ProductBody(rows), GpuCaps());
+    kinds.insert(lowered.dispatches.at(0).kind);
+  }
+  EXPECT_THAT(kinds, SizeIs(3));
+}
+
+TEST(LoweringErrors, NameTheNodeThatCannotBeLowered) {
+  const auto error_of = [&](const std::string& body, const ForcedVariants& variants = {}) {
+    const auto graph =
+        graph::Parse("graph g { opset ai.onnx 23 opset com.microsoft 1 " + body + "}");
+    return ErrorOf([&] { Lower(*graph, SmallCaps(), {}, variants); });
+  };
+  const std::string unknown =
+      error_of("input %x: f32[1] %y: f32[1] = com.example::Frobnicate @the_node (%x) return %y");
+  EXPECT_THAT(unknown, HasSubstr("node 'the_node' (com.example::Frobnicate"));
+  EXPECT_THAT(error_of("input %x: f64[1] %y: f64[1] = ai.onnx::Neg @the_node (%x) return %y"),
+              HasSubstr("the_node"));
+  EXPECT_THAT(error_of(R"(input %a: f32[1, 16] input %b: u8[1, 1, 8] input %s: f32[1, 1]
+                %y: f32[1, 1] = com.microsoft::MatMulNBits @the_node (%a, %b, %s) {K = 16, N = 1, bits = 4, block_size = 16} return %y)"),
+              HasSubstr("the_node' (com.microsoft::MatMulNBits, version 1): input 'b': got a value "
+                        "computed at run time"));
+  EXPECT_THAT(error_of(R"(input %x: f32[2, 2] input %axes: i64[1]
+                %y: f32[2, 1] = ai.onnx::ReduceSum @the_node (%x, %axes) return %y)"),
+              HasSubstr("input 'axes': got a value computed at run time, want a constant"));
+  EXPECT_THAT(error_of(R"(input %x: f32[1, 2, 4] input %c: f32[1, 2, 2] input %s: f32[1, 2, 2]
+                %y: f32[1, 2, 4] = ai.onnx::RotaryEmbedding @the_node (%x, %c, %s) {num_heads = 1} return %y)"),
+              HasSubstr("got no position_ids"));
+  EXPECT_THAT(error_of(R"(input %q: f32[1, 1, 12] input %l: i32[1] input %t: i32[1]
+                %y: f32[1, 1, 4], %k: f32[1, 1, 1, 4], %v: f32[1, 1, 1, 4] = com.microsoft::GroupQueryAttention @the_node (%q, _, _, _, _, %l, %t) {num_heads = 1, kv_num_heads = 1} return %y)"),
+              HasSubstr("want a KV cache that is updated in place"));
+  EXPECT_THAT(
+      error_of(R"(opset sinter 1 input %a: f32[1, 16] input %b: u8[1, 1, 8] input %s: f32[1, 1]
+                %y: f32[1, 1] = sinter::MatMulNBitsAdd @the_node (%a, %b, %s, _, _, %s) {K = 16, N = 1, bits = 4, block_size = 16} return %y)"),
+      HasSubstr("the_node' (sinter::MatMulNBitsAdd, version 1): input 'b': got a value computed at "
+                "run time"));
+  const std::string two = error_of(kAttention);
+  EXPECT_THAT(two, HasSubstr("the_attention"));
+  EXPECT_THAT(two, HasSubstr("'pk' and 'key': got two buffers"));
+  EXPECT_THAT(error_of("input %x: f32[1] %y: f32[1] = ai.onnx::Neg @the_node (%x) return %y",
+                       {{"unary", "fast"}}),
+              AllOf(HasSubstr("the_node"), HasSubstr("'fast'")));
+  EXPECT_THAT(
+      error_of("input %x: f32[1] %y: f32[1] = ai.onnx::Neg (%x) return %y", {{"unery", "vec4"}}),
+      HasSubstr("forced variant: got kernel 'unery', want one of: "));
+}
+
+// Halves of one weight are that weight again; a part alone is its own buffer, shared by all
+// readers.
+TEST(Lowering, JoinsWeightsAndSharesThem) {
+  std::string body = "input %x: f32[1, 16] ";
+  for (const char* name : {"g", "u", "t"})
+    body += fmt::format("const %{0}.b: u8[2, 1, 8] = zeros const %{0}.s: f32[2, 1] = zeros ", name);
+  const auto mlp = [](const char* y, const char* gate, const char* up) {
+    return fmt::format(
+        "%{0}: f32[1, 2] = sinter::MatMulNBitsMlp (%x, _, _, _, %{1}.b, %{1}.s, _, _, %{2}.b, "
+        "%{2}.s) {{K = 16, N = ints[2, 2], bits = 4, block_size = 16, activation = \"silu\"}} ",
+        y, gate, up);
+  };
+  body += mlp("a", "g", "u") + mlp("b", "g", "u") + mlp("c", "u", "g");
+  body +=
+      "%d: f32[1, 2] = com.microsoft::MatMulNBits (%x, %t.b, %t.s) {K = 16, N = 2, bits = 4, "
+      "block_size = 16} "
+      "%e: f32[1, 2] = sinter::MatMulNBitsAdd (%x, %t.b, %t.s, _, _, %d) {K = 16, N = 2, bits = 4, "
+      "block_size = 16} return %a, %b, %c, %d, %e";
+  const auto graph = ParseBody(body);
+  const Lowered lowered = Lower(*graph, SmallCaps(), {}, {});
+  // Codes and scales of: gate and up, up and gate, the lone weight.
+  std::vector<std::pair<std::string, uint64_t>> weights;
+  for (const BufferInfo& buffer : lowered.buffers) {
+    if (buffer.kind == BufferInfo::Kind::kWeight) weights.emplace_back(buffer.name, buffer.bytes);
+  }
+  using ::testing::Pair;
+  EXPECT_THAT(weights,
+              ::testing::UnorderedElementsAre(Pair("g.b", 32), Pair("g.s", 16), Pair("u.b", 32),
+                                              Pair("u.s", 16), Pair("t.b", 16), Pair("t.s", 8)));
+}
+
+// What is cut for the graph's sake is whole on the GPU.
+TEST(Lowering, JoinsHalvesToTheirWhole) {
+  const auto graph = ParseBody(R"(input %x: f32[1, 16]
+    const %g.b: u8[2, 1, 8] = zeros const %u.b: u8[2, 1, 8] = zeros
+    const %g.s: f32[2, 1] = zeros const %u.s: f32[2, 1] = zeros
+    %y: f32[1, 2] = sinter::MatMulNBitsMlp (%x, _, _, _, %g.b, %g.s, _, _, %u.b, %u.s) {K = 16, N = ints[2, 2], bits = 4, block_size = 16, activation = "silu"}
+    return %y)");
+  const graph::Tensor whole =
+      graph::Tensor::FromInts(DType::kU8, {4, 1, 8}, std::vector<int64_t>(32, 7));
+  for (const auto& [name, begin] : {std::pair("g.b", 0), {"u.b", 16}}) {
+    graph::Tensor half = whole;
+    half.shape[0] = 2;
+    half.bytes = half.bytes.subspan(static_cast<size_t>(begin), 16);
+    graph->FindValue(name)->SetConstant(half);
+  }
+  const Lowered lowered = Lower(*graph, SmallCaps(), {}, {});
+  const auto found = std::find_if(lowered.buffers.begin(), lowered.buffers.end(),
+                                  [](const BufferInfo& info) { return info.name == "g.b"; });
+  ASSERT_NE(found, lowered.buffers.end());
+  ASSERT_EQ(found->tensors.size(), 1u);
+  EXPECT_EQ(found->tensors[0].bytes.data(), whole.bytes.data());
+  EXPECT_EQ(found->tensors[0].bytes.size(), whole.bytes.size());
+}
+
+TEST(LoweringErrors, NameANodeWithoutAName) {
+  const auto graph = graph::Parse(
+      "graph g { opset ai.onnx 23 input %x: f32[1] %y: f32[1] = ai.onnx::Neg (%x) return %y }");
+  EXPECT_THAT(ErrorOf([&] {
+                Lower(*graph, SmallCaps(), {}, {{"unary", "fast"}});
+              }),
+              HasSubstr("(ai.onnx::Neg, version 23): "));
+}
+
+TEST(CanLower, KnowsTheOperators) {
+  EXPECT_TRUE(CanLower("com.microsoft", "MatMulNBits"));
+  EXPECT_TRUE(CanLower("", "Add"));
+  EXPECT_TRUE(CanLower("", "Attention"));
+  EXPECT_TRUE(CanLower("com.microsoft", "MultiHeadAttention"));
+  EXPECT_FALSE(CanLower("com.microsoft", "Add"));
+  EXPECT_FALSE(CanLower("", "If"));
+}
+
+}  // namespace
+}  // namespace sinter::compile
