@@ -48,51 +48,26 @@ fn RightAt(at: u32, col: u32) -> Right {
 
 // sums += A x B over kMatK of K: a_at and b_at are where the subgroup's first matrices of each lie.
 fn MultiplyOnce(sums: ptr<function, Sums>, a_at: u32, b_at: u32) {
-  let b0 = RightAt(b_at, 0u);
-  let b1 = RightAt(b_at, 1u);
-  let b2 = RightAt(b_at, 2u);
-  let b3 = RightAt(b_at, 3u);
-  let a0 = LeftAt(a_at, 0u);
-  (*sums)[0] = subgroupMatrixMultiplyAccumulate(a0, b0, (*sums)[0]);
-  if (kCols > 1u) {
-    (*sums)[1] = subgroupMatrixMultiplyAccumulate(a0, b1, (*sums)[1]);
+#repeat c 0..kCols
+  let b$c = RightAt(b_at, $c);
+#endrepeat
+#repeat r 0..2
+  if (kRows > $r) {
+    let a$r = LeftAt(a_at, $r);
+#repeat c 0..kCols
+    (*sums)[4 * $r + $c] = subgroupMatrixMultiplyAccumulate(a$r, b$c, (*sums)[4 * $r + $c]);
+#endrepeat
   }
-  if (kCols > 2u) {
-    (*sums)[2] = subgroupMatrixMultiplyAccumulate(a0, b2, (*sums)[2]);
-  }
-  if (kCols > 3u) {
-    (*sums)[3] = subgroupMatrixMultiplyAccumulate(a0, b3, (*sums)[3]);
-  }
-  if (kRows > 1u) {
-    let a1 = LeftAt(a_at, 1u);
-    (*sums)[4] = subgroupMatrixMultiplyAccumulate(a1, b0, (*sums)[4]);
-    if (kCols > 1u) {
-      (*sums)[5] = subgroupMatrixMultiplyAccumulate(a1, b1, (*sums)[5]);
-    }
-    if (kCols > 2u) {
-      (*sums)[6] = subgroupMatrixMultiplyAccumulate(a1, b2, (*sums)[6]);
-    }
-    if (kCols > 3u) {
-      (*sums)[7] = subgroupMatrixMultiplyAccumulate(a1, b3, (*sums)[7]);
-    }
-  }
+#endrepeat
+  // Two rows at a time.
   if (kRows > 2u) {
     let a2 = LeftAt(a_at, 2u);
     let a3 = LeftAt(a_at, 3u);
-    (*sums)[8] = subgroupMatrixMultiplyAccumulate(a2, b0, (*sums)[8]);
-    (*sums)[12] = subgroupMatrixMultiplyAccumulate(a3, b0, (*sums)[12]);
-    if (kCols > 1u) {
-      (*sums)[9] = subgroupMatrixMultiplyAccumulate(a2, b1, (*sums)[9]);
-      (*sums)[13] = subgroupMatrixMultiplyAccumulate(a3, b1, (*sums)[13]);
-    }
-    if (kCols > 2u) {
-      (*sums)[10] = subgroupMatrixMultiplyAccumulate(a2, b2, (*sums)[10]);
-      (*sums)[14] = subgroupMatrixMultiplyAccumulate(a3, b2, (*sums)[14]);
-    }
-    if (kCols > 3u) {
-      (*sums)[11] = subgroupMatrixMultiplyAccumulate(a2, b3, (*sums)[11]);
-      (*sums)[15] = subgroupMatrixMultiplyAccumulate(a3, b3, (*sums)[15]);
-    }
+#repeat c 0..kCols
+#repeat r 2..4
+    (*sums)[4 * $r + $c] = subgroupMatrixMultiplyAccumulate(a$r, b$c, (*sums)[4 * $r + $c]);
+#endrepeat
+#endrepeat
   }
 }
 
@@ -140,16 +115,9 @@ fn Stage(sums: ptr<function, Sums>, subgroup: u32, row: u32) {
 }
 
 fn StageRow(at: u32, sum0: Sum, sum1: Sum, sum2: Sum, sum3: Sum) {
-  subgroupMatrixStore<row_major>(&tiles, at, sum0, kStageStride);
-  if (kCols > 1u) {
-    subgroupMatrixStore<row_major>(&tiles, at + kMatN / 4u, sum1, kStageStride);
-  }
-  if (kCols > 2u) {
-    subgroupMatrixStore<row_major>(&tiles, at + 2u * (kMatN / 4u), sum2, kStageStride);
-  }
-  if (kCols > 3u) {
-    subgroupMatrixStore<row_major>(&tiles, at + 3u * (kMatN / 4u), sum3, kStageStride);
-  }
+#repeat c 0..kCols
+  subgroupMatrixStore<row_major>(&tiles, at + $c * (kMatN / 4u), sum$c, kStageStride);
+#endrepeat
 }
 
 // Four neighbouring columns of the staged row of products at `place`: row `row` of the matrices, quad `quad`.

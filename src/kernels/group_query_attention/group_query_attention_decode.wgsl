@@ -119,16 +119,10 @@ fn pair_bias(b: u32, chunk: u32, kv_head: u32, t: u32) -> pvec {
   var b1 = 0.0;
   var b2 = 0.0;
   var b3 = 0.0;
-  if (kPairs > 1u) {
-    b1 = bias_at(at + pair_head(chunk, 1u, kv_head) * params.bias_head +
-                 pair_row(chunk, 1u) * params.bias_total);
-  }
-  if (kPairs > 2u) {
-    b2 = bias_at(at + pair_head(chunk, 2u, kv_head) * params.bias_head +
-                 pair_row(chunk, 2u) * params.bias_total);
-    b3 = bias_at(at + pair_head(chunk, 3u, kv_head) * params.bias_head +
-                 pair_row(chunk, 3u) * params.bias_total);
-  }
+#repeat i 1..kPairs
+  b$i = bias_at(at + pair_head(chunk, $i, kv_head) * params.bias_head +
+                pair_row(chunk, $i) * params.bias_total);
+#endrepeat
   return select(pvec(0.0), pair_vector(a, b1, b2, b3), t < params.bias_total);
 }
 #else
@@ -145,14 +139,9 @@ fn keep_column(part: u32, i: u32, column: u32, lo: vec4<f32>, hi: vec4<f32>) {
 
 fn keep_unit(part: u32, column: u32, x: Unit) {
   if (column < kCols) {
-    keep_column(part, 0u, column, pair_column(x.lo, 0u), pair_column(x.hi, 0u));
-    if (kPairs > 1u) {
-      keep_column(part, 1u, column, pair_column(x.lo, 1u), pair_column(x.hi, 1u));
-    }
-    if (kPairs > 2u) {
-      keep_column(part, 2u, column, pair_column(x.lo, 2u), pair_column(x.hi, 2u));
-      keep_column(part, 3u, column, pair_column(x.lo, 3u), pair_column(x.hi, 3u));
-    }
+#repeat i 0..kPairs
+    keep_column(part, $i, column, pair_column(x.lo, $i), pair_column(x.hi, $i));
+#endrepeat
   }
 }
 
@@ -220,14 +209,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   let lane = lid % kLanes;
   let team = lid / kLanes;
   let head_begin = (b * kKvHeads + kv_head) * params.capacity;
-  let col0 = slot_column(0u, lane);
-  let col1 = slot_column(1u, lane);
-  let col2 = slot_column(2u, lane);
-  let col3 = slot_column(3u, lane);
-  let row0 = slot_row(0u, team);
-  let row1 = slot_row(1u, team);
-  let row2 = slot_row(2u, team);
-  let row3 = slot_row(3u, team);
+#repeat i 0..4
+  let col$i = slot_column($i, lane);
+  let row$i = slot_row($i, team);
+#endrepeat
 
   let total = u32(max(seqlens_k[b] + 1, 0));
   let past = max(total, kSequence) - kSequence;
@@ -251,18 +236,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   let base0 = tile * kTile;
   var next_k0 = k_cache[cache_index(head_begin, base0 + row0, col0)];
   var next_v0 = v_cache[cache_index(head_begin, base0 + row0, col0)];
-  var next_k1 = next_k0;
-  var next_k2 = next_k0;
-  var next_k3 = next_k0;
-  var next_v1 = next_v0;
-  var next_v2 = next_v0;
-  var next_v3 = next_v0;
-  if (kSlots > 1u) { next_k1 = k_cache[cache_index(head_begin, base0 + row1, col1)]; }
-  if (kSlots > 2u) { next_k2 = k_cache[cache_index(head_begin, base0 + row2, col2)]; }
-  if (kSlots > 3u) { next_k3 = k_cache[cache_index(head_begin, base0 + row3, col3)]; }
-  if (kSlots > 1u) { next_v1 = v_cache[cache_index(head_begin, base0 + row1, col1)]; }
-  if (kSlots > 2u) { next_v2 = v_cache[cache_index(head_begin, base0 + row2, col2)]; }
-  if (kSlots > 3u) { next_v3 = v_cache[cache_index(head_begin, base0 + row3, col3)]; }
+#repeat i 1..4
+  var next_k$i = next_k0;
+  var next_v$i = next_v0;
+#endrepeat
+#repeat c k v
+#repeat i 1..4
+  if (kSlots > $i) { next_$c$i = $c_cache[cache_index(head_begin, base0 + row$i, col$i)]; }
+#endrepeat
+#endrepeat
 
   if (place >= shares) {
     return;
@@ -272,27 +254,19 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   var inv_std = vec4<f32>(1.0);
 #if norm
   var square = unit_squares(b, chunk, kv_head, lane);
-  if (kUnits > 1u) { square += unit_squares(b, chunk, kv_head, lane + kLanes); }
-  if (kUnits > 2u) { square += unit_squares(b, chunk, kv_head, lane + 2u * kLanes); }
-  if (kUnits > 3u) { square += unit_squares(b, chunk, kv_head, lane + 3u * kLanes); }
+#repeat i 1..kUnits
+  square += unit_squares(b, chunk, kv_head, lane + $i * kLanes);
+#endrepeat
   inv_std = 1.0 / sqrt(pair_vec4(team_sum(square, lid)) / f32(kHeadSize) + params.epsilon);
 #endif
   var q = array<Unit, kUnits>();
-  q[0] = query_unit(b, chunk, kv_head, lane, inv_std, past);
-  if (kUnits > 1u) {
-    q[1u % kUnits] = query_unit(b, chunk, kv_head, lane + kLanes, inv_std, past);
-  }
-  if (kUnits > 2u) {
-    q[2u % kUnits] = query_unit(b, chunk, kv_head, lane + 2u * kLanes, inv_std, past);
-  }
-  if (kUnits > 3u) {
-    q[3u % kUnits] = query_unit(b, chunk, kv_head, lane + 3u * kLanes, inv_std, past);
-  }
+#repeat i 0..kUnits
+  q[$i] = query_unit(b, chunk, kv_head, lane + $i * kLanes, inv_std, past);
+#endrepeat
 
-  let range0 = key_range(chunk, 0u, past, total);
-  let range1 = key_range(chunk, 1u, past, total);
-  let range2 = key_range(chunk, 2u, past, total);
-  let range3 = key_range(chunk, 3u, past, total);
+#repeat i 0..4
+  let range$i = key_range(chunk, $i, past, total);
+#endrepeat
   let begin = pair_counts(range0.x, range1.x, range2.x, range3.x);
   let end = pair_counts(range0.y, range1.y, range2.y, range3.y);
 
@@ -300,24 +274,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   var den = pvec(0.0);
   var acc = array<Unit, kUnits>();
   for (; tile <= tiles; tile += kSplits) {
-    var k0 = next_k0;
-    var k1 = next_k1;
-    var k2 = next_k2;
-    var k3 = next_k3;
-    var v0 = next_v0;
-    var v1 = next_v1;
-    var v2 = next_v2;
-    var v3 = next_v3;
+#repeat i 0..4
+    var k$i = next_k$i;
+    var v$i = next_v$i;
+#endrepeat
     if (tile + kSplits < tiles) {
       let next = (tile + kSplits) * kTile;
-      next_k0 = k_cache[cache_index(head_begin, next + row0, col0)];
-      if (kSlots > 1u) { next_k1 = k_cache[cache_index(head_begin, next + row1, col1)]; }
-      if (kSlots > 2u) { next_k2 = k_cache[cache_index(head_begin, next + row2, col2)]; }
-      if (kSlots > 3u) { next_k3 = k_cache[cache_index(head_begin, next + row3, col3)]; }
-      next_v0 = v_cache[cache_index(head_begin, next + row0, col0)];
-      if (kSlots > 1u) { next_v1 = v_cache[cache_index(head_begin, next + row1, col1)]; }
-      if (kSlots > 2u) { next_v2 = v_cache[cache_index(head_begin, next + row2, col2)]; }
-      if (kSlots > 3u) { next_v3 = v_cache[cache_index(head_begin, next + row3, col3)]; }
+#repeat c k v
+#repeat i 0..4
+      if (kSlots > $i) { next_$c$i = $c_cache[cache_index(head_begin, next + row$i, col$i)]; }
+#endrepeat
+#endrepeat
     }
     var base = tile * kTile;
     var rows_end = old_rows;
@@ -326,101 +293,59 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
       rows_end = past + kSequence;
       var k_inv = array<f32, kRows>();
       k_inv[0] = key_inv_std(b, kv_head, team, lane, lid);
-      if (kRows > 1u && kTeams < kSequence) {
-        k_inv[1u % kRows] = key_inv_std(b, kv_head, kTeams + team, lane, lid);
+#repeat i 1..kRows
+      if ($i * kTeams < kSequence) {
+        k_inv[$i] = key_inv_std(b, kv_head, $i * kTeams + team, lane, lid);
       }
-      if (kRows > 2u && 2u * kTeams < kSequence) {
-        k_inv[2u % kRows] = key_inv_std(b, kv_head, 2u * kTeams + team, lane, lid);
-      }
-      if (kRows > 3u && 3u * kTeams < kSequence) {
-        k_inv[3u % kRows] = key_inv_std(b, kv_head, 3u * kTeams + team, lane, lid);
-      }
+#endrepeat
       k0 = new_key(b, kv_head, row0, col0, k_inv[0], past);
       v0 = value_at(new_row(b, kv_head, row0) + col0);
-      if (kSlots > 1u && 1u / kUnits * kTeams < kSequence) {
-        k1 = new_key(b, kv_head, row1, col1, k_inv[1u / kUnits % kRows], past);
-        v1 = value_at(new_row(b, kv_head, row1) + col1);
+#repeat i 1..4
+      if (kSlots > $i && $i / kUnits * kTeams < kSequence) {
+        k$i = new_key(b, kv_head, row$i, col$i, k_inv[$i / kUnits % kRows], past);
+        v$i = value_at(new_row(b, kv_head, row$i) + col$i);
       }
-      if (kSlots > 2u && 2u / kUnits * kTeams < kSequence) {
-        k2 = new_key(b, kv_head, row2, col2, k_inv[2u / kUnits % kRows], past);
-        v2 = value_at(new_row(b, kv_head, row2) + col2);
-      }
-      if (kSlots > 3u && 3u / kUnits * kTeams < kSequence) {
-        k3 = new_key(b, kv_head, row3, col3, k_inv[3u / kUnits % kRows], past);
-        v3 = value_at(new_row(b, kv_head, row3) + col3);
-      }
+#endrepeat
       if (chunk == 0u) {
-        append(head_begin, past, row0, lane, k0, v0);
-        if (kSlots > 1u) { append(head_begin, past, row1, lane + 1u % kUnits * kLanes, k1, v1); }
-        if (kSlots > 2u) { append(head_begin, past, row2, lane + 2u % kUnits * kLanes, k2, v2); }
-        if (kSlots > 3u) { append(head_begin, past, row3, lane + 3u % kUnits * kLanes, k3, v3); }
+#repeat i 0..4
+        if (kSlots > $i) { append(head_begin, past, row$i, lane + $i % kUnits * kLanes, k$i, v$i); }
+#endrepeat
       }
     }
 
     var s = array<pvec, kRows>();
     s[0] = score_part(k0, q[0]);
-    if (kSlots > 1u) { s[1u / kUnits % kRows] += score_part(k1, q[1u % kUnits]); }
-    if (kSlots > 2u) { s[2u / kUnits % kRows] += score_part(k2, q[2u % kUnits]); }
-    if (kSlots > 3u) { s[3u / kUnits % kRows] += score_part(k3, q[3u % kUnits]); }
+#repeat i 1..4
+    if (kSlots > $i) { s[$i / kUnits % kRows] += score_part(k$i, q[$i % kUnits]); }
+#endrepeat
 
     let visible = min(end, upvec(rows_end));
     let t = base + team;
     var new_largest = largest;
-    s[0] = finish_scores(team_sum(s[0], lid), pair_bias(b, chunk, kv_head, t), t, begin, visible);
-    new_largest = max(new_largest, s[0]);
-    if (kRows > 1u) {
-      s[1u % kRows] = finish_scores(team_sum(s[1u % kRows], lid),
-                                    pair_bias(b, chunk, kv_head, t + kTeams), t + kTeams, begin,
-                                    visible);
-      new_largest = max(new_largest, s[1u % kRows]);
-    }
-    if (kRows > 2u) {
-      s[2u % kRows] = finish_scores(team_sum(s[2u % kRows], lid),
-                                    pair_bias(b, chunk, kv_head, t + 2u * kTeams),
-                                    t + 2u * kTeams, begin, visible);
-      new_largest = max(new_largest, s[2u % kRows]);
-    }
-    if (kRows > 3u) {
-      s[3u % kRows] = finish_scores(team_sum(s[3u % kRows], lid),
-                                    pair_bias(b, chunk, kv_head, t + 3u * kTeams),
-                                    t + 3u * kTeams, begin, visible);
-      new_largest = max(new_largest, s[3u % kRows]);
-    }
+#repeat i 0..kRows
+    s[$i] = finish_scores(team_sum(s[$i], lid), pair_bias(b, chunk, kv_head, t + $i * kTeams),
+                          t + $i * kTeams, begin, visible);
+    new_largest = max(new_largest, s[$i]);
+#endrepeat
 
     let shrink = exp(largest - new_largest);
     largest = new_largest;
     s[0] = weights_of(s[0], largest);
     den = den * shrink + s[0];
-    if (kRows > 1u) {
-      s[1u % kRows] = weights_of(s[1u % kRows], largest);
-      den += s[1u % kRows];
-    }
-    if (kRows > 2u) {
-      s[2u % kRows] = weights_of(s[2u % kRows], largest);
-      den += s[2u % kRows];
-    }
-    if (kRows > 3u) {
-      s[3u % kRows] = weights_of(s[3u % kRows], largest);
-      den += s[3u % kRows];
-    }
+#repeat i 1..kRows
+    s[$i] = weights_of(s[$i], largest);
+    den += s[$i];
+#endrepeat
 
-    acc[0] = scale_unit(acc[0], shrink);
-    if (kUnits > 1u) { acc[1u % kUnits] = scale_unit(acc[1u % kUnits], shrink); }
-    if (kUnits > 2u) { acc[2u % kUnits] = scale_unit(acc[2u % kUnits], shrink); }
-    if (kUnits > 3u) { acc[3u % kUnits] = scale_unit(acc[3u % kUnits], shrink); }
-    acc[0] = add_values(acc[0], v0, s[0], base + row0 < rows_end);
-    if (kSlots > 1u) {
-      acc[1u % kUnits] =
-          add_values(acc[1u % kUnits], v1, s[1u / kUnits % kRows], base + row1 < rows_end);
+#repeat i 0..kUnits
+    acc[$i] = scale_unit(acc[$i], shrink);
+#endrepeat
+#repeat i 0..4
+    if (kSlots > $i) {
+      acc[$i % kUnits] =
+          add_values(acc[$i % kUnits], v$i, s[$i / kUnits % kRows], base + row$i < rows_end);
     }
-    if (kSlots > 2u) {
-      acc[2u % kUnits] =
-          add_values(acc[2u % kUnits], v2, s[2u / kUnits % kRows], base + row2 < rows_end);
-    }
-    if (kSlots > 3u) {
-      acc[3u % kUnits] =
-          add_values(acc[3u % kUnits], v3, s[3u / kUnits % kRows], base + row3 < rows_end);
-    }
+#endrepeat
   }
 
   // The teams of a subgroup into one part, then the parts into the split's result.
@@ -437,26 +362,23 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   let factor = exp(largest - part_largest);
   largest = part_largest;
   den *= factor;
-  acc[0] = scale_unit(acc[0], factor);
-  if (kUnits > 1u) { acc[1u % kUnits] = scale_unit(acc[1u % kUnits], factor); }
-  if (kUnits > 2u) { acc[2u % kUnits] = scale_unit(acc[2u % kUnits], factor); }
-  if (kUnits > 3u) { acc[3u % kUnits] = scale_unit(acc[3u % kUnits], factor); }
+#repeat i 0..kUnits
+  acc[$i] = scale_unit(acc[$i], factor);
+#endrepeat
   for (var offset = kLanes; offset < lanes; offset *= 2u) {
     den += subgroupShuffleXor(den, offset);
-    acc[0] = add_across(acc[0], offset);
-    if (kUnits > 1u) { acc[1u % kUnits] = add_across(acc[1u % kUnits], offset); }
-    if (kUnits > 2u) { acc[2u % kUnits] = add_across(acc[2u % kUnits], offset); }
-    if (kUnits > 3u) { acc[3u % kUnits] = add_across(acc[3u % kUnits], offset); }
+#repeat i 0..kUnits
+    acc[$i] = add_across(acc[$i], offset);
+#endrepeat
   }
   part = lid / lanes;
   keeps = lid % lanes < kLanes;
   parts = kWorkgroupSize / lanes;
 #endif
   if (keeps) {
-    keep_unit(part, lane, acc[0]);
-    if (kUnits > 1u) { keep_unit(part, lane + kLanes, acc[1u % kUnits]); }
-    if (kUnits > 2u) { keep_unit(part, lane + 2u * kLanes, acc[2u % kUnits]); }
-    if (kUnits > 3u) { keep_unit(part, lane + 3u * kLanes, acc[3u % kUnits]); }
+#repeat i 0..kUnits
+    keep_unit(part, lane + $i * kLanes, acc[$i]);
+#endrepeat
     if (lane == 0u) {
       part_max[part] = pair_vec4(largest);
       part_den[part] = pair_vec4(den);

@@ -38,9 +38,9 @@ fn query_unit(b: u32, chunk: u32, kv_head: u32, column: u32, inv_std: vec4<f32>,
   var a1 = a;
   var a2 = a;
   var a3 = a;
-  if (kPairs > 1u) { a1 = query_column(b, chunk, 1u, kv_head, column, inv_std.y, past); }
-  if (kPairs > 2u) { a2 = query_column(b, chunk, 2u, kv_head, column, inv_std.z, past); }
-  if (kPairs > 2u) { a3 = query_column(b, chunk, 3u, kv_head, column, inv_std.w, past); }
+#repeat i 1..kPairs
+  a$i = query_column(b, chunk, $i, kv_head, column, inv_std[$i], past);
+#endrepeat
   return Unit(pair_matrix(a[0], a1[0], a2[0], a3[0]), pair_matrix(a[1], a1[1], a2[1], a3[1]));
 }
 
@@ -55,9 +55,9 @@ fn unit_squares(b: u32, chunk: u32, kv_head: u32, column: u32) -> pvec {
   var a1 = a;
   var a2 = a;
   var a3 = a;
-  if (kPairs > 1u) { a1 = query_squares(b, chunk, 1u, kv_head, column); }
-  if (kPairs > 2u) { a2 = query_squares(b, chunk, 2u, kv_head, column); }
-  if (kPairs > 2u) { a3 = query_squares(b, chunk, 3u, kv_head, column); }
+#repeat i 1..kPairs
+  a$i = query_squares(b, chunk, $i, kv_head, column);
+#endrepeat
   return pair_vector(a, a1, a2, a3);
 }
 #endif
@@ -91,9 +91,9 @@ fn key_squares(row: u32, column: u32) -> f32 {
 fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, lid: u32) -> f32 {
   let row = new_row(b, kv_head, s);
   var square = key_squares(row, lane);
-  if (kUnits > 1u) { square += key_squares(row, lane + kLanes); }
-  if (kUnits > 2u) { square += key_squares(row, lane + 2u * kLanes); }
-  if (kUnits > 3u) { square += key_squares(row, lane + 3u * kLanes); }
+#repeat i 1..kUnits
+  square += key_squares(row, lane + $i * kLanes);
+#endrepeat
   let sum = pair_vec4(team_sum(pvec(square), lid)).x;
   return 1.0 / sqrt(sum / f32(kHeadSize) + params.epsilon);
 }

@@ -61,27 +61,13 @@ var<workgroup> rescale_at: u32;
 
 // A tile of a cache is kTileUnits units one behind the other, of which the first `limit`, one at least, are keys that are
 // there. What lies behind may be NaN, so that the last one takes its place: those keys have no weight.
-fn fetch_keys(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
-  (*to)[0] = k_cache[base + min(lid, limit - 1u)];
-  if (kFetches > 1u) { (*to)[1] = k_cache[base + min(lid + 1u * kThreads, limit - 1u)]; }
-  if (kFetches > 2u) { (*to)[2] = k_cache[base + min(lid + 2u * kThreads, limit - 1u)]; }
-  if (kFetches > 3u) { (*to)[3] = k_cache[base + min(lid + 3u * kThreads, limit - 1u)]; }
-  if (kFetches > 4u) { (*to)[4] = k_cache[base + min(lid + 4u * kThreads, limit - 1u)]; }
-  if (kFetches > 5u) { (*to)[5] = k_cache[base + min(lid + 5u * kThreads, limit - 1u)]; }
-  if (kFetches > 6u) { (*to)[6] = k_cache[base + min(lid + 6u * kThreads, limit - 1u)]; }
-  if (kFetches > 7u) { (*to)[7] = k_cache[base + min(lid + 7u * kThreads, limit - 1u)]; }
+#repeat c k v
+fn fetch_$c(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
+#repeat i 0..8
+  if (kFetches > $i) { (*to)[$i] = $c_cache[base + min(lid + $i * kThreads, limit - 1u)]; }
+#endrepeat
 }
-
-fn fetch_values(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
-  (*to)[0] = v_cache[base + min(lid, limit - 1u)];
-  if (kFetches > 1u) { (*to)[1] = v_cache[base + min(lid + 1u * kThreads, limit - 1u)]; }
-  if (kFetches > 2u) { (*to)[2] = v_cache[base + min(lid + 2u * kThreads, limit - 1u)]; }
-  if (kFetches > 3u) { (*to)[3] = v_cache[base + min(lid + 3u * kThreads, limit - 1u)]; }
-  if (kFetches > 4u) { (*to)[4] = v_cache[base + min(lid + 4u * kThreads, limit - 1u)]; }
-  if (kFetches > 5u) { (*to)[5] = v_cache[base + min(lid + 5u * kThreads, limit - 1u)]; }
-  if (kFetches > 6u) { (*to)[6] = v_cache[base + min(lid + 6u * kThreads, limit - 1u)]; }
-  if (kFetches > 7u) { (*to)[7] = v_cache[base + min(lid + 7u * kThreads, limit - 1u)]; }
-}
+#endrepeat
 
 fn put_unit(at: u32, lid: u32, fetch: u32, unit: vec4<u32>) {
   let i = lid + fetch * kThreads;
@@ -97,14 +83,9 @@ fn put_unit(at: u32, lid: u32, fetch: u32, unit: vec4<u32>) {
 
 // Keys, resp. values, of a tile to memory from `at` on.
 fn put(at: u32, lid: u32, units: ptr<function, Fetched>) {
-  put_unit(at, lid, 0u, (*units)[0]);
-  if (kFetches > 1u) { put_unit(at, lid, 1u, (*units)[1]); }
-  if (kFetches > 2u) { put_unit(at, lid, 2u, (*units)[2]); }
-  if (kFetches > 3u) { put_unit(at, lid, 3u, (*units)[3]); }
-  if (kFetches > 4u) { put_unit(at, lid, 4u, (*units)[4]); }
-  if (kFetches > 5u) { put_unit(at, lid, 5u, (*units)[5]); }
-  if (kFetches > 6u) { put_unit(at, lid, 6u, (*units)[6]); }
-  if (kFetches > 7u) { put_unit(at, lid, 7u, (*units)[7]); }
+#repeat i 0..8
+  if (kFetches > $i) { put_unit(at, lid, $i, (*units)[$i]); }
+#endrepeat
 }
 
 // ---- products
@@ -128,12 +109,9 @@ fn value_matrix(block: u32, i: u32) -> Right {
 
 // scores += queries x keys^T over matrix i of the head.
 fn add_scores(scores: ptr<function, Quad>, query: Left, i: u32) {
-  (*scores)[0] = subgroupMatrixMultiplyAccumulate(query, key_matrix(0u, i), (*scores)[0]);
-  (*scores)[1] = subgroupMatrixMultiplyAccumulate(query, key_matrix(1u, i), (*scores)[1]);
-  if (kBlocks > 2u) {
-    (*scores)[2] = subgroupMatrixMultiplyAccumulate(query, key_matrix(2u, i), (*scores)[2]);
-    (*scores)[3] = subgroupMatrixMultiplyAccumulate(query, key_matrix(3u, i), (*scores)[3]);
-  }
+#repeat b 0..kBlocks
+  (*scores)[$b] = subgroupMatrixMultiplyAccumulate(query, key_matrix($b, i), (*scores)[$b]);
+#endrepeat
 }
 
 // The weights of block `block` of the tile's keys; a lane's stretch of them begins where its scores did.
@@ -147,23 +125,19 @@ fn weight_matrix(subgroup: u32, block: u32) -> Left {
 fn add_values(sums: ptr<function, Sums>, j: u32, weights: Left, block: u32) {
   let first = 4u * j;
   (*sums)[j][0] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first), (*sums)[j][0]);
-  if (first + 1u < kDepth) {
-    (*sums)[j][1] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 1u), (*sums)[j][1]);
+#repeat i 1..4
+  if (first + $i < kDepth) {
+    (*sums)[j][$i] =
+        subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + $i), (*sums)[j][$i]);
   }
-  if (first + 2u < kDepth) {
-    (*sums)[j][2] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 2u), (*sums)[j][2]);
-  }
-  if (first + 3u < kDepth) {
-    (*sums)[j][3] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 3u), (*sums)[j][3]);
-  }
+#endrepeat
 }
 
 fn add_block(sums: ptr<function, Sums>, subgroup: u32, block: u32) {
   let weights = weight_matrix(subgroup, block);
-  add_values(sums, 0u, weights, block);
-  if (kQuads > 1u) { add_values(sums, 1u, weights, block); }
-  if (kQuads > 2u) { add_values(sums, 2u, weights, block); }
-  if (kQuads > 3u) { add_values(sums, 3u, weights, block); }
+#repeat j 0..4
+  if (kQuads > $j) { add_values(sums, $j, weights, block); }
+#endrepeat
 }
 
 // One matrix of sums times the rows' own factors, through the values' memory. All subgroups call together.
@@ -182,9 +156,9 @@ fn rescale_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgro
 
 fn rescale(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32) {
   rescale_matrix(sums, j, 0u, factor, subgroup, lane);
-  if (4u * j + 1u < kDepth) { rescale_matrix(sums, j, 1u, factor, subgroup, lane); }
-  if (4u * j + 2u < kDepth) { rescale_matrix(sums, j, 2u, factor, subgroup, lane); }
-  if (4u * j + 3u < kDepth) { rescale_matrix(sums, j, 3u, factor, subgroup, lane); }
+#repeat i 1..4
+  if (4u * j + $i < kDepth) { rescale_matrix(sums, j, $i, factor, subgroup, lane); }
+#endrepeat
 }
 
 // ---- softmax
@@ -234,17 +208,17 @@ fn sum4(x: vec4<f32>) -> f32 { return (x.x + x.y) + (x.z + x.w); }
 
 fn over_row_max(value: f32) -> f32 {
   var x = value;
-  if (kLanesPerRow > 1u) { x = max(x, subgroupShuffleXor(x, 1u)); }
-  if (kLanesPerRow > 2u) { x = max(x, subgroupShuffleXor(x, 2u)); }
-  if (kLanesPerRow > 4u) { x = max(x, subgroupShuffleXor(x, 4u)); }
+#repeat d 1 2 4
+  if (kLanesPerRow > $d) { x = max(x, subgroupShuffleXor(x, $d)); }
+#endrepeat
   return x;
 }
 
 fn over_row_sum(value: f32) -> f32 {
   var x = value;
-  if (kLanesPerRow > 1u) { x += subgroupShuffleXor(x, 1u); }
-  if (kLanesPerRow > 2u) { x += subgroupShuffleXor(x, 2u); }
-  if (kLanesPerRow > 4u) { x += subgroupShuffleXor(x, 4u); }
+#repeat d 1 2 4
+  if (kLanesPerRow > $d) { x += subgroupShuffleXor(x, $d); }
+#endrepeat
   return x;
 }
 
@@ -270,9 +244,9 @@ fn write_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup
 fn write_quad(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32,
               out_row: u32, writes: bool) {
   write_matrix(sums, j, 0u, factor, subgroup, lane, out_row, writes);
-  if (4u * j + 1u < kDepth) { write_matrix(sums, j, 1u, factor, subgroup, lane, out_row, writes); }
-  if (4u * j + 2u < kDepth) { write_matrix(sums, j, 2u, factor, subgroup, lane, out_row, writes); }
-  if (4u * j + 3u < kDepth) { write_matrix(sums, j, 3u, factor, subgroup, lane, out_row, writes); }
+#repeat i 1..4
+  if (4u * j + $i < kDepth) { write_matrix(sums, j, $i, factor, subgroup, lane, out_row, writes); }
+#endrepeat
 }
 
 @compute @workgroup_size(kThreads)
@@ -308,7 +282,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var fetched_keys = Fetched();
   var fetched_values = Fetched();
   if (begin < end) {
-    fetch_keys(&fetched_keys, (cache_begin + begin) * kCols, (end - begin) * kCols, lid);
+    fetch_k(&fetched_keys, (cache_begin + begin) * kCols, (end - begin) * kCols, lid);
   }
   if (lid == 0u) {
     rescale_at = 0xffffffffu;
@@ -316,22 +290,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   workgroupBarrier();
   var queries = Queries();
   if (kUnroll) {
-    queries[0] = query_matrix(subgroup, 0u);
-    if (kDepth > 1u) { queries[min(1u, kDepth - 1u)] = query_matrix(subgroup, 1u); }
-    if (kDepth > 2u) { queries[min(2u, kDepth - 1u)] = query_matrix(subgroup, 2u); }
-    if (kDepth > 3u) { queries[min(3u, kDepth - 1u)] = query_matrix(subgroup, 3u); }
-    if (kDepth > 4u) { queries[min(4u, kDepth - 1u)] = query_matrix(subgroup, 4u); }
-    if (kDepth > 5u) { queries[min(5u, kDepth - 1u)] = query_matrix(subgroup, 5u); }
-    if (kDepth > 6u) { queries[min(6u, kDepth - 1u)] = query_matrix(subgroup, 6u); }
-    if (kDepth > 7u) { queries[min(7u, kDepth - 1u)] = query_matrix(subgroup, 7u); }
-    if (kDepth > 8u) { queries[min(8u, kDepth - 1u)] = query_matrix(subgroup, 8u); }
-    if (kDepth > 9u) { queries[min(9u, kDepth - 1u)] = query_matrix(subgroup, 9u); }
-    if (kDepth > 10u) { queries[min(10u, kDepth - 1u)] = query_matrix(subgroup, 10u); }
-    if (kDepth > 11u) { queries[min(11u, kDepth - 1u)] = query_matrix(subgroup, 11u); }
-    if (kDepth > 12u) { queries[min(12u, kDepth - 1u)] = query_matrix(subgroup, 12u); }
-    if (kDepth > 13u) { queries[min(13u, kDepth - 1u)] = query_matrix(subgroup, 13u); }
-    if (kDepth > 14u) { queries[min(14u, kDepth - 1u)] = query_matrix(subgroup, 14u); }
-    if (kDepth > 15u) { queries[min(15u, kDepth - 1u)] = query_matrix(subgroup, 15u); }
+#repeat i 0..16
+    if (kDepth > $i) { queries[min($i, kDepth - 1u)] = query_matrix(subgroup, $i); }
+#endrepeat
   }
   workgroupBarrier();
   put(0u, lid, &fetched_keys);
@@ -348,29 +309,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var start = begin; start < end; start += kKeys) {
     let base = (cache_begin + start) * kCols;
     let limit = (end - start) * kCols;
-    fetch_values(&fetched_values, base, limit, lid);
+    fetch_v(&fetched_values, base, limit, lid);
     let more = limit > kTileUnits;
     if (more) {
-      fetch_keys(&fetched_keys, base + kTileUnits, limit - kTileUnits, lid);
+      fetch_k(&fetched_keys, base + kTileUnits, limit - kTileUnits, lid);
     }
     var scores = Quad();
     if (kUnroll) {
-      add_scores(&scores, queries[0], 0u);
-      if (kDepth > 1u) { add_scores(&scores, queries[min(1u, kDepth - 1u)], 1u); }
-      if (kDepth > 2u) { add_scores(&scores, queries[min(2u, kDepth - 1u)], 2u); }
-      if (kDepth > 3u) { add_scores(&scores, queries[min(3u, kDepth - 1u)], 3u); }
-      if (kDepth > 4u) { add_scores(&scores, queries[min(4u, kDepth - 1u)], 4u); }
-      if (kDepth > 5u) { add_scores(&scores, queries[min(5u, kDepth - 1u)], 5u); }
-      if (kDepth > 6u) { add_scores(&scores, queries[min(6u, kDepth - 1u)], 6u); }
-      if (kDepth > 7u) { add_scores(&scores, queries[min(7u, kDepth - 1u)], 7u); }
-      if (kDepth > 8u) { add_scores(&scores, queries[min(8u, kDepth - 1u)], 8u); }
-      if (kDepth > 9u) { add_scores(&scores, queries[min(9u, kDepth - 1u)], 9u); }
-      if (kDepth > 10u) { add_scores(&scores, queries[min(10u, kDepth - 1u)], 10u); }
-      if (kDepth > 11u) { add_scores(&scores, queries[min(11u, kDepth - 1u)], 11u); }
-      if (kDepth > 12u) { add_scores(&scores, queries[min(12u, kDepth - 1u)], 12u); }
-      if (kDepth > 13u) { add_scores(&scores, queries[min(13u, kDepth - 1u)], 13u); }
-      if (kDepth > 14u) { add_scores(&scores, queries[min(14u, kDepth - 1u)], 14u); }
-      if (kDepth > 15u) { add_scores(&scores, queries[min(15u, kDepth - 1u)], 15u); }
+#repeat i 0..16
+      if (kDepth > $i) { add_scores(&scores, queries[min($i, kDepth - 1u)], $i); }
+#endrepeat
     } else {
       for (var i = 0u; i < kDepth; i++) {
         add_scores(&scores, query_matrix(subgroup, i), i);
@@ -380,53 +328,24 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 
     // The keys are used up: scores take their place.
     let strip = subgroup * kMatM * kScoreStride;
-    subgroupMatrixStore<row_major>(&memory, strip, scores[0], kScoreStride);
-    subgroupMatrixStore<row_major>(&memory, strip + kStep4, scores[1], kScoreStride);
-    if (kBlocks > 2u) {
-      subgroupMatrixStore<row_major>(&memory, strip + 2u * kStep4, scores[2], kScoreStride);
-      subgroupMatrixStore<row_major>(&memory, strip + 3u * kStep4, scores[3], kScoreStride);
-    }
+#repeat b 0..kBlocks
+    subgroupMatrixStore<row_major>(&memory, strip + $b * kStep4, scores[$b], kScoreStride);
+#endrepeat
     put(kFront, lid, &fetched_values);
     workgroupBarrier();
 
     let t = start + lane % kLanesPerRow * kOwn;
     let none = vec4<f32>(kMasked);
-    var x0 = scores4(memory[own], b, h, s, t);
-    var x1 = scores4(memory[own + 1u], b, h, s, t + 4u);
-    var x2 = none;
-    var x3 = none;
-    var x4 = none;
-    var x5 = none;
-    var x6 = none;
-    var x7 = none;
-    if (kOwn > 8u) {
-      x2 = scores4(memory[own + 2u], b, h, s, t + 8u);
-      x3 = scores4(memory[own + 3u], b, h, s, t + 12u);
-    }
-    if (kOwn > 16u) {
-      x4 = scores4(memory[own + 4u], b, h, s, t + 16u);
-      x5 = scores4(memory[own + 5u], b, h, s, t + 20u);
-    }
-    if (kOwn > 24u) {
-      x6 = scores4(memory[own + 6u], b, h, s, t + 24u);
-      x7 = scores4(memory[own + 7u], b, h, s, t + 28u);
-    }
+    // kOwn is a multiple of 8.
+#repeat i 0..8
+    var x$i = none;
+    if (kOwn > 4 * $i) { x$i = scores4(memory[own + $i], b, h, s, t + 4 * $i); }
+#endrepeat
     // Not every row sees all of the tile.
     if (start < seen_by_all.x || start + kKeys > seen_by_all.y) {
-      x0 = seen4(x0, t, keys);
-      x1 = seen4(x1, t + 4u, keys);
-      if (kOwn > 8u) {
-        x2 = seen4(x2, t + 8u, keys);
-        x3 = seen4(x3, t + 12u, keys);
-      }
-      if (kOwn > 16u) {
-        x4 = seen4(x4, t + 16u, keys);
-        x5 = seen4(x5, t + 20u, keys);
-      }
-      if (kOwn > 24u) {
-        x6 = seen4(x6, t + 24u, keys);
-        x7 = seen4(x7, t + 28u, keys);
-      }
+#repeat i 0..8
+      if (kOwn > 4 * $i) { x$i = seen4(x$i, t + 4 * $i, keys); }
+#endrepeat
     }
     let largest = over_row_max(max4(max(max(max(x0, x1), max(x2, x3)), max(max(x4, x5), max(x6, x7)))));
     var shrink = 1.0;
@@ -464,22 +383,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     den = den * shrink + over_row_sum(weight);
 
     if (workgroupUniformLoad(&rescale_at) == start) {
-      rescale(&sums, 0u, shrink, subgroup, lane);
-      if (kQuads > 1u) { rescale(&sums, 1u, shrink, subgroup, lane); }
-      if (kQuads > 2u) { rescale(&sums, 2u, shrink, subgroup, lane); }
-      if (kQuads > 3u) { rescale(&sums, 3u, shrink, subgroup, lane); }
+#repeat j 0..4
+      if (kQuads > $j) { rescale(&sums, $j, shrink, subgroup, lane); }
+#endrepeat
       workgroupBarrier();
-      fetch_values(&fetched_values, base, limit, lid);
+      fetch_v(&fetched_values, base, limit, lid);
       put(kFront, lid, &fetched_values);
       workgroupBarrier();
     }
     if (kUnroll) {
-      add_block(&sums, subgroup, 0u);
-      add_block(&sums, subgroup, 1u);
-      if (kBlocks > 2u) {
-        add_block(&sums, subgroup, 2u);
-        add_block(&sums, subgroup, 3u);
-      }
+#repeat b 0..kBlocks
+      add_block(&sums, subgroup, $b);
+#endrepeat
     } else {
       for (var block = 0u; block < kBlocks; block++) {
         add_block(&sums, subgroup, block);
@@ -495,8 +410,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let factor = select(0.0, 1.0 / den, den > 0.0);
   let out_row = output_index(b, h, s);
   let writes = pair < pairs;
-  write_quad(&sums, 0u, factor, subgroup, lane, out_row, writes);
-  if (kQuads > 1u) { write_quad(&sums, 1u, factor, subgroup, lane, out_row, writes); }
-  if (kQuads > 2u) { write_quad(&sums, 2u, factor, subgroup, lane, out_row, writes); }
-  if (kQuads > 3u) { write_quad(&sums, 3u, factor, subgroup, lane, out_row, writes); }
+#repeat j 0..4
+  if (kQuads > $j) { write_quad(&sums, $j, factor, subgroup, lane, out_row, writes); }
+#endrepeat
 }

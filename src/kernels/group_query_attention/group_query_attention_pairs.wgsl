@@ -85,24 +85,22 @@ fn times(x: eight, weight: eight, factor: f32) -> eight {
 #if subgroups
 fn team_sum(value: pvec, lid: u32) -> pvec {
   var sum = value;
-  if (kLanes > 1u) { sum += subgroupShuffleXor(sum, 1u); }
-  if (kLanes > 2u) { sum += subgroupShuffleXor(sum, 2u); }
-  if (kLanes > 4u) { sum += subgroupShuffleXor(sum, 4u); }
-  if (kLanes > 8u) { sum += subgroupShuffleXor(sum, 8u); }
-  if (kLanes > 16u) { sum += subgroupShuffleXor(sum, 16u); }
+#repeat d 1 2 4 8 16
+  if (kLanes > $d) { sum += subgroupShuffleXor(sum, $d); }
+#endrepeat
   return sum;
 }
 
 // The columns of this lane and of the one `offset` away, added.
 fn across(m: pmat, offset: u32) -> pmat {
   let a = subgroupShuffleXor(pair_column(m, 0u), offset);
-  var b = a;
-  var c = a;
-  var d = a;
-  if (kPairs > 1u) { b = subgroupShuffleXor(pair_column(m, 1u), offset); }
-  if (kPairs > 2u) { c = subgroupShuffleXor(pair_column(m, 2u), offset); }
-  if (kPairs > 2u) { d = subgroupShuffleXor(pair_column(m, 3u), offset); }
-  return m + pair_matrix(a, b, c, d);
+  var a1 = a;
+  var a2 = a;
+  var a3 = a;
+#repeat i 1..kPairs
+  a$i = subgroupShuffleXor(pair_column(m, $i), offset);
+#endrepeat
+  return m + pair_matrix(a, a1, a2, a3);
 }
 
 fn add_across(x: Unit, offset: u32) -> Unit {

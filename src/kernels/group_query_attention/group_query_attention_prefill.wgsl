@@ -170,22 +170,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     if (lid < kRowGroups * kCols) {
       let c = lid % kCols;
       let row_group = lid / kCols;
-      shrink_row(&acc, 0u, row_group);
-      if (kRowsPerThread > 1u) { shrink_row(&acc, 1u, row_group); }
-      if (kRowsPerThread > 2u) { shrink_row(&acc, 2u, row_group); }
-      if (kRowsPerThread > 3u) { shrink_row(&acc, 3u, row_group); }
-      if (kRowsPerThread > 4u) { shrink_row(&acc, 4u, row_group); }
-      if (kRowsPerThread > 5u) { shrink_row(&acc, 5u, row_group); }
-      if (kRowsPerThread > 6u) { shrink_row(&acc, 6u, row_group); }
-      if (kRowsPerThread > 7u) { shrink_row(&acc, 7u, row_group); }
-      if (kRowsPerThread > 8u) { shrink_row(&acc, 8u, row_group); }
-      if (kRowsPerThread > 9u) { shrink_row(&acc, 9u, row_group); }
-      if (kRowsPerThread > 10u) { shrink_row(&acc, 10u, row_group); }
-      if (kRowsPerThread > 11u) { shrink_row(&acc, 11u, row_group); }
-      if (kRowsPerThread > 12u) { shrink_row(&acc, 12u, row_group); }
-      if (kRowsPerThread > 13u) { shrink_row(&acc, 13u, row_group); }
-      if (kRowsPerThread > 14u) { shrink_row(&acc, 14u, row_group); }
-      if (kRowsPerThread > 15u) { shrink_row(&acc, 15u, row_group); }
+#repeat j 0..16
+      if (kRowsPerThread > $j) { shrink_row(&acc, $j, row_group); }
+#endrepeat
       let last = end - 1u;
       for (var t = 0u; t < kKeys && start + t < end; t += 4u) {
         // Behind the last key weights are 0, and values the last one's.
@@ -194,22 +181,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         let v2 = value_at(cache_begin + min(start + t + 2u, last), c);
         let v3 = value_at(cache_begin + min(start + t + 3u, last), c);
         let values = mat4x4<f32>(v0, v1, v2, v3);
-        add_row(&acc, 0u, row_group, t, values);
-        if (kRowsPerThread > 1u) { add_row(&acc, 1u, row_group, t, values); }
-        if (kRowsPerThread > 2u) { add_row(&acc, 2u, row_group, t, values); }
-        if (kRowsPerThread > 3u) { add_row(&acc, 3u, row_group, t, values); }
-        if (kRowsPerThread > 4u) { add_row(&acc, 4u, row_group, t, values); }
-        if (kRowsPerThread > 5u) { add_row(&acc, 5u, row_group, t, values); }
-        if (kRowsPerThread > 6u) { add_row(&acc, 6u, row_group, t, values); }
-        if (kRowsPerThread > 7u) { add_row(&acc, 7u, row_group, t, values); }
-        if (kRowsPerThread > 8u) { add_row(&acc, 8u, row_group, t, values); }
-        if (kRowsPerThread > 9u) { add_row(&acc, 9u, row_group, t, values); }
-        if (kRowsPerThread > 10u) { add_row(&acc, 10u, row_group, t, values); }
-        if (kRowsPerThread > 11u) { add_row(&acc, 11u, row_group, t, values); }
-        if (kRowsPerThread > 12u) { add_row(&acc, 12u, row_group, t, values); }
-        if (kRowsPerThread > 13u) { add_row(&acc, 13u, row_group, t, values); }
-        if (kRowsPerThread > 14u) { add_row(&acc, 14u, row_group, t, values); }
-        if (kRowsPerThread > 15u) { add_row(&acc, 15u, row_group, t, values); }
+#repeat j 0..16
+        if (kRowsPerThread > $j) { add_row(&acc, $j, row_group, t, values); }
+#endrepeat
       }
     }
     // The next tile's first barrier comes before the weights and statistics change.
@@ -217,21 +191,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 
   workgroupBarrier();
   if (lid < kRowGroups * kCols) {
-    write_row(&acc, 0u, lid, first_pair, pairs, group, kv_head, b);
-    if (kRowsPerThread > 1u) { write_row(&acc, 1u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 2u) { write_row(&acc, 2u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 3u) { write_row(&acc, 3u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 4u) { write_row(&acc, 4u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 5u) { write_row(&acc, 5u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 6u) { write_row(&acc, 6u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 7u) { write_row(&acc, 7u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 8u) { write_row(&acc, 8u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 9u) { write_row(&acc, 9u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 10u) { write_row(&acc, 10u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 11u) { write_row(&acc, 11u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 12u) { write_row(&acc, 12u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 13u) { write_row(&acc, 13u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 14u) { write_row(&acc, 14u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 15u) { write_row(&acc, 15u, lid, first_pair, pairs, group, kv_head, b); }
+#repeat j 0..16
+    if (kRowsPerThread > $j) { write_row(&acc, $j, lid, first_pair, pairs, group, kv_head, b); }
+#endrepeat
   }
 }

@@ -67,27 +67,17 @@ var<workgroup> results: array<f32, kSubgroups * kMaxRows * kInterleave>;
 
 // A chunk of each of a thread's rows of B, with its scales.
 struct Weights {
-  row_0: vec4<u32>,
-  row_1: vec4<u32>,
-  row_2: vec4<u32>,
-  row_3: vec4<u32>,
-  row_4: vec4<u32>,
-  row_5: vec4<u32>,
-  row_6: vec4<u32>,
-  row_7: vec4<u32>,
+#repeat i 0..8
+  row_$i: vec4<u32>,
+#endrepeat
   scales: vec4<f32>,
   more_scales: vec4<f32>,
 }
 
 struct Block {
-  step_0: Weights,
-  step_1: Weights,
-  step_2: Weights,
-  step_3: Weights,
-  step_4: Weights,
-  step_5: Weights,
-  step_6: Weights,
-  step_7: Weights,
+#repeat i 0..8
+  step_$i: Weights,
+#endrepeat
 }
 
 // Rows of B of each layer.
@@ -144,35 +134,19 @@ fn LoadStep(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32)
   let chunk = min(ChunkOf(link, place, iteration), link.k / 32u - 1u);
   var weights = Weights();
   weights.row_0 = LoadChunk(link, RowOf(link, layer, first, 0u), chunk);
-  weights.scales.x = LoadScaleOf(link, RowOf(link, layer, first, 0u), chunk);
-  if (link.rows > 1u) {
-    weights.row_1 = LoadChunk(link, RowOf(link, layer, first, 1u), chunk);
-    weights.scales.y = LoadScaleOf(link, RowOf(link, layer, first, 1u), chunk);
+  weights.scales[0] = LoadScaleOf(link, RowOf(link, layer, first, 0u), chunk);
+#repeat i 1..4
+  if (link.rows > $i) {
+    weights.row_$i = LoadChunk(link, RowOf(link, layer, first, $i), chunk);
+    weights.scales[$i] = LoadScaleOf(link, RowOf(link, layer, first, $i), chunk);
   }
-  if (link.rows > 2u) {
-    weights.row_2 = LoadChunk(link, RowOf(link, layer, first, 2u), chunk);
-    weights.scales.z = LoadScaleOf(link, RowOf(link, layer, first, 2u), chunk);
+#endrepeat
+#repeat i 4..8
+  if (link.rows > $i) {
+    weights.row_$i = LoadChunk(link, RowOf(link, layer, first, $i), chunk);
+    weights.more_scales[$i - 4] = LoadScaleOf(link, RowOf(link, layer, first, $i), chunk);
   }
-  if (link.rows > 3u) {
-    weights.row_3 = LoadChunk(link, RowOf(link, layer, first, 3u), chunk);
-    weights.scales.w = LoadScaleOf(link, RowOf(link, layer, first, 3u), chunk);
-  }
-  if (link.rows > 4u) {
-    weights.row_4 = LoadChunk(link, RowOf(link, layer, first, 4u), chunk);
-    weights.more_scales.x = LoadScaleOf(link, RowOf(link, layer, first, 4u), chunk);
-  }
-  if (link.rows > 5u) {
-    weights.row_5 = LoadChunk(link, RowOf(link, layer, first, 5u), chunk);
-    weights.more_scales.y = LoadScaleOf(link, RowOf(link, layer, first, 5u), chunk);
-  }
-  if (link.rows > 6u) {
-    weights.row_6 = LoadChunk(link, RowOf(link, layer, first, 6u), chunk);
-    weights.more_scales.z = LoadScaleOf(link, RowOf(link, layer, first, 6u), chunk);
-  }
-  if (link.rows > 7u) {
-    weights.row_7 = LoadChunk(link, RowOf(link, layer, first, 7u), chunk);
-    weights.more_scales.w = LoadScaleOf(link, RowOf(link, layer, first, 7u), chunk);
-  }
+#endrepeat
   return weights;
 }
 
@@ -181,27 +155,9 @@ fn LoadBlock(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Block 
   let first = part * Outputs(link) + place.team * OutputsOfTeam(link) + place.turn;
   var block = Block();
   block.step_0 = LoadStep(link, layer, first, place, base);
-  if (link.block > 1u) {
-    block.step_1 = LoadStep(link, layer, first, place, base + 1u);
-  }
-  if (link.block > 2u) {
-    block.step_2 = LoadStep(link, layer, first, place, base + 2u);
-  }
-  if (link.block > 3u) {
-    block.step_3 = LoadStep(link, layer, first, place, base + 3u);
-  }
-  if (link.block > 4u) {
-    block.step_4 = LoadStep(link, layer, first, place, base + 4u);
-  }
-  if (link.block > 5u) {
-    block.step_5 = LoadStep(link, layer, first, place, base + 5u);
-  }
-  if (link.block > 6u) {
-    block.step_6 = LoadStep(link, layer, first, place, base + 6u);
-  }
-  if (link.block > 7u) {
-    block.step_7 = LoadStep(link, layer, first, place, base + 7u);
-  }
+#repeat i 1..8
+  if (link.block > $i) { block.step_$i = LoadStep(link, layer, first, place, base + $i); }
+#endrepeat
   return block;
 }
 
@@ -243,28 +199,13 @@ fn Products(link: Link, place: RowPlace, iteration: u32, w: Weights) -> Sums {
   }
   let chunk = Chunk(h[Slot(4u * at)], h[Slot(4u * at + 1u)], h[Slot(4u * at + 2u)],
                     h[Slot(4u * at + 3u)]);
-  sums.low.x = RowProduct(w.row_0, chunk);
-  if (link.rows > 1u) {
-    sums.low.y = RowProduct(w.row_1, chunk);
-  }
-  if (link.rows > 2u) {
-    sums.low.z = RowProduct(w.row_2, chunk);
-  }
-  if (link.rows > 3u) {
-    sums.low.w = RowProduct(w.row_3, chunk);
-  }
-  if (link.rows > 4u) {
-    sums.high.x = RowProduct(w.row_4, chunk);
-  }
-  if (link.rows > 5u) {
-    sums.high.y = RowProduct(w.row_5, chunk);
-  }
-  if (link.rows > 6u) {
-    sums.high.z = RowProduct(w.row_6, chunk);
-  }
-  if (link.rows > 7u) {
-    sums.high.w = RowProduct(w.row_7, chunk);
-  }
+  sums.low[0] = RowProduct(w.row_0, chunk);
+#repeat i 1..4
+  if (link.rows > $i) { sums.low[$i] = RowProduct(w.row_$i, chunk); }
+#endrepeat
+#repeat i 4..8
+  if (link.rows > $i) { sums.high[$i - 4] = RowProduct(w.row_$i, chunk); }
+#endrepeat
   let unit = chunk_units[at];
   return Sums(sums.low * (w.scales * unit), sums.high * (w.more_scales * unit));
 }
@@ -341,27 +282,9 @@ fn Multiply(link: Link, layer: u32, part: u32, first_block: Block, local: u32) -
       block = LoadBlock(link, layer, part, local, base + link.block);
     }
     AddStep(&state.sums, link, place, base, steps.step_0);
-    if (link.block > 1u) {
-      AddStep(&state.sums, link, place, base + 1u, steps.step_1);
-    }
-    if (link.block > 2u) {
-      AddStep(&state.sums, link, place, base + 2u, steps.step_2);
-    }
-    if (link.block > 3u) {
-      AddStep(&state.sums, link, place, base + 3u, steps.step_3);
-    }
-    if (link.block > 4u) {
-      AddStep(&state.sums, link, place, base + 4u, steps.step_4);
-    }
-    if (link.block > 5u) {
-      AddStep(&state.sums, link, place, base + 5u, steps.step_5);
-    }
-    if (link.block > 6u) {
-      AddStep(&state.sums, link, place, base + 6u, steps.step_6);
-    }
-    if (link.block > 7u) {
-      AddStep(&state.sums, link, place, base + 7u, steps.step_7);
-    }
+#repeat i 1..8
+    if (link.block > $i) { AddStep(&state.sums, link, place, base + $i, steps.step_$i); }
+#endrepeat
   }
   return state;
 }

@@ -88,10 +88,9 @@ struct Column {
 
 // What queries and the new row are made of. All of it is asked for before anything is made of it.
 struct Sources {
-  q_0: Column,
-  q_1: Column,
-  q_2: Column,
-  q_3: Column,
+#repeat i 0..4
+  q_$i: Column,
+#endrepeat
   key: Column,
   value: raw8,
   q_norm: Column,
@@ -132,10 +131,9 @@ fn LoadQuery(i: u32, column: u32) -> Column {
 fn LoadSources(column: u32, past: u32) -> Sources {
   let partner = partner_of(column);
   var sources = Sources();
-  sources.q_0 = LoadQuery(0u, column);
-  if (kPairs > 1u) { sources.q_1 = LoadQuery(1u, column); }
-  if (kPairs > 2u) { sources.q_2 = LoadQuery(2u, column); }
-  if (kPairs > 2u) { sources.q_3 = LoadQuery(3u, column); }
+#repeat i 0..kPairs
+  sources.q_$i = LoadQuery($i, column);
+#endrepeat
   sources.key = FreshColumn(kGroup, column);
   sources.value = fresh[(kGroup + 1u) * kCols + column];
 #if norm
@@ -180,9 +178,9 @@ struct InvStds {
 #if norm
 fn InvStdsOf(sources: Sources, lane: u32, local: u32) -> InvStds {
   var q = vec4<f32>(SquaresOf(sources.q_0, lane));
-  if (kPairs > 1u) { q.y = SquaresOf(sources.q_1, lane); }
-  if (kPairs > 2u) { q.z = SquaresOf(sources.q_2, lane); }
-  if (kPairs > 2u) { q.w = SquaresOf(sources.q_3, lane); }
+#repeat i 1..kPairs
+  q[$i] = SquaresOf(sources.q_$i, lane);
+#endrepeat
   let q_sums = pair_vec4(team_sum(pair_vector(q.x, q.y, q.z, q.w), local));
   let k_sum = pair_vec4(team_sum(pvec(SquaresOf(sources.key, lane)), local)).x;
   return InvStds(1.0 / sqrt(q_sums / f32(kHeadSize) + params.epsilon),
@@ -199,9 +197,9 @@ fn QueriesOf(sources: Sources, inv_std: vec4<f32>, lane: u32) -> Unit {
   var a1 = a;
   var a2 = a;
   var a3 = a;
-  if (kPairs > 1u) { a1 = Rotated(sources.q_1, inv_std.y, sources.q_norm, lane, sources.angles); }
-  if (kPairs > 2u) { a2 = Rotated(sources.q_2, inv_std.z, sources.q_norm, lane, sources.angles); }
-  if (kPairs > 2u) { a3 = Rotated(sources.q_3, inv_std.w, sources.q_norm, lane, sources.angles); }
+#repeat i 1..kPairs
+  a$i = Rotated(sources.q_$i, inv_std[$i], sources.q_norm, lane, sources.angles);
+#endrepeat
   return Unit(pair_matrix(a[0], a1[0], a2[0], a3[0]), pair_matrix(a[1], a1[1], a2[1], a3[1]));
 }
 
@@ -298,10 +296,9 @@ fn HandSplit(item: u32, extent: Extent, softmax: Softmax, local: u32) {
   let lane = local % kLanes;
   let part = local / kSubgroup;
   if (local % kSubgroup < kCols) {
-    KeepPart(part, 0u, lane, sums);
-    if (kPairs > 1u) { KeepPart(part, 1u, lane, sums); }
-    if (kPairs > 2u) { KeepPart(part, 2u, lane, sums); }
-    if (kPairs > 2u) { KeepPart(part, 3u, lane, sums); }
+#repeat i 0..kPairs
+    KeepPart(part, $i, lane, sums);
+#endrepeat
     if (lane == 0u) {
       part_max[part] = pair_vec4(largest);
       part_den[part] = pair_vec4(den);

@@ -40,47 +40,18 @@ struct Params {
 @group(0) @binding(7) var<storage, read> rotary: array<vec4<u32>>;
 #endif
 
-@group(0) @binding(8) var<storage, read> b_0: array<vec4<u32>>;
-@group(0) @binding(9) var<storage, read> scales_0: array<f16>;
-#if residual_0
-@group(0) @binding(10) var<storage, read> residual_0: array<u32>;
+#repeat i 0..4
+#if link_$i
+@group(0) @binding(8 + 4 * $i) var<storage, read> b_$i: array<vec4<u32>>;
+@group(0) @binding(9 + 4 * $i) var<storage, read> scales_$i: array<f16>;
 #endif
-#if bound_0
-@group(0) @binding(11) var<storage, read_write> y_0: array<u32>;
+#if residual_$i
+@group(0) @binding(10 + 4 * $i) var<storage, read> residual_$i: array<u32>;
 #endif
-
-#if link_1
-@group(0) @binding(12) var<storage, read> b_1: array<vec4<u32>>;
-@group(0) @binding(13) var<storage, read> scales_1: array<f16>;
+#if bound_$i
+@group(0) @binding(11 + 4 * $i) var<storage, read_write> y_$i: array<u32>;
 #endif
-#if residual_1
-@group(0) @binding(14) var<storage, read> residual_1: array<u32>;
-#endif
-#if bound_1
-@group(0) @binding(15) var<storage, read_write> y_1: array<u32>;
-#endif
-
-#if link_2
-@group(0) @binding(16) var<storage, read> b_2: array<vec4<u32>>;
-@group(0) @binding(17) var<storage, read> scales_2: array<f16>;
-#endif
-#if residual_2
-@group(0) @binding(18) var<storage, read> residual_2: array<u32>;
-#endif
-#if bound_2
-@group(0) @binding(19) var<storage, read_write> y_2: array<u32>;
-#endif
-
-#if link_3
-@group(0) @binding(20) var<storage, read> b_3: array<vec4<u32>>;
-@group(0) @binding(21) var<storage, read> scales_3: array<f16>;
-#endif
-#if residual_3
-@group(0) @binding(22) var<storage, read> residual_3: array<u32>;
-#endif
-#if bound_3
-@group(0) @binding(23) var<storage, read_write> y_3: array<u32>;
-#endif
+#endrepeat
 
 #if table
 @group(0) @binding(24) var<uniform> token: i32;
@@ -113,28 +84,20 @@ fn InputPair(pair: u32) -> u32 { return LoadInput(pair); }
 // A link's operands, by its number: a constant wherever these are called.
 
 fn LoadB(link: u32, at: u32) -> vec4<u32> {
-#if link_1
-  if (link == 1u) { return b_1[at]; }
+#repeat i 1..4
+#if link_$i
+  if (link == $i) { return b_$i[at]; }
 #endif
-#if link_2
-  if (link == 2u) { return b_2[at]; }
-#endif
-#if link_3
-  if (link == 3u) { return b_3[at]; }
-#endif
+#endrepeat
   return b_0[at];
 }
 
 fn LoadScale(link: u32, at: u32) -> f32 {
-#if link_1
-  if (link == 1u) { return f32(scales_1[at]); }
+#repeat i 1..4
+#if link_$i
+  if (link == $i) { return f32(scales_$i[at]); }
 #endif
-#if link_2
-  if (link == 2u) { return f32(scales_2[at]); }
-#endif
-#if link_3
-  if (link == 3u) { return f32(scales_3[at]); }
-#endif
+#endrepeat
   return f32(scales_0[at]);
 }
 
@@ -151,33 +114,19 @@ fn LoadVector(layer: u32, at: u32) -> u32 {
 
 // Pair `pair` of the residual that is bound.
 fn LoadResidual(link: u32, pair: u32) -> u32 {
-#if residual_0
-  if (link == 0u) { return residual_0[pair]; }
+#repeat i 0..4
+#if residual_$i
+  if (link == $i) { return residual_$i[pair]; }
 #endif
-#if residual_1
-  if (link == 1u) { return residual_1[pair]; }
-#endif
-#if residual_2
-  if (link == 2u) { return residual_2[pair]; }
-#endif
-#if residual_3
-  if (link == 3u) { return residual_3[pair]; }
-#endif
+#endrepeat
   return 0u;
 }
 
 // Stores pair `pair` of a link's Y for whoever reads it after this dispatch.
 fn StoreResult(link: u32, pair: u32, value: u32) {
-#if bound_0
-  if (link == 0u) { y_0[pair] = value; }
+#repeat i 0..4
+#if bound_$i
+  if (link == $i) { y_$i[pair] = value; }
 #endif
-#if bound_1
-  if (link == 1u) { y_1[pair] = value; }
-#endif
-#if bound_2
-  if (link == 2u) { y_2[pair] = value; }
-#endif
-#if bound_3
-  if (link == 3u) { y_3[pair] = value; }
-#endif
+#endrepeat
 }

@@ -19,14 +19,9 @@ fn Slot(slot: u32) -> u32 {
 // A thread's pairs l and l + 8 of the row's chunk `round` * kRoundChunks + local / 8, l = local % 8,
 // by round.
 struct Pairs {
-  round_0: vec2<u32>,
-  round_1: vec2<u32>,
-  round_2: vec2<u32>,
-  round_3: vec2<u32>,
-  round_4: vec2<u32>,
-  round_5: vec2<u32>,
-  round_6: vec2<u32>,
-  round_7: vec2<u32>,
+#repeat i 0..8
+  round_$i: vec2<u32>,
+#endrepeat
 }
 
 fn PairOf(link: Link, local: u32, turn: u32) -> u32 {
@@ -115,27 +110,9 @@ fn LoadNormRound(link: Link, layer: u32, local: u32, turn: u32) -> vec2<u32> {
 fn LookAtRow(link: Link, layer: u32, local: u32) -> Pairs {
   var pairs = Pairs();
   pairs.round_0 = LookAtRowRound(link, layer, local, 0u);
-  if (link.rounds > 1u) {
-    pairs.round_1 = LookAtRowRound(link, layer, local, 1u);
-  }
-  if (link.rounds > 2u) {
-    pairs.round_2 = LookAtRowRound(link, layer, local, 2u);
-  }
-  if (link.rounds > 3u) {
-    pairs.round_3 = LookAtRowRound(link, layer, local, 3u);
-  }
-  if (link.rounds > 4u) {
-    pairs.round_4 = LookAtRowRound(link, layer, local, 4u);
-  }
-  if (link.rounds > 5u) {
-    pairs.round_5 = LookAtRowRound(link, layer, local, 5u);
-  }
-  if (link.rounds > 6u) {
-    pairs.round_6 = LookAtRowRound(link, layer, local, 6u);
-  }
-  if (link.rounds > 7u) {
-    pairs.round_7 = LookAtRowRound(link, layer, local, 7u);
-  }
+#repeat i 1..8
+  if (link.rounds > $i) { pairs.round_$i = LookAtRowRound(link, layer, local, $i); }
+#endrepeat
   return pairs;
 }
 
@@ -145,13 +122,11 @@ fn IsRoundMissing(pairs: vec2<u32>) -> bool {
 }
 
 fn AnyMissing(link: Link, row: Pairs) -> bool {
-  return IsRoundMissing(row.round_0) || (link.rounds > 1u && IsRoundMissing(row.round_1)) ||
-         (link.rounds > 2u && IsRoundMissing(row.round_2)) ||
-         (link.rounds > 3u && IsRoundMissing(row.round_3)) ||
-         (link.rounds > 4u && IsRoundMissing(row.round_4)) ||
-         (link.rounds > 5u && IsRoundMissing(row.round_5)) ||
-         (link.rounds > 6u && IsRoundMissing(row.round_6)) ||
-         (link.rounds > 7u && IsRoundMissing(row.round_7));
+  return IsRoundMissing(row.round_0)
+#repeat i 1..8
+         || (link.rounds > $i && IsRoundMissing(row.round_$i))
+#endrepeat
+         ;
 }
 
 // Waits until all of a thread's pairs are there.
@@ -178,27 +153,9 @@ fn LoadNorms(link: Link, layer: u32, local: u32) -> Pairs {
     return pairs;
   }
   pairs.round_0 = LoadNormRound(link, layer, local, 0u);
-  if (link.rounds > 1u) {
-    pairs.round_1 = LoadNormRound(link, layer, local, 1u);
-  }
-  if (link.rounds > 2u) {
-    pairs.round_2 = LoadNormRound(link, layer, local, 2u);
-  }
-  if (link.rounds > 3u) {
-    pairs.round_3 = LoadNormRound(link, layer, local, 3u);
-  }
-  if (link.rounds > 4u) {
-    pairs.round_4 = LoadNormRound(link, layer, local, 4u);
-  }
-  if (link.rounds > 5u) {
-    pairs.round_5 = LoadNormRound(link, layer, local, 5u);
-  }
-  if (link.rounds > 6u) {
-    pairs.round_6 = LoadNormRound(link, layer, local, 6u);
-  }
-  if (link.rounds > 7u) {
-    pairs.round_7 = LoadNormRound(link, layer, local, 7u);
-  }
+#repeat i 1..8
+  if (link.rounds > $i) { pairs.round_$i = LoadNormRound(link, layer, local, $i); }
+#endrepeat
   return pairs;
 }
 
@@ -256,27 +213,9 @@ fn StageRound(link: Link, local: u32, turn: u32, pairs: vec2<u32>, scales: vec2<
 
 fn Stage(link: Link, local: u32, row: Pairs, norms: Pairs) {
   var squares = StageRound(link, local, 0u, row.round_0, norms.round_0);
-  if (link.rounds > 1u) {
-    squares += StageRound(link, local, 1u, row.round_1, norms.round_1);
-  }
-  if (link.rounds > 2u) {
-    squares += StageRound(link, local, 2u, row.round_2, norms.round_2);
-  }
-  if (link.rounds > 3u) {
-    squares += StageRound(link, local, 3u, row.round_3, norms.round_3);
-  }
-  if (link.rounds > 4u) {
-    squares += StageRound(link, local, 4u, row.round_4, norms.round_4);
-  }
-  if (link.rounds > 5u) {
-    squares += StageRound(link, local, 5u, row.round_5, norms.round_5);
-  }
-  if (link.rounds > 6u) {
-    squares += StageRound(link, local, 6u, row.round_6, norms.round_6);
-  }
-  if (link.rounds > 7u) {
-    squares += StageRound(link, local, 7u, row.round_7, norms.round_7);
-  }
+#repeat i 1..8
+  if (link.rounds > $i) { squares += StageRound(link, local, $i, row.round_$i, norms.round_$i); }
+#endrepeat
   if (link.norm) {
     let part = subgroupAdd(squares);
     if (local % kSubgroup == 0u) {

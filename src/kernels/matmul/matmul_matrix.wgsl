@@ -94,65 +94,17 @@ struct Step {
 }
 
 fn Fetch(step: ptr<function, Step>, tile: Tile, local: u32, first_k: u32) {
-  (*step).a[0] = FetchA(tile, 0u, local, first_k);
-  (*step).b[0] = FetchB(tile, 0u, local, first_k);
-  if (kAFetches > 1u) {
-    (*step).a[1] = FetchA(tile, 1u, local, first_k);
-  }
-  if (kBFetches > 1u) {
-    (*step).b[1] = FetchB(tile, 1u, local, first_k);
-  }
-  if (kAFetches > 2u) {
-    (*step).a[2] = FetchA(tile, 2u, local, first_k);
-    (*step).a[3] = FetchA(tile, 3u, local, first_k);
-  }
-  if (kBFetches > 2u) {
-    (*step).b[2] = FetchB(tile, 2u, local, first_k);
-    (*step).b[3] = FetchB(tile, 3u, local, first_k);
-  }
-  if (kAFetches > 4u) {
-    (*step).a[4] = FetchA(tile, 4u, local, first_k);
-    (*step).a[5] = FetchA(tile, 5u, local, first_k);
-    (*step).a[6] = FetchA(tile, 6u, local, first_k);
-    (*step).a[7] = FetchA(tile, 7u, local, first_k);
-  }
-  if (kBFetches > 4u) {
-    (*step).b[4] = FetchB(tile, 4u, local, first_k);
-    (*step).b[5] = FetchB(tile, 5u, local, first_k);
-    (*step).b[6] = FetchB(tile, 6u, local, first_k);
-    (*step).b[7] = FetchB(tile, 7u, local, first_k);
-  }
+#repeat i 0..8
+  if (kAFetches > $i) { (*step).a[$i] = FetchA(tile, $i, local, first_k); }
+  if (kBFetches > $i) { (*step).b[$i] = FetchB(tile, $i, local, first_k); }
+#endrepeat
 }
 
 fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
-  StoreA(0u, local, buffer, (*step).a[0]);
-  StoreB(0u, local, buffer, (*step).b[0]);
-  if (kAFetches > 1u) {
-    StoreA(1u, local, buffer, (*step).a[1]);
-  }
-  if (kBFetches > 1u) {
-    StoreB(1u, local, buffer, (*step).b[1]);
-  }
-  if (kAFetches > 2u) {
-    StoreA(2u, local, buffer, (*step).a[2]);
-    StoreA(3u, local, buffer, (*step).a[3]);
-  }
-  if (kBFetches > 2u) {
-    StoreB(2u, local, buffer, (*step).b[2]);
-    StoreB(3u, local, buffer, (*step).b[3]);
-  }
-  if (kAFetches > 4u) {
-    StoreA(4u, local, buffer, (*step).a[4]);
-    StoreA(5u, local, buffer, (*step).a[5]);
-    StoreA(6u, local, buffer, (*step).a[6]);
-    StoreA(7u, local, buffer, (*step).a[7]);
-  }
-  if (kBFetches > 4u) {
-    StoreB(4u, local, buffer, (*step).b[4]);
-    StoreB(5u, local, buffer, (*step).b[5]);
-    StoreB(6u, local, buffer, (*step).b[6]);
-    StoreB(7u, local, buffer, (*step).b[7]);
-  }
+#repeat i 0..8
+  if (kAFetches > $i) { StoreA($i, local, buffer, (*step).a[$i]); }
+  if (kBFetches > $i) { StoreB($i, local, buffer, (*step).b[$i]); }
+#endrepeat
 }
 
 // Row `row` of the subgroup's products, to Y.
@@ -205,12 +157,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     Store(&step, local, buffer);
     workgroupBarrier();
   }
-  Finish(&sums, tile, 0u, subgroup, lane);
-  if (kRows > 1u) {
-    Finish(&sums, tile, 1u, subgroup, lane);
-  }
-  if (kRows > 2u) {
-    Finish(&sums, tile, 2u, subgroup, lane);
-    Finish(&sums, tile, 3u, subgroup, lane);
-  }
+#repeat r 0..kRows
+  Finish(&sums, tile, $r, subgroup, lane);
+#endrepeat
 }

@@ -45,10 +45,9 @@ fn Store(tile: Tile, m: u32, n: u32, value: f32) {
 fn StoreColumns(tile: Tile, line: u32, column: u32, sums: vec4<f32>) {
   let m = tile.first_m + line;
   let n = tile.first_n + column;
-  Store(tile, m, n, sums.x);
-  Store(tile, m, n + 16u, sums.y);
-  Store(tile, m, n + 32u, sums.z);
-  Store(tile, m, n + 48u, sums.w);
+#repeat j 0..4
+  Store(tile, m, n + 16u * $j, sums[$j]);
+#endrepeat
 }
 
 @compute @workgroup_size(kThreads)
@@ -63,10 +62,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no
   // array of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in
   // memory.
-  var sums_0 = vec4<f32>();
-  var sums_1 = vec4<f32>();
-  var sums_2 = vec4<f32>();
-  var sums_3 = vec4<f32>();
+#repeat i 0..4
+  var sums_$i = vec4<f32>();
+#endrepeat
   for (var first_k = 0u; first_k < params.k; first_k += kStep) {
     for (var i = local; i < kTile * kQuads; i += kThreads) {
       let row = i / kQuads;
@@ -89,15 +87,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let rows_b = mat4x4<f32>(
           b_tile[Slot(column, quad)], b_tile[Slot(column + 16u, quad)],
           b_tile[Slot(column + 32u, quad)], b_tile[Slot(column + 48u, quad)]);
-      sums_0 += a_tile[Slot(line, quad)] * rows_b;
-      sums_1 += a_tile[Slot(line + 16u, quad)] * rows_b;
-      sums_2 += a_tile[Slot(line + 32u, quad)] * rows_b;
-      sums_3 += a_tile[Slot(line + 48u, quad)] * rows_b;
+#repeat i 0..4
+      sums_$i += a_tile[Slot(line + 16u * $i, quad)] * rows_b;
+#endrepeat
     }
     workgroupBarrier();
   }
-  StoreColumns(tile, line, column, sums_0);
-  StoreColumns(tile, line + 16u, column, sums_1);
-  StoreColumns(tile, line + 32u, column, sums_2);
-  StoreColumns(tile, line + 48u, column, sums_3);
+#repeat i 0..4
+  StoreColumns(tile, line + 16u * $i, column, sums_$i);
+#endrepeat
 }

@@ -45,10 +45,9 @@ var<workgroup> partials: array<vec4<f32>, kM * kTeams * kPartials>;
 
 // One chunk of each of a group's rows of B (kRows of the 4), with its scales and zero points.
 struct Weights {
-  row_0: unit_t,
-  row_1: unit_t,
-  row_2: unit_t,
-  row_3: unit_t,
+#repeat i 0..4
+  row_$i: unit_t,
+#endrepeat
   scales: vec4<f32>,
 #if !zero_points_default
   zeros: vec4<f32>,
@@ -101,27 +100,14 @@ fn LoadWeights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
   let chunk = min(iteration * kIterationChunks + place.in_iteration, kChunks - 1u);
   let block = chunk * kChunkCodes / kBlockSize;
   var weights = Weights();
-  weights.row_0 = b[Interleaved(rows.x, chunk, kChunks)];
-  weights.scales.x = f32(scales[Interleaved(rows.x, block, kBlocks)]);
-  if (kRows > 1u) {
-    weights.row_1 = b[Interleaved(rows.y, chunk, kChunks)];
-    weights.scales.y = f32(scales[Interleaved(rows.y, block, kBlocks)]);
-  }
-  if (kRows > 2u) {
-    weights.row_2 = b[Interleaved(rows.z, chunk, kChunks)];
-    weights.row_3 = b[Interleaved(rows.w, chunk, kChunks)];
-    weights.scales.z = f32(scales[Interleaved(rows.z, block, kBlocks)]);
-    weights.scales.w = f32(scales[Interleaved(rows.w, block, kBlocks)]);
-  }
+#repeat i 0..kRows
+  weights.row_$i = b[Interleaved(rows[$i], chunk, kChunks)];
+  weights.scales[$i] = f32(scales[Interleaved(rows[$i], block, kBlocks)]);
+#endrepeat
 #if !zero_points_default
-  weights.zeros.x = ZeroPoint(rows.x, block);
-  if (kRows > 1u) {
-    weights.zeros.y = ZeroPoint(rows.y, block);
-  }
-  if (kRows > 2u) {
-    weights.zeros.z = ZeroPoint(rows.z, block);
-    weights.zeros.w = ZeroPoint(rows.w, block);
-  }
+#repeat i 0..kRows
+  weights.zeros[$i] = ZeroPoint(rows[$i], block);
+#endrepeat
 #endif
   return weights;
 }
@@ -165,23 +151,17 @@ fn LessZeros(weights: Weights, chunk: u32) -> vec4<f32> {
 #if integers
 // Sums of each row of B.
 struct Dots {
-  row_0: vec2<i32>,
-  row_1: vec2<i32>,
-  row_2: vec2<i32>,
-  row_3: vec2<i32>,
+#repeat i 0..4
+  row_$i: vec2<i32>,
+#endrepeat
 }
 
 fn AddWord(dots: Dots, m: u32, chunk: u32, word: u32, words: vec4<u32>) -> Dots {
   let x = LoadWordOfH(m, chunk, word);
   var result = dots;
-  result.row_0 = Dot(dots.row_0, words.x, x);
-  if (kRows > 1u) {
-    result.row_1 = Dot(dots.row_1, words.y, x);
-  }
-  if (kRows > 2u) {
-    result.row_2 = Dot(dots.row_2, words.z, x);
-    result.row_3 = Dot(dots.row_3, words.w, x);
-  }
+#repeat i 0..kRows
+  result.row_$i = Dot(dots.row_$i, words[$i], x);
+#endrepeat
   return result;
 }
 
@@ -193,13 +173,9 @@ fn Whole(sums: vec2<i32>) -> f32 {
 // The products of a chunk with row m of h; `chunk` counts from the phase's first one.
 fn DotChunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
   var dots = AddWord(Dots(), m, chunk, 0u, WordOf(weights, 0u));
-  if (kChunkWords > 1u) {
-    dots = AddWord(dots, m, chunk, 1u, WordOf(weights, 1u));
-  }
-  if (kChunkWords > 2u) {
-    dots = AddWord(dots, m, chunk, 2u, WordOf(weights, 2u));
-    dots = AddWord(dots, m, chunk, 3u, WordOf(weights, 3u));
-  }
+#repeat i 1..kChunkWords
+  dots = AddWord(dots, m, chunk, $i, WordOf(weights, $i));
+#endrepeat
   var sums = vec4<f32>(Whole(dots.row_0), Whole(dots.row_1), Whole(dots.row_2), Whole(dots.row_3));
   let at = m * kPhaseChunks + chunk;
   sums += LessZeros(weights, at);
@@ -210,14 +186,9 @@ fn DotWord(m: u32, chunk: u32, word: u32, words: vec4<u32>, zeros: vec4<f32>) ->
   var dots = vec4<f32>();
   for (var quad = 0u; quad < kQuadsPerWord; quad++) {
     let x = h[Slot(m, chunk * kSlots + word * kQuadsPerWord + quad)];
-    dots.x += dot(x, QuadLess(words.x, quad, zeros.x));
-    if (kRows > 1u) {
-      dots.y += dot(x, QuadLess(words.y, quad, zeros.y));
-    }
-    if (kRows > 2u) {
-      dots.z += dot(x, QuadLess(words.z, quad, zeros.z));
-      dots.w += dot(x, QuadLess(words.w, quad, zeros.w));
-    }
+#repeat i 0..kRows
+    dots[$i] += dot(x, QuadLess(words[$i], quad, zeros[$i]));
+#endrepeat
   }
   return dots;
 }
@@ -226,13 +197,9 @@ fn DotWord(m: u32, chunk: u32, word: u32, words: vec4<u32>, zeros: vec4<f32>) ->
 fn DotChunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
   let zeros = ZerosOf(weights);
   var dots = DotWord(m, chunk, 0u, WordOf(weights, 0u), zeros);
-  if (kChunkWords > 1u) {
-    dots += DotWord(m, chunk, 1u, WordOf(weights, 1u), zeros);
-  }
-  if (kChunkWords > 2u) {
-    dots += DotWord(m, chunk, 2u, WordOf(weights, 2u), zeros);
-    dots += DotWord(m, chunk, 3u, WordOf(weights, 3u), zeros);
-  }
+#repeat i 1..kChunkWords
+  dots += DotWord(m, chunk, $i, WordOf(weights, $i), zeros);
+#endrepeat
   return dots * weights.scales;
 }
 #endif
@@ -258,20 +225,9 @@ fn WordOf(weights: Weights, i: u32) -> vec4<u32> {
 alias Sums = array<vec4<f32>, 8>;
 
 fn AddChunk(sums: ptr<function, Sums>, chunk: u32, weights: Weights) {
-  (*sums)[0] += DotChunk(0u, chunk, weights);
-  if (kM > 1u) {
-    (*sums)[1] += DotChunk(1u, chunk, weights);
-  }
-  if (kM > 2u) {
-    (*sums)[2] += DotChunk(2u, chunk, weights);
-    (*sums)[3] += DotChunk(3u, chunk, weights);
-  }
-  if (kM > 4u) {
-    (*sums)[4] += DotChunk(4u, chunk, weights);
-    (*sums)[5] += DotChunk(5u, chunk, weights);
-    (*sums)[6] += DotChunk(6u, chunk, weights);
-    (*sums)[7] += DotChunk(7u, chunk, weights);
-  }
+#repeat m 0..kM
+  (*sums)[$m] += DotChunk($m, chunk, weights);
+#endrepeat
 }
 
 // Row `row` of B's bias, and the residual of Y[row of h, n]: loaded where the address is known.
@@ -414,32 +370,17 @@ fn FinishRow(i: u32, place: Place, first: u32, sums: vec4<f32>) {
 
 fn FinishGroup(place: Place, first: u32, sums: ptr<function, Sums>, added: Added) {
   Finish(0u, place, first, (*sums)[0], added);
-  if (kM > 1u) {
-    FinishRow(1u, place, first, (*sums)[1]);
-  }
-  if (kM > 2u) {
-    FinishRow(2u, place, first, (*sums)[2]);
-    FinishRow(3u, place, first, (*sums)[3]);
-  }
-  if (kM > 4u) {
-    FinishRow(4u, place, first, (*sums)[4]);
-    FinishRow(5u, place, first, (*sums)[5]);
-    FinishRow(6u, place, first, (*sums)[6]);
-    FinishRow(7u, place, first, (*sums)[7]);
-  }
+#repeat m 1..kM
+  FinishRow($m, place, first, (*sums)[$m]);
+#endrepeat
   FinishLeft(place, first, added);
 }
 
 // Steps `base` .. `base` + kBlock - 1 of a team.
 struct Block {
-  step_0: Weights,
-  step_1: Weights,
-  step_2: Weights,
-  step_3: Weights,
-  step_4: Weights,
-  step_5: Weights,
-  step_6: Weights,
-  step_7: Weights,
+#repeat i 0..kBlock
+  step_$i: Weights,
+#endrepeat
 }
 
 fn LoadStep(place: Place, step: u32) -> Weights {
@@ -449,28 +390,9 @@ fn LoadStep(place: Place, step: u32) -> Weights {
 
 fn LoadBlock(place: Place, base: u32) -> Block {
   var block = Block();
-  block.step_0 = LoadStep(place, base);
-  if (kBlock > 1u) {
-    block.step_1 = LoadStep(place, base + 1u);
-  }
-  if (kBlock > 2u) {
-    block.step_2 = LoadStep(place, base + 2u);
-  }
-  if (kBlock > 3u) {
-    block.step_3 = LoadStep(place, base + 3u);
-  }
-  if (kBlock > 4u) {
-    block.step_4 = LoadStep(place, base + 4u);
-  }
-  if (kBlock > 5u) {
-    block.step_5 = LoadStep(place, base + 5u);
-  }
-  if (kBlock > 6u) {
-    block.step_6 = LoadStep(place, base + 6u);
-  }
-  if (kBlock > 7u) {
-    block.step_7 = LoadStep(place, base + 7u);
-  }
+#repeat i 0..kBlock
+  block.step_$i = LoadStep(place, base + $i);
+#endrepeat
   return block;
 }
 
@@ -525,28 +447,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
     if (base + kBlock < kSteps) {
       block = LoadBlock(place, base + kBlock);
     }
-    RunStep(&state, place, base, steps.step_0);
-    if (kBlock > 1u) {
-      RunStep(&state, place, base + 1u, steps.step_1);
-    }
-    if (kBlock > 2u) {
-      RunStep(&state, place, base + 2u, steps.step_2);
-    }
-    if (kBlock > 3u) {
-      RunStep(&state, place, base + 3u, steps.step_3);
-    }
-    if (kBlock > 4u) {
-      RunStep(&state, place, base + 4u, steps.step_4);
-    }
-    if (kBlock > 5u) {
-      RunStep(&state, place, base + 5u, steps.step_5);
-    }
-    if (kBlock > 6u) {
-      RunStep(&state, place, base + 6u, steps.step_6);
-    }
-    if (kBlock > 7u) {
-      RunStep(&state, place, base + 7u, steps.step_7);
-    }
+#repeat i 0..kBlock
+    RunStep(&state, place, base + $i, steps.step_$i);
+#endrepeat
   }
   FinishWorkgroup(index, local, lanes);
 }

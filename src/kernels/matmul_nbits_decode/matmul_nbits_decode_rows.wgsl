@@ -170,10 +170,9 @@ fn StoreOctet(m: u32, octet: u32, x: Octet, outside: bool) {
 // One thread's part of a row that is normalized: octets `local`, `local` + kWorkgroupSize, .., of
 // which there are kOctets (1 to 4; the others stay zero).
 struct Octets {
-  x_0: Octet,
-  x_1: Octet,
-  x_2: Octet,
-  x_3: Octet,
+#repeat i 0..kOctets
+  x_$i: Octet,
+#endrepeat
 }
 
 fn OctetAt(local: u32, i: u32) -> u32 {
@@ -182,21 +181,18 @@ fn OctetAt(local: u32, i: u32) -> u32 {
 
 fn LoadInputOctets(row: u32, local: u32) -> Octets {
   var all = Octets();
-  all.x_0 = LoadInput(row, local);
-  if (kOctets > 1u) {
-    all.x_1 = LoadInput(row, OctetAt(local, 1u));
-  }
-  if (kOctets > 2u) {
-    all.x_2 = LoadInput(row, OctetAt(local, 2u));
-  }
-  if (kOctets > 3u) {
-    all.x_3 = LoadInput(row, OctetAt(local, 3u));
-  }
+#repeat i 0..kOctets
+  all.x_$i = LoadInput(row, OctetAt(local, $i));
+#endrepeat
   return all;
 }
 
 fn SumOfSquares(all: Octets) -> f32 {
-  return Squares(all.x_0) + Squares(all.x_1) + Squares(all.x_2) + Squares(all.x_3);
+  return Squares(all.x_0)
+#repeat i 1..kOctets
+         + Squares(all.x_$i)
+#endrepeat
+         ;
 }
 
 // Sums of squares of the rows of x, in parts that nobody waits for before the first result: a
@@ -267,18 +263,9 @@ fn LoadSkip(row: u32, octet: u32) -> Octet {
 
 fn LoadSkipOctets(row: u32, local: u32) -> Octets {
   var all = Octets();
-  if (8u * local < kK) {
-    all.x_0 = LoadSkip(row, local);
-  }
-  if (kOctets > 1u && 8u * OctetAt(local, 1u) < kK) {
-    all.x_1 = LoadSkip(row, OctetAt(local, 1u));
-  }
-  if (kOctets > 2u && 8u * OctetAt(local, 2u) < kK) {
-    all.x_2 = LoadSkip(row, OctetAt(local, 2u));
-  }
-  if (kOctets > 3u && 8u * OctetAt(local, 3u) < kK) {
-    all.x_3 = LoadSkip(row, OctetAt(local, 3u));
-  }
+#repeat i 0..kOctets
+  if (8u * OctetAt(local, $i) < kK) { all.x_$i = LoadSkip(row, OctetAt(local, $i)); }
+#endrepeat
   return all;
 }
 #endif
@@ -291,11 +278,13 @@ fn LoadRow(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
 #endif
 #if skip_plain
 fn LoadRow(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
-  let x = LoadInputOctets(row, local);
+  var x = LoadInputOctets(row, local);
   let other = LoadSkipOctets(row, local);
   let one = Octet(vec4<f32>(1.0), vec4<f32>(1.0));
-  return Octets(AddProduct(x.x_0, other.x_0, one, 1.0), AddProduct(x.x_1, other.x_1, one, 1.0),
-                AddProduct(x.x_2, other.x_2, one, 1.0), AddProduct(x.x_3, other.x_3, one, 1.0));
+#repeat i 0..kOctets
+  x.x_$i = AddProduct(x.x_$i, other.x_$i, one, 1.0);
+#endrepeat
+  return x;
 }
 #endif
 #if skip_norm
@@ -309,16 +298,9 @@ fn LoadRow(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
   let other = LoadSkipOctets(row, local);
   let squares = SkipSquares(m, SumOfSquares(other), local, lanes);
   let factor = inverseSqrt(squares / f32(kK) + kSkipEpsilon);
-  x.x_0 = AddProduct(x.x_0, other.x_0, LoadSkipScale(local), factor);
-  if (kOctets > 1u) {
-    x.x_1 = AddProduct(x.x_1, other.x_1, LoadSkipScale(OctetAt(local, 1u)), factor);
-  }
-  if (kOctets > 2u) {
-    x.x_2 = AddProduct(x.x_2, other.x_2, LoadSkipScale(OctetAt(local, 2u)), factor);
-  }
-  if (kOctets > 3u) {
-    x.x_3 = AddProduct(x.x_3, other.x_3, LoadSkipScale(OctetAt(local, 3u)), factor);
-  }
+#repeat i 0..kOctets
+  x.x_$i = AddProduct(x.x_$i, other.x_$i, LoadSkipScale(OctetAt(local, $i)), factor);
+#endrepeat
   return x;
 }
 #endif
@@ -334,16 +316,9 @@ fn StoreSumOctet(row: u32, octet: u32, x: Octet) {
 }
 
 fn StoreSum(row: u32, local: u32, all: Octets) {
-  StoreSumOctet(row, local, all.x_0);
-  if (kOctets > 1u) {
-    StoreSumOctet(row, OctetAt(local, 1u), all.x_1);
-  }
-  if (kOctets > 2u) {
-    StoreSumOctet(row, OctetAt(local, 2u), all.x_2);
-  }
-  if (kOctets > 3u) {
-    StoreSumOctet(row, OctetAt(local, 3u), all.x_3);
-  }
+#repeat i 0..kOctets
+  StoreSumOctet(row, OctetAt(local, $i), all.x_$i);
+#endrepeat
 }
 #else
 fn StoreSum(row: u32, local: u32, all: Octets) {}
@@ -361,24 +336,16 @@ fn StoreScaled(m: u32, octet: u32, x: Octet, scale: Octet) {
 }
 
 fn Stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
-  let scale_0 = LoadNormScale(local);
-  let scale_1 = LoadNormScale(OctetAt(local, 1u));
-  let scale_2 = LoadNormScale(OctetAt(local, 2u));
-  let scale_3 = LoadNormScale(OctetAt(local, 3u));
+#repeat i 0..kOctets
+  let scale_$i = LoadNormScale(OctetAt(local, $i));
+#endrepeat
   for (var m = 0u; m < kM; m++) {
     let row = min(first_m + m, kRowsA - 1u);
     let x = LoadRow(m, row, local, lanes);
     StoreSquares(m, SumOfSquares(x), local, lanes);
-    StoreScaled(m, local, x.x_0, scale_0);
-    if (kOctets > 1u) {
-      StoreScaled(m, OctetAt(local, 1u), x.x_1, scale_1);
-    }
-    if (kOctets > 2u) {
-      StoreScaled(m, OctetAt(local, 2u), x.x_2, scale_2);
-    }
-    if (kOctets > 3u) {
-      StoreScaled(m, OctetAt(local, 3u), x.x_3, scale_3);
-    }
+#repeat i 0..kOctets
+    StoreScaled(m, OctetAt(local, $i), x.x_$i, scale_$i);
+#endrepeat
     if (keeps_sum) {
       StoreSum(row, local, x);
     }
@@ -388,16 +355,9 @@ fn Stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
 #endif
 #if whole_rows
 fn StoreOctets(m: u32, local: u32, x: Octets) {
-  StoreOctet(m, local, x.x_0, local >= kPhaseOctets);
-  if (kOctets > 1u) {
-    StoreOctet(m, OctetAt(local, 1u), x.x_1, OctetAt(local, 1u) >= kPhaseOctets);
-  }
-  if (kOctets > 2u) {
-    StoreOctet(m, OctetAt(local, 2u), x.x_2, OctetAt(local, 2u) >= kPhaseOctets);
-  }
-  if (kOctets > 3u) {
-    StoreOctet(m, OctetAt(local, 3u), x.x_3, OctetAt(local, 3u) >= kPhaseOctets);
-  }
+#repeat i 0..kOctets
+  StoreOctet(m, OctetAt(local, $i), x.x_$i, OctetAt(local, $i) >= kPhaseOctets);
+#endrepeat
 }
 
 // A thread's octets are all on their way before it waits for the first.

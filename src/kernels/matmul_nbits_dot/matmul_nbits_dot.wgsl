@@ -51,10 +51,9 @@ var<workgroup> b_offsets: array<f32, kChunks * kTileN>;
 
 // 16 neighbouring elements of a row of A.
 struct Half {
-  x_0: vec4<f32>,
-  x_1: vec4<f32>,
-  x_2: vec4<f32>,
-  x_3: vec4<f32>,
+#repeat i 0..4
+  x_$i: vec4<f32>,
+#endrepeat
 }
 
 fn LoadHalf(m: u32, k: u32) -> Half {
@@ -74,10 +73,9 @@ fn StoreOctet(row: u32, octet: u32, low: vec4<i32>, high: vec4<i32>) {
 
 // Stores two octets from `octet` on. Returns their integers' sums by place.
 fn StoreHalf(row: u32, octet: u32, half: Half, factor: f32) -> vec4<i32> {
-  let v_0 = vec4<i32>(round(half.x_0 * factor));
-  let v_1 = vec4<i32>(round(half.x_1 * factor));
-  let v_2 = vec4<i32>(round(half.x_2 * factor));
-  let v_3 = vec4<i32>(round(half.x_3 * factor));
+#repeat i 0..4
+  let v_$i = vec4<i32>(round(half.x_$i * factor));
+#endrepeat
   StoreOctet(row, octet, v_0, v_1);
   StoreOctet(row, octet + 1u, v_2, v_3);
   return v_0 + v_1 + v_2 + v_3;
@@ -181,10 +179,9 @@ fn StageB(index: u32, first_b: u32, first_n: u32, first_k: u32) {
 
 // A unit of each of a thread's rows of B.
 struct Units {
-  row_0: vec4<u32>,
-  row_1: vec4<u32>,
-  row_2: vec4<u32>,
-  row_3: vec4<u32>,
+#repeat i 0..4
+  row_$i: vec4<u32>,
+#endrepeat
 }
 
 // A chunk of a thread's rows of B.
@@ -274,10 +271,9 @@ fn FinishOne(m: u32, first_b: u32, n: u32, sum: f32) {
 }
 
 fn Finish(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
-  FinishOne(m, first_b, n, sums.x);
-  FinishOne(m, first_b, n + kColumns, sums.y);
-  FinishOne(m, first_b, n + 2u * kColumns, sums.z);
-  FinishOne(m, first_b, n + 3u * kColumns, sums.w);
+#repeat i 0..4
+  FinishOne(m, first_b, n + $i * kColumns, sums[$i]);
+#endrepeat
 }
 const kTileColumns = kTileN;
 #endif
@@ -304,14 +300,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_m = group.x * kTileM;
   let first_n = group.y * kTileColumns;
 
-  var sums_0 = vec4<f32>();
-  var sums_1 = vec4<f32>();
-  var sums_2 = vec4<f32>();
-  var sums_3 = vec4<f32>();
-  var sums_4 = vec4<f32>();
-  var sums_5 = vec4<f32>();
-  var sums_6 = vec4<f32>();
-  var sums_7 = vec4<f32>();
+#repeat i 0..kRows
+  var sums_$i = vec4<f32>();
+#endrepeat
   for (var first_k = 0u; first_k < params.k; first_k += kStep) {
     for (var i = local; i < kTileN * kUnits; i += kThreads) {
       StageB(i, first_b, first_n, first_k);
@@ -322,29 +313,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     for (var chunk = 0u; chunk < kChunks; chunk++) {
       let columns = LoadColumns(chunk, column);
-      sums_0 += DotChunk(columns, chunk, line);
-      sums_1 += DotChunk(columns, chunk, line + kLines);
-      sums_2 += DotChunk(columns, chunk, line + 2u * kLines);
-      sums_3 += DotChunk(columns, chunk, line + 3u * kLines);
-      if (kRows > 4u) {
-        sums_4 += DotChunk(columns, chunk, line + 4u * kLines);
-        sums_5 += DotChunk(columns, chunk, line + 5u * kLines);
-        sums_6 += DotChunk(columns, chunk, line + 6u * kLines);
-        sums_7 += DotChunk(columns, chunk, line + 7u * kLines);
-      }
+#repeat i 0..kRows
+      sums_$i += DotChunk(columns, chunk, line + $i * kLines);
+#endrepeat
     }
     workgroupBarrier();
   }
   let m = first_m + line;
   let n = first_n + column;
-  Finish(m, first_b, n, sums_0);
-  Finish(m + kLines, first_b, n, sums_1);
-  Finish(m + 2u * kLines, first_b, n, sums_2);
-  Finish(m + 3u * kLines, first_b, n, sums_3);
-  if (kRows > 4u) {
-    Finish(m + 4u * kLines, first_b, n, sums_4);
-    Finish(m + 5u * kLines, first_b, n, sums_5);
-    Finish(m + 6u * kLines, first_b, n, sums_6);
-    Finish(m + 7u * kLines, first_b, n, sums_7);
-  }
+#repeat i 0..kRows
+  Finish(m + $i * kLines, first_b, n, sums_$i);
+#endrepeat
 }

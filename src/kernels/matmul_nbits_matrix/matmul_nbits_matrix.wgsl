@@ -273,24 +273,18 @@ fn Pack(x: f16, y: f16) -> u32 {
 // A thread stores the 8 weights of each chunk of its unit in order; a pair from Weights has two that lie apart.
 // 2 bits: a word has codes 0..15, in pairs (i, i + 8).
 fn StoreWord2(at: u32, word: u32, unit: Unit) {
-  let p0 = Weights(word, 0u, unit);
-  let p1 = Weights(word, 2u, unit);
-  let p2 = Weights(word, 4u, unit);
-  let p3 = Weights(word, 6u, unit);
-  let p4 = Weights(word, 8u, unit);
-  let p5 = Weights(word, 10u, unit);
-  let p6 = Weights(word, 12u, unit);
-  let p7 = Weights(word, 14u, unit);
+#repeat i 0..8
+  let p$i = Weights(word, 2u * $i, unit);
+#endrepeat
   tiles[at] = vec4<u32>(Pack(p0.x, p1.x), Pack(p2.x, p3.x), Pack(p4.x, p5.x), Pack(p6.x, p7.x));
   tiles[at + 1u] = vec4<u32>(Pack(p0.y, p1.y), Pack(p2.y, p3.y), Pack(p4.y, p5.y), Pack(p6.y, p7.y));
 }
 
 // 4 bits: a word has codes 0..7, in pairs (i, i + 4).
 fn StoreWord4(at: u32, word: u32, unit: Unit) {
-  let p0 = Weights(word, 0u, unit);
-  let p1 = Weights(word, 4u, unit);
-  let p2 = Weights(word, 8u, unit);
-  let p3 = Weights(word, 12u, unit);
+#repeat i 0..4
+  let p$i = Weights(word, 4u * $i, unit);
+#endrepeat
   tiles[at] = vec4<u32>(Pack(p0.x, p1.x), Pack(p2.x, p3.x), Pack(p0.y, p1.y), Pack(p2.y, p3.y));
 }
 
@@ -317,24 +311,14 @@ fn StoreB(fetch: u32, local: u32, buffer: u32, unit: Unit) {
     return;
   }
   if (kBits == 4u) {
-    StoreWord4(at, unit.words.x, unit);
-    if (kUnitWords > 1u) {
-      StoreWord4(at + 1u, unit.words.y, unit);
-    }
-    if (kUnitWords > 2u) {
-      StoreWord4(at + 2u, unit.words.z, unit);
-      StoreWord4(at + 3u, unit.words.w, unit);
-    }
+#repeat i 0..kUnitWords
+    StoreWord4(at + $i, unit.words[$i], unit);
+#endrepeat
     return;
   }
-  StoreWord2(at, unit.words.x, unit);
-  if (kUnitWords > 1u) {
-    StoreWord2(at + 2u, unit.words.y, unit);
-  }
-  if (kUnitWords > 2u) {
-    StoreWord2(at + 4u, unit.words.z, unit);
-    StoreWord2(at + 6u, unit.words.w, unit);
-  }
+#repeat i 0..kUnitWords
+  StoreWord2(at + 2u * $i, unit.words[$i], unit);
+#endrepeat
 }
 
 // What a thread holds of a step: up to 8 chunks of A and 4 units of B, by constant indices.
@@ -353,87 +337,28 @@ struct Places {
 fn PlacesOf(local: u32, first_m: u32, first_n: u32) -> Places {
   var places: Places;
   places.a = PlaceA(0u, local, first_m);
-  places.b[0] = PlaceB(0u, local, first_n);
-  if (kBFetches > 1u) {
-    places.b[1] = PlaceB(1u, local, first_n);
-  }
-  if (kBFetches > 2u) {
-    places.b[2] = PlaceB(2u, local, first_n);
-  }
-  if (kBFetches > 3u) {
-    places.b[3] = PlaceB(3u, local, first_n);
-  }
+#repeat i 0..4
+  if (kBFetches > $i) { places.b[$i] = PlaceB($i, local, first_n); }
+#endrepeat
   return places;
 }
 
 fn Fetch(step: ptr<function, Step>, places: Places, local: u32, first_m: u32, first_k: u32) {
-  (*step).b[0] = FetchB(places.b[0], local, first_k);
-  if (kBFetches > 1u) {
-    (*step).b[1] = FetchB(places.b[1], local, first_k);
-  }
-  if (kBFetches > 2u) {
-    (*step).b[2] = FetchB(places.b[2], local, first_k);
-  }
-  if (kBFetches > 3u) {
-    (*step).b[3] = FetchB(places.b[3], local, first_k);
-  }
-  (*step).a[0] = FetchA(0u, local, places.a, first_m, first_k);
-  if (kAFetches > 1u) {
-    (*step).a[1] = FetchA(1u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 2u) {
-    (*step).a[2] = FetchA(2u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 3u) {
-    (*step).a[3] = FetchA(3u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 4u) {
-    (*step).a[4] = FetchA(4u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 5u) {
-    (*step).a[5] = FetchA(5u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 6u) {
-    (*step).a[6] = FetchA(6u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 7u) {
-    (*step).a[7] = FetchA(7u, local, places.a, first_m, first_k);
-  }
+#repeat i 0..4
+  if (kBFetches > $i) { (*step).b[$i] = FetchB(places.b[$i], local, first_k); }
+#endrepeat
+#repeat i 0..8
+  if (kAFetches > $i) { (*step).a[$i] = FetchA($i, local, places.a, first_m, first_k); }
+#endrepeat
 }
 
 fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
-  StoreB(0u, local, buffer, (*step).b[0]);
-  if (kBFetches > 1u) {
-    StoreB(1u, local, buffer, (*step).b[1]);
-  }
-  if (kBFetches > 2u) {
-    StoreB(2u, local, buffer, (*step).b[2]);
-  }
-  if (kBFetches > 3u) {
-    StoreB(3u, local, buffer, (*step).b[3]);
-  }
-  StoreA(0u, local, buffer, (*step).a[0]);
-  if (kAFetches > 1u) {
-    StoreA(1u, local, buffer, (*step).a[1]);
-  }
-  if (kAFetches > 2u) {
-    StoreA(2u, local, buffer, (*step).a[2]);
-  }
-  if (kAFetches > 3u) {
-    StoreA(3u, local, buffer, (*step).a[3]);
-  }
-  if (kAFetches > 4u) {
-    StoreA(4u, local, buffer, (*step).a[4]);
-  }
-  if (kAFetches > 5u) {
-    StoreA(5u, local, buffer, (*step).a[5]);
-  }
-  if (kAFetches > 6u) {
-    StoreA(6u, local, buffer, (*step).a[6]);
-  }
-  if (kAFetches > 7u) {
-    StoreA(7u, local, buffer, (*step).a[7]);
-  }
+#repeat i 0..4
+  if (kBFetches > $i) { StoreB($i, local, buffer, (*step).b[$i]); }
+#endrepeat
+#repeat i 0..8
+  if (kAFetches > $i) { StoreA($i, local, buffer, (*step).a[$i]); }
+#endrepeat
 }
 
 // sums = the tile's products, step by step. Loads of a step come to registers, go to memory when everybody is done with

@@ -56,14 +56,9 @@ alias Residuals = array<vec4<f16>, 8>;
 fn ResidualsOf(row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) -> Residuals {
   let top_left = TopLeft(row, subgroup, first_m, first_n);
   var residuals = Residuals();
-  residuals[0] = ResidualQuad(OwnQuad(0u, subgroup, lane), top_left);
-  if (kQuadsEach > 1u) { residuals[1] = ResidualQuad(OwnQuad(1u, subgroup, lane), top_left); }
-  if (kQuadsEach > 2u) { residuals[2] = ResidualQuad(OwnQuad(2u, subgroup, lane), top_left); }
-  if (kQuadsEach > 3u) { residuals[3] = ResidualQuad(OwnQuad(3u, subgroup, lane), top_left); }
-  if (kQuadsEach > 4u) { residuals[4] = ResidualQuad(OwnQuad(4u, subgroup, lane), top_left); }
-  if (kQuadsEach > 5u) { residuals[5] = ResidualQuad(OwnQuad(5u, subgroup, lane), top_left); }
-  if (kQuadsEach > 6u) { residuals[6] = ResidualQuad(OwnQuad(6u, subgroup, lane), top_left); }
-  if (kQuadsEach > 7u) { residuals[7] = ResidualQuad(OwnQuad(7u, subgroup, lane), top_left); }
+#repeat i 0..8
+  if (kQuadsEach > $i) { residuals[$i] = ResidualQuad(OwnQuad($i, subgroup, lane), top_left); }
+#endrepeat
   return residuals;
 }
 
@@ -120,14 +115,9 @@ fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m
   Stage(sums, subgroup, row);
   workgroupBarrier();
   let top_left = TopLeft(row, subgroup, first_m, first_n);
-  FinishQuad(0u, subgroup, lane, top_left, residuals, vec4<f32>());
-  if (kQuadsEach > 1u) { FinishQuad(1u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 2u) { FinishQuad(2u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 3u) { FinishQuad(3u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 4u) { FinishQuad(4u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 5u) { FinishQuad(5u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 6u) { FinishQuad(6u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 7u) { FinishQuad(7u, subgroup, lane, top_left, residuals, vec4<f32>()); }
+#repeat i 0..8
+  if (kQuadsEach > $i) { FinishQuad($i, subgroup, lane, top_left, residuals, vec4<f32>()); }
+#endrepeat
 }
 
 fn FinishAll(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {

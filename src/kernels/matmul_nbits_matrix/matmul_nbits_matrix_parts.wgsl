@@ -75,14 +75,9 @@ struct Others {
 
 fn OthersOf(row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32, first_n: u32, at: u32) -> Others {
   var others: Others;
-  others.sums[0] = Parked(at, row, 0u, local);
-  if (kQuadsEach > 1u) { others.sums[1] = Parked(at, row, 1u, local); }
-  if (kQuadsEach > 2u) { others.sums[2] = Parked(at, row, 2u, local); }
-  if (kQuadsEach > 3u) { others.sums[3] = Parked(at, row, 3u, local); }
-  if (kQuadsEach > 4u) { others.sums[4] = Parked(at, row, 4u, local); }
-  if (kQuadsEach > 5u) { others.sums[5] = Parked(at, row, 5u, local); }
-  if (kQuadsEach > 6u) { others.sums[6] = Parked(at, row, 6u, local); }
-  if (kQuadsEach > 7u) { others.sums[7] = Parked(at, row, 7u, local); }
+#repeat i 0..8
+  if (kQuadsEach > $i) { others.sums[$i] = Parked(at, row, $i, local); }
+#endrepeat
   others.residuals = ResidualsOf(row, subgroup, lane, first_m, first_n);
   return others;
 }
@@ -93,27 +88,19 @@ fn FinishBoth(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, fir
   Stage(sums, subgroup, row);
   workgroupBarrier();
   let top_left = TopLeft(row, subgroup, first_m, first_n);
-  FinishQuad(0u, subgroup, lane, top_left, others.residuals, others.sums[0]);
-  if (kQuadsEach > 1u) { FinishQuad(1u, subgroup, lane, top_left, others.residuals, others.sums[1]); }
-  if (kQuadsEach > 2u) { FinishQuad(2u, subgroup, lane, top_left, others.residuals, others.sums[2]); }
-  if (kQuadsEach > 3u) { FinishQuad(3u, subgroup, lane, top_left, others.residuals, others.sums[3]); }
-  if (kQuadsEach > 4u) { FinishQuad(4u, subgroup, lane, top_left, others.residuals, others.sums[4]); }
-  if (kQuadsEach > 5u) { FinishQuad(5u, subgroup, lane, top_left, others.residuals, others.sums[5]); }
-  if (kQuadsEach > 6u) { FinishQuad(6u, subgroup, lane, top_left, others.residuals, others.sums[6]); }
-  if (kQuadsEach > 7u) { FinishQuad(7u, subgroup, lane, top_left, others.residuals, others.sums[7]); }
+#repeat i 0..8
+  if (kQuadsEach > $i) {
+    FinishQuad($i, subgroup, lane, top_left, others.residuals, others.sums[$i]);
+  }
+#endrepeat
 }
 
 fn FinishParts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, first_m: u32,
                first_n: u32, parking: Parking) {
   if (!OtherIsParked(0u, parking.counter, local)) {
-    ParkRow(sums, 0u, subgroup, lane, local, parking.own);
-    if (kRows > 1u) {
-      ParkRow(sums, 1u, subgroup, lane, local, parking.own);
-    }
-    if (kRows > 2u) {
-      ParkRow(sums, 2u, subgroup, lane, local, parking.own);
-      ParkRow(sums, 3u, subgroup, lane, local, parking.own);
-    }
+#repeat r 0..kRows
+    ParkRow(sums, $r, subgroup, lane, local, parking.own);
+#endrepeat
     if (!OtherIsParked(1u, parking.counter, local)) {
       return;
     }

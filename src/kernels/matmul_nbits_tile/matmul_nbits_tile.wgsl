@@ -29,10 +29,9 @@ fn Slot(row: u32, quad: u32) -> u32 {
 }
 
 fn StoreColumns(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
-  Store(m, first_b, n, sums.x);
-  Store(m, first_b, n + 16u, sums.y);
-  Store(m, first_b, n + 32u, sums.z);
-  Store(m, first_b, n + 48u, sums.w);
+#repeat j 0..4
+  Store(m, first_b, n + 16u * $j, sums[$j]);
+#endrepeat
 }
 
 #if experts
@@ -60,10 +59,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no
   // array of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in
   // memory.
-  var sums_0 = vec4<f32>();
-  var sums_1 = vec4<f32>();
-  var sums_2 = vec4<f32>();
-  var sums_3 = vec4<f32>();
+#repeat i 0..4
+  var sums_$i = vec4<f32>();
+#endrepeat
   for (var first_k = 0u; first_k < params.k; first_k += kStep) {
     for (var i = local; i < kTileM * kQuads; i += kThreads) {
       let row = i / kQuads;
@@ -95,19 +93,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let rows_b = mat4x4<f32>(
           b_tile[Slot(column, quad)], b_tile[Slot(column + 16u, quad)],
           b_tile[Slot(column + 32u, quad)], b_tile[Slot(column + 48u, quad)]);
-      sums_0 += a_tile[Slot(line, quad)] * rows_b;
-      sums_1 += a_tile[Slot(line + 16u, quad)] * rows_b;
-      if (kTileM > 32u) {
-        sums_2 += a_tile[Slot(line + 32u, quad)] * rows_b;
-        sums_3 += a_tile[Slot(line + 48u, quad)] * rows_b;
-      }
+#repeat i 0..4
+      if (kTileM > 16u * $i) { sums_$i += a_tile[Slot(line + 16u * $i, quad)] * rows_b; }
+#endrepeat
     }
     workgroupBarrier();
   }
-  StoreColumns(first_m + line, first_b, first_n + column, sums_0);
-  StoreColumns(first_m + line + 16u, first_b, first_n + column, sums_1);
-  if (kTileM > 32u) {
-    StoreColumns(first_m + line + 32u, first_b, first_n + column, sums_2);
-    StoreColumns(first_m + line + 48u, first_b, first_n + column, sums_3);
+#repeat i 0..4
+  if (kTileM > 16u * $i) {
+    StoreColumns(first_m + line + 16u * $i, first_b, first_n + column, sums_$i);
   }
+#endrepeat
 }

@@ -81,10 +81,9 @@ fn Share(slot: u32) -> f32 {
 
 // One chunk of each of kRows rows of the weight, with its scales and zero points.
 struct Weights {
-  row_0: unit_t,
-  row_1: unit_t,
-  row_2: unit_t,
-  row_3: unit_t,
+#repeat i 0..4
+  row_$i: unit_t,
+#endrepeat
   scales: vec4<f32>,
 #if zero_points
   zeros: vec4<f32>,
@@ -133,27 +132,14 @@ fn LoadStep(rows: vec4<u32>, step: u32, lane: u32) -> Weights {
   let block = chunk * kChunkCodes / kBlockSize;
   let at = rows + expert * kExpertRows;
   var part = Weights();
-  part.row_0 = weight[at.x * kChunks + chunk];
-  part.scales.x = f32(scales[at.x * kBlocks + block]);
-  if (kRows > 1u) {
-    part.row_1 = weight[at.y * kChunks + chunk];
-    part.scales.y = f32(scales[at.y * kBlocks + block]);
-  }
-  if (kRows > 2u) {
-    part.row_2 = weight[at.z * kChunks + chunk];
-    part.row_3 = weight[at.w * kChunks + chunk];
-    part.scales.z = f32(scales[at.z * kBlocks + block]);
-    part.scales.w = f32(scales[at.w * kBlocks + block]);
-  }
+#repeat i 0..kRows
+  part.row_$i = weight[at[$i] * kChunks + chunk];
+  part.scales[$i] = f32(scales[at[$i] * kBlocks + block]);
+#endrepeat
 #if zero_points
-  part.zeros.x = ZeroPoint(expert, rows.x, block);
-  if (kRows > 1u) {
-    part.zeros.y = ZeroPoint(expert, rows.y, block);
-  }
-  if (kRows > 2u) {
-    part.zeros.z = ZeroPoint(expert, rows.z, block);
-    part.zeros.w = ZeroPoint(expert, rows.w, block);
-  }
+#repeat i 0..kRows
+  part.zeros[$i] = ZeroPoint(expert, rows[$i], block);
+#endrepeat
 #endif
   return part;
 }
@@ -176,14 +162,9 @@ fn DotOctet(part: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
   let pairs = rows_of_x[Place(at + octet)];
   let words = WordOf(part, octet);
   var dots = vec4<f32>();
-  dots.x = DotWord(words.x, pairs, zeros.x);
-  if (kRows > 1u) {
-    dots.y = DotWord(words.y, pairs, zeros.y);
-  }
-  if (kRows > 2u) {
-    dots.z = DotWord(words.z, pairs, zeros.z);
-    dots.w = DotWord(words.w, pairs, zeros.w);
-  }
+#repeat i 0..kRows
+  dots[$i] = DotWord(words[$i], pairs, zeros[$i]);
+#endrepeat
   return dots;
 }
 
@@ -209,14 +190,9 @@ fn DotOctet(part: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
   let first = WordOf(part, 2u * octet);
   let second = WordOf(part, 2u * octet + 1u);
   var dots = vec4<f32>();
-  dots.x = DotWords(first.x, second.x, pairs, zeros.x);
-  if (kRows > 1u) {
-    dots.y = DotWords(first.y, second.y, pairs, zeros.y);
-  }
-  if (kRows > 2u) {
-    dots.z = DotWords(first.z, second.z, pairs, zeros.z);
-    dots.w = DotWords(first.w, second.w, pairs, zeros.w);
-  }
+#repeat i 0..kRows
+  dots[$i] = DotWords(first[$i], second[$i], pairs, zeros[$i]);
+#endrepeat
   return dots;
 }
 
@@ -240,13 +216,9 @@ fn DotWords(first: u32, second: u32, pairs: vec4<u32>, zero: f32) -> f32 {
 fn DotChunk(part: Weights, at: u32) -> vec4<f32> {
   let zeros = ZerosOf(part);
   var dots = DotOctet(part, 0u, at, zeros);
-  if (kWords > 1u) {
-    dots += DotOctet(part, 1u, at, zeros);
-  }
-  if (kWords > 2u) {
-    dots += DotOctet(part, 2u, at, zeros);
-    dots += DotOctet(part, 3u, at, zeros);
-  }
+#repeat i 1..4
+  if (kWords > $i) { dots += DotOctet(part, $i, at, zeros); }
+#endrepeat
   return dots * part.scales;
 }
 #else
@@ -255,14 +227,9 @@ fn DotWord(part: Weights, word: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
   var dots = vec4<f32>();
   for (var quad = 0u; quad < kQuadsPerWord; quad++) {
     let value = rows_of_x[Place(at + word * kQuadsPerWord + quad)];
-    dots.x += dot(value, QuadLessWhole(words.x, quad, zeros.x));
-    if (kRows > 1u) {
-      dots.y += dot(value, QuadLessWhole(words.y, quad, zeros.y));
-    }
-    if (kRows > 2u) {
-      dots.z += dot(value, QuadLessWhole(words.z, quad, zeros.z));
-      dots.w += dot(value, QuadLessWhole(words.w, quad, zeros.w));
-    }
+#repeat i 0..kRows
+    dots[$i] += dot(value, QuadLessWhole(words[$i], quad, zeros[$i]));
+#endrepeat
   }
   return dots;
 }
@@ -270,13 +237,9 @@ fn DotWord(part: Weights, word: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
 fn DotChunk(part: Weights, at: u32) -> vec4<f32> {
   let zeros = ZerosOf(part);
   var dots = DotWord(part, 0u, at, zeros);
-  if (kChunkWords > 1u) {
-    dots += DotWord(part, 1u, at, zeros);
-  }
-  if (kChunkWords > 2u) {
-    dots += DotWord(part, 2u, at, zeros);
-    dots += DotWord(part, 3u, at, zeros);
-  }
+#repeat i 1..kChunkWords
+  dots += DotWord(part, $i, at, zeros);
+#endrepeat
   return dots * part.scales;
 }
 #endif
@@ -293,24 +256,16 @@ fn DotStep(part: Weights, step: u32, lane: u32) -> vec4<f32> {
 
 // Steps that are loaded at once.
 struct Block {
-  step_0: Weights,
-  step_1: Weights,
-  step_2: Weights,
-  step_3: Weights,
+#repeat i 0..kBlock
+  step_$i: Weights,
+#endrepeat
 }
 
 fn LoadBlock(rows: vec4<u32>, step: u32, lane: u32) -> Block {
   var block = Block();
-  block.step_0 = LoadStep(rows, step, lane);
-  if (kBlock > 1u) {
-    block.step_1 = LoadStep(rows, step + 1u, lane);
-  }
-  if (kBlock > 2u) {
-    block.step_2 = LoadStep(rows, step + 2u, lane);
-  }
-  if (kBlock > 3u) {
-    block.step_3 = LoadStep(rows, step + 3u, lane);
-  }
+#repeat i 0..kBlock
+  block.step_$i = LoadStep(rows, step + $i, lane);
+#endrepeat
   return block;
 }
 
@@ -406,16 +361,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (base + kBlock < kSteps) {
       block = LoadBlock(rows, base + kBlock, lane);
     }
-    sums += DotStep(steps.step_0, base, lane);
-    if (kBlock > 1u) {
-      sums += DotStep(steps.step_1, base + 1u, lane);
-    }
-    if (kBlock > 2u) {
-      sums += DotStep(steps.step_2, base + 2u, lane);
-    }
-    if (kBlock > 3u) {
-      sums += DotStep(steps.step_3, base + 3u, lane);
-    }
+#repeat i 0..kBlock
+    sums += DotStep(steps.step_$i, base + $i, lane);
+#endrepeat
   }
 
 #if subgroups

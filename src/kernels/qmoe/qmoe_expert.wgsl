@@ -191,10 +191,9 @@ fn StoreRows(slot: u32, expert: u32, first_output: u32, sums: vec4<f32>) {
     Store(slot, expert, first_output, sums.x, sums.y);
     Store(slot, expert, first_output + 1u, sums.z, sums.w);
   } else {
-    Store(slot, expert, first_output, sums.x, 0.0);
-    Store(slot, expert, first_output + 1u, sums.y, 0.0);
-    Store(slot, expert, first_output + 2u, sums.z, 0.0);
-    Store(slot, expert, first_output + 3u, sums.w, 0.0);
+#repeat i 0..4
+    Store(slot, expert, first_output + $i, sums[$i], 0.0);
+#endrepeat
   }
 }
 
@@ -255,13 +254,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let zeros = vec4<f32>(ZeroPoint(expert, rows.x, block), ZeroPoint(expert, rows.y, block),
                           ZeroPoint(expert, rows.z, block), ZeroPoint(expert, rows.w, block));
     var dots = DotWord(vec4<u32>(x.x, y.x, z.x, w.x), zeros, x_row, k);
-    if (kChunkWords > 1u) {
-      dots += DotWord(vec4<u32>(x.y, y.y, z.y, w.y), zeros, x_row, k + kCodesPerWord);
-    }
-    if (kChunkWords > 2u) {
-      dots += DotWord(vec4<u32>(x.z, y.z, z.z, w.z), zeros, x_row, k + 2u * kCodesPerWord);
-      dots += DotWord(vec4<u32>(x.w, y.w, z.w, w.w), zeros, x_row, k + 3u * kCodesPerWord);
-    }
+#repeat i 1..kChunkWords
+    dots += DotWord(vec4<u32>(x[$i], y[$i], z[$i], w[$i]), zeros, x_row, k + $i * kCodesPerWord);
+#endrepeat
     sums += block_scales * dots;
   }
 

@@ -107,26 +107,18 @@ fn DotStep(part: Step, step: u32, lane: u32) -> f32 {
 
 // Steps that are loaded before h is there.
 struct Block {
-  step_0: Step,
-  step_1: Step,
-  step_2: Step,
-  step_3: Step,
+#repeat i 0..4
+  step_$i: Step,
+#endrepeat
 }
 
 fn StepOf(block: Block, step: u32, team: u32, lane: u32) -> Step {
   switch (step) {
-    case 0u: {
-      return block.step_0;
+#repeat i 0..4
+    case $i: {
+      return block.step_$i;
     }
-    case 1u: {
-      return block.step_1;
-    }
-    case 2u: {
-      return block.step_2;
-    }
-    case 3u: {
-      return block.step_3;
-    }
+#endrepeat
     default: {
       return LoadStep(step, team, lane);
     }
