@@ -17,12 +17,12 @@ var<workgroup> best_of: array<Best, kWorkgroupSize>;
 
 // The best of all threads.
 #if subgroups
-fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
+fn workgroup_best(own: Best, local: u32, lanes: u32) -> Best {
   let logit = subgroupMax(own.logit);
   let token = subgroupMin(select(kNothing.token, own.token, own.logit == logit));
   workgroupBarrier();  // The scratch may still be read from the last call.
-  if (lid % lanes == 0u) {
-    best_of[lid / lanes] = Best(logit, token);
+  if (local % lanes == 0u) {
+    best_of[local / lanes] = Best(logit, token);
   }
   workgroupBarrier();
   var best = best_of[0];
@@ -32,13 +32,13 @@ fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
   return best;
 }
 #else
-fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
+fn workgroup_best(own: Best, local: u32, lanes: u32) -> Best {
   workgroupBarrier();
-  best_of[lid] = own;
+  best_of[local] = own;
   workgroupBarrier();
   for (var stride = kWorkgroupSize / 2u; stride > 0u; stride /= 2u) {
-    if (lid < stride) {
-      best_of[lid] = better(best_of[lid], best_of[lid + stride]);
+    if (local < stride) {
+      best_of[local] = better(best_of[local], best_of[local + stride]);
     }
     workgroupBarrier();
   }

@@ -30,8 +30,8 @@ fn is_true(x: f32) -> u32 {
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let id = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(workgroup, local, params.grid_x);
   if (id >= (params.elems + 3u) / 4u) {
     return;
   }

@@ -12,18 +12,18 @@ const kTwoTo23 = 8388608.0;
 
 // Quad `quad` of `word` less `zero`, a whole number. Exact: or-ing a code into 2^23 gives the float
 // 2^23 + code, at the price of a logic operation instead of a slow integer conversion.
-fn QuadLessWhole(word: u32, quad: u32, zero: f32) -> vec4<f32> {
+fn quad_less_whole(word: u32, quad: u32, zero: f32) -> vec4<f32> {
   let shifts = vec4<u32>(0u, kBits, 2u * kBits, 3u * kBits) + 4u * kBits * quad;
   let codes = (vec4<u32>(word) >> shifts) & vec4<u32>(kCodeMask);
   return bitcast<vec4<f32>>(codes | vec4<u32>(kTwoTo23Bits)) - (kTwoTo23 + zero);
 }
 
 // The same for any `zero`.
-fn QuadLess(word: u32, quad: u32, zero: f32) -> vec4<f32> {
-  return QuadLessWhole(word, quad, 0.0) - zero;
+fn quad_less(word: u32, quad: u32, zero: f32) -> vec4<f32> {
+  return quad_less_whole(word, quad, 0.0) - zero;
 }
 
 // The word that holds the code at bit `bit` of the byte `byte`, shifted so that the code is lowest.
-fn CodeShift(byte: u32, bit: u32) -> u32 {
+fn code_shift(byte: u32, bit: u32) -> u32 {
   return (byte % 4u) * 8u + bit % 8u;
 }

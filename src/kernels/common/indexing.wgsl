@@ -4,11 +4,11 @@
 const kThreads = 256u;
 
 // The index of the workgroup.
-fn folded_group(group: vec3<u32>, grid_x: u32) -> u32 {
-  return group.y * grid_x + group.x;
+fn folded_group(workgroup: vec3<u32>, grid_x: u32) -> u32 {
+  return workgroup.y * grid_x + workgroup.x;
 }
 
 // The index of the thread; `local` is its index in the workgroup.
-fn folded_thread(group: vec3<u32>, local: u32, grid_x: u32) -> u32 {
-  return folded_group(group, grid_x) * kThreads + local;
+fn folded_thread(workgroup: vec3<u32>, local: u32, grid_x: u32) -> u32 {
+  return folded_group(workgroup, grid_x) * kThreads + local;
 }

@@ -55,8 +55,8 @@ fn apply(u: value_t, v: value_t) -> result_t {
 @group(0) @binding(3) var<storage, read_write> y: array<result_t>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let id = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(workgroup, local, params.grid_x);
   if (id >= params.threads) {
     return;
   }

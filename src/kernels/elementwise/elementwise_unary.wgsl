@@ -20,8 +20,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<act_t>>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let id = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(workgroup, local, params.grid_x);
   if (id >= (params.elems + 3u) / 4u) {
     return;
   }

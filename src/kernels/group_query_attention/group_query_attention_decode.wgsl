@@ -82,15 +82,15 @@ alias eight = mat2x4<f32>;
 const kHeadSize = kCols * 8u;
 const kTeams = kWorkgroupSize / kLanes;
 const kTile = kTeams * kRows;
-const kSlots = kUnits * kRows;
+const kFetches = kUnits * kRows;
 const kValues = kPairs * kHeadSize;        // results of a workgroup
 const kPartial = kValues + 2u * kPairs;    // words of a split's results: sums, maxima, denominators
 const kReduce = 16u;                       // splits whose results a thread has in flight
 const kStats = (kSplits + kReduce - 1u) / kReduce * kReduce;
 
-var<workgroup> part_sums: array<vec4<f32>, kParts * kPairs * kCols * 2u>;
-var<workgroup> part_max: array<vec4<f32>, kParts>;
-var<workgroup> part_den: array<vec4<f32>, kParts>;
+var<workgroup> partial_sums: array<vec4<f32>, kMaxPartials * kPairs * kCols * 2u>;
+var<workgroup> partial_max: array<vec4<f32>, kMaxPartials>;
+var<workgroup> partial_den: array<vec4<f32>, kMaxPartials>;
 var<workgroup> split_max: array<f32, kStats * kPairs>;
 var<workgroup> split_den: array<f32, kStats * kPairs>;
 var<workgroup> is_last: u32;
@@ -102,8 +102,8 @@ var<workgroup> is_last: u32;
 
 // ---- slots
 
-fn slot_column(n: u32, lane: u32) -> u32 { return min(lane + n % kUnits * kLanes, kCols - 1u); }
-fn slot_row(n: u32, team: u32) -> u32 { return n / kUnits * kTeams + team; }
+fn fetch_column(n: u32, lane: u32) -> u32 { return min(lane + n % kUnits * kLanes, kCols - 1u); }
+fn fetch_row(n: u32, team: u32) -> u32 { return n / kUnits * kTeams + team; }
 
 fn cache_index(begin: u32, row: u32, column: u32) -> u32 {
   return (begin + min(row, params.capacity - 1u)) * kCols + column;
@@ -112,47 +112,47 @@ fn cache_index(begin: u32, row: u32, column: u32) -> u32 {
 #if bias
 fn bias_at(i: u32) -> f32 { return f32(attention_bias[i]); }
 
-fn pair_bias(b: u32, chunk: u32, kv_head: u32, t: u32) -> pvec {
+fn pair_bias(b: u32, pair_set: u32, kv_head: u32, t: u32) -> pvec {
   let at = b * params.bias_batch + min(t, params.bias_total - 1u);
-  let a = bias_at(at + pair_head(chunk, 0u, kv_head) * params.bias_head +
-                  pair_row(chunk, 0u) * params.bias_total);
+  let a = bias_at(at + pair_head(pair_set, 0u, kv_head) * params.bias_head +
+                  pair_row(pair_set, 0u) * params.bias_total);
   var b1 = 0.0;
   var b2 = 0.0;
   var b3 = 0.0;
 #repeat i 1..kPairs
-  b$i = bias_at(at + pair_head(chunk, $i, kv_head) * params.bias_head +
-                pair_row(chunk, $i) * params.bias_total);
+  b$i = bias_at(at + pair_head(pair_set, $i, kv_head) * params.bias_head +
+                pair_row(pair_set, $i) * params.bias_total);
 #endrepeat
   return select(pvec(0.0), pair_vector(a, b1, b2, b3), t < params.bias_total);
 }
 #else
-fn pair_bias(b: u32, chunk: u32, kv_head: u32, t: u32) -> pvec { return pvec(0.0); }
+fn pair_bias(b: u32, pair_set: u32, kv_head: u32, t: u32) -> pvec { return pvec(0.0); }
 #endif
 
 // ---- results
 
-fn keep_column(part: u32, i: u32, column: u32, lo: vec4<f32>, hi: vec4<f32>) {
-  let at = ((part * kPairs + i) * kCols + column) * 2u;
-  part_sums[at] = lo;
-  part_sums[at + 1u] = hi;
+fn keep_column(partial: u32, i: u32, column: u32, lo: vec4<f32>, hi: vec4<f32>) {
+  let at = ((partial * kPairs + i) * kCols + column) * 2u;
+  partial_sums[at] = lo;
+  partial_sums[at + 1u] = hi;
 }
 
-fn keep_unit(part: u32, column: u32, x: Unit) {
+fn keep_unit(partial: u32, column: u32, x: Unit) {
   if (column < kCols) {
 #repeat i 0..kPairs
-    keep_column(part, $i, column, pair_column(x.lo, $i), pair_column(x.hi, $i));
+    keep_column(partial, $i, column, pair_column(x.lo, $i), pair_column(x.hi, $i));
 #endrepeat
   }
 }
 
 // Element `j` of the output, pair by pair: `sum` and the denominator `den` are relative to
 // exp(largest). The sink is a logit without a value.
-fn write_output(b: u32, chunk: u32, kv_head: u32, j: u32, sum: f32, den: f32, largest: f32) {
+fn write_output(b: u32, pair_set: u32, kv_head: u32, j: u32, sum: f32, den: f32, largest: f32) {
   let i = j / kHeadSize;
-  if (chunk * kPairs + i >= kGroup * kSequence) {
+  if (pair_set * kPairs + i >= kGroup * kSequence) {
     return;
   }
-  let h = pair_head(chunk, i, kv_head);
+  let h = pair_head(pair_set, i, kv_head);
   var denominator = den;
   var numerator = sum;
 #if head_sink
@@ -166,7 +166,7 @@ fn write_output(b: u32, chunk: u32, kv_head: u32, j: u32, sum: f32, den: f32, la
   denominator = den * exp(largest - with_zero) + exp(-with_zero);
   numerator = sum * exp(largest - with_zero);
 #endif
-  let at = ((b * kSequence + pair_row(chunk, i)) * kHeads + h) * kHeadSize + j % kHeadSize;
+  let at = ((b * kSequence + pair_row(pair_set, i)) * kHeads + h) * kHeadSize + j % kHeadSize;
   output[at] = act_t(select(0.0, numerator / denominator, denominator > 0.0));
 }
 
@@ -197,21 +197,21 @@ fn stats4(i: u32, pair: u32, den: bool) -> vec4<f32> {
 }
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if subgroups
         @builtin(subgroup_size) subgroup_lanes: u32,
 #endif
-        @builtin(local_invocation_index) lid: u32) {
-  let split = wid.x;
-  let kv_head = wid.y;
-  let b = wid.z / kChunks;
-  let chunk = wid.z % kChunks;
-  let lane = lid % kLanes;
-  let team = lid / kLanes;
+        @builtin(local_invocation_index) local: u32) {
+  let split = workgroup.x;
+  let kv_head = workgroup.y;
+  let b = workgroup.z / kPairSets;
+  let pair_set = workgroup.z % kPairSets;
+  let lane = local % kLanes;
+  let team = local / kLanes;
   let head_begin = (b * kKvHeads + kv_head) * params.capacity;
 #repeat i 0..4
-  let col$i = slot_column($i, lane);
-  let row$i = slot_row($i, team);
+  let col$i = fetch_column($i, lane);
+  let row$i = fetch_row($i, team);
 #endrepeat
 
   let total = u32(max(seqlens_k[b] + 1, 0));
@@ -220,12 +220,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   let tiles = (old_rows + kTile - 1u) / kTile;
   var first_tile = 0u;
 #if window
-  first_tile = min(key_range(chunk, 0u, past, total).x, old_rows) / kTile;
+  first_tile = min(key_range(pair_set, 0u, past, total).x, old_rows) / kTile;
 #endif
   // The place of this split among those that have work, and their number: tiles first_tile to
   // `tiles`, the last being the new rows.
   let place = (split + kSplits - first_tile % kSplits) % kSplits;
-  let shares = min(tiles - first_tile + 1u, kSplits);
+  let active_splits = min(tiles - first_tile + 1u, kSplits);
 
   // The first keys and values are on their way before anything is known that needs a load, where
   // no window moves them; rows that are not there yet are masked below.
@@ -242,30 +242,30 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
 #endrepeat
 #repeat c k v
 #repeat i 1..4
-  if (kSlots > $i) { next_$c$i = $c_cache[cache_index(head_begin, base0 + row$i, col$i)]; }
+  if (kFetches > $i) { next_$c$i = $c_cache[cache_index(head_begin, base0 + row$i, col$i)]; }
 #endrepeat
 #endrepeat
 
-  if (place >= shares) {
+  if (place >= active_splits) {
     return;
   }
 
   // The queries, normed and rotated: every team has them all, a lane its columns.
   var inv_std = vec4<f32>(1.0);
 #if norm
-  var square = unit_squares(b, chunk, kv_head, lane);
+  var square = unit_squares(b, pair_set, kv_head, lane);
 #repeat i 1..kUnits
-  square += unit_squares(b, chunk, kv_head, lane + $i * kLanes);
+  square += unit_squares(b, pair_set, kv_head, lane + $i * kLanes);
 #endrepeat
-  inv_std = 1.0 / sqrt(pair_vec4(team_sum(square, lid)) / f32(kHeadSize) + params.epsilon);
+  inv_std = 1.0 / sqrt(pair_vec4(team_sum(square, local)) / f32(kHeadSize) + params.epsilon);
 #endif
   var q = array<Unit, kUnits>();
 #repeat i 0..kUnits
-  q[$i] = query_unit(b, chunk, kv_head, lane + $i * kLanes, inv_std, past);
+  q[$i] = query_unit(b, pair_set, kv_head, lane + $i * kLanes, inv_std, past);
 #endrepeat
 
 #repeat i 0..4
-  let range$i = key_range(chunk, $i, past, total);
+  let range$i = key_range(pair_set, $i, past, total);
 #endrepeat
   let begin = pair_counts(range0.x, range1.x, range2.x, range3.x);
   let end = pair_counts(range0.y, range1.y, range2.y, range3.y);
@@ -282,7 +282,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
       let next = (tile + kSplits) * kTile;
 #repeat c k v
 #repeat i 0..4
-      if (kSlots > $i) { next_$c$i = $c_cache[cache_index(head_begin, next + row$i, col$i)]; }
+      if (kFetches > $i) { next_$c$i = $c_cache[cache_index(head_begin, next + row$i, col$i)]; }
 #endrepeat
 #endrepeat
     }
@@ -292,23 +292,23 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
       base = past;
       rows_end = past + kSequence;
       var k_inv = array<f32, kRows>();
-      k_inv[0] = key_inv_std(b, kv_head, team, lane, lid);
+      k_inv[0] = key_inv_std(b, kv_head, team, lane, local);
 #repeat i 1..kRows
       if ($i * kTeams < kSequence) {
-        k_inv[$i] = key_inv_std(b, kv_head, $i * kTeams + team, lane, lid);
+        k_inv[$i] = key_inv_std(b, kv_head, $i * kTeams + team, lane, local);
       }
 #endrepeat
       k0 = new_key(b, kv_head, row0, col0, k_inv[0], past);
       v0 = value_at(new_row(b, kv_head, row0) + col0);
 #repeat i 1..4
-      if (kSlots > $i && $i / kUnits * kTeams < kSequence) {
+      if (kFetches > $i && $i / kUnits * kTeams < kSequence) {
         k$i = new_key(b, kv_head, row$i, col$i, k_inv[$i / kUnits % kRows], past);
         v$i = value_at(new_row(b, kv_head, row$i) + col$i);
       }
 #endrepeat
-      if (chunk == 0u) {
+      if (pair_set == 0u) {
 #repeat i 0..4
-        if (kSlots > $i) { append(head_begin, past, row$i, lane + $i % kUnits * kLanes, k$i, v$i); }
+        if (kFetches > $i) { append(head_begin, past, row$i, lane + $i % kUnits * kLanes, k$i, v$i); }
 #endrepeat
       }
     }
@@ -316,14 +316,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
     var s = array<pvec, kRows>();
     s[0] = score_part(k0, q[0]);
 #repeat i 1..4
-    if (kSlots > $i) { s[$i / kUnits % kRows] += score_part(k$i, q[$i % kUnits]); }
+    if (kFetches > $i) { s[$i / kUnits % kRows] += score_part(k$i, q[$i % kUnits]); }
 #endrepeat
 
     let visible = min(end, upvec(rows_end));
     let t = base + team;
     var new_largest = largest;
 #repeat i 0..kRows
-    s[$i] = finish_scores(team_sum(s[$i], lid), pair_bias(b, chunk, kv_head, t + $i * kTeams),
+    s[$i] = finish_scores(team_sum(s[$i], local), pair_bias(b, pair_set, kv_head, t + $i * kTeams),
                           t + $i * kTeams, begin, visible);
     new_largest = max(new_largest, s[$i]);
 #endrepeat
@@ -341,7 +341,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
     acc[$i] = scale_unit(acc[$i], shrink);
 #endrepeat
 #repeat i 0..4
-    if (kSlots > $i) {
+    if (kFetches > $i) {
       acc[$i % kUnits] =
           add_values(acc[$i % kUnits], v$i, s[$i / kUnits % kRows], base + row$i < rows_end);
     }
@@ -349,18 +349,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   }
 
   // The teams of a subgroup into one part, then the parts into the split's result.
-  var part = team;
+  var partial = team;
   var keeps = true;
-  var parts = kTeams;
+  var partials = kTeams;
 #if subgroups
   // Known to the compiler where every subgroup has as many.
   let lanes = select(subgroup_lanes, kSubgroupLanes, kSubgroupLanes > 0u);
-  var part_largest = largest;
+  var partial_largest = largest;
   for (var offset = kLanes; offset < lanes; offset *= 2u) {
-    part_largest = max(part_largest, subgroupShuffleXor(part_largest, offset));
+    partial_largest = max(partial_largest, subgroupShuffleXor(partial_largest, offset));
   }
-  let factor = exp(largest - part_largest);
-  largest = part_largest;
+  let factor = exp(largest - partial_largest);
+  largest = partial_largest;
   den *= factor;
 #repeat i 0..kUnits
   acc[$i] = scale_unit(acc[$i], factor);
@@ -371,39 +371,39 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
     acc[$i] = add_across(acc[$i], offset);
 #endrepeat
   }
-  part = lid / lanes;
-  keeps = lid % lanes < kLanes;
-  parts = kWorkgroupSize / lanes;
+  partial = local / lanes;
+  keeps = local % lanes < kLanes;
+  partials = kWorkgroupSize / lanes;
 #endif
   if (keeps) {
 #repeat i 0..kUnits
-    keep_unit(part, lane + $i * kLanes, acc[$i]);
+    keep_unit(partial, lane + $i * kLanes, acc[$i]);
 #endrepeat
     if (lane == 0u) {
-      part_max[part] = pair_vec4(largest);
-      part_den[part] = pair_vec4(den);
+      partial_max[partial] = pair_vec4(largest);
+      partial_den[partial] = pair_vec4(den);
     }
   }
   workgroupBarrier();
 
-  let counter = (b * kKvHeads + kv_head) * kChunks + chunk;
+  let counter = (b * kKvHeads + kv_head) * kPairSets + pair_set;
   let item = kCounterWords + counter * kSplits * kPartial;
   let own = item + place * kPartial;
-  for (var j = lid; j < kValues; j += kWorkgroupSize) {
+  for (var j = local; j < kValues; j += kWorkgroupSize) {
     let i = j / kHeadSize;
-    var split_largest = part_max[0][i];
-    for (var p = 1u; p < parts; p++) {
-      split_largest = max(split_largest, part_max[p][i]);
+    var split_largest = partial_max[0][i];
+    for (var p = 1u; p < partials; p++) {
+      split_largest = max(split_largest, partial_max[p][i]);
     }
     var sum = 0.0;
     var split_sum = 0.0;
-    for (var p = 0u; p < parts; p++) {
-      let w = exp(part_max[p][i] - split_largest);
-      sum += w * part_sums[p * (kValues / 4u) + j / 4u][j % 4u];
-      split_sum += w * part_den[p][i];
+    for (var p = 0u; p < partials; p++) {
+      let w = exp(partial_max[p][i] - split_largest);
+      sum += w * partial_sums[p * (kValues / 4u) + j / 4u][j % 4u];
+      split_sum += w * partial_den[p][i];
     }
-    if (shares == 1u) {
-      write_output(b, chunk, kv_head, j, sum, split_sum, split_largest);
+    if (active_splits == 1u) {
+      write_output(b, pair_set, kv_head, j, sum, split_sum, split_largest);
     } else {
       atomicStore(&scratch[own + j], bitcast<u32>(sum));
       if (j % kHeadSize == 0u) {
@@ -412,17 +412,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
       }
     }
   }
-  if (shares == 1u) {
+  if (active_splits == 1u) {
     return;
   }
 
   // The last split to come reduces them all.
   storageBarrier();
   workgroupBarrier();
-  if (lid == 0u) {
+  if (local == 0u) {
     let before = atomicAdd(&scratch[counter], 1u);
-    is_last = select(0u, 1u, before + 1u == shares);
-    if (before + 1u == shares) {
+    is_last = select(0u, 1u, before + 1u == active_splits);
+    if (before + 1u == active_splits) {
       atomicStore(&scratch[counter], 0u);
     }
   }
@@ -431,27 +431,27 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   }
   storageBarrier();
   // A thread has its first results on their way while the statistics arrive.
-  var values = load16(item, 0u, min(lid, kValues - 1u), shares);
-  let padded = (shares + kReduce - 1u) / kReduce * kReduce;
-  for (var x = lid; x < padded * kPairs; x += kWorkgroupSize) {
-    let at = item + min(x / kPairs, shares - 1u) * kPartial + kValues + x % kPairs;
-    let there = x / kPairs < shares;
+  var values = load16(item, 0u, min(local, kValues - 1u), active_splits);
+  let padded = (active_splits + kReduce - 1u) / kReduce * kReduce;
+  for (var x = local; x < padded * kPairs; x += kWorkgroupSize) {
+    let at = item + min(x / kPairs, active_splits - 1u) * kPartial + kValues + x % kPairs;
+    let there = x / kPairs < active_splits;
     split_max[x] = select(kMasked, scratch_at(at), there);
     split_den[x] = select(0.0, scratch_at(at + kPairs), there);
   }
   workgroupBarrier();
-  for (var j = lid; j < kValues; j += kWorkgroupSize) {
+  for (var j = local; j < kValues; j += kWorkgroupSize) {
     let i = j / kHeadSize;
     var all_largest = kMasked;
-    for (var first = 0u; first < shares; first += 4u) {
+    for (var first = 0u; first < active_splits; first += 4u) {
       let m = stats4(first, i, false);
       all_largest = max(all_largest, max(max(m.x, m.y), max(m.z, m.w)));
     }
     var sum = 0.0;
     var all_den = 0.0;
-    for (var first = 0u; first < shares; first += kReduce) {
+    for (var first = 0u; first < active_splits; first += kReduce) {
       if (first > 0u) {
-        values = load16(item, first, j, shares);
+        values = load16(item, first, j, active_splits);
       }
       let w0 = exp(stats4(first, i, false) - all_largest);
       let w1 = exp(stats4(first + 4u, i, false) - all_largest);
@@ -460,14 +460,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
       // Behind the last split a result is the last one's again, whose weight must be none even where
       // every maximum is kMasked.
       let behind = vec4<u32>(0u, 1u, 2u, 3u) + first;
-      sum += dot(values[0], select(vec4<f32>(0.0), w0, behind < vec4<u32>(shares))) +
-             dot(values[1], select(vec4<f32>(0.0), w1, behind + 4u < vec4<u32>(shares))) +
-             dot(values[2], select(vec4<f32>(0.0), w2, behind + 8u < vec4<u32>(shares))) +
-             dot(values[3], select(vec4<f32>(0.0), w3, behind + 12u < vec4<u32>(shares)));
+      sum += dot(values[0], select(vec4<f32>(0.0), w0, behind < vec4<u32>(active_splits))) +
+             dot(values[1], select(vec4<f32>(0.0), w1, behind + 4u < vec4<u32>(active_splits))) +
+             dot(values[2], select(vec4<f32>(0.0), w2, behind + 8u < vec4<u32>(active_splits))) +
+             dot(values[3], select(vec4<f32>(0.0), w3, behind + 12u < vec4<u32>(active_splits)));
       all_den += dot(stats4(first, i, true), w0) + dot(stats4(first + 4u, i, true), w1) +
                  dot(stats4(first + 8u, i, true), w2) + dot(stats4(first + 12u, i, true), w3);
     }
-    write_output(b, chunk, kv_head, j, sum, all_den, all_largest);
-    values = load16(item, 0u, min(j + kWorkgroupSize, kValues - 1u), shares);
+    write_output(b, pair_set, kv_head, j, sum, all_den, all_largest);
+    values = load16(item, 0u, min(j + kWorkgroupSize, kValues - 1u), active_splits);
   }
 }

@@ -24,7 +24,7 @@
 
 const kThreads = kSubgroup * kSubgroups;
 const kRows = kSubgroups * kMatM;
-const kKeys = kBlocks * kMatN;
+const kKeys = kKeyMatrices * kMatN;
 const kDepth = kCols * 8u / kMatN;     // matrices in a head: 1 to 16
 const kQuads = (kDepth + 3u) / 4u;
 const kStep8 = kMatN / 8u;             // units of eight f16 in a matrix's row
@@ -62,29 +62,29 @@ var<workgroup> rescale_at: u32;
 // A tile of a cache is kTileUnits units one behind the other, of which the first `limit`, one at least, are keys that are
 // there. What lies behind may be NaN, so that the last one takes its place: those keys have no weight.
 #repeat c k v
-fn fetch_$c(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
+fn fetch_$c(to: ptr<function, Fetched>, base: u32, limit: u32, local: u32) {
 #repeat i 0..8
-  if (kFetches > $i) { (*to)[$i] = $c_cache[base + min(lid + $i * kThreads, limit - 1u)]; }
+  if (kFetches > $i) { (*to)[$i] = $c_cache[base + min(local + $i * kThreads, limit - 1u)]; }
 #endrepeat
 }
 #endrepeat
 
-fn put_unit(at: u32, lid: u32, fetch: u32, unit: vec4<u32>) {
-  let i = lid + fetch * kThreads;
+fn put_unit(at: u32, local: u32, fetch: u32, unit: vec4<u32>) {
+  let i = local + fetch * kThreads;
   if (kTileUnits % kThreads != 0u && i >= kTileUnits) {
     return;
   }
   if (kThreads % kCols == 0u) {
-    memory[at + (lid / kCols + fetch * (kThreads / kCols)) * kStride + lid % kCols] = unit;
+    memory[at + (local / kCols + fetch * (kThreads / kCols)) * kStride + local % kCols] = unit;
   } else {
     memory[at + i / kCols * kStride + i % kCols] = unit;
   }
 }
 
 // Keys, resp. values, of a tile to memory from `at` on.
-fn put(at: u32, lid: u32, units: ptr<function, Fetched>) {
+fn put(at: u32, local: u32, units: ptr<function, Fetched>) {
 #repeat i 0..8
-  if (kFetches > $i) { put_unit(at, lid, $i, (*units)[$i]); }
+  if (kFetches > $i) { put_unit(at, local, $i, (*units)[$i]); }
 #endrepeat
 }
 
@@ -99,7 +99,7 @@ fn query_matrix(subgroup: u32, i: u32) -> Left {
 // Keys lie by rows: a matrix of them is a turned one.
 fn key_matrix(block: u32, i: u32) -> Right {
   return subgroupMatrixLoad<Right, col_major>(
-      &memory, min(block, kBlocks - 1u) * kMatN * kStride + i * kStep8, kStride);
+      &memory, min(block, kKeyMatrices - 1u) * kMatN * kStride + i * kStep8, kStride);
 }
 
 fn value_matrix(block: u32, i: u32) -> Right {
@@ -109,7 +109,7 @@ fn value_matrix(block: u32, i: u32) -> Right {
 
 // scores += queries x keys^T over matrix i of the head.
 fn add_scores(scores: ptr<function, Quad>, query: Left, i: u32) {
-#repeat b 0..kBlocks
+#repeat b 0..kKeyMatrices
   (*scores)[$b] = subgroupMatrixMultiplyAccumulate(query, key_matrix($b, i), (*scores)[$b]);
 #endrepeat
 }
@@ -250,9 +250,9 @@ fn write_quad(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lan
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let item = wid.y * params.grid_x + wid.x;
+  let item = workgroup.y * params.grid_x + workgroup.x;
   let shared_heads = params.batch * params.kv_heads;
   if (item >= shared_heads * params.tiles) {
     return;
@@ -274,7 +274,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let keys = select(vec2<u32>(), key_range(b, s), pair < pairs);
 
   // Queries, through memory into matrices.
-  for (var i = lid; i < kRows * kCols; i += kThreads) {
+  for (var i = local; i < kRows * kCols; i += kThreads) {
     let p = min(first_pair + i / kCols, pairs - 1u);
     memory[kQueries + i / kCols * kStride + i % kCols] =
         q[q_index(b, kv_head * kGroup + p % kGroup, p / kGroup) + i % kCols];
@@ -282,9 +282,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var fetched_keys = Fetched();
   var fetched_values = Fetched();
   if (begin < end) {
-    fetch_k(&fetched_keys, (cache_begin + begin) * kCols, (end - begin) * kCols, lid);
+    fetch_k(&fetched_keys, (cache_begin + begin) * kCols, (end - begin) * kCols, local);
   }
-  if (lid == 0u) {
+  if (local == 0u) {
     rescale_at = 0xffffffffu;
   }
   workgroupBarrier();
@@ -295,7 +295,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endrepeat
   }
   workgroupBarrier();
-  put(0u, lid, &fetched_keys);
+  put(0u, local, &fetched_keys);
   workgroupBarrier();
 
   // All pairs see keys [seen_by_all.x, seen_by_all.y).
@@ -309,10 +309,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var start = begin; start < end; start += kKeys) {
     let base = (cache_begin + start) * kCols;
     let limit = (end - start) * kCols;
-    fetch_v(&fetched_values, base, limit, lid);
+    fetch_v(&fetched_values, base, limit, local);
     let more = limit > kTileUnits;
     if (more) {
-      fetch_k(&fetched_keys, base + kTileUnits, limit - kTileUnits, lid);
+      fetch_k(&fetched_keys, base + kTileUnits, limit - kTileUnits, local);
     }
     var scores = Quad();
     if (kUnroll) {
@@ -328,10 +328,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 
     // The keys are used up: scores take their place.
     let strip = subgroup * kMatM * kScoreStride;
-#repeat b 0..kBlocks
+#repeat b 0..kKeyMatrices
     subgroupMatrixStore<row_major>(&memory, strip + $b * kStep4, scores[$b], kScoreStride);
 #endrepeat
-    put(kFront, lid, &fetched_values);
+    put(kFront, local, &fetched_values);
     workgroupBarrier();
 
     let t = start + lane % kLanesPerRow * kOwn;
@@ -387,22 +387,22 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       if (kQuads > $j) { rescale(&sums, $j, shrink, subgroup, lane); }
 #endrepeat
       workgroupBarrier();
-      fetch_v(&fetched_values, base, limit, lid);
-      put(kFront, lid, &fetched_values);
+      fetch_v(&fetched_values, base, limit, local);
+      put(kFront, local, &fetched_values);
       workgroupBarrier();
     }
     if (kUnroll) {
-#repeat b 0..kBlocks
+#repeat b 0..kKeyMatrices
       add_block(&sums, subgroup, $b);
 #endrepeat
     } else {
-      for (var block = 0u; block < kBlocks; block++) {
+      for (var block = 0u; block < kKeyMatrices; block++) {
         add_block(&sums, subgroup, block);
       }
     }
     workgroupBarrier();
     if (more) {
-      put(0u, lid, &fetched_keys);
+      put(0u, local, &fetched_keys);
     }
     workgroupBarrier();
   }

@@ -83,7 +83,7 @@ fn times(x: eight, weight: eight, factor: f32) -> eight {
 }
 
 #if subgroups
-fn team_sum(value: pvec, lid: u32) -> pvec {
+fn team_sum(value: pvec, local: u32) -> pvec {
   var sum = value;
 #repeat d 1 2 4 8 16
   if (kLanes > $d) { sum += subgroupShuffleXor(sum, $d); }
@@ -109,12 +109,12 @@ fn add_across(x: Unit, offset: u32) -> Unit {
 #else
 var<workgroup> team_scratch: array<pvec, kWorkgroupSize>;
 
-fn team_sum(value: pvec, lid: u32) -> pvec {
+fn team_sum(value: pvec, local: u32) -> pvec {
   workgroupBarrier();  // The scratch may still be read from the last call.
-  team_scratch[lid] = value;
+  team_scratch[local] = value;
   workgroupBarrier();
   var sum = pvec(0.0);
-  let team = lid / kLanes * kLanes;
+  let team = local / kLanes * kLanes;
   for (var i = 0u; i < kLanes; i++) {
     sum += team_scratch[team + i];
   }

@@ -18,14 +18,14 @@
 const kWorkgroupSize = 128u;
 const kRows = 16u;
 const kKeys = 32u;
-const kChunk = 8u;
-const kKeyStride = kChunk + 1u;  // Off the power of two: neighbouring keys in different banks.
+const kStepCols = 8u;
+const kKeyStride = kStepCols + 1u;  // Off the power of two: neighbouring keys in different banks.
 const kRowsPerScore = 4u;        // kRows * kKeys / kWorkgroupSize
 const kThreadsPerRow = 8u;       // kWorkgroupSize / kRows
 const kRowGroups = kWorkgroupSize / kCols;
 const kRowsPerThread = (kRows + kRowGroups - 1u) / kRowGroups;
 
-var<workgroup> q_tile: array<vec4<f32>, kRows * kChunk>;
+var<workgroup> q_tile: array<vec4<f32>, kRows * kStepCols>;
 var<workgroup> k_tile: array<vec4<f32>, kKeys * kKeyStride>;
 var<workgroup> weights: array<vec4<f32>, kRows * kKeys / 4u>;
 var<workgroup> partials: array<f32, kWorkgroupSize>;
@@ -63,21 +63,21 @@ fn add_row(sums: ptr<function, Sums>, j: u32, row_group: u32, t: u32, values: ma
   (*sums)[j] += values * weights[row_of(j, row_group) * (kKeys / 4u) + t / 4u];
 }
 
-fn write_row(sums: ptr<function, Sums>, j: u32, lid: u32, first_pair: u32, pairs: u32, group: u32,
+fn write_row(sums: ptr<function, Sums>, j: u32, local: u32, first_pair: u32, pairs: u32, group: u32,
              kv_head: u32, b: u32) {
-  let row = lid / kCols + j * kRowGroups;
+  let row = local / kCols + j * kRowGroups;
   let pair = first_pair + row;
   if (row < kRows && pair < pairs) {
     let scale = select(0.0, 1.0 / row_sum[row], row_sum[row] > 0.0);
     let h = kv_head * group + pair % group;
     let out_row = output_index(b, h, pair / group);
-    output[out_row + lid % kCols] = act_v((*sums)[j] * scale);
+    output[out_row + local % kCols] = act_v((*sums)[j] * scale);
   }
 }
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let item = wid.y * params.grid_x + wid.x;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let item = workgroup.y * params.grid_x + workgroup.x;
   if (item >= params.batch * params.kv_heads * params.tiles) {
     return;
   }
@@ -92,43 +92,43 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let begin = key_range(b, first_pair / group).x;
   let end = key_range(b, last_pair / group).y;
 
-  if (lid < kRows) {
-    row_max[lid] = initial_max(kv_head * group + (first_pair + lid) % group);
-    row_sum[lid] = initial_sum();
+  if (local < kRows) {
+    row_max[local] = initial_max(kv_head * group + (first_pair + local) % group);
+    row_sum[local] = initial_sum();
   }
   var acc = Sums();
 
   for (var start = begin; start < end; start += kKeys) {
-    let key = lid % kKeys;
-    let score_row = lid / kKeys * kRowsPerScore;
+    let key = local % kKeys;
+    let score_row = local / kKeys * kRowsPerScore;
     var scores = vec4<f32>(0.0);
-    for (var chunk = 0u; chunk < kCols; chunk += kChunk) {
+    for (var first_col = 0u; first_col < kCols; first_col += kStepCols) {
       workgroupBarrier();  // The tiles may still be read.
       {
-        let row = lid / kChunk;
-        let c = chunk + lid % kChunk;
+        let row = local / kStepCols;
+        let c = first_col + local % kStepCols;
         let pair = first_pair + row;
         var value = vec4<f32>(0.0);
         if (pair < pairs && c < kCols) {
           value = vec4<f32>(q[q_index(b, kv_head * group + pair % group, pair / group) + c]);
         }
-        q_tile[lid] = value;
+        q_tile[local] = value;
       }
-      for (var i = lid; i < kKeys * kChunk; i += kWorkgroupSize) {
-        let row = i / kChunk;
-        let c = chunk + i % kChunk;
+      for (var i = local; i < kKeys * kStepCols; i += kWorkgroupSize) {
+        let row = i / kStepCols;
+        let c = first_col + i % kStepCols;
         var value = vec4<f32>(0.0);
         if (start + row < end && c < kCols) {
           value = vec4<f32>(k_cache[(cache_begin + start + row) * kCols + c]);
         }
-        k_tile[row * kKeyStride + i % kChunk] = value;
+        k_tile[row * kKeyStride + i % kStepCols] = value;
       }
       workgroupBarrier();
-      for (var i = 0u; i < kChunk; i++) {
+      for (var i = 0u; i < kStepCols; i++) {
         let k = k_tile[key * kKeyStride + i];
-        let at = score_row * kChunk + i;
-        scores += vec4<f32>(dot(q_tile[at], k), dot(q_tile[at + kChunk], k),
-                            dot(q_tile[at + 2u * kChunk], k), dot(q_tile[at + 3u * kChunk], k));
+        let at = score_row * kStepCols + i;
+        scores += vec4<f32>(dot(q_tile[at], k), dot(q_tile[at + kStepCols], k),
+                            dot(q_tile[at + 2u * kStepCols], k), dot(q_tile[at + 3u * kStepCols], k));
       }
     }
     put_score(scores.x, score_row, key, start, first_pair, last_pair, group, kv_head, b);
@@ -137,11 +137,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     put_score(scores.w, score_row + 3u, key, start, first_pair, last_pair, group, kv_head, b);
     workgroupBarrier();
 
-    let softmax_row = lid / kThreadsPerRow;
-    let own = softmax_row * (kKeys / 4u) + lid % kThreadsPerRow;
+    let softmax_row = local / kThreadsPerRow;
+    let own = softmax_row * (kKeys / 4u) + local % kThreadsPerRow;
     let own_scores = weights[own];
     var largest = max(max(own_scores.x, own_scores.y), max(own_scores.z, own_scores.w));
-    partials[lid] = largest;
+    partials[local] = largest;
     workgroupBarrier();
     let old_max = row_max[softmax_row];
     largest = old_max;
@@ -153,13 +153,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     weights[own] = own_weights;
     var sum = dot(own_weights, vec4<f32>(1.0));
     workgroupBarrier();  // All have read row_max and partials.
-    partials[lid] = sum;
+    partials[local] = sum;
     workgroupBarrier();
-    if (lid % kThreadsPerRow == 0u) {
+    if (local % kThreadsPerRow == 0u) {
       let shrink = exp(old_max - largest);
       sum = 0.0;
       for (var i = 0u; i < kThreadsPerRow; i++) {
-        sum += partials[lid + i];
+        sum += partials[local + i];
       }
       row_sum[softmax_row] = row_sum[softmax_row] * shrink + sum;
       row_max[softmax_row] = largest;
@@ -167,9 +167,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
     workgroupBarrier();
 
-    if (lid < kRowGroups * kCols) {
-      let c = lid % kCols;
-      let row_group = lid / kCols;
+    if (local < kRowGroups * kCols) {
+      let c = local % kCols;
+      let row_group = local / kCols;
 #repeat j 0..16
       if (kRowsPerThread > $j) { shrink_row(&acc, $j, row_group); }
 #endrepeat
@@ -190,9 +190,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
 
   workgroupBarrier();
-  if (lid < kRowGroups * kCols) {
+  if (local < kRowGroups * kCols) {
 #repeat j 0..16
-    if (kRowsPerThread > $j) { write_row(&acc, $j, lid, first_pair, pairs, group, kv_head, b); }
+    if (kRowsPerThread > $j) { write_row(&acc, $j, local, first_pair, pairs, group, kv_head, b); }
 #endrepeat
   }
 }

@@ -54,9 +54,9 @@ const kHeadsOfRow = kHeads + 2u * kKvHeads;
 #include "group_query_attention/group_query_attention_tables.wgsl"
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let item = (wid.y * params.grid_x + wid.x) * kTeams + lid / kLanes;
-  let column = lid % kLanes;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let item = (workgroup.y * params.grid_x + workgroup.x) * kTeams + local / kLanes;
+  let column = local % kLanes;
   let there = item < kBatch * kSequence * kHeadsOfRow && column < kCols;
   let row = min(item / kHeadsOfRow, kBatch * kSequence - 1u);
   let head = item % kHeadsOfRow;
@@ -81,7 +81,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   var inv_std = 1.0;
 #if norm
-  let sum = team_sum(select(0.0, squares(own), column < kCols), lid);
+  let sum = team_sum(select(0.0, squares(own), column < kCols), local);
   inv_std = 1.0 / sqrt(sum / f32(kHeadSize) + params.epsilon);
 #endif
   if (!there) {

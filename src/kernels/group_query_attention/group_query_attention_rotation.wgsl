@@ -1,20 +1,20 @@
 // Which keys a query of group_query_attention_decode.wgsl and others sees, how a column of eight elements
 // of a query or a key is rotated, and where new rows go in the cache. cos_unit and sin_unit are theirs.
 
-fn pair_row(chunk: u32, i: u32) -> u32 {
-  return min(chunk * kPairs + i, kGroup * kSequence - 1u) / kGroup;
+fn pair_row(pair_set: u32, i: u32) -> u32 {
+  return min(pair_set * kPairs + i, kGroup * kSequence - 1u) / kGroup;
 }
 
-fn pair_head(chunk: u32, i: u32, kv_head: u32) -> u32 {
-  return kv_head * kGroup + min(chunk * kPairs + i, kGroup * kSequence - 1u) % kGroup;
+fn pair_head(pair_set: u32, i: u32, kv_head: u32) -> u32 {
+  return kv_head * kGroup + min(pair_set * kPairs + i, kGroup * kSequence - 1u) % kGroup;
 }
 
 // Pair i sees the keys [x, y).
-fn key_range(chunk: u32, i: u32, past: u32, total: u32) -> vec2<u32> {
-  if (chunk * kPairs + i >= kGroup * kSequence) {
+fn key_range(pair_set: u32, i: u32, past: u32, total: u32) -> vec2<u32> {
+  if (pair_set * kPairs + i >= kGroup * kSequence) {
     return vec2<u32>(0u, 0u);
   }
-  let end = min(min(past + pair_row(chunk, i) + 1u, total), params.capacity);
+  let end = min(min(past + pair_row(pair_set, i) + 1u, total), params.capacity);
   let begin = select(0u, end - min(end, params.local_window), params.local_window > 0u);
   return vec2<u32>(begin, end);
 }

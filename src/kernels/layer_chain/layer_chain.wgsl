@@ -36,7 +36,7 @@ struct Link {
   split: u32,    // subgroups of a team
   outputs: u32,  // of a thread: groups of kInterleave of a team
   rows: u32,     // of B of a thread: 1 to 8
-  block: u32,    // chunks of each that a thread asks for at once: 1 to 8
+  prefetch: u32,    // chunks of each that a thread asks for at once: 1 to 8
   rounds: u32,   // in which the workgroup brings the row: 1 to 8
   parts: u32,    // workgroups that have a part of it
   gated: bool,
@@ -74,98 +74,98 @@ struct Weights {
   more_scales: vec4<f32>,
 }
 
-struct Block {
+struct Prefetch {
 #repeat i 0..8
   step_$i: Weights,
 #endrepeat
 }
 
 // Rows of B of each layer.
-fn RowsOfB(link: Link) -> u32 {
+fn rows_of_b(link: Link) -> u32 {
   return select(link.n, 2u * link.n, link.gated);
 }
 
 // Where a thread works.
 struct RowPlace {
   team: u32,
-  squad: u32,  // its subgroup among the team's
-  turn: u32,   // its row of each group's
+  subgroup: u32,  // its subgroup among the team's
+  row_offset: u32,   // its row of each group's
   lane: u32,
 }
 
-fn PlaceOfThread(link: Link, local: u32) -> RowPlace {
+fn place_of_thread(link: Link, local: u32) -> RowPlace {
   let subgroup = local / kSubgroup;
   return RowPlace(subgroup / link.split, subgroup % link.split, local % kInterleave, local % kSubgroup / kInterleave);
 }
 
-fn OutputsOfTeam(link: Link) -> u32 {
+fn outputs_of_team(link: Link) -> u32 {
   return link.outputs * kInterleave;
 }
 
 // Outputs of a workgroup.
-fn Outputs(link: Link) -> u32 {
-  return kSubgroups / link.split * OutputsOfTeam(link);
+fn outputs_of_workgroup(link: Link) -> u32 {
+  return kSubgroups / link.split * outputs_of_team(link);
 }
 
 // The chunk of an iteration of a thread.
-fn ChunkOf(link: Link, place: RowPlace, iteration: u32) -> u32 {
-  return (iteration * link.split + place.squad) * kRowLanes + place.lane;
+fn chunk_of_step(link: Link, place: RowPlace, iteration: u32) -> u32 {
+  return (iteration * link.split + place.subgroup) * kRowLanes + place.lane;
 }
 
 // Row `row` of a thread's rows of B; `first`: its first output. Outputs past the end repeat the last one, and are not
 // stored.
-fn RowOf(link: Link, layer: u32, first: u32, row: u32) -> u32 {
-  let first_of_layer = layer * RowsOfB(link);
+fn row_of_thread(link: Link, layer: u32, first: u32, row: u32) -> u32 {
+  let first_of_layer = layer * rows_of_b(link);
   if (link.gated) {
     return first_of_layer + min(first + row / 2u * kInterleave, link.n - 1u) + row % 2u * link.n;
   }
   return first_of_layer + min(first + row * kInterleave, link.n - 1u);
 }
 
-fn LoadChunk(link: Link, row: u32, chunk: u32) -> vec4<u32> {
-  return LoadB(link.index, Interleaved(row, chunk, link.k / 32u));
+fn load_chunk(link: Link, row: u32, chunk: u32) -> vec4<u32> {
+  return load_b(link.index, interleaved_index(row, chunk, link.k / 32u));
 }
 
-fn LoadScaleOf(link: Link, row: u32, chunk: u32) -> f32 {
-  return LoadScale(link.index, Interleaved(row, chunk / kBlockChunks, link.k / 32u / kBlockChunks));
+fn load_scale_of_chunk(link: Link, row: u32, chunk: u32) -> f32 {
+  return load_scale(link.index, interleaved_index(row, chunk / kBlockChunks, link.k / 32u / kBlockChunks));
 }
 
-fn LoadStep(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32) -> Weights {
-  let chunk = min(ChunkOf(link, place, iteration), link.k / 32u - 1u);
+fn load_step(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32) -> Weights {
+  let chunk = min(chunk_of_step(link, place, iteration), link.k / 32u - 1u);
   var weights = Weights();
-  weights.row_0 = LoadChunk(link, RowOf(link, layer, first, 0u), chunk);
-  weights.scales[0] = LoadScaleOf(link, RowOf(link, layer, first, 0u), chunk);
+  weights.row_0 = load_chunk(link, row_of_thread(link, layer, first, 0u), chunk);
+  weights.scales[0] = load_scale_of_chunk(link, row_of_thread(link, layer, first, 0u), chunk);
 #repeat i 1..4
   if (link.rows > $i) {
-    weights.row_$i = LoadChunk(link, RowOf(link, layer, first, $i), chunk);
-    weights.scales[$i] = LoadScaleOf(link, RowOf(link, layer, first, $i), chunk);
+    weights.row_$i = load_chunk(link, row_of_thread(link, layer, first, $i), chunk);
+    weights.scales[$i] = load_scale_of_chunk(link, row_of_thread(link, layer, first, $i), chunk);
   }
 #endrepeat
 #repeat i 4..8
   if (link.rows > $i) {
-    weights.row_$i = LoadChunk(link, RowOf(link, layer, first, $i), chunk);
-    weights.more_scales[$i - 4] = LoadScaleOf(link, RowOf(link, layer, first, $i), chunk);
+    weights.row_$i = load_chunk(link, row_of_thread(link, layer, first, $i), chunk);
+    weights.more_scales[$i - 4] = load_scale_of_chunk(link, row_of_thread(link, layer, first, $i), chunk);
   }
 #endrepeat
   return weights;
 }
 
-fn LoadBlock(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Block {
-  let place = PlaceOfThread(link, local);
-  let first = part * Outputs(link) + place.team * OutputsOfTeam(link) + place.turn;
-  var block = Block();
-  block.step_0 = LoadStep(link, layer, first, place, base);
+fn prefetch_steps(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Prefetch {
+  let place = place_of_thread(link, local);
+  let first = part * outputs_of_workgroup(link) + place.team * outputs_of_team(link) + place.row_offset;
+  var prefetched = Prefetch();
+  prefetched.step_0 = load_step(link, layer, first, place, base);
 #repeat i 1..8
-  if (link.block > $i) { block.step_$i = LoadStep(link, layer, first, place, base + $i); }
+  if (link.prefetch > $i) { prefetched.step_$i = load_step(link, layer, first, place, base + $i); }
 #endrepeat
-  return block;
+  return prefetched;
 }
 
 // ---- products
 
 // A word of codes, less half their range, with the upper and the lower bytes of the row: exact.
-fn Dot(word: u32, x: vec4<u32>) -> vec2<i32> {
-  let codes = SignedCodes(word);
+fn dot_codes(word: u32, x: vec4<u32>) -> vec2<i32> {
+  let codes = signed_codes(word);
   return vec2<i32>(dot4I8Packed(codes.x, x.x) + dot4I8Packed(codes.y, x.y),
                    dot4I8Packed(codes.x, x.z) + dot4I8Packed(codes.y, x.w));
 }
@@ -178,9 +178,9 @@ struct Chunk {
   x_3: vec4<u32>,
 }
 
-fn RowProduct(codes: vec4<u32>, chunk: Chunk) -> f32 {
-  let sums = Dot(codes.x, chunk.x_0) + Dot(codes.y, chunk.x_1) + Dot(codes.z, chunk.x_2) +
-             Dot(codes.w, chunk.x_3);
+fn row_product(codes: vec4<u32>, chunk: Chunk) -> f32 {
+  let sums = dot_codes(codes.x, chunk.x_0) + dot_codes(codes.y, chunk.x_1) + dot_codes(codes.z, chunk.x_2) +
+             dot_codes(codes.w, chunk.x_3);
   return f32(sums.x * 256 + sums.y);
 }
 
@@ -191,33 +191,33 @@ struct Sums {
 }
 
 // The products of iteration `iteration` of a thread.
-fn Products(link: Link, place: RowPlace, iteration: u32, w: Weights) -> Sums {
+fn products_of_step(link: Link, place: RowPlace, iteration: u32, w: Weights) -> Sums {
   var sums = Sums();
-  let at = ChunkOf(link, place, iteration);
+  let at = chunk_of_step(link, place, iteration);
   if (at >= link.k / 32u) {
     return sums;
   }
-  let chunk = Chunk(h[Slot(4u * at)], h[Slot(4u * at + 1u)], h[Slot(4u * at + 2u)],
-                    h[Slot(4u * at + 3u)]);
-  sums.low[0] = RowProduct(w.row_0, chunk);
+  let chunk = Chunk(h[swizzled(4u * at)], h[swizzled(4u * at + 1u)], h[swizzled(4u * at + 2u)],
+                    h[swizzled(4u * at + 3u)]);
+  sums.low[0] = row_product(w.row_0, chunk);
 #repeat i 1..4
-  if (link.rows > $i) { sums.low[$i] = RowProduct(w.row_$i, chunk); }
+  if (link.rows > $i) { sums.low[$i] = row_product(w.row_$i, chunk); }
 #endrepeat
 #repeat i 4..8
-  if (link.rows > $i) { sums.high[$i - 4] = RowProduct(w.row_$i, chunk); }
+  if (link.rows > $i) { sums.high[$i - 4] = row_product(w.row_$i, chunk); }
 #endrepeat
   let unit = chunk_units[at];
   return Sums(sums.low * (w.scales * unit), sums.high * (w.more_scales * unit));
 }
 
-fn AddStep(sums: ptr<function, Sums>, link: Link, place: RowPlace, iteration: u32, w: Weights) {
-  let products = Products(link, place, iteration, w);
+fn add_step(sums: ptr<function, Sums>, link: Link, place: RowPlace, iteration: u32, w: Weights) {
+  let products = products_of_step(link, place, iteration, w);
   (*sums).low += products.low;
   (*sums).high += products.high;
 }
 
 // Of the lanes that have the same rows.
-fn LanesSum(lane_sums: vec4<f32>) -> vec4<f32> {
+fn lanes_sum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
   for (var distance = kRowLanes / 2u; distance > 0u; distance /= 2u) {
     sums += subgroupShuffleXor(sums, distance * kInterleave);
@@ -236,73 +236,73 @@ struct State {
 }
 
 // The first of them.
-fn OutputOf(link: Link, part: u32, local: u32) -> u32 {
-  return part * Outputs(link) + 2u * local;
+fn output_of(link: Link, part: u32, local: u32) -> u32 {
+  return part * outputs_of_workgroup(link) + 2u * local;
 }
 
-fn BiasOf(link: Link, layer: u32, n: u32) -> vec2<f32> {
+fn load_bias_pair(link: Link, layer: u32, n: u32) -> vec2<f32> {
   if (!link.bias) {
     return vec2<f32>();
   }
-  return HalvesOf(LoadVector(layer, link.bias_at + n / 2u));
+  return unpack_pair(load_vector(layer, link.bias_at + n / 2u));
 }
 
-fn Multiply(link: Link, layer: u32, part: u32, first_block: Block, local: u32) -> State {
+fn multiply_link(link: Link, layer: u32, part: u32, first_steps: Prefetch, local: u32) -> State {
   if (part >= link.parts) {
     return State();
   }
-  let place = PlaceOfThread(link, local);
+  let place = place_of_thread(link, local);
   let chunks_at_once = link.split * kRowLanes;
   let iterations = (link.k / 32u + chunks_at_once - 1u) / chunks_at_once;
-  let norms = LoadNorms(link, layer, local);
+  let norms = load_norms(link, layer, local);
   var state = State();
-  let n = min(OutputOf(link, part, local), link.n - 2u);
-  state.bias = BiasOf(link, layer, n);
+  let n = min(output_of(link, part, local), link.n - 2u);
+  state.bias = load_bias_pair(link, layer, n);
   if (link.gated) {
-    state.up_bias = BiasOf(link, layer, link.n + n);
+    state.up_bias = load_bias_pair(link, layer, link.n + n);
   }
   if (link.residual) {
-    state.residual = LoadResidual(link.index, n / 2u);
+    state.residual = load_residual(link.index, n / 2u);
   }
-  let row = LoadRow(link, layer, local);
-  if (local < Outputs(link) / 2u) {
+  let row = load_row(link, layer, local);
+  if (local < outputs_of_workgroup(link) / 2u) {
     if (link.residual_row != kNone) {
-      state.residual = AwaitWord(layer_rows + link.residual_row + n / 2u);
+      state.residual = await_word(layer_rows + link.residual_row + n / 2u);
     }
     if (link.input_residual) {
-      state.residual = AwaitInput(layer, n / 2u);
+      state.residual = await_input(layer, n / 2u);
     }
   }
-  Stage(link, local, row, norms);
+  stage(link, local, row, norms);
 
-  var block = first_block;
-  for (var base = 0u; base < iterations; base += link.block) {
-    let steps = block;
-    if (base + link.block < iterations) {
-      block = LoadBlock(link, layer, part, local, base + link.block);
+  var prefetched = first_steps;
+  for (var base = 0u; base < iterations; base += link.prefetch) {
+    let steps = prefetched;
+    if (base + link.prefetch < iterations) {
+      prefetched = prefetch_steps(link, layer, part, local, base + link.prefetch);
     }
-    AddStep(&state.sums, link, place, base, steps.step_0);
+    add_step(&state.sums, link, place, base, steps.step_0);
 #repeat i 1..8
-    if (link.block > $i) { AddStep(&state.sums, link, place, base + $i, steps.step_$i); }
+    if (link.prefetch > $i) { add_step(&state.sums, link, place, base + $i, steps.step_$i); }
 #endrepeat
   }
   return state;
 }
 
 #if gated
-fn Gated(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
+fn apply_gate(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
   let gate = gate_sums + state.bias;
   return vec2<f32>(activation(gate.x), activation(gate.y)) * (up_sums + state.up_bias);
 }
 #else
-fn Gated(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
+fn apply_gate(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
   return gate_sums;
 }
 #endif
 
 // The sums of row `row` of the threads' that have output `output` of the workgroup.
-fn TeamSum(link: Link, output: u32, row: u32) -> f32 {
-  let team = output / OutputsOfTeam(link);
+fn output_sum(link: Link, output: u32, row: u32) -> f32 {
+  let team = output / outputs_of_team(link);
   let at = row * kInterleave + output % kInterleave;
   var sum = 0.0;
   for (var i = 0u; i < link.split; i++) {
@@ -312,58 +312,58 @@ fn TeamSum(link: Link, output: u32, row: u32) -> f32 {
 }
 
 // Row `row` of each of `rows_an_output`, of outputs 2 local and 2 local + 1.
-fn PairSum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
+fn output_pair_sum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
   let first = 2u * local;
   let second = first + 1u;
-  let in_team = OutputsOfTeam(link);
-  return vec2<f32>(TeamSum(link, first, first % in_team / kInterleave * rows_an_output + row),
-                   TeamSum(link, second, second % in_team / kInterleave * rows_an_output + row));
+  let in_team = outputs_of_team(link);
+  return vec2<f32>(output_sum(link, first, first % in_team / kInterleave * rows_an_output + row),
+                   output_sum(link, second, second % in_team / kInterleave * rows_an_output + row));
 }
 
 // Not by an index that a thread computes: NVIDIA's compiler puts such vectors into memory.
-fn Component(x: vec4<f32>, i: u32) -> f32 {
+fn component(x: vec4<f32>, i: u32) -> f32 {
   return select(select(x.x, x.y, i == 1u), select(x.z, x.w, i == 3u), i > 1u);
 }
 
-fn Finish(link: Link, layer: u32, part: u32, state: State, local: u32) {
+fn finish_link(link: Link, layer: u32, part: u32, state: State, local: u32) {
   if (part >= link.parts) {
     return;
   }
-  let low = LanesSum(state.sums.low);
+  let low = lanes_sum(state.sums.low);
   var high = vec4<f32>();
   if (link.rows > 4u) {
-    high = LanesSum(state.sums.high);
+    high = lanes_sum(state.sums.high);
   }
-  let place = PlaceOfThread(link, local);
-  let results_at = local / kSubgroup * (link.rows * kInterleave) + place.turn;
+  let place = place_of_thread(link, local);
+  let results_at = local / kSubgroup * (link.rows * kInterleave) + place.row_offset;
   for (var row = place.lane; row < link.rows; row += kRowLanes) {
-    results[results_at + row * kInterleave] = select(Component(low, row), Component(high, row - 4u), row > 3u);
+    results[results_at + row * kInterleave] = select(component(low, row), component(high, row - 4u), row > 3u);
   }
   workgroupBarrier();
-  let n = OutputOf(link, part, local);
-  if (local < Outputs(link) / 2u && n < link.n) {
-    let factor = RowFactor(link);
+  let n = output_of(link, part, local);
+  if (local < outputs_of_workgroup(link) / 2u && n < link.n) {
+    let factor = row_factor(link);
     var y = vec2<f32>();
     if (link.gated) {
-      y = Gated(factor * PairSum(link, local, 0u, 2u), factor * PairSum(link, local, 1u, 2u), state);
+      y = apply_gate(factor * output_pair_sum(link, local, 0u, 2u), factor * output_pair_sum(link, local, 1u, 2u), state);
     } else {
-      y = factor * PairSum(link, local, 0u, 1u) + state.bias;
+      y = factor * output_pair_sum(link, local, 0u, 1u) + state.bias;
     }
-    y += HalvesOf(state.residual);
+    y += unpack_pair(state.residual);
     let pair = bitcast<u32>(vec2<f16>(y));
     if (link.result_row != kNone) {
-      Hand(link.result_row + n / 2u, pair);
+      publish(link.result_row + n / 2u, pair);
     }
     if (layer + 1u == params.layers) {
-      StoreResult(link.index, n / 2u, pair);
+      store_result(link.index, n / 2u, pair);
     }
   }
 }
 
-fn Clear(begin: u32, layer: u32, part: u32, local: u32) {
-  let turn = kWorkgroups * kWorkgroupSize;
-  for (var i = layer * turn + part * kWorkgroupSize + local; i < params.layers * kLayerWords;
-       i += params.layers * turn) {
+fn clear_rows(begin: u32, layer: u32, part: u32, local: u32) {
+  let stride = kWorkgroups * kWorkgroupSize;
+  for (var i = layer * stride + part * kWorkgroupSize + local; i < params.layers * kLayerWords;
+       i += params.layers * stride) {
     atomicStore(&rows[begin + i], 0u);
   }
 }
@@ -377,41 +377,41 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let set_words = params.layers * kLayerWords;
   layer_rows = sets + runs % 2u * set_words;
   let old_rows = sets + (runs + 1u) % 2u * set_words;
-  var block_0 = LoadBlock(kLink0, 0u, part, local, 0u);
+  var steps_0 = prefetch_steps(kLink0, 0u, part, local, 0u);
   for (var layer = 0u; layer < params.layers; layer++) {
 #if attention_at_0
-    Attend(layer, part, local);
+    attend(layer, part, local);
 #endif
 #if link_1
-    let block_1 = LoadBlock(kLink1, layer, part, local, 0u);
+    let steps_1 = prefetch_steps(kLink1, layer, part, local, 0u);
 #endif
-    let state_0 = Multiply(kLink0, layer, part, block_0, local);
-    Finish(kLink0, layer, part, state_0, local);
+    let state_0 = multiply_link(kLink0, layer, part, steps_0, local);
+    finish_link(kLink0, layer, part, state_0, local);
     // While the others finish theirs.
-    Clear(old_rows, layer, part, local);
+    clear_rows(old_rows, layer, part, local);
 #if attention_at_1
-    Attend(layer, part, local);
+    attend(layer, part, local);
 #endif
 #if link_2
-    let block_2 = LoadBlock(kLink2, layer, part, local, 0u);
+    let steps_2 = prefetch_steps(kLink2, layer, part, local, 0u);
 #endif
 #if link_1
-    let state_1 = Multiply(kLink1, layer, part, block_1, local);
-    Finish(kLink1, layer, part, state_1, local);
+    let state_1 = multiply_link(kLink1, layer, part, steps_1, local);
+    finish_link(kLink1, layer, part, state_1, local);
 #endif
 #if link_3
-    let block_3 = LoadBlock(kLink3, layer, part, local, 0u);
+    let steps_3 = prefetch_steps(kLink3, layer, part, local, 0u);
 #endif
 #if link_2
-    let state_2 = Multiply(kLink2, layer, part, block_2, local);
-    Finish(kLink2, layer, part, state_2, local);
+    let state_2 = multiply_link(kLink2, layer, part, steps_2, local);
+    finish_link(kLink2, layer, part, state_2, local);
 #endif
     if (layer + 1u < params.layers) {
-      block_0 = LoadBlock(kLink0, layer + 1u, part, local, 0u);
+      steps_0 = prefetch_steps(kLink0, layer + 1u, part, local, 0u);
     }
 #if link_3
-    let state_3 = Multiply(kLink3, layer, part, block_3, local);
-    Finish(kLink3, layer, part, state_3, local);
+    let state_3 = multiply_link(kLink3, layer, part, steps_3, local);
+    finish_link(kLink3, layer, part, state_3, local);
 #endif
     layer_rows += kLayerWords;
   }

@@ -62,28 +62,28 @@ struct Params {
 
 // Pair `at` of the input, or of the table's elements.
 #if table_codes
-fn LoadInput(at: u32) -> u32 {
+fn load_input(at: u32) -> u32 {
   let codes = input[at / 4u] >> (at % 4u * 8u);
   let values = vec2<f32>(vec2<u32>(codes & 15u, (codes >> 4u) & 15u)) - 8.0;
   return bitcast<u32>(vec2<f16>(values * f32(table_scales[at / (kTableBlock / 2u)])));
 }
 #else
-fn LoadInput(at: u32) -> u32 { return input[at]; }
+fn load_input(at: u32) -> u32 { return input[at]; }
 #endif
 
 // Pair `pair` of what comes into the first layer.
 #if table
-fn InputPair(pair: u32) -> u32 {
+fn input_pair(pair: u32) -> u32 {
   let row = clamp(select(token, token + i32(kTableRows), token < 0), 0, i32(kTableRows) - 1);
-  return LoadInput(u32(row) * (kTableCols / 2u) + pair);
+  return load_input(u32(row) * (kTableCols / 2u) + pair);
 }
 #else
-fn InputPair(pair: u32) -> u32 { return LoadInput(pair); }
+fn input_pair(pair: u32) -> u32 { return load_input(pair); }
 #endif
 
 // A link's operands, by its number: a constant wherever these are called.
 
-fn LoadB(link: u32, at: u32) -> vec4<u32> {
+fn load_b(link: u32, at: u32) -> vec4<u32> {
 #repeat i 1..4
 #if link_$i
   if (link == $i) { return b_$i[at]; }
@@ -92,7 +92,7 @@ fn LoadB(link: u32, at: u32) -> vec4<u32> {
   return b_0[at];
 }
 
-fn LoadScale(link: u32, at: u32) -> f32 {
+fn load_scale(link: u32, at: u32) -> f32 {
 #repeat i 1..4
 #if link_$i
   if (link == $i) { return f32(scales_$i[at]); }
@@ -103,17 +103,17 @@ fn LoadScale(link: u32, at: u32) -> f32 {
 
 #if vectors
 // Pair `at` of a layer's biases and scales of norms.
-fn LoadVector(layer: u32, at: u32) -> u32 {
+fn load_vector(layer: u32, at: u32) -> u32 {
   return vectors[layer * kVectorPairs + at];
 }
 #else
-fn LoadVector(layer: u32, at: u32) -> u32 {
+fn load_vector(layer: u32, at: u32) -> u32 {
   return 0u;
 }
 #endif
 
 // Pair `pair` of the residual that is bound.
-fn LoadResidual(link: u32, pair: u32) -> u32 {
+fn load_residual(link: u32, pair: u32) -> u32 {
 #repeat i 0..4
 #if residual_$i
   if (link == $i) { return residual_$i[pair]; }
@@ -123,7 +123,7 @@ fn LoadResidual(link: u32, pair: u32) -> u32 {
 }
 
 // Stores pair `pair` of a link's Y for whoever reads it after this dispatch.
-fn StoreResult(link: u32, pair: u32, value: u32) {
+fn store_result(link: u32, pair: u32, value: u32) {
 #repeat i 0..4
 #if bound_$i
   if (link == $i) { y_$i[pair] = value; }

@@ -39,7 +39,7 @@ struct Tile {
 }
 
 // Tile number `index` in tiles of tile_m x tile_n: columns fastest, then rows, then the batch.
-fn FindTile(index: u32, tile_m: u32, tile_n: u32) -> Tile {
+fn find_tile(index: u32, tile_m: u32, tile_n: u32) -> Tile {
   let tiles_n = (params.n + tile_n - 1u) / tile_n;
   let tiles_m = (params.m + tile_m - 1u) / tile_m;
   let matrix = index / (tiles_n * tiles_m);
@@ -63,7 +63,7 @@ fn FindTile(index: u32, tile_m: u32, tile_n: u32) -> Tile {
 }
 
 // The sum of element `at` of Y, or of this part of it: to Y, rounded once; to the sums where parts are still to come.
-fn StoreSum(at: u32, value: f32) {
+fn store_sum(at: u32, value: f32) {
   var sum = value;
 #if part
   if (params.accumulate != 0u) {

@@ -12,7 +12,7 @@ const kBFetches = (kStep * kChunksB + kThreads - 1u) / kThreads;
 
 // Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
 // are not stored.
-fn FetchA(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
+fn fetch_a(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   let index = fetch * kThreads + local;
   let m = min(tile.first_m + index / kChunks, params.m - 1u);
   let k = first_k + index % kChunks * 8u;
@@ -24,12 +24,12 @@ fn FetchA(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   return a[at / 8u];
 #else
   let rest = params.k - k;
-  return vec4<u32>(PairA(at, rest, 0u), PairA(at, rest, 2u), PairA(at, rest, 4u), PairA(at, rest, 6u));
+  return vec4<u32>(pair_a(at, rest, 0u), pair_a(at, rest, 2u), pair_a(at, rest, 4u), pair_a(at, rest, 6u));
 #endif
 }
 
 // The same of B: zeros past its last row and column.
-fn FetchB(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
+fn fetch_b(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   let index = fetch * kThreads + local;
   let k = first_k + index / kChunksB;
   let n = tile.first_n + index % kChunksB * 8u;
@@ -41,13 +41,13 @@ fn FetchB(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   return b[at / 8u];
 #else
   let rest = params.n - n;
-  return vec4<u32>(PairB(at, rest, 0u), PairB(at, rest, 2u), PairB(at, rest, 4u), PairB(at, rest, 6u));
+  return vec4<u32>(pair_b(at, rest, 0u), pair_b(at, rest, 2u), pair_b(at, rest, 4u), pair_b(at, rest, 6u));
 #endif
 }
 
 // Elements i and i + 1 behind `at`, of which `rest` are inside.
 #if !a_vec8
-fn PairA(at: u32, rest: u32, i: u32) -> u32 {
+fn pair_a(at: u32, rest: u32, i: u32) -> u32 {
   var pair = vec2<f16>();
   if (i < rest) {
     pair.x = a[at + i];
@@ -60,7 +60,7 @@ fn PairA(at: u32, rest: u32, i: u32) -> u32 {
 #endif
 
 #if !b_vec8
-fn PairB(at: u32, rest: u32, i: u32) -> u32 {
+fn pair_b(at: u32, rest: u32, i: u32) -> u32 {
   var pair = vec2<f16>();
   if (i < rest) {
     pair.x = b[at + i];
@@ -72,14 +72,14 @@ fn PairB(at: u32, rest: u32, i: u32) -> u32 {
 }
 #endif
 
-fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
+fn store_a(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
   let index = fetch * kThreads + local;
   if (kTileM * kChunks % kThreads == 0u || index < kTileM * kChunks) {
     tiles[buffer * kBufferSize + index / kChunks * kStride + index % kChunks] = chunk;
   }
 }
 
-fn StoreB(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
+fn store_b(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
   let index = fetch * kThreads + local;
   if (kStep * kChunksB % kThreads == 0u || index < kStep * kChunksB) {
     let at = buffer * kBufferSize + kTileM * kStride;
@@ -93,24 +93,24 @@ struct Step {
   b: array<vec4<u32>, 8>,
 }
 
-fn Fetch(step: ptr<function, Step>, tile: Tile, local: u32, first_k: u32) {
+fn fetch_step(step: ptr<function, Step>, tile: Tile, local: u32, first_k: u32) {
 #repeat i 0..8
-  if (kAFetches > $i) { (*step).a[$i] = FetchA(tile, $i, local, first_k); }
-  if (kBFetches > $i) { (*step).b[$i] = FetchB(tile, $i, local, first_k); }
+  if (kAFetches > $i) { (*step).a[$i] = fetch_a(tile, $i, local, first_k); }
+  if (kBFetches > $i) { (*step).b[$i] = fetch_b(tile, $i, local, first_k); }
 #endrepeat
 }
 
-fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
+fn store_step(step: ptr<function, Step>, local: u32, buffer: u32) {
 #repeat i 0..8
-  if (kAFetches > $i) { StoreA($i, local, buffer, (*step).a[$i]); }
-  if (kBFetches > $i) { StoreB($i, local, buffer, (*step).b[$i]); }
+  if (kAFetches > $i) { store_a($i, local, buffer, (*step).a[$i]); }
+  if (kBFetches > $i) { store_b($i, local, buffer, (*step).b[$i]); }
 #endrepeat
 }
 
 // Row `row` of the subgroup's products, to Y.
-fn Finish(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: u32) {
+fn finish_rows(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: u32) {
   workgroupBarrier();
-  Stage(sums, subgroup, row);
+  stage(sums, subgroup, row);
   workgroupBarrier();
   const quads = kSubCols / 4u;
   let place = subgroup % kPlaces;
@@ -122,42 +122,42 @@ fn Finish(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: 
     if (m >= params.m || n >= params.n) {
       continue;
     }
-    let values = Staged(place, i / quads, i % quads);
+    let values = staged(place, i / quads, i % quads);
     let at = tile.y_at + m * params.n + n;
     for (var j = 0u; j < min(4u, params.n - n); j++) {
-      StoreSum(at + j, values[j]);
+      store_sum(at + j, values[j]);
     }
   }
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
   // Tiles past the last are whole workgroups.
-  let tile = FindTile(group.y * params.grid_x + group.x, kTileM, kTileN);
+  let tile = find_tile(workgroup.y * params.grid_x + workgroup.x, kTileM, kTileN);
   if (!tile.inside) {
     return;
   }
   var sums = Sums();
   var step = Step();
-  Fetch(&step, tile, local, 0u);
-  Store(&step, local, 0u);
+  fetch_step(&step, tile, local, 0u);
+  store_step(&step, local, 0u);
   workgroupBarrier();
   var buffer = 0u;
   for (var next_k = kStep; ; next_k += kStep) {
     let more = next_k < params.k;
     if (more) {
-      Fetch(&step, tile, local, next_k);
+      fetch_step(&step, tile, local, next_k);
     }
-    Multiply(&sums, buffer, subgroup);
+    multiply(&sums, buffer, subgroup);
     if (!more) {
       break;
     }
-    buffer = Release(buffer);
-    Store(&step, local, buffer);
+    buffer = release(buffer);
+    store_step(&step, local, buffer);
     workgroupBarrier();
   }
 #repeat r 0..kRows
-  Finish(&sums, tile, $r, subgroup, lane);
+  finish_rows(&sums, tile, $r, subgroup, lane);
 #endrepeat
 }

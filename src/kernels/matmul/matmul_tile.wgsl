@@ -17,42 +17,42 @@ const kThreads = 256u;
 var<workgroup> a_tile: array<vec4<f32>, kTile * kQuads>;
 var<workgroup> b_tile: array<vec4<f32>, kTile * kQuads>;
 
-fn Slot(row: u32, quad: u32) -> u32 {
+fn swizzled(row: u32, quad: u32) -> u32 {
   return row * kQuads + (quad ^ (row % kQuads));
 }
 
 // A[m, k] and B[k, n] of a tile's matrices; zero outside.
-fn LoadA(tile: Tile, m: u32, k: u32) -> f32 {
+fn load_a(tile: Tile, m: u32, k: u32) -> f32 {
   if (m >= params.m || k >= params.k) {
     return 0.0;
   }
   return f32(a[tile.a_at + m * params.a_row + k]);
 }
 
-fn LoadB(tile: Tile, n: u32, k: u32) -> f32 {
+fn load_b(tile: Tile, n: u32, k: u32) -> f32 {
   if (n >= params.n || k >= params.k) {
     return 0.0;
   }
   return f32(b[tile.b_at + k * params.n + n]);
 }
 
-fn Store(tile: Tile, m: u32, n: u32, value: f32) {
+fn store_y(tile: Tile, m: u32, n: u32, value: f32) {
   if (m < params.m && n < params.n) {
-    StoreSum(tile.y_at + m * params.n + n, value);
+    store_sum(tile.y_at + m * params.n + n, value);
   }
 }
 
-fn StoreColumns(tile: Tile, line: u32, column: u32, sums: vec4<f32>) {
+fn store_columns(tile: Tile, line: u32, column: u32, sums: vec4<f32>) {
   let m = tile.first_m + line;
   let n = tile.first_n + column;
 #repeat j 0..4
-  Store(tile, m, n + 16u * $j, sums[$j]);
+  store_y(tile, m, n + 16u * $j, sums[$j]);
 #endrepeat
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let tile = FindTile(group.y * params.grid_x + group.x, kTile, kTile);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let tile = find_tile(workgroup.y * params.grid_x + workgroup.x, kTile, kTile);
   if (!tile.inside) {
     return;
   }
@@ -71,29 +71,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let quad = i % kQuads;
       let m = tile.first_m + row;
       let k = first_k + 4u * quad;
-      a_tile[Slot(row, quad)] = vec4<f32>(LoadA(tile, m, k), LoadA(tile, m, k + 1u),
-                                          LoadA(tile, m, k + 2u), LoadA(tile, m, k + 3u));
+      a_tile[swizzled(row, quad)] = vec4<f32>(load_a(tile, m, k), load_a(tile, m, k + 1u),
+                                          load_a(tile, m, k + 2u), load_a(tile, m, k + 3u));
     }
     for (var i = local; i < kTile * kQuads; i += kThreads) {
       let row = i % kTile;
       let quad = i / kTile;
       let n = tile.first_n + row;
       let k = first_k + 4u * quad;
-      b_tile[Slot(row, quad)] = vec4<f32>(LoadB(tile, n, k), LoadB(tile, n, k + 1u),
-                                          LoadB(tile, n, k + 2u), LoadB(tile, n, k + 3u));
+      b_tile[swizzled(row, quad)] = vec4<f32>(load_b(tile, n, k), load_b(tile, n, k + 1u),
+                                          load_b(tile, n, k + 2u), load_b(tile, n, k + 3u));
     }
     workgroupBarrier();
     for (var quad = 0u; quad < kQuads; quad++) {
       let rows_b = mat4x4<f32>(
-          b_tile[Slot(column, quad)], b_tile[Slot(column + 16u, quad)],
-          b_tile[Slot(column + 32u, quad)], b_tile[Slot(column + 48u, quad)]);
+          b_tile[swizzled(column, quad)], b_tile[swizzled(column + 16u, quad)],
+          b_tile[swizzled(column + 32u, quad)], b_tile[swizzled(column + 48u, quad)]);
 #repeat i 0..4
-      sums_$i += a_tile[Slot(line + 16u * $i, quad)] * rows_b;
+      sums_$i += a_tile[swizzled(line + 16u * $i, quad)] * rows_b;
 #endrepeat
     }
     workgroupBarrier();
   }
 #repeat i 0..4
-  StoreColumns(tile, line + 16u * $i, column, sums_$i);
+  store_columns(tile, line + 16u * $i, column, sums_$i);
 #endrepeat
 }

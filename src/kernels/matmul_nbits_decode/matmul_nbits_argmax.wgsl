@@ -36,29 +36,29 @@ fn ring_size() -> u32 {
 #if argmax_f16
 // By the bits that would be stored, as integers: compilers drop f16 on the way from f32 to f32, and
 // with it the rounding that makes ties.
-fn RankOf(logit: f16) -> f32 {
+fn rank_of(logit: f16) -> f32 {
   let bits = bitcast<u32>(vec2<f16>(logit, 0.0h)) & 0xffffu;
   let size = i32(bits & 0x7fffu);
   let is_none = size > 0x7c00 || bits == 0xfc00u;
   return select(f32(select(size, -size, bits > 0x7fffu)), kNone, is_none);
 }
 #else
-fn RankOf(logit: f32) -> f32 {
+fn rank_of(logit: f32) -> f32 {
   return finite_logits(vec4<f32>(logit)).x;
 }
 #endif
 
 var<private> best_output: Best = kNothing;
 
-fn KeepOutput(at: u32, value: output_t) {
-  best_output = better(best_output, Best(RankOf(value), at));
+fn keep_output(at: u32, value: output_t) {
+  best_output = better(best_output, Best(rank_of(value), at));
 }
 
 // Rank and token of each workgroup's best, in the last words of `scratch`: behind what sampling
 // leaves at zero (sample.wgsl).
 const kBests = kFirstPartial + 3u * 256u + 2u * 1024u;
 
-fn FinishWorkgroup(index: u32, local: u32, lanes: u32) {
+fn end_workgroup(index: u32, local: u32, lanes: u32) {
   let best = workgroup_best(best_output, local, lanes);
   if (local == 0u) {
     let logit = atomicExchange(&scratch[kBests + 2u * index], bitcast<u32>(best.logit));

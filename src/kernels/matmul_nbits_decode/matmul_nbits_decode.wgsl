@@ -33,9 +33,9 @@
 
 const kTeams = kWorkgroupSize / kLanes;
 const kSquads = kTeams / kInterleave;
-const kSteps = kGroups * kIterations;
+const kSteps = kRowGroups * kIterations;
 // From one group of a team to its next.
-const kGroupStride = kSquads / kSplit * kOutputs * kInterleave;
+const kRowGroupStride = kSquads / kSplit * kOutputs * kInterleave;
 
 #if partials
 // [row of h][team], or without subgroups [row of h][team][lane], a lane's stride padded by one
@@ -55,18 +55,18 @@ struct Weights {
 }
 
 #if zero_points_default
-fn ZerosOf(weights: Weights) -> vec4<f32> {
+fn zeros_of(weights: Weights) -> vec4<f32> {
   return vec4<f32>(f32(1u << (kBits - 1u)));
 }
 #else
-fn ZerosOf(weights: Weights) -> vec4<f32> {
+fn zeros_of(weights: Weights) -> vec4<f32> {
   return weights.zeros;
 }
 #endif
 
 // A group's rows of B. Rows past the end repeat the last one, and are not stored.
 #if gate
-fn RowsOf(first: u32) -> vec4<u32> {
+fn rows_of(first: u32) -> vec4<u32> {
   let last = vec4<u32>(kNCount - 1u);
   if (kRows == 2u) {
     return min(vec4<u32>(first), last) + vec4<u32>(0u, kN, 0u, 0u);
@@ -76,7 +76,7 @@ fn RowsOf(first: u32) -> vec4<u32> {
 }
 const kOutputs = kRows / 2u;
 #else
-fn RowsOf(first: u32) -> vec4<u32> {
+fn rows_of(first: u32) -> vec4<u32> {
   return min(vec4<u32>(first) + kInterleave * vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(kNCount - 1u));
 }
 const kOutputs = kRows;
@@ -84,29 +84,29 @@ const kOutputs = kRows;
 
 // The zero point of block `block` of row `row` of the bound part of B.
 #if zero_points_packed
-fn ZeroPoint(row: u32, block: u32) -> f32 {
+fn zero_point(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
-  let byte = Interleaved(row, bit / 8u, kZeroPointsRowBytes);
-  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  let byte = interleaved_index(row, bit / 8u, kZeroPointsRowBytes);
+  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #endif
 #if zero_points_float
-fn ZeroPoint(row: u32, block: u32) -> f32 {
-  return f32(zero_points[Interleaved(row, block, kBlocks)]);
+fn zero_point(row: u32, block: u32) -> f32 {
+  return f32(zero_points[interleaved_index(row, block, kBlocks)]);
 }
 #endif
 
-fn LoadWeights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
+fn load_weights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
   let chunk = min(iteration * kIterationChunks + place.in_iteration, kChunks - 1u);
   let block = chunk * kChunkCodes / kBlockSize;
   var weights = Weights();
 #repeat i 0..kRows
-  weights.row_$i = b[Interleaved(rows[$i], chunk, kChunks)];
-  weights.scales[$i] = f32(scales[Interleaved(rows[$i], block, kBlocks)]);
+  weights.row_$i = b[interleaved_index(rows[$i], chunk, kChunks)];
+  weights.scales[$i] = f32(scales[interleaved_index(rows[$i], block, kBlocks)]);
 #endrepeat
 #if !zero_points_default
 #repeat i 0..kRows
-  weights.zeros[$i] = ZeroPoint(rows[$i], block);
+  weights.zeros[$i] = zero_point(rows[$i], block);
 #endrepeat
 #endif
   return weights;
@@ -115,35 +115,35 @@ fn LoadWeights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
 // The products of a word of codes, less half their range, with the upper and the lower bytes of h:
 // exact.
 #if integers_bits4
-fn Dot(sums: vec2<i32>, word: u32, x: vec4<u32>) -> vec2<i32> {
-  let codes = SignedCodes(word);
+fn dot_codes(sums: vec2<i32>, word: u32, x: vec4<u32>) -> vec2<i32> {
+  let codes = signed_codes(word);
   return sums + vec2<i32>(dot4I8Packed(codes.x, x.x) + dot4I8Packed(codes.y, x.y),
                           dot4I8Packed(codes.x, x.z) + dot4I8Packed(codes.y, x.w));
 }
 
-fn LoadWordOfH(m: u32, chunk: u32, word: u32) -> vec4<u32> {
-  return h[Slot(m, chunk * kSlots + word)];
+fn load_word_of_h(m: u32, chunk: u32, word: u32) -> vec4<u32> {
+  return h[swizzled(m, chunk * kChunkEntries + word)];
 }
 #endif
 #if integers_bits8
-fn Dot(sums: vec2<i32>, word: u32, x: vec2<u32>) -> vec2<i32> {
-  let codes = SignedCodes(word);
+fn dot_codes(sums: vec2<i32>, word: u32, x: vec2<u32>) -> vec2<i32> {
+  let codes = signed_codes(word);
   return sums + vec2<i32>(dot4I8Packed(codes, x.x), dot4I8Packed(codes, x.y));
 }
 
-fn LoadWordOfH(m: u32, chunk: u32, word: u32) -> vec2<u32> {
-  let both = h[Slot(m, chunk * kSlots + word / 2u)];
+fn load_word_of_h(m: u32, chunk: u32, word: u32) -> vec2<u32> {
+  let both = h[swizzled(m, chunk * kChunkEntries + word / 2u)];
   return select(both.xz, both.yw, word % 2u == 1u);
 }
 #endif
 
 // What the zero points take from the sums with half the codes' range taken from them already.
 #if integers_zero_points
-fn LessZeros(weights: Weights, chunk: u32) -> vec4<f32> {
+fn less_zeros(weights: Weights, chunk: u32) -> vec4<f32> {
   return (f32(1u << (kBits - 1u)) - weights.zeros) * (chunk_sums[chunk] / kCodeUnit);
 }
 #else
-fn LessZeros(weights: Weights, chunk: u32) -> vec4<f32> {
+fn less_zeros(weights: Weights, chunk: u32) -> vec4<f32> {
   return vec4<f32>();
 }
 #endif
@@ -156,49 +156,49 @@ struct Dots {
 #endrepeat
 }
 
-fn AddWord(dots: Dots, m: u32, chunk: u32, word: u32, words: vec4<u32>) -> Dots {
-  let x = LoadWordOfH(m, chunk, word);
+fn add_word(dots: Dots, m: u32, chunk: u32, word: u32, words: vec4<u32>) -> Dots {
+  let x = load_word_of_h(m, chunk, word);
   var result = dots;
 #repeat i 0..kRows
-  result.row_$i = Dot(dots.row_$i, words[$i], x);
+  result.row_$i = dot_codes(dots.row_$i, words[$i], x);
 #endrepeat
   return result;
 }
 
 // |upper| <= 64 codes * 128 * 128: 256 of them fit 31 bits.
-fn Whole(sums: vec2<i32>) -> f32 {
+fn join_bytes(sums: vec2<i32>) -> f32 {
   return f32(sums.x * 256 + sums.y);
 }
 
 // The products of a chunk with row m of h; `chunk` counts from the phase's first one.
-fn DotChunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
-  var dots = AddWord(Dots(), m, chunk, 0u, WordOf(weights, 0u));
+fn dot_chunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
+  var dots = add_word(Dots(), m, chunk, 0u, word_of(weights, 0u));
 #repeat i 1..kChunkWords
-  dots = AddWord(dots, m, chunk, $i, WordOf(weights, $i));
+  dots = add_word(dots, m, chunk, $i, word_of(weights, $i));
 #endrepeat
-  var sums = vec4<f32>(Whole(dots.row_0), Whole(dots.row_1), Whole(dots.row_2), Whole(dots.row_3));
+  var sums = vec4<f32>(join_bytes(dots.row_0), join_bytes(dots.row_1), join_bytes(dots.row_2), join_bytes(dots.row_3));
   let at = m * kPhaseChunks + chunk;
-  sums += LessZeros(weights, at);
+  sums += less_zeros(weights, at);
   return sums * (weights.scales * chunk_units[at]);
 }
 #else
-fn DotWord(m: u32, chunk: u32, word: u32, words: vec4<u32>, zeros: vec4<f32>) -> vec4<f32> {
+fn dot_word(m: u32, chunk: u32, word: u32, words: vec4<u32>, zeros: vec4<f32>) -> vec4<f32> {
   var dots = vec4<f32>();
   for (var quad = 0u; quad < kQuadsPerWord; quad++) {
-    let x = h[Slot(m, chunk * kSlots + word * kQuadsPerWord + quad)];
+    let x = h[swizzled(m, chunk * kChunkEntries + word * kQuadsPerWord + quad)];
 #repeat i 0..kRows
-    dots[$i] += dot(x, QuadLess(words[$i], quad, zeros[$i]));
+    dots[$i] += dot(x, quad_less(words[$i], quad, zeros[$i]));
 #endrepeat
   }
   return dots;
 }
 
 // The products of a chunk with row m of h; `chunk` counts from the phase's first one.
-fn DotChunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
-  let zeros = ZerosOf(weights);
-  var dots = DotWord(m, chunk, 0u, WordOf(weights, 0u), zeros);
+fn dot_chunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
+  let zeros = zeros_of(weights);
+  var dots = dot_word(m, chunk, 0u, word_of(weights, 0u), zeros);
 #repeat i 1..kChunkWords
-  dots += DotWord(m, chunk, $i, WordOf(weights, $i), zeros);
+  dots += dot_word(m, chunk, $i, word_of(weights, $i), zeros);
 #endrepeat
   return dots * weights.scales;
 }
@@ -206,17 +206,17 @@ fn DotChunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
 
 // Word `i` of the chunks of all rows.
 #if chunk4
-fn WordOf(weights: Weights, i: u32) -> vec4<u32> {
+fn word_of(weights: Weights, i: u32) -> vec4<u32> {
   return vec4<u32>(weights.row_0[i], weights.row_1[i], weights.row_2[i], weights.row_3[i]);
 }
 #endif
 #if chunk2
-fn WordOf(weights: Weights, i: u32) -> vec4<u32> {
+fn word_of(weights: Weights, i: u32) -> vec4<u32> {
   return vec4<u32>(weights.row_0[i], weights.row_1[i], weights.row_2[i], weights.row_3[i]);
 }
 #endif
 #if chunk1
-fn WordOf(weights: Weights, i: u32) -> vec4<u32> {
+fn word_of(weights: Weights, i: u32) -> vec4<u32> {
   return vec4<u32>(weights.row_0, weights.row_1, weights.row_2, weights.row_3);
 }
 #endif
@@ -224,9 +224,9 @@ fn WordOf(weights: Weights, i: u32) -> vec4<u32> {
 // A value for each of a group's rows of B, by row of h.
 alias Sums = array<vec4<f32>, 8>;
 
-fn AddChunk(sums: ptr<function, Sums>, chunk: u32, weights: Weights) {
+fn add_chunk(sums: ptr<function, Sums>, chunk: u32, weights: Weights) {
 #repeat m 0..kM
-  (*sums)[$m] += DotChunk($m, chunk, weights);
+  (*sums)[$m] += dot_chunk($m, chunk, weights);
 #endrepeat
 }
 
@@ -238,7 +238,7 @@ struct Added {
 }
 
 // Of output `n` of the bound part, n < n_count.
-fn LoadAdded(m: u32, n: u32) -> Added {
+fn load_added(m: u32, n: u32) -> Added {
   var added = Added();
 #if bias
   added.bias = f32(bias[n]);
@@ -254,14 +254,14 @@ fn LoadAdded(m: u32, n: u32) -> Added {
 
 // Y's value from the sums of its rows of B. Sums of codes are kCodeUnit times too small.
 #if gate
-fn OutputOf(sums: vec4<f32>, i: u32, added: Added) -> f32 {
+fn output_of(sums: vec4<f32>, i: u32, added: Added) -> f32 {
   let gate = select(sums.x, sums.y, kRows > 2u && i == 1u);
   let up = select(select(sums.z, sums.w, i == 1u), sums.y, kRows == 2u);
   return activation(gate * kCodeUnit + added.bias) * (up * kCodeUnit + added.up_bias) +
          added.residual;
 }
 #else
-fn OutputOf(sums: vec4<f32>, i: u32, added: Added) -> f32 {
+fn output_of(sums: vec4<f32>, i: u32, added: Added) -> f32 {
   let sum = select(select(sums.x, sums.y, i == 1u), select(sums.z, sums.w, i == 3u), i > 1u);
   return sum * kCodeUnit + added.bias + added.residual;
 }
@@ -269,27 +269,27 @@ fn OutputOf(sums: vec4<f32>, i: u32, added: Added) -> f32 {
 
 // What becomes of an output, and what the workgroup does at its end.
 #if !argmax
-fn KeepOutput(at: u32, value: output_t) {
+fn keep_output(at: u32, value: output_t) {
   y[at] = value;
 }
 
-fn FinishWorkgroup(index: u32, local: u32, lanes: u32) {}
+fn end_workgroup(index: u32, local: u32, lanes: u32) {}
 #endif
 
 // A team's lane i stores the team's i-th output of row m, from `first` on; a lane more of them where lanes are few.
-fn StoreGroup(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
-  StoreOutput(m, first, lane, sums, added);
+fn store_row_group(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
+  store_output(m, first, lane, sums, added);
   if (kLanes < kOutputs) {
     for (var i = lane + kLanes; i < kOutputs; i += kLanes) {
-      StoreOutput(m, first, i, sums, AddedOf(m, first, i));
+      store_output(m, first, i, sums, added_of(m, first, i));
     }
   }
 }
 
-fn StoreOutput(m: u32, first: u32, i: u32, sums: vec4<f32>, added: Added) {
+fn store_output(m: u32, first: u32, i: u32, sums: vec4<f32>, added: Added) {
   let n = first + kInterleave * i;
   if (i < kOutputs && n < kNCount && m < kRowsA) {
-    KeepOutput(m * kN + kNBegin + n, output_t(OutputOf(sums, i, added)));
+    keep_output(m * kN + kNBegin + n, output_t(output_of(sums, i, added)));
   }
 }
 
@@ -308,7 +308,7 @@ struct Place {
 
 // Adds up a team's sums of row i of h and stores them, or leaves them for the others to.
 #if subgroups
-fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
+fn team_sum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
   for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
     sums += subgroupShuffleXor(sums, distance * kInterleave);
@@ -317,42 +317,42 @@ fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
 }
 #endif
 #if !partials
-fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
-  StoreGroup(place.first_m + i, first, place.lane, TeamSum(lane_sums) * RowFactor(i, place.lanes),
+fn finish_sums(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
+  store_row_group(place.first_m + i, first, place.lane, team_sum(lane_sums) * row_factor(i, place.lanes),
              added);
 }
 
-fn FinishLeft(place: Place, first: u32, added: Added) {}
+fn finish_left(place: Place, first: u32, added: Added) {}
 #endif
 #if split
-fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
-  let sums = TeamSum(lane_sums);
+fn finish_sums(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
+  let sums = team_sum(lane_sums);
   if (place.lane == 0u) {
     partials[i * kTeams + place.team] = sums;
   }
 }
 #endif
 #if !subgroups
-fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
+fn finish_sums(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
   partials[(i * kTeams + place.team) * kPartials + place.lane] = lane_sums;
 }
 #endif
 #if partials
-fn FinishLeft(place: Place, first: u32, added: Added) {
+fn finish_left(place: Place, first: u32, added: Added) {
   workgroupBarrier();
   if (place.squad % kSplit == 0u && place.lane < kOutputs) {
     for (var i = 0u; i < kM; i++) {
       var sums = vec4<f32>();
-      for (var part = 0u; part < kSplit; part++) {
+      for (var split = 0u; split < kSplit; split++) {
         for (var other = 0u; other < max(kPartials - 1u, 1u); other++) {
-          sums += partials[(i * kTeams + place.team + part * kInterleave) * kPartials + other];
+          sums += partials[(i * kTeams + place.team + split * kInterleave) * kPartials + other];
         }
       }
       var own_added = added;
       if (i > 0u) {
-        own_added = AddedOf(place.first_m + i, first, place.lane);
+        own_added = added_of(place.first_m + i, first, place.lane);
       }
-      StoreGroup(place.first_m + i, first, place.lane, sums * RowFactor(i, place.lanes), own_added);
+      store_row_group(place.first_m + i, first, place.lane, sums * row_factor(i, place.lanes), own_added);
     }
   }
   workgroupBarrier();
@@ -360,40 +360,40 @@ fn FinishLeft(place: Place, first: u32, added: Added) {
 #endif
 
 // What is added to the i-th output of a group.
-fn AddedOf(m: u32, first: u32, i: u32) -> Added {
-  return LoadAdded(m, min(first + kInterleave * min(i, kOutputs - 1u), kNCount - 1u));
+fn added_of(m: u32, first: u32, i: u32) -> Added {
+  return load_added(m, min(first + kInterleave * min(i, kOutputs - 1u), kNCount - 1u));
 }
 
-fn FinishRow(i: u32, place: Place, first: u32, sums: vec4<f32>) {
-  Finish(i, place, first, sums, AddedOf(place.first_m + i, first, place.lane));
+fn finish_row(i: u32, place: Place, first: u32, sums: vec4<f32>) {
+  finish_sums(i, place, first, sums, added_of(place.first_m + i, first, place.lane));
 }
 
-fn FinishGroup(place: Place, first: u32, sums: ptr<function, Sums>, added: Added) {
-  Finish(0u, place, first, (*sums)[0], added);
+fn finish_row_group(place: Place, first: u32, sums: ptr<function, Sums>, added: Added) {
+  finish_sums(0u, place, first, (*sums)[0], added);
 #repeat m 1..kM
-  FinishRow($m, place, first, (*sums)[$m]);
+  finish_row($m, place, first, (*sums)[$m]);
 #endrepeat
-  FinishLeft(place, first, added);
+  finish_left(place, first, added);
 }
 
 // Steps `base` .. `base` + kBlock - 1 of a team.
-struct Block {
-#repeat i 0..kBlock
+struct Prefetch {
+#repeat i 0..kPrefetch
   step_$i: Weights,
 #endrepeat
 }
 
-fn LoadStep(place: Place, step: u32) -> Weights {
-  return LoadWeights(place, RowsOf(place.first_row + step / kIterations * kGroupStride),
+fn load_step(place: Place, step: u32) -> Weights {
+  return load_weights(place, rows_of(place.first_row + step / kIterations * kRowGroupStride),
                      step % kIterations);
 }
 
-fn LoadBlock(place: Place, base: u32) -> Block {
-  var block = Block();
-#repeat i 0..kBlock
-  block.step_$i = LoadStep(place, base + $i);
+fn prefetch_steps(place: Place, base: u32) -> Prefetch {
+  var prefetched = Prefetch();
+#repeat i 0..kPrefetch
+  prefetched.step_$i = load_step(place, base + $i);
 #endrepeat
-  return block;
+  return prefetched;
 }
 
 // What a team has summed up so far, and what its group's outputs get added.
@@ -402,18 +402,18 @@ struct State {
   added: Added,
 }
 
-fn RunStep(state: ptr<function, State>, place: Place, step: u32, weights: Weights) {
+fn run_step(state: ptr<function, State>, place: Place, step: u32, weights: Weights) {
   let iteration = step % kIterations;
   if (step < kSteps && iteration * kIterationChunks + place.in_iteration < kChunks) {
-    AddChunk(&(*state).sums, iteration % kPhaseIterations * kIterationChunks + place.in_iteration,
+    add_chunk(&(*state).sums, iteration % kPhaseIterations * kIterationChunks + place.in_iteration,
              weights);
   }
   if (iteration == kIterations - 1u && step < kSteps) {
-    let first = place.first_row + step / kIterations * kGroupStride;
-    FinishGroup(place, first, &(*state).sums, (*state).added);
+    let first = place.first_row + step / kIterations * kRowGroupStride;
+    finish_row_group(place, first, &(*state).sums, (*state).added);
     (*state).sums = Sums();
-    if (kGroups > 1u) {
-      (*state).added = AddedOf(place.first_m, first + kGroupStride, place.lane);
+    if (kRowGroups > 1u) {
+      (*state).added = added_of(place.first_m, first + kRowGroupStride, place.lane);
     }
   }
 }
@@ -429,27 +429,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #endif
   let index = workgroup.y * kGridX + workgroup.x;
   let squad = local / (kLanes * kInterleave);
-  let turn = local % kInterleave;
+  let row_offset = local % kInterleave;
   let lane = local / kInterleave % kLanes;
-  let first_row = index * kGroups * kGroupStride + squad / kSplit * kOutputs * kInterleave + turn;
-  let place = Place(workgroup.z * kM, first_row, squad, squad * kInterleave + turn, lane,
+  let first_row = index * kRowGroups * kRowGroupStride + squad / kSplit * kOutputs * kInterleave + row_offset;
+  let place = Place(workgroup.z * kM, first_row, squad, squad * kInterleave + row_offset, lane,
                     squad % kSplit * kLanes + lane, lanes);
 
-  var block = LoadBlock(place, 0u);
-  var state = State(Sums(), AddedOf(place.first_m, place.first_row, place.lane));
-  Stage(place.first_m, 0u, index == 0u, local, lanes);
-  for (var base = 0u; base < kSteps; base += kBlock) {
+  var prefetched = prefetch_steps(place, 0u);
+  var state = State(Sums(), added_of(place.first_m, place.first_row, place.lane));
+  stage(place.first_m, 0u, index == 0u, local, lanes);
+  for (var base = 0u; base < kSteps; base += kPrefetch) {
     if (kPhases > 1u && base > 0u && base % kPhaseIterations == 0u) {
       workgroupBarrier();
-      Stage(place.first_m, base / kPhaseIterations, false, local, lanes);
+      stage(place.first_m, base / kPhaseIterations, false, local, lanes);
     }
-    let steps = block;
-    if (base + kBlock < kSteps) {
-      block = LoadBlock(place, base + kBlock);
+    let steps = prefetched;
+    if (base + kPrefetch < kSteps) {
+      prefetched = prefetch_steps(place, base + kPrefetch);
     }
-#repeat i 0..kBlock
-    RunStep(&state, place, base + $i, steps.step_$i);
+#repeat i 0..kPrefetch
+    run_step(&state, place, base + $i, steps.step_$i);
 #endrepeat
   }
-  FinishWorkgroup(index, local, lanes);
+  end_workgroup(index, local, lanes);
 }

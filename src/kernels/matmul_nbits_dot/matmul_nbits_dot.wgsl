@@ -56,111 +56,111 @@ struct Half {
 #endrepeat
 }
 
-fn LoadHalf(m: u32, k: u32) -> Half {
-  return Half(LoadA(m, k), LoadA(m, k + 4u), LoadA(m, k + 8u), LoadA(m, k + 12u));
+fn load_half(m: u32, k: u32) -> Half {
+  return Half(load_a(m, k), load_a(m, k + 4u), load_a(m, k + 8u), load_a(m, k + 12u));
 }
 
-fn Largest(half: Half) -> f32 {
+fn largest_of(half: Half) -> f32 {
   let sizes = max(max(abs(half.x_0), abs(half.x_1)), max(abs(half.x_2), abs(half.x_3)));
   return max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
 }
 
-fn StoreOctet(row: u32, octet: u32, low: vec4<i32>, high: vec4<i32>) {
+fn store_octet(row: u32, octet: u32, low: vec4<i32>, high: vec4<i32>) {
   let carry = vec4<i32>(128);
   a_tile[octet * kOctetStride + row] = vec4<u32>(
-      PackOctet((low + carry) >> vec4<u32>(8u), (high + carry) >> vec4<u32>(8u)), PackOctet(low, high));
+      pack_octet((low + carry) >> vec4<u32>(8u), (high + carry) >> vec4<u32>(8u)), pack_octet(low, high));
 }
 
 // Stores two octets from `octet` on. Returns their integers' sums by place.
-fn StoreHalf(row: u32, octet: u32, half: Half, factor: f32) -> vec4<i32> {
+fn store_half(row: u32, octet: u32, half: Half, factor: f32) -> vec4<i32> {
 #repeat i 0..4
   let v_$i = vec4<i32>(round(half.x_$i * factor));
 #endrepeat
-  StoreOctet(row, octet, v_0, v_1);
-  StoreOctet(row, octet + 1u, v_2, v_3);
+  store_octet(row, octet, v_0, v_1);
+  store_octet(row, octet + 1u, v_2, v_3);
   return v_0 + v_1 + v_2 + v_3;
 }
 
 #if zero_points_default
-fn StoreSum(at: u32, sums: vec4<i32>) {}
-fn StoreOffset(at: u32, zero: f32) {}
-fn OffsetsOf(first: u32) -> vec4<f32> {
+fn store_sum(at: u32, sums: vec4<i32>) {}
+fn store_offset(at: u32, zero: f32) {}
+fn offsets_of(first: u32) -> vec4<f32> {
   return vec4<f32>();
 }
-fn SumOf(at: u32) -> f32 {
+fn sum_of(at: u32) -> f32 {
   return 0.0;
 }
 #else
-fn StoreSum(at: u32, sums: vec4<i32>) {
+fn store_sum(at: u32, sums: vec4<i32>) {
   a_sums[at] = f32(sums.x + sums.y + sums.z + sums.w);
 }
-fn StoreOffset(at: u32, zero: f32) {
+fn store_offset(at: u32, zero: f32) {
   b_offsets[at] = (f32(1u << (kBits - 1u)) - zero) / kCodeUnit;
 }
-fn OffsetsOf(first: u32) -> vec4<f32> {
+fn offsets_of(first: u32) -> vec4<f32> {
   return vec4<f32>(b_offsets[first], b_offsets[first + kColumns], b_offsets[first + 2u * kColumns],
                    b_offsets[first + 3u * kColumns]);
 }
-fn SumOf(at: u32) -> f32 {
+fn sum_of(at: u32) -> f32 {
   return a_sums[at];
 }
 #endif
 
 // Chunk `index` of A's part of the step at first_k.
-fn StageA(index: u32, first_m: u32, first_k: u32) {
+fn stage_a(index: u32, first_m: u32, first_k: u32) {
   let row = index / kChunks;
   let chunk = index % kChunks;
   let m = first_m + row;
   let k = first_k + chunk * kChunk;
-  let first = LoadHalf(m, k);
+  let first = load_half(m, k);
   var second = Half();
   if (kChunk > 16u) {
-    second = LoadHalf(m, k + 16u);
+    second = load_half(m, k + 16u);
   }
   // The upper byte of the largest, rounded, must not pass 127.
-  let unit = max(Largest(first), Largest(second)) / 32639.0;
+  let unit = max(largest_of(first), largest_of(second)) / 32639.0;
   let factor = select(1.0 / unit, 0.0, unit < 1e-35);
-  var sums = StoreHalf(row, chunk * kChunk / 8u, first, factor);
+  var sums = store_half(row, chunk * kChunk / 8u, first, factor);
   if (kChunk > 16u) {
-    sums += StoreHalf(row, chunk * kChunk / 8u + 2u, second, factor);
+    sums += store_half(row, chunk * kChunk / 8u + 2u, second, factor);
   }
   a_units[chunk * kTileM + row] = unit;
-  StoreSum(chunk * kTileM + row, sums);
+  store_sum(chunk * kTileM + row, sums);
 }
 
 // The row of the bound part of B that row `row` of the workgroup's tile of B holds; past the end the last.
 #if glu
-fn RowB(first_b: u32, first_n: u32, row: u32) -> u32 {
+fn row_b(first_b: u32, first_n: u32, row: u32) -> u32 {
   const half = kTileN / 2u;
   return min(first_n + row % half, params.n - 1u) + row / half * params.n;
 }
 #else
-fn RowB(first_b: u32, first_n: u32, row: u32) -> u32 {
+fn row_b(first_b: u32, first_n: u32, row: u32) -> u32 {
   return first_b + min(first_n + row, params.n_count - 1u);
 }
 #endif
 
 #if integers_bits4
-fn SignedUnit(unit: vec2<u32>) -> vec4<u32> {
-  return vec4<u32>(SignedCodes(unit.x), SignedCodes(unit.y));
+fn signed_unit(unit: vec2<u32>) -> vec4<u32> {
+  return vec4<u32>(signed_codes(unit.x), signed_codes(unit.y));
 }
 #endif
 #if integers_bits8
-fn SignedUnit(unit: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>(SignedCodes(unit.x), SignedCodes(unit.y), SignedCodes(unit.z), SignedCodes(unit.w));
+fn signed_unit(unit: vec4<u32>) -> vec4<u32> {
+  return vec4<u32>(signed_codes(unit.x), signed_codes(unit.y), signed_codes(unit.z), signed_codes(unit.w));
 }
 #endif
 
 // Unit `index` of B's part of the step at first_k; zeros past the last block.
-fn StageB(index: u32, first_b: u32, first_n: u32, first_k: u32) {
+fn stage_b(index: u32, first_b: u32, first_n: u32, first_k: u32) {
   let row = index / kUnits;
   let unit = index % kUnits;
-  let n = RowB(first_b, first_n, row);
+  let n = row_b(first_b, first_n, row);
   let at = first_k / 16u + unit;
   let inside = at < params.row_units;
   var codes = vec4<u32>();
   if (inside) {
-    codes = SignedUnit(b[PlaceOfUnit(n, at)]);
+    codes = signed_unit(b[place_of_unit(n, at)]);
   }
   b_tile[unit * kTileN + row] = codes;
   if (unit * 16u % kChunk == 0u) {
@@ -168,12 +168,12 @@ fn StageB(index: u32, first_b: u32, first_n: u32, first_k: u32) {
     var zero = 0.0;
     if (inside) {
       let block = at * 16u / kBlockSize;
-      scale = Scale(n, block);
-      zero = ZeroPoint(n, block);
+      scale = load_scale(n, block);
+      zero = zero_point(n, block);
     }
     let place = unit * 16u / kChunk * kTileN + row;
     b_scales[place] = scale * kCodeUnit;
-    StoreOffset(place, zero);
+    store_offset(place, zero);
   }
 }
 
@@ -192,56 +192,56 @@ struct Columns {
   offsets: vec4<f32>,
 }
 
-fn LoadUnits(unit: u32, column: u32) -> Units {
+fn load_units(unit: u32, column: u32) -> Units {
   let at = unit * kTileN + column;
   return Units(b_tile[at], b_tile[at + kColumns], b_tile[at + 2u * kColumns], b_tile[at + 3u * kColumns]);
 }
 
-fn LoadColumns(chunk: u32, column: u32) -> Columns {
+fn load_columns(chunk: u32, column: u32) -> Columns {
   var columns = Columns();
-  columns.first = LoadUnits(chunk * kChunk / 16u, column);
+  columns.first = load_units(chunk * kChunk / 16u, column);
   if (kChunk > 16u) {
-    columns.second = LoadUnits(chunk * kChunk / 16u + 1u, column);
+    columns.second = load_units(chunk * kChunk / 16u + 1u, column);
   }
   let at = chunk * kTileN + column;
   columns.scales = vec4<f32>(b_scales[at], b_scales[at + kColumns], b_scales[at + 2u * kColumns],
                              b_scales[at + 3u * kColumns]);
-  columns.offsets = OffsetsOf(at);
+  columns.offsets = offsets_of(at);
   return columns;
 }
 
 // The products of 16 codes with the upper bytes of two octets of A, and with the lower ones.
-fn DotUpper(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
+fn dot_upper(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
   return dot4I8Packed(codes.x, low.x) + dot4I8Packed(codes.y, low.y) + dot4I8Packed(codes.z, high.x) +
          dot4I8Packed(codes.w, high.y);
 }
-fn DotLower(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
+fn dot_lower(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
   return dot4I8Packed(codes.x, low.z) + dot4I8Packed(codes.y, low.w) + dot4I8Packed(codes.z, high.z) +
          dot4I8Packed(codes.w, high.w);
 }
 
-fn DotUnits(units: Units, row: u32, octet: u32) -> vec4<i32> {
+fn dot_units(units: Units, row: u32, octet: u32) -> vec4<i32> {
   let low = a_tile[octet * kOctetStride + row];
   let high = a_tile[(octet + 1u) * kOctetStride + row];
-  let upper = vec4<i32>(DotUpper(units.row_0, low, high), DotUpper(units.row_1, low, high),
-                        DotUpper(units.row_2, low, high), DotUpper(units.row_3, low, high));
-  let lower = vec4<i32>(DotLower(units.row_0, low, high), DotLower(units.row_1, low, high),
-                        DotLower(units.row_2, low, high), DotLower(units.row_3, low, high));
+  let upper = vec4<i32>(dot_upper(units.row_0, low, high), dot_upper(units.row_1, low, high),
+                        dot_upper(units.row_2, low, high), dot_upper(units.row_3, low, high));
+  let lower = vec4<i32>(dot_lower(units.row_0, low, high), dot_lower(units.row_1, low, high),
+                        dot_lower(units.row_2, low, high), dot_lower(units.row_3, low, high));
   return upper * 256 + lower;
 }
 
 // The products of a chunk with row `row` of A's tile.
-fn DotChunk(columns: Columns, chunk: u32, row: u32) -> vec4<f32> {
-  var dots = DotUnits(columns.first, row, chunk * kChunk / 8u);
+fn dot_chunk(columns: Columns, chunk: u32, row: u32) -> vec4<f32> {
+  var dots = dot_units(columns.first, row, chunk * kChunk / 8u);
   if (kChunk > 16u) {
-    dots += DotUnits(columns.second, row, chunk * kChunk / 8u + 2u);
+    dots += dot_units(columns.second, row, chunk * kChunk / 8u + 2u);
   }
   let at = chunk * kTileM + row;
-  return (vec4<f32>(dots) + columns.offsets * SumOf(at)) * (columns.scales * a_units[at]);
+  return (vec4<f32>(dots) + columns.offsets * sum_of(at)) * (columns.scales * a_units[at]);
 }
 
 // Y[m, n_begin + n] = value (+ residual), where that is inside.
-fn StoreOutput(m: u32, n: u32, value: f32) {
+fn store_output(m: u32, n: u32, value: f32) {
   if (m >= params.m || n >= params.n_count) {
     return;
   }
@@ -255,66 +255,66 @@ fn StoreOutput(m: u32, n: u32, value: f32) {
 
 // Row m of a thread's outputs, from column n on.
 #if glu
-fn Gated(n: u32, gate: f32, up: f32) -> f32 {
+fn apply_gate(n: u32, gate: f32, up: f32) -> f32 {
   let row = min(n, params.n - 1u);
-  return activation(gate + Bias(row)) * (up + Bias(params.n + row));
+  return activation(gate + load_bias(row)) * (up + load_bias(params.n + row));
 }
 
-fn Finish(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
-  StoreOutput(m, n, Gated(n, sums.x, sums.z));
-  StoreOutput(m, n + kColumns, Gated(n + kColumns, sums.y, sums.w));
+fn finish_row(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
+  store_output(m, n, apply_gate(n, sums.x, sums.z));
+  store_output(m, n + kColumns, apply_gate(n + kColumns, sums.y, sums.w));
 }
 const kTileColumns = kTileN / 2u;
 #else
-fn FinishOne(m: u32, first_b: u32, n: u32, sum: f32) {
-  StoreOutput(m, n, sum + Bias(first_b + min(n, params.n_count - 1u)));
+fn finish_one(m: u32, first_b: u32, n: u32, sum: f32) {
+  store_output(m, n, sum + load_bias(first_b + min(n, params.n_count - 1u)));
 }
 
-fn Finish(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
+fn finish_row(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
 #repeat i 0..4
-  FinishOne(m, first_b, n + $i * kColumns, sums[$i]);
+  finish_one(m, first_b, n + $i * kColumns, sums[$i]);
 #endrepeat
 }
 const kTileColumns = kTileN;
 #endif
 
 #if experts
-fn WeightOf(tile: u32) -> u32 {
+fn weight_of_tile(tile: u32) -> u32 {
   return tile_experts[tile];
 }
 #else
-fn WeightOf(tile: u32) -> u32 {
+fn weight_of_tile(tile: u32) -> u32 {
   return 0u;
 }
 #endif
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let weight = WeightOf(group.x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let weight = weight_of_tile(workgroup.x);
   if (weight >= max(kExperts, 1u)) {
     return;
   }
   let first_b = weight * params.n;
   let column = local % kColumns;
   let line = local / kColumns;
-  let first_m = group.x * kTileM;
-  let first_n = group.y * kTileColumns;
+  let first_m = workgroup.x * kTileM;
+  let first_n = workgroup.y * kTileColumns;
 
 #repeat i 0..kRows
   var sums_$i = vec4<f32>();
 #endrepeat
   for (var first_k = 0u; first_k < params.k; first_k += kStep) {
     for (var i = local; i < kTileN * kUnits; i += kThreads) {
-      StageB(i, first_b, first_n, first_k);
+      stage_b(i, first_b, first_n, first_k);
     }
     for (var i = local; i < kTileM * kChunks; i += kThreads) {
-      StageA(i, first_m, first_k);
+      stage_a(i, first_m, first_k);
     }
     workgroupBarrier();
     for (var chunk = 0u; chunk < kChunks; chunk++) {
-      let columns = LoadColumns(chunk, column);
+      let columns = load_columns(chunk, column);
 #repeat i 0..kRows
-      sums_$i += DotChunk(columns, chunk, line + $i * kLines);
+      sums_$i += dot_chunk(columns, chunk, line + $i * kLines);
 #endrepeat
     }
     workgroupBarrier();
@@ -322,6 +322,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let m = first_m + line;
   let n = first_n + column;
 #repeat i 0..kRows
-  Finish(m + $i * kLines, first_b, n, sums_$i);
+  finish_row(m + $i * kLines, first_b, n, sums_$i);
 #endrepeat
 }

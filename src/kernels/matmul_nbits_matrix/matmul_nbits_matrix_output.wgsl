@@ -4,18 +4,18 @@
 #include "matmul_nbits/matmul_nbits_bias.wgsl"
 
 // Sums of four neighbouring columns from `column` on, of the bound part of B, with their bias.
-fn WithBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
+fn with_bias(sums: vec4<f32>, column: u32) -> vec4<f32> {
   let last = params.n_count - 1u;
-  return sums + vec4<f32>(Bias(first_b + min(column, last)), Bias(first_b + min(column + 1u, last)),
-                          Bias(first_b + min(column + 2u, last)), Bias(first_b + min(column + 3u, last)));
+  return sums + vec4<f32>(load_bias(first_b + min(column, last)), load_bias(first_b + min(column + 1u, last)),
+                          load_bias(first_b + min(column + 2u, last)), load_bias(first_b + min(column + 3u, last)));
 }
 
 #if residual
-fn Residual(at: u32) -> f32 {
+fn load_residual(at: u32) -> f32 {
   return f32(residual[at]);
 }
 #else
-fn Residual(at: u32) -> f32 {
+fn load_residual(at: u32) -> f32 {
   return 0.0;
 }
 #endif
@@ -30,22 +30,22 @@ const kQuads = kSubCols / 4u;
 const kQuadsEach = (kMatM * kQuads + kSplit * kSubgroup - 1u) / (kSplit * kSubgroup);
 
 // Quad `i` of a thread, of a row of products.
-fn OwnQuad(i: u32, subgroup: u32, lane: u32) -> u32 {
+fn own_quad(i: u32, subgroup: u32, lane: u32) -> u32 {
   return (i * kSplit + subgroup / kPlaces) * kSubgroup + lane;
 }
 
 // Where the row `row` of a subgroup's products lies in the tile's part of Y: its first row and column.
-fn TopLeft(row: u32, subgroup: u32, first_m: u32, first_n: u32) -> vec2<u32> {
+fn corner_of(row: u32, subgroup: u32, first_m: u32, first_n: u32) -> vec2<u32> {
   let place = subgroup % kPlaces;
   return vec2<u32>(first_m + place / kPlacesN * kSubRows + row * kMatM,
                    first_n + place % kPlacesN * (kQuads * 4u));
 }
 
-fn IsInside(m: u32, column: u32) -> bool {
+fn is_inside(m: u32, column: u32) -> bool {
   return m < params.m && column < params.n_count;
 }
 
-fn IndexOfY(m: u32, column: u32) -> u32 {
+fn index_of_y(m: u32, column: u32) -> u32 {
   return m * params.n + params.n_begin + column;
 }
 
@@ -53,84 +53,84 @@ fn IndexOfY(m: u32, column: u32) -> u32 {
 // for otherwise, since the stores before it may, for all that a compiler knows, be to the same memory.
 alias Residuals = array<vec4<f16>, 8>;
 
-fn ResidualsOf(row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) -> Residuals {
-  let top_left = TopLeft(row, subgroup, first_m, first_n);
+fn residuals_of(row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) -> Residuals {
+  let top_left = corner_of(row, subgroup, first_m, first_n);
   var residuals = Residuals();
 #repeat i 0..8
-  if (kQuadsEach > $i) { residuals[$i] = ResidualQuad(OwnQuad($i, subgroup, lane), top_left); }
+  if (kQuadsEach > $i) { residuals[$i] = residual_quad(own_quad($i, subgroup, lane), top_left); }
 #endrepeat
   return residuals;
 }
 
 #if residual_vec4
-fn ResidualQuad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
+fn residual_quad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
   let m = top_left.x + quad / kQuads;
   let column = top_left.y + 4u * (quad % kQuads);
-  if (!IsInside(m, column)) {
+  if (!is_inside(m, column)) {
     return vec4<f16>();
   }
-  return residual[IndexOfY(m, column) / 4u];
+  return residual[index_of_y(m, column) / 4u];
 }
 #else
-fn ResidualQuad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
+fn residual_quad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
   return vec4<f16>();
 }
 #endif
 
 // Y[m, n_begin + column ..] = four sums and `added`, where that is inside. The quad is whole or outside with y_vec4.
-fn StoreQuad(m: u32, column: u32, sums: vec4<f32>, added: vec4<f16>) {
-  if (!IsInside(m, column)) {
+fn store_quad(m: u32, column: u32, sums: vec4<f32>, added: vec4<f16>) {
+  if (!is_inside(m, column)) {
     return;
   }
-  let at = IndexOfY(m, column);
+  let at = index_of_y(m, column);
 #if y_vec4
   y[at / 4u] = vec4<f16>(sums + vec4<f32>(added));
 #else
   for (var i = 0u; i < min(4u, params.n_count - column); i++) {
-    y[at + i] = f16(sums[i] + Residual(at + i));
+    y[at + i] = f16(sums[i] + load_residual(at + i));
   }
 #endif
 }
 
 // Quad `i` of a thread: the staged sums, and `others` from elsewhere, to Y.
-fn FinishQuad(i: u32, subgroup: u32, lane: u32, top_left: vec2<u32>, residuals: Residuals, others: vec4<f32>) {
-  let quad = OwnQuad(i, subgroup, lane);
+fn finish_quad(i: u32, subgroup: u32, lane: u32, top_left: vec2<u32>, residuals: Residuals, others: vec4<f32>) {
+  let quad = own_quad(i, subgroup, lane);
   if (kMatM * kQuads % (kSplit * kSubgroup) != 0u && quad >= kMatM * kQuads) {
     return;
   }
   let place = subgroup % kPlaces;
   let line = quad / kQuads;
   let column = top_left.y + 4u * (quad % kQuads);
-  var sums = WithBias(Staged(place, line, quad % kQuads) + others, column);
+  var sums = with_bias(staged(place, line, quad % kQuads) + others, column);
 #if glu
-  sums = Activate(sums) * WithGateBias(Staged(place, line, quad % kQuads + kQuads), column);
+  sums = activate(sums) * with_gate_bias(staged(place, line, quad % kQuads + kQuads), column);
 #endif
-  StoreQuad(top_left.x + line, column, sums, residuals[i]);
+  store_quad(top_left.x + line, column, sums, residuals[i]);
 }
 
 // Row `row` of the subgroup's products, to Y.
-fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32,
+fn finish_rows(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32,
           residuals: Residuals) {
   workgroupBarrier();
-  Stage(sums, subgroup, row);
+  stage(sums, subgroup, row);
   workgroupBarrier();
-  let top_left = TopLeft(row, subgroup, first_m, first_n);
+  let top_left = corner_of(row, subgroup, first_m, first_n);
 #repeat i 0..8
-  if (kQuadsEach > $i) { FinishQuad($i, subgroup, lane, top_left, residuals, vec4<f32>()); }
+  if (kQuadsEach > $i) { finish_quad($i, subgroup, lane, top_left, residuals, vec4<f32>()); }
 #endrepeat
 }
 
-fn FinishAll(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {
-  let residuals_0 = ResidualsOf(0u, subgroup, lane, first_m, first_n);
-  let residuals_1 = ResidualsOf(min(1u, kRows - 1u), subgroup, lane, first_m, first_n);
-  Finish(sums, 0u, subgroup, lane, first_m, first_n, residuals_0);
+fn finish_all(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {
+  let residuals_0 = residuals_of(0u, subgroup, lane, first_m, first_n);
+  let residuals_1 = residuals_of(min(1u, kRows - 1u), subgroup, lane, first_m, first_n);
+  finish_rows(sums, 0u, subgroup, lane, first_m, first_n, residuals_0);
   if (kRows > 1u) {
-    let residuals_2 = ResidualsOf(min(2u, kRows - 1u), subgroup, lane, first_m, first_n);
-    Finish(sums, 1u, subgroup, lane, first_m, first_n, residuals_1);
+    let residuals_2 = residuals_of(min(2u, kRows - 1u), subgroup, lane, first_m, first_n);
+    finish_rows(sums, 1u, subgroup, lane, first_m, first_n, residuals_1);
     if (kRows > 2u) {
-      let residuals_3 = ResidualsOf(3u, subgroup, lane, first_m, first_n);
-      Finish(sums, 2u, subgroup, lane, first_m, first_n, residuals_2);
-      Finish(sums, 3u, subgroup, lane, first_m, first_n, residuals_3);
+      let residuals_3 = residuals_of(3u, subgroup, lane, first_m, first_n);
+      finish_rows(sums, 2u, subgroup, lane, first_m, first_n, residuals_2);
+      finish_rows(sums, 3u, subgroup, lane, first_m, first_n, residuals_3);
     }
   }
 }
@@ -141,14 +141,14 @@ fn FinishAll(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32, 
 
 #if glu
 // The up projection's rows of bias follow the gate's.
-fn WithGateBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
+fn with_gate_bias(sums: vec4<f32>, column: u32) -> vec4<f32> {
   let first = params.n;
   let last = 2u * params.n - 1u;
-  return sums + vec4<f32>(Bias(first + column), Bias(min(first + column + 1u, last)),
-                          Bias(min(first + column + 2u, last)), Bias(min(first + column + 3u, last)));
+  return sums + vec4<f32>(load_bias(first + column), load_bias(min(first + column + 1u, last)),
+                          load_bias(min(first + column + 2u, last)), load_bias(min(first + column + 3u, last)));
 }
 
-fn Activate(x: vec4<f32>) -> vec4<f32> {
+fn activate(x: vec4<f32>) -> vec4<f32> {
   return vec4<f32>(activation(x.x), activation(x.y), activation(x.z), activation(x.w));
 }
 #endif

@@ -6,7 +6,7 @@
 // By so many steps less the first part is shorter than half of K, so that it has parked when the second one comes.
 const kHeadStart = 2u;
 
-const kTileSlots = kRows * kQuadsEach * kThreads;
+const kTileQuads = kRows * kQuadsEach * kThreads;
 
 var<workgroup> others_parked: u32;
 
@@ -18,42 +18,42 @@ struct Parking {
   counter: u32,
 }
 
-fn ParkingOf(tile: u32, part: u32) -> Parking {
-  let first = kCounterWords + tile * 2u * (4u * kTileSlots);
-  return Parking(first + part * (4u * kTileSlots), first + (1u - part) * (4u * kTileSlots), tile);
+fn parking_of(tile: u32, part: u32) -> Parking {
+  let first = kCounterWords + tile * 2u * (4u * kTileQuads);
+  return Parking(first + part * (4u * kTileQuads), first + (1u - part) * (4u * kTileQuads), tile);
 }
 
-fn Park(at: u32, slot: u32, sums: vec4<f32>) {
-  atomicStore(&scratch[at + slot], bitcast<u32>(sums.x));
-  atomicStore(&scratch[at + kTileSlots + slot], bitcast<u32>(sums.y));
-  atomicStore(&scratch[at + 2u * kTileSlots + slot], bitcast<u32>(sums.z));
-  atomicStore(&scratch[at + 3u * kTileSlots + slot], bitcast<u32>(sums.w));
+fn park(at: u32, quad: u32, sums: vec4<f32>) {
+  atomicStore(&scratch[at + quad], bitcast<u32>(sums.x));
+  atomicStore(&scratch[at + kTileQuads + quad], bitcast<u32>(sums.y));
+  atomicStore(&scratch[at + 2u * kTileQuads + quad], bitcast<u32>(sums.z));
+  atomicStore(&scratch[at + 3u * kTileQuads + quad], bitcast<u32>(sums.w));
 }
 
-fn Parked(at: u32, row: u32, i: u32, local: u32) -> vec4<f32> {
-  let slot = SlotOf(row, min(i, kQuadsEach - 1u), local);
+fn load_parked(at: u32, row: u32, i: u32, local: u32) -> vec4<f32> {
+  let quad = quad_index(row, min(i, kQuadsEach - 1u), local);
   return bitcast<vec4<f32>>(vec4<u32>(
-      atomicLoad(&scratch[at + slot]), atomicLoad(&scratch[at + kTileSlots + slot]),
-      atomicLoad(&scratch[at + 2u * kTileSlots + slot]), atomicLoad(&scratch[at + 3u * kTileSlots + slot])));
+      atomicLoad(&scratch[at + quad]), atomicLoad(&scratch[at + kTileQuads + quad]),
+      atomicLoad(&scratch[at + 2u * kTileQuads + quad]), atomicLoad(&scratch[at + 3u * kTileQuads + quad])));
 }
 
-fn SlotOf(row: u32, i: u32, local: u32) -> u32 {
+fn quad_index(row: u32, i: u32, local: u32) -> u32 {
   return (row * kQuadsEach + i) * kThreads + local;
 }
 
-fn ParkRow(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local: u32, at: u32) {
+fn park_row(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local: u32, at: u32) {
   workgroupBarrier();
-  Stage(sums, subgroup, row);
+  stage(sums, subgroup, row);
   workgroupBarrier();
   for (var i = 0u; i < kQuadsEach; i++) {
-    let quad = OwnQuad(i, subgroup, lane);
-    Park(at, SlotOf(row, i, local), Staged(subgroup % kPlaces, quad / kQuads, quad % kQuads));
+    let quad = own_quad(i, subgroup, lane);
+    park(at, quad_index(row, i, local), staged(subgroup % kPlaces, quad / kQuads, quad % kQuads));
   }
 }
 
 // Whether the other workgroup of the tile has parked its sums; clears the counter for the next run if so. `own` is 1 to
 // say that this one's are parked, else 0.
-fn OtherIsParked(own: u32, counter: u32, local: u32) -> bool {
+fn other_is_parked(own: u32, counter: u32, local: u32) -> bool {
   storageBarrier();
   workgroupBarrier();
   if (local == 0u) {
@@ -73,49 +73,49 @@ struct Others {
   residuals: Residuals,
 }
 
-fn OthersOf(row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32, first_n: u32, at: u32) -> Others {
+fn others_of(row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32, first_n: u32, at: u32) -> Others {
   var others: Others;
 #repeat i 0..8
-  if (kQuadsEach > $i) { others.sums[$i] = Parked(at, row, $i, local); }
+  if (kQuadsEach > $i) { others.sums[$i] = load_parked(at, row, $i, local); }
 #endrepeat
-  others.residuals = ResidualsOf(row, subgroup, lane, first_m, first_n);
+  others.residuals = residuals_of(row, subgroup, lane, first_m, first_n);
   return others;
 }
 
-fn FinishBoth(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32,
+fn finish_both(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32,
               others: Others) {
   workgroupBarrier();
-  Stage(sums, subgroup, row);
+  stage(sums, subgroup, row);
   workgroupBarrier();
-  let top_left = TopLeft(row, subgroup, first_m, first_n);
+  let top_left = corner_of(row, subgroup, first_m, first_n);
 #repeat i 0..8
   if (kQuadsEach > $i) {
-    FinishQuad($i, subgroup, lane, top_left, others.residuals, others.sums[$i]);
+    finish_quad($i, subgroup, lane, top_left, others.residuals, others.sums[$i]);
   }
 #endrepeat
 }
 
-fn FinishParts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, first_m: u32,
+fn finish_parts(sums: ptr<function, Sums>, subgroup: u32, lane: u32, local: u32, first_m: u32,
                first_n: u32, parking: Parking) {
-  if (!OtherIsParked(0u, parking.counter, local)) {
+  if (!other_is_parked(0u, parking.counter, local)) {
 #repeat r 0..kRows
-    ParkRow(sums, $r, subgroup, lane, local, parking.own);
+    park_row(sums, $r, subgroup, lane, local, parking.own);
 #endrepeat
-    if (!OtherIsParked(1u, parking.counter, local)) {
+    if (!other_is_parked(1u, parking.counter, local)) {
       return;
     }
   }
   let at = parking.other;
-  let others_0 = OthersOf(0u, subgroup, lane, local, first_m, first_n, at);
-  let others_1 = OthersOf(min(1u, kRows - 1u), subgroup, lane, local, first_m, first_n, at);
-  FinishBoth(sums, 0u, subgroup, lane, first_m, first_n, others_0);
+  let others_0 = others_of(0u, subgroup, lane, local, first_m, first_n, at);
+  let others_1 = others_of(min(1u, kRows - 1u), subgroup, lane, local, first_m, first_n, at);
+  finish_both(sums, 0u, subgroup, lane, first_m, first_n, others_0);
   if (kRows > 1u) {
-    let others_2 = OthersOf(min(2u, kRows - 1u), subgroup, lane, local, first_m, first_n, at);
-    FinishBoth(sums, 1u, subgroup, lane, first_m, first_n, others_1);
+    let others_2 = others_of(min(2u, kRows - 1u), subgroup, lane, local, first_m, first_n, at);
+    finish_both(sums, 1u, subgroup, lane, first_m, first_n, others_1);
     if (kRows > 2u) {
-      let others_3 = OthersOf(3u, subgroup, lane, local, first_m, first_n, at);
-      FinishBoth(sums, 2u, subgroup, lane, first_m, first_n, others_2);
-      FinishBoth(sums, 3u, subgroup, lane, first_m, first_n, others_3);
+      let others_3 = others_of(3u, subgroup, lane, local, first_m, first_n, at);
+      finish_both(sums, 2u, subgroup, lane, first_m, first_n, others_2);
+      finish_both(sums, 3u, subgroup, lane, first_m, first_n, others_3);
     }
   }
 }

@@ -24,37 +24,37 @@ const kTileN = 64u;
 var<workgroup> a_tile: array<vec4<f32>, kTileM * kQuads>;
 var<workgroup> b_tile: array<vec4<f32>, kTileN * kQuads>;
 
-fn Slot(row: u32, quad: u32) -> u32 {
+fn swizzled(row: u32, quad: u32) -> u32 {
   return row * kQuads + (quad ^ (row % kQuads));
 }
 
-fn StoreColumns(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
+fn store_columns(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
 #repeat j 0..4
-  Store(m, first_b, n + 16u * $j, sums[$j]);
+  store_y(m, first_b, n + 16u * $j, sums[$j]);
 #endrepeat
 }
 
 #if experts
-fn WeightOf(tile: u32) -> u32 {
+fn weight_of_tile(tile: u32) -> u32 {
   return tile_experts[tile];
 }
 #else
-fn WeightOf(tile: u32) -> u32 {
+fn weight_of_tile(tile: u32) -> u32 {
   return 0u;
 }
 #endif
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let weight = WeightOf(group.x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let weight = weight_of_tile(workgroup.x);
   if (weight >= max(kExperts, 1u)) {
     return;
   }
   let first_b = weight * params.n;
   let column = local % 16u;
   let line = local / 16u;
-  let first_m = group.x * kTileM;
-  let first_n = group.y * kTileN;
+  let first_m = workgroup.x * kTileM;
+  let first_n = workgroup.y * kTileN;
 
   // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no
   // array of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < kTileM * kQuads; i += kThreads) {
       let row = i / kQuads;
       let quad = i % kQuads;
-      a_tile[Slot(row, quad)] = LoadA(first_m + row, first_k + 4u * quad);
+      a_tile[swizzled(row, quad)] = load_a(first_m + row, first_k + 4u * quad);
     }
     // A step of a row of B is kBits words.
     for (var i = local; i < kTileN * kBits; i += kThreads) {
@@ -80,28 +80,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       // A step may pass the last block.
       if (row_word < params.row_units) {
         let block = row_word * kCodesPerWord / kBlockSize;
-        codes = b[PlaceOfUnit(n, row_word)];
-        scale = Scale(n, block);
-        zero = ZeroPoint(n, block);
+        codes = b[place_of_unit(n, row_word)];
+        scale = load_scale(n, block);
+        zero = zero_point(n, block);
       }
       for (var quad = 0u; quad < kQuadsPerWord; quad++) {
-        b_tile[Slot(row, word * kQuadsPerWord + quad)] = Quad(codes, quad, zero) * scale;
+        b_tile[swizzled(row, word * kQuadsPerWord + quad)] = quad_less_zero(codes, quad, zero) * scale;
       }
     }
     workgroupBarrier();
     for (var quad = 0u; quad < kQuads; quad++) {
       let rows_b = mat4x4<f32>(
-          b_tile[Slot(column, quad)], b_tile[Slot(column + 16u, quad)],
-          b_tile[Slot(column + 32u, quad)], b_tile[Slot(column + 48u, quad)]);
+          b_tile[swizzled(column, quad)], b_tile[swizzled(column + 16u, quad)],
+          b_tile[swizzled(column + 32u, quad)], b_tile[swizzled(column + 48u, quad)]);
 #repeat i 0..4
-      if (kTileM > 16u * $i) { sums_$i += a_tile[Slot(line + 16u * $i, quad)] * rows_b; }
+      if (kTileM > 16u * $i) { sums_$i += a_tile[swizzled(line + 16u * $i, quad)] * rows_b; }
 #endrepeat
     }
     workgroupBarrier();
   }
 #repeat i 0..4
   if (kTileM > 16u * $i) {
-    StoreColumns(first_m + line + 16u * $i, first_b, first_n + column, sums_$i);
+    store_columns(first_m + line + 16u * $i, first_b, first_n + column, sums_$i);
   }
 #endrepeat
 }

@@ -22,14 +22,14 @@ const kLeft = kMatM * kMatK;
 const kRight = kMatK * kMatN;
 const kSum = kMatM * kMatN;
 
-fn StoreRow(at: u32, sum0: Sum, sum1: Sum, sum2: Sum, sum3: Sum) {
+fn store_row(at: u32, sum0: Sum, sum1: Sum, sum2: Sum, sum3: Sum) {
 #repeat j 0..4
   subgroupMatrixStore<row_major>(&sums, at + $j * kSum, sum$j, kMatN);
 #endrepeat
 }
 
 @compute @workgroup_size(kSubgroups * kSubgroup)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_id) subgroup: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_id) subgroup: u32) {
 #repeat i 0..4
   let a$i = subgroupMatrixLoad<Left, row_major>(&lefts, $i * kLeft, kMatK);
   let b$i = subgroupMatrixLoad<Right, row_major>(&rights, $i * kRight, kMatN);
@@ -47,8 +47,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_id) subgroup:
 #endrepeat
 #endrepeat
   }
-  let at = (group.x * kSubgroups + subgroup) * 16u * kSum;
+  let at = (workgroup.x * kSubgroups + subgroup) * 16u * kSum;
 #repeat i 0..4
-  StoreRow(at + 4u * $i * kSum, s$i0, s$i1, s$i2, s$i3);
+  store_row(at + 4u * $i * kSum, s$i0, s$i1, s$i2, s$i3);
 #endrepeat
 }

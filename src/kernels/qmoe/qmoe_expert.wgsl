@@ -57,7 +57,7 @@ struct Params {
 
 const kTeams = kWorkgroup / kLanes;
 const kChunk = kChunkWords * kCodesPerWord;
-const kOutputs = 4u / kParts;
+const kOutputs = 4u / kRowsPerOutput;
 
 #if !subgroups
 // [team][lane], a lane's stride padded by one against bank conflicts.
@@ -66,30 +66,30 @@ var<workgroup> partials: array<vec4<f32>, kTeams * (kLanes + 1u)>;
 
 // x[row, k .. k + 3]; zero past the end. k is a multiple of 4.
 #if x_vec4
-fn LoadX(row: u32, k: u32) -> vec4<f32> {
+fn load_x(row: u32, k: u32) -> vec4<f32> {
   if (k >= params.k) {
     return vec4<f32>();
   }
   return vec4<f32>(x[(row * params.k + k) / 4u]);
 }
 #else
-fn LoadOneX(at: u32, k: u32) -> f32 {
+fn load_one_x(at: u32, k: u32) -> f32 {
   if (k >= params.k) {
     return 0.0;
   }
   return f32(x[at + k]);
 }
 
-fn LoadX(row: u32, k: u32) -> vec4<f32> {
+fn load_x(row: u32, k: u32) -> vec4<f32> {
   let at = row * params.k;
-  return vec4<f32>(LoadOneX(at, k), LoadOneX(at, k + 1u), LoadOneX(at, k + 2u),
-                   LoadOneX(at, k + 3u));
+  return vec4<f32>(load_one_x(at, k), load_one_x(at, k + 1u), load_one_x(at, k + 2u),
+                   load_one_x(at, k + 3u));
 }
 #endif
 
 // Chunk `chunk` of row `row` of all bound experts' weights, words past the chunk's last one zero.
 #if unaligned
-fn LoadChunk(row: u32, chunk: u32) -> vec4<u32> {
+fn load_chunk(row: u32, chunk: u32) -> vec4<u32> {
   // Rows start at any byte: a word of codes from the two that it lies in.
   let byte = row * params.row_bytes + 4u * chunk;
   let shift = byte % 4u * 8u;
@@ -100,48 +100,48 @@ fn LoadChunk(row: u32, chunk: u32) -> vec4<u32> {
   return vec4<u32>(word, 0u, 0u, 0u);
 }
 #else
-fn LoadChunk(row: u32, chunk: u32) -> vec4<u32> {
-  return Widen(weight[row * params.row_chunks + chunk]);
+fn load_chunk(row: u32, chunk: u32) -> vec4<u32> {
+  return widen(weight[row * params.row_chunks + chunk]);
 }
 #endif
 
 #if chunk4
-fn Widen(unit: vec4<u32>) -> vec4<u32> {
+fn widen(unit: vec4<u32>) -> vec4<u32> {
   return unit;
 }
 #endif
 #if chunk2
-fn Widen(unit: vec2<u32>) -> vec4<u32> {
+fn widen(unit: vec2<u32>) -> vec4<u32> {
   return vec4<u32>(unit, 0u, 0u);
 }
 #endif
 #if chunk1
-fn Widen(unit: u32) -> vec4<u32> {
+fn widen(unit: u32) -> vec4<u32> {
   return vec4<u32>(unit, 0u, 0u, 0u);
 }
 #endif
 
 #if zero_points
-fn ZeroPoint(expert: u32, row: u32, block: u32) -> f32 {
+fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
   let bit = row * params.zero_points_row_bits + block * kBits;
   let byte = expert * params.zero_points_expert_bytes + bit / 8u;
-  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #else
-fn ZeroPoint(expert: u32, row: u32, block: u32) -> f32 {
+fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
   return f32(1u << (kBits - 1u));
 }
 #endif
 
 // The row of the weight that part `part` of output `output` comes from.
-fn Row(output: u32, part: u32) -> u32 {
+fn weight_row(output: u32, half: u32) -> u32 {
   if (kInterleaved) {
-    return output * kParts + part;
+    return output * kRowsPerOutput + half;
   }
-  return part * params.outputs + output;
+  return half * params.outputs + output;
 }
 
-fn Bias(expert: u32, row: u32) -> f32 {
+fn load_bias(expert: u32, row: u32) -> f32 {
 #if bias
   return f32(bias[expert * params.rows + row]);
 #else
@@ -149,7 +149,7 @@ fn Bias(expert: u32, row: u32) -> f32 {
 #endif
 }
 
-fn Activate(value: f32) -> f32 {
+fn activate(value: f32) -> f32 {
   switch (kActivation) {
     case kRelu: {
       return max(value, 0.0);
@@ -166,53 +166,53 @@ fn Activate(value: f32) -> f32 {
   }
 }
 
-fn SwiGlu(gate_sum: f32, up_sum: f32) -> f32 {
+fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
   let gate = min(gate_sum, params.limit);
   let up = clamp(up_sum, -params.limit, params.limit);
   return gate * sigmoid(params.alpha * gate) * (up + params.beta);
 }
 
 // Stores output `output` of the slot; `second` is its up part for a SwiGLU.
-fn Store(slot: u32, expert: u32, output: u32, first: f32, second: f32) {
+fn store_output(slot: u32, expert: u32, output: u32, first: f32, second: f32) {
   if (output >= params.outputs) {
     return;
   }
-  let sum = first + Bias(expert, Row(output, 0u));
-  if (kParts == 2u) {
-    out[slot * params.outputs + output] = SwiGlu(sum, second + Bias(expert, Row(output, 1u)));
+  let sum = first + load_bias(expert, weight_row(output, 0u));
+  if (kRowsPerOutput == 2u) {
+    out[slot * params.outputs + output] = swiglu(sum, second + load_bias(expert, weight_row(output, 1u)));
   } else {
-    out[slot * params.outputs + output] = Activate(sum);
+    out[slot * params.outputs + output] = activate(sum);
   }
 }
 
 // The outputs of 4 rows' sums.
-fn StoreRows(slot: u32, expert: u32, first_output: u32, sums: vec4<f32>) {
-  if (kParts == 2u) {
-    Store(slot, expert, first_output, sums.x, sums.y);
-    Store(slot, expert, first_output + 1u, sums.z, sums.w);
+fn store_rows(slot: u32, expert: u32, first_output: u32, sums: vec4<f32>) {
+  if (kRowsPerOutput == 2u) {
+    store_output(slot, expert, first_output, sums.x, sums.y);
+    store_output(slot, expert, first_output + 1u, sums.z, sums.w);
   } else {
 #repeat i 0..4
-    Store(slot, expert, first_output + $i, sums[$i], 0.0);
+    store_output(slot, expert, first_output + $i, sums[$i], 0.0);
 #endrepeat
   }
 }
 
 // A word of each of the 4 rows, whose first code is at k, times x[x_row, k ..].
-fn DotWord(words: vec4<u32>, zeros: vec4<f32>, x_row: u32, k: u32) -> vec4<f32> {
+fn dot_word(words: vec4<u32>, zeros: vec4<f32>, x_row: u32, k: u32) -> vec4<f32> {
   var dots = vec4<f32>();
   for (var quad = 0u; quad < kQuadsPerWord; quad++) {
     let w = mat4x4<f32>(
-        QuadLessWhole(words.x, quad, zeros.x), QuadLessWhole(words.y, quad, zeros.y),
-        QuadLessWhole(words.z, quad, zeros.z), QuadLessWhole(words.w, quad, zeros.w));
-    dots += LoadX(x_row, k + 4u * quad) * w;
+        quad_less_whole(words.x, quad, zeros.x), quad_less_whole(words.y, quad, zeros.y),
+        quad_less_whole(words.z, quad, zeros.z), quad_less_whole(words.w, quad, zeros.w));
+    dots += load_x(x_row, k + 4u * quad) * w;
   }
   return dots;
 }
 
 @compute @workgroup_size(kWorkgroup)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let groups = (params.outputs + kTeams * kOutputs - 1u) / (kTeams * kOutputs);
-  let index = group.y * params.grid_x + group.x;
+  let index = workgroup.y * params.grid_x + workgroup.x;
   let slot = index / groups;
   if (slot >= params.slots) {
     return;
@@ -230,9 +230,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // one, and are not stored.
   let numbers = vec4<u32>(0u, 1u, 2u, 3u);
   let outputs =
-      min(vec4<u32>(first_output) + numbers / kParts, vec4<u32>(params.outputs - 1u));
-  let rows = vec4<u32>(Row(outputs.x, 0u), Row(outputs.y, 1u % kParts),
-                       Row(outputs.z, 2u % kParts), Row(outputs.w, 3u % kParts));
+      min(vec4<u32>(first_output) + numbers / kRowsPerOutput, vec4<u32>(params.outputs - 1u));
+  let rows = vec4<u32>(weight_row(outputs.x, 0u), weight_row(outputs.y, 1u % kRowsPerOutput),
+                       weight_row(outputs.z, 2u % kRowsPerOutput), weight_row(outputs.w, 3u % kRowsPerOutput));
   let expert_rows = rows + expert * params.rows;
 
   var sums = vec4<f32>();
@@ -244,18 +244,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let k = chunk * kChunk;
     let block = k / params.block_size;
-    let x = LoadChunk(expert_rows.x, chunk);
-    let y = LoadChunk(expert_rows.y, chunk);
-    let z = LoadChunk(expert_rows.z, chunk);
-    let w = LoadChunk(expert_rows.w, chunk);
+    let x = load_chunk(expert_rows.x, chunk);
+    let y = load_chunk(expert_rows.y, chunk);
+    let z = load_chunk(expert_rows.z, chunk);
+    let w = load_chunk(expert_rows.w, chunk);
     let at = expert_rows * params.blocks + block;
     let block_scales =
         vec4<f32>(f32(scales[at.x]), f32(scales[at.y]), f32(scales[at.z]), f32(scales[at.w]));
-    let zeros = vec4<f32>(ZeroPoint(expert, rows.x, block), ZeroPoint(expert, rows.y, block),
-                          ZeroPoint(expert, rows.z, block), ZeroPoint(expert, rows.w, block));
-    var dots = DotWord(vec4<u32>(x.x, y.x, z.x, w.x), zeros, x_row, k);
+    let zeros = vec4<f32>(zero_point(expert, rows.x, block), zero_point(expert, rows.y, block),
+                          zero_point(expert, rows.z, block), zero_point(expert, rows.w, block));
+    var dots = dot_word(vec4<u32>(x.x, y.x, z.x, w.x), zeros, x_row, k);
 #repeat i 1..kChunkWords
-    dots += DotWord(vec4<u32>(x[$i], y[$i], z[$i], w[$i]), zeros, x_row, k + $i * kCodesPerWord);
+    dots += dot_word(vec4<u32>(x[$i], y[$i], z[$i], w[$i]), zeros, x_row, k + $i * kCodesPerWord);
 #endrepeat
     sums += block_scales * dots;
   }
@@ -265,7 +265,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     sums += subgroupShuffleXor(sums, distance);
   }
   if (bound && lane == 0u) {
-    StoreRows(slot, expert, first_output, sums);
+    store_rows(slot, expert, first_output, sums);
   }
 #else
   partials[team * (kLanes + 1u) + lane] = sums;
@@ -275,7 +275,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var other = 0u; other < kLanes; other++) {
       total += partials[team * (kLanes + 1u) + other];
     }
-    StoreRows(slot, expert, first_output, total);
+    store_rows(slot, expert, first_output, total);
   }
 #endif
 }

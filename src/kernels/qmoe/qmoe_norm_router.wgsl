@@ -62,35 +62,35 @@ struct Step {
 }
 
 #if zero_points
-fn ZeroPoint(n: u32, block: u32) -> f32 {
+fn zero_point(n: u32, block: u32) -> f32 {
   let bit = block * kBits;
   let byte = n * kZeroPointsRowBytes + bit / 8u;
-  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #else
-fn ZeroPoint(n: u32, block: u32) -> f32 {
+fn zero_point(n: u32, block: u32) -> f32 {
   return f32(1u << (kBits - 1u));
 }
 #endif
 
-fn LoadStep(step: u32, team: u32, lane: u32) -> Step {
+fn load_step(step: u32, team: u32, lane: u32) -> Step {
   let n = min(team + step / kIterations * kTeams, kExperts - 1u);
   let chunk = min(step % kIterations * kLanes + lane, kChunks - 1u);
   let block = chunk * kChunkCodes / kBlockSize;
-  return Step(weight[n * kChunks + chunk], f32(scales[n * kBlocks + block]), ZeroPoint(n, block));
+  return Step(weight[n * kChunks + chunk], f32(scales[n * kBlocks + block]), zero_point(n, block));
 }
 
 #if chunk1
-fn WordOf(codes: unit_t, i: u32) -> u32 {
+fn word_of(codes: unit_t, i: u32) -> u32 {
   return codes;
 }
 #else
-fn WordOf(codes: unit_t, i: u32) -> u32 {
+fn word_of(codes: unit_t, i: u32) -> u32 {
   return codes[i];
 }
 #endif
 
-fn DotStep(part: Step, step: u32, lane: u32) -> f32 {
+fn dot_step(step_data: Step, step: u32, lane: u32) -> f32 {
   let chunk = step % kIterations * kLanes + lane;
   if (chunk >= kChunks) {
     return 0.0;
@@ -99,35 +99,35 @@ fn DotStep(part: Step, step: u32, lane: u32) -> f32 {
   for (var word = 0u; word < kChunkWords; word++) {
     for (var quad = 0u; quad < kQuadsPerWord; quad++) {
       sum += dot(row[chunk * kChunkQuads + word * kQuadsPerWord + quad],
-                 QuadLessWhole(WordOf(part.codes, word), quad, part.zero));
+                 quad_less_whole(word_of(step_data.codes, word), quad, step_data.zero));
     }
   }
-  return sum * part.scale;
+  return sum * step_data.scale;
 }
 
 // Steps that are loaded before h is there.
-struct Block {
+struct Prefetch {
 #repeat i 0..4
   step_$i: Step,
 #endrepeat
 }
 
-fn StepOf(block: Block, step: u32, team: u32, lane: u32) -> Step {
+fn step_of(prefetched: Prefetch, step: u32, team: u32, lane: u32) -> Step {
   switch (step) {
 #repeat i 0..4
     case $i: {
-      return block.step_$i;
+      return prefetched.step_$i;
     }
 #endrepeat
     default: {
-      return LoadStep(step, team, lane);
+      return load_step(step, team, lane);
     }
   }
 }
 
 // The sum of a team's values, in each of its lanes.
 #if subgroups
-fn TeamSum(value: f32, team: u32, lane: u32) -> f32 {
+fn team_sum(value: f32, team: u32, lane: u32) -> f32 {
   var sum = value;
   for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
     sum += subgroupShuffleXor(sum, distance);
@@ -135,7 +135,7 @@ fn TeamSum(value: f32, team: u32, lane: u32) -> f32 {
   return sum;
 }
 #else
-fn TeamSum(value: f32, team: u32, lane: u32) -> f32 {
+fn team_sum(value: f32, team: u32, lane: u32) -> f32 {
   workgroupBarrier();
   partials[team * (kLanes + 1u) + lane] = value;
   workgroupBarrier();
@@ -148,11 +148,11 @@ fn TeamSum(value: f32, team: u32, lane: u32) -> f32 {
 #endif
 
 #if bias
-fn Bias(n: u32) -> f32 {
+fn load_bias(n: u32) -> f32 {
   return f32(bias[n]);
 }
 #else
-fn Bias(n: u32) -> f32 {
+fn load_bias(n: u32) -> f32 {
   return 0.0;
 }
 #endif
@@ -162,15 +162,15 @@ fn main(
 #if subgroups
     @builtin(subgroup_size) lanes: u32,
 #endif
-    @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    @builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
-  let token = group.x;
+  let token = workgroup.x;
   let lane = local % kLanes;
   let team = local / kLanes;
-  let first = Block(LoadStep(0u, team, lane), LoadStep(1u, team, lane), LoadStep(2u, team, lane),
-                    LoadStep(3u, team, lane));
+  let first = Prefetch(load_step(0u, team, lane), load_step(1u, team, lane), load_step(2u, team, lane),
+                    load_step(3u, team, lane));
 
   var squares = 0.0;
   for (var i = local; i < kQuads; i += 2u * kWorkgroupSize) {
@@ -199,12 +199,12 @@ fn main(
     var sum = 0.0;
     for (var i = 0u; i < kIterations; i++) {
       let step = r * kIterations + i;
-      sum += DotStep(StepOf(first, step, team, lane), step, lane);
+      sum += dot_step(step_of(first, step, team, lane), step, lane);
     }
-    let total = TeamSum(sum, team, lane);
+    let total = team_sum(sum, team, lane);
     let n = team + r * kTeams;
     if (lane == 0u && n < kExperts) {
-      let logit = f32(act_t(total + Bias(n)));
+      let logit = f32(act_t(total + load_bias(n)));
       // NaN: all comparisons with it are false.
       logits[n] = select(kNone, max(logit, kNone), logit == logit);
     }

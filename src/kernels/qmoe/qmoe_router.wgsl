@@ -27,7 +27,7 @@ var<workgroup> chosen_index: array<u32, kTopK>;
 var<workgroup> sums: array<f32, kThreads>;
 
 // Whether (logit, index) comes before (other_logit, other_index); kNone comes last.
-fn Before(logit: f32, index: u32, other_logit: f32, other_index: u32) -> bool {
+fn comes_before(logit: f32, index: u32, other_logit: f32, other_index: u32) -> bool {
   if (index == kNone || other_index == kNone) {
     return index != kNone;
   }
@@ -35,13 +35,13 @@ fn Before(logit: f32, index: u32, other_logit: f32, other_index: u32) -> bool {
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let token = group.y * params.grid_x + group.x;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let token = workgroup.y * params.grid_x + workgroup.x;
   if (token >= params.tokens) {
     return;
   }
   let at = token * params.experts;
-  for (var turn = 0u; turn < kTopK; turn++) {
+  for (var rank = 0u; rank < kTopK; rank++) {
     var logit = 0.0;
     var index = kNone;
     for (var i = local; i < params.experts; i += kThreads) {
@@ -50,13 +50,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       if (!(candidate == candidate)) {
         continue;
       }
-      if (turn > 0u) {
-        let last = turn - 1u;
-        if (!Before(chosen_logit[last], chosen_index[last], candidate, i)) {
+      if (rank > 0u) {
+        let last = rank - 1u;
+        if (!comes_before(chosen_logit[last], chosen_index[last], candidate, i)) {
           continue;
         }
       }
-      if (Before(candidate, i, logit, index)) {
+      if (comes_before(candidate, i, logit, index)) {
         logit = candidate;
         index = i;
       }
@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var stride = kThreads / 2u; stride > 0u; stride /= 2u) {
       if (local < stride) {
         let other = local + stride;
-        if (Before(best_logit[other], best_index[other], best_logit[local], best_index[local])) {
+        if (comes_before(best_logit[other], best_index[other], best_logit[local], best_index[local])) {
           best_logit[local] = best_logit[other];
           best_index[local] = best_index[other];
         }
@@ -75,8 +75,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
     }
     if (local == 0u) {
-      chosen_logit[turn] = best_logit[0];
-      chosen_index[turn] = best_index[0];
+      chosen_logit[rank] = best_logit[0];
+      chosen_index[rank] = best_index[0];
     }
     workgroupBarrier();
   }

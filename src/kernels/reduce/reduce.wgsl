@@ -78,8 +78,8 @@ fn reduce_every(base: i32, first: u32, step: u32) -> compute_t {
 var<workgroup> partial: array<compute_t, kThreads>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let output = folded_group(group, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let output = folded_group(workgroup, params.grid_x);
   if (output >= params.outputs) {
     return;
   }
@@ -96,8 +96,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 #else
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let output = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let output = folded_thread(workgroup, local, params.grid_x);
   if (output >= params.outputs) {
     return;
   }

@@ -59,28 +59,28 @@ fn square_sum(x: acc_v) -> f32 { return x * x; }
 #endif
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if subgroups
         @builtin(subgroup_size) lanes: u32,
 #endif
-        @builtin(local_invocation_index) lid: u32) {
+        @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
-  let row = wid.y * params.grid_x + wid.x;
+  let row = workgroup.y * params.grid_x + workgroup.x;
   if (row >= params.rows) {
     return;
   }
   let cols = params.cols / kVec;
 
   var squares = 0.0;
-  for (var col = lid; col < cols; col += kWorkgroupSize) {
+  for (var col = local; col < cols; col += kWorkgroupSize) {
     squares += square_sum(load(row, col, cols));
   }
-  let mean = workgroup_sum(squares, lid, lanes) / f32(params.cols);
+  let mean = workgroup_sum(squares, local, lanes) / f32(params.cols);
   let inv_std = 1.0 / sqrt(mean + params.epsilon);
 
-  for (var col = lid; col < cols; col += kWorkgroupSize) {
+  for (var col = local; col < cols; col += kWorkgroupSize) {
     let x = load(row, col, cols);
     output[row * cols + col] = out_v(x * inv_std * acc_v(scale[col]));
 #if sum
@@ -88,7 +88,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
 #endif
   }
 #if inv_std
-  if (lid == 0u) {
+  if (local == 0u) {
     inv_std_out[row] = inv_std;
   }
 #endif

@@ -76,15 +76,15 @@ fn load(begin: u32, d: u32, inv_std: f32) -> f32 { return f32(input[begin + d]);
 #endif
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if subgroups
         @builtin(subgroup_size) lanes: u32,
 #endif
-        @builtin(local_invocation_index) lid: u32) {
+        @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
-  let item = wid.y * params.grid_x + wid.x;
+  let item = workgroup.y * params.grid_x + workgroup.x;
   if (item >= params.batch * params.sequence * params.heads) {
     return;
   }
@@ -105,17 +105,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   var inv_std = 1.0;
 #if norm
   var squares = 0.0;
-  for (var d = lid; d < params.head_size; d += kWorkgroupSize) {
+  for (var d = local; d < params.head_size; d += kWorkgroupSize) {
     let x = f32(input[begin + d]);
     squares += x * x;
   }
-  let mean = workgroup_sum(squares, lid, lanes) / f32(params.head_size);
+  let mean = workgroup_sum(squares, local, lanes) / f32(params.head_size);
   inv_std = 1.0 / sqrt(mean + params.epsilon);
 #endif
 
 #if rotary
   let angles = min(position(b, s), params.cache_rows - 1u) * params.rotary_half;
-  for (var i = lid; i < params.rotary_half; i += kWorkgroupSize) {
+  for (var i = local; i < params.rotary_half; i += kWorkgroupSize) {
     let c = f32(cos_cache[angles + i]);
     let sine = f32(sin_cache[angles + i]);
     let d0 = select(i, 2u * i, kInterleaved);
@@ -126,7 +126,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
     output[end + d1] = act_t(x1 * c + x0 * sine);
   }
 #endif
-  for (var d = 2u * params.rotary_half + lid; d < params.head_size; d += kWorkgroupSize) {
+  for (var d = 2u * params.rotary_half + local; d < params.head_size; d += kWorkgroupSize) {
     output[end + d] = act_t(load(begin, d, inv_std));
   }
 }

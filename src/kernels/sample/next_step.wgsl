@@ -53,9 +53,9 @@ fn await_atomics(before: u32) {
 
 // Whether every other workgroup has finished. Every thread calls, from uniform control flow, after
 // its workgroup has laid down in `scratch` what the last one needs.
-fn finish_workgroup(lid: u32) -> bool {
+fn finish_workgroup(local: u32) -> bool {
   storageBarrier();
-  if (lid == 0u) {
+  if (local == 0u) {
     is_last = atomicAdd(&scratch[kFinished], 1u) + 1u == workgroup_count();
     if (is_last) {
       atomicStore(&scratch[kFinished], 0u);
@@ -66,16 +66,16 @@ fn finish_workgroup(lid: u32) -> bool {
 
 // The step from this run to the next, by the last workgroup: every thread calls, from uniform
 // control flow, after all have read what they need of state and seen.
-fn take_step(token: u32, lid: u32) {
-  if (lid == 0u) {
+fn take_step(token: u32, local: u32) {
+  if (local == 0u) {
     atomicStore(&ends_text, 0u);
   }
   workgroupBarrier();
-  if (lid < min(options.eos_count, kMaxEosTokens) && options.eos_tokens[lid] == token) {
+  if (local < min(options.eos_count, kMaxEosTokens) && options.eos_tokens[local] == token) {
     atomicStore(&ends_text, 1u);
   }
   workgroupBarrier();
-  if (lid > 0u) {
+  if (local > 0u) {
     return;
   }
   let before = state;

@@ -78,30 +78,30 @@ var<workgroup> prefix_sums: array<u32, kWorkgroupSize>;
 
 // Inclusive sums over the threads, in prefix_sums. Every thread calls, from uniform control flow.
 #if subgroups
-fn scan(value: u32, lid: u32, lanes: u32) {
+fn scan(value: u32, local: u32, lanes: u32) {
   let sum = subgroupInclusiveAdd(value);
   workgroupBarrier();
-  if (lid % lanes == lanes - 1u) {
-    prefix_sums[lid / lanes] = sum;
+  if (local % lanes == lanes - 1u) {
+    prefix_sums[local / lanes] = sum;
   }
   workgroupBarrier();
   var before = 0u;
-  for (var i = 0u; i < lid / lanes; i++) {
+  for (var i = 0u; i < local / lanes; i++) {
     before += prefix_sums[i];
   }
   workgroupBarrier();
-  prefix_sums[lid] = before + sum;
+  prefix_sums[local] = before + sum;
   workgroupBarrier();
 }
 #else
-fn scan(value: u32, lid: u32, lanes: u32) {
+fn scan(value: u32, local: u32, lanes: u32) {
   workgroupBarrier();
-  prefix_sums[lid] = value;
+  prefix_sums[local] = value;
   workgroupBarrier();
   for (var reach = 1u; reach < kWorkgroupSize; reach *= 2u) {
-    let before = select(0u, prefix_sums[max(lid, reach) - reach], lid >= reach);
+    let before = select(0u, prefix_sums[max(local, reach) - reach], local >= reach);
     workgroupBarrier();
-    prefix_sums[lid] += before;
+    prefix_sums[local] += before;
     workgroupBarrier();
   }
 }

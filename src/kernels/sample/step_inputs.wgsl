@@ -31,8 +31,8 @@ struct Params {
 #endif
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let i = (wid.y * params.grid_x + wid.x) * kWorkgroupSize + lid;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let i = (workgroup.y * params.grid_x + workgroup.x) * kWorkgroupSize + local;
   let end = state.past_length + params.sequence;
 #if attention_mask
   if (i < params.mask_length) {

@@ -77,12 +77,12 @@ fn load_logits(v: u32) -> vec4<f32> {
 }
 
 // Thread `lid` of workgroup `group` has the groups of 4 tokens [first_load, end_load).
-fn first_load(group: u32, lid: u32) -> u32 {
-  return (group * kWorkgroupSize + lid) * params.loads;
+fn first_load(workgroup: u32, local: u32) -> u32 {
+  return (workgroup * kWorkgroupSize + local) * params.loads;
 }
 
-fn end_load(group: u32, lid: u32) -> u32 {
-  return min(first_load(group, lid) + params.loads, (params.vocab + 3u) / 4u);
+fn end_load(workgroup: u32, local: u32) -> u32 {
+  return min(first_load(workgroup, local) + params.loads, (params.vocab + 3u) / 4u);
 }
 
 // Names the operands that only take_step needs, so that all dispatches of one choice can be bound
