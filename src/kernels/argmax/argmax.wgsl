@@ -1,7 +1,7 @@
 // Greedy choice: the lowest index of the largest logit, then the step to the next run.
 //
-// Each thread finds the first largest of its own logits, each workgroup of its threads', and the
-// last workgroup to finish of the workgroups'.
+// Each thread finds the first largest of its own logits, each workgroup that of its threads, and
+// the last workgroup to finish that of the workgroups.
 //
 // The host defines what token_choice.wgsl says.
 

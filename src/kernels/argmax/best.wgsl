@@ -1,9 +1,10 @@
-// The first largest logit of all threads of a workgroup. Needs kWorkgroupSize, a power of two, and
-// next_step.wgsl. `lanes` as in workgroup_reduce.wgsl.
+// The first largest logit of all threads of a workgroup. The including shader defines
+// kWorkgroupSize, a power of two, and includes next_step.wgsl. workgroup_reduce.wgsl says what
+// `lanes` is.
 
 struct Best {
   logit: f32,
-  token: u32,  // The largest u32 where no logit is finite.
+  token: u32,  // The largest u32 if no logit is finite.
 }
 
 const kNothing = Best(kNone, 0xffffffffu);
@@ -15,12 +16,12 @@ fn better(a: Best, b: Best) -> Best {
 
 var<workgroup> best_of: array<Best, kWorkgroupSize>;
 
-// The best of all threads.
+// Returns the best of all threads.
 #if subgroups
 fn workgroup_best(own: Best, local: u32, lanes: u32) -> Best {
   let logit = subgroupMax(own.logit);
   let token = subgroupMin(select(kNothing.token, own.token, own.logit == logit));
-  workgroupBarrier();  // The scratch may still be read from the last call.
+  workgroupBarrier();  // Threads may still read the last call's values.
   if (local % lanes == 0u) {
     best_of[local / lanes] = Best(logit, token);
   }

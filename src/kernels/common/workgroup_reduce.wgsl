@@ -1,8 +1,8 @@
-// Sums and maxima over all threads of a workgroup. Needs the constant kWorkgroupSize, a power of
-// two. Every thread must call, from uniform control flow; every thread gets the result, which is
+// Sums and maxima over all threads of a workgroup. The including shader defines kWorkgroupSize, a
+// power of two. Every thread must call, from uniform control flow, and gets the result, which is
 // the same in each run. `lanes` is the builtin subgroup_size with subgroups, else unused.
 //
-// With subgroups thread i is in subgroup i / lanes: so it is on every backend for a
+// With subgroups thread i is in subgroup i / lanes. This holds on every backend for a
 // one-dimensional workgroup.
 
 const kLowest = -3.4028234663852886e+38f;
@@ -12,7 +12,7 @@ var<workgroup> reduce_scratch: array<f32, kWorkgroupSize>;
 #if subgroups
 fn workgroup_sum(value: f32, local: u32, lanes: u32) -> f32 {
   let sum = subgroupAdd(value);
-  workgroupBarrier();  // The scratch may still be read from the last call.
+  workgroupBarrier();  // Threads may still read the last call's values.
   if (local % lanes == 0u) {
     reduce_scratch[local / lanes] = sum;
   }

@@ -1,7 +1,8 @@
 // y[i] = op(x[i]).
 //
-// Thread t turns elements [4 t, 4 t + 4); the buffers are padded to 16 bytes, so that the last vector may be ragged.
-// The prelude gives act_t (element of x and y), compute_t (f32 for floats) and
+// Thread t computes elements [4 t, 4 t + 4). The buffers are padded to 16 bytes, so that the last
+// vector may be partial. The prelude gives act_t (element of x and y), compute_t (f32 for floats)
+// and
 //   fn op(x: compute_t) -> compute_t
 
 #include "common/indexing.wgsl"

@@ -1,10 +1,10 @@
 // GatherBlockQuantized along axis 0:
 //   out[i, s, c] = (code[r, s, c] - zero[r, s, c / kBlockSize]) * scale[r, s, c / kBlockSize]
-// with r = indices[i], counted from the end where negative and clamped to the table.
+// with r = indices[i], counted from the end if negative, and clamped to the table.
 //
 // Codes are packed without gaps, element e at bit e * kBits (a row of kU8 data is whole bytes). A
 // thread owns kElements neighbouring columns of one output row: 4, whose codes lie in one word, or
-// one. Only rows in [row_begin, row_begin + row_count) are bound, and written.
+// 1. Only rows in [row_begin, row_begin + row_count) are bound and written.
 
 #include "common/dequantize.wgsl"
 
@@ -34,7 +34,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> out: array<act_t>;
 #endif
 
-// Signed codes are in two's complement: flipping the top bit makes them unsigned, 2^(bits - 1)
+// Signed codes are in two's complement. Flipping the top bit makes them unsigned, 2^(bits - 1)
 // more.
 const kFlip = select(0u, 1u << (kBits - 1u), kSigned);
 
@@ -74,7 +74,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let block = col / kBlockSize;
   let scale = f32(scales[row * params.blocks + block]);
   let zero = zero_point(row, block);
-  // Flips the top bit of all codes of the word at once.
+  // Flips the top bit of all codes of the word.
   const kFlipWord = kFlip * (0xffffffffu / kCodeMask);
   let element = row * params.cols + col;
   let word = data[element / kCodesPerWord] ^ kFlipWord;

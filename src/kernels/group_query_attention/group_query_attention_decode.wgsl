@@ -1,43 +1,44 @@
 // A whole GroupQueryAttention node for a few rows in one dispatch: norm and rotation of queries and
-// keys, the append to the cache, flash decoding (arXiv:2311.01282) and its reduction. Definition:
-// group_query_attention_decode.h.
+// keys, the append to the cache, flash decoding (arXiv:2311.01282) and its reduction.
+// group_query_attention_decode.h has the definition.
 //
-// Pairs (row, head of the group), kPairs at a time, share every key and value: a workgroup owns
-// kPairs pairs of one (batch, kv head) and one split of the keys. Keys come in tiles of kTile rows;
-// tile j belongs to split j % kSplits, so that short contexts spread over all splits too. The rows
-// that are new in this dispatch are the tile behind the last one. Its owner computes their keys from
-// the input and writes them to the cache, where nobody else reads them in this dispatch.
+// A pair is one row and one head of the group; all pairs of a kv head share its keys and values. A
+// workgroup owns a set of kPairs pairs of one (batch, kv head) and one split of the keys. Keys come
+// in tiles of kTile rows. Tile j belongs to split j % kSplits, so that short contexts spread over
+// all splits too. The rows that are new in this dispatch are the tile after the last one. Its owner
+// computes their keys from the input and writes them to the cache, where no other workgroup reads
+// them in this dispatch.
 //
-// Inside a workgroup kLanes neighbouring threads (a team) own a row of a tile: lane i holds columns
-// i, i + kLanes, ... in units of eight elements, of queries, keys, values and sums alike. A thread
-// has kSlots units of keys and as many of values in flight: slot n is unit n % kUnits of the row
-// n / kUnits * kTeams + team. Each team has a softmax of its own; they are merged once at the end.
+// In a workgroup a team of kLanes neighbouring threads owns a row of a tile. Lane i holds columns
+// i, i + kLanes, ..., each a unit of eight elements, of queries, keys, values and sums alike. A
+// thread has kFetches units of keys and as many of values in flight: fetch n is unit n % kUnits of
+// row n / kUnits * kTeams + team. Each team has its own softmax; they are merged once at the end.
 //
-// The splits' results (maximum, denominator, sums in f32) go to `scratch` by atomic stores, since
-// plain ones are not seen by other workgroups. The last split to count itself in reduces them and
-// sets the counter back to 0. Where one split has all the work, it writes the output itself.
+// The splits' results (maximum, denominator and sums in f32) go to `scratch` by atomic stores,
+// since other workgroups do not see plain ones. The last split to increment the counter reduces
+// them and sets the counter back to 0. If one split has all keys, it writes the output itself.
 //
-// Everything is written for kUnits <= 4, kRows <= 4 and kPairs <= 4 with constant conditions and
-// constant indices, not loops: compilers put arrays that are indexed by a loop into memory.
+// Indices of arrays are constants (kUnits, kRows and kPairs are at most 4): compilers put arrays
+// that are indexed by a loop into memory.
 //
 // The host defines act_t, raw8 (eight elements in memory), pvec (f32, vec2<f32> or vec4<f32>: one
 // value a pair), pmat (vec4<f32> or matPx4<f32>: four columns a pair), upvec (pvec of u32), the
-// constants below, and `pairs1`, `pairs2` or `pairs4`; `packed`, `norm`, `rotary`, `position_ids`,
-// `head_sink`, `smooth`, `bias`, `window` where they are there.
+// constants below, one of `pairs1`, `pairs2` and `pairs4`, and `packed`, `norm`, `rotary`,
+// `position_ids`, `head_sink`, `smooth`, `bias` and `window` if the node has them.
 //   kSequence, kGroup, kHeads, kKvHeads, kCols (head size / 8), kRotaryCols (rotary_dim / 16),
-//   kInterleaved, kPairs, kChunks (of pairs), kSplits, kWorkgroupSize, kLanes, kUnits, kRows,
-//   kParts (the most softmaxes that the workgroup merges at the end), kSubgroupLanes (0 where the
-//   size of a subgroup varies), kCounterWords
+//   kInterleaved, kPairs, kPairSets, kSplits, kWorkgroupSize, kLanes, kUnits, kRows,
+//   kMaxPartials (the most softmaxes that the workgroup merges at the end), kSubgroupLanes (0 if
+//   the size of a subgroup varies), kCounterWords
 
 struct Params {
   capacity: u32,
   local_window: u32,
-  rotary_rows: u32,  // of the cos and sin caches
-  q_row: u32,        // strides and offsets of the inputs, in units of eight elements
+  rotary_rows: u32,  // Rows of the cos and sin caches.
+  q_row: u32,        // Strides and offsets of the inputs, in units of eight elements.
   kv_row: u32,
   k_offset: u32,
   v_offset: u32,
-  bias_batch: u32,  // strides of attention_bias in elements, 0 where it broadcasts
+  bias_batch: u32,  // Strides of attention_bias in elements, 0 if it broadcasts.
   bias_head: u32,
   bias_total: u32,
   scale: f32,
@@ -83,9 +84,9 @@ const kHeadSize = kCols * 8u;
 const kTeams = kWorkgroupSize / kLanes;
 const kTile = kTeams * kRows;
 const kFetches = kUnits * kRows;
-const kValues = kPairs * kHeadSize;        // results of a workgroup
-const kPartial = kValues + 2u * kPairs;    // words of a split's results: sums, maxima, denominators
-const kReduce = 16u;                       // splits whose results a thread has in flight
+const kValues = kPairs * kHeadSize;      // Sums of a workgroup.
+const kPartial = kValues + 2u * kPairs;  // Words of a split's result: sums, maxima, denominators.
+const kReduce = 16u;                     // Splits whose results a thread has in flight.
 const kStats = (kSplits + kReduce - 1u) / kReduce * kReduce;
 
 var<workgroup> partial_sums: array<vec4<f32>, kMaxPartials * kPairs * kCols * 2u>;
@@ -100,7 +101,7 @@ var<workgroup> is_last: u32;
 #include "group_query_attention/group_query_attention_tables.wgsl"
 #include "group_query_attention/group_query_attention_scores.wgsl"
 
-// ---- slots
+// ---- fetches
 
 fn fetch_column(n: u32, lane: u32) -> u32 { return min(lane + n % kUnits * kLanes, kCols - 1u); }
 fn fetch_row(n: u32, team: u32) -> u32 { return n / kUnits * kTeams + team; }
@@ -145,8 +146,8 @@ fn keep_unit(partial: u32, column: u32, x: Unit) {
   }
 }
 
-// Element `j` of the output, pair by pair: `sum` and the denominator `den` are relative to
-// exp(largest). The sink is a logit without a value.
+// Writes element `j` of the output, counted pair by pair. `sum` and the denominator `den` are
+// relative to exp(largest). The sink is a logit without a value.
 fn write_output(b: u32, pair_set: u32, kv_head: u32, j: u32, sum: f32, den: f32, largest: f32) {
   let i = j / kHeadSize;
   if (pair_set * kPairs + i >= kGroup * kSequence) {
@@ -172,7 +173,7 @@ fn write_output(b: u32, pair_set: u32, kv_head: u32, j: u32, sum: f32, den: f32,
 
 fn scratch_at(i: u32) -> f32 { return bitcast<f32>(atomicLoad(&scratch[i])); }
 
-// Value j of the splits i, i + 1, i + 2, i + 3.
+// Returns value j of splits i to i + 3.
 fn load4(item: u32, i: u32, j: u32, count: u32) -> vec4<f32> {
   let last = count - 1u;
   return vec4<f32>(scratch_at(item + min(i, last) * kPartial + j),
@@ -222,13 +223,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if window
   first_tile = min(key_range(pair_set, 0u, past, total).x, old_rows) / kTile;
 #endif
-  // The place of this split among those that have work, and their number: tiles first_tile to
-  // `tiles`, the last being the new rows.
+  // `place` is the index of this split among the active splits. Tiles first_tile to `tiles` have
+  // keys; the last of them is the new rows.
   let place = (split + kSplits - first_tile % kSplits) % kSplits;
   let active_splits = min(tiles - first_tile + 1u, kSplits);
 
-  // The first keys and values are on their way before anything is known that needs a load, where
-  // no window moves them; rows that are not there yet are masked below.
+  // The first keys and values are loaded before anything that depends on another load is known,
+  // unless a window moves them. Rows that do not exist yet are masked below.
   var tile = split;
 #if window
   tile = first_tile + place;
@@ -250,7 +251,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
     return;
   }
 
-  // The queries, normed and rotated: every team has them all, a lane its columns.
+  // The queries after norm and rotation. Every team has all of them, a lane its columns.
   var inv_std = vec4<f32>(1.0);
 #if norm
   var square = unit_squares(b, pair_set, kv_head, lane);
@@ -308,7 +309,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #endrepeat
       if (pair_set == 0u) {
 #repeat i 0..4
-        if (kFetches > $i) { append(head_begin, past, row$i, lane + $i % kUnits * kLanes, k$i, v$i); }
+        if (kFetches > $i) {
+          append(head_begin, past, row$i, lane + $i % kUnits * kLanes, k$i, v$i);
+        }
 #endrepeat
       }
     }
@@ -348,12 +351,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #endrepeat
   }
 
-  // The teams of a subgroup into one part, then the parts into the split's result.
+  // Merge the teams of a subgroup into one partial result, then the partial results into the
+  // split's result.
   var partial = team;
   var keeps = true;
   var partials = kTeams;
 #if subgroups
-  // Known to the compiler where every subgroup has as many.
+  // A constant for the compiler if every subgroup has as many lanes.
   let lanes = select(subgroup_lanes, kSubgroupLanes, kSubgroupLanes > 0u);
   var partial_largest = largest;
   for (var offset = kLanes; offset < lanes; offset *= 2u) {
@@ -416,7 +420,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
     return;
   }
 
-  // The last split to come reduces them all.
+  // The last split to finish reduces them all.
   storageBarrier();
   workgroupBarrier();
   if (local == 0u) {
@@ -430,7 +434,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
     return;
   }
   storageBarrier();
-  // A thread has its first results on their way while the statistics arrive.
+  // A thread loads its first results while the statistics arrive.
   var values = load16(item, 0u, min(local, kValues - 1u), active_splits);
   let padded = (active_splits + kReduce - 1u) / kReduce * kReduce;
   for (var x = local; x < padded * kPairs; x += kWorkgroupSize) {
@@ -457,8 +461,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
       let w1 = exp(stats4(first + 4u, i, false) - all_largest);
       let w2 = exp(stats4(first + 8u, i, false) - all_largest);
       let w3 = exp(stats4(first + 12u, i, false) - all_largest);
-      // Behind the last split a result is the last one's again, whose weight must be none even where
-      // every maximum is kMasked.
+      // Past the last split a result repeats the last one. Its weight must be 0 even if every
+      // maximum is kMasked.
       let behind = vec4<u32>(0u, 1u, 2u, 3u) + first;
       sum += dot(values[0], select(vec4<f32>(0.0), w0, behind < vec4<u32>(active_splits))) +
              dot(values[1], select(vec4<f32>(0.0), w1, behind + 4u < vec4<u32>(active_splits))) +

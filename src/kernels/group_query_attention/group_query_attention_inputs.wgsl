@@ -1,10 +1,12 @@
-// The inputs of group_query_attention_decode.wgsl and others, which declare them: queries and new keys
-// by columns of eight elements, normed and rotated. q_norm_unit and k_norm_unit are theirs too.
+// Inputs of group_query_attention_decode.wgsl and group_query_attention_prepare.wgsl, which declare
+// the bindings, q_norm_unit and k_norm_unit: queries and new keys by columns of eight elements,
+// after norm and rotation.
 
 #include "group_query_attention/group_query_attention_rotation.wgsl"
 
 fn query_row(b: u32, pair_set: u32, i: u32, kv_head: u32) -> u32 {
-  return (b * kSequence + pair_row(pair_set, i)) * params.q_row + pair_head(pair_set, i, kv_head) * kCols;
+  return (b * kSequence + pair_row(pair_set, i)) * params.q_row +
+      pair_head(pair_set, i, kv_head) * kCols;
 }
 
 #if norm
@@ -19,7 +21,7 @@ fn norm_query(x: eight, column: u32, inv_std: f32) -> eight { return x; }
 fn norm_key(x: eight, column: u32, inv_std: f32) -> eight { return x; }
 #endif
 
-// One column of one pair's query, normed and rotated; zeros behind the last column.
+// Returns one column of a pair's query after norm and rotation, zeros past the last column.
 fn query_column(b: u32, pair_set: u32, i: u32, kv_head: u32, column: u32, inv_std: f32,
                 past: u32) -> eight {
   if (column >= kCols) {
@@ -70,7 +72,7 @@ fn key_at(i: u32) -> raw8 { return key[i]; }
 fn value_at(i: u32) -> raw8 { return value[i]; }
 #endif
 
-// Where the key of new row s (or the last one) begins; the value begins there too.
+// Returns where the key of new row s (or of the last one) begins. The value begins there too.
 fn new_row(b: u32, kv_head: u32, s: u32) -> u32 {
   return (b * kSequence + min(s, kSequence - 1u)) * params.kv_row + kv_head * kCols;
 }

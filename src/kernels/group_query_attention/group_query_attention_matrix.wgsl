@@ -1,54 +1,57 @@
-// Attention where rows are many, on the matrix units: flash attention (arXiv:2205.14135), f16 products
-// with f32 sums. Definition: group_query_attention.h.
+// Attention for many rows on the matrix units: flash attention (arXiv:2205.14135), f16 products
+// with f32 sums. group_query_attention.h has the definition.
 //
-// A workgroup owns kRows pairs (row, head of the group) of one (batch, kv head), which share every tile
-// of kKeys keys: pair p is row p / group, head p % group. Each of its subgroups owns kMatM of the pairs:
-// their queries and their sums stay in matrices. For each tile of keys:
-//   1. scores = queries x keys^T, through the keys' memory, since a matrix cannot be looked into;
-//   2. softmax: kLanesPerRow lanes own a row, each a stretch of kOwn keys, and write its weights in f16
-//      over the beginning of its scores;
+// A workgroup owns kRows pairs (row, head of the group) of one (batch, kv head), which share every
+// tile of kKeys keys. Pair p is row p / group, head p % group. Each subgroup owns kMatM of the
+// pairs, whose queries and sums stay in matrices. For each tile of keys:
+//   1. scores = queries x keys^T. They go through the keys' memory, since a shader cannot access
+//      the elements of a matrix.
+//   2. Softmax: kLanesPerRow lanes own a row, each kOwn consecutive keys, and write its weights in
+//      f16 over the beginning of its scores.
 //   3. sums += weights x values.
-// Values and the next keys come to registers while scores are multiplied.
+// Values and the next keys are loaded to registers while scores are multiplied.
 //
-// Weights are relative to 2^reference, which follows the row's maximum only when that is 2^kSlack
-// times more: sums in matrices can be rescaled only through memory, which is then the values' place.
+// Weights are relative to 2^reference. The reference follows the row's maximum only when that is
+// 2^kSlack times larger: rescaling the sums in matrices has to go through memory, which is then the
+// values'.
 //
-// Workgroup memory, in vec4<u32> of eight f16 or four f32; the odd strides keep neighbouring rows in
-// different banks: `front` has keys, then scores, then weights; `back` has values.
+// Workgroup memory is in vec4<u32> of eight f16 or four f32; odd strides keep neighbouring rows in
+// different banks. `front` has keys, then scores, then weights; `back` has values.
 //
-// The host defines what group_query_attention.wgsl says (act_v is vec4<u32> of eight f16, kVec 8) and
-// kSubgroup, kSubgroups, kMatM, kMatN (also the depth of a product), kBlocks (kKeys / kMatN: 2 or 4), kUnroll, kGroup
-// (heads of a group); `softcap` where there is one: branches between scores, even ones that nobody takes, cost a tenth.
+// The host defines what group_query_attention.wgsl says (act_v is vec4<u32> of eight f16, kVec is
+// 8) and kSubgroup, kSubgroups, kMatM, kMatN (also the depth of a product), kKeyMatrices (kKeys /
+// kMatN: 2 or 4), kUnroll, kGroup (heads of a group); `softcap` if there is one: branches between
+// scores, even ones that are never taken, cost a tenth of the time.
 
 #include "group_query_attention/group_query_attention.wgsl"
 
 const kThreads = kSubgroup * kSubgroups;
 const kRows = kSubgroups * kMatM;
 const kKeys = kKeyMatrices * kMatN;
-const kDepth = kCols * 8u / kMatN;     // matrices in a head: 1 to 16
+const kDepth = kCols * 8u / kMatN;  // Matrices in a head: 1 to 16.
 const kQuads = (kDepth + 3u) / 4u;
-const kStep8 = kMatN / 8u;             // units of eight f16 in a matrix's row
-const kStep4 = kMatN / 4u;             // units of four f32
-const kStride = kCols + 1u;            // of keys and values
+const kStep8 = kMatN / 8u;   // Units of eight f16 in a row of a matrix.
+const kStep4 = kMatN / 4u;   // Units of four f32.
+const kStride = kCols + 1u;  // Stride of keys and values.
 const kScoreStride = kKeys / 4u + 1u;
-const kStripStride = kStep4 + 1u;      // of a matrix of sums
+const kStripStride = kStep4 + 1u;  // Stride of a matrix of sums.
 const kFront = max(kKeys * kStride, kRows * kScoreStride);
 const kBack = max(kKeys * kStride, kRows * kStripStride);
-const kQueries = select(kFront + kBack, 0u, kUnroll);  // where the queries are, for good or for a start
+const kQueries = select(kFront + kBack, 0u, kUnroll);  // Where the queries begin.
 const kMemory = max(kFront + kBack, kQueries + kRows * kStride);
 const kTileUnits = kKeys * kCols;
-const kFetches = (kTileUnits + kThreads - 1u) / kThreads;  // up to 8
+const kFetches = (kTileUnits + kThreads - 1u) / kThreads;  // Up to 8.
 const kLanesPerRow = kSubgroup / kMatM;
-const kOwn = kKeys / kLanesPerRow;  // keys of a lane, a multiple of 8 up to 32
+const kOwn = kKeys / kLanesPerRow;  // Keys of a lane, a multiple of 8 up to 32.
 const kLog2e = 1.4426950408889634;
 const kSlack = 8.0;
 
 alias Left = subgroup_matrix_left<f16, kMatN, kMatM>;
 alias Right = subgroup_matrix_right<f16, kMatN, kMatN>;
 alias Sum = subgroup_matrix_result<f32, kMatN, kMatM>;
-// All indices are constant: NVIDIA's compiler does not unroll loops over arrays and then keeps them in
-// memory, lavapipe's crashes. Without kUnroll the queries stay in memory and the products are in
-// loops, which counts where a compiler makes much of each of many small ones.
+// All indices are constants. NVIDIA's compiler does not unroll loops over arrays and then keeps
+// them in memory; lavapipe's crashes. Without kUnroll the queries stay in memory and the products
+// are in loops: compilers that take long over each of many small products need that.
 alias Queries = array<Left, kDepth>;
 alias Quad = array<Sum, 4>;
 alias Sums = array<Quad, kQuads>;
@@ -59,8 +62,9 @@ var<workgroup> rescale_at: u32;
 
 // ---- between the caches and workgroup memory
 
-// A tile of a cache is kTileUnits units one behind the other, of which the first `limit`, one at least, are keys that are
-// there. What lies behind may be NaN, so that the last one takes its place: those keys have no weight.
+// Loads keys (k) or values (v). A tile of a cache is kTileUnits contiguous units, of which the
+// first `limit`, at least one, are keys that exist. The memory after them may hold NaN: the last
+// unit is loaded instead, with weight 0.
 #repeat c k v
 fn fetch_$c(to: ptr<function, Fetched>, base: u32, limit: u32, local: u32) {
 #repeat i 0..8
@@ -81,7 +85,7 @@ fn put_unit(at: u32, local: u32, fetch: u32, unit: vec4<u32>) {
   }
 }
 
-// Keys, resp. values, of a tile to memory from `at` on.
+// Writes a tile's keys or values to memory from `at` on.
 fn put(at: u32, local: u32, units: ptr<function, Fetched>) {
 #repeat i 0..8
   if (kFetches > $i) { put_unit(at, local, $i, (*units)[$i]); }
@@ -90,21 +94,21 @@ fn put(at: u32, local: u32, units: ptr<function, Fetched>) {
 
 // ---- products
 
-// Matrix i of the queries that lie in memory.
+// Returns matrix i of the queries in memory.
 fn query_matrix(subgroup: u32, i: u32) -> Left {
   return subgroupMatrixLoad<Left, row_major>(
       &memory, kQueries + subgroup * kMatM * kStride + i * kStep8, kStride);
 }
 
-// Keys lie by rows: a matrix of them is a turned one.
+// Returns a matrix of keys. They lie by rows, so that it is loaded transposed.
 fn key_matrix(block: u32, i: u32) -> Right {
   return subgroupMatrixLoad<Right, col_major>(
       &memory, min(block, kKeyMatrices - 1u) * kMatN * kStride + i * kStep8, kStride);
 }
 
 fn value_matrix(block: u32, i: u32) -> Right {
-  return subgroupMatrixLoad<Right, row_major>(&memory, kFront + block * kMatN * kStride + i * kStep8,
-                                              kStride);
+  return subgroupMatrixLoad<Right, row_major>(
+      &memory, kFront + block * kMatN * kStride + i * kStep8, kStride);
 }
 
 // scores += queries x keys^T over matrix i of the head.
@@ -114,17 +118,19 @@ fn add_scores(scores: ptr<function, Quad>, query: Left, i: u32) {
 #endrepeat
 }
 
-// The weights of block `block` of the tile's keys; a lane's stretch of them begins where its scores did.
+// Returns the weights of matrix `block` of the tile's keys. A lane's weights begin where its scores
+// did.
 fn weight_matrix(subgroup: u32, block: u32) -> Left {
   let key = block * kMatN;
   let at = subgroup * kMatM * kScoreStride + key / kOwn * (kOwn / 4u) + key % kOwn / 8u;
   return subgroupMatrixLoad<Left, row_major>(&memory, at, kScoreStride);
 }
 
-// Quad j of sums += weights x values of its matrices of the head.
+// Quad j of sums += weights x values, for the quad's matrices of the head.
 fn add_values(sums: ptr<function, Sums>, j: u32, weights: Left, block: u32) {
   let first = 4u * j;
-  (*sums)[j][0] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first), (*sums)[j][0]);
+  (*sums)[j][0] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first),
+                                                   (*sums)[j][0]);
 #repeat i 1..4
   if (first + $i < kDepth) {
     (*sums)[j][$i] =
@@ -140,8 +146,10 @@ fn add_block(sums: ptr<function, Sums>, subgroup: u32, block: u32) {
 #endrepeat
 }
 
-// One matrix of sums times the rows' own factors, through the values' memory. All subgroups call together.
-fn rescale_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup: u32, lane: u32) {
+// Multiplies a matrix of sums by a factor for each row, through the values' memory. All subgroups
+// must call together.
+fn rescale_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup: u32,
+                  lane: u32) {
   let at = kFront + subgroup * kMatM * kStripStride;
   workgroupBarrier();
   subgroupMatrixStore<row_major>(&memory, at, (*sums)[j][i], kStripStride);
@@ -163,7 +171,7 @@ fn rescale(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: 
 
 // ---- softmax
 
-// Scores in powers of two.
+// Returns scores as exponents of 2.
 #if softcap
 fn scaled4(products: vec4<f32>) -> vec4<f32> {
   // The bound keeps tanh's argument where every implementation is finite; tanh(20) rounds to 1.
@@ -176,12 +184,12 @@ fn scaled4(products: vec4<f32>) -> vec4<f32> {
 }
 #endif
 
-// Those of four neighbouring keys from t on.
+// Returns the scores of four neighbouring keys from t on.
 #if bias
 fn scores4(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
   let biases = vec4<f32>(bias_of(b, h, s, t), bias_of(b, h, s, t + 1u), bias_of(b, h, s, t + 2u),
                          bias_of(b, h, s, t + 3u));
-  // A masked key's bias times kLog2e is too large for a number.
+  // The bias of a masked key times kLog2e overflows.
   return max(scaled4(bitcast<vec4<f32>>(products)) + biases * kLog2e, vec4<f32>(kMasked));
 }
 #else
@@ -190,7 +198,8 @@ fn scores4(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
 }
 #endif
 
-// The scores of keys [keys.x, keys.y) of four from t on.
+// Returns the scores of those of four keys from t on that are in [keys.x, keys.y); the others are
+// masked.
 fn seen4(scores: vec4<f32>, t: u32, keys: vec2<u32>) -> vec4<f32> {
   let at = vec4<u32>(t, t + 1u, t + 2u, t + 3u);
   return select(vec4<f32>(kMasked), scores, (at >= vec4<u32>(keys.x)) & (at < vec4<u32>(keys.y)));
@@ -224,7 +233,7 @@ fn over_row_sum(value: f32) -> f32 {
 
 // ---- results
 
-// One matrix of sums times the rows' own factors.
+// Writes a matrix of sums times a factor for each row to the output.
 fn write_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup: u32, lane: u32,
                 out_row: u32, writes: bool) {
   let at = kFront + subgroup * kMatM * kStripStride;
@@ -258,22 +267,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     return;
   }
   let pairs = params.sequence * kGroup;
-  // The last rows see most keys: theirs begin first.
+  // The last rows see most keys and begin first.
   let first_pair = (params.tiles - 1u - item / shared_heads) * kRows;
   let kv_head = item % shared_heads % params.kv_heads;
   let b = item % shared_heads / params.kv_heads;
   let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
-  // The union of the pairs' keys: ranges only move up with the row.
+  // The union of the pairs' keys. Ranges move only up with the row.
   let begin = key_range(b, first_pair / kGroup).x / kKeys * kKeys;
   let end = key_range(b, (min(first_pair + kRows, pairs) - 1u) / kGroup).y;
 
-  // The lane's own row.
+  // The lane's row.
   let pair = first_pair + subgroup * kMatM + lane / kLanesPerRow;
   let s = min(pair, pairs - 1u) / kGroup;
   let h = kv_head * kGroup + min(pair, pairs - 1u) % kGroup;
   let keys = select(vec2<u32>(), key_range(b, s), pair < pairs);
 
-  // Queries, through memory into matrices.
+  // Load the queries through memory into matrices.
   for (var i = local; i < kRows * kCols; i += kThreads) {
     let p = min(first_pair + i / kCols, pairs - 1u);
     memory[kQueries + i / kCols * kStride + i % kCols] =
@@ -326,7 +335,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
     workgroupBarrier();
 
-    // The keys are used up: scores take their place.
+    // The keys have been used: scores take their memory.
     let strip = subgroup * kMatM * kScoreStride;
 #repeat b 0..kKeyMatrices
     subgroupMatrixStore<row_major>(&memory, strip + $b * kStep4, scores[$b], kScoreStride);
@@ -347,10 +356,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
       if (kOwn > 4 * $i) { x$i = seen4(x$i, t + 4 * $i, keys); }
 #endrepeat
     }
-    let largest = over_row_max(max4(max(max(max(x0, x1), max(x2, x3)), max(max(x4, x5), max(x6, x7)))));
+    let largest =
+        over_row_max(max4(max(max(max(x0, x1), max(x2, x3)), max(max(x4, x5), max(x6, x7)))));
     var shrink = 1.0;
     if (largest > reference + kSlack) {
-      // Nothing was added to a row that saw no key yet.
+      // A row that has seen no key yet has no sums to rescale.
       if (reference > kMasked && start > begin) {
         rescale_at = start;
       }

@@ -1,5 +1,6 @@
 // Arithmetic of group_query_attention_decode.wgsl, which says what the host defines: one value or
-// one column for each of kPairs pairs (query row, head), and sums over the kLanes threads of a team.
+// one column for each of kPairs pairs (query row, head), and sums over the kLanes threads of a
+// team.
 
 #if pairs1
 fn pair_vector(a: f32, b: f32, c: f32, d: f32) -> pvec { return a; }
@@ -65,7 +66,8 @@ fn score_part(k: raw8, q: Unit) -> pvec {
   return dots(x[0], q.lo) + dots(x[1], q.hi);
 }
 
-// `on`: the row is there; what lies behind the last one may be NaN.
+// Adds a value times its weight. `on` is whether the row exists: memory past the last row may hold
+// NaN.
 fn add_values(sum: Unit, v: raw8, weight: pvec, on: bool) -> Unit {
   let x = unpack(v);
   return Unit(sum.lo + outer(select(vec4<f32>(0.0), x[0], on), weight),
@@ -91,7 +93,7 @@ fn team_sum(value: pvec, local: u32) -> pvec {
   return sum;
 }
 
-// The columns of this lane and of the one `offset` away, added.
+// Returns the columns of this lane plus those of the lane `offset` away.
 fn across(m: pmat, offset: u32) -> pmat {
   let a = subgroupShuffleXor(pair_column(m, 0u), offset);
   var a1 = a;
@@ -110,7 +112,7 @@ fn add_across(x: Unit, offset: u32) -> Unit {
 var<workgroup> team_scratch: array<pvec, kWorkgroupSize>;
 
 fn team_sum(value: pvec, local: u32) -> pvec {
-  workgroupBarrier();  // The scratch may still be read from the last call.
+  workgroupBarrier();  // Threads may still read the last call's values.
   team_scratch[local] = value;
   workgroupBarrier();
   var sum = pvec(0.0);

@@ -1,14 +1,14 @@
-// Attention where rows are many: one workgroup owns kRows pairs (row, head of the group) of one
-// (batch, kv head), which share every tile of keys: pair p is row p / group, head p % group.
+// Attention for many rows: one workgroup owns kRows pairs (row, head of the group) of one (batch,
+// kv head), which share every tile of keys. Pair p is row p / group, head p % group.
 //
 // For each tile of kKeys keys:
-//   1. scores: thread (r, key) of kScoreRows x kKeys takes rows r * 4 .. r * 4 + 3; queries and
-//      keys come through workgroup memory in chunks of kChunk columns;
-//   2. online softmax: 8 threads a row, 4 keys each;
-//   3. values: thread (g, c) of kRowGroups x kCols owns column c of the rows g, g + kRowGroups, ...
-//      and reads the values from the cache directly, four keys at a time.
-// Indices of private arrays are constant: NVIDIA's compiler does not unroll loops over them and then
-// keeps them in memory.
+//   1. Scores: thread (r, key) of kWorkgroupSize / kKeys x kKeys takes rows 4 r to 4 r + 3. Queries
+//      and keys go through workgroup memory in steps of kStepCols columns.
+//   2. Online softmax: 8 threads a row, 4 keys each.
+//   3. Values: thread (g, c) of kRowGroups x kCols owns column c of rows g, g + kRowGroups, ... and
+//      reads the values from the cache directly, four keys at a time.
+// Indices of private arrays are constants: NVIDIA's compiler does not unroll loops over arrays and
+// then keeps them in memory.
 // Workgroup memory: 2 KiB queries + 4.5 KiB keys + 2 KiB weights + 0.7 KiB statistics.
 //
 // The host defines what group_query_attention.wgsl says (kVec is 4, kCols <= kWorkgroupSize).
@@ -19,9 +19,9 @@ const kWorkgroupSize = 128u;
 const kRows = 16u;
 const kKeys = 32u;
 const kStepCols = 8u;
-const kKeyStride = kStepCols + 1u;  // Off the power of two: neighbouring keys in different banks.
-const kRowsPerScore = 4u;        // kRows * kKeys / kWorkgroupSize
-const kThreadsPerRow = 8u;       // kWorkgroupSize / kRows
+const kKeyStride = kStepCols + 1u;  // Odd, so that neighbouring keys are in different banks.
+const kRowsPerScore = 4u;           // kRows * kKeys / kWorkgroupSize
+const kThreadsPerRow = 8u;          // kWorkgroupSize / kRows
 const kRowGroups = kWorkgroupSize / kCols;
 const kRowsPerThread = (kRows + kRowGroups - 1u) / kRowGroups;
 
@@ -33,7 +33,7 @@ var<workgroup> row_max: array<f32, kRows>;
 var<workgroup> row_sum: array<f32, kRows>;
 var<workgroup> row_shrink: array<f32, kRows>;
 
-// The score of row `row` of the tile's pairs with key `key` of its keys, or kMasked.
+// Writes the score of row `row` of the pairs with key `key` of the tile, or kMasked.
 fn put_score(dot_product: f32, row: u32, key: u32, start: u32, first_pair: u32, last_pair: u32,
              group: u32, kv_head: u32, b: u32) {
   let pair = min(first_pair + row, last_pair);
@@ -51,14 +51,14 @@ alias Sums = array<vec4<f32>, kRowsPerThread>;
 
 fn value_at(row: u32, c: u32) -> vec4<f32> { return vec4<f32>(v_cache[row * kCols + c]); }
 
-// Row j of a thread; the rows that there are too many of are the last one's again.
+// Returns a thread's row j. Rows past the last repeat it.
 fn row_of(j: u32, row_group: u32) -> u32 { return min(row_group + j * kRowGroups, kRows - 1u); }
 
 fn shrink_row(sums: ptr<function, Sums>, j: u32, row_group: u32) {
   (*sums)[j] *= row_shrink[row_of(j, row_group)];
 }
 
-// The keys t to t + 3 of the tile.
+// Adds keys t to t + 3 of the tile.
 fn add_row(sums: ptr<function, Sums>, j: u32, row_group: u32, t: u32, values: mat4x4<f32>) {
   (*sums)[j] += values * weights[row_of(j, row_group) * (kKeys / 4u) + t / 4u];
 }
@@ -87,7 +87,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let kv_head = item / params.tiles % params.kv_heads;
   let b = item / (params.tiles * params.kv_heads);
   let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
-  // The union of the pairs' keys: ranges only move up with the row.
+  // The union of the pairs' keys. Ranges move only up with the row.
   let last_pair = min(first_pair + kRows, pairs) - 1u;
   let begin = key_range(b, first_pair / group).x;
   let end = key_range(b, last_pair / group).y;
@@ -103,7 +103,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let score_row = local / kKeys * kRowsPerScore;
     var scores = vec4<f32>(0.0);
     for (var first_col = 0u; first_col < kCols; first_col += kStepCols) {
-      workgroupBarrier();  // The tiles may still be read.
+      workgroupBarrier();  // Threads may still read the tiles.
       {
         let row = local / kStepCols;
         let c = first_col + local % kStepCols;
@@ -128,7 +128,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let k = k_tile[key * kKeyStride + i];
         let at = score_row * kStepCols + i;
         scores += vec4<f32>(dot(q_tile[at], k), dot(q_tile[at + kStepCols], k),
-                            dot(q_tile[at + 2u * kStepCols], k), dot(q_tile[at + 3u * kStepCols], k));
+                            dot(q_tile[at + 2u * kStepCols], k),
+                            dot(q_tile[at + 3u * kStepCols], k));
       }
     }
     put_score(scores.x, score_row, key, start, first_pair, last_pair, group, kv_head, b);
@@ -152,7 +153,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                                 weight(own_scores.z, largest), weight(own_scores.w, largest));
     weights[own] = own_weights;
     var sum = dot(own_weights, vec4<f32>(1.0));
-    workgroupBarrier();  // All have read row_max and partials.
+    workgroupBarrier();  // All threads have read row_max and partials.
     partials[local] = sum;
     workgroupBarrier();
     if (local % kThreadsPerRow == 0u) {
@@ -175,7 +176,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 #endrepeat
       let last = end - 1u;
       for (var t = 0u; t < kKeys && start + t < end; t += 4u) {
-        // Behind the last key weights are 0, and values the last one's.
+        // Past the last key weights are 0, and values repeat the last key's.
         let v0 = value_at(cache_begin + start + t, c);
         let v1 = value_at(cache_begin + min(start + t + 1u, last), c);
         let v2 = value_at(cache_begin + min(start + t + 2u, last), c);

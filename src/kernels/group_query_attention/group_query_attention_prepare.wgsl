@@ -1,10 +1,12 @@
-// What comes before the attention of many rows, in one dispatch: queries normed and rotated to `q`,
-// keys too and values as they are to their caches. Definition: group_query_attention_prepare.h.
+// What precedes the attention of many rows, in one dispatch: queries after norm and rotation go to
+// `q`, keys likewise to k_cache, values unchanged to v_cache. group_query_attention_prepare.h has
+// the definition.
 //
-// A team of kLanes neighbouring threads owns one head of one row, thread i its eight elements from
-// column i on; a workgroup has kTeams heads, queries, keys and values of a row one after the other.
+// A team of kLanes neighbouring threads owns one head of one row, thread i the eight elements of
+// column i. A workgroup has kTeams consecutive heads; a row has queries, then keys, then values.
 //
-// The host defines what group_query_attention_decode.wgsl says, with one pair and one unit, and kBatch.
+// The host defines what group_query_attention_decode.wgsl says, with one pair and one unit, and
+// kBatch.
 
 struct Params {
   capacity: u32,
@@ -69,7 +71,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let kv_head = select(head - kHeads, head - kHeads - kKvHeads, head >= kHeads + kKvHeads);
 
   // Where the head begins in its input.
-  let begin = select(row * params.kv_row + kv_head * kCols, row * params.q_row + head * kCols, is_query);
+  let begin = select(row * params.kv_row + kv_head * kCols, row * params.q_row + head * kCols,
+                     is_query);
   var own = eight();
   var partner = eight();
   if (is_query) {

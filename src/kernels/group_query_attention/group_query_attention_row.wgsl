@@ -1,10 +1,10 @@
-// Attention where rows are few: one workgroup owns one (batch, head, row).
+// Attention for few rows: one workgroup owns one (batch, head, row).
 //
-// It goes over the row's keys in steps of kWorkgroupSize. First thread i takes the whole dot
-// product with key i of the step; then the threads stand in kTeams teams of kCols, and thread c of
-// team g adds the values' column c of the keys g, g + kTeams, ... (coalesced). In the end the
-// teams' sums are added. Heads of more columns than threads have one team, whose threads own
-// kColsPerThread columns each.
+// It walks along the row's keys in steps of kWorkgroupSize. First thread i takes the whole dot
+// product with key i of the step. Then the threads form kTeams teams of kCols, and thread c of team
+// g adds column c of the values of keys g, g + kTeams, ... (coalesced). In the end the teams' sums
+// are added. If a head has more columns than there are threads, there is one team, whose threads
+// own kColsPerThread columns each.
 //
 // The host defines what group_query_attention.wgsl says, and kWorkgroupSize.
 

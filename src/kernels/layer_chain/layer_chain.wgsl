@@ -1,22 +1,27 @@
-// Up to four products of one row in one dispatch, each of which takes the result of the one before, for
-// one layer after the other. Definition, bindings, and what is asked of a GPU: layer_chain.h.
+// Up to four products of one row in one dispatch, each of which multiplies the result of the one
+// before, for one layer after the other. layer_chain.h has the definition, the bindings and what a
+// GPU must be able to do.
 //
-// Every workgroup does its part of each link in turn. There a team of `split` subgroups owns outputs by groups of
-// kInterleave, and the rows of B that those are made of (of a gated link gate rows and up rows). A thread has one row
-// of each group, and every split * kRowLanes-th chunk of it, 32 codes of 4 bits, so that a subgroup loads one stretch of B
-// and has kRowLanes chunks of the row. Products of codes and the row's bytes are summed up exactly, four at once.
+// Every workgroup computes its part of each link, one link after the other. In a link a team of
+// `split` subgroups owns groups of kInterleave outputs and the rows of B that these are made of
+// (gate rows and up rows in a gated link). A thread has one row of each group, and of that row
+// every split * kRowLanes-th chunk of 32 codes of 4 bits. So a subgroup loads one contiguous range
+// of B, and kRowLanes chunks of each row. Products of codes with the row's bytes are summed
+// exactly, four at a time.
 //
-// Waiting for the other workgroups takes longer than what is computed between two waits, so a thread
-// asks for its first weights of the next link before it multiplies those of this one.
+// Waiting for the other workgroups takes longer than the arithmetic between two waits. A thread
+// therefore issues the first weight loads of the next link before it multiplies those of this one.
 //
-// Rows go from link to link through `rows`, in pairs of f16, inverted, so that 0 says that a pair is not
-// there yet: whoever needs it looks until it is. So no store is waited for and no workgroup counted, and
-// relaxed atomics, which plain loads may lag behind, are all that it takes. Each layer has rows of its
-// own. There are two sets of them all: a run leaves one as it is, and clears the one of the run before.
+// Rows go from link to link through `rows`, as pairs of f16 with all bits inverted, so that 0 means
+// that a pair has not been written. A reader spins until the pair is there. So nothing waits for a
+// store, no workgroups are counted, and relaxed atomics suffice; plain loads may return stale data.
+// Each layer has its own rows. There are two sets of them: a run writes one and clears the one of
+// the run before.
 //
-// The prelude has kLink0 .. kLink3, which reach every function as constants once it is inlined. The code
-// of a link is written out for each: a loop over them, with the weights of any link in one variable, took
-// NVIDIA's compiler ten seconds, and its code twice the time of one dispatch a link.
+// The prelude has kLink0 to kLink3, which are constants in every function once it is inlined. The
+// code is written out for each link: a loop over links, with the weights of any link in one
+// variable, took NVIDIA's compiler ten seconds, and its code took twice the time of one dispatch a
+// link.
 
 #include "common/activations.wgsl"
 #include "matmul_nbits/interleave.wgsl"
@@ -31,25 +36,25 @@ const kNone = 0xffffffffu;
 
 struct Link {
   index: u32,
-  n: u32,        // outputs
+  n: u32,  // Outputs.
   k: u32,
-  split: u32,    // subgroups of a team
-  outputs: u32,  // of a thread: groups of kInterleave of a team
-  rows: u32,     // of B of a thread: 1 to 8
-  prefetch: u32,    // chunks of each that a thread asks for at once: 1 to 8
-  rounds: u32,   // in which the workgroup brings the row: 1 to 8
-  parts: u32,    // workgroups that have a part of it
+  split: u32,     // Subgroups of a team.
+  outputs: u32,   // Interleave groups of a team, and so outputs of a thread.
+  rows: u32,      // Rows of B of a thread: 1 to 8.
+  prefetch: u32,  // Chunks of each row that a thread loads ahead: 1 to 8.
+  rounds: u32,    // Rounds in which the workgroup loads the row: 1 to 8.
+  parts: u32,     // Workgroups that have a part of the link.
   gated: bool,
   norm: bool,
   epsilon: f32,
   bias: bool,
-  residual: bool,        // bound
-  input_residual: bool,  // what comes into the layer
-  // Where in a layer's `vectors` the norm's scales and the bias lie, in pairs.
+  residual: bool,        // A residual is bound.
+  input_residual: bool,  // The residual is the layer's input.
+  // Where the norm's scales and the bias begin in a layer's `vectors`, in pairs.
   norm_at: u32,
   bias_at: u32,
-  // Where in the layer's rows the row lies that it multiplies (kNone: what comes into the layer), a
-  // residual (kNone: none of these), and where its Y goes (kNone: only to its binding).
+  // Offsets in the layer's rows: of the row that the link multiplies (kNone: the layer's input), of
+  // a residual (kNone: it is not one of these rows), and of Y (kNone: Y goes only to its binding).
   row: u32,
   residual_row: u32,
   result_row: u32,
@@ -57,15 +62,15 @@ struct Link {
 
 const kSubgroups = kWorkgroupSize / kSubgroup;
 const kRowLanes = kSubgroup / kInterleave;
-// Codes in integers come 16 times too large.
+// signed_codes returns 16 times a code.
 const kCodeUnit = 1.0 / 16.0;
 
-// The sums of each subgroup's rows of B.
+// Sums of each subgroup's rows of B.
 var<workgroup> results: array<f32, kSubgroups * kMaxRows * kInterleave>;
 
 // ---- weights
 
-// A chunk of each of a thread's rows of B, with its scales.
+// One chunk of each of a thread's rows of B, with its scale.
 struct Weights {
 #repeat i 0..8
   row_$i: vec4<u32>,
@@ -80,40 +85,41 @@ struct Prefetch {
 #endrepeat
 }
 
-// Rows of B of each layer.
+// Returns the number of rows of B in each layer.
 fn rows_of_b(link: Link) -> u32 {
   return select(link.n, 2u * link.n, link.gated);
 }
 
-// Where a thread works.
+// Which rows and chunks a thread has.
 struct RowPlace {
   team: u32,
-  subgroup: u32,  // its subgroup among the team's
-  row_offset: u32,   // its row of each group's
+  subgroup: u32,    // Which of the team's subgroups.
+  row_offset: u32,  // Its row in each interleave group.
   lane: u32,
 }
 
 fn place_of_thread(link: Link, local: u32) -> RowPlace {
   let subgroup = local / kSubgroup;
-  return RowPlace(subgroup / link.split, subgroup % link.split, local % kInterleave, local % kSubgroup / kInterleave);
+  return RowPlace(subgroup / link.split, subgroup % link.split, local % kInterleave,
+                  local % kSubgroup / kInterleave);
 }
 
 fn outputs_of_team(link: Link) -> u32 {
   return link.outputs * kInterleave;
 }
 
-// Outputs of a workgroup.
+// Returns the number of outputs of a workgroup.
 fn outputs_of_workgroup(link: Link) -> u32 {
   return kSubgroups / link.split * outputs_of_team(link);
 }
 
-// The chunk of an iteration of a thread.
+// Returns the chunk that a thread multiplies in an iteration.
 fn chunk_of_step(link: Link, place: RowPlace, iteration: u32) -> u32 {
   return (iteration * link.split + place.subgroup) * kRowLanes + place.lane;
 }
 
-// Row `row` of a thread's rows of B; `first`: its first output. Outputs past the end repeat the last one, and are not
-// stored.
+// Returns row `row` of the rows of B of the thread whose first output is `first`. Outputs past the
+// end repeat the last one and are not stored.
 fn row_of_thread(link: Link, layer: u32, first: u32, row: u32) -> u32 {
   let first_of_layer = layer * rows_of_b(link);
   if (link.gated) {
@@ -127,7 +133,8 @@ fn load_chunk(link: Link, row: u32, chunk: u32) -> vec4<u32> {
 }
 
 fn load_scale_of_chunk(link: Link, row: u32, chunk: u32) -> f32 {
-  return load_scale(link.index, interleaved_index(row, chunk / kBlockChunks, link.k / 32u / kBlockChunks));
+  return load_scale(link.index,
+                    interleaved_index(row, chunk / kBlockChunks, link.k / 32u / kBlockChunks));
 }
 
 fn load_step(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32) -> Weights {
@@ -144,7 +151,8 @@ fn load_step(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32
 #repeat i 4..8
   if (link.rows > $i) {
     weights.row_$i = load_chunk(link, row_of_thread(link, layer, first, $i), chunk);
-    weights.more_scales[$i - 4] = load_scale_of_chunk(link, row_of_thread(link, layer, first, $i), chunk);
+    weights.more_scales[$i - 4] =
+        load_scale_of_chunk(link, row_of_thread(link, layer, first, $i), chunk);
   }
 #endrepeat
   return weights;
@@ -152,7 +160,8 @@ fn load_step(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32
 
 fn prefetch_steps(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Prefetch {
   let place = place_of_thread(link, local);
-  let first = part * outputs_of_workgroup(link) + place.team * outputs_of_team(link) + place.row_offset;
+  let first = part * outputs_of_workgroup(link) + place.team * outputs_of_team(link) +
+      place.row_offset;
   var prefetched = Prefetch();
   prefetched.step_0 = load_step(link, layer, first, place, base);
 #repeat i 1..8
@@ -163,7 +172,8 @@ fn prefetch_steps(link: Link, layer: u32, part: u32, local: u32, base: u32) -> P
 
 // ---- products
 
-// A word of codes, less half their range, with the upper and the lower bytes of the row: exact.
+// Returns the exact products of a word of codes, less half their range, with the upper and the
+// lower bytes of the row.
 fn dot_codes(word: u32, x: vec4<u32>) -> vec2<i32> {
   let codes = signed_codes(word);
   return vec2<i32>(dot4I8Packed(codes.x, x.x) + dot4I8Packed(codes.y, x.y),
@@ -179,18 +189,18 @@ struct Chunk {
 }
 
 fn row_product(codes: vec4<u32>, chunk: Chunk) -> f32 {
-  let sums = dot_codes(codes.x, chunk.x_0) + dot_codes(codes.y, chunk.x_1) + dot_codes(codes.z, chunk.x_2) +
-             dot_codes(codes.w, chunk.x_3);
+  let sums = dot_codes(codes.x, chunk.x_0) + dot_codes(codes.y, chunk.x_1) +
+             dot_codes(codes.z, chunk.x_2) + dot_codes(codes.w, chunk.x_3);
   return f32(sums.x * 256 + sums.y);
 }
 
-// Of a thread's rows of B.
+// A sum for each of a thread's rows of B.
 struct Sums {
   low: vec4<f32>,
   high: vec4<f32>,
 }
 
-// The products of iteration `iteration` of a thread.
+// Returns a thread's products in iteration `iteration`.
 fn products_of_step(link: Link, place: RowPlace, iteration: u32, w: Weights) -> Sums {
   var sums = Sums();
   let at = chunk_of_step(link, place, iteration);
@@ -216,7 +226,7 @@ fn add_step(sums: ptr<function, Sums>, link: Link, place: RowPlace, iteration: u
   (*sums).high += products.high;
 }
 
-// Of the lanes that have the same rows.
+// Returns the sums over the lanes that have the same rows.
 fn lanes_sum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
   for (var distance = kRowLanes / 2u; distance > 0u; distance /= 2u) {
@@ -227,7 +237,7 @@ fn lanes_sum(lane_sums: vec4<f32>) -> vec4<f32> {
 
 // ---- results
 
-// What a thread has between its products and the pair of results that it stores.
+// What a thread keeps between its products and the pair of results that it stores.
 struct State {
   sums: Sums,
   bias: vec2<f32>,
@@ -235,7 +245,7 @@ struct State {
   residual: u32,
 }
 
-// The first of them.
+// Returns the first of the two outputs that a thread stores.
 fn output_of(link: Link, part: u32, local: u32) -> u32 {
   return part * outputs_of_workgroup(link) + 2u * local;
 }
@@ -300,7 +310,7 @@ fn apply_gate(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f3
 }
 #endif
 
-// The sums of row `row` of the threads' that have output `output` of the workgroup.
+// Returns the sum for output `output` of the workgroup, over row `row` of the threads that have it.
 fn output_sum(link: Link, output: u32, row: u32) -> f32 {
   let team = output / outputs_of_team(link);
   let at = row * kInterleave + output % kInterleave;
@@ -311,7 +321,7 @@ fn output_sum(link: Link, output: u32, row: u32) -> f32 {
   return sum;
 }
 
-// Row `row` of each of `rows_an_output`, of outputs 2 local and 2 local + 1.
+// Returns row `row` of the rows_an_output rows of outputs 2 local and 2 local + 1.
 fn output_pair_sum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
   let first = 2u * local;
   let second = first + 1u;
@@ -320,7 +330,7 @@ fn output_pair_sum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec
                    output_sum(link, second, second % in_team / kInterleave * rows_an_output + row));
 }
 
-// Not by an index that a thread computes: NVIDIA's compiler puts such vectors into memory.
+// Returns component i. NVIDIA's compiler puts vectors that are indexed by a variable into memory.
 fn component(x: vec4<f32>, i: u32) -> f32 {
   return select(select(x.x, x.y, i == 1u), select(x.z, x.w, i == 3u), i > 1u);
 }
@@ -337,7 +347,8 @@ fn finish_link(link: Link, layer: u32, part: u32, state: State, local: u32) {
   let place = place_of_thread(link, local);
   let results_at = local / kSubgroup * (link.rows * kInterleave) + place.row_offset;
   for (var row = place.lane; row < link.rows; row += kRowLanes) {
-    results[results_at + row * kInterleave] = select(component(low, row), component(high, row - 4u), row > 3u);
+    results[results_at + row * kInterleave] =
+        select(component(low, row), component(high, row - 4u), row > 3u);
   }
   workgroupBarrier();
   let n = output_of(link, part, local);
@@ -345,7 +356,8 @@ fn finish_link(link: Link, layer: u32, part: u32, state: State, local: u32) {
     let factor = row_factor(link);
     var y = vec2<f32>();
     if (link.gated) {
-      y = apply_gate(factor * output_pair_sum(link, local, 0u, 2u), factor * output_pair_sum(link, local, 1u, 2u), state);
+      y = apply_gate(factor * output_pair_sum(link, local, 0u, 2u),
+                     factor * output_pair_sum(link, local, 1u, 2u), state);
     } else {
       y = factor * output_pair_sum(link, local, 0u, 1u) + state.bias;
     }
@@ -371,7 +383,7 @@ fn clear_rows(begin: u32, layer: u32, part: u32, local: u32) {
 @compute @workgroup_size(kWorkgroupSize)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let part = workgroup.x;
-  // Two sets of rows, of which each run takes the one that the run before has cleared.
+  // There are two sets of rows. Each run writes the one that the run before has cleared.
   let runs = atomicLoad(&rows[params.rows + part]);
   let sets = params.rows + kWorkgroups;
   let set_words = params.layers * kLayerWords;
@@ -387,7 +399,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 #endif
     let state_0 = multiply_link(kLink0, layer, part, steps_0, local);
     finish_link(kLink0, layer, part, state_0, local);
-    // While the others finish theirs.
+    // Other workgroups finish their part of the link meanwhile.
     clear_rows(old_rows, layer, part, local);
 #if attention_at_1
     attend(layer, part, local);

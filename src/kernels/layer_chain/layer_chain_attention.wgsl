@@ -1,16 +1,17 @@
-// The attention before a link of layer_chain.wgsl, of one row: norm and rotation of
-// queries and key, the append to the cache, flash decoding (arXiv:2311.01282) and its reduction.
-// Definition: group_query_attention_decode.h; one row has queries, key and value: that of the link before,
-// or else the input.
+// Attention before a link of layer_chain.wgsl, for one row: norm and rotation of queries and key,
+// the append to the cache, flash decoding (arXiv:2311.01282) and its reduction.
+// group_query_attention_decode.h has the definition. Queries, key and value are one row: the result
+// of the link before, or the input.
 //
-// An item is a head of keys and values and one split of its rows; tile j of them belongs to split j %
-// kSplits, and the new row is the tile behind the last one. A team of kLanes threads owns a row of a
-// tile, a thread eight columns of it for all heads of the group (a pair each; the pairs past the group
-// repeat the last). Where the splits' results meet, a workgroup has a slice of a head group's output,
-// kSplits neighbouring threads an element of it, one for each split. It goes on as that link's row.
+// An item is one kv head and one split of its keys. Tile j of the keys belongs to split j %
+// kSplits, and the new row is the tile after the last one. A team of kLanes threads owns one row of
+// a tile; a thread has eight columns of it for all heads of the group, one pair for each (pairs
+// past the group repeat the last). In the reduction a workgroup has a slice of the output of a
+// group of heads, and kSplits neighbouring threads have one element of it, one thread for each
+// split. The result is the row that the link multiplies.
 //
-// In `rows`: kAttentionRow, the output in pairs; from kPartials on kPartial words of f32 for each item:
-// sums, maxima, denominators.
+// `rows` holds, from kAttentionRow on, the output in pairs and, from kPartials on, kPartial words
+// of f32 for each item: sums, maxima, denominators.
 
 alias eight = mat2x4<f32>;
 
@@ -25,7 +26,7 @@ const kMergeLanes = 8u;
 
 var<workgroup> partial_max: array<vec4<f32>, kSubgroups>;
 var<workgroup> partial_den: array<vec4<f32>, kSubgroups>;
-// A group's queries, the key and the value that it shares.
+// A group's queries, then the key and the value that it shares.
 var<workgroup> fresh: array<vec4<u32>, (kGroup + 2u) * kCols>;
 
 #include "group_query_attention/group_query_attention_pairs.wgsl"
@@ -37,7 +38,7 @@ fn cos_unit(i: u32) -> raw8 { return rotary[i]; }
 fn sin_unit(i: u32) -> raw8 { return rotary[params.rotary_rows * kRotaryCols + i]; }
 #endif
 #if norm
-var<private> norm_vectors: u32;  // where in `vectors` the layer's begin
+var<private> norm_vectors: u32;  // Where the layer begins in `vectors`.
 
 fn vector_unit(pair: u32) -> raw8 {
   let at = norm_vectors + pair;
@@ -47,14 +48,14 @@ fn q_norm_unit(i: u32) -> raw8 { return vector_unit(kQNormAt + 4u * i); }
 fn k_norm_unit(i: u32) -> raw8 { return vector_unit(kKNormAt + 4u * i); }
 #endif
 
-// Which rows of the cache there are, and how the splits share them.
+// Which rows of the cache exist, and how the splits share them.
 struct Extent {
   past: u32,
   total: u32,
   old_rows: u32,
-  tiles: u32,       // of old rows
-  first_tile: u32,  // that anybody sees
-  active_splits: u32,      // splits that have work
+  tiles: u32,          // Tiles of old rows.
+  first_tile: u32,     // First tile that a query sees.
+  active_splits: u32,  // Splits that have a tile.
 }
 
 fn extent_of() -> Extent {
@@ -80,13 +81,13 @@ fn load_tile(head_begin: u32, tile: u32, team: u32, column: u32) -> KeyAndValue 
   return KeyAndValue(k_cache[at], v_cache[at]);
 }
 
-// A column of eight elements, and the one that a rotation pairs with it.
+// A column of eight elements, and the column that a rotation pairs with it.
 struct Column {
   own: raw8,
   partner: raw8,
 }
 
-// What queries and the new row are made of. All of it is asked for before anything is made of it.
+// Inputs of the queries and of the new row. All of them are loaded before the first is used.
 struct Sources {
 #repeat i 0..4
   q_$i: Column,
@@ -98,7 +99,7 @@ struct Sources {
   angles: Angles,
 }
 
-// Pair `pair` of the row with queries, keys and values.
+// Waits for pair `pair` of the row of queries, key and value.
 fn await_fresh(pair: u32) -> u32 {
   if (kQueryRow == kNone) {
     return input_pair(pair);
@@ -108,7 +109,7 @@ fn await_fresh(pair: u32) -> u32 {
 
 fn stage_fresh(kv_head: u32, local: u32) {
   const row_pairs = kCols * 4u;
-  // For CPUs that act as GPUs (load_row), and for who still reads what was here.
+  // Threads may still read the old contents. For CPUs that act as GPUs see load_row.
   workgroupBarrier();
   for (var i = local; i < (kGroup + 2u) * row_pairs; i += kWorkgroupSize) {
     let row = i / row_pairs;
@@ -118,12 +119,12 @@ fn stage_fresh(kv_head: u32, local: u32) {
   workgroupBarrier();
 }
 
-// Of row `row` in `fresh`.
+// Returns a column of row `row` of `fresh`.
 fn fresh_column(row: u32, column: u32) -> Column {
   return Column(fresh[row * kCols + column], fresh[row * kCols + partner_of(column)]);
 }
 
-// Of a group's head; past the last that one.
+// Returns a column of the query of the group's head i; heads past the last repeat it.
 fn load_query(i: u32, column: u32) -> Column {
   return fresh_column(min(i, kGroup - 1u), column);
 }
@@ -155,7 +156,7 @@ fn apply_norm(x: Column, inv_std: f32, weights: Column) -> array<eight, 2> {
 }
 #endif
 
-// Columns past the last one are zeros.
+// Returns a column after norm and rotation. Columns past the last are zeros.
 fn apply_rotation(x: Column, inv_std: f32, weights: Column, lane: u32, angles: Angles) -> eight {
   let normed = apply_norm(x, inv_std, weights);
   let rotated = rotate_by(normed[0], normed[1], min(lane, kCols - 1u), angles);
@@ -169,7 +170,7 @@ fn squares_of(x: Column, lane: u32) -> f32 {
   return select(0.0, squares(unpack(x.own)), lane < kCols);
 }
 
-// 1 / sqrt(mean of squares) of the queries, and of the key.
+// 1 / sqrt(mean of squares) of the queries and of the key.
 struct InvStds {
   q: vec4<f32>,
   k: f32,
@@ -203,14 +204,14 @@ fn queries_of(sources: Sources, inv_std: vec4<f32>, lane: u32) -> Unit {
   return Unit(pair_matrix(a[0], a1[0], a2[0], a3[0]), pair_matrix(a[1], a1[1], a2[1], a3[1]));
 }
 
-// The softmax of a team's rows so far, of every pair.
+// The softmax over a team's rows so far, for every pair.
 struct Softmax {
   largest: pvec,
   den: pvec,
   sums: Unit,
 }
 
-// Takes in a team's row, of position t. It counts where `begin` <= t < `end`.
+// Adds a team's row, at position t, to its softmax. The row counts if begin <= t < end.
 fn add_row(softmax: ptr<function, Softmax>, row: KeyAndValue, q: Unit, t: u32, begin: u32, end: u32,
           local: u32) {
   let score = finish_scores(team_sum(score_part(row.key, q), local), pvec(0.0), t, upvec(begin),
@@ -223,7 +224,8 @@ fn add_row(softmax: ptr<function, Softmax>, row: KeyAndValue, q: Unit, t: u32, b
   (*softmax).sums = add_values(scale_unit((*softmax).sums, shrink), row.value, weight, t < end);
 }
 
-// Pair i's four sums `quad` of the workgroup's part `part`, where the rows of links lie later.
+// Returns where sums 4 quad to 4 quad + 3 of pair i lie in partial result `partial`. They use the
+// memory of the links' rows.
 fn partial_at(partial: u32, i: u32, quad: u32) -> u32 {
   return (partial * kPairs + i) * kCols * 2u + quad;
 }
@@ -233,12 +235,12 @@ fn keep_partial(partial: u32, i: u32, lane: u32, sums: Unit) {
   h[partial_at(partial, i, 2u * lane + 1u)] = bitcast<vec4<u32>>(pair_column(sums.hi, i));
 }
 
-// The place of an item's split among those of its head that have work.
+// Returns the index of an item's split among the active splits of its head.
 fn place_of(item: u32, extent: Extent) -> u32 {
   return (item % kSplits + kSplits - extent.first_tile % kSplits) % kSplits;
 }
 
-// Of an item's rows.
+// Returns a team's softmax over the rows of an item.
 fn attend_split(layer: u32, item: u32, extent: Extent, local: u32) -> Softmax {
   let kv_head = item / kSplits;
   let lane = local % kLanes;
@@ -266,22 +268,22 @@ fn attend_split(layer: u32, item: u32, extent: Extent, local: u32) -> Softmax {
     add_row(&softmax, now, q, tile * kTile + team, range.x, min(extent.old_rows, range.y), local);
   }
   if (tile == extent.tiles) {
-    let new_row =
-        KeyAndValue(pack(apply_rotation(sources.key, inv_stds.k, sources.k_norm, lane, sources.angles)),
-                    sources.value);
+    let new_key = apply_rotation(sources.key, inv_stds.k, sources.k_norm, lane, sources.angles);
+    let new_row = KeyAndValue(pack(new_key), sources.value);
     append(head_begin, extent.past, team, lane, new_row.key, new_row.value);
-    add_row(&softmax, new_row, q, extent.past + team, range.x, min(extent.past + 1u, range.y), local);
+    add_row(&softmax, new_row, q, extent.past + team, range.x, min(extent.past + 1u, range.y),
+            local);
   }
   return softmax;
 }
 
-// Hands on what the teams have of an item.
+// Merges the teams' softmaxes of an item and publishes the result.
 fn publish_split(item: u32, extent: Extent, softmax: Softmax, local: u32) {
   let place = place_of(item, extent);
   if (place >= extent.active_splits) {
     return;
   }
-  // The teams of a subgroup.
+  // Merge the teams of a subgroup.
   var largest = softmax.largest;
   for (var offset = kLanes; offset < kSubgroup; offset *= 2u) {
     largest = max(largest, subgroupShuffleXor(largest, offset));
@@ -309,10 +311,10 @@ fn publish_split(item: u32, extent: Extent, softmax: Softmax, local: u32) {
   workgroupBarrier();
 }
 
-// The subgroups' parts: kMergeLanes neighbouring threads have four columns of a pair, and share the
-// parts.
+// Merges the subgroups' partial results: kMergeLanes neighbouring threads have four columns of a
+// pair, and each takes some of the partial results.
 fn merge_partials(result: u32, local: u32) {
-  const quads = kWorkgroupSize / kMergeLanes;  // at a time
+  const quads = kWorkgroupSize / kMergeLanes;  // Quads at a time.
   let lane = local % kMergeLanes;
   for (var first = 0u; first < kValues / 4u; first += quads) {
     let quad = min(first + local / kMergeLanes, kValues / 4u - 1u);
@@ -347,7 +349,7 @@ fn merge_partials(result: u32, local: u32) {
   }
 }
 
-// A split's sum, maximum and denominator of an element.
+// Waits for a split's sum, maximum and denominator of one element.
 fn await_partial(result: u32, value: u32) -> vec3<f32> {
   let i = value / kHeadSize;
   let at = vec3<u32>(value, kValues + i, kValues + kPairs + i) + result;
@@ -364,13 +366,14 @@ fn await_partial(result: u32, value: u32) -> vec3<f32> {
 fn reduce_slice(item: u32, extent: Extent, local: u32) {
   let kv_head = item / kSplits;
   let place = local % kSplits;
-  const values = kWorkgroupSize / kSplits;  // at a time
+  const values = kWorkgroupSize / kSplits;  // Values at a time.
   for (var first = 0u; first < kSlice; first += values) {
     let element = first + local / kSplits;
     let value = item % kSplits * kSlice + min(element, kSlice - 1u);
     var partial = vec3<f32>(0.0, kMasked, 0.0);
     if (place < extent.active_splits) {
-      partial = await_partial(layer_rows + kPartials + (kv_head * kSplits + place) * kPartial, value);
+      partial = await_partial(layer_rows + kPartials + (kv_head * kSplits + place) * kPartial,
+                              value);
     }
     var largest = partial.y;
     for (var offset = 1u; offset < kSplits; offset *= 2u) {
@@ -399,7 +402,7 @@ fn attend(layer: u32, part: u32, local: u32) {
     let softmax = attend_split(layer, item, extent, local);
     publish_split(item, extent, softmax, local);
   }
-  // For CPUs that act as GPUs: load_row.
+  // For CPUs that act as GPUs: see load_row.
   workgroupBarrier();
   for (var item = part; item < kItems; item += kWorkgroups) {
     reduce_slice(item, extent, local);

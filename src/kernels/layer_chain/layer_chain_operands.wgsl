@@ -1,8 +1,8 @@
-// Bindings of layer_chain.wgsl, those of link i by its number, and how to read them;
-// layer_chain.h.
+// Bindings of layer_chain.wgsl and functions that read them. Bindings of link i have its number.
+// layer_chain.h describes them.
 
 struct Params {
-  // Of the attention, as in group_query_attention_decode.wgsl.
+  // Parameters of the attention, as in group_query_attention_decode.wgsl.
   capacity: u32,
   local_window: u32,
   rotary_rows: u32,
@@ -19,9 +19,9 @@ struct Params {
   pad0: u32,
   pad1: u32,
   pad2: u32,
-  rows: u32,         // where in `rows` this dispatch's own words begin
-  layers: u32,       // that it runs one after the other
-  cache_layer: u32,  // rows of the caches from one layer to the next
+  rows: u32,         // Where this dispatch's words begin in `rows`.
+  layers: u32,       // Layers, which run one after the other.
+  cache_layer: u32,  // Rows of the caches from one layer to the next.
   pad3: u32,
 }
 
@@ -60,7 +60,7 @@ struct Params {
 @group(0) @binding(25) var<storage, read> table_scales: array<f16>;
 #endif
 
-// Pair `at` of the input, or of the table's elements.
+// Returns pair `at` of the input, or of the table's elements.
 #if table_codes
 fn load_input(at: u32) -> u32 {
   let codes = input[at / 4u] >> (at % 4u * 8u);
@@ -71,7 +71,7 @@ fn load_input(at: u32) -> u32 {
 fn load_input(at: u32) -> u32 { return input[at]; }
 #endif
 
-// Pair `pair` of what comes into the first layer.
+// Returns pair `pair` of the first layer's input.
 #if table
 fn input_pair(pair: u32) -> u32 {
   let row = clamp(select(token, token + i32(kTableRows), token < 0), 0, i32(kTableRows) - 1);
@@ -81,7 +81,7 @@ fn input_pair(pair: u32) -> u32 {
 fn input_pair(pair: u32) -> u32 { return load_input(pair); }
 #endif
 
-// A link's operands, by its number: a constant wherever these are called.
+// Operands of a link by its number, which is a constant in every call.
 
 fn load_b(link: u32, at: u32) -> vec4<u32> {
 #repeat i 1..4
@@ -102,7 +102,7 @@ fn load_scale(link: u32, at: u32) -> f32 {
 }
 
 #if vectors
-// Pair `at` of a layer's biases and scales of norms.
+// Returns pair `at` of a layer's biases and norm scales.
 fn load_vector(layer: u32, at: u32) -> u32 {
   return vectors[layer * kVectorPairs + at];
 }
@@ -112,7 +112,7 @@ fn load_vector(layer: u32, at: u32) -> u32 {
 }
 #endif
 
-// Pair `pair` of the residual that is bound.
+// Returns pair `pair` of the bound residual.
 fn load_residual(link: u32, pair: u32) -> u32 {
 #repeat i 0..4
 #if residual_$i
@@ -122,7 +122,7 @@ fn load_residual(link: u32, pair: u32) -> u32 {
   return 0u;
 }
 
-// Stores pair `pair` of a link's Y for whoever reads it after this dispatch.
+// Stores pair `pair` of a link's Y for the dispatches after this one.
 fn store_result(link: u32, pair: u32, value: u32) {
 #repeat i 0..4
 #if bound_$i

@@ -1,23 +1,23 @@
-// The row that a link of layer_chain.wgsl multiplies: 16-bit integers in workgroup memory, in
-// units of their chunk's largest element / 32639, in two signed bytes each.
+// The row that a link of layer_chain.wgsl multiplies. It lies in workgroup memory as 16-bit
+// integers, two signed bytes each, in units of its chunk's largest element / 32639.
 
-// A chunk's 32 elements are brought by 8 threads, two pairs each.
+// 8 threads load the 32 elements of a chunk, two pairs each.
 const kRoundChunks = kWorkgroupSize / 8u;
 
-// An octet's upper bytes that meet the lower nibbles of a word of codes, those that meet the higher
-// ones, and the lower bytes alike.
+// Each entry is one octet: a word of upper bytes for the low nibbles of a word of codes, one for
+// the high nibbles, and two words of lower bytes in the same order.
 var<workgroup> h: array<vec4<u32>, kRowEntries>;
 var<workgroup> chunk_units: array<f32, kMaxK / 32u>;
 var<workgroup> square_sums: array<f32, kSubgroups>;
 
-// Where slot `slot` (an octet) lies. Lanes read neighbouring chunks at once: turning a chunk's slots
-// by its place puts 8 of them into 8 different groups of banks.
+// Returns where entry `entry` (an octet) lies. Lanes read neighbouring chunks at the same time: the
+// XOR swizzle puts 8 of them into 8 different groups of banks.
 fn swizzled(entry: u32) -> u32 {
   return entry ^ ((entry / 8u) % 4u);
 }
 
-// A thread's pairs l and l + 8 of the row's chunk `round` * kRoundChunks + local / 8, l = local % 8,
-// by round.
+// A thread's pairs l and l + 8, l = local % 8, of chunk r * kRoundChunks + local / 8 of the row,
+// for each round r.
 struct Pairs {
 #repeat i 0..8
   round_$i: vec2<u32>,
@@ -28,7 +28,8 @@ fn pair_of(link: Link, local: u32, r: u32) -> u32 {
   return min(r * kRoundChunks + local / 8u, link.k / 32u - 1u) * 16u + local % 8u;
 }
 
-// A word in `rows`: 0 is none. NaNs of all ones become others.
+// Encodes a word of `rows`, where 0 means that it has not been written. A word of all ones, a pair
+// of NaNs, becomes another pair of NaNs.
 fn encode(word: u32) -> u32 {
   return ~min(word, 0xfffffffeu);
 }
@@ -37,15 +38,15 @@ fn decode(word: u32) -> u32 {
   return ~word;
 }
 
-// Where the rows of the layer in work begin in `rows`.
+// Where the rows of the current layer begin in `rows`.
 var<private> layer_rows: u32;
 
-// Gives a word of the layer to whoever waits for it.
+// Writes a word of the layer for the workgroups that wait for it.
 fn publish(at: u32, word: u32) {
   atomicStore(&rows[layer_rows + at], encode(word));
 }
 
-// What was handed as word `at` of `rows`; Decoded(0) where nothing was yet.
+// Returns word `at` of `rows`, or decode(0) if it has not been written.
 fn peek(at: u32) -> u32 {
   return decode(atomicLoad(&rows[at]));
 }
@@ -54,8 +55,9 @@ fn is_missing(word: u32) -> bool {
   return word == decode(0u);
 }
 
-// Whether somebody has looked in vain too often: then he says so, and goes on with what is there. So do
-// others, who need not look as often.
+// Returns whether to stop waiting: after kMaxLooks vain looks, or where another thread has given
+// up, which is checked every 1024 looks. Then kStuck is set, and the caller goes on with what is
+// there.
 fn is_stuck(looks: u32) -> bool {
   if (looks >= kMaxLooks) {
     atomicStore(&rows[kStuck], 1u);
@@ -75,17 +77,17 @@ fn await_word(at: u32) -> u32 {
   return word;
 }
 
-// Where in `rows` what comes into the layer lies, unless it is the input: with the layer before.
+// Returns where the layer's input lies in `rows` if it is the result of the layer before.
 fn input_row() -> u32 {
   return layer_rows - kLayerWords + kLastRow;
 }
 
-// Whether a link multiplies what is bound as the dispatch's input.
+// Returns whether the link multiplies the dispatch's bound input.
 fn takes_input(link: Link, layer: u32) -> bool {
   return link.row == kNone && layer == 0u;
 }
 
-// A pair of what comes into the layer.
+// Waits for a pair of the layer's input.
 fn await_input(layer: u32, pair: u32) -> u32 {
   if (layer == 0u) {
     return input_pair(pair);
@@ -104,7 +106,8 @@ fn peek_round(link: Link, layer: u32, local: u32, r: u32) -> vec2<u32> {
 
 fn load_norm_round(link: Link, layer: u32, local: u32, r: u32) -> vec2<u32> {
   let pair = pair_of(link, local, r);
-  return vec2<u32>(load_vector(layer, link.norm_at + pair), load_vector(layer, link.norm_at + pair + 8u));
+  return vec2<u32>(load_vector(layer, link.norm_at + pair),
+                   load_vector(layer, link.norm_at + pair + 8u));
 }
 
 fn peek_row(link: Link, layer: u32, local: u32) -> Pairs {
@@ -116,7 +119,7 @@ fn peek_row(link: Link, layer: u32, local: u32) -> Pairs {
   return pairs;
 }
 
-// Whether a pair of the round is not there yet.
+// Returns whether a pair of the round has not been written.
 fn is_round_missing(pairs: vec2<u32>) -> bool {
   return is_missing(max(pairs.x, pairs.y));
 }
@@ -129,13 +132,14 @@ fn any_missing(link: Link, row: Pairs) -> bool {
          ;
 }
 
-// Waits until all of a thread's pairs are there.
+// Waits for all of a thread's pairs.
 fn load_row(link: Link, layer: u32, local: u32) -> Pairs {
   if (takes_input(link, layer)) {
     return peek_row(link, layer, local);
   }
-  // A CPU that acts as a GPU runs the threads of a workgroup by turns, from barrier to barrier: what
-  // other threads of this one have to give must not be looked for before.
+  // A CPU that acts as a GPU runs the threads of a workgroup one after the other between two
+  // barriers. A thread must not wait for words that another thread of its workgroup writes after
+  // the same barrier.
   workgroupBarrier();
   var row = Pairs();
   for (var looks = 0u; ; looks++) {
@@ -163,13 +167,13 @@ fn unpack_pair(pair: u32) -> vec2<f32> {
   return vec2<f32>(bitcast<vec2<f16>>(pair));
 }
 
-// Byte `source` of `word` as byte `goal`.
+// Returns byte `source` of `word`, moved to byte `goal`.
 fn move_byte(word: u32, source: u32, goal: u32) -> u32 {
   return ((word >> (8u * source)) & 255u) << (8u * goal);
 }
 
-// Of the words of four neighbouring threads, place i of which has bytes (i, 0..3): the bytes
-// (0..3, place).
+// Transposes the bytes of four neighbouring threads: thread `place`, which has bytes (place, 0..3),
+// gets bytes (0..3, place).
 fn transpose_bytes(word: u32, place: u32) -> u32 {
   return move_byte(word, place, place) |
          move_byte(subgroupShuffleXor(word, 1u), place, place ^ 1u) |
@@ -177,8 +181,8 @@ fn transpose_bytes(word: u32, place: u32) -> u32 {
          move_byte(subgroupShuffleXor(word, 3u), place, place ^ 3u);
 }
 
-// A round of the row to workgroup memory, times the norm's scale; gives the sum of the thread's
-// squares. All threads of a subgroup come along.
+// Writes a round of the row, times the norm's scale, to workgroup memory. Returns the sum of the
+// thread's squares. All threads of a subgroup must call.
 fn stage_round(link: Link, local: u32, r: u32, pairs: vec2<u32>, scales: vec2<u32>) -> f32 {
   let chunk = r * kRoundChunks + local / 8u;
   let outside = chunk >= link.k / 32u;
@@ -192,7 +196,7 @@ fn stage_round(link: Link, local: u32, r: u32, pairs: vec2<u32>, scales: vec2<u3
   largest = max(largest, subgroupShuffleXor(largest, 1u));
   largest = max(largest, subgroupShuffleXor(largest, 2u));
   largest = max(largest, subgroupShuffleXor(largest, 4u));
-  // The upper byte of the largest, rounded, must not pass 127.
+  // The upper byte of the largest element must not exceed 127 after rounding.
   let unit = largest / 32639.0;
   let v = vec4<i32>(round(x * select(1.0 / unit, 0.0, unit < 1e-35)));
   // v = 256 * upper + lower, both signed bytes.
@@ -225,7 +229,7 @@ fn stage(link: Link, local: u32, row: Pairs, norms: Pairs) {
   workgroupBarrier();
 }
 
-// What the products of the row are still to be multiplied with.
+// Returns the factor that the products of the row still lack.
 fn row_factor(link: Link) -> f32 {
   if (!link.norm) {
     return kCodeUnit;

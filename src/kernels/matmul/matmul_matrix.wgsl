@@ -1,7 +1,8 @@
-// MatMul for many rows of A on the matrix units: Y[m, n] = sum over k of A[m, k] * B[k, n], f16 with f32 sums.
+// MatMul for many rows of A on the matrix units: Y[m, n] = sum over k of A[m, k] * B[k, n], f16
+// with f32 sums.
 //
-// common/matrix_tile.wgsl has the products; here A and B reach workgroup memory, in chunks of 8 f16, and the sums leave
-// it. What the next step needs is on its way to registers while this one is multiplied.
+// common/matrix_tile.wgsl multiplies. This file loads A and B into workgroup memory, in chunks of 8
+// f16, and stores the sums. The loads of the next step are in flight while this one is multiplied.
 
 #include "common/matrix_tile.wgsl"
 #include "matmul/matmul_inputs.wgsl"
@@ -10,8 +11,8 @@ const kChunksB = kTileN / 8u;
 const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
 const kBFetches = (kStep * kChunksB + kThreads - 1u) / kThreads;
 
-// Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
-// are not stored.
+// Returns this thread's chunk `fetch` of A's step at first_k, zeros past the end of a row. Rows
+// past the last repeat it and are not stored.
 fn fetch_a(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   let index = fetch * kThreads + local;
   let m = min(tile.first_m + index / kChunks, params.m - 1u);
@@ -24,11 +25,12 @@ fn fetch_a(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   return a[at / 8u];
 #else
   let rest = params.k - k;
-  return vec4<u32>(pair_a(at, rest, 0u), pair_a(at, rest, 2u), pair_a(at, rest, 4u), pair_a(at, rest, 6u));
+  return vec4<u32>(pair_a(at, rest, 0u), pair_a(at, rest, 2u), pair_a(at, rest, 4u),
+                   pair_a(at, rest, 6u));
 #endif
 }
 
-// The same of B: zeros past its last row and column.
+// Returns this thread's chunk `fetch` of B's step at first_k, zeros past its last row and column.
 fn fetch_b(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   let index = fetch * kThreads + local;
   let k = first_k + index / kChunksB;
@@ -41,11 +43,12 @@ fn fetch_b(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   return b[at / 8u];
 #else
   let rest = params.n - n;
-  return vec4<u32>(pair_b(at, rest, 0u), pair_b(at, rest, 2u), pair_b(at, rest, 4u), pair_b(at, rest, 6u));
+  return vec4<u32>(pair_b(at, rest, 0u), pair_b(at, rest, 2u), pair_b(at, rest, 4u),
+                   pair_b(at, rest, 6u));
 #endif
 }
 
-// Elements i and i + 1 behind `at`, of which `rest` are inside.
+// Returns elements i and i + 1 after `at`, of which `rest` are inside.
 #if !a_vec8
 fn pair_a(at: u32, rest: u32, i: u32) -> u32 {
   var pair = vec2<f16>();
@@ -87,7 +90,7 @@ fn store_b(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
   }
 }
 
-// What a thread holds of a step, by constant indices.
+// A thread's loads of a step, indexed by constants.
 struct Step {
   a: array<vec4<u32>, 8>,
   b: array<vec4<u32>, 8>,
@@ -107,7 +110,7 @@ fn store_step(step: ptr<function, Step>, local: u32, buffer: u32) {
 #endrepeat
 }
 
-// Row `row` of the subgroup's products, to Y.
+// Stores row `row` of the subgroup's products to Y.
 fn finish_rows(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: u32) {
   workgroupBarrier();
   stage(sums, subgroup, row);
@@ -133,7 +136,7 @@ fn finish_rows(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, l
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  // Tiles past the last are whole workgroups.
+  // Workgroups past the last tile return.
   let tile = find_tile(workgroup.y * params.grid_x + workgroup.x, kTileM, kTileN);
   if (!tile.inside) {
     return;

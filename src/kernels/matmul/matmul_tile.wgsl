@@ -1,11 +1,11 @@
 // MatMul for many rows of A: Y[m, n] = sum over k of A[m, k] * B[k, n].
 //
-// A workgroup of 16 x 16 threads owns a tile of 64 x 64 outputs and walks along K in steps of 32:
-// all threads bring the step's part of A and of B (turned, so that both have quads along K) into
+// A workgroup of 16 x 16 threads owns a tile of 64 x 64 outputs and walks along K in steps of 32.
+// All threads load the step's part of A and of B (transposed, so that both have quads along K) into
 // workgroup memory, and thread (column, line) adds to its outputs at line + 16 i, column + 16 j.
 //
-// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows
-// of one quad are eight different bank groups.
+// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8) (XOR swizzle): the same
+// quad of eight neighbouring rows is in eight different groups of banks.
 
 #include "matmul/matmul_inputs.wgsl"
 
@@ -21,7 +21,7 @@ fn swizzled(row: u32, quad: u32) -> u32 {
   return row * kQuads + (quad ^ (row % kQuads));
 }
 
-// A[m, k] and B[k, n] of a tile's matrices; zero outside.
+// Return A[m, k] and B[k, n] of a tile's matrices, zero outside.
 fn load_a(tile: Tile, m: u32, k: u32) -> f32 {
   if (m >= params.m || k >= params.k) {
     return 0.0;
@@ -59,9 +59,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let column = local % 16u;
   let line = local / 16u;
 
-  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no
-  // array of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in
-  // memory.
+  // Sums of outputs (line + 16 i, column + 16 j), j = 0 to 3. They are no array: NVIDIA's compiler
+  // does not unroll loops over one and then keeps it in memory.
 #repeat i 0..4
   var sums_$i = vec4<f32>();
 #endrepeat

@@ -1,8 +1,7 @@
 // MatMul for few rows of A: Y[m, n] = sum over k of A[m, k] * B[k, n].
 //
 // A workgroup owns kM rows and 32 columns. Thread (column, slice) sums the products of every 8th k,
-// so that 32 neighbouring threads read neighbours of B; the slices are added up in workgroup
-// memory.
+// so that 32 neighbouring threads read neighbours of B. The slices are added in workgroup memory.
 
 #include "matmul/matmul_inputs.wgsl"
 

@@ -1,4 +1,4 @@
-// What is added to a product's output of row `row` of the bound part of B.
+// Returns the bias of row `row` of the bound part of B, 0 without one.
 #if bias
 fn load_bias(row: u32) -> f32 {
   return f32(bias[row]);

@@ -1,7 +1,8 @@
-// Bindings of MatMulNBits for many rows, and how to read them. matmul_nbits.h has the layouts.
+// Bindings of MatMulNBits for many rows, and functions that read them. matmul_nbits.h has the
+// layouts.
 //
-// The prelude gives act_t, kBits, kBlockSize, kInterleave, unit_t, the type in which B is loaded, and how many of them
-// lie together (kUnitsTogether).
+// The prelude gives act_t, kBits, kBlockSize, kInterleave, unit_t, the type in which B is loaded,
+// and kUnitsTogether, how many units of a row are contiguous.
 
 #include "common/dequantize.wgsl"
 #include "matmul_nbits/interleave.wgsl"
@@ -37,7 +38,7 @@ struct Params {
 #endif
 @group(0) @binding(6) var<storage, read_write> y: array<act_t>;
 
-// A[row, k .. k + 3]; zero outside of A. k is a multiple of 4.
+// Returns A[row, k .. k + 3], zeros outside of A. k is a multiple of 4.
 #if a_vec4
 fn load_a(row: u32, k: u32) -> vec4<f32> {
   if (row >= params.m || k >= params.k) {
@@ -63,17 +64,17 @@ fn load_a(row: u32, k: u32) -> vec4<f32> {
 }
 #endif
 
-// Where unit `unit` of row `row` of the bound part of B lies.
+// Returns where unit `unit` of row `row` of the bound part of B lies.
 fn place_of_unit(row: u32, unit: u32) -> u32 {
-  return interleaved_index(row, unit / kUnitsTogether, params.row_units / kUnitsTogether) * kUnitsTogether +
-         unit % kUnitsTogether;
+  return interleaved_index(row, unit / kUnitsTogether, params.row_units / kUnitsTogether) *
+             kUnitsTogether + unit % kUnitsTogether;
 }
 
 fn load_scale(row: u32, block: u32) -> f32 {
   return f32(scales[interleaved_index(row, block, params.blocks)]);
 }
 
-// The zero point of a block of row `row` of the bound part of B.
+// Returns the zero point of a block of row `row` of the bound part of B.
 #if zero_points_packed
 fn zero_point(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
@@ -92,7 +93,7 @@ fn zero_point(row: u32, block: u32) -> f32 {
 }
 #endif
 
-// Quad `quad` of a word of codes, less their zero point.
+// Returns quad `quad` of a word of codes, less their zero point.
 #if zero_points_float
 fn quad_less_zero(word: u32, quad: u32, zero: f32) -> vec4<f32> {
   return quad_less(word, quad, zero);
@@ -103,7 +104,7 @@ fn quad_less_zero(word: u32, quad: u32, zero: f32) -> vec4<f32> {
 }
 #endif
 
-// Y[m, n_begin + row] = value (+ bias), where that is inside. The weight's rows of B begin at first_b.
+// Y[m, n_begin + row] = value (+ bias), where inside. The weight's rows of B begin at first_b.
 fn store_y(m: u32, first_b: u32, row: u32, value: f32) {
   if (m >= params.m || row >= params.n_count) {
     return;

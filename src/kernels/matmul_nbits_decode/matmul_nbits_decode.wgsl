@@ -1,32 +1,33 @@
-// MatMulNBits for few rows, with what stands before and behind it in a transformer layer:
+// MatMulNBits for few rows, fused with what precedes and follows it in a transformer layer:
 //
 //   x = input                                    or input + skip
 //                                                or input + skip / rms(skip) * skip_scale
 //   h = x                                        or x / rms(x) * norm_scale
 //   Y[m, n] = sum over k of h[m, k] * (code[n, k] - zero) * scale (+ bias[n]) (+ residual[m, n])
-//                                                or activation(of gate row n) * (of up row n)
+//                                                or activation(gate row n) * (up row n)
 //
-// A workgroup brings kM rows of h into workgroup memory (in kPhases parts along K where they do not
-// fit). A team of kLanes neighbouring threads then owns kRows rows of B (with a gate: half of them
-// gate rows and half their up rows) and kM rows of h: each thread takes every kLanes-th chunk of
-// the rows, a chunk being the widest load (up to 16 bytes) inside one block, and the team's sums
-// are added up by shuffles (kLanes is at most the smallest subgroup) or through workgroup memory. A
-// team does kGroups such groups of rows in turn; kSplit teams share a group's chunks. Workgroup
-// (x, y) owns kTeams / kSplit * kGroups groups, z kM rows of h.
+// A workgroup loads kM rows of h into workgroup memory, in kPhases phases along K if they do not
+// fit. A team of kLanes threads owns a row group: kRows rows of B (with a gate, half gate rows and
+// half their up rows), for kM rows of h. A chunk is the widest load (up to 16 bytes) inside one
+// block; each thread takes every kLanes-th chunk of the rows. The team's sums are added by shuffles
+// (kLanes is at most the smallest subgroup) or through workgroup memory. A team computes kRowGroups
+// row groups one after the other, and kSplit teams share the chunks of a row group (split-K).
+// Workgroup (x, y) owns kTeams / kSplit * kRowGroups row groups; z selects kM rows of h.
 //
-// Where kInterleave rows of B lie together, as many teams are one squad, whose threads take turns:
-// a team's threads and its rows of B are kInterleave apart, so that a squad loads one stretch of B.
+// If kInterleave rows of B are interleaved in memory, kInterleave teams form a squad whose threads
+// alternate: the threads of a team, and its rows of B, are kInterleave apart, so that a squad loads
+// one contiguous range of B.
 //
-// A step is one chunk of one group. A team loads blocks of kBlock steps ahead: the first one before
-// h is there, so that the weights travel while the rows are normalized.
+// A step is one chunk of one row group. A team loads kPrefetch steps ahead. It issues the first
+// loads before h is there, so that the weights arrive while the rows are normalized.
 //
-// All sizes are constants: a uniform would be fetched before the first load could be issued.
+// All sizes are constants: a uniform would have to be fetched before the first load can be issued.
 //
-// Integer arithmetic (#if integers): a chunk of h is 16-bit integers in units of its largest
-// element / 32639, in two signed bytes each, and products with codes are summed up exactly, four at
-// once. The rounding of h is below that of f16 for the elements that matter.
+// Integer arithmetic (#if integers): a chunk of h is 16-bit integers, two signed bytes each, in
+// units of its largest element / 32639. Products with codes are summed exactly, four at a time. The
+// rounding of h is below that of f16 for the elements that matter.
 //
-// Arrays are indexed by constants only: NVIDIA's compiler keeps others in memory.
+// Arrays are indexed by constants only: NVIDIA's compiler keeps other arrays in memory.
 
 #include "common/activations.wgsl"
 #include "matmul_nbits_decode/matmul_nbits_decode_rows.wgsl"
@@ -34,16 +35,16 @@
 const kTeams = kWorkgroupSize / kLanes;
 const kSquads = kTeams / kInterleave;
 const kSteps = kRowGroups * kIterations;
-// From one group of a team to its next.
+// Outputs from one of a team's row groups to its next.
 const kRowGroupStride = kSquads / kSplit * kOutputs * kInterleave;
 
 #if partials
-// [row of h][team], or without subgroups [row of h][team][lane], a lane's stride padded by one
-// against bank conflicts.
+// [row of h][team], or without subgroups [row of h][team][lane] with a lane of padding against bank
+// conflicts.
 var<workgroup> partials: array<vec4<f32>, kM * kTeams * kPartials>;
 #endif
 
-// One chunk of each of a group's rows of B (kRows of the 4), with its scales and zero points.
+// One chunk of each row of a row group, with its scale and zero point. kRows of the 4 are used.
 struct Weights {
 #repeat i 0..4
   row_$i: unit_t,
@@ -64,7 +65,7 @@ fn zeros_of(weights: Weights) -> vec4<f32> {
 }
 #endif
 
-// A group's rows of B. Rows past the end repeat the last one, and are not stored.
+// Returns a row group's rows of B. Rows past the end repeat the last one and are not stored.
 #if gate
 fn rows_of(first: u32) -> vec4<u32> {
   let last = vec4<u32>(kNCount - 1u);
@@ -82,7 +83,7 @@ fn rows_of(first: u32) -> vec4<u32> {
 const kOutputs = kRows;
 #endif
 
-// The zero point of block `block` of row `row` of the bound part of B.
+// Returns the zero point of block `block` of row `row` of the bound part of B.
 #if zero_points_packed
 fn zero_point(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
@@ -112,8 +113,8 @@ fn load_weights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
   return weights;
 }
 
-// The products of a word of codes, less half their range, with the upper and the lower bytes of h:
-// exact.
+// Adds the exact products of a word of codes, less half their range, with the upper and the lower
+// bytes of h.
 #if integers_bits4
 fn dot_codes(sums: vec2<i32>, word: u32, x: vec4<u32>) -> vec2<i32> {
   let codes = signed_codes(word);
@@ -137,7 +138,8 @@ fn load_word_of_h(m: u32, chunk: u32, word: u32) -> vec2<u32> {
 }
 #endif
 
-// What the zero points take from the sums with half the codes' range taken from them already.
+// Returns the correction for zero points that differ from half the codes' range, which dot_codes
+// subtracts.
 #if integers_zero_points
 fn less_zeros(weights: Weights, chunk: u32) -> vec4<f32> {
   return (f32(1u << (kBits - 1u)) - weights.zeros) * (chunk_sums[chunk] / kCodeUnit);
@@ -149,7 +151,7 @@ fn less_zeros(weights: Weights, chunk: u32) -> vec4<f32> {
 #endif
 
 #if integers
-// Sums of each row of B.
+// Integer sums for each row of B: of upper bytes and of lower bytes.
 struct Dots {
 #repeat i 0..4
   row_$i: vec2<i32>,
@@ -165,18 +167,19 @@ fn add_word(dots: Dots, m: u32, chunk: u32, word: u32, words: vec4<u32>) -> Dots
   return result;
 }
 
-// |upper| <= 64 codes * 128 * 128: 256 of them fit 31 bits.
+// Returns 256 * upper + lower. |upper| <= 64 codes * 128 * 128, so that 256 times it fits 31 bits.
 fn join_bytes(sums: vec2<i32>) -> f32 {
   return f32(sums.x * 256 + sums.y);
 }
 
-// The products of a chunk with row m of h; `chunk` counts from the phase's first one.
+// Returns the products of a chunk with row m of h. `chunk` counts from the phase's first one.
 fn dot_chunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
   var dots = add_word(Dots(), m, chunk, 0u, word_of(weights, 0u));
 #repeat i 1..kChunkWords
   dots = add_word(dots, m, chunk, $i, word_of(weights, $i));
 #endrepeat
-  var sums = vec4<f32>(join_bytes(dots.row_0), join_bytes(dots.row_1), join_bytes(dots.row_2), join_bytes(dots.row_3));
+  var sums = vec4<f32>(join_bytes(dots.row_0), join_bytes(dots.row_1), join_bytes(dots.row_2),
+                       join_bytes(dots.row_3));
   let at = m * kPhaseChunks + chunk;
   sums += less_zeros(weights, at);
   return sums * (weights.scales * chunk_units[at]);
@@ -193,7 +196,7 @@ fn dot_word(m: u32, chunk: u32, word: u32, words: vec4<u32>, zeros: vec4<f32>) -
   return dots;
 }
 
-// The products of a chunk with row m of h; `chunk` counts from the phase's first one.
+// Returns the products of a chunk with row m of h. `chunk` counts from the phase's first one.
 fn dot_chunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
   let zeros = zeros_of(weights);
   var dots = dot_word(m, chunk, 0u, word_of(weights, 0u), zeros);
@@ -204,7 +207,7 @@ fn dot_chunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
 }
 #endif
 
-// Word `i` of the chunks of all rows.
+// Returns word `i` of the chunks of all rows.
 #if chunk4
 fn word_of(weights: Weights, i: u32) -> vec4<u32> {
   return vec4<u32>(weights.row_0[i], weights.row_1[i], weights.row_2[i], weights.row_3[i]);
@@ -221,7 +224,7 @@ fn word_of(weights: Weights, i: u32) -> vec4<u32> {
 }
 #endif
 
-// A value for each of a group's rows of B, by row of h.
+// A sum for each row of the row group, for each row of h.
 alias Sums = array<vec4<f32>, 8>;
 
 fn add_chunk(sums: ptr<function, Sums>, chunk: u32, weights: Weights) {
@@ -230,14 +233,14 @@ fn add_chunk(sums: ptr<function, Sums>, chunk: u32, weights: Weights) {
 #endrepeat
 }
 
-// Row `row` of B's bias, and the residual of Y[row of h, n]: loaded where the address is known.
+// What is added to one output. It is loaded as soon as its address is known.
 struct Added {
   bias: f32,
   up_bias: f32,
   residual: f32,
 }
 
-// Of output `n` of the bound part, n < n_count.
+// Returns what is added to output `n` of row m, n < n_count in the bound part of B.
 fn load_added(m: u32, n: u32) -> Added {
   var added = Added();
 #if bias
@@ -252,7 +255,7 @@ fn load_added(m: u32, n: u32) -> Added {
   return added;
 }
 
-// Y's value from the sums of its rows of B. Sums of codes are kCodeUnit times too small.
+// Returns Y from the sums of its rows of B. Integer sums of codes lack the factor kCodeUnit.
 #if gate
 fn output_of(sums: vec4<f32>, i: u32, added: Added) -> f32 {
   let gate = select(sums.x, sums.y, kRows > 2u && i == 1u);
@@ -267,7 +270,7 @@ fn output_of(sums: vec4<f32>, i: u32, added: Added) -> f32 {
 }
 #endif
 
-// What becomes of an output, and what the workgroup does at its end.
+// What to do with an output, and at the end of the workgroup.
 #if !argmax
 fn keep_output(at: u32, value: output_t) {
   y[at] = value;
@@ -276,7 +279,8 @@ fn keep_output(at: u32, value: output_t) {
 fn end_workgroup(index: u32, local: u32, lanes: u32) {}
 #endif
 
-// A team's lane i stores the team's i-th output of row m, from `first` on; a lane more of them where lanes are few.
+// Stores the outputs of row m of a row group that begins at output `first`: lane i stores the
+// team's i-th output, and more of them if the lanes are fewer.
 fn store_row_group(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
   store_output(m, first, lane, sums, added);
   if (kLanes < kOutputs) {
@@ -293,20 +297,21 @@ fn store_output(m: u32, first: u32, i: u32, sums: vec4<f32>, added: Added) {
   }
 }
 
-// Where a thread works. The squads with the kSplit teams of a group are neighbours.
+// Where a thread works. The squads of the kSplit teams of a row group are neighbours.
 struct Place {
   first_m: u32,
   first_row: u32,
   squad: u32,
-  team: u32,  // among all: those of a squad are neighbours
+  team: u32,  // Among all teams; those of a squad are neighbours.
   lane: u32,
   // Its chunk among those of an iteration.
   in_iteration: u32,
-  // Of its subgroup.
+  // Lanes of the subgroup.
   lanes: u32,
 }
 
-// Adds up a team's sums of row i of h and stores them, or leaves them for the others to.
+// Adds the lanes' sums for row i of h and stores the result, or leaves it in workgroup memory for
+// finish_left.
 #if subgroups
 fn team_sum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
@@ -318,7 +323,8 @@ fn team_sum(lane_sums: vec4<f32>) -> vec4<f32> {
 #endif
 #if !partials
 fn finish_sums(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
-  store_row_group(place.first_m + i, first, place.lane, team_sum(lane_sums) * row_factor(i, place.lanes),
+  store_row_group(place.first_m + i, first, place.lane,
+                  team_sum(lane_sums) * row_factor(i, place.lanes),
              added);
 }
 
@@ -352,14 +358,15 @@ fn finish_left(place: Place, first: u32, added: Added) {
       if (i > 0u) {
         own_added = added_of(place.first_m + i, first, place.lane);
       }
-      store_row_group(place.first_m + i, first, place.lane, sums * row_factor(i, place.lanes), own_added);
+      store_row_group(place.first_m + i, first, place.lane, sums * row_factor(i, place.lanes),
+                      own_added);
     }
   }
   workgroupBarrier();
 }
 #endif
 
-// What is added to the i-th output of a group.
+// Returns what is added to the i-th output of a row group.
 fn added_of(m: u32, first: u32, i: u32) -> Added {
   return load_added(m, min(first + kInterleave * min(i, kOutputs - 1u), kNCount - 1u));
 }
@@ -376,7 +383,7 @@ fn finish_row_group(place: Place, first: u32, sums: ptr<function, Sums>, added: 
   finish_left(place, first, added);
 }
 
-// Steps `base` .. `base` + kBlock - 1 of a team.
+// Steps base to base + kPrefetch - 1 of a team.
 struct Prefetch {
 #repeat i 0..kPrefetch
   step_$i: Weights,
@@ -396,7 +403,7 @@ fn prefetch_steps(place: Place, base: u32) -> Prefetch {
   return prefetched;
 }
 
-// What a team has summed up so far, and what its group's outputs get added.
+// A team's sums so far, and what is added to its row group's outputs.
 struct State {
   sums: Sums,
   added: Added,
@@ -431,7 +438,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
   let squad = local / (kLanes * kInterleave);
   let row_offset = local % kInterleave;
   let lane = local / kInterleave % kLanes;
-  let first_row = index * kRowGroups * kRowGroupStride + squad / kSplit * kOutputs * kInterleave + row_offset;
+  let first_row = index * kRowGroups * kRowGroupStride + squad / kSplit * kOutputs * kInterleave +
+      row_offset;
   let place = Place(workgroup.z * kM, first_row, squad, squad * kInterleave + row_offset, lane,
                     squad % kSplit * kLanes + lane, lanes);
 

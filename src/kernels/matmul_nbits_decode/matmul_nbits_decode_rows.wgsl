@@ -1,4 +1,4 @@
-// The rows of h of matmul_nbits_decode.wgsl: bindings of what they are made of, normalization, and
+// The rows of h of matmul_nbits_decode.wgsl: the bindings they are made of, normalization, and
 // their layout in workgroup memory.
 
 #include "common/dequantize.wgsl"
@@ -44,12 +44,12 @@ const kPhaseIterations = (kIterations + kPhases - 1u) / kPhases;
 const kPhaseChunks = kPhaseIterations * kIterationChunks;
 const kPhaseOctets = kPhaseChunks * kChunkCodes / 8u;
 
-// Of a chunk of h in workgroup memory.
+// Entries of a chunk of h in workgroup memory.
 #if integers
 alias entry_t = vec4<u32>;
 const kChunkEntries = kChunkCodes / 8u;
 
-// What a chunk's 16-bit integers count.
+// The unit of a chunk's 16-bit integers.
 var<workgroup> chunk_units: array<f32, kM * kPhaseChunks>;
 #else
 alias entry_t = vec4<f32>;
@@ -59,8 +59,8 @@ const kRowEntries = kPhaseChunks * kChunkEntries;
 
 var<workgroup> h: array<entry_t, kM * kRowEntries>;
 
-// Where slot `slot` of a row of h lies. Lanes read neighbouring chunks at once: turning the slots
-// of a chunk by its place puts 8 of them into 8 different groups of banks.
+// Returns where entry `entry` of row m of h lies. Lanes read neighbouring chunks at the same time:
+// the XOR swizzle puts 8 of them into 8 different groups of banks.
 fn swizzled(m: u32, entry: u32) -> u32 {
   let chunk = entry / kChunkEntries;
   return m * kRowEntries + (entry ^ ((chunk * kChunkEntries / 8u) % kChunkEntries));
@@ -91,7 +91,7 @@ fn input_quad(row: u32, k: u32) -> vec4<f32> {
 }
 #endif
 
-// Octet `octet` of row `row` of the input; zero past K.
+// Returns octet `octet` of row `row` of the input, zero past K.
 fn load_input(row: u32, octet: u32) -> Octet {
   var x = Octet(vec4<f32>(), vec4<f32>());
   let k = 8u * octet;
@@ -104,7 +104,7 @@ fn load_input(row: u32, octet: u32) -> Octet {
   return x;
 }
 
-// The sum over a chunk, where zero points need it.
+// The sum over a chunk, if zero points need it.
 #if zero_points_default
 fn chunk_sum(parts: vec4<i32>) -> i32 {
   return 0;
@@ -128,17 +128,17 @@ fn chunk_sum(parts: vec4<i32>) -> i32 {
 }
 #endif
 
-// Octet `octet` of this phase of row m of h. All threads of a subgroup come along; those that are
-// `outside` store nothing.
+// Stores octet `octet` of this phase of row m of h. All threads of a subgroup must call; those that
+// are `outside` store nothing.
 #if integers
 fn store_octet(m: u32, octet: u32, x: Octet, outside: bool) {
   let sizes = max(abs(x.low), abs(x.high));
   var largest = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
-  // Neighbouring threads hold a chunk's octets.
+  // The octets of a chunk are in neighbouring threads.
   for (var distance = 1u; distance < kChunkEntries; distance *= 2u) {
     largest = max(largest, subgroupShuffleXor(largest, distance));
   }
-  // The upper byte of the largest, rounded, must not pass 127.
+  // The upper byte of the largest element must not exceed 127 after rounding.
   let unit = largest / 32639.0;
   let scale = select(1.0 / unit, 0.0, unit < 1e-35);
   let low = vec4<i32>(round(x.low * scale));
@@ -150,7 +150,8 @@ fn store_octet(m: u32, octet: u32, x: Octet, outside: bool) {
   // v = 256 * upper + lower, both signed bytes.
   let half = vec4<i32>(128);
   h[swizzled(m, octet)] = vec4<u32>(
-      pack_octet((low + half) >> vec4<u32>(8u), (high + half) >> vec4<u32>(8u)), pack_octet(low, high));
+      pack_octet((low + half) >> vec4<u32>(8u), (high + half) >> vec4<u32>(8u)),
+      pack_octet(low, high));
   if (octet % kChunkEntries == 0u) {
     let chunk = m * kPhaseChunks + octet / kChunkEntries;
     chunk_units[chunk] = unit;
@@ -167,8 +168,7 @@ fn store_octet(m: u32, octet: u32, x: Octet, outside: bool) {
 }
 #endif
 
-// One thread's part of a row that is normalized: octets `local`, `local` + kWorkgroupSize, .., of
-// which there are kOctets (1 to 4; the others stay zero).
+// A thread's part of a row: octets local, local + kWorkgroupSize, ..., kOctets of them.
 struct Octets {
 #repeat i 0..kOctets
   x_$i: Octet,
@@ -195,12 +195,12 @@ fn sum_of_squares(all: Octets) -> f32 {
          ;
 }
 
-// Sums of squares of the rows of x, in parts that nobody waits for before the first result: a
-// normalized row's factor is applied to the sums of its products.
+// Sums of squares of the rows of x, one from each subgroup. The factor of a normalized row is
+// applied to its sums of products, so that no product waits for them.
 var<workgroup> square_sums: array<f32, kM * kSubgroups>;
 
 #if subgroups
-// The same of rows of skip, for all threads at once.
+// Sums of squares of the rows of skip.
 var<workgroup> skip_square_sums: array<f32, kM * kSubgroups>;
 
 fn store_squares(m: u32, value: f32, local: u32, lanes: u32) {
@@ -235,7 +235,7 @@ fn skip_squares(m: u32, value: f32, local: u32, lanes: u32) -> f32 {
 }
 #endif
 
-// What the products of row m are still to be multiplied with.
+// Returns the factor that the products of row m still lack.
 #if norm
 fn row_factor(m: u32, lanes: u32) -> f32 {
   var total = 0.0;
@@ -250,9 +250,10 @@ fn row_factor(m: u32, lanes: u32) -> f32 {
 }
 #endif
 
-// all + other * scale * factor, element by element.
+// Returns all + other * scale * factor, element by element.
 fn add_product(all: Octet, other: Octet, scale: Octet, factor: f32) -> Octet {
-  return Octet(all.low + other.low * scale.low * factor, all.high + other.high * scale.high * factor);
+  return Octet(all.low + other.low * scale.low * factor,
+               all.high + other.high * scale.high * factor);
 }
 
 #if skip
@@ -270,7 +271,7 @@ fn load_skip_octets(row: u32, local: u32) -> Octets {
 }
 #endif
 
-// The row of x: the input with what is added to it.
+// Returns a row of x: the input with what is added to it.
 #if skip_none
 fn load_row(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
   return load_input_octets(row, local);
@@ -305,7 +306,7 @@ fn load_row(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
 }
 #endif
 
-// One workgroup of those that have the same rows keeps x for later nodes.
+// One of the workgroups that have the same rows stores x for later nodes.
 #if sum
 fn store_sum_octet(row: u32, octet: u32, x: Octet) {
   if (8u * octet < kK) {
@@ -324,7 +325,7 @@ fn store_sum(row: u32, local: u32, all: Octets) {
 fn store_sum(row: u32, local: u32, all: Octets) {}
 #endif
 
-// Brings phase `phase` of kM rows of h, from row first_m on, into workgroup memory.
+// Loads phase `phase` of kM rows of h, from row first_m on, into workgroup memory.
 #if norm
 fn load_norm_scale(octet: u32) -> Octet {
   let at = min(2u * octet, kK / 4u - 2u);
@@ -360,7 +361,7 @@ fn store_octets(m: u32, local: u32, x: Octets) {
 #endrepeat
 }
 
-// A thread's octets are all on their way before it waits for the first.
+// A thread issues all loads before it uses the first.
 fn stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
   for (var m = 0u; m < kM; m++) {
     store_octets(m, local, load_input_octets(min(first_m + m, kRowsA - 1u), local));

@@ -1,19 +1,23 @@
-// MatMulNBits for many rows of A by packed dot products, with what follows it in a transformer layer:
+// MatMulNBits for many rows of A by packed dot products, fused with what follows it in a
+// transformer layer:
 //
 //   Y[m, n] = sum over k of A[m, k] * (code[n, k] - zero) * scale (+ bias[n]) (+ residual[m, n])
-//                                                                 or activation(of gate row n) * (of up row n)
+//                                                or activation(gate row n) * (up row n)
 //
-// A workgroup owns a tile of kTileM rows of A by kTileN rows of B and walks along K in steps of kStep. Its threads
-// bring a step into workgroup memory: A in chunks of up to 32 elements inside one block, each as 16-bit integers in
-// units of its largest element / 32639 (below the rounding of f16 for the elements that matter), two signed bytes an
-// element; B's codes as signed bytes, less half their range. Thread (column, line) then adds the products of rows
-// line + kLines i of A with rows column + kColumns j of B to its own outputs: a chunk's sums are exact integers, those
-// of chunks f32. Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
+// A workgroup owns a tile of kTileM rows of A by kTileN rows of B and walks along K in steps of
+// kStep. Its threads load a step into workgroup memory. A comes in chunks of up to 32 elements
+// inside one block, as 16-bit integers, two signed bytes each, in units of the chunk's largest
+// element / 32639 (below the rounding of f16 for the elements that matter). B's codes are signed
+// bytes, less half their range. Thread (column, line) then adds the products of rows line + kLines
+// i of A with rows column + kColumns j of B to its own outputs. Sums inside a chunk are exact
+// integers, sums of chunks are f32. Workgroup x owns the tile's rows of A, y those of B, so that
+// neighbours share B.
 //
-// With `glu` B has a gate and an up projection, 2 * n rows: the tile's first half are rows of the gate, the second half
-// are the same rows of up. With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
+// With `glu` B has a gate and an up projection, 2 * n rows: the first half of the tile's rows are
+// the gate's, the second half are the same rows of up. With several weights (#if experts) all rows
+// of A in a tile belong to one of them; see matmul_nbits.h.
 //
-// What a thread multiplies is indexed by constants only: NVIDIA's compiler keeps other arrays in memory.
+// Arrays are indexed by constants only: NVIDIA's compiler keeps other arrays in memory.
 
 #include "common/activations.wgsl"
 #include "matmul_nbits/matmul_nbits_inputs.wgsl"
@@ -29,22 +33,23 @@
 const kColumns = kTileN / 4u;
 const kLines = kTileM / kRows;
 const kThreads = kColumns * kLines;
-const kChunks = kStep / kChunk;  // of a row in a step
-const kUnits = kStep / 16u;      // loads of a row of B in a step, of 16 codes each
-// An octet of all rows of A. Two more than rows: threads that store neighbouring octets of two rows meet eight
-// different groups of banks.
+const kChunks = kStep / kChunk;  // Chunks of a row in a step.
+const kUnits = kStep / 16u;      // Loads of a row of B in a step, 16 codes each.
+// Stride of an octet of all rows of A. With two entries of padding, threads that store neighbouring
+// octets of two rows use eight different groups of banks.
 const kOctetStride = kTileM + 2u;
 
 // Eight elements of A: two words of upper bytes, two of lower ones.
 var<workgroup> a_tile: array<vec4<u32>, kStep / 8u * kOctetStride>;
-// What a chunk's integers count.
+// The unit of a chunk's integers.
 var<workgroup> a_units: array<f32, kChunks * kTileM>;
 // 16 codes of a row of B.
 var<workgroup> b_tile: array<vec4<u32>, kUnits * kTileN>;
-// Of a chunk's block; a signed byte times kCodeUnit is a code less half their range.
+// Scales of the chunks' blocks, times kCodeUnit: a signed byte times kCodeUnit is a code less half
+// the codes' range.
 var<workgroup> b_scales: array<f32, kChunks * kTileN>;
 #if !zero_points_default
-// The sum of a chunk's integers, and what is to be added to its row of B's signed bytes.
+// Sums of the chunks' integers, and the offsets to add to the signed bytes of a row of B.
 var<workgroup> a_sums: array<f32, kChunks * kTileM>;
 var<workgroup> b_offsets: array<f32, kChunks * kTileN>;
 #endif
@@ -68,10 +73,11 @@ fn largest_of(half: Half) -> f32 {
 fn store_octet(row: u32, octet: u32, low: vec4<i32>, high: vec4<i32>) {
   let carry = vec4<i32>(128);
   a_tile[octet * kOctetStride + row] = vec4<u32>(
-      pack_octet((low + carry) >> vec4<u32>(8u), (high + carry) >> vec4<u32>(8u)), pack_octet(low, high));
+      pack_octet((low + carry) >> vec4<u32>(8u), (high + carry) >> vec4<u32>(8u)),
+      pack_octet(low, high));
 }
 
-// Stores two octets from `octet` on. Returns their integers' sums by place.
+// Stores two octets from `octet` on. Returns the sums of their integers, place by place.
 fn store_half(row: u32, octet: u32, half: Half, factor: f32) -> vec4<i32> {
 #repeat i 0..4
   let v_$i = vec4<i32>(round(half.x_$i * factor));
@@ -106,7 +112,7 @@ fn sum_of(at: u32) -> f32 {
 }
 #endif
 
-// Chunk `index` of A's part of the step at first_k.
+// Loads chunk `index` of A's part of the step at first_k.
 fn stage_a(index: u32, first_m: u32, first_k: u32) {
   let row = index / kChunks;
   let chunk = index % kChunks;
@@ -117,7 +123,7 @@ fn stage_a(index: u32, first_m: u32, first_k: u32) {
   if (kChunk > 16u) {
     second = load_half(m, k + 16u);
   }
-  // The upper byte of the largest, rounded, must not pass 127.
+  // The upper byte of the largest element must not exceed 127 after rounding.
   let unit = max(largest_of(first), largest_of(second)) / 32639.0;
   let factor = select(1.0 / unit, 0.0, unit < 1e-35);
   var sums = store_half(row, chunk * kChunk / 8u, first, factor);
@@ -128,7 +134,8 @@ fn stage_a(index: u32, first_m: u32, first_k: u32) {
   store_sum(chunk * kTileM + row, sums);
 }
 
-// The row of the bound part of B that row `row` of the workgroup's tile of B holds; past the end the last.
+// Returns the row of the bound part of B that row `row` of the tile of B holds. Rows past the end
+// repeat the last.
 #if glu
 fn row_b(first_b: u32, first_n: u32, row: u32) -> u32 {
   const half = kTileN / 2u;
@@ -147,11 +154,12 @@ fn signed_unit(unit: vec2<u32>) -> vec4<u32> {
 #endif
 #if integers_bits8
 fn signed_unit(unit: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>(signed_codes(unit.x), signed_codes(unit.y), signed_codes(unit.z), signed_codes(unit.w));
+  return vec4<u32>(signed_codes(unit.x), signed_codes(unit.y), signed_codes(unit.z),
+                   signed_codes(unit.w));
 }
 #endif
 
-// Unit `index` of B's part of the step at first_k; zeros past the last block.
+// Loads unit `index` of B's part of the step at first_k, zeros past the last block.
 fn stage_b(index: u32, first_b: u32, first_n: u32, first_k: u32) {
   let row = index / kUnits;
   let unit = index % kUnits;
@@ -184,7 +192,7 @@ struct Units {
 #endrepeat
 }
 
-// A chunk of a thread's rows of B.
+// A chunk of each of a thread's rows of B.
 struct Columns {
   first: Units,
   second: Units,
@@ -194,7 +202,8 @@ struct Columns {
 
 fn load_units(unit: u32, column: u32) -> Units {
   let at = unit * kTileN + column;
-  return Units(b_tile[at], b_tile[at + kColumns], b_tile[at + 2u * kColumns], b_tile[at + 3u * kColumns]);
+  return Units(b_tile[at], b_tile[at + kColumns], b_tile[at + 2u * kColumns],
+               b_tile[at + 3u * kColumns]);
 }
 
 fn load_columns(chunk: u32, column: u32) -> Columns {
@@ -210,14 +219,14 @@ fn load_columns(chunk: u32, column: u32) -> Columns {
   return columns;
 }
 
-// The products of 16 codes with the upper bytes of two octets of A, and with the lower ones.
+// Return the products of 16 codes with the upper and with the lower bytes of two octets of A.
 fn dot_upper(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
-  return dot4I8Packed(codes.x, low.x) + dot4I8Packed(codes.y, low.y) + dot4I8Packed(codes.z, high.x) +
-         dot4I8Packed(codes.w, high.y);
+  return dot4I8Packed(codes.x, low.x) + dot4I8Packed(codes.y, low.y) +
+         dot4I8Packed(codes.z, high.x) + dot4I8Packed(codes.w, high.y);
 }
 fn dot_lower(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
-  return dot4I8Packed(codes.x, low.z) + dot4I8Packed(codes.y, low.w) + dot4I8Packed(codes.z, high.z) +
-         dot4I8Packed(codes.w, high.w);
+  return dot4I8Packed(codes.x, low.z) + dot4I8Packed(codes.y, low.w) +
+         dot4I8Packed(codes.z, high.z) + dot4I8Packed(codes.w, high.w);
 }
 
 fn dot_units(units: Units, row: u32, octet: u32) -> vec4<i32> {
@@ -230,7 +239,7 @@ fn dot_units(units: Units, row: u32, octet: u32) -> vec4<i32> {
   return upper * 256 + lower;
 }
 
-// The products of a chunk with row `row` of A's tile.
+// Returns the products of a chunk with row `row` of A's tile.
 fn dot_chunk(columns: Columns, chunk: u32, row: u32) -> vec4<f32> {
   var dots = dot_units(columns.first, row, chunk * kChunk / 8u);
   if (kChunk > 16u) {
@@ -240,7 +249,7 @@ fn dot_chunk(columns: Columns, chunk: u32, row: u32) -> vec4<f32> {
   return (vec4<f32>(dots) + columns.offsets * sum_of(at)) * (columns.scales * a_units[at]);
 }
 
-// Y[m, n_begin + n] = value (+ residual), where that is inside.
+// Y[m, n_begin + n] = value (+ residual), where inside.
 fn store_output(m: u32, n: u32, value: f32) {
   if (m >= params.m || n >= params.n_count) {
     return;
@@ -253,7 +262,7 @@ fn store_output(m: u32, n: u32, value: f32) {
 #endif
 }
 
-// Row m of a thread's outputs, from column n on.
+// Stores row m of a thread's outputs, from column n on.
 #if glu
 fn apply_gate(n: u32, gate: f32, up: f32) -> f32 {
   let row = min(n, params.n - 1u);

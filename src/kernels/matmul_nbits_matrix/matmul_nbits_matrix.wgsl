@@ -1,19 +1,21 @@
-// MatMulNBits for many rows of A, on the matrix units: Y[m, n] = sum over k of A[m, k] * w[n, k], the weights
-// w = (code - zero) * scale rounded to f16, sums in f32.
+// MatMulNBits for many rows of A on the matrix units: Y[m, n] = sum over k of A[m, k] * w[n, k],
+// the weights w = (code - zero) * scale rounded to f16, sums in f32.
 //
-// common/matrix_tile.wgsl has the products; here A and B reach workgroup memory, and in matmul_nbits_matrix_output.wgsl
-// the sums leave it. All threads bring a step's part of A, in chunks of 8 f16, and of B, in units of up to 16 bytes that
-// lie inside one block and are dequantized on the way. What the next steps need is on its way to registers while this one is
-// multiplied.
-// Workgroup x owns the tile's rows of A, y its columns, so that neighbours share B.
+// common/matrix_tile.wgsl multiplies. This file loads A and B into workgroup memory, and
+// matmul_nbits_matrix_output.wgsl writes the sums. All threads load a step's part of A, in chunks
+// of 8 f16, and of B, in units of up to 16 bytes inside one block, which they dequantize. Loads of
+// the next steps are in flight while this one is multiplied. Workgroup x owns the tile's rows of A,
+// y its columns, so that neighbours share B.
 //
-// With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
+// With several weights (#if experts) all rows of A in a tile belong to one of them; see
+// matmul_nbits.h.
 //
-// With `parts` two workgroups, z = 0 and 1, have a part of K of a tile each, where tiles alone are too few
-// for the GPU. The one that comes first leaves its sums in `scratch`, the other adds them to its own.
+// With `parts` (split-K) two workgroups, z = 0 and 1, each multiply a part of K of a tile, for
+// products with too few tiles for the GPU. The first one to finish leaves its sums in `scratch`,
+// and the other adds them to its own.
 //
-// With `glu` B has a gate and an up projection, 2 * n rows, and Y = activation(gate) * up: half of a subgroup's columns
-// are the gate's, half are the same columns' of up.
+// With `glu` B has a gate and an up projection, 2 * n rows, and Y = activation(gate) * up. Half of
+// a subgroup's columns are the gate's, the other half are the same columns of up.
 
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
@@ -65,36 +67,39 @@ struct Params {
 #endif
 
 const kUnitCodes = kUnitWords * kCodesPerWord;
-const kUnits = kStep / kUnitCodes;  // of a row of B in a step
+const kUnits = kStep / kUnitCodes;  // Units of a row of B in a step.
 const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
 const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
-// Rows that all threads bring at once. A thread's part of a row is the same in all of its fetches, and
-// what lies between them is a constant: instructions that compute places cost as much as those that multiply.
+// Rows that all threads load at a time. A thread's place in a row is the same in all of its
+// fetches, and the distance between them is a constant: address arithmetic costs as much as the
+// products.
 const kARowsAtOnce = kThreads / kChunks;
 const kBRowsAtOnce = kThreads / kUnits;
-const kLastK = (kK - 1u) / kStep * kStep;  // of the last step
-const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // of a row of B
+const kLastK = (kK - 1u) / kStep * kStep;             // Of the last step.
+const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // Blocks of a row of B.
 const kUnitsPerBlock = kBlockSize / kUnitCodes;
 const kRowUnits = kBlocks * kUnitsPerBlock;
 const kGroupsPerBlock = kUnitsPerBlock / kUnitsTogether;
-// Whether a step begins with a unit that lies behind the last step's by a constant.
+// Whether a step's first unit is a constant distance after that of the step before.
 const kWholeGroups = kStep % (kUnitCodes * kUnitsTogether) == 0u;
-// Bits that no zero point has at the end of a row of packed ones.
+// Unused bits at the end of a row of packed zero points.
 const kZeroPointPadding = (8u - kBlocks * kBits % 8u) % 8u;
 
-// A unit of B with what it takes to dequantize it.
+// A unit of B with what dequantizes it.
 struct Unit {
   words: vec4<u32>,
   scale: f16,
   zero: f16,
 }
 
-// The row of the bound part of B, or of bias, that row `row` of the workgroup's tile of B holds; past the end the last.
+// Returns the row of the bound part of B, and of bias, that row `row` of the tile of B holds. Rows
+// past the end repeat the last.
 #if glu
 fn row_b(first_n: u32, row: u32) -> u32 {
   let half = kSubCols / 2u;
   let column = first_n + row / kSubCols * half + row % half;
-  return select(min(column, params.n - 1u), column, kWholeColumns) + row % kSubCols / half * params.n;
+  return select(min(column, params.n - 1u), column, kWholeColumns) +
+      row % kSubCols / half * params.n;
 }
 #else
 fn row_b(first_n: u32, row: u32) -> u32 {
@@ -102,7 +107,8 @@ fn row_b(first_n: u32, row: u32) -> u32 {
 }
 #endif
 
-// The first row of the weight that the workgroup's rows of A belong to, and whether there is one.
+// The first row of the weight that the tile's rows of A belong to. find_weight returns whether
+// there is one.
 var<private> first_b: u32;
 
 #if experts
@@ -117,8 +123,9 @@ fn find_weight(tile: u32) -> bool {
 }
 #endif
 
-// The row of the tile of A that chunk `fetch` of this thread lies in. With four chunks a row, 8 threads write two rows at once,
-// whose banks would meet were they neighbours: 5 vec4 apart in 8 vec4 of banks. Four rows apart they do not.
+// Returns the tile's row of A that this thread's chunk `fetch` lies in. With four chunks a row, 8
+// threads write two rows at the same time. Neighbouring rows are 5 vec4 apart and would share some
+// of the 8 vec4 of banks; rows four apart do not.
 fn row_a(fetch: u32, local: u32) -> u32 {
   var row = local / kChunks;
   if (kChunks == 4u) {
@@ -127,19 +134,19 @@ fn row_a(fetch: u32, local: u32) -> u32 {
   return row + fetch * kARowsAtOnce;
 }
 
-// Its row of A; past the last row that one.
+// Returns that row's number in A. Rows past the last repeat it.
 fn row_of_a(fetch: u32, local: u32, first_m: u32) -> u32 {
   let row = first_m + row_a(fetch, local);
   return select(min(row, params.m - 1u), row, kWholeRows);
 }
 
-// Where chunk `fetch` of this thread lies in A, of the first step, where chunks are what A is bound as (a_vec8).
+// Returns where this thread's chunk `fetch` of the first step lies in A, in chunks (a_vec8).
 fn place_a(fetch: u32, local: u32, first_m: u32) -> u32 {
   return row_of_a(fetch, local, first_m) * (kK / 8u) + local % kChunks;
 }
 
-// Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
-// are not stored.
+// Returns this thread's chunk `fetch` of A's step at first_k, zeros past the end of a row. Rows
+// past the last repeat it and are not stored.
 fn fetch_a(fetch: u32, local: u32, place: u32, first_m: u32, first_k: u32) -> vec4<u32> {
   let k = first_k + local % kChunks * 8u;
   if (!kWholeSteps && k >= kK) {
@@ -176,19 +183,19 @@ fn store_a(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
   }
 }
 
-// Where unit `fetch` of this thread lies in B, of the first step.
+// Returns where this thread's unit `fetch` of the first step lies in B.
 fn place_b(fetch: u32, local: u32, first_n: u32) -> u32 {
   let row = row_b(first_n, (local / kUnits + fetch * kBRowsAtOnce) % kTileN);
   return place_of_unit(row, local % kUnits);
 }
 
 fn place_of_unit(row: u32, unit: u32) -> u32 {
-  return interleaved_index(row, unit / kUnitsTogether, kRowUnits / kUnitsTogether) * kUnitsTogether + unit % kUnitsTogether;
+  return interleaved_index(row, unit / kUnitsTogether, kRowUnits / kUnitsTogether) *
+             kUnitsTogether + unit % kUnitsTogether;
 }
 
-
-// Unit `fetch` of this thread, which lies at `place` in the first step, of B's step at first_k; past the last block
-// one of zeros.
+// Returns the unit of B's step at first_k that lies at `place` in the first step, zeros past the
+// last block.
 fn fetch_b(place: u32, local: u32, first_k: u32) -> Unit {
   let first = local % kUnits;
   let index = first + first_k / kUnitCodes;
@@ -196,7 +203,8 @@ fn fetch_b(place: u32, local: u32, first_k: u32) -> Unit {
   if (kWholeSteps || index < kRowUnits) {
     var at = place + first_k / kUnitCodes * kInterleave;
     if (!kWholeGroups) {
-      at = place - first + index / kUnitsTogether * (kUnitsTogether * kInterleave) + index % kUnitsTogether;
+      at = place - first + index / kUnitsTogether * (kUnitsTogether * kInterleave) +
+          index % kUnitsTogether;
     }
     unit.words = unit_words(b[at]);
     let block = block_of(at);
@@ -206,7 +214,7 @@ fn fetch_b(place: u32, local: u32, first_k: u32) -> Unit {
   return unit;
 }
 
-// Where the scale of the unit at `at` lies.
+// Returns where the scale of the unit at `at` lies.
 fn block_of(at: u32) -> u32 {
   let group = at / kUnitsTogether;
   if (kGroupsPerBlock == 1u) {
@@ -231,7 +239,7 @@ fn unit_words(unit: unit_t) -> vec4<u32> {
 }
 #endif
 
-// Of the block whose scale lies at `block`.
+// Returns the zero point of the block whose scale lies at `block`.
 #if zero_points_packed
 fn zero_point(block: u32) -> f16 {
   let index = block / kInterleave;
@@ -251,12 +259,13 @@ fn zero_point(block: u32) -> f16 {
 }
 #endif
 
-// 1024 in f16, whose last bit counts ones, in both halves: or-ing codes into it gives 1024 + code. From a register, not a
-// constant: NVIDIA's compiler makes one instruction of an AND and an OR only if one of the two is with a register.
+// 1024 as f16 in both halves. The last bit of its mantissa counts ones, so that or-ing a code into
+// it gives 1024 + code. It is a variable and not a constant: NVIDIA's compiler merges an AND and an
+// OR into one instruction only if one operand is a register.
 var<private> thousands: u32;
 
-// The codes at bit `shift` of the word's halves, less their zero point, times their scale. The difference is exact, but
-// for float zero points.
+// Returns (code - zero) * scale for the codes at bit `shift` of the word's halves. The difference
+// is exact unless the zero point is a float.
 fn dequantized(word: u32, shift: u32, unit: Unit) -> vec2<f16> {
   let codes = bitcast<vec2<f16>>(((word >> shift) & (kCodeMask * 0x10001u)) | thousands);
 #if zero_points_float
@@ -270,31 +279,35 @@ fn pack_pair(x: f16, y: f16) -> u32 {
   return bitcast<u32>(vec2<f16>(x, y));
 }
 
-// A thread stores the 8 weights of each chunk of its unit in order; a pair from Weights has two that lie apart.
-// 2 bits: a word has codes 0..15, in pairs (i, i + 8).
+// A thread stores the 8 weights of each chunk of its unit in order; dequantized returns two that
+// are apart. 2 bits: a word has codes 0 to 15, in pairs (i, i + 8).
 fn store_word2(at: u32, word: u32, unit: Unit) {
 #repeat i 0..8
   let p$i = dequantized(word, 2u * $i, unit);
 #endrepeat
-  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p2.x, p3.x), pack_pair(p4.x, p5.x), pack_pair(p6.x, p7.x));
-  tiles[at + 1u] = vec4<u32>(pack_pair(p0.y, p1.y), pack_pair(p2.y, p3.y), pack_pair(p4.y, p5.y), pack_pair(p6.y, p7.y));
+  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p2.x, p3.x), pack_pair(p4.x, p5.x),
+                        pack_pair(p6.x, p7.x));
+  tiles[at + 1u] = vec4<u32>(pack_pair(p0.y, p1.y), pack_pair(p2.y, p3.y), pack_pair(p4.y, p5.y),
+                             pack_pair(p6.y, p7.y));
 }
 
-// 4 bits: a word has codes 0..7, in pairs (i, i + 4).
+// 4 bits: a word has codes 0 to 7, in pairs (i, i + 4).
 fn store_word4(at: u32, word: u32, unit: Unit) {
 #repeat i 0..4
   let p$i = dequantized(word, 4u * $i, unit);
 #endrepeat
-  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p2.x, p3.x), pack_pair(p0.y, p1.y), pack_pair(p2.y, p3.y));
+  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p2.x, p3.x), pack_pair(p0.y, p1.y),
+                        pack_pair(p2.y, p3.y));
 }
 
-// 8 bits: two words have codes 0..3 and 4..7, in pairs (i, i + 2).
+// 8 bits: two words have codes 0 to 3 and 4 to 7, in pairs (i, i + 2).
 fn store_words8(at: u32, low: u32, high: u32, unit: Unit) {
   let p0 = dequantized(low, 0u, unit);
   let p1 = dequantized(low, 8u, unit);
   let p2 = dequantized(high, 0u, unit);
   let p3 = dequantized(high, 8u, unit);
-  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p0.y, p1.y), pack_pair(p2.x, p3.x), pack_pair(p2.y, p3.y));
+  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p0.y, p1.y), pack_pair(p2.x, p3.x),
+                        pack_pair(p2.y, p3.y));
 }
 
 fn store_b(fetch: u32, local: u32, buffer: u32, unit: Unit) {
@@ -321,14 +334,14 @@ fn store_b(fetch: u32, local: u32, buffer: u32, unit: Unit) {
 #endrepeat
 }
 
-// What a thread holds of a step: up to 8 chunks of A and 4 units of B, by constant indices.
+// A thread's loads of a step: up to 8 chunks of A and 4 units of B, indexed by constants.
 struct Step {
   a: array<vec4<u32>, 8>,
   b: array<Unit, 4>,
 }
 
-// Where a thread's part of the first step lies: of A its first chunk, which tells of the others where kWholeRows; of B
-// each unit.
+// Where a thread's loads of the first step lie: the first chunk of A, from which the others follow
+// if kWholeRows, and each unit of B.
 struct Places {
   a: u32,
   b: array<u32, 4>,
@@ -361,13 +374,14 @@ fn store_step(step: ptr<function, Step>, local: u32, buffer: u32) {
 #endrepeat
 }
 
-// sums = the tile's products, step by step. Loads of a step come to registers, go to memory when everybody is done with
-// the step before, and are multiplied. NVIDIA's compiler makes much of how that is written: without a branch around any
-// load or store it moves loads up to the products in front of them, at the price of copies, so that they have a
-// whole step's time, and dequantizes between products. With `late` a branch holds the loads in place, which takes fewer
-// registers and has the products, a great deal of code on a software GPU, only once.
-fn multiply_tile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32, begin_k: u32,
-                end_k: u32) {
+// sums = the tile's products, step by step. A step is loaded to registers, stored to workgroup
+// memory when all threads have multiplied the step before, and multiplied. NVIDIA's compiler
+// depends on how this is written. Without a branch around any load or store it moves loads up into
+// the products before them, at the price of copies, so that they have a whole step's time, and it
+// dequantizes between products. With `late` a branch holds the loads in place: this takes fewer
+// registers and has the products, which are much code on a software GPU, only once.
+fn multiply_tile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32,
+                 begin_k: u32, end_k: u32) {
   let places = places_of(local, first_m, first_n);
   var step = Step();
   var buffer = 0u;
@@ -414,7 +428,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 #else
   let first_n = workgroup.y * kTileN;
 #endif
-  thousands = 0x64006400u + (params.m >> 31u);  // m is below 2^31
+  thousands = 0x64006400u + (params.m >> 31u);  // m is below 2^31.
   var sums = Sums();
 #if parts
   const first_part = (((kK + kStep - 1u) / kStep + 1u) / 2u - kHeadStart) * kStep;

@@ -1,13 +1,17 @@
-// The way out of MatMulNBits on the matrix units: a tile's sums through workgroup memory, a row of matrices at a time,
-// to Y, with bias, activation and residual. Included by matmul_nbits_matrix.wgsl, which has the bindings.
+// Output of MatMulNBits on the matrix units: a tile's sums go through workgroup memory, one row of
+// matrices at a time, to Y, with bias, activation and residual. matmul_nbits_matrix.wgsl includes
+// this file and has the bindings.
 
 #include "matmul_nbits/matmul_nbits_bias.wgsl"
 
-// Sums of four neighbouring columns from `column` on, of the bound part of B, with their bias.
+// Returns the sums of four neighbouring columns, from `column` of the bound part of B on, plus
+// their bias.
 fn with_bias(sums: vec4<f32>, column: u32) -> vec4<f32> {
   let last = params.n_count - 1u;
-  return sums + vec4<f32>(load_bias(first_b + min(column, last)), load_bias(first_b + min(column + 1u, last)),
-                          load_bias(first_b + min(column + 2u, last)), load_bias(first_b + min(column + 3u, last)));
+  return sums + vec4<f32>(load_bias(first_b + min(column, last)),
+                          load_bias(first_b + min(column + 1u, last)),
+                          load_bias(first_b + min(column + 2u, last)),
+                          load_bias(first_b + min(column + 3u, last)));
 }
 
 #if residual
@@ -20,8 +24,8 @@ fn load_residual(at: u32) -> f32 {
 }
 #endif
 
-// Quads of four neighbouring columns in a row of a subgroup's products, of Y; and of those of kMatM rows, how many a
-// thread brings there: at most 8.
+// Quads (four neighbouring columns of Y) in a row of a subgroup's products, and those of kMatM rows
+// that each thread has: at most 8.
 #if glu
 const kQuads = kSubCols / 8u;
 #else
@@ -29,12 +33,12 @@ const kQuads = kSubCols / 4u;
 #endif
 const kQuadsEach = (kMatM * kQuads + kSplit * kSubgroup - 1u) / (kSplit * kSubgroup);
 
-// Quad `i` of a thread, of a row of products.
+// Returns a thread's quad `i` of a row of products.
 fn own_quad(i: u32, subgroup: u32, lane: u32) -> u32 {
   return (i * kSplit + subgroup / kPlaces) * kSubgroup + lane;
 }
 
-// Where the row `row` of a subgroup's products lies in the tile's part of Y: its first row and column.
+// Returns the first row and column of Y of row `row` of a subgroup's products.
 fn corner_of(row: u32, subgroup: u32, first_m: u32, first_n: u32) -> vec2<u32> {
   let place = subgroup % kPlaces;
   return vec2<u32>(first_m + place / kPlacesN * kSubRows + row * kMatM,
@@ -49,8 +53,9 @@ fn index_of_y(m: u32, column: u32) -> u32 {
   return m * params.n + params.n_begin + column;
 }
 
-// What a thread adds to its quads of a row of products: asked for a row ahead, all at once. Each load would be waited
-// for otherwise, since the stores before it may, for all that a compiler knows, be to the same memory.
+// The residuals of a thread's quads of a row of products. They are loaded one row ahead, all
+// together: otherwise each load would wait, since for all the compiler knows the stores before it
+// may write the same memory.
 alias Residuals = array<vec4<f16>, 8>;
 
 fn residuals_of(row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) -> Residuals {
@@ -77,7 +82,8 @@ fn residual_quad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
 }
 #endif
 
-// Y[m, n_begin + column ..] = four sums and `added`, where that is inside. The quad is whole or outside with y_vec4.
+// Y[m, n_begin + column ..] = four sums plus `added`, where inside. With y_vec4 the quad is whole
+// or outside.
 fn store_quad(m: u32, column: u32, sums: vec4<f32>, added: vec4<f16>) {
   if (!is_inside(m, column)) {
     return;
@@ -92,8 +98,9 @@ fn store_quad(m: u32, column: u32, sums: vec4<f32>, added: vec4<f16>) {
 #endif
 }
 
-// Quad `i` of a thread: the staged sums, and `others` from elsewhere, to Y.
-fn finish_quad(i: u32, subgroup: u32, lane: u32, top_left: vec2<u32>, residuals: Residuals, others: vec4<f32>) {
+// Writes a thread's quad `i` to Y: the staged sums plus `others`.
+fn finish_quad(i: u32, subgroup: u32, lane: u32, top_left: vec2<u32>, residuals: Residuals,
+               others: vec4<f32>) {
   let quad = own_quad(i, subgroup, lane);
   if (kMatM * kQuads % (kSplit * kSubgroup) != 0u && quad >= kMatM * kQuads) {
     return;
@@ -108,9 +115,9 @@ fn finish_quad(i: u32, subgroup: u32, lane: u32, top_left: vec2<u32>, residuals:
   store_quad(top_left.x + line, column, sums, residuals[i]);
 }
 
-// Row `row` of the subgroup's products, to Y.
-fn finish_rows(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32,
-          residuals: Residuals) {
+// Writes row `row` of the subgroup's products to Y.
+fn finish_rows(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32,
+               first_n: u32, residuals: Residuals) {
   workgroupBarrier();
   stage(sums, subgroup, row);
   workgroupBarrier();
@@ -144,8 +151,10 @@ fn finish_all(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32,
 fn with_gate_bias(sums: vec4<f32>, column: u32) -> vec4<f32> {
   let first = params.n;
   let last = 2u * params.n - 1u;
-  return sums + vec4<f32>(load_bias(first + column), load_bias(min(first + column + 1u, last)),
-                          load_bias(min(first + column + 2u, last)), load_bias(min(first + column + 3u, last)));
+  return sums + vec4<f32>(load_bias(first + column),
+                          load_bias(min(first + column + 1u, last)),
+                          load_bias(min(first + column + 2u, last)),
+                          load_bias(min(first + column + 3u, last)));
 }
 
 fn activate(x: vec4<f32>) -> vec4<f32> {

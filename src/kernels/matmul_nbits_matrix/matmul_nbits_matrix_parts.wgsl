@@ -1,17 +1,19 @@
-// How the two workgroups of a tile of matmul_nbits_matrix.wgsl join their sums. Plain stores are not seen by other
-// workgroups: sums go through `scratch` by atomic ones, and a counter says whose are there. Neither ever waits: who
-// finds the other's sums parked adds them to its own, which it need not park; else it parks its own, and adds if the other
-// parked meanwhile. Both orders of two sums are the same bits.
+// How the two workgroups of a tile of matmul_nbits_matrix.wgsl add their sums (split-K). Other
+// workgroups do not see plain stores, so that sums go through `scratch` by atomic stores, and a
+// counter says whether sums are parked there. No workgroup waits: one that finds the other's sums
+// parked adds them to its own. Otherwise it parks its own, and adds if the other has parked
+// meanwhile. The sum of two numbers has the same bits in both orders.
 
-// By so many steps less the first part is shorter than half of K, so that it has parked when the second one comes.
+// The first part is this many steps shorter than half of K, so that its sums are parked when the
+// second one comes.
 const kHeadStart = 2u;
 
 const kTileQuads = kRows * kQuadsEach * kThreads;
 
 var<workgroup> others_parked: u32;
 
-// A workgroup's sums in `scratch`, slot by slot and component by component: neighbouring threads side by
-// side.
+// Where a workgroup's sums lie in `scratch`: by component, then by quad, then by thread, so that
+// neighbouring threads are adjacent.
 struct Parking {
   own: u32,
   other: u32,
@@ -34,7 +36,8 @@ fn load_parked(at: u32, row: u32, i: u32, local: u32) -> vec4<f32> {
   let quad = quad_index(row, min(i, kQuadsEach - 1u), local);
   return bitcast<vec4<f32>>(vec4<u32>(
       atomicLoad(&scratch[at + quad]), atomicLoad(&scratch[at + kTileQuads + quad]),
-      atomicLoad(&scratch[at + 2u * kTileQuads + quad]), atomicLoad(&scratch[at + 3u * kTileQuads + quad])));
+      atomicLoad(&scratch[at + 2u * kTileQuads + quad]),
+      atomicLoad(&scratch[at + 3u * kTileQuads + quad])));
 }
 
 fn quad_index(row: u32, i: u32, local: u32) -> u32 {
@@ -51,8 +54,8 @@ fn park_row(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, local
   }
 }
 
-// Whether the other workgroup of the tile has parked its sums; clears the counter for the next run if so. `own` is 1 to
-// say that this one's are parked, else 0.
+// Returns whether the tile's other workgroup has parked its sums, and if so clears the counter for
+// the next run. `own` is 1 to say that this workgroup's sums are parked, else 0.
 fn other_is_parked(own: u32, counter: u32, local: u32) -> bool {
   storageBarrier();
   workgroupBarrier();
@@ -67,13 +70,14 @@ fn other_is_parked(own: u32, counter: u32, local: u32) -> bool {
   return parked;
 }
 
-// What a thread adds to a row of products, asked for a row ahead.
+// What a thread adds to a row of products, loaded one row ahead.
 struct Others {
   sums: array<vec4<f32>, 8>,
   residuals: Residuals,
 }
 
-fn others_of(row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32, first_n: u32, at: u32) -> Others {
+fn others_of(row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32, first_n: u32,
+             at: u32) -> Others {
   var others: Others;
 #repeat i 0..8
   if (kQuadsEach > $i) { others.sums[$i] = load_parked(at, row, $i, local); }
@@ -82,8 +86,8 @@ fn others_of(row: u32, subgroup: u32, lane: u32, local: u32, first_m: u32, first
   return others;
 }
 
-fn finish_both(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32,
-              others: Others) {
+fn finish_both(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32,
+               first_n: u32, others: Others) {
   workgroupBarrier();
   stage(sums, subgroup, row);
   workgroupBarrier();

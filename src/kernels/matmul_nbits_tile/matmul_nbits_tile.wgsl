@@ -1,14 +1,15 @@
 // MatMulNBits for many rows of A: Y[m, n] = sum over k of A[m, k] * (code[n, k] - zero) * scale.
 //
 // A workgroup of 16 x 16 threads owns a tile of kTileM (32 or 64) rows of A by 64 rows of B. It
-// walks along K in steps of 32: all threads bring the step's part of A and of B, dequantized, into
-// workgroup memory, and each thread (column, line) adds to its own outputs, at line + 16 i, column
-// + 16 j. Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
+// walks along K in steps of 32: all threads load the step's part of A and of B, dequantized, into
+// workgroup memory, and thread (column, line) adds to its own outputs at line + 16 i, column + 16
+// j. Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
 //
-// With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
+// With several weights (#if experts) all rows of A in a tile belong to one of them; see
+// matmul_nbits.h.
 //
-// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows
-// of one quad are eight different bank groups.
+// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8) (XOR swizzle): the same
+// quad of eight neighbouring rows is in eight different groups of banks.
 
 #include "matmul_nbits/matmul_nbits_inputs.wgsl"
 
@@ -56,9 +57,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let first_m = workgroup.x * kTileM;
   let first_n = workgroup.y * kTileN;
 
-  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no
-  // array of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in
-  // memory.
+  // Sums of outputs (line + 16 i, column + 16 j), j = 0 to 3. They are no array: NVIDIA's compiler
+  // does not unroll loops over one and then keeps it in memory.
 #repeat i 0..4
   var sums_$i = vec4<f32>();
 #endrepeat
@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
       var codes = 0u;
       var scale = 0.0;
       var zero = 0.0;
-      // A step may pass the last block.
+      // A step may extend past the last block.
       if (row_word < params.row_units) {
         let block = row_word * kCodesPerWord / kBlockSize;
         codes = b[place_of_unit(n, row_word)];
@@ -85,7 +85,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         zero = zero_point(n, block);
       }
       for (var quad = 0u; quad < kQuadsPerWord; quad++) {
-        b_tile[swizzled(row, word * kQuadsPerWord + quad)] = quad_less_zero(codes, quad, zero) * scale;
+        b_tile[swizzled(row, word * kQuadsPerWord + quad)] =
+            quad_less_zero(codes, quad, zero) * scale;
       }
     }
     workgroupBarrier();

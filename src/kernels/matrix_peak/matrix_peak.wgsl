@@ -1,8 +1,9 @@
-// Multiplies matrices that stay in registers, as fast as the adapter can: the roof for what is bound by arithmetic.
+// Multiplies matrices that stay in registers as fast as the adapter can: the roof for kernels that
+// are bound by arithmetic.
 //
-// A subgroup has four left matrices and four right ones, and adds each of their 16 products `rounds` times to a sum of
-// its own. Subgroup s of the grid owns sums[s], 16 matrices; product (i, j) is the one at 4 i + j. The prelude gives
-// kMatM, kMatN, kMatK and kSubgroup, the subgroup's size.
+// A subgroup has four left matrices and four right ones, and adds each of their 16 products
+// `rounds` times to a sum of its own. Subgroup s of the grid owns sums[s], 16 matrices; product (i,
+// j) is at 4 i + j. The prelude gives kMatM, kMatN, kMatK and kSubgroup, the size of a subgroup.
 
 struct Params {
   rounds: u32,

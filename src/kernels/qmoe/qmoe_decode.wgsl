@@ -1,26 +1,28 @@
-// One layer of the chosen experts for few tokens, each slot's product in the workgroup that needs
-// it. With e = indices[slot], x the slot's row of input, w[e, n, k] = (code[e, n, k] - zero) * scale:
+// One layer of the chosen experts for few tokens; each product of a slot is computed in the
+// workgroup that needs it. With e = indices[slot], x the slot's row of input, w[e, n, k] = (code[e,
+// n, k] - zero) * scale:
 //   gate_up  out[slot, i] = activation(w[e, i, :] x + bias[e, i]), or the SwiGLU of qmoe.h
 //   down     out[token, n] = sum over the token's slots of
 //                            weights[slot] (w[e, n, :] x + bias[e, n])
 //
-// A workgroup brings its rows of x into workgroup memory: one for gate_up, those of all slots of a
+// A workgroup loads its rows of x into workgroup memory: one for gate_up, those of all slots of a
 // token for down, kPhaseSlots at a time. A team of kLanes neighbouring threads owns kRows rows of
-// the weight: each thread takes every kLanes-th chunk of them, a chunk being the widest load (up to
-// 16 bytes) inside one block, and the team's sums are added up by shuffles (kLanes is at most the
-// smallest subgroup) or through workgroup memory. Workgroup (i, j) owns kTeams groups of rows, of
-// slot j or token j.
+// the weight. A chunk is the widest load (up to 16 bytes) inside one block; each thread takes every
+// kLanes-th chunk of the rows. The team's sums are added by shuffles (kLanes is at most the
+// smallest subgroup) or through workgroup memory. Workgroup (i, j) owns kTeams groups of kRows
+// rows, for slot j or token j.
 //
-// A step is one chunk of one slot. A team loads kBlock steps at once, one block ahead: the first one
+// A step is one chunk of one slot. A team loads kPrefetch steps ahead, and issues the first loads
 // before x is there.
 //
 // f16 arithmetic (#if f16_math): a code or-ed into the mantissa of an f16 is a number in steps of
-// 2^-kBits; two of them are multiplied at once, and the sums of 8 products go to f32. Codes come
-// out of a word in pairs half a word (4 bits) or a byte (8 bits) apart, so x lies in workgroup
+// 2^-kBits. Two of them are multiplied at a time, and the sums of 8 products go to f32. Codes come
+// out of a word in pairs half a word (4 bits) or a byte (8 bits) apart, so that x lies in workgroup
 // memory in these pairs. No product is larger than x / 2, and no sum of 4 than 2 x.
 //
-// Sizes are constants: a uniform would be fetched before the first load could be issued. Values
-// that a loop would have in an array have names: NVIDIA's compiler keeps arrays in memory.
+// Sizes are constants: a uniform would have to be fetched before the first load can be issued.
+// Values are named variables, not arrays indexed by a loop: NVIDIA's compiler keeps such arrays in
+// memory.
 
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
@@ -55,17 +57,17 @@ const kSteps = kSlots * kIterations;
 const kPhaseSteps = kPhaseSlots * kIterations;
 const kPhaseOctets = kPhaseSlots * kK / 8u;
 const kOutputs = kRows / kRowsPerOutput;
-// Largest magnitude that f16 arithmetic has room for; see above.
+// Largest magnitude of x for f16 arithmetic; see above.
 const kMostF16 = 32752.0;
 
-// The experts of the workgroup's slots, and the weight of each in the sum.
+// The experts of the workgroup's slots, and the weight of each slot in the sum.
 var<workgroup> chosen: array<u32, kSlots>;
 #if down
 var<workgroup> mix: array<f32, kSlots>;
 #endif
 
 #if !subgroups
-// [team][lane], a lane's stride padded by one against bank conflicts.
+// [team][lane], with a lane of padding against bank conflicts.
 var<workgroup> partials: array<vec4<f32>, kTeams * (kLanes + 1u)>;
 #endif
 
@@ -79,7 +81,7 @@ fn slot_weight(slot: u32) -> f32 {
 }
 #endif
 
-// One chunk of each of kRows rows of the weight, with its scales and zero points.
+// One chunk of each of kRows rows of the weight, with its scale and zero point.
 struct Weights {
 #repeat i 0..4
   row_$i: unit_t,
@@ -106,8 +108,8 @@ fn zeros_of(w: Weights) -> vec4<f32> {
 }
 #endif
 
-// A team's rows of the weight, from output `first` on. Those past the end repeat the last one, and
-// are not stored.
+// Returns a team's rows of the weight, from output `first` on. Rows past the end repeat the last
+// one and are not stored.
 #if gate_interleaved
 fn rows_of(first: u32) -> vec4<u32> {
   let outputs = min(vec4<u32>(first) + vec4<u32>(0u, 0u, 1u, 1u), vec4<u32>(kAllOutputs - 1u));
@@ -144,7 +146,7 @@ fn load_step(rows: vec4<u32>, step: u32, lane: u32) -> Weights {
   return w;
 }
 
-// Word `i` of the chunks of all rows.
+// Returns word `i` of the chunks of all rows.
 #if chunk1
 fn word_of(w: Weights, i: u32) -> vec4<u32> {
   return vec4<u32>(w.row_0, w.row_1, w.row_2, w.row_3);
@@ -155,8 +157,8 @@ fn word_of(w: Weights, i: u32) -> vec4<u32> {
 }
 #endif
 
-// Sums over 8 codes, less their zero point and over kCodeUnit, times x: a word of 4-bit codes, two of
-// 8-bit ones.
+// Returns sums over 8 codes (a word of 4-bit codes, two of 8-bit ones), less their zero point and
+// divided by kCodeUnit, times x.
 #if f16_bits4
 fn dot_octet(w: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
   let pairs = rows_of_x[swizzled(at + octet)];
@@ -169,7 +171,7 @@ fn dot_octet(w: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
 }
 
 fn dot_word(word: u32, pairs: vec4<u32>, zero: f32) -> f32 {
-  // In the mantissa's lowest bits a code counts sixteenths of 64, four bits higher those of 4.
+  // In the mantissa's lowest bits a code counts sixteenths of 64, four bits higher sixteenths of 4.
   let low_zero = vec2<f16>(f16(64.0 + zero / 16.0));
   let high_zero = vec2<f16>(f16(4.0 + zero / 16.0));
   let next = word >> 8u;
@@ -211,7 +213,7 @@ fn dot_words(first: u32, second: u32, pairs: vec4<u32>, zero: f32) -> f32 {
 }
 #endif
 
-// The products of a chunk of each row with x; `at` is the chunk's first entry of x.
+// Returns the products of a chunk of each row with x; `at` is the chunk's first entry of x.
 #if f16_math
 fn dot_chunk(w: Weights, at: u32) -> vec4<f32> {
   let zeros = zeros_of(w);
@@ -244,7 +246,7 @@ fn dot_chunk(w: Weights, at: u32) -> vec4<f32> {
 }
 #endif
 
-// The products of step `step`, weighed as the slot is in the sum.
+// Returns the products of step `step`, times the slot's weight in the sum.
 fn dot_step(w: Weights, step: u32, lane: u32) -> vec4<f32> {
   let slot = step / kIterations;
   let chunk = step % kIterations * kLanes + lane;
@@ -254,7 +256,7 @@ fn dot_step(w: Weights, step: u32, lane: u32) -> vec4<f32> {
   return slot_weight(slot) * dot_chunk(w, (slot % kPhaseSlots * kChunks + chunk) * kWords);
 }
 
-// Steps that are loaded at once.
+// Steps that are loaded together.
 struct Prefetch {
 #repeat i 0..kPrefetch
   step_$i: Weights,
@@ -269,8 +271,8 @@ fn prefetch_steps(rows: vec4<u32>, step: u32, lane: u32) -> Prefetch {
   return prefetched;
 }
 
-// The biases that come with the sums, spread over the lanes: lane i has row i % kRows of slot
-// i / kRows, and those kLanes further on.
+// Returns the biases to add to the sums, spread over the lanes: lane i has row i % kRows of slot i
+// / kRows, then those kLanes further on.
 #if bias
 fn load_bias(rows: vec4<u32>, lane: u32) -> vec4<f32> {
   var sums = vec4<f32>();
@@ -312,7 +314,7 @@ fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
   return gate * sigmoid(params.alpha * gate) * (up + params.beta);
 }
 
-// Output `i` of a team from the sums of its rows.
+// Returns output `i` of a team from the sums of its rows.
 fn output_of(sums: vec4<f32>, i: u32) -> f32 {
   let all = sums * kCodeUnit;
   if (kRowsPerOutput == 2u) {
@@ -340,7 +342,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let team = local / kLanes;
   let first = (workgroup.x * kTeams + team) * kOutputs;
   for (var slot = local; slot < kSlots; slot += kWorkgroup) {
-    // Where plans are measured, indices may be anything: none may lead outside the weights.
+    // While plans are measured, indices may have any value: they must not lead outside the weights.
     chosen[slot] = min(u32(indices[workgroup.y * kSlots + slot]), kExperts - 1u);
 #if down
     mix[slot] = weights[workgroup.y * kSlots + slot];

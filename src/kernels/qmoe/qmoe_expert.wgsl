@@ -4,12 +4,12 @@
 //   down     out[slot, i] = w[e, i, :] x + bias[e, i]
 //   w[e, n, k] = (code[e, n, k] - zero) * scale
 //
-// A team of kLanes threads owns 4 rows of the weight, which make 4 / kParts neighbouring outputs of
-// a slot: each thread takes every kLanes-th chunk of the rows, the widest load (up to 16 bytes)
-// that is aligned and stays inside one block. A vec4 holds a value for each of the 4 rows. The
-// team's partial sums are added up by shuffles inside a subgroup (kLanes is at most the smallest
-// subgroup), or through workgroup memory. A workgroup is kTeams teams of one slot. Slots of experts
-// that are not bound are left alone.
+// A team of kLanes threads owns 4 rows of the weight, which make 4 / kRowsPerOutput neighbouring
+// outputs of a slot. Each thread takes every kLanes-th chunk of the rows; a chunk is the widest
+// aligned load (up to 16 bytes) inside one block. A vec4 holds a value for each of the 4 rows. The
+// team's partial sums are added by shuffles inside a subgroup (kLanes is at most the smallest
+// subgroup) or through workgroup memory. A workgroup is kTeams teams of one slot. Outputs of slots
+// whose expert is not bound are not written.
 
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
@@ -60,11 +60,11 @@ const kChunk = kChunkWords * kCodesPerWord;
 const kOutputs = 4u / kRowsPerOutput;
 
 #if !subgroups
-// [team][lane], a lane's stride padded by one against bank conflicts.
+// [team][lane], with a lane of padding against bank conflicts.
 var<workgroup> partials: array<vec4<f32>, kTeams * (kLanes + 1u)>;
 #endif
 
-// x[row, k .. k + 3]; zero past the end. k is a multiple of 4.
+// Returns x[row, k .. k + 3], zeros past the end. k is a multiple of 4.
 #if x_vec4
 fn load_x(row: u32, k: u32) -> vec4<f32> {
   if (k >= params.k) {
@@ -87,10 +87,10 @@ fn load_x(row: u32, k: u32) -> vec4<f32> {
 }
 #endif
 
-// Chunk `chunk` of row `row` of all bound experts' weights, words past the chunk's last one zero.
+// Returns chunk `chunk` of row `row` of all bound experts' weights. Words past the chunk are zero.
 #if unaligned
 fn load_chunk(row: u32, chunk: u32) -> vec4<u32> {
-  // Rows start at any byte: a word of codes from the two that it lies in.
+  // Rows start at any byte: a word of codes comes from two words.
   let byte = row * params.row_bytes + 4u * chunk;
   let shift = byte % 4u * 8u;
   var word = weight[byte / 4u] >> shift;
@@ -133,7 +133,7 @@ fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
 }
 #endif
 
-// The row of the weight that part `part` of output `output` comes from.
+// Returns the row of the weight for half `half` (0 gate, 1 up) of output `output`.
 fn weight_row(output: u32, half: u32) -> u32 {
   if (kInterleaved) {
     return output * kRowsPerOutput + half;
@@ -172,20 +172,21 @@ fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
   return gate * sigmoid(params.alpha * gate) * (up + params.beta);
 }
 
-// Stores output `output` of the slot; `second` is its up part for a SwiGLU.
+// Stores output `output` of the slot. `second` is the up row's sum for a SwiGLU.
 fn store_output(slot: u32, expert: u32, output: u32, first: f32, second: f32) {
   if (output >= params.outputs) {
     return;
   }
   let sum = first + load_bias(expert, weight_row(output, 0u));
   if (kRowsPerOutput == 2u) {
-    out[slot * params.outputs + output] = swiglu(sum, second + load_bias(expert, weight_row(output, 1u)));
+    out[slot * params.outputs + output] =
+        swiglu(sum, second + load_bias(expert, weight_row(output, 1u)));
   } else {
     out[slot * params.outputs + output] = activate(sum);
   }
 }
 
-// The outputs of 4 rows' sums.
+// Stores the outputs of 4 rows' sums.
 fn store_rows(slot: u32, expert: u32, first_output: u32, sums: vec4<f32>) {
   if (kRowsPerOutput == 2u) {
     store_output(slot, expert, first_output, sums.x, sums.y);
@@ -197,7 +198,8 @@ fn store_rows(slot: u32, expert: u32, first_output: u32, sums: vec4<f32>) {
   }
 }
 
-// A word of each of the 4 rows, whose first code is at k, times x[x_row, k ..].
+// Returns the products of a word of each of the 4 rows, whose first code is at k, with x[x_row, k
+// ..].
 fn dot_word(words: vec4<u32>, zeros: vec4<f32>, x_row: u32, k: u32) -> vec4<f32> {
   var dots = vec4<f32>();
   for (var quad = 0u; quad < kQuadsPerWord; quad++) {
@@ -220,23 +222,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let lane = local % kLanes;
   let team = local / kLanes;
   let first_output = (index % groups * kTeams + team) * kOutputs;
-  // Below expert_begin this wraps around to more than any count.
+  // Below expert_begin this wraps around to a value above any count.
   let expert = u32(indices[slot]) - params.expert_begin;
   let bound = expert < params.expert_count;
   let chunks = select(0u, params.row_chunks, bound);
   let x_row = slot / params.slots_per_x;
 
-  // The 4 rows of the weight, as rows of all bound experts. Outputs past the end repeat the last
-  // one, and are not stored.
+  // The 4 rows of the weight, counted over all bound experts. Outputs past the end repeat the last
+  // one and are not stored.
   let numbers = vec4<u32>(0u, 1u, 2u, 3u);
   let outputs =
       min(vec4<u32>(first_output) + numbers / kRowsPerOutput, vec4<u32>(params.outputs - 1u));
   let rows = vec4<u32>(weight_row(outputs.x, 0u), weight_row(outputs.y, 1u % kRowsPerOutput),
-                       weight_row(outputs.z, 2u % kRowsPerOutput), weight_row(outputs.w, 3u % kRowsPerOutput));
+                       weight_row(outputs.z, 2u % kRowsPerOutput),
+                       weight_row(outputs.w, 3u % kRowsPerOutput));
   let expert_rows = rows + expert * params.rows;
 
   var sums = vec4<f32>();
-  // The lanes of a team go round together, so that they are together for the shuffles.
+  // All lanes of a team run the same iterations, since they shuffle together afterwards.
   for (var first = 0u; first < chunks; first += kLanes) {
     let chunk = first + lane;
     if (chunk >= chunks) {

@@ -1,15 +1,15 @@
-// What stands around the products of QMoE's grouped rows (qmoe_group.wgsl), a thread for each
-// element of the result:
-//   gather    out[row, i] = x[tokens[row], i], zero where the row has no token
-//   activate  out[row, i] = activation(x[row, i]), or the SwiGLU of qmoe.h of x's two
+// What precedes and follows the products of QMoE's grouped rows (qmoe_group.wgsl). A thread owns
+// one element of the result:
+//   gather    out[row, i] = x[tokens[row], i], zero if the row has no token
+//   activate  out[row, i] = activation(x[row, i]), or the SwiGLU of qmoe.h of two elements of x
 //   mix       out[token, i] = sum over the token's slots of weights[slot] * x[rows[slot], i]
-// Rows of tiles without an expert are left alone by the first two.
+// gather and activate do not write rows of tiles without an expert.
 
 #include "common/activations.wgsl"
 
 struct Params {
-  elems: u32,      // threads
-  width: u32,      // of a row of out
+  elems: u32,  // Threads.
+  width: u32,  // Elements of a row of out.
   top_k: u32,
   grid_x: u32,
   alpha: f32,

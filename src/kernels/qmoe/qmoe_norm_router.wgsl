@@ -1,13 +1,13 @@
-// QMoE routing with what stands before it: h = x / rms(x) * norm_scale, logits = router h + bias
-// (quantized as MatMulNBits has it, rounded as its output is), then the kTopK largest logits of each
-// token in falling order (equal ones by rising index) and weights exp(logit) / sum of exp, over the
-// chosen logits or over all.
+// QMoE routing fused with the norm before it: h = x / rms(x) * norm_scale, logits = router h + bias
+// (quantized like MatMulNBits, rounded like its output), then the kTopK largest logits of each
+// token in descending order (equal ones by ascending index) and weights exp(logit) / sum of exp,
+// over the chosen logits or over all.
 //
 // A workgroup owns a token: the router is small, and nothing has to pass between workgroups. It
-// brings h into workgroup memory; a team of kLanes neighbouring threads owns every kTeams-th row of
-// the router, each thread every kLanes-th chunk of it, the widest load (up to 16 bytes) inside one
-// block. The first steps (chunks) of a team are loaded before h is there. At last each thread counts
-// how many logits come before its own.
+// loads h into workgroup memory. A team of kLanes neighbouring threads owns every kTeams-th row of
+// the router, and each thread every kLanes-th chunk of it; a chunk is the widest load (up to 16
+// bytes) inside one block. A team's first steps (chunks) are loaded before h is there. At the end
+// each thread counts how many logits come before its own.
 
 #include "common/dequantize.wgsl"
 #include "common/workgroup_reduce.wgsl"
@@ -41,16 +41,16 @@ const kIterations = (kChunks + kLanes - 1u) / kLanes;
 const kTeamRows = (kExperts + kTeams - 1u) / kTeams;
 const kSteps = kTeamRows * kIterations;
 const kQuads = kK / 4u;
-// No logit: behind all others.
+// Less than every logit.
 const kNone = -3.4028234663852886e+38f;
 
-// Padded to whole blocks by zeros.
+// Padded with zeros to whole blocks.
 var<workgroup> row: array<vec4<f32>, kChunks * kChunkQuads>;
 var<workgroup> logits: array<f32, kExperts>;
 var<workgroup> chosen_logits: array<f32, kTopK>;
 
 #if !subgroups
-// [team][lane], a lane's stride padded by one against bank conflicts.
+// [team][lane], with a lane of padding against bank conflicts.
 var<workgroup> partials: array<f32, kTeams * (kLanes + 1u)>;
 #endif
 
@@ -125,7 +125,7 @@ fn step_of(prefetched: Prefetch, step: u32, team: u32, lane: u32) -> Step {
   }
 }
 
-// The sum of a team's values, in each of its lanes.
+// Returns the sum of a team's values to each of its lanes.
 #if subgroups
 fn team_sum(value: f32, team: u32, lane: u32) -> f32 {
   var sum = value;
@@ -169,8 +169,8 @@ fn main(
   let token = workgroup.x;
   let lane = local % kLanes;
   let team = local / kLanes;
-  let first = Prefetch(load_step(0u, team, lane), load_step(1u, team, lane), load_step(2u, team, lane),
-                    load_step(3u, team, lane));
+  let first = Prefetch(load_step(0u, team, lane), load_step(1u, team, lane),
+                       load_step(2u, team, lane), load_step(3u, team, lane));
 
   var squares = 0.0;
   for (var i = local; i < kQuads; i += 2u * kWorkgroupSize) {
@@ -205,7 +205,7 @@ fn main(
     let n = team + r * kTeams;
     if (lane == 0u && n < kExperts) {
       let logit = f32(act_t(total + load_bias(n)));
-      // NaN: all comparisons with it are false.
+      // All comparisons with NaN are false.
       logits[n] = select(kNone, max(logit, kNone), logit == logit);
     }
   }

@@ -3,12 +3,12 @@
 //   output = sum * scale / sqrt(mean(sum^2) + epsilon)
 //
 // Layout: input, output and sum [rows, cols], skip [skip_rows, cols] repeated over the rows; all
-// row-major. One workgroup owns a row; thread i owns its elements (vec4s where cols is a multiple
-// of 4) i, i + kWorkgroupSize, ... The row is read twice: once for the sum of squares and, out of
-// the cache, once for the output.
+// row-major. One workgroup owns a row; thread i owns its elements (vec4s if cols is a multiple of
+// 4) i, i + kWorkgroupSize, ... The row is read twice: once for the sum of squares and, from the
+// cache, once for the output.
 //
 // The host defines in_v, scale_v, out_v and acc_v (elements or vec4s of the types; what one thread
-// moves at a time), kVec (elements in each of them) and kWorkgroupSize.
+// reads or writes at a time), kVec (elements in each of them) and kWorkgroupSize.
 
 #include "common/workgroup_reduce.wgsl"
 
@@ -40,7 +40,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> sum_out: array<in_v>;
 #endif
 
-// Element `col` of the sum of row `row`, in steps of kVec elements; `cols` in the same steps.
+// Returns element `col` of the sum of row `row`. `col` and `cols` count kVec elements.
 fn load(row: u32, col: u32, cols: u32) -> acc_v {
   var x = acc_v(input[row * cols + col]);
 #if skip

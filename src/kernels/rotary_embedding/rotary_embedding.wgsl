@@ -4,13 +4,13 @@
 //   (y[a], y[b]) = (x[a] cos - x[b] sin, x[b] cos + x[a] sin) for pair i < rotary_half, with
 //   (a, b) = (i, i + rotary_half), or (2i, 2i + 1) with kInterleaved; the rest is copied.
 //
-// Layout: input and output by strides (a head's elements are contiguous); cos and sin
-// [cache_rows, rotary_half]. One workgroup owns one head of one row; thread i owns the pairs and
-// the copied elements i, i + kWorkgroupSize, ...
+// Layout: input and output by strides (a head's elements are contiguous); cos and sin [cache_rows,
+// rotary_half]. One workgroup owns one head of one row; thread i owns the pairs and the copied
+// elements i, i + kWorkgroupSize, ...
 //
-// The host defines act_t, norm_t, kInterleaved and kWorkgroupSize; `rotary` where rotary_half > 0,
-// and then one of position_seqlens, position_ids and position_offset; `norm`; `seqlens` where
-// binding 5 is there; `cache` where the output is a KV cache.
+// The host defines act_t, norm_t, kInterleaved and kWorkgroupSize; `rotary` if rotary_half > 0, and
+// then one of position_seqlens, position_ids and position_offset; `norm`; `seqlens` if binding 5
+// exists; `cache` if the output is a KV cache.
 
 #include "common/workgroup_reduce.wgsl"
 
@@ -66,7 +66,7 @@ fn position(b: u32, s: u32) -> u32 { return u32(max(position_ids[0], 0)) + s; }
 #endif
 @group(0) @binding(7) var<storage, read_write> output: array<act_t>;
 
-// Element d of the head that starts at `begin`; `inv_std` is 1 without normalisation.
+// Returns element d of the head that starts at `begin`; `inv_std` is 1 without normalisation.
 #if norm
 fn load(begin: u32, d: u32, inv_std: f32) -> f32 {
   return f32(input[begin + d]) * inv_std * f32(norm_weight[d]);

@@ -1,10 +1,10 @@
-// The second dispatch of sample: counts tokens and adds up probabilities by bin; the last workgroup
-// to finish finds the bins that the bounds of top-k and top-p lie in. Nothing to do where both are
-// off. Definition: sample.h.
+// The second dispatch of sample: counts tokens and adds probabilities by bin. The last workgroup to
+// finish finds the bins in which the bounds of top-k and top-p lie. It does nothing if both filters
+// are off. sample.h has the definition.
 //
-// The bound of top-p depends on which tokens of its bin top-k leaves: any probability between that
-// of the bins before k_bin and that of the bins up to it. p_begin and p_end are the bins for the two
-// ends.
+// The bound of top-p depends on which tokens of bin k_bin top-k keeps: the total probability is
+// between that of the bins before k_bin and that of the bins up to it. p_begin and p_end are the
+// bins for these two totals.
 //
 // The host defines what token_choice.wgsl says.
 
@@ -12,13 +12,12 @@
 
 const kBinsPerThread = kBins / kWorkgroupSize;
 
-// By bin; in the last workgroup of all bins up to each.
+// By bin. In the last workgroup: of all bins up to each.
 var<workgroup> counts: array<atomic<u32>, kBins>;
 var<workgroup> weights: array<atomic<u32>, kBins>;
 var<workgroup> first_bin: atomic<u32>;
 
-// The first bin up to which the tokens' count, or probability, is at least `least`; kBins where
-// there is none.
+// Returns the first bin up to which the tokens' count or probability is at least `least`, or kBins.
 fn first_reaching(of_weights: bool, least: u32, local: u32) -> u32 {
   if (local == 0u) {
     atomicStore(&first_bin, kBins);
@@ -84,7 +83,7 @@ fn main(
     return;
   }
 
-  // Sums over the bins: each thread over neighbouring ones, then over the threads.
+  // Prefix sums over the bins: in each thread over neighbouring ones, then over the threads.
   var count = 0u;
   var weight = 0u;
   for (var i = 0u; i < kBinsPerThread; i++) {
@@ -112,7 +111,7 @@ fn main(
   var most_weight = total;
   if (has_k) {
     let bin = first_reaching(false, k, local);
-    // Fewer than k tokens have a probability: nothing to leave out.
+    // Otherwise fewer than k tokens have a probability, and top-k leaves none out.
     if (bin < kBins) {
       let before = max(bin, 1u) - 1u;
       bounds.k_bin = bin;

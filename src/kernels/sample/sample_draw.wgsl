@@ -1,13 +1,13 @@
-// The third dispatch of sample: the bounds themselves, the draw, the step to the next run.
-// Definition: sample.h.
+// The third dispatch of sample: the bounds themselves, the draw, the step to the next run. sample.h
+// has the definition.
 //
-// Each workgroup adds up the probabilities of those of its tokens that lie above every bound, and
-// lists those in the bins of the bounds. The last one to finish
+// Each workgroup adds the probabilities of its tokens above every bound, and lists the tokens in
+// the bins of the bounds. The last one to finish
 //   1. finds the k-th largest logit and the bound of top-p among the listed tokens, by radix
 //      searches, 8 bits a pass, on the key, a u32 in the order of the floats;
 //   2. adds the listed tokens that are kept to their workgroups' sums;
-//   3. draws: prefix sums find the workgroup whose share the draw falls into, then, over its tokens
-//      anew, the thread and the token. Tokens are thus in the order of their index.
+//   3. draws: prefix sums find the workgroup whose share the draw falls into, then, over its
+//      tokens again, the thread and the token. So tokens are in the order of their index.
 //
 // The host defines what token_choice.wgsl says.
 
@@ -19,17 +19,17 @@ var<workgroup> histogram: array<atomic<u32>, 256>;
 var<workgroup> found: vec2<u32>;
 var<workgroup> shared_bounds: Bounds;
 
-// In the order of the floats.
+// Returns a u32 in the order of the floats.
 fn key_of(x: f32) -> u32 {
-  let bits = bitcast<u32>(select(x, 0.0, x == 0.0));  // -0 is 0.
+  let bits = bitcast<u32>(select(x, 0.0, x == 0.0));  // Turns -0 into 0.
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
-// The largest key T such that the listed tokens in bins [begin, end] with floor_key <= key and
-// T <= key have together, by count or by weight, at least `least`, or all that there is.
+// Returns the largest key T such that the listed tokens in bins [begin, end] with floor_key <= key
+// and T <= key have at least `least` together, by count or by weight, or all of them.
 fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32, listed: u32,
               d: Spread, local: u32, lanes: u32) -> u32 {
-  var bound = 0u;  // The bits that are settled, from the top.
+  var bound = 0u;  // The bits found so far, from the top.
   var settled = 0u;
   var remaining = least;
   for (var level = 0u; level < 4u; level++) {
@@ -64,7 +64,7 @@ fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32,
   return bound;
 }
 
-// The upper word of a * b, from products of halves.
+// Returns the upper word of a * b, from products of halves.
 fn mul_high(a: u32, b: u32) -> u32 {
   let a0 = a & 0xffffu;
   let a1 = a >> 16u;
@@ -86,8 +86,8 @@ fn philox(seed: u32, position: u32) -> u32 {
   return x.x;
 }
 
-// The thread whose share of the sums in prefix_sums the draw falls into, and how far; thread 0
-// where the sums are 0. `own` is the thread's value.
+// Returns the thread into whose share of the sums in prefix_sums the draw falls, and how far;
+// thread 0 if the sums are 0. `own` is the value of the calling thread.
 fn find_share(draw: u32, own: u32, local: u32) -> vec2<u32> {
   if (local == 0u) {
     found = vec2<u32>();

@@ -1,13 +1,13 @@
-// The first dispatch of sample: the largest and the smallest logit, and z, the sum of
-// exp((logit - largest) / temperature) over all tokens. Each workgroup does so for its own, the
-// last one to finish for all. Definition: sample.h.
+// The first dispatch of sample: the largest and the smallest logit, and z, the sum of exp((logit -
+// largest) / temperature) over all tokens. Each workgroup finds them for its tokens, the last one
+// to finish for all. sample.h has the definition.
 //
 // The host defines what token_choice.wgsl says.
 
 #include "sample/sample.wgsl"
 #include "common/workgroup_reduce.wgsl"
 
-// exp(-22.2) is 2^-32: below that no probability rounds to more than 0.
+// exp(-22.2) is 2^-32: below that every probability rounds to 0.
 const kLowestExponent = 22.2;
 
 @compute @workgroup_size(kWorkgroupSize)
@@ -62,7 +62,7 @@ fn main(
   let row_share = select(0.0, z * exp((largest - row_largest) * inv_t), z > 0.0);
   let row_z = workgroup_sum(row_share, local, lanes);
   if (local == 0u) {
-    // In units of the exponent; at least something, for rows of one value.
+    // In units of the exponent, and above 0 for rows of one value.
     let range = clamp((row_largest - row_smallest) * inv_t, 1e-6, kLowestExponent);
     atomicStore(&scratch[kSpread], bitcast<u32>(row_largest));
     atomicStore(&scratch[kSpread + 1u], bitcast<u32>(1.0 / max(row_z, 1.0)));

@@ -1,7 +1,7 @@
-// Fills masks, positions and lengths from StepState. Definition: step_inputs.h. Thread i owns
-// element i of every output that is that long.
+// Fills masks, positions and lengths from StepState. step_inputs.h has the definition. Thread i
+// owns element i of every output that is that long.
 //
-// The host defines kWorkgroupSize, and a name for each output that is there.
+// The host defines kWorkgroupSize, and a name for each output that exists.
 
 #include "common/step_state.wgsl"
 

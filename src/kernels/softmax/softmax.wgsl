@@ -1,8 +1,8 @@
 // Softmax of rows: output = exp(input - max) / sum(exp(input - max)).
 //
-// Layout: [outer, axis, inner] row-major; a row is the `axis` elements at a distance of `inner`.
-// One workgroup owns a row; thread i owns its elements i, i + kWorkgroupSize, ... The row is read
-// three times (maximum, sum, output), the latter two out of the cache.
+// Layout: [outer, axis, inner] row-major; a row is `axis` elements, `inner` apart. One workgroup
+// owns a row; thread i owns its elements i, i + kWorkgroupSize, ... The row is read three times
+// (maximum, sum, output), the last two from the cache.
 //
 // The host defines act_t and kWorkgroupSize.
 
