@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "gpu/dawn.h"
+#include "wgsl/message.h"
 
 namespace sinter::gpu {
 namespace {

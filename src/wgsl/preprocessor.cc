@@ -6,35 +6,40 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "wgsl/text.h"
 
 namespace sinter::wgsl {
 namespace {
 
-bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsWord(char c) {
-  return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+// Takes the first word, and the blanks around it, off `text`.
+std::string_view TakeWord(std::string_view& text) {
+  text = Trim(text);
+  const std::string_view word = text.substr(0, text.find_first_of(" \t"));
+  text = Trim(text.substr(word.size()));
+  return word;
 }
 
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && IsBlank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && IsBlank(text.back())) text.remove_suffix(1);
-  return text;
-}
+struct Directive {
+  std::string_view word;  // With its `#`; empty for a line that is none.
+  std::string_view argument;
+};
 
-// Takes the first line, without its end, off `text`.
-std::string_view TakeLine(std::string_view& text) {
-  const size_t end = text.find('\n');
-  std::string_view line = text.substr(0, end);
-  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-  return line;
+Directive Parse(std::string_view line) {
+  line = Trim(line);
+  if (!line.starts_with('#')) return {};
+  const auto end = std::find_if_not(line.begin() + 1, line.end(), IsWord);
+  const std::string_view word = line.substr(0, end - line.begin());
+  const std::string_view argument = Trim(line.substr(word.size()));
+  // A path may hold `//` within its quotes, a comment only after them.
+  const size_t quote = argument.starts_with('"') ? argument.find('"', 1) : 0;
+  return {word, Trim(argument.substr(0, argument.find("//", quote)))};
 }
 
 class Expander {
  public:
-  Expander(const SourceResolver& resolve, const std::vector<std::string>& defines)
-      : resolve_(resolve), defines_(defines) {}
+  Expander(const SourceResolver& resolve, const std::vector<std::string>& defines,
+           std::string_view prelude)
+      : resolve_(resolve), defines_(defines), prelude_(prelude) {}
 
   // Appends text that is not looked into: its `#` would be the compiler's business.
   void AddPlain(std::string_view name, std::string_view text) {
@@ -52,28 +57,15 @@ class Expander {
     const std::optional<std::string> text = resolve_(path);
     if (!text) throw Error("wgsl", "{}: file: got no file {}, want one", from, path);
     open_.emplace_back(path);
-    Condition condition;
-    std::string_view rest = *text;
-    ExpandedWgsl::Origin origin{AddFile(path), 1};
-    for (; !rest.empty(); ++origin.line) {
-      const std::string_view line = TakeLine(rest);
-      const std::string_view trimmed = Trim(line);
-      if (trimmed.starts_with('#')) {
-        Directive(trimmed, origin, condition);
-      } else if (condition.active) {
-        AddLine(line, origin);
-      }
-    }
-    if (condition.start != 0) {
-      throw Error("wgsl", "{}: #if: got no #endif, want one",
-                  Where({origin.file, condition.start}));
-    }
+    AddLines(*text, {AddFile(path), 1}, Condition());
     open_.pop_back();
   }
 
   ExpandedWgsl Take() { return std::move(out_); }
 
  private:
+  using Origin = ExpandedWgsl::Origin;
+
   // The `#if` that the current line is in: `start` is its line, 0 outside.
   struct Condition {
     uint32_t start = 0;
@@ -86,26 +78,45 @@ class Expander {
     return static_cast<uint32_t>(out_.files.size() - 1);
   }
 
-  void AddLine(std::string_view line, ExpandedWgsl::Origin origin) {
+  void AddLine(std::string_view line, Origin origin) {
     out_.source.append(line).push_back('\n');
     out_.origins.push_back(origin);
   }
 
-  std::string Where(ExpandedWgsl::Origin origin) const {
+  std::string Where(Origin origin) const {
     return fmt::format("{}:{}", out_.files[origin.file], origin.line);
   }
 
-  void Directive(std::string_view text, ExpandedWgsl::Origin origin, Condition& condition) {
+  // Expands a file, or the body of a `#repeat` once. `first` is where its first line comes from,
+  // `condition` the `#if` that the body is in.
+  void AddLines(std::string_view text, Origin first, Condition condition) {
+    for (Origin origin = first; !text.empty(); ++origin.line) {
+      const std::string line = Substitute(TakeLine(text));
+      const Directive directive = Parse(line);
+      if (directive.word.empty()) {
+        if (condition.active) AddLine(line, origin);
+      } else if (directive.word == "#repeat") {
+        const std::string_view body = TakeBody(text, origin);
+        if (condition.active) Repeat(directive.argument, body, origin, condition);
+        // The body's lines, and #endrepeat.
+        origin.line += static_cast<uint32_t>(std::count(body.begin(), body.end(), '\n')) + 1;
+      } else {
+        Follow(directive, origin, first.line, condition);
+      }
+    }
+    if (condition.start >= first.line) {
+      throw Error("wgsl", "{}: #if: got no #endif, want one", Where({first.file, condition.start}));
+    }
+  }
+
+  // Follows any directive but `#repeat`. `first_line` is where its file, or the body of the
+  // `#repeat` that it is in, begins.
+  void Follow(Directive directive, Origin origin, uint32_t first_line, Condition& condition) {
+    const auto [word, argument] = directive;
     const std::string where = Where(origin);
-    size_t end = 1;
-    while (end < text.size() && IsWord(text[end])) ++end;
-    const std::string_view word = text.substr(0, end);
-    std::string_view argument = Trim(text.substr(end));
-    // A path may hold `//` within its quotes, a comment only after them.
-    const size_t quote = argument.starts_with('"') ? argument.find('"', 1) : 0;
-    argument = Trim(argument.substr(0, argument.find("//", quote)));
     if (word == "#include") {
-      if (argument.size() < 3 || argument[0] != '"' || quote != argument.size() - 1) {
+      if (argument.size() < 3 || argument[0] != '"' ||
+          argument.find('"', 1) != argument.size() - 1) {
         throw Error("wgsl", "{}: #include: got '{}', want a path in quotes", where, argument);
       }
       if (condition.active) AddSource(argument.substr(1, argument.size() - 2), where);
@@ -125,27 +136,104 @@ class Expander {
       if (!argument.empty()) {
         throw Error("wgsl", "{}: after {}: got '{}', want nothing", where, word, argument);
       }
-      if (condition.start == 0 || (word == "#else" && condition.has_else)) {
+      if (condition.start < first_line || (word == "#else" && condition.has_else)) {
         throw Error("wgsl", "{}: {}: got one without its #if, want a pair", where, word);
       }
       // After #endif every line counts again.
       condition =
           word == "#else" ? Condition{condition.start, true, !condition.active} : Condition{};
+    } else if (word == "#endrepeat") {
+      throw Error("wgsl", "{}: #endrepeat: got one without its #repeat, want a pair", where);
     } else {
-      throw Error("wgsl", "{}: directive: got '{}', want include, if, else or endif", where, word);
+      throw Error("wgsl",
+                  "{}: directive: got '{}', want include, if, else, endif, repeat or "
+                  "endrepeat",
+                  where, word);
     }
+  }
+
+  // Takes the lines up to the `#endrepeat` that ends the `#repeat` at `origin`, and that one, off
+  // `text`. Returns those before it.
+  std::string_view TakeBody(std::string_view& text, Origin origin) const {
+    const std::string_view all = text;
+    const std::string where = Where(origin);
+    for (int depth = 1; !text.empty();) {
+      const std::string_view body = all.substr(0, all.size() - text.size());
+      const std::string_view word = Parse(TakeLine(text)).word;
+      ++origin.line;
+      if (word == "#include" || (word == "#repeat" && depth == 2)) {
+        throw Error("wgsl", "{}: {}: got one in the #repeat at {}, want none", Where(origin), word,
+                    where);
+      }
+      depth += (word == "#repeat") - (word == "#endrepeat");
+      if (depth == 0) return body;
+    }
+    throw Error("wgsl", "{}: #repeat: got no #endrepeat, want one", where);
+  }
+
+  void Repeat(std::string_view argument, std::string_view body, Origin origin,
+              const Condition& condition) {
+    std::string_view rest = argument;
+    const std::string name = fmt::format("${}", TakeWord(rest));
+    bool valid = name.size() == 2 && IsWord(name[1]) && !rest.empty();
+    for (const auto& [other, value] : variables_) valid = valid && other != name;
+    std::vector<std::string> values;
+    while (valid && !rest.empty()) {
+      const std::string_view item = TakeWord(rest);
+      const size_t dots = item.find("..");
+      if (dots == std::string_view::npos) {
+        values.emplace_back(item);
+        continue;
+      }
+      const auto begin = Number(item.substr(0, dots)), end = Number(item.substr(dots + 2));
+      valid = begin && end && *begin <= *end;
+      for (uint32_t i = begin.value_or(0); valid && i < *end; ++i)
+        values.push_back(std::to_string(i));
+    }
+    if (!valid) {
+      throw Error("wgsl", "{}: #repeat: got '{}', want a new letter and words or ranges",
+                  Where(origin), argument);
+    }
+    for (const std::string& value : values) {
+      variables_.emplace_back(name, value);
+      AddLines(body, {origin.file, origin.line + 1}, condition);
+      variables_.pop_back();
+    }
+  }
+
+  // The value of a number, or of the prelude's `const NAME = NUMBERu;`.
+  std::optional<uint32_t> Number(std::string_view text) const {
+    if (text.empty()) return std::nullopt;
+    if (!IsDigit(text[0])) {
+      const std::string begin = fmt::format("const {} = ", text);
+      const size_t at = prelude_.find(begin);
+      if (at == std::string_view::npos) return std::nullopt;
+      text = prelude_.substr(at + begin.size());
+      text = text.substr(0, text.find("u;"));
+    }
+    uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return value;
+  }
+
+  std::string Substitute(std::string_view line) const {
+    std::string out(line);
+    for (const auto& [name, value] : variables_) {
+      for (size_t at = 0; (at = out.find(name, at)) != std::string::npos; at += value.size())
+        out.replace(at, name.size(), value);
+    }
+    return out;
   }
 
   const SourceResolver& resolve_;
   const std::vector<std::string>& defines_;
+  const std::string_view prelude_;
   std::vector<std::string> open_;  // Files from the root to the current one.
+  // Name, with its `$`, and value for each `#repeat` around the line.
+  std::vector<std::pair<std::string, std::string>> variables_;
   ExpandedWgsl out_;
 };
-
-std::string_view LineOf(std::string_view text, uint32_t number) {
-  for (; number > 1; --number) TakeLine(text);
-  return TakeLine(text);
-}
 
 }  // namespace
 
@@ -154,47 +242,11 @@ ExpandedWgsl ExpandWgsl(const SourceResolver& resolve, std::string_view root,
                         const std::vector<std::string>& extensions) {
   std::string enables;
   for (const std::string& extension : extensions) enables += fmt::format("enable {};\n", extension);
-  Expander expander(resolve, defines);
+  Expander expander(resolve, defines, prelude);
   expander.AddPlain("<enable>", enables);
   expander.AddPlain("<prelude>", prelude);
   expander.AddSource(root, "<root>");
   return expander.Take();
-}
-
-std::string MapMessage(const ExpandedWgsl& wgsl, std::string_view message) {
-  std::string out;
-  for (std::string_view rest = message; !rest.empty();) {
-    const bool ends_line = rest.find('\n') != std::string_view::npos;
-    const std::string_view line = TakeLine(rest);
-    std::string quoted;
-    for (size_t at = 0; at < line.size();) {
-      // `:LINE:COL` with no file name of its own before it.
-      uint32_t number = 0, column = 0;
-      const char* const end = line.data() + line.size();
-      const char* after = nullptr;
-      if (line[at] == ':' && (at == 0 || !IsWord(line[at - 1]))) {
-        const auto first = std::from_chars(line.data() + at + 1, end, number);
-        if (first.ec == std::errc() && first.ptr != end && *first.ptr == ':') {
-          const auto second = std::from_chars(first.ptr + 1, end, column);
-          if (second.ec == std::errc()) after = second.ptr;
-        }
-      }
-      if (after == nullptr || number == 0 || number > wgsl.origins.size()) {
-        out.push_back(line[at++]);
-        continue;
-      }
-      const ExpandedWgsl::Origin origin = wgsl.origins[number - 1];
-      out += fmt::format("{}:{}:{}", wgsl.files[origin.file], origin.line, column);
-      const std::string_view source = LineOf(wgsl.source, number);
-      if (rest.find(Trim(source)) == std::string_view::npos) {
-        quoted += fmt::format("\n{}\n{:>{}}", source, '^', std::max(column, 1u));
-      }
-      at = after - line.data();
-    }
-    out += quoted;
-    if (ends_line) out.push_back('\n');
-  }
-  return out;
 }
 
 }  // namespace sinter::wgsl

@@ -1,6 +1,7 @@
-// Expands a WGSL file: `#include "path"` and `#if NAME` / `#if !NAME` / `#else` / `#endif`, and
-// nothing else. Keeps a line map, so that a compiler's message can name the file and line that a
-// person wrote. Knows no WebGPU.
+// Expands a WGSL file: `#include "path"`, `#if NAME` / `#if !NAME` / `#else` / `#endif`, `#repeat`
+// /
+// `#endrepeat`, and nothing else. Keeps a line map, so that a compiler's message can name the file
+// and line that a person wrote (message.h). Knows no WebGPU.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,7 @@ struct ExpandedWgsl {
   std::string source;
   std::vector<std::string> files;
   // origins[i] is where line i + 1 of `source` comes from. `enable` lines and the prelude belong to
-  // `<enable>` and
-  // `<prelude>`.
+  // `<enable>` and `<prelude>`. All copies of a repeated line come from that line.
   std::vector<Origin> origins;
 };
 
@@ -36,15 +36,23 @@ struct ExpandedWgsl {
 // file is included once, where it is first named; `#if` is true where `defines` holds the name, and
 // never nested.
 //
-// Throws Error (area `wgsl`, with file:line): a missing file, a cycle of includes, an unknown or
-// malformed directive, a nested or unbalanced `#if`.
+// `#repeat` writes the lines up to `#endrepeat` once for each of its values, with `$` and its
+// letter replaced by the value, also inside an identifier:
+//
+//   #repeat i 1..4
+//     if (kRows > $i) { sums_$i += dot(row_$i, x); }
+//   #endrepeat
+//
+// Values are words (`#repeat c x y z w`) and ranges BEGIN..END without END, whose bounds are
+// numbers or constants that the prelude has as `const NAME = NUMBERu;`. A body may hold one more
+// level of
+// `#repeat` and whole `#if`s, but no `#include`.
+//
+// Throws Error (area `wgsl`, with file:line): a missing file, a cycle of includes, an unknown,
+// malformed or unbalanced directive, an `#if` in an `#if`, an `#include` or a third level of
+// `#repeat` in a `#repeat`.
 ExpandedWgsl ExpandWgsl(const SourceResolver& resolve, std::string_view root,
                         const std::vector<std::string>& defines, std::string_view prelude = {},
                         const std::vector<std::string>& extensions = {});
-
-// `message` of a WGSL compiler with every `:LINE:COL` of the expanded source turned into
-// `file:LINE:COL` of the file that was written. Where the message does not quote the line, the line
-// and a caret follow.
-std::string MapMessage(const ExpandedWgsl& wgsl, std::string_view message);
 
 }  // namespace sinter::wgsl

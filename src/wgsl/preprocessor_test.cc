@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "wgsl/message.h"
 
 namespace sinter::wgsl {
 namespace {
@@ -92,6 +93,83 @@ TEST_F(WgslPreprocessorTest, LetsAnIncludedFileHaveItsOwnIf) {
   EXPECT_EQ(Expand({"on"}).source, "y\n");
 }
 
+TEST_F(WgslPreprocessorTest, RepeatsItsBodyForEachNumberOfARange) {
+  files_["root.wgsl"] = "a\n  #repeat i 1..4 // rows\n  b$i = c[$iu];\nd\n  #endrepeat\ne$i\n";
+  const ExpandedWgsl wgsl = Expand();
+  EXPECT_EQ(wgsl.source, "a\n  b1 = c[1u];\nd\n  b2 = c[2u];\nd\n  b3 = c[3u];\nd\ne$i\n");
+  EXPECT_THAT(Origins(wgsl),
+              ::testing::ElementsAre("root.wgsl:1", "root.wgsl:3", "root.wgsl:4", "root.wgsl:3",
+                                     "root.wgsl:4", "root.wgsl:3", "root.wgsl:4", "root.wgsl:6"));
+}
+
+TEST_F(WgslPreprocessorTest, RepeatsForWordsAndForSeveralRanges) {
+  files_["root.wgsl"] =
+      "#repeat c x y 8..10 3..3 w\n$c\n#endrepeat\n#repeat i 2..2\nno\n#endrepeat";
+  EXPECT_EQ(Expand().source, "x\ny\n8\n9\nw\n");
+}
+
+TEST_F(WgslPreprocessorTest, TakesTheBoundsOfARangeFromThePrelude) {
+  files_["root.wgsl"] = "#repeat i kFirst..kRows\n$i\n#endrepeat\n";
+  const char* const prelude = "const kRowsMore = 9u;\nconst kFirst = 1u;\nconst kRows = 3u;\n";
+  EXPECT_EQ(Expand({}, prelude).source, prelude + std::string("1\n2\n"));
+  EXPECT_THROW(Expand({}, "const kFirst = 1u;\nconst kRows = 2u * kFirst;\n"), Error);
+  EXPECT_THROW(Expand({}, "const kFirst = 1u;\nconst kRows = 3.0;\n"), Error);
+  EXPECT_THROW(Expand({}, "const kFirst = 1u;\nconst kRows = kFirst;\n"), Error);
+  EXPECT_THROW(Expand({}, "const kFirst = 4u;\nconst kRows = 3u;\n"), Error);
+}
+
+TEST_F(WgslPreprocessorTest, RepeatsInARepeat) {
+  files_["root.wgsl"] = "#repeat r 0..2\n#repeat c $r..2\ns$r$c\n#endrepeat\nrow $r\n#endrepeat\n";
+  const ExpandedWgsl wgsl = Expand();
+  EXPECT_EQ(wgsl.source, "s00\ns01\nrow 0\ns11\nrow 1\n");
+  EXPECT_THAT(Origins(wgsl), ::testing::ElementsAre("root.wgsl:3", "root.wgsl:3", "root.wgsl:5",
+                                                    "root.wgsl:3", "root.wgsl:5"));
+}
+
+TEST_F(WgslPreprocessorTest, TakesBranchesInEachCopyOfARepeat) {
+  files_["root.wgsl"] = "#repeat i 0..3\n#if row_$i\nb$i\n#else\nnone\n#endif\n#endrepeat\n";
+  EXPECT_EQ(Expand({"row_1"}).source, "none\nb1\nnone\n");
+}
+
+TEST_F(WgslPreprocessorTest, LeavesOutARepeatOfABranchNotTaken) {
+  files_["root.wgsl"] = "#if off\n#repeat i 0..kUnknown\n$i\n#endrepeat\n#else\na\n#endif\nb\n";
+  const ExpandedWgsl wgsl = Expand();
+  EXPECT_EQ(wgsl.source, "a\nb\n");
+  EXPECT_THAT(Origins(wgsl), ::testing::ElementsAre("root.wgsl:6", "root.wgsl:8"));
+}
+
+TEST_F(WgslPreprocessorTest, NamesFileAndLineOfEveryMistakeInARepeat) {
+  const auto expect_bad = [this](const std::string& argument) {
+    ExpectError(
+        "a\n#repeat " + argument + "\n#endrepeat\n",
+        "root.wgsl:2: #repeat: got '" + argument + "', want a new letter and words or ranges");
+  };
+  for (const char* argument : {"", "i", "ij 0..4", "$ 0..4", "i 4..0", "i 0..", "i ..4", "i 0..4u",
+                               "i 0..kNone", "i -1..2", "i 0..99999999999"}) {
+    expect_bad(argument);
+  }
+  ExpectError("a\n#repeat i 0..2\nb\n", "root.wgsl:2: #repeat: got no #endrepeat, want one");
+  ExpectError("#repeat i 0..2\n#repeat j 0..2\n#endrepeat\n",
+              "root.wgsl:1: #repeat: got no #endrepeat, want one");
+  ExpectError("#endrepeat\n", "root.wgsl:1: #endrepeat: got one without its #repeat, want a pair");
+  ExpectError("#repeat i 0..2\n\n#include \"a.wgsl\"\n#endrepeat\n",
+              "root.wgsl:3: #include: got one in the #repeat at root.wgsl:1, want none");
+  ExpectError("#repeat i 0..1\n#repeat j 0..1\n#repeat k 0..1\n",
+              "root.wgsl:3: #repeat: got one in the #repeat at root.wgsl:1, want none");
+  ExpectError("#repeat i 0..2\n#repeat i 0..2\n#endrepeat\n#endrepeat\n",
+              "root.wgsl:2: #repeat: got 'i 0..2', want a new letter");
+  ExpectError("#repeat i 0..2\n#if on\n#endrepeat\n", "root.wgsl:2: #if: got no #endif, want one");
+  ExpectError("#if on\n#repeat i 0..2\n#if on\n#endif\n#endrepeat\n#endif\n",
+              "root.wgsl:3: #if: got one in that of line 1, want none");
+  ExpectError("#if on\n#repeat i 0..2\n#endif\n#endrepeat\n",
+              "root.wgsl:3: #endif: got one without its #if, want a pair");
+  ExpectError("#if on\n#repeat i 0..2\n#else\n#endrepeat\n#endif\n",
+              "root.wgsl:3: #else: got one without its #if, want a pair");
+  // A false #if hides no unbalanced #repeat.
+  ExpectError("#if off\n#repeat i 0..2\n#endif\n",
+              "root.wgsl:2: #repeat: got no #endrepeat, want one");
+}
+
 TEST_F(WgslPreprocessorTest, NamesFileAndLineOfEveryMistake) {
   files_["loop.wgsl"] = "\n#include \"root.wgsl\"\n";
   ExpectError("a\n#include \"loop.wgsl\"\n",
@@ -112,8 +190,9 @@ TEST_F(WgslPreprocessorTest, NamesFileAndLineOfEveryMistake) {
   ExpectError("#if on\n#else\n#else\n#endif\n", "root.wgsl:3: #else: got one without its #if");
   ExpectError("#endif\n", "root.wgsl:1: #endif: got one without its #if");
   ExpectError("#if on\n#endif on\n", "root.wgsl:2: after #endif: got 'on', want nothing");
-  ExpectError("#define x\n",
-              "root.wgsl:1: directive: got '#define', want include, if, else or endif");
+  ExpectError(
+      "#define x\n",
+      "root.wgsl:1: directive: got '#define', want include, if, else, endif, repeat or endrepeat");
   files_.clear();
   EXPECT_THROW(Expand(), Error);
 }
@@ -129,6 +208,14 @@ TEST_F(WgslPreprocessorTest, MapsMessagesToTheFilesThatWereWritten) {
             "Error while parsing WGSL: a.wgsl:4:4 error: bad\nfn b() {}\n   ^");
   EXPECT_EQ(MapMessage(wgsl, ":2:7 note: here\n"),
             "<prelude>:1:7 note: here\nconst k = 1u;\n      ^\n");
+}
+
+TEST_F(WgslPreprocessorTest, MapsMessagesIntoARepeatAndQuotesTheCopy) {
+  files_["root.wgsl"] = "#repeat i 0..2\nlet a$i = b$i;\n#endrepeat\nc\n";
+  const ExpandedWgsl wgsl = Expand();
+  EXPECT_EQ(MapMessage(wgsl, ":2:10 error: unresolved value"),
+            "root.wgsl:2:10 error: unresolved value\nlet a1 = b1;\n         ^");
+  EXPECT_EQ(MapMessage(wgsl, ":3:1 error: bad\n"), "root.wgsl:4:1 error: bad\nc\n^\n");
 }
 
 TEST_F(WgslPreprocessorTest, LeavesOtherTextOfMessagesAlone) {

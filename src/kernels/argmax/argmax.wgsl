@@ -1,7 +1,7 @@
 // Greedy choice: the lowest index of the largest logit, then the step to the next run.
 //
-// Each thread finds the first largest of its own logits, each workgroup of its threads', and the
-// last workgroup to finish of the workgroups'.
+// Each thread finds the first largest of its own logits, each workgroup that of its threads, and
+// the last workgroup to finish that of the workgroups.
 //
 // The host defines what token_choice.wgsl says.
 
@@ -17,30 +17,30 @@ fn main(
 #if subgroups
     @builtin(subgroup_size) lanes: u32,
 #endif
-    @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    @builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
   var own = kNothing;
-  for (var v = first_load(group.x, lid); v < end_load(group.x, lid); v++) {
+  for (var v = first_load(workgroup.x, local); v < end_load(workgroup.x, local); v++) {
     let x = load_logits(v);
     let pair = better(Best(x.x, 4u * v), Best(x.y, 4u * v + 1u));
     let other = better(Best(x.z, 4u * v + 2u), Best(x.w, 4u * v + 3u));
     own = better(own, better(pair, other));
   }
-  let best = workgroup_best(own, lid, lanes);
-  if (lid == 0u) {
-    atomicStore(&scratch[kLargest + group.x], bitcast<u32>(best.logit));
-    atomicStore(&scratch[kToken + group.x], best.token);
+  let best = workgroup_best(own, local, lanes);
+  if (local == 0u) {
+    atomicStore(&scratch[kLargest + workgroup.x], bitcast<u32>(best.logit));
+    atomicStore(&scratch[kToken + workgroup.x], best.token);
   }
-  if (!finish_workgroup(lid)) {
+  if (!finish_workgroup(local)) {
     return;
   }
   var found = kNothing;
-  if (lid < params.workgroups) {
-    found = Best(bitcast<f32>(atomicLoad(&scratch[kLargest + lid])),
-                 atomicLoad(&scratch[kToken + lid]));
+  if (local < params.workgroups) {
+    found = Best(bitcast<f32>(atomicLoad(&scratch[kLargest + local])),
+                 atomicLoad(&scratch[kToken + local]));
   }
-  let chosen = workgroup_best(found, lid, lanes);
-  take_step(select(chosen.token, 0u, chosen.logit == kNone), lid);
+  let chosen = workgroup_best(found, local, lanes);
+  take_step(select(chosen.token, 0u, chosen.logit == kNone), local);
 }

@@ -1,9 +1,10 @@
-// The first largest logit of all threads of a workgroup. Needs kWorkgroupSize, a power of two, and
-// next_step.wgsl. `lanes` as in workgroup_reduce.wgsl.
+// The first largest logit of all threads of a workgroup. The including shader defines
+// kWorkgroupSize, a power of two, and includes next_step.wgsl. workgroup_reduce.wgsl says what
+// `lanes` is.
 
 struct Best {
   logit: f32,
-  token: u32,  // The largest u32 where no logit is finite.
+  token: u32,  // The largest u32 if no logit is finite.
 }
 
 const kNothing = Best(kNone, 0xffffffffu);
@@ -15,14 +16,14 @@ fn better(a: Best, b: Best) -> Best {
 
 var<workgroup> best_of: array<Best, kWorkgroupSize>;
 
-// The best of all threads.
+// Returns the best of all threads.
 #if subgroups
-fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
+fn workgroup_best(own: Best, local: u32, lanes: u32) -> Best {
   let logit = subgroupMax(own.logit);
   let token = subgroupMin(select(kNothing.token, own.token, own.logit == logit));
-  workgroupBarrier();  // The scratch may still be read from the last call.
-  if (lid % lanes == 0u) {
-    best_of[lid / lanes] = Best(logit, token);
+  workgroupBarrier();  // Threads may still read the last call's values.
+  if (local % lanes == 0u) {
+    best_of[local / lanes] = Best(logit, token);
   }
   workgroupBarrier();
   var best = best_of[0];
@@ -32,13 +33,13 @@ fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
   return best;
 }
 #else
-fn workgroup_best(own: Best, lid: u32, lanes: u32) -> Best {
+fn workgroup_best(own: Best, local: u32, lanes: u32) -> Best {
   workgroupBarrier();
-  best_of[lid] = own;
+  best_of[local] = own;
   workgroupBarrier();
   for (var stride = kWorkgroupSize / 2u; stride > 0u; stride /= 2u) {
-    if (lid < stride) {
-      best_of[lid] = better(best_of[lid], best_of[lid + stride]);
+    if (local < stride) {
+      best_of[local] = better(best_of[local], best_of[local + stride]);
     }
     workgroupBarrier();
   }

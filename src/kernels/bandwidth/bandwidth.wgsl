@@ -1,11 +1,13 @@
-// Reads a buffer from end to end, as fast as the adapter can: the roof for what is bound by memory.
+// Reads a buffer from end to end as fast as the adapter can: the roof for kernels that are bound by
+// memory.
 //
-// sums[t] = the exclusive or of the 32-bit words of every vec4 whose index is t modulo the number of threads. Thread t
-// owns sums[t]; neighbouring threads read neighbouring vec4s, each thread four of them under way at a time.
+// sums[t] = the exclusive or of the 32-bit words of every vec4 whose index is t modulo the number
+// of threads. Thread t owns sums[t]. Neighbouring threads read neighbouring vec4s, and each thread
+// has four of them in flight.
 
 struct Params {
-  count: u32,    // vec4s in `data`
-  threads: u32,  // of the whole grid
+  count: u32,    // vec4s in `data`.
+  threads: u32,  // Threads of the whole grid.
   pad0: u32,
   pad1: u32,
 }
@@ -19,7 +21,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let stride = params.threads;
   var sum = vec4<u32>(0u);
   var i = id.x;
-  // count + 4 * threads stays below 2^32: the host sees to it.
+  // The host keeps count + 4 * threads below 2^32.
   for (; i + 3u * stride < params.count; i += 4u * stride) {
     sum ^= data[i] ^ data[i + stride] ^ data[i + 2u * stride] ^ data[i + 3u * stride];
   }

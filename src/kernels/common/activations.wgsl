@@ -1,6 +1,6 @@
-// Activation functions of one f32, finite for every finite argument.
+// Activation functions of one f32. They are finite for every finite argument.
 
-// 1 / (1 + exp(-x)), by the exponential that cannot overflow.
+// 1 / (1 + exp(-x)), written with the exponential that cannot overflow.
 fn sigmoid(x: f32) -> f32 {
   let t = exp(-abs(x));
   let r = 1.0 / (1.0 + t);
@@ -15,18 +15,20 @@ fn quick_gelu(x: f32, alpha: f32) -> f32 {
   return x * sigmoid(alpha * x);
 }
 
-// WGSL's own tanh may be sinh / cosh, which is NaN for large arguments. Near zero 1 - exp(-2 |x|) would cancel: there the
-// Taylor series to x^9, whose next term is below 4e-9 of x up to 0.25.
+// WGSL's tanh may be sinh / cosh, which is NaN for large arguments. Near zero 1 - exp(-2 |x|) would
+// cancel: there it is the Taylor series to x^9, whose next term is below 4e-9 of x up to 0.25.
 fn tanh_stable(x: f32) -> f32 {
   let t = exp(-2.0 * abs(x));
   let far = sign(x) * (1.0 - t) / (1.0 + t);
   let s = x * x;
-  let near = x + x * s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0))));
+  let near = x +
+      x * s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0))));
   return select(far, near, abs(x) < 0.25);
 }
 
-// Two minimax polynomials (N. Juffa's erff): an odd one up to 475/512, beyond it 1 - exp(p(|x|)). Off by at most 1.2e-7
-// absolutely and one or two units in the last place relatively, given exact rounding of exp.
+// Two minimax polynomials (N. Juffa's erff): an odd one up to 475/512, beyond it 1 - exp(p(|x|)).
+// The error is at most 1.2e-7 absolutely and one or two units in the last place relatively, given
+// exact rounding of exp.
 fn erf(x: f32) -> f32 {
   let t = abs(x);
   let s = x * x;
@@ -47,12 +49,12 @@ fn erf(x: f32) -> f32 {
   return select(near, far, t > 0.927734375);
 }
 
-// x * Phi(x), Phi the normal distribution.
+// x * Phi(x), where Phi is the normal distribution.
 fn gelu(x: f32) -> f32 {
   return 0.5 * x * (1.0 + erf(x * 0.70710678118654752));
 }
 
-// The approximation sqrt(2 / pi) * (x + 0.044715 x^3) of the argument.
+// x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))).
 fn gelu_tanh(x: f32) -> f32 {
   return 0.5 * x * (1.0 + tanh_stable(0.79788456080286536 * x * (1.0 + 0.044715 * x * x)));
 }

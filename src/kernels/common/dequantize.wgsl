@@ -1,29 +1,29 @@
 // Codes of blockwise quantized weights, packed from the lowest bits of each byte (and so of each
-// little-endian word) up. The prelude gives `kBits` (2, 4 or 8); a word holds 32 / kBits codes, in
+// little-endian word) up. The prelude gives `kBits` (2, 4 or 8). A word holds 32 / kBits codes, in
 // quads of four neighbours.
 
 const kCodeMask = (1u << kBits) - 1u;
 const kCodesPerWord = 32u / kBits;
 const kQuadsPerWord = 8u / kBits;
 
-// 2^23 as a float's bits, and as its value: the last 23 bits of the float count ones.
+// 2^23 as a float's bits and as its value: its last mantissa bit counts ones.
 const kTwoTo23Bits = 0x4b000000u;
 const kTwoTo23 = 8388608.0;
 
-// Quad `quad` of `word` less `zero`, a whole number. Exact: or-ing a code into 2^23 gives the float
-// 2^23 + code, at the price of a logic operation instead of a slow integer conversion.
-fn QuadLessWhole(word: u32, quad: u32, zero: f32) -> vec4<f32> {
+// Returns quad `quad` of `word` less `zero`, an integer, exactly. Or-ing a code into 2^23 gives the
+// float 2^23 + code: a logic operation in place of a slow integer conversion.
+fn quad_less_whole(word: u32, quad: u32, zero: f32) -> vec4<f32> {
   let shifts = vec4<u32>(0u, kBits, 2u * kBits, 3u * kBits) + 4u * kBits * quad;
   let codes = (vec4<u32>(word) >> shifts) & vec4<u32>(kCodeMask);
   return bitcast<vec4<f32>>(codes | vec4<u32>(kTwoTo23Bits)) - (kTwoTo23 + zero);
 }
 
-// The same for any `zero`.
-fn QuadLess(word: u32, quad: u32, zero: f32) -> vec4<f32> {
-  return QuadLessWhole(word, quad, 0.0) - zero;
+// Returns quad `quad` of `word` less any `zero`.
+fn quad_less(word: u32, quad: u32, zero: f32) -> vec4<f32> {
+  return quad_less_whole(word, quad, 0.0) - zero;
 }
 
-// The word that holds the code at bit `bit` of the byte `byte`, shifted so that the code is lowest.
-fn CodeShift(byte: u32, bit: u32) -> u32 {
+// Returns the shift that moves the code at bit `bit` of byte `byte` to the lowest bits of its word.
+fn code_shift(byte: u32, bit: u32) -> u32 {
   return (byte % 4u) * 8u + bit % 8u;
 }

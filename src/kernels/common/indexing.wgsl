@@ -1,14 +1,15 @@
-// Which work a thread has in a one-dimensional grid of workgroups of kThreads that the host folded into two dimensions
-// (FoldGrid in kernel_plan.h). `grid_x` is the number of workgroups in a row of the grid.
+// The work of a thread in a one-dimensional grid of workgroups of kThreads that the host folded
+// into two dimensions (FoldGrid in kernel_plan.h). `grid_x` is the number of workgroups in a row of
+// the grid.
 
 const kThreads = 256u;
 
-// The index of the workgroup.
-fn folded_group(group: vec3<u32>, grid_x: u32) -> u32 {
-  return group.y * grid_x + group.x;
+// Returns the index of the workgroup.
+fn folded_group(workgroup: vec3<u32>, grid_x: u32) -> u32 {
+  return workgroup.y * grid_x + workgroup.x;
 }
 
-// The index of the thread; `local` is its index in the workgroup.
-fn folded_thread(group: vec3<u32>, local: u32, grid_x: u32) -> u32 {
-  return folded_group(group, grid_x) * kThreads + local;
+// Returns the index of the thread; `local` is its index in the workgroup.
+fn folded_thread(workgroup: vec3<u32>, local: u32, grid_x: u32) -> u32 {
+  return folded_group(workgroup, grid_x) * kThreads + local;
 }

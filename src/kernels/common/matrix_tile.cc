@@ -42,7 +42,7 @@ std::string MatrixTilePrelude(const MatrixTile& tile, const MatrixTileLayout& la
   return fmt::format(
       "const kTileM = {}u;\nconst kTileN = {}u;\nconst kStep = {}u;\nconst kRows = {}u;\n"
       "const kCols = {}u;\nconst kSplit = {}u;\nconst kBuffers = {}u;\n"
-      "const kTurned = {};\nconst kSubgroup = {}u;\nconst kMatM = {}u;\nconst kMatN = {}u;\n"
+      "const kTransposed = {};\nconst kSubgroup = {}u;\nconst kMatM = {}u;\nconst kMatN = {}u;\n"
       "const kMatK = {}u;\n",
       tile.m, tile.n, tile.step, tile.rows, tile.cols, tile.split, tile.buffers, turned,
       layout.subgroup_size, layout.config.m, layout.config.n, layout.config.k);

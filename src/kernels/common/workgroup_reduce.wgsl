@@ -1,8 +1,8 @@
-// Sums and maxima over all threads of a workgroup. Needs the constant kWorkgroupSize, a power of
-// two. Every thread must call, from uniform control flow; every thread gets the result, which is
+// Sums and maxima over all threads of a workgroup. The including shader defines kWorkgroupSize, a
+// power of two. Every thread must call, from uniform control flow, and gets the result, which is
 // the same in each run. `lanes` is the builtin subgroup_size with subgroups, else unused.
 //
-// With subgroups thread i is in subgroup i / lanes: so it is on every backend for a
+// With subgroups thread i is in subgroup i / lanes. This holds on every backend for a
 // one-dimensional workgroup.
 
 const kLowest = -3.4028234663852886e+38f;
@@ -10,11 +10,11 @@ const kLowest = -3.4028234663852886e+38f;
 var<workgroup> reduce_scratch: array<f32, kWorkgroupSize>;
 
 #if subgroups
-fn workgroup_sum(value: f32, lid: u32, lanes: u32) -> f32 {
+fn workgroup_sum(value: f32, local: u32, lanes: u32) -> f32 {
   let sum = subgroupAdd(value);
-  workgroupBarrier();  // The scratch may still be read from the last call.
-  if (lid % lanes == 0u) {
-    reduce_scratch[lid / lanes] = sum;
+  workgroupBarrier();  // Threads may still read the last call's values.
+  if (local % lanes == 0u) {
+    reduce_scratch[local / lanes] = sum;
   }
   workgroupBarrier();
   var total = 0.0;
@@ -24,11 +24,11 @@ fn workgroup_sum(value: f32, lid: u32, lanes: u32) -> f32 {
   return total;
 }
 
-fn workgroup_max(value: f32, lid: u32, lanes: u32) -> f32 {
+fn workgroup_max(value: f32, local: u32, lanes: u32) -> f32 {
   let largest = subgroupMax(value);
   workgroupBarrier();
-  if (lid % lanes == 0u) {
-    reduce_scratch[lid / lanes] = largest;
+  if (local % lanes == 0u) {
+    reduce_scratch[local / lanes] = largest;
   }
   workgroupBarrier();
   var result = kLowest;
@@ -38,26 +38,26 @@ fn workgroup_max(value: f32, lid: u32, lanes: u32) -> f32 {
   return result;
 }
 #else
-fn workgroup_sum(value: f32, lid: u32, lanes: u32) -> f32 {
+fn workgroup_sum(value: f32, local: u32, lanes: u32) -> f32 {
   workgroupBarrier();
-  reduce_scratch[lid] = value;
+  reduce_scratch[local] = value;
   workgroupBarrier();
   for (var stride = kWorkgroupSize / 2u; stride > 0u; stride /= 2u) {
-    if (lid < stride) {
-      reduce_scratch[lid] += reduce_scratch[lid + stride];
+    if (local < stride) {
+      reduce_scratch[local] += reduce_scratch[local + stride];
     }
     workgroupBarrier();
   }
   return reduce_scratch[0];
 }
 
-fn workgroup_max(value: f32, lid: u32, lanes: u32) -> f32 {
+fn workgroup_max(value: f32, local: u32, lanes: u32) -> f32 {
   workgroupBarrier();
-  reduce_scratch[lid] = value;
+  reduce_scratch[local] = value;
   workgroupBarrier();
   for (var stride = kWorkgroupSize / 2u; stride > 0u; stride /= 2u) {
-    if (lid < stride) {
-      reduce_scratch[lid] = max(reduce_scratch[lid], reduce_scratch[lid + stride]);
+    if (local < stride) {
+      reduce_scratch[local] = max(reduce_scratch[local], reduce_scratch[local + stride]);
     }
     workgroupBarrier();
   }

@@ -1,8 +1,9 @@
 // y = op(a, b) over the shape to which a and b broadcast.
 //
-// `vec4`: thread t computes four neighbours, element 4 t of y onwards; along the innermost folded dimension an operand
-// is read by vectors (a_vec4, b_vec4) or gives one element for all four. Otherwise thread t computes element t.
-// The prelude gives in_t (element of a and b), out_t (of y), compute_t (f32 for floats) and
+// With `vec4` thread t computes four neighbours, from element 4 t of y on; along the innermost
+// folded dimension an operand is read by vectors (a_vec4, b_vec4) or gives one element for all
+// four. Otherwise thread t computes element t. The prelude gives in_t (element of a and b), out_t
+// (of y), compute_t (f32 for floats) and
 //   fn op(a: compute_t, b: compute_t) -> compute_t      or -> bool, which becomes u32 0 or 1
 
 #include "common/indexing.wgsl"
@@ -14,7 +15,7 @@ struct Params {
   grid_x: u32,
   rank: u32,
   padding: u32,
-  // Innermost first. Under vec4, sizes[0] counts vectors; strides count elements throughout.
+  // Innermost first. With vec4, sizes[0] counts vectors; strides always count elements.
   sizes: array<vec4<u32>, 2>,
   a_strides: array<vec4<i32>, 2>,
   b_strides: array<vec4<i32>, 2>,
@@ -42,7 +43,8 @@ fn load_b(at: i32) -> value_t { return value_t(compute_t(b[at])); }
 alias value_t = vec4<compute_t>;
 alias result_t = vec4<out_t>;
 fn apply(u: value_t, v: value_t) -> result_t {
-  return result_t(out_t(op(u.x, v.x)), out_t(op(u.y, v.y)), out_t(op(u.z, v.z)), out_t(op(u.w, v.w)));
+  return result_t(out_t(op(u.x, v.x)), out_t(op(u.y, v.y)), out_t(op(u.z, v.z)),
+                  out_t(op(u.w, v.w)));
 }
 #else
 alias value_t = compute_t;
@@ -55,8 +57,8 @@ fn apply(u: value_t, v: value_t) -> result_t {
 @group(0) @binding(3) var<storage, read_write> y: array<result_t>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let id = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(workgroup, local, params.grid_x);
   if (id >= params.threads) {
     return;
   }
@@ -65,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var b_at = 0;
   for (var d = 0u; d < params.rank; d++) {
     var i = rest;
-    // The outermost dimension takes what is left, without a division.
+    // The outermost dimension takes the rest without a division.
     if (d + 1u < params.rank) {
       let size = params.sizes[d / 4u][d % 4u];
       rest = i / size;

@@ -1,12 +1,13 @@
 // Operators that WGSL lacks or leaves undefined for some arguments.
 
-// NaN; the constant itself would be a shader-creation error.
+// Returns NaN; a constant NaN would be a shader-creation error.
 fn nan_f32() -> f32 {
   var bits = 0x7fc00000u;
   return bitcast<f32>(bits);
 }
 
-// a^b. WGSL's pow is undefined for a negative base, and exp2(b * log2(a)) loses bits on the common small powers.
+// a^b. WGSL's pow is undefined for a negative base, and exp2(b * log2(a)) loses bits on the common
+// small powers.
 fn pow_f32(a: f32, b: f32) -> f32 {
   if (b == 2.0) { return a * a; }
   if (b == 3.0) { return a * a * a; }
@@ -22,7 +23,8 @@ fn pow_f32(a: f32, b: f32) -> f32 {
   return select(magnitude, -magnitude, odd);
 }
 
-// a^b by squaring. A negative power is a fraction, cut to 0 but for a of 1 and -1; 0 to a negative power is 0 too.
+// a^b by squaring. A negative power is a fraction, truncated to 0 unless a is 1 or -1; 0 to a
+// negative power is 0 too.
 fn pow_i32(a: i32, b: i32) -> i32 {
   if (b < 0) {
     if (a == 1) { return 1; }
@@ -40,26 +42,26 @@ fn pow_i32(a: i32, b: i32) -> i32 {
   return result;
 }
 
-// a / b cut towards zero; 0 for b = 0. The divisor is made harmless beforehand: devices may run without WGSL's own
-// guards against division by zero and overflow.
+// a / b truncated towards zero; 0 for b = 0. The divisor is replaced beforehand: devices may run
+// without WGSL's own guards against division by zero and overflow.
 fn div_i32(a: i32, b: i32) -> i32 {
   let quotient = a / select(b, 1, b == 0 || b == -1);
   return select(select(quotient, -a, b == -1), 0, b == 0);
 }
 
-// The remainder with the sign of a; 0 for b = 0.
+// Returns the remainder with the sign of a; 0 for b = 0.
 fn fmod_i32(a: i32, b: i32) -> i32 {
   return select(a - div_i32(a, b) * b, 0, b == 0);
 }
 
-// The remainder with the sign of b; 0 for b = 0.
+// Returns the remainder with the sign of b; 0 for b = 0.
 fn mod_i32(a: i32, b: i32) -> i32 {
   let r = fmod_i32(a, b);
   return select(r, r + b, r != 0 && (r < 0) != (b < 0));
 }
 
-// The remainder with the sign of a. The quotient's rounding can be off by one next to an integer, which is put right;
-// quotients past 2^24 are not exact.
+// Returns the remainder with the sign of a. The rounded quotient can be off by one next to an
+// integer, which is corrected; quotients past 2^24 are not exact.
 fn fmod_f32(a: f32, b: f32) -> f32 {
   let divisor = abs(b);
   let r = fma(-trunc(abs(a) / divisor), divisor, abs(a));
@@ -67,9 +69,9 @@ fn fmod_f32(a: f32, b: f32) -> f32 {
   return select(fixed, -fixed, a < 0.0);
 }
 
-// sin and cos as x = k * pi / 2 + r, |r| <= pi / 4, and minimax polynomials in r (Cephes' sinf and cosf): WGSL promises
-// no more than 2^-11 for its own, and nothing past pi. pi / 2 is cut into parts of 7 bits, so that k times a part is
-// exact for k up to 2^17, |x| up to 200,000.
+// sin and cos as x = k * pi / 2 + r, |r| <= pi / 4, and minimax polynomials in r (Cephes' sinf and
+// cosf): WGSL promises no more than 2^-11 for its own, and nothing past pi. pi / 2 is split into
+// terms of 7 bits, so that k times a term is exact for k up to 2^17, |x| up to 200,000.
 fn sin_quadrant(x: f32, shift: i32) -> f32 {
   let k = round(x * 0.63661977236758134);
   var r = x - k * 1.5625;
@@ -79,7 +81,8 @@ fn sin_quadrant(x: f32, shift: i32) -> f32 {
   r -= k * 9.92093629470503e-10;
   let s = r * r;
   let sine = r + r * s * (-1.6666654611e-1 + s * (8.3321608736e-3 + s * -1.9515295891e-4));
-  let cosine = 1.0 - 0.5 * s + s * s * (4.166664568298827e-2 + s * (-1.388731625493765e-3 + s * 2.443315711809948e-5));
+  let cosine = 1.0 - 0.5 * s +
+      s * s * (4.166664568298827e-2 + s * (-1.388731625493765e-3 + s * 2.443315711809948e-5));
   let quadrant = (i32(k) + shift) & 3;
   let value = select(sine, cosine, (quadrant & 1) == 1);
   return select(value, -value, quadrant >= 2);

@@ -1,7 +1,8 @@
 // y[i] = op(x[i]).
 //
-// Thread t turns elements [4 t, 4 t + 4); the buffers are padded to 16 bytes, so that the last vector may be ragged.
-// The prelude gives act_t (element of x and y), compute_t (f32 for floats) and
+// Thread t computes elements [4 t, 4 t + 4). The buffers are padded to 16 bytes, so that the last
+// vector may be partial. The prelude gives act_t (element of x and y), compute_t (f32 for floats)
+// and
 //   fn op(x: compute_t) -> compute_t
 
 #include "common/indexing.wgsl"
@@ -20,8 +21,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<act_t>>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let id = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(workgroup, local, params.grid_x);
   if (id >= (params.elems + 3u) / 4u) {
     return;
   }

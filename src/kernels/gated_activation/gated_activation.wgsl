@@ -1,7 +1,7 @@
 // y[r, i] = activation(x[r, i]) * x[r, cols + i].
 //
-// Thread t computes element t of y (a vec4 where cols is a multiple of four); row-major, x [rows, 2 * cols],
-// y [rows, cols]. The prelude gives act_v (what a thread moves), kThreads and
+// Layout: row-major, x [rows, 2 * cols], y [rows, cols]. Thread t computes element t of y (a vec4
+// if cols is a multiple of four). The prelude gives act_v (an element, or a vec4) and
 //   fn activation(x: f32) -> f32
 
 #include "common/indexing.wgsl"
@@ -18,8 +18,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<act_v>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let id = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(workgroup, local, params.grid_x);
   if (id >= params.threads) {
     return;
   }

@@ -1,9 +1,9 @@
-// Gather: out[o, i, u] = data[o, row, u], row = indices[i], counted from the end where negative and
+// Gather: out[o, i, u] = data[o, row, u]. row = indices[i], counted from the end if negative, and
 // clamped to the axis.
 //
 // Data are bits: the prelude gives unit_t, the widest unit (u32 or f16, or a vector of u32) that an
-// inner row is a multiple of. A thread owns one unit of the output. Only rows in
-// [row_begin, row_begin + row_count) are bound, and written.
+// inner row is a multiple of. A thread owns one unit of the output. Only rows in [row_begin,
+// row_begin + row_count) are bound and written.
 
 struct Params {
   axis: u32,
@@ -23,8 +23,8 @@ struct Params {
 const kWorkgroup = 64u;
 
 @compute @workgroup_size(kWorkgroup)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let thread = (group.y * params.grid_x + group.x) * kWorkgroup + local;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let thread = (workgroup.y * params.grid_x + workgroup.x) * kWorkgroup + local;
   if (thread >= params.threads) {
     return;
   }

@@ -1,10 +1,10 @@
 // GatherBlockQuantized along axis 0:
 //   out[i, s, c] = (code[r, s, c] - zero[r, s, c / kBlockSize]) * scale[r, s, c / kBlockSize]
-// with r = indices[i], counted from the end where negative and clamped to the table.
+// with r = indices[i], counted from the end if negative, and clamped to the table.
 //
 // Codes are packed without gaps, element e at bit e * kBits (a row of kU8 data is whole bytes). A
 // thread owns kElements neighbouring columns of one output row: 4, whose codes lie in one word, or
-// one. Only rows in [row_begin, row_begin + row_count) are bound, and written.
+// 1. Only rows in [row_begin, row_begin + row_count) are bound and written.
 
 #include "common/dequantize.wgsl"
 
@@ -34,18 +34,18 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> out: array<act_t>;
 #endif
 
-// Signed codes are in two's complement: flipping the top bit makes them unsigned, 2^(bits - 1)
+// Signed codes are in two's complement. Flipping the top bit makes them unsigned, 2^(bits - 1)
 // more.
 const kFlip = select(0u, 1u << (kBits - 1u), kSigned);
 
 #if zero_points
-fn ZeroPoint(row: u32, block: u32) -> f32 {
+fn zero_point(row: u32, block: u32) -> f32 {
   let element = row * params.zero_points_stride + block;
   let word = zero_points[element / kCodesPerWord];
   return f32(((word >> (element % kCodesPerWord * kBits)) & kCodeMask) ^ kFlip);
 }
 #else
-fn ZeroPoint(row: u32, block: u32) -> f32 {
+fn zero_point(row: u32, block: u32) -> f32 {
   return f32(kDefaultZero ^ kFlip);
 }
 #endif
@@ -53,8 +53,8 @@ fn ZeroPoint(row: u32, block: u32) -> f32 {
 const kWorkgroup = 64u;
 
 @compute @workgroup_size(kWorkgroup)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let thread = (group.y * params.grid_x + group.x) * kWorkgroup + local;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let thread = (workgroup.y * params.grid_x + workgroup.x) * kWorkgroup + local;
   if (thread >= params.threads) {
     return;
   }
@@ -73,13 +73,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row = (table_row - params.row_begin) * params.slice_rows + out_row % params.slice_rows;
   let block = col / kBlockSize;
   let scale = f32(scales[row * params.blocks + block]);
-  let zero = ZeroPoint(row, block);
-  // Flips the top bit of all codes of the word at once.
+  let zero = zero_point(row, block);
+  // Flips the top bit of all codes of the word.
   const kFlipWord = kFlip * (0xffffffffu / kCodeMask);
   let element = row * params.cols + col;
   let word = data[element / kCodesPerWord] ^ kFlipWord;
 #if vec4
-  let quad = QuadLessWhole(word, element % kCodesPerWord / 4u, zero);
+  let quad = quad_less_whole(word, element % kCodesPerWord / 4u, zero);
   out[thread] = vec4<act_t>(quad * scale);
 #else
   let code = (word >> (element % kCodesPerWord * kBits)) & kCodeMask;

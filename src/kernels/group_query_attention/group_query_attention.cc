@@ -173,7 +173,7 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
         fmt::format(".sg{}.{}x{}.g{}", matrix->subgroup, matrix->config.m, matrix->config.n, group);
     plan.prelude += fmt::format(
         "const kSubgroup = {}u;\nconst kSubgroups = {}u;\nconst kMatM = {}u;\nconst kMatN = {}u;\n"
-        "const kBlocks = {}u;\nconst kUnroll = {};\nconst kGroup = {}u;\n",
+        "const kKeyMatrices = {}u;\nconst kUnroll = {};\nconst kGroup = {}u;\n",
         matrix->subgroup, matrix->subgroups, matrix->config.m, matrix->config.n, matrix->blocks,
         matrix->unroll, group);
   } else if (!prefill) {

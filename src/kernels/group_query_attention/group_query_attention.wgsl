@@ -1,12 +1,12 @@
-// What both attention shaders share: operands, the keys that a row sees, a score after the dot
-// product. Definition: group_query_attention.h.
+// What the attention shaders for separate caches share: operands, the keys that a row sees, and
+// scores. group_query_attention.h has the definition.
 //
-// Layout, in units of act_v (kVec elements; kCols of them in a head): q and output by strides,
+// Layout, in units of act_v (kVec elements, kCols of them in a head): q and output by strides,
 // k_cache and v_cache [batch, kv_heads, capacity, kCols].
 //
-// The host defines act_t, act_v (kVec elements in memory), acc_v (the same of f32), kVec, kCols;
-// `head_sink`, `smooth`, `lengths` and `bias` where the operand or option is there; with `bias` also
-// bias_t and kBiasIsMask.
+// The host defines act_t, act_v (kVec elements in memory), acc_v (kVec elements of f32), kVec,
+// kCols; `head_sink`, `smooth`, `lengths` and `bias` if the node has them; with `bias` also bias_t
+// and kBiasIsMask.
 
 struct Params {
   batch: u32,
@@ -51,7 +51,7 @@ struct Params {
 #endif
 @group(0) @binding(7) var<storage, read_write> output: array<act_v>;
 
-// Below every score that counts; a masked key's score.
+// A masked key's score, below every score that counts.
 const kMasked = -3.4028234663852886e+38f;
 
 #if lengths
@@ -60,12 +60,12 @@ fn total_of(b: u32) -> i32 { return seqlens_k[b] + params.total_offset; }
 fn total_of(b: u32) -> i32 { return i32(params.capacity); }
 #endif
 
-// Row s of batch b sees the keys [x, y), which only move up with s.
+// Row s of batch b sees the keys [x, y). Both bounds move only up with s.
 fn key_range(b: u32, s: u32) -> vec2<u32> {
   let total = total_of(b);
   let limit = clamp(total, 0, i32(params.key_limit));
   let past = clamp(total - i32(params.sequence), params.past_min, params.past_max);
-  let own = past + i32(s) + 1;  // Behind the row's own key.
+  let own = past + i32(s) + 1;  // Position after the row's own key.
   let until_own = u32(clamp(own, 0, limit));
   let begin = select(0u, until_own - min(until_own, params.local_window),
                      params.local_window > 0u);
@@ -81,7 +81,7 @@ fn output_index(b: u32, h: u32, s: u32) -> u32 {
 }
 
 #if bias
-// A masked key's bias takes the score below all that count: sums with kMasked are kMasked.
+// Returns a key's bias. A masked key's bias is kMasked, and so are sums with it.
 fn bias_of(b: u32, h: u32, s: u32, t: u32) -> f32 {
   let row = b * params.bias_batch + h * params.bias_head + s * params.bias_row;
   let x = f32(attention_bias[row + min(t, params.bias_total - 1u)]);
@@ -101,12 +101,12 @@ fn finish_score(dot_product: f32, b: u32, h: u32, s: u32, t: u32) -> f32 {
   return score + bias_of(b, h, s, t);
 }
 
-// A masked key weighs nothing, even where every key of the row is masked.
+// Returns the weight of a score. It is 0 for a masked key, even if every key of the row is masked.
 fn weight(score: f32, largest: f32) -> f32 {
   return select(0.0, exp(score - largest), score > kMasked);
 }
 
-// The row's maximum and denominator before the first key: the sink, a logit without a value.
+// Returns the row's maximum before the first key: the sink, a logit without a value.
 fn initial_max(h: u32) -> f32 {
   var largest = kMasked;
 #if smooth

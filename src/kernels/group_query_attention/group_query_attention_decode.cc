@@ -141,13 +141,13 @@ std::string Prelude(const Caps& caps, const GroupQueryAttentionDecodeShape& shap
   const auto constant = [&](std::string_view name, uint32_t value) {
     text += fmt::format("const {} = {}u;\n", name, value);
   };
-  constant("kChunks", Chunks(shape, layout));
+  constant("kPairSets", Chunks(shape, layout));
   constant("kSplits", layout.splits);
   constant("kWorkgroupSize", layout.workgroup);
   constant("kLanes", layout.lanes);
   constant("kUnits", layout.units);
   constant("kRows", layout.rows);
-  constant("kParts", layout.parts);
+  constant("kMaxPartials", layout.parts);
   constant("kSubgroupLanes", layout.subgroups ? caps.fixed_subgroup_size() : 0);
   constant("kCounterWords", kCounterWords);
   return text;

@@ -1,43 +1,44 @@
 // A whole GroupQueryAttention node for a few rows in one dispatch: norm and rotation of queries and
-// keys, the append to the cache, flash decoding (arXiv:2311.01282) and its reduction. Definition:
-// group_query_attention_decode.h.
+// keys, the append to the cache, flash decoding (arXiv:2311.01282) and its reduction.
+// group_query_attention_decode.h has the definition.
 //
-// Pairs (row, head of the group), kPairs at a time, share every key and value: a workgroup owns
-// kPairs pairs of one (batch, kv head) and one split of the keys. Keys come in tiles of kTile rows;
-// tile j belongs to split j % kSplits, so that short contexts spread over all splits too. The rows
-// that are new in this dispatch are the tile behind the last one. Its owner computes their keys from
-// the input and writes them to the cache, where nobody else reads them in this dispatch.
+// A pair is one row and one head of the group; all pairs of a kv head share its keys and values. A
+// workgroup owns a set of kPairs pairs of one (batch, kv head) and one split of the keys. Keys come
+// in tiles of kTile rows. Tile j belongs to split j % kSplits, so that short contexts spread over
+// all splits too. The rows that are new in this dispatch are the tile after the last one. Its owner
+// computes their keys from the input and writes them to the cache, where no other workgroup reads
+// them in this dispatch.
 //
-// Inside a workgroup kLanes neighbouring threads (a team) own a row of a tile: lane i holds columns
-// i, i + kLanes, ... in units of eight elements, of queries, keys, values and sums alike. A thread
-// has kSlots units of keys and as many of values in flight: slot n is unit n % kUnits of the row
-// n / kUnits * kTeams + team. Each team has a softmax of its own; they are merged once at the end.
+// In a workgroup a team of kLanes neighbouring threads owns a row of a tile. Lane i holds columns
+// i, i + kLanes, ..., each a unit of eight elements, of queries, keys, values and sums alike. A
+// thread has kFetches units of keys and as many of values in flight: fetch n is unit n % kUnits of
+// row n / kUnits * kTeams + team. Each team has its own softmax; they are merged once at the end.
 //
-// The splits' results (maximum, denominator, sums in f32) go to `scratch` by atomic stores, since
-// plain ones are not seen by other workgroups. The last split to count itself in reduces them and
-// sets the counter back to 0. Where one split has all the work, it writes the output itself.
+// The splits' results (maximum, denominator and sums in f32) go to `scratch` by atomic stores,
+// since other workgroups do not see plain ones. The last split to increment the counter reduces
+// them and sets the counter back to 0. If one split has all keys, it writes the output itself.
 //
-// Everything is written for kUnits <= 4, kRows <= 4 and kPairs <= 4 with constant conditions and
-// constant indices, not loops: compilers put arrays that are indexed by a loop into memory.
+// Indices of arrays are constants (kUnits, kRows and kPairs are at most 4): compilers put arrays
+// that are indexed by a loop into memory.
 //
 // The host defines act_t, raw8 (eight elements in memory), pvec (f32, vec2<f32> or vec4<f32>: one
 // value a pair), pmat (vec4<f32> or matPx4<f32>: four columns a pair), upvec (pvec of u32), the
-// constants below, and `pairs1`, `pairs2` or `pairs4`; `packed`, `norm`, `rotary`, `position_ids`,
-// `head_sink`, `smooth`, `bias`, `window` where they are there.
+// constants below, one of `pairs1`, `pairs2` and `pairs4`, and `packed`, `norm`, `rotary`,
+// `position_ids`, `head_sink`, `smooth`, `bias` and `window` if the node has them.
 //   kSequence, kGroup, kHeads, kKvHeads, kCols (head size / 8), kRotaryCols (rotary_dim / 16),
-//   kInterleaved, kPairs, kChunks (of pairs), kSplits, kWorkgroupSize, kLanes, kUnits, kRows,
-//   kParts (the most softmaxes that the workgroup merges at the end), kSubgroupLanes (0 where the
-//   size of a subgroup varies), kCounterWords
+//   kInterleaved, kPairs, kPairSets, kSplits, kWorkgroupSize, kLanes, kUnits, kRows,
+//   kMaxPartials (the most softmaxes that the workgroup merges at the end), kSubgroupLanes (0 if
+//   the size of a subgroup varies), kCounterWords
 
 struct Params {
   capacity: u32,
   local_window: u32,
-  rotary_rows: u32,  // of the cos and sin caches
-  q_row: u32,        // strides and offsets of the inputs, in units of eight elements
+  rotary_rows: u32,  // Rows of the cos and sin caches.
+  q_row: u32,        // Strides and offsets of the inputs, in units of eight elements.
   kv_row: u32,
   k_offset: u32,
   v_offset: u32,
-  bias_batch: u32,  // strides of attention_bias in elements, 0 where it broadcasts
+  bias_batch: u32,  // Strides of attention_bias in elements, 0 if it broadcasts.
   bias_head: u32,
   bias_total: u32,
   scale: f32,
@@ -82,15 +83,15 @@ alias eight = mat2x4<f32>;
 const kHeadSize = kCols * 8u;
 const kTeams = kWorkgroupSize / kLanes;
 const kTile = kTeams * kRows;
-const kSlots = kUnits * kRows;
-const kValues = kPairs * kHeadSize;        // results of a workgroup
-const kPartial = kValues + 2u * kPairs;    // words of a split's results: sums, maxima, denominators
-const kReduce = 16u;                       // splits whose results a thread has in flight
+const kFetches = kUnits * kRows;
+const kValues = kPairs * kHeadSize;      // Sums of a workgroup.
+const kPartial = kValues + 2u * kPairs;  // Words of a split's result: sums, maxima, denominators.
+const kReduce = 16u;                     // Splits whose results a thread has in flight.
 const kStats = (kSplits + kReduce - 1u) / kReduce * kReduce;
 
-var<workgroup> part_sums: array<vec4<f32>, kParts * kPairs * kCols * 2u>;
-var<workgroup> part_max: array<vec4<f32>, kParts>;
-var<workgroup> part_den: array<vec4<f32>, kParts>;
+var<workgroup> partial_sums: array<vec4<f32>, kMaxPartials * kPairs * kCols * 2u>;
+var<workgroup> partial_max: array<vec4<f32>, kMaxPartials>;
+var<workgroup> partial_den: array<vec4<f32>, kMaxPartials>;
 var<workgroup> split_max: array<f32, kStats * kPairs>;
 var<workgroup> split_den: array<f32, kStats * kPairs>;
 var<workgroup> is_last: u32;
@@ -100,10 +101,10 @@ var<workgroup> is_last: u32;
 #include "group_query_attention/group_query_attention_tables.wgsl"
 #include "group_query_attention/group_query_attention_scores.wgsl"
 
-// ---- slots
+// ---- fetches
 
-fn slot_column(n: u32, lane: u32) -> u32 { return min(lane + n % kUnits * kLanes, kCols - 1u); }
-fn slot_row(n: u32, team: u32) -> u32 { return n / kUnits * kTeams + team; }
+fn fetch_column(n: u32, lane: u32) -> u32 { return min(lane + n % kUnits * kLanes, kCols - 1u); }
+fn fetch_row(n: u32, team: u32) -> u32 { return n / kUnits * kTeams + team; }
 
 fn cache_index(begin: u32, row: u32, column: u32) -> u32 {
   return (begin + min(row, params.capacity - 1u)) * kCols + column;
@@ -112,58 +113,47 @@ fn cache_index(begin: u32, row: u32, column: u32) -> u32 {
 #if bias
 fn bias_at(i: u32) -> f32 { return f32(attention_bias[i]); }
 
-fn pair_bias(b: u32, chunk: u32, kv_head: u32, t: u32) -> pvec {
+fn pair_bias(b: u32, pair_set: u32, kv_head: u32, t: u32) -> pvec {
   let at = b * params.bias_batch + min(t, params.bias_total - 1u);
-  let a = bias_at(at + pair_head(chunk, 0u, kv_head) * params.bias_head +
-                  pair_row(chunk, 0u) * params.bias_total);
+  let a = bias_at(at + pair_head(pair_set, 0u, kv_head) * params.bias_head +
+                  pair_row(pair_set, 0u) * params.bias_total);
   var b1 = 0.0;
   var b2 = 0.0;
   var b3 = 0.0;
-  if (kPairs > 1u) {
-    b1 = bias_at(at + pair_head(chunk, 1u, kv_head) * params.bias_head +
-                 pair_row(chunk, 1u) * params.bias_total);
-  }
-  if (kPairs > 2u) {
-    b2 = bias_at(at + pair_head(chunk, 2u, kv_head) * params.bias_head +
-                 pair_row(chunk, 2u) * params.bias_total);
-    b3 = bias_at(at + pair_head(chunk, 3u, kv_head) * params.bias_head +
-                 pair_row(chunk, 3u) * params.bias_total);
-  }
+#repeat i 1..kPairs
+  b$i = bias_at(at + pair_head(pair_set, $i, kv_head) * params.bias_head +
+                pair_row(pair_set, $i) * params.bias_total);
+#endrepeat
   return select(pvec(0.0), pair_vector(a, b1, b2, b3), t < params.bias_total);
 }
 #else
-fn pair_bias(b: u32, chunk: u32, kv_head: u32, t: u32) -> pvec { return pvec(0.0); }
+fn pair_bias(b: u32, pair_set: u32, kv_head: u32, t: u32) -> pvec { return pvec(0.0); }
 #endif
 
 // ---- results
 
-fn keep_column(part: u32, i: u32, column: u32, lo: vec4<f32>, hi: vec4<f32>) {
-  let at = ((part * kPairs + i) * kCols + column) * 2u;
-  part_sums[at] = lo;
-  part_sums[at + 1u] = hi;
+fn keep_column(partial: u32, i: u32, column: u32, lo: vec4<f32>, hi: vec4<f32>) {
+  let at = ((partial * kPairs + i) * kCols + column) * 2u;
+  partial_sums[at] = lo;
+  partial_sums[at + 1u] = hi;
 }
 
-fn keep_unit(part: u32, column: u32, x: Unit) {
+fn keep_unit(partial: u32, column: u32, x: Unit) {
   if (column < kCols) {
-    keep_column(part, 0u, column, pair_column(x.lo, 0u), pair_column(x.hi, 0u));
-    if (kPairs > 1u) {
-      keep_column(part, 1u, column, pair_column(x.lo, 1u), pair_column(x.hi, 1u));
-    }
-    if (kPairs > 2u) {
-      keep_column(part, 2u, column, pair_column(x.lo, 2u), pair_column(x.hi, 2u));
-      keep_column(part, 3u, column, pair_column(x.lo, 3u), pair_column(x.hi, 3u));
-    }
+#repeat i 0..kPairs
+    keep_column(partial, $i, column, pair_column(x.lo, $i), pair_column(x.hi, $i));
+#endrepeat
   }
 }
 
-// Element `j` of the output, pair by pair: `sum` and the denominator `den` are relative to
-// exp(largest). The sink is a logit without a value.
-fn write_output(b: u32, chunk: u32, kv_head: u32, j: u32, sum: f32, den: f32, largest: f32) {
+// Writes element `j` of the output, counted pair by pair. `sum` and the denominator `den` are
+// relative to exp(largest). The sink is a logit without a value.
+fn write_output(b: u32, pair_set: u32, kv_head: u32, j: u32, sum: f32, den: f32, largest: f32) {
   let i = j / kHeadSize;
-  if (chunk * kPairs + i >= kGroup * kSequence) {
+  if (pair_set * kPairs + i >= kGroup * kSequence) {
     return;
   }
-  let h = pair_head(chunk, i, kv_head);
+  let h = pair_head(pair_set, i, kv_head);
   var denominator = den;
   var numerator = sum;
 #if head_sink
@@ -177,13 +167,13 @@ fn write_output(b: u32, chunk: u32, kv_head: u32, j: u32, sum: f32, den: f32, la
   denominator = den * exp(largest - with_zero) + exp(-with_zero);
   numerator = sum * exp(largest - with_zero);
 #endif
-  let at = ((b * kSequence + pair_row(chunk, i)) * kHeads + h) * kHeadSize + j % kHeadSize;
+  let at = ((b * kSequence + pair_row(pair_set, i)) * kHeads + h) * kHeadSize + j % kHeadSize;
   output[at] = act_t(select(0.0, numerator / denominator, denominator > 0.0));
 }
 
 fn scratch_at(i: u32) -> f32 { return bitcast<f32>(atomicLoad(&scratch[i])); }
 
-// Value j of the splits i, i + 1, i + 2, i + 3.
+// Returns value j of splits i to i + 3.
 fn load4(item: u32, i: u32, j: u32, count: u32) -> vec4<f32> {
   let last = count - 1u;
   return vec4<f32>(scratch_at(item + min(i, last) * kPartial + j),
@@ -208,26 +198,22 @@ fn stats4(i: u32, pair: u32, den: bool) -> vec4<f32> {
 }
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if subgroups
         @builtin(subgroup_size) subgroup_lanes: u32,
 #endif
-        @builtin(local_invocation_index) lid: u32) {
-  let split = wid.x;
-  let kv_head = wid.y;
-  let b = wid.z / kChunks;
-  let chunk = wid.z % kChunks;
-  let lane = lid % kLanes;
-  let team = lid / kLanes;
+        @builtin(local_invocation_index) local: u32) {
+  let split = workgroup.x;
+  let kv_head = workgroup.y;
+  let b = workgroup.z / kPairSets;
+  let pair_set = workgroup.z % kPairSets;
+  let lane = local % kLanes;
+  let team = local / kLanes;
   let head_begin = (b * kKvHeads + kv_head) * params.capacity;
-  let col0 = slot_column(0u, lane);
-  let col1 = slot_column(1u, lane);
-  let col2 = slot_column(2u, lane);
-  let col3 = slot_column(3u, lane);
-  let row0 = slot_row(0u, team);
-  let row1 = slot_row(1u, team);
-  let row2 = slot_row(2u, team);
-  let row3 = slot_row(3u, team);
+#repeat i 0..4
+  let col$i = fetch_column($i, lane);
+  let row$i = fetch_row($i, team);
+#endrepeat
 
   let total = u32(max(seqlens_k[b] + 1, 0));
   let past = max(total, kSequence) - kSequence;
@@ -235,15 +221,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   let tiles = (old_rows + kTile - 1u) / kTile;
   var first_tile = 0u;
 #if window
-  first_tile = min(key_range(chunk, 0u, past, total).x, old_rows) / kTile;
+  first_tile = min(key_range(pair_set, 0u, past, total).x, old_rows) / kTile;
 #endif
-  // The place of this split among those that have work, and their number: tiles first_tile to
-  // `tiles`, the last being the new rows.
+  // `place` is the index of this split among the active splits. Tiles first_tile to `tiles` have
+  // keys; the last of them is the new rows.
   let place = (split + kSplits - first_tile % kSplits) % kSplits;
-  let shares = min(tiles - first_tile + 1u, kSplits);
+  let active_splits = min(tiles - first_tile + 1u, kSplits);
 
-  // The first keys and values are on their way before anything is known that needs a load, where
-  // no window moves them; rows that are not there yet are masked below.
+  // The first keys and values are loaded before anything that depends on another load is known,
+  // unless a window moves them. Rows that do not exist yet are masked below.
   var tile = split;
 #if window
   tile = first_tile + place;
@@ -251,48 +237,37 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   let base0 = tile * kTile;
   var next_k0 = k_cache[cache_index(head_begin, base0 + row0, col0)];
   var next_v0 = v_cache[cache_index(head_begin, base0 + row0, col0)];
-  var next_k1 = next_k0;
-  var next_k2 = next_k0;
-  var next_k3 = next_k0;
-  var next_v1 = next_v0;
-  var next_v2 = next_v0;
-  var next_v3 = next_v0;
-  if (kSlots > 1u) { next_k1 = k_cache[cache_index(head_begin, base0 + row1, col1)]; }
-  if (kSlots > 2u) { next_k2 = k_cache[cache_index(head_begin, base0 + row2, col2)]; }
-  if (kSlots > 3u) { next_k3 = k_cache[cache_index(head_begin, base0 + row3, col3)]; }
-  if (kSlots > 1u) { next_v1 = v_cache[cache_index(head_begin, base0 + row1, col1)]; }
-  if (kSlots > 2u) { next_v2 = v_cache[cache_index(head_begin, base0 + row2, col2)]; }
-  if (kSlots > 3u) { next_v3 = v_cache[cache_index(head_begin, base0 + row3, col3)]; }
+#repeat i 1..4
+  var next_k$i = next_k0;
+  var next_v$i = next_v0;
+#endrepeat
+#repeat c k v
+#repeat i 1..4
+  if (kFetches > $i) { next_$c$i = $c_cache[cache_index(head_begin, base0 + row$i, col$i)]; }
+#endrepeat
+#endrepeat
 
-  if (place >= shares) {
+  if (place >= active_splits) {
     return;
   }
 
-  // The queries, normed and rotated: every team has them all, a lane its columns.
+  // The queries after norm and rotation. Every team has all of them, a lane its columns.
   var inv_std = vec4<f32>(1.0);
 #if norm
-  var square = unit_squares(b, chunk, kv_head, lane);
-  if (kUnits > 1u) { square += unit_squares(b, chunk, kv_head, lane + kLanes); }
-  if (kUnits > 2u) { square += unit_squares(b, chunk, kv_head, lane + 2u * kLanes); }
-  if (kUnits > 3u) { square += unit_squares(b, chunk, kv_head, lane + 3u * kLanes); }
-  inv_std = 1.0 / sqrt(pair_vec4(team_sum(square, lid)) / f32(kHeadSize) + params.epsilon);
+  var square = unit_squares(b, pair_set, kv_head, lane);
+#repeat i 1..kUnits
+  square += unit_squares(b, pair_set, kv_head, lane + $i * kLanes);
+#endrepeat
+  inv_std = 1.0 / sqrt(pair_vec4(team_sum(square, local)) / f32(kHeadSize) + params.epsilon);
 #endif
   var q = array<Unit, kUnits>();
-  q[0] = query_unit(b, chunk, kv_head, lane, inv_std, past);
-  if (kUnits > 1u) {
-    q[1u % kUnits] = query_unit(b, chunk, kv_head, lane + kLanes, inv_std, past);
-  }
-  if (kUnits > 2u) {
-    q[2u % kUnits] = query_unit(b, chunk, kv_head, lane + 2u * kLanes, inv_std, past);
-  }
-  if (kUnits > 3u) {
-    q[3u % kUnits] = query_unit(b, chunk, kv_head, lane + 3u * kLanes, inv_std, past);
-  }
+#repeat i 0..kUnits
+  q[$i] = query_unit(b, pair_set, kv_head, lane + $i * kLanes, inv_std, past);
+#endrepeat
 
-  let range0 = key_range(chunk, 0u, past, total);
-  let range1 = key_range(chunk, 1u, past, total);
-  let range2 = key_range(chunk, 2u, past, total);
-  let range3 = key_range(chunk, 3u, past, total);
+#repeat i 0..4
+  let range$i = key_range(pair_set, $i, past, total);
+#endrepeat
   let begin = pair_counts(range0.x, range1.x, range2.x, range3.x);
   let end = pair_counts(range0.y, range1.y, range2.y, range3.y);
 
@@ -300,24 +275,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   var den = pvec(0.0);
   var acc = array<Unit, kUnits>();
   for (; tile <= tiles; tile += kSplits) {
-    var k0 = next_k0;
-    var k1 = next_k1;
-    var k2 = next_k2;
-    var k3 = next_k3;
-    var v0 = next_v0;
-    var v1 = next_v1;
-    var v2 = next_v2;
-    var v3 = next_v3;
+#repeat i 0..4
+    var k$i = next_k$i;
+    var v$i = next_v$i;
+#endrepeat
     if (tile + kSplits < tiles) {
       let next = (tile + kSplits) * kTile;
-      next_k0 = k_cache[cache_index(head_begin, next + row0, col0)];
-      if (kSlots > 1u) { next_k1 = k_cache[cache_index(head_begin, next + row1, col1)]; }
-      if (kSlots > 2u) { next_k2 = k_cache[cache_index(head_begin, next + row2, col2)]; }
-      if (kSlots > 3u) { next_k3 = k_cache[cache_index(head_begin, next + row3, col3)]; }
-      next_v0 = v_cache[cache_index(head_begin, next + row0, col0)];
-      if (kSlots > 1u) { next_v1 = v_cache[cache_index(head_begin, next + row1, col1)]; }
-      if (kSlots > 2u) { next_v2 = v_cache[cache_index(head_begin, next + row2, col2)]; }
-      if (kSlots > 3u) { next_v3 = v_cache[cache_index(head_begin, next + row3, col3)]; }
+#repeat c k v
+#repeat i 0..4
+      if (kFetches > $i) { next_$c$i = $c_cache[cache_index(head_begin, next + row$i, col$i)]; }
+#endrepeat
+#endrepeat
     }
     var base = tile * kTile;
     var rows_end = old_rows;
@@ -325,163 +293,121 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
       base = past;
       rows_end = past + kSequence;
       var k_inv = array<f32, kRows>();
-      k_inv[0] = key_inv_std(b, kv_head, team, lane, lid);
-      if (kRows > 1u && kTeams < kSequence) {
-        k_inv[1u % kRows] = key_inv_std(b, kv_head, kTeams + team, lane, lid);
+      k_inv[0] = key_inv_std(b, kv_head, team, lane, local);
+#repeat i 1..kRows
+      if ($i * kTeams < kSequence) {
+        k_inv[$i] = key_inv_std(b, kv_head, $i * kTeams + team, lane, local);
       }
-      if (kRows > 2u && 2u * kTeams < kSequence) {
-        k_inv[2u % kRows] = key_inv_std(b, kv_head, 2u * kTeams + team, lane, lid);
-      }
-      if (kRows > 3u && 3u * kTeams < kSequence) {
-        k_inv[3u % kRows] = key_inv_std(b, kv_head, 3u * kTeams + team, lane, lid);
-      }
+#endrepeat
       k0 = new_key(b, kv_head, row0, col0, k_inv[0], past);
       v0 = value_at(new_row(b, kv_head, row0) + col0);
-      if (kSlots > 1u && 1u / kUnits * kTeams < kSequence) {
-        k1 = new_key(b, kv_head, row1, col1, k_inv[1u / kUnits % kRows], past);
-        v1 = value_at(new_row(b, kv_head, row1) + col1);
+#repeat i 1..4
+      if (kFetches > $i && $i / kUnits * kTeams < kSequence) {
+        k$i = new_key(b, kv_head, row$i, col$i, k_inv[$i / kUnits % kRows], past);
+        v$i = value_at(new_row(b, kv_head, row$i) + col$i);
       }
-      if (kSlots > 2u && 2u / kUnits * kTeams < kSequence) {
-        k2 = new_key(b, kv_head, row2, col2, k_inv[2u / kUnits % kRows], past);
-        v2 = value_at(new_row(b, kv_head, row2) + col2);
-      }
-      if (kSlots > 3u && 3u / kUnits * kTeams < kSequence) {
-        k3 = new_key(b, kv_head, row3, col3, k_inv[3u / kUnits % kRows], past);
-        v3 = value_at(new_row(b, kv_head, row3) + col3);
-      }
-      if (chunk == 0u) {
-        append(head_begin, past, row0, lane, k0, v0);
-        if (kSlots > 1u) { append(head_begin, past, row1, lane + 1u % kUnits * kLanes, k1, v1); }
-        if (kSlots > 2u) { append(head_begin, past, row2, lane + 2u % kUnits * kLanes, k2, v2); }
-        if (kSlots > 3u) { append(head_begin, past, row3, lane + 3u % kUnits * kLanes, k3, v3); }
+#endrepeat
+      if (pair_set == 0u) {
+#repeat i 0..4
+        if (kFetches > $i) {
+          append(head_begin, past, row$i, lane + $i % kUnits * kLanes, k$i, v$i);
+        }
+#endrepeat
       }
     }
 
     var s = array<pvec, kRows>();
     s[0] = score_part(k0, q[0]);
-    if (kSlots > 1u) { s[1u / kUnits % kRows] += score_part(k1, q[1u % kUnits]); }
-    if (kSlots > 2u) { s[2u / kUnits % kRows] += score_part(k2, q[2u % kUnits]); }
-    if (kSlots > 3u) { s[3u / kUnits % kRows] += score_part(k3, q[3u % kUnits]); }
+#repeat i 1..4
+    if (kFetches > $i) { s[$i / kUnits % kRows] += score_part(k$i, q[$i % kUnits]); }
+#endrepeat
 
     let visible = min(end, upvec(rows_end));
     let t = base + team;
     var new_largest = largest;
-    s[0] = finish_scores(team_sum(s[0], lid), pair_bias(b, chunk, kv_head, t), t, begin, visible);
-    new_largest = max(new_largest, s[0]);
-    if (kRows > 1u) {
-      s[1u % kRows] = finish_scores(team_sum(s[1u % kRows], lid),
-                                    pair_bias(b, chunk, kv_head, t + kTeams), t + kTeams, begin,
-                                    visible);
-      new_largest = max(new_largest, s[1u % kRows]);
-    }
-    if (kRows > 2u) {
-      s[2u % kRows] = finish_scores(team_sum(s[2u % kRows], lid),
-                                    pair_bias(b, chunk, kv_head, t + 2u * kTeams),
-                                    t + 2u * kTeams, begin, visible);
-      new_largest = max(new_largest, s[2u % kRows]);
-    }
-    if (kRows > 3u) {
-      s[3u % kRows] = finish_scores(team_sum(s[3u % kRows], lid),
-                                    pair_bias(b, chunk, kv_head, t + 3u * kTeams),
-                                    t + 3u * kTeams, begin, visible);
-      new_largest = max(new_largest, s[3u % kRows]);
-    }
+#repeat i 0..kRows
+    s[$i] = finish_scores(team_sum(s[$i], local), pair_bias(b, pair_set, kv_head, t + $i * kTeams),
+                          t + $i * kTeams, begin, visible);
+    new_largest = max(new_largest, s[$i]);
+#endrepeat
 
     let shrink = exp(largest - new_largest);
     largest = new_largest;
     s[0] = weights_of(s[0], largest);
     den = den * shrink + s[0];
-    if (kRows > 1u) {
-      s[1u % kRows] = weights_of(s[1u % kRows], largest);
-      den += s[1u % kRows];
-    }
-    if (kRows > 2u) {
-      s[2u % kRows] = weights_of(s[2u % kRows], largest);
-      den += s[2u % kRows];
-    }
-    if (kRows > 3u) {
-      s[3u % kRows] = weights_of(s[3u % kRows], largest);
-      den += s[3u % kRows];
-    }
+#repeat i 1..kRows
+    s[$i] = weights_of(s[$i], largest);
+    den += s[$i];
+#endrepeat
 
-    acc[0] = scale_unit(acc[0], shrink);
-    if (kUnits > 1u) { acc[1u % kUnits] = scale_unit(acc[1u % kUnits], shrink); }
-    if (kUnits > 2u) { acc[2u % kUnits] = scale_unit(acc[2u % kUnits], shrink); }
-    if (kUnits > 3u) { acc[3u % kUnits] = scale_unit(acc[3u % kUnits], shrink); }
-    acc[0] = add_values(acc[0], v0, s[0], base + row0 < rows_end);
-    if (kSlots > 1u) {
-      acc[1u % kUnits] =
-          add_values(acc[1u % kUnits], v1, s[1u / kUnits % kRows], base + row1 < rows_end);
+#repeat i 0..kUnits
+    acc[$i] = scale_unit(acc[$i], shrink);
+#endrepeat
+#repeat i 0..4
+    if (kFetches > $i) {
+      acc[$i % kUnits] =
+          add_values(acc[$i % kUnits], v$i, s[$i / kUnits % kRows], base + row$i < rows_end);
     }
-    if (kSlots > 2u) {
-      acc[2u % kUnits] =
-          add_values(acc[2u % kUnits], v2, s[2u / kUnits % kRows], base + row2 < rows_end);
-    }
-    if (kSlots > 3u) {
-      acc[3u % kUnits] =
-          add_values(acc[3u % kUnits], v3, s[3u / kUnits % kRows], base + row3 < rows_end);
-    }
+#endrepeat
   }
 
-  // The teams of a subgroup into one part, then the parts into the split's result.
-  var part = team;
+  // Merge the teams of a subgroup into one partial result, then the partial results into the
+  // split's result.
+  var partial = team;
   var keeps = true;
-  var parts = kTeams;
+  var partials = kTeams;
 #if subgroups
-  // Known to the compiler where every subgroup has as many.
+  // A constant for the compiler if every subgroup has as many lanes.
   let lanes = select(subgroup_lanes, kSubgroupLanes, kSubgroupLanes > 0u);
-  var part_largest = largest;
+  var partial_largest = largest;
   for (var offset = kLanes; offset < lanes; offset *= 2u) {
-    part_largest = max(part_largest, subgroupShuffleXor(part_largest, offset));
+    partial_largest = max(partial_largest, subgroupShuffleXor(partial_largest, offset));
   }
-  let factor = exp(largest - part_largest);
-  largest = part_largest;
+  let factor = exp(largest - partial_largest);
+  largest = partial_largest;
   den *= factor;
-  acc[0] = scale_unit(acc[0], factor);
-  if (kUnits > 1u) { acc[1u % kUnits] = scale_unit(acc[1u % kUnits], factor); }
-  if (kUnits > 2u) { acc[2u % kUnits] = scale_unit(acc[2u % kUnits], factor); }
-  if (kUnits > 3u) { acc[3u % kUnits] = scale_unit(acc[3u % kUnits], factor); }
+#repeat i 0..kUnits
+  acc[$i] = scale_unit(acc[$i], factor);
+#endrepeat
   for (var offset = kLanes; offset < lanes; offset *= 2u) {
     den += subgroupShuffleXor(den, offset);
-    acc[0] = add_across(acc[0], offset);
-    if (kUnits > 1u) { acc[1u % kUnits] = add_across(acc[1u % kUnits], offset); }
-    if (kUnits > 2u) { acc[2u % kUnits] = add_across(acc[2u % kUnits], offset); }
-    if (kUnits > 3u) { acc[3u % kUnits] = add_across(acc[3u % kUnits], offset); }
+#repeat i 0..kUnits
+    acc[$i] = add_across(acc[$i], offset);
+#endrepeat
   }
-  part = lid / lanes;
-  keeps = lid % lanes < kLanes;
-  parts = kWorkgroupSize / lanes;
+  partial = local / lanes;
+  keeps = local % lanes < kLanes;
+  partials = kWorkgroupSize / lanes;
 #endif
   if (keeps) {
-    keep_unit(part, lane, acc[0]);
-    if (kUnits > 1u) { keep_unit(part, lane + kLanes, acc[1u % kUnits]); }
-    if (kUnits > 2u) { keep_unit(part, lane + 2u * kLanes, acc[2u % kUnits]); }
-    if (kUnits > 3u) { keep_unit(part, lane + 3u * kLanes, acc[3u % kUnits]); }
+#repeat i 0..kUnits
+    keep_unit(partial, lane + $i * kLanes, acc[$i]);
+#endrepeat
     if (lane == 0u) {
-      part_max[part] = pair_vec4(largest);
-      part_den[part] = pair_vec4(den);
+      partial_max[partial] = pair_vec4(largest);
+      partial_den[partial] = pair_vec4(den);
     }
   }
   workgroupBarrier();
 
-  let counter = (b * kKvHeads + kv_head) * kChunks + chunk;
+  let counter = (b * kKvHeads + kv_head) * kPairSets + pair_set;
   let item = kCounterWords + counter * kSplits * kPartial;
   let own = item + place * kPartial;
-  for (var j = lid; j < kValues; j += kWorkgroupSize) {
+  for (var j = local; j < kValues; j += kWorkgroupSize) {
     let i = j / kHeadSize;
-    var split_largest = part_max[0][i];
-    for (var p = 1u; p < parts; p++) {
-      split_largest = max(split_largest, part_max[p][i]);
+    var split_largest = partial_max[0][i];
+    for (var p = 1u; p < partials; p++) {
+      split_largest = max(split_largest, partial_max[p][i]);
     }
     var sum = 0.0;
     var split_sum = 0.0;
-    for (var p = 0u; p < parts; p++) {
-      let w = exp(part_max[p][i] - split_largest);
-      sum += w * part_sums[p * (kValues / 4u) + j / 4u][j % 4u];
-      split_sum += w * part_den[p][i];
+    for (var p = 0u; p < partials; p++) {
+      let w = exp(partial_max[p][i] - split_largest);
+      sum += w * partial_sums[p * (kValues / 4u) + j / 4u][j % 4u];
+      split_sum += w * partial_den[p][i];
     }
-    if (shares == 1u) {
-      write_output(b, chunk, kv_head, j, sum, split_sum, split_largest);
+    if (active_splits == 1u) {
+      write_output(b, pair_set, kv_head, j, sum, split_sum, split_largest);
     } else {
       atomicStore(&scratch[own + j], bitcast<u32>(sum));
       if (j % kHeadSize == 0u) {
@@ -490,17 +416,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
       }
     }
   }
-  if (shares == 1u) {
+  if (active_splits == 1u) {
     return;
   }
 
-  // The last split to come reduces them all.
+  // The last split to finish reduces them all.
   storageBarrier();
   workgroupBarrier();
-  if (lid == 0u) {
+  if (local == 0u) {
     let before = atomicAdd(&scratch[counter], 1u);
-    is_last = select(0u, 1u, before + 1u == shares);
-    if (before + 1u == shares) {
+    is_last = select(0u, 1u, before + 1u == active_splits);
+    if (before + 1u == active_splits) {
       atomicStore(&scratch[counter], 0u);
     }
   }
@@ -508,44 +434,44 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
     return;
   }
   storageBarrier();
-  // A thread has its first results on their way while the statistics arrive.
-  var values = load16(item, 0u, min(lid, kValues - 1u), shares);
-  let padded = (shares + kReduce - 1u) / kReduce * kReduce;
-  for (var x = lid; x < padded * kPairs; x += kWorkgroupSize) {
-    let at = item + min(x / kPairs, shares - 1u) * kPartial + kValues + x % kPairs;
-    let there = x / kPairs < shares;
+  // A thread loads its first results while the statistics arrive.
+  var values = load16(item, 0u, min(local, kValues - 1u), active_splits);
+  let padded = (active_splits + kReduce - 1u) / kReduce * kReduce;
+  for (var x = local; x < padded * kPairs; x += kWorkgroupSize) {
+    let at = item + min(x / kPairs, active_splits - 1u) * kPartial + kValues + x % kPairs;
+    let there = x / kPairs < active_splits;
     split_max[x] = select(kMasked, scratch_at(at), there);
     split_den[x] = select(0.0, scratch_at(at + kPairs), there);
   }
   workgroupBarrier();
-  for (var j = lid; j < kValues; j += kWorkgroupSize) {
+  for (var j = local; j < kValues; j += kWorkgroupSize) {
     let i = j / kHeadSize;
     var all_largest = kMasked;
-    for (var first = 0u; first < shares; first += 4u) {
+    for (var first = 0u; first < active_splits; first += 4u) {
       let m = stats4(first, i, false);
       all_largest = max(all_largest, max(max(m.x, m.y), max(m.z, m.w)));
     }
     var sum = 0.0;
     var all_den = 0.0;
-    for (var first = 0u; first < shares; first += kReduce) {
+    for (var first = 0u; first < active_splits; first += kReduce) {
       if (first > 0u) {
-        values = load16(item, first, j, shares);
+        values = load16(item, first, j, active_splits);
       }
       let w0 = exp(stats4(first, i, false) - all_largest);
       let w1 = exp(stats4(first + 4u, i, false) - all_largest);
       let w2 = exp(stats4(first + 8u, i, false) - all_largest);
       let w3 = exp(stats4(first + 12u, i, false) - all_largest);
-      // Behind the last split a result is the last one's again, whose weight must be none even where
-      // every maximum is kMasked.
+      // Past the last split a result repeats the last one. Its weight must be 0 even if every
+      // maximum is kMasked.
       let behind = vec4<u32>(0u, 1u, 2u, 3u) + first;
-      sum += dot(values[0], select(vec4<f32>(0.0), w0, behind < vec4<u32>(shares))) +
-             dot(values[1], select(vec4<f32>(0.0), w1, behind + 4u < vec4<u32>(shares))) +
-             dot(values[2], select(vec4<f32>(0.0), w2, behind + 8u < vec4<u32>(shares))) +
-             dot(values[3], select(vec4<f32>(0.0), w3, behind + 12u < vec4<u32>(shares)));
+      sum += dot(values[0], select(vec4<f32>(0.0), w0, behind < vec4<u32>(active_splits))) +
+             dot(values[1], select(vec4<f32>(0.0), w1, behind + 4u < vec4<u32>(active_splits))) +
+             dot(values[2], select(vec4<f32>(0.0), w2, behind + 8u < vec4<u32>(active_splits))) +
+             dot(values[3], select(vec4<f32>(0.0), w3, behind + 12u < vec4<u32>(active_splits)));
       all_den += dot(stats4(first, i, true), w0) + dot(stats4(first + 4u, i, true), w1) +
                  dot(stats4(first + 8u, i, true), w2) + dot(stats4(first + 12u, i, true), w3);
     }
-    write_output(b, chunk, kv_head, j, sum, all_den, all_largest);
-    values = load16(item, 0u, min(j + kWorkgroupSize, kValues - 1u), shares);
+    write_output(b, pair_set, kv_head, j, sum, all_den, all_largest);
+    values = load16(item, 0u, min(j + kWorkgroupSize, kValues - 1u), active_splits);
   }
 }

@@ -1,10 +1,12 @@
-// The inputs of group_query_attention_decode.wgsl and others, which declare them: queries and new keys
-// by columns of eight elements, normed and rotated. q_norm_unit and k_norm_unit are theirs too.
+// Inputs of group_query_attention_decode.wgsl and group_query_attention_prepare.wgsl, which declare
+// the bindings, q_norm_unit and k_norm_unit: queries and new keys by columns of eight elements,
+// after norm and rotation.
 
 #include "group_query_attention/group_query_attention_rotation.wgsl"
 
-fn query_row(b: u32, chunk: u32, i: u32, kv_head: u32) -> u32 {
-  return (b * kSequence + pair_row(chunk, i)) * params.q_row + pair_head(chunk, i, kv_head) * kCols;
+fn query_row(b: u32, pair_set: u32, i: u32, kv_head: u32) -> u32 {
+  return (b * kSequence + pair_row(pair_set, i)) * params.q_row +
+      pair_head(pair_set, i, kv_head) * kCols;
 }
 
 #if norm
@@ -19,45 +21,45 @@ fn norm_query(x: eight, column: u32, inv_std: f32) -> eight { return x; }
 fn norm_key(x: eight, column: u32, inv_std: f32) -> eight { return x; }
 #endif
 
-// One column of one pair's query, normed and rotated; zeros behind the last column.
-fn query_column(b: u32, chunk: u32, i: u32, kv_head: u32, column: u32, inv_std: f32,
+// Returns one column of a pair's query after norm and rotation, zeros past the last column.
+fn query_column(b: u32, pair_set: u32, i: u32, kv_head: u32, column: u32, inv_std: f32,
                 past: u32) -> eight {
   if (column >= kCols) {
     return eight();
   }
-  let row = query_row(b, chunk, i, kv_head);
+  let row = query_row(b, pair_set, i, kv_head);
   let partner = partner_of(column);
   return rotate(norm_query(unpack(query[row + column]), column, inv_std),
                 norm_query(unpack(query[row + partner]), partner, inv_std), column,
-                position(b, pair_row(chunk, i), past));
+                position(b, pair_row(pair_set, i), past));
 }
 
-fn query_unit(b: u32, chunk: u32, kv_head: u32, column: u32, inv_std: vec4<f32>,
+fn query_unit(b: u32, pair_set: u32, kv_head: u32, column: u32, inv_std: vec4<f32>,
               past: u32) -> Unit {
-  let a = query_column(b, chunk, 0u, kv_head, column, inv_std.x, past);
+  let a = query_column(b, pair_set, 0u, kv_head, column, inv_std.x, past);
   var a1 = a;
   var a2 = a;
   var a3 = a;
-  if (kPairs > 1u) { a1 = query_column(b, chunk, 1u, kv_head, column, inv_std.y, past); }
-  if (kPairs > 2u) { a2 = query_column(b, chunk, 2u, kv_head, column, inv_std.z, past); }
-  if (kPairs > 2u) { a3 = query_column(b, chunk, 3u, kv_head, column, inv_std.w, past); }
+#repeat i 1..kPairs
+  a$i = query_column(b, pair_set, $i, kv_head, column, inv_std[$i], past);
+#endrepeat
   return Unit(pair_matrix(a[0], a1[0], a2[0], a3[0]), pair_matrix(a[1], a1[1], a2[1], a3[1]));
 }
 
 #if norm
-fn query_squares(b: u32, chunk: u32, i: u32, kv_head: u32, column: u32) -> f32 {
-  return select(0.0, squares(unpack(query[query_row(b, chunk, i, kv_head) +
+fn query_squares(b: u32, pair_set: u32, i: u32, kv_head: u32, column: u32) -> f32 {
+  return select(0.0, squares(unpack(query[query_row(b, pair_set, i, kv_head) +
                                           min(column, kCols - 1u)])), column < kCols);
 }
 
-fn unit_squares(b: u32, chunk: u32, kv_head: u32, column: u32) -> pvec {
-  let a = query_squares(b, chunk, 0u, kv_head, column);
+fn unit_squares(b: u32, pair_set: u32, kv_head: u32, column: u32) -> pvec {
+  let a = query_squares(b, pair_set, 0u, kv_head, column);
   var a1 = a;
   var a2 = a;
   var a3 = a;
-  if (kPairs > 1u) { a1 = query_squares(b, chunk, 1u, kv_head, column); }
-  if (kPairs > 2u) { a2 = query_squares(b, chunk, 2u, kv_head, column); }
-  if (kPairs > 2u) { a3 = query_squares(b, chunk, 3u, kv_head, column); }
+#repeat i 1..kPairs
+  a$i = query_squares(b, pair_set, $i, kv_head, column);
+#endrepeat
   return pair_vector(a, a1, a2, a3);
 }
 #endif
@@ -70,7 +72,7 @@ fn key_at(i: u32) -> raw8 { return key[i]; }
 fn value_at(i: u32) -> raw8 { return value[i]; }
 #endif
 
-// Where the key of new row s (or the last one) begins; the value begins there too.
+// Returns where the key of new row s (or of the last one) begins. The value begins there too.
 fn new_row(b: u32, kv_head: u32, s: u32) -> u32 {
   return (b * kSequence + min(s, kSequence - 1u)) * params.kv_row + kv_head * kCols;
 }
@@ -88,15 +90,15 @@ fn key_squares(row: u32, column: u32) -> f32 {
   return select(0.0, squares(unpack(key_at(row + min(column, kCols - 1u)))), column < kCols);
 }
 
-fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, lid: u32) -> f32 {
+fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, local: u32) -> f32 {
   let row = new_row(b, kv_head, s);
   var square = key_squares(row, lane);
-  if (kUnits > 1u) { square += key_squares(row, lane + kLanes); }
-  if (kUnits > 2u) { square += key_squares(row, lane + 2u * kLanes); }
-  if (kUnits > 3u) { square += key_squares(row, lane + 3u * kLanes); }
-  let sum = pair_vec4(team_sum(pvec(square), lid)).x;
+#repeat i 1..kUnits
+  square += key_squares(row, lane + $i * kLanes);
+#endrepeat
+  let sum = pair_vec4(team_sum(pvec(square), local)).x;
   return 1.0 / sqrt(sum / f32(kHeadSize) + params.epsilon);
 }
 #else
-fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, lid: u32) -> f32 { return 1.0; }
+fn key_inv_std(b: u32, kv_head: u32, s: u32, lane: u32, local: u32) -> f32 { return 1.0; }
 #endif

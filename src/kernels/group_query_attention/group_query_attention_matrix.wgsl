@@ -1,54 +1,57 @@
-// Attention where rows are many, on the matrix units: flash attention (arXiv:2205.14135), f16 products
-// with f32 sums. Definition: group_query_attention.h.
+// Attention for many rows on the matrix units: flash attention (arXiv:2205.14135), f16 products
+// with f32 sums. group_query_attention.h has the definition.
 //
-// A workgroup owns kRows pairs (row, head of the group) of one (batch, kv head), which share every tile
-// of kKeys keys: pair p is row p / group, head p % group. Each of its subgroups owns kMatM of the pairs:
-// their queries and their sums stay in matrices. For each tile of keys:
-//   1. scores = queries x keys^T, through the keys' memory, since a matrix cannot be looked into;
-//   2. softmax: kLanesPerRow lanes own a row, each a stretch of kOwn keys, and write its weights in f16
-//      over the beginning of its scores;
+// A workgroup owns kRows pairs (row, head of the group) of one (batch, kv head), which share every
+// tile of kKeys keys. Pair p is row p / group, head p % group. Each subgroup owns kMatM of the
+// pairs, whose queries and sums stay in matrices. For each tile of keys:
+//   1. scores = queries x keys^T. They go through the keys' memory, since a shader cannot access
+//      the elements of a matrix.
+//   2. Softmax: kLanesPerRow lanes own a row, each kOwn consecutive keys, and write its weights in
+//      f16 over the beginning of its scores.
 //   3. sums += weights x values.
-// Values and the next keys come to registers while scores are multiplied.
+// Values and the next keys are loaded to registers while scores are multiplied.
 //
-// Weights are relative to 2^reference, which follows the row's maximum only when that is 2^kSlack
-// times more: sums in matrices can be rescaled only through memory, which is then the values' place.
+// Weights are relative to 2^reference. The reference follows the row's maximum only when that is
+// 2^kSlack times larger: rescaling the sums in matrices has to go through memory, which is then the
+// values'.
 //
-// Workgroup memory, in vec4<u32> of eight f16 or four f32; the odd strides keep neighbouring rows in
-// different banks: `front` has keys, then scores, then weights; `back` has values.
+// Workgroup memory is in vec4<u32> of eight f16 or four f32; odd strides keep neighbouring rows in
+// different banks. `front` has keys, then scores, then weights; `back` has values.
 //
-// The host defines what group_query_attention.wgsl says (act_v is vec4<u32> of eight f16, kVec 8) and
-// kSubgroup, kSubgroups, kMatM, kMatN (also the depth of a product), kBlocks (kKeys / kMatN: 2 or 4), kUnroll, kGroup
-// (heads of a group); `softcap` where there is one: branches between scores, even ones that nobody takes, cost a tenth.
+// The host defines what group_query_attention.wgsl says (act_v is vec4<u32> of eight f16, kVec is
+// 8) and kSubgroup, kSubgroups, kMatM, kMatN (also the depth of a product), kKeyMatrices (kKeys /
+// kMatN: 2 or 4), kUnroll, kGroup (heads of a group); `softcap` if there is one: branches between
+// scores, even ones that are never taken, cost a tenth of the time.
 
 #include "group_query_attention/group_query_attention.wgsl"
 
 const kThreads = kSubgroup * kSubgroups;
 const kRows = kSubgroups * kMatM;
-const kKeys = kBlocks * kMatN;
-const kDepth = kCols * 8u / kMatN;     // matrices in a head: 1 to 16
+const kKeys = kKeyMatrices * kMatN;
+const kDepth = kCols * 8u / kMatN;  // Matrices in a head: 1 to 16.
 const kQuads = (kDepth + 3u) / 4u;
-const kStep8 = kMatN / 8u;             // units of eight f16 in a matrix's row
-const kStep4 = kMatN / 4u;             // units of four f32
-const kStride = kCols + 1u;            // of keys and values
+const kStep8 = kMatN / 8u;   // Units of eight f16 in a row of a matrix.
+const kStep4 = kMatN / 4u;   // Units of four f32.
+const kStride = kCols + 1u;  // Stride of keys and values.
 const kScoreStride = kKeys / 4u + 1u;
-const kStripStride = kStep4 + 1u;      // of a matrix of sums
+const kStripStride = kStep4 + 1u;  // Stride of a matrix of sums.
 const kFront = max(kKeys * kStride, kRows * kScoreStride);
 const kBack = max(kKeys * kStride, kRows * kStripStride);
-const kQueries = select(kFront + kBack, 0u, kUnroll);  // where the queries are, for good or for a start
+const kQueries = select(kFront + kBack, 0u, kUnroll);  // Where the queries begin.
 const kMemory = max(kFront + kBack, kQueries + kRows * kStride);
 const kTileUnits = kKeys * kCols;
-const kFetches = (kTileUnits + kThreads - 1u) / kThreads;  // up to 8
+const kFetches = (kTileUnits + kThreads - 1u) / kThreads;  // Up to 8.
 const kLanesPerRow = kSubgroup / kMatM;
-const kOwn = kKeys / kLanesPerRow;  // keys of a lane, a multiple of 8 up to 32
+const kOwn = kKeys / kLanesPerRow;  // Keys of a lane, a multiple of 8 up to 32.
 const kLog2e = 1.4426950408889634;
 const kSlack = 8.0;
 
 alias Left = subgroup_matrix_left<f16, kMatN, kMatM>;
 alias Right = subgroup_matrix_right<f16, kMatN, kMatN>;
 alias Sum = subgroup_matrix_result<f32, kMatN, kMatM>;
-// All indices are constant: NVIDIA's compiler does not unroll loops over arrays and then keeps them in
-// memory, lavapipe's crashes. Without kUnroll the queries stay in memory and the products are in
-// loops, which counts where a compiler makes much of each of many small ones.
+// All indices are constants. NVIDIA's compiler does not unroll loops over arrays and then keeps
+// them in memory; lavapipe's crashes. Without kUnroll the queries stay in memory and the products
+// are in loops: compilers that take long over each of many small products need that.
 alias Queries = array<Left, kDepth>;
 alias Quad = array<Sum, 4>;
 alias Sums = array<Quad, kQuads>;
@@ -59,115 +62,94 @@ var<workgroup> rescale_at: u32;
 
 // ---- between the caches and workgroup memory
 
-// A tile of a cache is kTileUnits units one behind the other, of which the first `limit`, one at least, are keys that are
-// there. What lies behind may be NaN, so that the last one takes its place: those keys have no weight.
-fn fetch_keys(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
-  (*to)[0] = k_cache[base + min(lid, limit - 1u)];
-  if (kFetches > 1u) { (*to)[1] = k_cache[base + min(lid + 1u * kThreads, limit - 1u)]; }
-  if (kFetches > 2u) { (*to)[2] = k_cache[base + min(lid + 2u * kThreads, limit - 1u)]; }
-  if (kFetches > 3u) { (*to)[3] = k_cache[base + min(lid + 3u * kThreads, limit - 1u)]; }
-  if (kFetches > 4u) { (*to)[4] = k_cache[base + min(lid + 4u * kThreads, limit - 1u)]; }
-  if (kFetches > 5u) { (*to)[5] = k_cache[base + min(lid + 5u * kThreads, limit - 1u)]; }
-  if (kFetches > 6u) { (*to)[6] = k_cache[base + min(lid + 6u * kThreads, limit - 1u)]; }
-  if (kFetches > 7u) { (*to)[7] = k_cache[base + min(lid + 7u * kThreads, limit - 1u)]; }
+// Loads keys (k) or values (v). A tile of a cache is kTileUnits contiguous units, of which the
+// first `limit`, at least one, are keys that exist. The memory after them may hold NaN: the last
+// unit is loaded instead, with weight 0.
+#repeat c k v
+fn fetch_$c(to: ptr<function, Fetched>, base: u32, limit: u32, local: u32) {
+#repeat i 0..8
+  if (kFetches > $i) { (*to)[$i] = $c_cache[base + min(local + $i * kThreads, limit - 1u)]; }
+#endrepeat
 }
+#endrepeat
 
-fn fetch_values(to: ptr<function, Fetched>, base: u32, limit: u32, lid: u32) {
-  (*to)[0] = v_cache[base + min(lid, limit - 1u)];
-  if (kFetches > 1u) { (*to)[1] = v_cache[base + min(lid + 1u * kThreads, limit - 1u)]; }
-  if (kFetches > 2u) { (*to)[2] = v_cache[base + min(lid + 2u * kThreads, limit - 1u)]; }
-  if (kFetches > 3u) { (*to)[3] = v_cache[base + min(lid + 3u * kThreads, limit - 1u)]; }
-  if (kFetches > 4u) { (*to)[4] = v_cache[base + min(lid + 4u * kThreads, limit - 1u)]; }
-  if (kFetches > 5u) { (*to)[5] = v_cache[base + min(lid + 5u * kThreads, limit - 1u)]; }
-  if (kFetches > 6u) { (*to)[6] = v_cache[base + min(lid + 6u * kThreads, limit - 1u)]; }
-  if (kFetches > 7u) { (*to)[7] = v_cache[base + min(lid + 7u * kThreads, limit - 1u)]; }
-}
-
-fn put_unit(at: u32, lid: u32, fetch: u32, unit: vec4<u32>) {
-  let i = lid + fetch * kThreads;
+fn put_unit(at: u32, local: u32, fetch: u32, unit: vec4<u32>) {
+  let i = local + fetch * kThreads;
   if (kTileUnits % kThreads != 0u && i >= kTileUnits) {
     return;
   }
   if (kThreads % kCols == 0u) {
-    memory[at + (lid / kCols + fetch * (kThreads / kCols)) * kStride + lid % kCols] = unit;
+    memory[at + (local / kCols + fetch * (kThreads / kCols)) * kStride + local % kCols] = unit;
   } else {
     memory[at + i / kCols * kStride + i % kCols] = unit;
   }
 }
 
-// Keys, resp. values, of a tile to memory from `at` on.
-fn put(at: u32, lid: u32, units: ptr<function, Fetched>) {
-  put_unit(at, lid, 0u, (*units)[0]);
-  if (kFetches > 1u) { put_unit(at, lid, 1u, (*units)[1]); }
-  if (kFetches > 2u) { put_unit(at, lid, 2u, (*units)[2]); }
-  if (kFetches > 3u) { put_unit(at, lid, 3u, (*units)[3]); }
-  if (kFetches > 4u) { put_unit(at, lid, 4u, (*units)[4]); }
-  if (kFetches > 5u) { put_unit(at, lid, 5u, (*units)[5]); }
-  if (kFetches > 6u) { put_unit(at, lid, 6u, (*units)[6]); }
-  if (kFetches > 7u) { put_unit(at, lid, 7u, (*units)[7]); }
+// Writes a tile's keys or values to memory from `at` on.
+fn put(at: u32, local: u32, units: ptr<function, Fetched>) {
+#repeat i 0..8
+  if (kFetches > $i) { put_unit(at, local, $i, (*units)[$i]); }
+#endrepeat
 }
 
 // ---- products
 
-// Matrix i of the queries that lie in memory.
+// Returns matrix i of the queries in memory.
 fn query_matrix(subgroup: u32, i: u32) -> Left {
   return subgroupMatrixLoad<Left, row_major>(
       &memory, kQueries + subgroup * kMatM * kStride + i * kStep8, kStride);
 }
 
-// Keys lie by rows: a matrix of them is a turned one.
+// Returns a matrix of keys. They lie by rows, so that it is loaded transposed.
 fn key_matrix(block: u32, i: u32) -> Right {
   return subgroupMatrixLoad<Right, col_major>(
-      &memory, min(block, kBlocks - 1u) * kMatN * kStride + i * kStep8, kStride);
+      &memory, min(block, kKeyMatrices - 1u) * kMatN * kStride + i * kStep8, kStride);
 }
 
 fn value_matrix(block: u32, i: u32) -> Right {
-  return subgroupMatrixLoad<Right, row_major>(&memory, kFront + block * kMatN * kStride + i * kStep8,
-                                              kStride);
+  return subgroupMatrixLoad<Right, row_major>(
+      &memory, kFront + block * kMatN * kStride + i * kStep8, kStride);
 }
 
 // scores += queries x keys^T over matrix i of the head.
 fn add_scores(scores: ptr<function, Quad>, query: Left, i: u32) {
-  (*scores)[0] = subgroupMatrixMultiplyAccumulate(query, key_matrix(0u, i), (*scores)[0]);
-  (*scores)[1] = subgroupMatrixMultiplyAccumulate(query, key_matrix(1u, i), (*scores)[1]);
-  if (kBlocks > 2u) {
-    (*scores)[2] = subgroupMatrixMultiplyAccumulate(query, key_matrix(2u, i), (*scores)[2]);
-    (*scores)[3] = subgroupMatrixMultiplyAccumulate(query, key_matrix(3u, i), (*scores)[3]);
-  }
+#repeat b 0..kKeyMatrices
+  (*scores)[$b] = subgroupMatrixMultiplyAccumulate(query, key_matrix($b, i), (*scores)[$b]);
+#endrepeat
 }
 
-// The weights of block `block` of the tile's keys; a lane's stretch of them begins where its scores did.
+// Returns the weights of matrix `block` of the tile's keys. A lane's weights begin where its scores
+// did.
 fn weight_matrix(subgroup: u32, block: u32) -> Left {
   let key = block * kMatN;
   let at = subgroup * kMatM * kScoreStride + key / kOwn * (kOwn / 4u) + key % kOwn / 8u;
   return subgroupMatrixLoad<Left, row_major>(&memory, at, kScoreStride);
 }
 
-// Quad j of sums += weights x values of its matrices of the head.
+// Quad j of sums += weights x values, for the quad's matrices of the head.
 fn add_values(sums: ptr<function, Sums>, j: u32, weights: Left, block: u32) {
   let first = 4u * j;
-  (*sums)[j][0] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first), (*sums)[j][0]);
-  if (first + 1u < kDepth) {
-    (*sums)[j][1] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 1u), (*sums)[j][1]);
+  (*sums)[j][0] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first),
+                                                   (*sums)[j][0]);
+#repeat i 1..4
+  if (first + $i < kDepth) {
+    (*sums)[j][$i] =
+        subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + $i), (*sums)[j][$i]);
   }
-  if (first + 2u < kDepth) {
-    (*sums)[j][2] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 2u), (*sums)[j][2]);
-  }
-  if (first + 3u < kDepth) {
-    (*sums)[j][3] = subgroupMatrixMultiplyAccumulate(weights, value_matrix(block, first + 3u), (*sums)[j][3]);
-  }
+#endrepeat
 }
 
 fn add_block(sums: ptr<function, Sums>, subgroup: u32, block: u32) {
   let weights = weight_matrix(subgroup, block);
-  add_values(sums, 0u, weights, block);
-  if (kQuads > 1u) { add_values(sums, 1u, weights, block); }
-  if (kQuads > 2u) { add_values(sums, 2u, weights, block); }
-  if (kQuads > 3u) { add_values(sums, 3u, weights, block); }
+#repeat j 0..4
+  if (kQuads > $j) { add_values(sums, $j, weights, block); }
+#endrepeat
 }
 
-// One matrix of sums times the rows' own factors, through the values' memory. All subgroups call together.
-fn rescale_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup: u32, lane: u32) {
+// Multiplies a matrix of sums by a factor for each row, through the values' memory. All subgroups
+// must call together.
+fn rescale_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup: u32,
+                  lane: u32) {
   let at = kFront + subgroup * kMatM * kStripStride;
   workgroupBarrier();
   subgroupMatrixStore<row_major>(&memory, at, (*sums)[j][i], kStripStride);
@@ -182,14 +164,14 @@ fn rescale_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgro
 
 fn rescale(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32) {
   rescale_matrix(sums, j, 0u, factor, subgroup, lane);
-  if (4u * j + 1u < kDepth) { rescale_matrix(sums, j, 1u, factor, subgroup, lane); }
-  if (4u * j + 2u < kDepth) { rescale_matrix(sums, j, 2u, factor, subgroup, lane); }
-  if (4u * j + 3u < kDepth) { rescale_matrix(sums, j, 3u, factor, subgroup, lane); }
+#repeat i 1..4
+  if (4u * j + $i < kDepth) { rescale_matrix(sums, j, $i, factor, subgroup, lane); }
+#endrepeat
 }
 
 // ---- softmax
 
-// Scores in powers of two.
+// Returns scores as exponents of 2.
 #if softcap
 fn scaled4(products: vec4<f32>) -> vec4<f32> {
   // The bound keeps tanh's argument where every implementation is finite; tanh(20) rounds to 1.
@@ -202,12 +184,12 @@ fn scaled4(products: vec4<f32>) -> vec4<f32> {
 }
 #endif
 
-// Those of four neighbouring keys from t on.
+// Returns the scores of four neighbouring keys from t on.
 #if bias
 fn scores4(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
   let biases = vec4<f32>(bias_of(b, h, s, t), bias_of(b, h, s, t + 1u), bias_of(b, h, s, t + 2u),
                          bias_of(b, h, s, t + 3u));
-  // A masked key's bias times kLog2e is too large for a number.
+  // The bias of a masked key times kLog2e overflows.
   return max(scaled4(bitcast<vec4<f32>>(products)) + biases * kLog2e, vec4<f32>(kMasked));
 }
 #else
@@ -216,7 +198,8 @@ fn scores4(products: vec4<u32>, b: u32, h: u32, s: u32, t: u32) -> vec4<f32> {
 }
 #endif
 
-// The scores of keys [keys.x, keys.y) of four from t on.
+// Returns the scores of those of four keys from t on that are in [keys.x, keys.y); the others are
+// masked.
 fn seen4(scores: vec4<f32>, t: u32, keys: vec2<u32>) -> vec4<f32> {
   let at = vec4<u32>(t, t + 1u, t + 2u, t + 3u);
   return select(vec4<f32>(kMasked), scores, (at >= vec4<u32>(keys.x)) & (at < vec4<u32>(keys.y)));
@@ -234,23 +217,23 @@ fn sum4(x: vec4<f32>) -> f32 { return (x.x + x.y) + (x.z + x.w); }
 
 fn over_row_max(value: f32) -> f32 {
   var x = value;
-  if (kLanesPerRow > 1u) { x = max(x, subgroupShuffleXor(x, 1u)); }
-  if (kLanesPerRow > 2u) { x = max(x, subgroupShuffleXor(x, 2u)); }
-  if (kLanesPerRow > 4u) { x = max(x, subgroupShuffleXor(x, 4u)); }
+#repeat d 1 2 4
+  if (kLanesPerRow > $d) { x = max(x, subgroupShuffleXor(x, $d)); }
+#endrepeat
   return x;
 }
 
 fn over_row_sum(value: f32) -> f32 {
   var x = value;
-  if (kLanesPerRow > 1u) { x += subgroupShuffleXor(x, 1u); }
-  if (kLanesPerRow > 2u) { x += subgroupShuffleXor(x, 2u); }
-  if (kLanesPerRow > 4u) { x += subgroupShuffleXor(x, 4u); }
+#repeat d 1 2 4
+  if (kLanesPerRow > $d) { x += subgroupShuffleXor(x, $d); }
+#endrepeat
   return x;
 }
 
 // ---- results
 
-// One matrix of sums times the rows' own factors.
+// Writes a matrix of sums times a factor for each row to the output.
 fn write_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup: u32, lane: u32,
                 out_row: u32, writes: bool) {
   let at = kFront + subgroup * kMatM * kStripStride;
@@ -270,37 +253,37 @@ fn write_matrix(sums: ptr<function, Sums>, j: u32, i: u32, factor: f32, subgroup
 fn write_quad(sums: ptr<function, Sums>, j: u32, factor: f32, subgroup: u32, lane: u32,
               out_row: u32, writes: bool) {
   write_matrix(sums, j, 0u, factor, subgroup, lane, out_row, writes);
-  if (4u * j + 1u < kDepth) { write_matrix(sums, j, 1u, factor, subgroup, lane, out_row, writes); }
-  if (4u * j + 2u < kDepth) { write_matrix(sums, j, 2u, factor, subgroup, lane, out_row, writes); }
-  if (4u * j + 3u < kDepth) { write_matrix(sums, j, 3u, factor, subgroup, lane, out_row, writes); }
+#repeat i 1..4
+  if (4u * j + $i < kDepth) { write_matrix(sums, j, $i, factor, subgroup, lane, out_row, writes); }
+#endrepeat
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let item = wid.y * params.grid_x + wid.x;
+  let item = workgroup.y * params.grid_x + workgroup.x;
   let shared_heads = params.batch * params.kv_heads;
   if (item >= shared_heads * params.tiles) {
     return;
   }
   let pairs = params.sequence * kGroup;
-  // The last rows see most keys: theirs begin first.
+  // The last rows see most keys and begin first.
   let first_pair = (params.tiles - 1u - item / shared_heads) * kRows;
   let kv_head = item % shared_heads % params.kv_heads;
   let b = item % shared_heads / params.kv_heads;
   let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
-  // The union of the pairs' keys: ranges only move up with the row.
+  // The union of the pairs' keys. Ranges move only up with the row.
   let begin = key_range(b, first_pair / kGroup).x / kKeys * kKeys;
   let end = key_range(b, (min(first_pair + kRows, pairs) - 1u) / kGroup).y;
 
-  // The lane's own row.
+  // The lane's row.
   let pair = first_pair + subgroup * kMatM + lane / kLanesPerRow;
   let s = min(pair, pairs - 1u) / kGroup;
   let h = kv_head * kGroup + min(pair, pairs - 1u) % kGroup;
   let keys = select(vec2<u32>(), key_range(b, s), pair < pairs);
 
-  // Queries, through memory into matrices.
-  for (var i = lid; i < kRows * kCols; i += kThreads) {
+  // Load the queries through memory into matrices.
+  for (var i = local; i < kRows * kCols; i += kThreads) {
     let p = min(first_pair + i / kCols, pairs - 1u);
     memory[kQueries + i / kCols * kStride + i % kCols] =
         q[q_index(b, kv_head * kGroup + p % kGroup, p / kGroup) + i % kCols];
@@ -308,33 +291,20 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var fetched_keys = Fetched();
   var fetched_values = Fetched();
   if (begin < end) {
-    fetch_keys(&fetched_keys, (cache_begin + begin) * kCols, (end - begin) * kCols, lid);
+    fetch_k(&fetched_keys, (cache_begin + begin) * kCols, (end - begin) * kCols, local);
   }
-  if (lid == 0u) {
+  if (local == 0u) {
     rescale_at = 0xffffffffu;
   }
   workgroupBarrier();
   var queries = Queries();
   if (kUnroll) {
-    queries[0] = query_matrix(subgroup, 0u);
-    if (kDepth > 1u) { queries[min(1u, kDepth - 1u)] = query_matrix(subgroup, 1u); }
-    if (kDepth > 2u) { queries[min(2u, kDepth - 1u)] = query_matrix(subgroup, 2u); }
-    if (kDepth > 3u) { queries[min(3u, kDepth - 1u)] = query_matrix(subgroup, 3u); }
-    if (kDepth > 4u) { queries[min(4u, kDepth - 1u)] = query_matrix(subgroup, 4u); }
-    if (kDepth > 5u) { queries[min(5u, kDepth - 1u)] = query_matrix(subgroup, 5u); }
-    if (kDepth > 6u) { queries[min(6u, kDepth - 1u)] = query_matrix(subgroup, 6u); }
-    if (kDepth > 7u) { queries[min(7u, kDepth - 1u)] = query_matrix(subgroup, 7u); }
-    if (kDepth > 8u) { queries[min(8u, kDepth - 1u)] = query_matrix(subgroup, 8u); }
-    if (kDepth > 9u) { queries[min(9u, kDepth - 1u)] = query_matrix(subgroup, 9u); }
-    if (kDepth > 10u) { queries[min(10u, kDepth - 1u)] = query_matrix(subgroup, 10u); }
-    if (kDepth > 11u) { queries[min(11u, kDepth - 1u)] = query_matrix(subgroup, 11u); }
-    if (kDepth > 12u) { queries[min(12u, kDepth - 1u)] = query_matrix(subgroup, 12u); }
-    if (kDepth > 13u) { queries[min(13u, kDepth - 1u)] = query_matrix(subgroup, 13u); }
-    if (kDepth > 14u) { queries[min(14u, kDepth - 1u)] = query_matrix(subgroup, 14u); }
-    if (kDepth > 15u) { queries[min(15u, kDepth - 1u)] = query_matrix(subgroup, 15u); }
+#repeat i 0..16
+    if (kDepth > $i) { queries[min($i, kDepth - 1u)] = query_matrix(subgroup, $i); }
+#endrepeat
   }
   workgroupBarrier();
-  put(0u, lid, &fetched_keys);
+  put(0u, local, &fetched_keys);
   workgroupBarrier();
 
   // All pairs see keys [seen_by_all.x, seen_by_all.y).
@@ -348,29 +318,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var start = begin; start < end; start += kKeys) {
     let base = (cache_begin + start) * kCols;
     let limit = (end - start) * kCols;
-    fetch_values(&fetched_values, base, limit, lid);
+    fetch_v(&fetched_values, base, limit, local);
     let more = limit > kTileUnits;
     if (more) {
-      fetch_keys(&fetched_keys, base + kTileUnits, limit - kTileUnits, lid);
+      fetch_k(&fetched_keys, base + kTileUnits, limit - kTileUnits, local);
     }
     var scores = Quad();
     if (kUnroll) {
-      add_scores(&scores, queries[0], 0u);
-      if (kDepth > 1u) { add_scores(&scores, queries[min(1u, kDepth - 1u)], 1u); }
-      if (kDepth > 2u) { add_scores(&scores, queries[min(2u, kDepth - 1u)], 2u); }
-      if (kDepth > 3u) { add_scores(&scores, queries[min(3u, kDepth - 1u)], 3u); }
-      if (kDepth > 4u) { add_scores(&scores, queries[min(4u, kDepth - 1u)], 4u); }
-      if (kDepth > 5u) { add_scores(&scores, queries[min(5u, kDepth - 1u)], 5u); }
-      if (kDepth > 6u) { add_scores(&scores, queries[min(6u, kDepth - 1u)], 6u); }
-      if (kDepth > 7u) { add_scores(&scores, queries[min(7u, kDepth - 1u)], 7u); }
-      if (kDepth > 8u) { add_scores(&scores, queries[min(8u, kDepth - 1u)], 8u); }
-      if (kDepth > 9u) { add_scores(&scores, queries[min(9u, kDepth - 1u)], 9u); }
-      if (kDepth > 10u) { add_scores(&scores, queries[min(10u, kDepth - 1u)], 10u); }
-      if (kDepth > 11u) { add_scores(&scores, queries[min(11u, kDepth - 1u)], 11u); }
-      if (kDepth > 12u) { add_scores(&scores, queries[min(12u, kDepth - 1u)], 12u); }
-      if (kDepth > 13u) { add_scores(&scores, queries[min(13u, kDepth - 1u)], 13u); }
-      if (kDepth > 14u) { add_scores(&scores, queries[min(14u, kDepth - 1u)], 14u); }
-      if (kDepth > 15u) { add_scores(&scores, queries[min(15u, kDepth - 1u)], 15u); }
+#repeat i 0..16
+      if (kDepth > $i) { add_scores(&scores, queries[min($i, kDepth - 1u)], $i); }
+#endrepeat
     } else {
       for (var i = 0u; i < kDepth; i++) {
         add_scores(&scores, query_matrix(subgroup, i), i);
@@ -378,60 +335,32 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
     workgroupBarrier();
 
-    // The keys are used up: scores take their place.
+    // The keys have been used: scores take their memory.
     let strip = subgroup * kMatM * kScoreStride;
-    subgroupMatrixStore<row_major>(&memory, strip, scores[0], kScoreStride);
-    subgroupMatrixStore<row_major>(&memory, strip + kStep4, scores[1], kScoreStride);
-    if (kBlocks > 2u) {
-      subgroupMatrixStore<row_major>(&memory, strip + 2u * kStep4, scores[2], kScoreStride);
-      subgroupMatrixStore<row_major>(&memory, strip + 3u * kStep4, scores[3], kScoreStride);
-    }
-    put(kFront, lid, &fetched_values);
+#repeat b 0..kKeyMatrices
+    subgroupMatrixStore<row_major>(&memory, strip + $b * kStep4, scores[$b], kScoreStride);
+#endrepeat
+    put(kFront, local, &fetched_values);
     workgroupBarrier();
 
     let t = start + lane % kLanesPerRow * kOwn;
     let none = vec4<f32>(kMasked);
-    var x0 = scores4(memory[own], b, h, s, t);
-    var x1 = scores4(memory[own + 1u], b, h, s, t + 4u);
-    var x2 = none;
-    var x3 = none;
-    var x4 = none;
-    var x5 = none;
-    var x6 = none;
-    var x7 = none;
-    if (kOwn > 8u) {
-      x2 = scores4(memory[own + 2u], b, h, s, t + 8u);
-      x3 = scores4(memory[own + 3u], b, h, s, t + 12u);
-    }
-    if (kOwn > 16u) {
-      x4 = scores4(memory[own + 4u], b, h, s, t + 16u);
-      x5 = scores4(memory[own + 5u], b, h, s, t + 20u);
-    }
-    if (kOwn > 24u) {
-      x6 = scores4(memory[own + 6u], b, h, s, t + 24u);
-      x7 = scores4(memory[own + 7u], b, h, s, t + 28u);
-    }
+    // kOwn is a multiple of 8.
+#repeat i 0..8
+    var x$i = none;
+    if (kOwn > 4 * $i) { x$i = scores4(memory[own + $i], b, h, s, t + 4 * $i); }
+#endrepeat
     // Not every row sees all of the tile.
     if (start < seen_by_all.x || start + kKeys > seen_by_all.y) {
-      x0 = seen4(x0, t, keys);
-      x1 = seen4(x1, t + 4u, keys);
-      if (kOwn > 8u) {
-        x2 = seen4(x2, t + 8u, keys);
-        x3 = seen4(x3, t + 12u, keys);
-      }
-      if (kOwn > 16u) {
-        x4 = seen4(x4, t + 16u, keys);
-        x5 = seen4(x5, t + 20u, keys);
-      }
-      if (kOwn > 24u) {
-        x6 = seen4(x6, t + 24u, keys);
-        x7 = seen4(x7, t + 28u, keys);
-      }
+#repeat i 0..8
+      if (kOwn > 4 * $i) { x$i = seen4(x$i, t + 4 * $i, keys); }
+#endrepeat
     }
-    let largest = over_row_max(max4(max(max(max(x0, x1), max(x2, x3)), max(max(x4, x5), max(x6, x7)))));
+    let largest =
+        over_row_max(max4(max(max(max(x0, x1), max(x2, x3)), max(max(x4, x5), max(x6, x7)))));
     var shrink = 1.0;
     if (largest > reference + kSlack) {
-      // Nothing was added to a row that saw no key yet.
+      // A row that has seen no key yet has no sums to rescale.
       if (reference > kMasked && start > begin) {
         rescale_at = start;
       }
@@ -464,30 +393,26 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     den = den * shrink + over_row_sum(weight);
 
     if (workgroupUniformLoad(&rescale_at) == start) {
-      rescale(&sums, 0u, shrink, subgroup, lane);
-      if (kQuads > 1u) { rescale(&sums, 1u, shrink, subgroup, lane); }
-      if (kQuads > 2u) { rescale(&sums, 2u, shrink, subgroup, lane); }
-      if (kQuads > 3u) { rescale(&sums, 3u, shrink, subgroup, lane); }
+#repeat j 0..4
+      if (kQuads > $j) { rescale(&sums, $j, shrink, subgroup, lane); }
+#endrepeat
       workgroupBarrier();
-      fetch_values(&fetched_values, base, limit, lid);
-      put(kFront, lid, &fetched_values);
+      fetch_v(&fetched_values, base, limit, local);
+      put(kFront, local, &fetched_values);
       workgroupBarrier();
     }
     if (kUnroll) {
-      add_block(&sums, subgroup, 0u);
-      add_block(&sums, subgroup, 1u);
-      if (kBlocks > 2u) {
-        add_block(&sums, subgroup, 2u);
-        add_block(&sums, subgroup, 3u);
-      }
+#repeat b 0..kKeyMatrices
+      add_block(&sums, subgroup, $b);
+#endrepeat
     } else {
-      for (var block = 0u; block < kBlocks; block++) {
+      for (var block = 0u; block < kKeyMatrices; block++) {
         add_block(&sums, subgroup, block);
       }
     }
     workgroupBarrier();
     if (more) {
-      put(0u, lid, &fetched_keys);
+      put(0u, local, &fetched_keys);
     }
     workgroupBarrier();
   }
@@ -495,8 +420,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let factor = select(0.0, 1.0 / den, den > 0.0);
   let out_row = output_index(b, h, s);
   let writes = pair < pairs;
-  write_quad(&sums, 0u, factor, subgroup, lane, out_row, writes);
-  if (kQuads > 1u) { write_quad(&sums, 1u, factor, subgroup, lane, out_row, writes); }
-  if (kQuads > 2u) { write_quad(&sums, 2u, factor, subgroup, lane, out_row, writes); }
-  if (kQuads > 3u) { write_quad(&sums, 3u, factor, subgroup, lane, out_row, writes); }
+#repeat j 0..4
+  if (kQuads > $j) { write_quad(&sums, $j, factor, subgroup, lane, out_row, writes); }
+#endrepeat
 }

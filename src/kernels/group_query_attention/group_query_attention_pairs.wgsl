@@ -1,5 +1,6 @@
 // Arithmetic of group_query_attention_decode.wgsl, which says what the host defines: one value or
-// one column for each of kPairs pairs (query row, head), and sums over the kLanes threads of a team.
+// one column for each of kPairs pairs (query row, head), and sums over the kLanes threads of a
+// team.
 
 #if pairs1
 fn pair_vector(a: f32, b: f32, c: f32, d: f32) -> pvec { return a; }
@@ -65,7 +66,8 @@ fn score_part(k: raw8, q: Unit) -> pvec {
   return dots(x[0], q.lo) + dots(x[1], q.hi);
 }
 
-// `on`: the row is there; what lies behind the last one may be NaN.
+// Adds a value times its weight. `on` is whether the row exists: memory past the last row may hold
+// NaN.
 fn add_values(sum: Unit, v: raw8, weight: pvec, on: bool) -> Unit {
   let x = unpack(v);
   return Unit(sum.lo + outer(select(vec4<f32>(0.0), x[0], on), weight),
@@ -83,26 +85,24 @@ fn times(x: eight, weight: eight, factor: f32) -> eight {
 }
 
 #if subgroups
-fn team_sum(value: pvec, lid: u32) -> pvec {
+fn team_sum(value: pvec, local: u32) -> pvec {
   var sum = value;
-  if (kLanes > 1u) { sum += subgroupShuffleXor(sum, 1u); }
-  if (kLanes > 2u) { sum += subgroupShuffleXor(sum, 2u); }
-  if (kLanes > 4u) { sum += subgroupShuffleXor(sum, 4u); }
-  if (kLanes > 8u) { sum += subgroupShuffleXor(sum, 8u); }
-  if (kLanes > 16u) { sum += subgroupShuffleXor(sum, 16u); }
+#repeat d 1 2 4 8 16
+  if (kLanes > $d) { sum += subgroupShuffleXor(sum, $d); }
+#endrepeat
   return sum;
 }
 
-// The columns of this lane and of the one `offset` away, added.
+// Returns the columns of this lane plus those of the lane `offset` away.
 fn across(m: pmat, offset: u32) -> pmat {
   let a = subgroupShuffleXor(pair_column(m, 0u), offset);
-  var b = a;
-  var c = a;
-  var d = a;
-  if (kPairs > 1u) { b = subgroupShuffleXor(pair_column(m, 1u), offset); }
-  if (kPairs > 2u) { c = subgroupShuffleXor(pair_column(m, 2u), offset); }
-  if (kPairs > 2u) { d = subgroupShuffleXor(pair_column(m, 3u), offset); }
-  return m + pair_matrix(a, b, c, d);
+  var a1 = a;
+  var a2 = a;
+  var a3 = a;
+#repeat i 1..kPairs
+  a$i = subgroupShuffleXor(pair_column(m, $i), offset);
+#endrepeat
+  return m + pair_matrix(a, a1, a2, a3);
 }
 
 fn add_across(x: Unit, offset: u32) -> Unit {
@@ -111,12 +111,12 @@ fn add_across(x: Unit, offset: u32) -> Unit {
 #else
 var<workgroup> team_scratch: array<pvec, kWorkgroupSize>;
 
-fn team_sum(value: pvec, lid: u32) -> pvec {
-  workgroupBarrier();  // The scratch may still be read from the last call.
-  team_scratch[lid] = value;
+fn team_sum(value: pvec, local: u32) -> pvec {
+  workgroupBarrier();  // Threads may still read the last call's values.
+  team_scratch[local] = value;
   workgroupBarrier();
   var sum = pvec(0.0);
-  let team = lid / kLanes * kLanes;
+  let team = local / kLanes * kLanes;
   for (var i = 0u; i < kLanes; i++) {
     sum += team_scratch[team + i];
   }

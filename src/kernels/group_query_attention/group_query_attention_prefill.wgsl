@@ -1,14 +1,14 @@
-// Attention where rows are many: one workgroup owns kRows pairs (row, head of the group) of one
-// (batch, kv head), which share every tile of keys: pair p is row p / group, head p % group.
+// Attention for many rows: one workgroup owns kRows pairs (row, head of the group) of one (batch,
+// kv head), which share every tile of keys. Pair p is row p / group, head p % group.
 //
 // For each tile of kKeys keys:
-//   1. scores: thread (r, key) of kScoreRows x kKeys takes rows r * 4 .. r * 4 + 3; queries and
-//      keys come through workgroup memory in chunks of kChunk columns;
-//   2. online softmax: 8 threads a row, 4 keys each;
-//   3. values: thread (g, c) of kRowGroups x kCols owns column c of the rows g, g + kRowGroups, ...
-//      and reads the values from the cache directly, four keys at a time.
-// Indices of private arrays are constant: NVIDIA's compiler does not unroll loops over them and then
-// keeps them in memory.
+//   1. Scores: thread (r, key) of kWorkgroupSize / kKeys x kKeys takes rows 4 r to 4 r + 3. Queries
+//      and keys go through workgroup memory in steps of kStepCols columns.
+//   2. Online softmax: 8 threads a row, 4 keys each.
+//   3. Values: thread (g, c) of kRowGroups x kCols owns column c of rows g, g + kRowGroups, ... and
+//      reads the values from the cache directly, four keys at a time.
+// Indices of private arrays are constants: NVIDIA's compiler does not unroll loops over arrays and
+// then keeps them in memory.
 // Workgroup memory: 2 KiB queries + 4.5 KiB keys + 2 KiB weights + 0.7 KiB statistics.
 //
 // The host defines what group_query_attention.wgsl says (kVec is 4, kCols <= kWorkgroupSize).
@@ -18,14 +18,14 @@
 const kWorkgroupSize = 128u;
 const kRows = 16u;
 const kKeys = 32u;
-const kChunk = 8u;
-const kKeyStride = kChunk + 1u;  // Off the power of two: neighbouring keys in different banks.
-const kRowsPerScore = 4u;        // kRows * kKeys / kWorkgroupSize
-const kThreadsPerRow = 8u;       // kWorkgroupSize / kRows
+const kStepCols = 8u;
+const kKeyStride = kStepCols + 1u;  // Odd, so that neighbouring keys are in different banks.
+const kRowsPerScore = 4u;           // kRows * kKeys / kWorkgroupSize
+const kThreadsPerRow = 8u;          // kWorkgroupSize / kRows
 const kRowGroups = kWorkgroupSize / kCols;
 const kRowsPerThread = (kRows + kRowGroups - 1u) / kRowGroups;
 
-var<workgroup> q_tile: array<vec4<f32>, kRows * kChunk>;
+var<workgroup> q_tile: array<vec4<f32>, kRows * kStepCols>;
 var<workgroup> k_tile: array<vec4<f32>, kKeys * kKeyStride>;
 var<workgroup> weights: array<vec4<f32>, kRows * kKeys / 4u>;
 var<workgroup> partials: array<f32, kWorkgroupSize>;
@@ -33,7 +33,7 @@ var<workgroup> row_max: array<f32, kRows>;
 var<workgroup> row_sum: array<f32, kRows>;
 var<workgroup> row_shrink: array<f32, kRows>;
 
-// The score of row `row` of the tile's pairs with key `key` of its keys, or kMasked.
+// Writes the score of row `row` of the pairs with key `key` of the tile, or kMasked.
 fn put_score(dot_product: f32, row: u32, key: u32, start: u32, first_pair: u32, last_pair: u32,
              group: u32, kv_head: u32, b: u32) {
   let pair = min(first_pair + row, last_pair);
@@ -51,33 +51,33 @@ alias Sums = array<vec4<f32>, kRowsPerThread>;
 
 fn value_at(row: u32, c: u32) -> vec4<f32> { return vec4<f32>(v_cache[row * kCols + c]); }
 
-// Row j of a thread; the rows that there are too many of are the last one's again.
+// Returns a thread's row j. Rows past the last repeat it.
 fn row_of(j: u32, row_group: u32) -> u32 { return min(row_group + j * kRowGroups, kRows - 1u); }
 
 fn shrink_row(sums: ptr<function, Sums>, j: u32, row_group: u32) {
   (*sums)[j] *= row_shrink[row_of(j, row_group)];
 }
 
-// The keys t to t + 3 of the tile.
+// Adds keys t to t + 3 of the tile.
 fn add_row(sums: ptr<function, Sums>, j: u32, row_group: u32, t: u32, values: mat4x4<f32>) {
   (*sums)[j] += values * weights[row_of(j, row_group) * (kKeys / 4u) + t / 4u];
 }
 
-fn write_row(sums: ptr<function, Sums>, j: u32, lid: u32, first_pair: u32, pairs: u32, group: u32,
+fn write_row(sums: ptr<function, Sums>, j: u32, local: u32, first_pair: u32, pairs: u32, group: u32,
              kv_head: u32, b: u32) {
-  let row = lid / kCols + j * kRowGroups;
+  let row = local / kCols + j * kRowGroups;
   let pair = first_pair + row;
   if (row < kRows && pair < pairs) {
     let scale = select(0.0, 1.0 / row_sum[row], row_sum[row] > 0.0);
     let h = kv_head * group + pair % group;
     let out_row = output_index(b, h, pair / group);
-    output[out_row + lid % kCols] = act_v((*sums)[j] * scale);
+    output[out_row + local % kCols] = act_v((*sums)[j] * scale);
   }
 }
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let item = wid.y * params.grid_x + wid.x;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let item = workgroup.y * params.grid_x + workgroup.x;
   if (item >= params.batch * params.kv_heads * params.tiles) {
     return;
   }
@@ -87,48 +87,49 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let kv_head = item / params.tiles % params.kv_heads;
   let b = item / (params.tiles * params.kv_heads);
   let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
-  // The union of the pairs' keys: ranges only move up with the row.
+  // The union of the pairs' keys. Ranges move only up with the row.
   let last_pair = min(first_pair + kRows, pairs) - 1u;
   let begin = key_range(b, first_pair / group).x;
   let end = key_range(b, last_pair / group).y;
 
-  if (lid < kRows) {
-    row_max[lid] = initial_max(kv_head * group + (first_pair + lid) % group);
-    row_sum[lid] = initial_sum();
+  if (local < kRows) {
+    row_max[local] = initial_max(kv_head * group + (first_pair + local) % group);
+    row_sum[local] = initial_sum();
   }
   var acc = Sums();
 
   for (var start = begin; start < end; start += kKeys) {
-    let key = lid % kKeys;
-    let score_row = lid / kKeys * kRowsPerScore;
+    let key = local % kKeys;
+    let score_row = local / kKeys * kRowsPerScore;
     var scores = vec4<f32>(0.0);
-    for (var chunk = 0u; chunk < kCols; chunk += kChunk) {
-      workgroupBarrier();  // The tiles may still be read.
+    for (var first_col = 0u; first_col < kCols; first_col += kStepCols) {
+      workgroupBarrier();  // Threads may still read the tiles.
       {
-        let row = lid / kChunk;
-        let c = chunk + lid % kChunk;
+        let row = local / kStepCols;
+        let c = first_col + local % kStepCols;
         let pair = first_pair + row;
         var value = vec4<f32>(0.0);
         if (pair < pairs && c < kCols) {
           value = vec4<f32>(q[q_index(b, kv_head * group + pair % group, pair / group) + c]);
         }
-        q_tile[lid] = value;
+        q_tile[local] = value;
       }
-      for (var i = lid; i < kKeys * kChunk; i += kWorkgroupSize) {
-        let row = i / kChunk;
-        let c = chunk + i % kChunk;
+      for (var i = local; i < kKeys * kStepCols; i += kWorkgroupSize) {
+        let row = i / kStepCols;
+        let c = first_col + i % kStepCols;
         var value = vec4<f32>(0.0);
         if (start + row < end && c < kCols) {
           value = vec4<f32>(k_cache[(cache_begin + start + row) * kCols + c]);
         }
-        k_tile[row * kKeyStride + i % kChunk] = value;
+        k_tile[row * kKeyStride + i % kStepCols] = value;
       }
       workgroupBarrier();
-      for (var i = 0u; i < kChunk; i++) {
+      for (var i = 0u; i < kStepCols; i++) {
         let k = k_tile[key * kKeyStride + i];
-        let at = score_row * kChunk + i;
-        scores += vec4<f32>(dot(q_tile[at], k), dot(q_tile[at + kChunk], k),
-                            dot(q_tile[at + 2u * kChunk], k), dot(q_tile[at + 3u * kChunk], k));
+        let at = score_row * kStepCols + i;
+        scores += vec4<f32>(dot(q_tile[at], k), dot(q_tile[at + kStepCols], k),
+                            dot(q_tile[at + 2u * kStepCols], k),
+                            dot(q_tile[at + 3u * kStepCols], k));
       }
     }
     put_score(scores.x, score_row, key, start, first_pair, last_pair, group, kv_head, b);
@@ -137,11 +138,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     put_score(scores.w, score_row + 3u, key, start, first_pair, last_pair, group, kv_head, b);
     workgroupBarrier();
 
-    let softmax_row = lid / kThreadsPerRow;
-    let own = softmax_row * (kKeys / 4u) + lid % kThreadsPerRow;
+    let softmax_row = local / kThreadsPerRow;
+    let own = softmax_row * (kKeys / 4u) + local % kThreadsPerRow;
     let own_scores = weights[own];
     var largest = max(max(own_scores.x, own_scores.y), max(own_scores.z, own_scores.w));
-    partials[lid] = largest;
+    partials[local] = largest;
     workgroupBarrier();
     let old_max = row_max[softmax_row];
     largest = old_max;
@@ -152,14 +153,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                                 weight(own_scores.z, largest), weight(own_scores.w, largest));
     weights[own] = own_weights;
     var sum = dot(own_weights, vec4<f32>(1.0));
-    workgroupBarrier();  // All have read row_max and partials.
-    partials[lid] = sum;
+    workgroupBarrier();  // All threads have read row_max and partials.
+    partials[local] = sum;
     workgroupBarrier();
-    if (lid % kThreadsPerRow == 0u) {
+    if (local % kThreadsPerRow == 0u) {
       let shrink = exp(old_max - largest);
       sum = 0.0;
       for (var i = 0u; i < kThreadsPerRow; i++) {
-        sum += partials[lid + i];
+        sum += partials[local + i];
       }
       row_sum[softmax_row] = row_sum[softmax_row] * shrink + sum;
       row_max[softmax_row] = largest;
@@ -167,71 +168,32 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
     workgroupBarrier();
 
-    if (lid < kRowGroups * kCols) {
-      let c = lid % kCols;
-      let row_group = lid / kCols;
-      shrink_row(&acc, 0u, row_group);
-      if (kRowsPerThread > 1u) { shrink_row(&acc, 1u, row_group); }
-      if (kRowsPerThread > 2u) { shrink_row(&acc, 2u, row_group); }
-      if (kRowsPerThread > 3u) { shrink_row(&acc, 3u, row_group); }
-      if (kRowsPerThread > 4u) { shrink_row(&acc, 4u, row_group); }
-      if (kRowsPerThread > 5u) { shrink_row(&acc, 5u, row_group); }
-      if (kRowsPerThread > 6u) { shrink_row(&acc, 6u, row_group); }
-      if (kRowsPerThread > 7u) { shrink_row(&acc, 7u, row_group); }
-      if (kRowsPerThread > 8u) { shrink_row(&acc, 8u, row_group); }
-      if (kRowsPerThread > 9u) { shrink_row(&acc, 9u, row_group); }
-      if (kRowsPerThread > 10u) { shrink_row(&acc, 10u, row_group); }
-      if (kRowsPerThread > 11u) { shrink_row(&acc, 11u, row_group); }
-      if (kRowsPerThread > 12u) { shrink_row(&acc, 12u, row_group); }
-      if (kRowsPerThread > 13u) { shrink_row(&acc, 13u, row_group); }
-      if (kRowsPerThread > 14u) { shrink_row(&acc, 14u, row_group); }
-      if (kRowsPerThread > 15u) { shrink_row(&acc, 15u, row_group); }
+    if (local < kRowGroups * kCols) {
+      let c = local % kCols;
+      let row_group = local / kCols;
+#repeat j 0..16
+      if (kRowsPerThread > $j) { shrink_row(&acc, $j, row_group); }
+#endrepeat
       let last = end - 1u;
       for (var t = 0u; t < kKeys && start + t < end; t += 4u) {
-        // Behind the last key weights are 0, and values the last one's.
+        // Past the last key weights are 0, and values repeat the last key's.
         let v0 = value_at(cache_begin + start + t, c);
         let v1 = value_at(cache_begin + min(start + t + 1u, last), c);
         let v2 = value_at(cache_begin + min(start + t + 2u, last), c);
         let v3 = value_at(cache_begin + min(start + t + 3u, last), c);
         let values = mat4x4<f32>(v0, v1, v2, v3);
-        add_row(&acc, 0u, row_group, t, values);
-        if (kRowsPerThread > 1u) { add_row(&acc, 1u, row_group, t, values); }
-        if (kRowsPerThread > 2u) { add_row(&acc, 2u, row_group, t, values); }
-        if (kRowsPerThread > 3u) { add_row(&acc, 3u, row_group, t, values); }
-        if (kRowsPerThread > 4u) { add_row(&acc, 4u, row_group, t, values); }
-        if (kRowsPerThread > 5u) { add_row(&acc, 5u, row_group, t, values); }
-        if (kRowsPerThread > 6u) { add_row(&acc, 6u, row_group, t, values); }
-        if (kRowsPerThread > 7u) { add_row(&acc, 7u, row_group, t, values); }
-        if (kRowsPerThread > 8u) { add_row(&acc, 8u, row_group, t, values); }
-        if (kRowsPerThread > 9u) { add_row(&acc, 9u, row_group, t, values); }
-        if (kRowsPerThread > 10u) { add_row(&acc, 10u, row_group, t, values); }
-        if (kRowsPerThread > 11u) { add_row(&acc, 11u, row_group, t, values); }
-        if (kRowsPerThread > 12u) { add_row(&acc, 12u, row_group, t, values); }
-        if (kRowsPerThread > 13u) { add_row(&acc, 13u, row_group, t, values); }
-        if (kRowsPerThread > 14u) { add_row(&acc, 14u, row_group, t, values); }
-        if (kRowsPerThread > 15u) { add_row(&acc, 15u, row_group, t, values); }
+#repeat j 0..16
+        if (kRowsPerThread > $j) { add_row(&acc, $j, row_group, t, values); }
+#endrepeat
       }
     }
     // The next tile's first barrier comes before the weights and statistics change.
   }
 
   workgroupBarrier();
-  if (lid < kRowGroups * kCols) {
-    write_row(&acc, 0u, lid, first_pair, pairs, group, kv_head, b);
-    if (kRowsPerThread > 1u) { write_row(&acc, 1u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 2u) { write_row(&acc, 2u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 3u) { write_row(&acc, 3u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 4u) { write_row(&acc, 4u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 5u) { write_row(&acc, 5u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 6u) { write_row(&acc, 6u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 7u) { write_row(&acc, 7u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 8u) { write_row(&acc, 8u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 9u) { write_row(&acc, 9u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 10u) { write_row(&acc, 10u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 11u) { write_row(&acc, 11u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 12u) { write_row(&acc, 12u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 13u) { write_row(&acc, 13u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 14u) { write_row(&acc, 14u, lid, first_pair, pairs, group, kv_head, b); }
-    if (kRowsPerThread > 15u) { write_row(&acc, 15u, lid, first_pair, pairs, group, kv_head, b); }
+  if (local < kRowGroups * kCols) {
+#repeat j 0..16
+    if (kRowsPerThread > $j) { write_row(&acc, $j, local, first_pair, pairs, group, kv_head, b); }
+#endrepeat
   }
 }

@@ -1,10 +1,12 @@
-// What comes before the attention of many rows, in one dispatch: queries normed and rotated to `q`,
-// keys too and values as they are to their caches. Definition: group_query_attention_prepare.h.
+// What precedes the attention of many rows, in one dispatch: queries after norm and rotation go to
+// `q`, keys likewise to k_cache, values unchanged to v_cache. group_query_attention_prepare.h has
+// the definition.
 //
-// A team of kLanes neighbouring threads owns one head of one row, thread i its eight elements from
-// column i on; a workgroup has kTeams heads, queries, keys and values of a row one after the other.
+// A team of kLanes neighbouring threads owns one head of one row, thread i the eight elements of
+// column i. A workgroup has kTeams consecutive heads; a row has queries, then keys, then values.
 //
-// The host defines what group_query_attention_decode.wgsl says, with one pair and one unit, and kBatch.
+// The host defines what group_query_attention_decode.wgsl says, with one pair and one unit, and
+// kBatch.
 
 struct Params {
   capacity: u32,
@@ -54,9 +56,9 @@ const kHeadsOfRow = kHeads + 2u * kKvHeads;
 #include "group_query_attention/group_query_attention_tables.wgsl"
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let item = (wid.y * params.grid_x + wid.x) * kTeams + lid / kLanes;
-  let column = lid % kLanes;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let item = (workgroup.y * params.grid_x + workgroup.x) * kTeams + local / kLanes;
+  let column = local % kLanes;
   let there = item < kBatch * kSequence * kHeadsOfRow && column < kCols;
   let row = min(item / kHeadsOfRow, kBatch * kSequence - 1u);
   let head = item % kHeadsOfRow;
@@ -69,7 +71,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let kv_head = select(head - kHeads, head - kHeads - kKvHeads, head >= kHeads + kKvHeads);
 
   // Where the head begins in its input.
-  let begin = select(row * params.kv_row + kv_head * kCols, row * params.q_row + head * kCols, is_query);
+  let begin = select(row * params.kv_row + kv_head * kCols, row * params.q_row + head * kCols,
+                     is_query);
   var own = eight();
   var partner = eight();
   if (is_query) {
@@ -81,7 +84,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   var inv_std = 1.0;
 #if norm
-  let sum = team_sum(select(0.0, squares(own), column < kCols), lid);
+  let sum = team_sum(select(0.0, squares(own), column < kCols), local);
   inv_std = 1.0 / sqrt(sum / f32(kHeadSize) + params.epsilon);
 #endif
   if (!there) {

@@ -1,25 +1,26 @@
-// Which keys a query of group_query_attention_decode.wgsl and others sees, how a column of eight elements
-// of a query or a key is rotated, and where new rows go in the cache. cos_unit and sin_unit are theirs.
+// Which keys a query of group_query_attention_decode.wgsl and its relatives sees, how a column of
+// eight elements of a query or a key is rotated, and where new rows go in the cache. The including
+// shader defines cos_unit and sin_unit.
 
-fn pair_row(chunk: u32, i: u32) -> u32 {
-  return min(chunk * kPairs + i, kGroup * kSequence - 1u) / kGroup;
+fn pair_row(pair_set: u32, i: u32) -> u32 {
+  return min(pair_set * kPairs + i, kGroup * kSequence - 1u) / kGroup;
 }
 
-fn pair_head(chunk: u32, i: u32, kv_head: u32) -> u32 {
-  return kv_head * kGroup + min(chunk * kPairs + i, kGroup * kSequence - 1u) % kGroup;
+fn pair_head(pair_set: u32, i: u32, kv_head: u32) -> u32 {
+  return kv_head * kGroup + min(pair_set * kPairs + i, kGroup * kSequence - 1u) % kGroup;
 }
 
 // Pair i sees the keys [x, y).
-fn key_range(chunk: u32, i: u32, past: u32, total: u32) -> vec2<u32> {
-  if (chunk * kPairs + i >= kGroup * kSequence) {
+fn key_range(pair_set: u32, i: u32, past: u32, total: u32) -> vec2<u32> {
+  if (pair_set * kPairs + i >= kGroup * kSequence) {
     return vec2<u32>(0u, 0u);
   }
-  let end = min(min(past + pair_row(chunk, i) + 1u, total), params.capacity);
+  let end = min(min(past + pair_row(pair_set, i) + 1u, total), params.capacity);
   let begin = select(0u, end - min(end, params.local_window), params.local_window > 0u);
   return vec2<u32>(begin, end);
 }
 
-// The column that a rotation pairs with `column`.
+// Returns the column that a rotation pairs with `column`.
 fn partner_of(column: u32) -> u32 {
   if (kInterleaved || column >= 2u * kRotaryCols) {
     return column;
@@ -35,7 +36,7 @@ fn position(b: u32, s: u32, past: u32) -> u32 {
 fn position(b: u32, s: u32, past: u32) -> u32 { return past + s; }
 #endif
 
-// cos and sin of a column's angles.
+// Cos and sin of a column's angles.
 struct Angles {
   c: eight,
   s: eight,
@@ -44,8 +45,9 @@ struct Angles {
 #if rotary
 fn angles_of(column: u32, at: u32) -> Angles {
   let row = min(at, params.rotary_rows - 1u) * kRotaryCols;
-  // Interleaved, eight elements are four pairs: half of a unit of the caches.
-  let unit = row + select(column % kRotaryCols, min(column, 2u * kRotaryCols - 1u) / 2u, kInterleaved);
+  // If interleaved, eight elements are four pairs: half of a unit of the cos and sin caches.
+  let unit = row +
+      select(column % kRotaryCols, min(column, 2u * kRotaryCols - 1u) / 2u, kInterleaved);
   return Angles(unpack(cos_unit(unit)), unpack(sin_unit(unit)));
 }
 

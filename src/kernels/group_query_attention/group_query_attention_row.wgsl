@@ -1,10 +1,10 @@
-// Attention where rows are few: one workgroup owns one (batch, head, row).
+// Attention for few rows: one workgroup owns one (batch, head, row).
 //
-// It goes over the row's keys in steps of kWorkgroupSize. First thread i takes the whole dot
-// product with key i of the step; then the threads stand in kTeams teams of kCols, and thread c of
-// team g adds the values' column c of the keys g, g + kTeams, ... (coalesced). In the end the
-// teams' sums are added. Heads of more columns than threads have one team, whose threads own
-// kColsPerThread columns each.
+// It walks along the row's keys in steps of kWorkgroupSize. First thread i takes the whole dot
+// product with key i of the step. Then the threads form kTeams teams of kCols, and thread c of team
+// g adds column c of the values of keys g, g + kTeams, ... (coalesced). In the end the teams' sums
+// are added. If a head has more columns than there are threads, there is one team, whose threads
+// own kColsPerThread columns each.
 //
 // The host defines what group_query_attention.wgsl says, and kWorkgroupSize.
 
@@ -25,15 +25,15 @@ fn dot_product(a: acc_v, b: acc_v) -> f32 { return a * b; }
 #endif
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if subgroups
         @builtin(subgroup_size) lanes: u32,
 #endif
-        @builtin(local_invocation_index) lid: u32) {
+        @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
-  let item = wid.y * params.grid_x + wid.x;
+  let item = workgroup.y * params.grid_x + workgroup.x;
   if (item >= params.batch * params.heads * params.sequence) {
     return;
   }
@@ -44,17 +44,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
   let keys = key_range(b, s);
 
-  for (var c = lid; c < kCols; c += kWorkgroupSize) {
+  for (var c = local; c < kCols; c += kWorkgroupSize) {
     q_row[c] = acc_v(q[q_index(b, h, s) + c]);
   }
   workgroupBarrier();
 
   var largest = initial_max(h);
-  var sum = select(0.0, initial_sum(), lid == 0u);
+  var sum = select(0.0, initial_sum(), local == 0u);
   var acc: array<acc_v, kColsPerThread>;
-  let team = lid / kCols;
+  let team = local / kCols;
   for (var start = keys.x; start < keys.y; start += kWorkgroupSize) {
-    let t = start + lid;
+    let t = start + local;
     var score = kMasked;
     if (t < keys.y) {
       let row = (cache_begin + t) * kCols;
@@ -64,17 +64,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
       }
       score = finish_score(product, b, h, s, t);
     }
-    let new_largest = max(largest, workgroup_max(score, lid, lanes));
+    let new_largest = max(largest, workgroup_max(score, local, lanes));
     let shrink = exp(largest - new_largest);
     let own_weight = weight(score, new_largest);
     largest = new_largest;
     sum = sum * shrink + own_weight;
-    weights[lid] = own_weight;
+    weights[local] = own_weight;
     workgroupBarrier();
 
     let count = min(kWorkgroupSize, keys.y - start);
     for (var j = 0u; j < kColsPerThread; j++) {
-      let c = lid % kCols + j * kWorkgroupSize;
+      let c = local % kCols + j * kWorkgroupSize;
       if (team < kTeams && c < kCols) {
         var value = acc[j] * shrink;
         for (var k = team; k < count; k += kTeams) {
@@ -86,13 +86,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
     // The next step's workgroup_max has a barrier before `weights` changes.
   }
 
-  let total = workgroup_sum(sum, lid, lanes);
+  let total = workgroup_sum(sum, local, lanes);
   let scale = select(0.0, 1.0 / total, total > 0.0);
-  team_sums[lid] = acc[0];
+  team_sums[local] = acc[0];
   workgroupBarrier();
   let out_row = output_index(b, h, s);
   for (var j = 0u; j < kColsPerThread; j++) {
-    let c = lid + j * kWorkgroupSize;
+    let c = local + j * kWorkgroupSize;
     if (c < kCols) {
       var value = acc[j];
       for (var g = 1u; g < kTeams; g++) {

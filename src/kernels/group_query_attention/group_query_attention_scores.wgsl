@@ -1,5 +1,5 @@
-// Scores of keys and their weights, of every pair of group_query_attention_pairs.wgsl; `params` has
-// scale and softcap.
+// Scores of keys and their weights, for every pair of group_query_attention_pairs.wgsl. `params`
+// has scale and softcap.
 
 // A masked key's score, below every score that counts.
 const kMasked = -3.4028234663852886e+38f;
@@ -13,7 +13,8 @@ fn finish_scores(products: pvec, bias: pvec, t: u32, begin: upvec, end: upvec) -
   return select(pvec(kMasked), score + bias, (upvec(t) >= begin) & (upvec(t) < end));
 }
 
-// A masked key weighs nothing, even where every key of the row is masked.
+// Returns the weights of scores. A masked key's weight is 0, even if every key of the row is
+// masked.
 fn weights_of(score: pvec, largest: pvec) -> pvec {
   return select(pvec(0.0), exp(score - largest), score > pvec(kMasked));
 }

@@ -1,5 +1,5 @@
-// Where group_query_attention_inputs.wgsl finds cos, sin and the weights of norms: each in a binding of
-// its own, in units of eight elements.
+// Units of eight elements of cos, sin and the norm weights, from bindings of their own, for
+// group_query_attention_inputs.wgsl.
 
 #if rotary
 fn cos_unit(i: u32) -> raw8 { return cos_cache[i]; }

@@ -366,7 +366,7 @@ class Planner {
           std::pair("kInterleave", chain_.links[0].shape.interleave),
           std::pair("kBlockChunks", chain_.links[0].shape.block_size / kChunkCodes),
           std::pair("kMaxK", MaxK(chain_)),
-          std::pair("kRowSlots", RowSlots(caps_, chain_, tuning_)),
+          std::pair("kRowEntries", RowSlots(caps_, chain_, tuning_)),
           std::pair("kStuck", kChainStuckWord), std::pair("kMaxLooks", looks),
           std::pair("kWorkgroups", tuning_.workgroups),
           std::pair("kVectorPairs", vectors_.count / 2)}) {

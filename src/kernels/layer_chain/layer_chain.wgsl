@@ -1,22 +1,27 @@
-// Up to four products of one row in one dispatch, each of which takes the result of the one before, for
-// one layer after the other. Definition, bindings, and what is asked of a GPU: layer_chain.h.
+// Up to four products of one row in one dispatch, each of which multiplies the result of the one
+// before, for one layer after the other. layer_chain.h has the definition, the bindings and what a
+// GPU must be able to do.
 //
-// Every workgroup does its part of each link in turn. There a team of `split` subgroups owns outputs by groups of
-// kInterleave, and the rows of B that those are made of (of a gated link gate rows and up rows). A thread has one row
-// of each group, and every split * kRowLanes-th chunk of it, 32 codes of 4 bits, so that a subgroup loads one stretch of B
-// and has kRowLanes chunks of the row. Products of codes and the row's bytes are summed up exactly, four at once.
+// Every workgroup computes its part of each link, one link after the other. In a link a team of
+// `split` subgroups owns groups of kInterleave outputs and the rows of B that these are made of
+// (gate rows and up rows in a gated link). A thread has one row of each group, and of that row
+// every split * kRowLanes-th chunk of 32 codes of 4 bits. So a subgroup loads one contiguous range
+// of B, and kRowLanes chunks of each row. Products of codes with the row's bytes are summed
+// exactly, four at a time.
 //
-// Waiting for the other workgroups takes longer than what is computed between two waits, so a thread
-// asks for its first weights of the next link before it multiplies those of this one.
+// Waiting for the other workgroups takes longer than the arithmetic between two waits. A thread
+// therefore issues the first weight loads of the next link before it multiplies those of this one.
 //
-// Rows go from link to link through `rows`, in pairs of f16, inverted, so that 0 says that a pair is not
-// there yet: whoever needs it looks until it is. So no store is waited for and no workgroup counted, and
-// relaxed atomics, which plain loads may lag behind, are all that it takes. Each layer has rows of its
-// own. There are two sets of them all: a run leaves one as it is, and clears the one of the run before.
+// Rows go from link to link through `rows`, as pairs of f16 with all bits inverted, so that 0 means
+// that a pair has not been written. A reader spins until the pair is there. So nothing waits for a
+// store, no workgroups are counted, and relaxed atomics suffice; plain loads may return stale data.
+// Each layer has its own rows. There are two sets of them: a run writes one and clears the one of
+// the run before.
 //
-// The prelude has kLink0 .. kLink3, which reach every function as constants once it is inlined. The code
-// of a link is written out for each: a loop over them, with the weights of any link in one variable, took
-// NVIDIA's compiler ten seconds, and its code twice the time of one dispatch a link.
+// The prelude has kLink0 to kLink3, which are constants in every function once it is inlined. The
+// code is written out for each link: a loop over links, with the weights of any link in one
+// variable, took NVIDIA's compiler ten seconds, and its code took twice the time of one dispatch a
+// link.
 
 #include "common/activations.wgsl"
 #include "matmul_nbits/interleave.wgsl"
@@ -31,25 +36,25 @@ const kNone = 0xffffffffu;
 
 struct Link {
   index: u32,
-  n: u32,        // outputs
+  n: u32,  // Outputs.
   k: u32,
-  split: u32,    // subgroups of a team
-  outputs: u32,  // of a thread: groups of kInterleave of a team
-  rows: u32,     // of B of a thread: 1 to 8
-  block: u32,    // chunks of each that a thread asks for at once: 1 to 8
-  rounds: u32,   // in which the workgroup brings the row: 1 to 8
-  parts: u32,    // workgroups that have a part of it
+  split: u32,     // Subgroups of a team.
+  outputs: u32,   // Interleave groups of a team, and so outputs of a thread.
+  rows: u32,      // Rows of B of a thread: 1 to 8.
+  prefetch: u32,  // Chunks of each row that a thread loads ahead: 1 to 8.
+  rounds: u32,    // Rounds in which the workgroup loads the row: 1 to 8.
+  parts: u32,     // Workgroups that have a part of the link.
   gated: bool,
   norm: bool,
   epsilon: f32,
   bias: bool,
-  residual: bool,        // bound
-  input_residual: bool,  // what comes into the layer
-  // Where in a layer's `vectors` the norm's scales and the bias lie, in pairs.
+  residual: bool,        // A residual is bound.
+  input_residual: bool,  // The residual is the layer's input.
+  // Where the norm's scales and the bias begin in a layer's `vectors`, in pairs.
   norm_at: u32,
   bias_at: u32,
-  // Where in the layer's rows the row lies that it multiplies (kNone: what comes into the layer), a
-  // residual (kNone: none of these), and where its Y goes (kNone: only to its binding).
+  // Offsets in the layer's rows: of the row that the link multiplies (kNone: the layer's input), of
+  // a residual (kNone: it is not one of these rows), and of Y (kNone: Y goes only to its binding).
   row: u32,
   residual_row: u32,
   result_row: u32,
@@ -57,159 +62,120 @@ struct Link {
 
 const kSubgroups = kWorkgroupSize / kSubgroup;
 const kRowLanes = kSubgroup / kInterleave;
-// Codes in integers come 16 times too large.
+// signed_codes returns 16 times a code.
 const kCodeUnit = 1.0 / 16.0;
 
-// The sums of each subgroup's rows of B.
+// Sums of each subgroup's rows of B.
 var<workgroup> results: array<f32, kSubgroups * kMaxRows * kInterleave>;
 
 // ---- weights
 
-// A chunk of each of a thread's rows of B, with its scales.
+// One chunk of each of a thread's rows of B, with its scale.
 struct Weights {
-  row_0: vec4<u32>,
-  row_1: vec4<u32>,
-  row_2: vec4<u32>,
-  row_3: vec4<u32>,
-  row_4: vec4<u32>,
-  row_5: vec4<u32>,
-  row_6: vec4<u32>,
-  row_7: vec4<u32>,
+#repeat i 0..8
+  row_$i: vec4<u32>,
+#endrepeat
   scales: vec4<f32>,
   more_scales: vec4<f32>,
 }
 
-struct Block {
-  step_0: Weights,
-  step_1: Weights,
-  step_2: Weights,
-  step_3: Weights,
-  step_4: Weights,
-  step_5: Weights,
-  step_6: Weights,
-  step_7: Weights,
+struct Prefetch {
+#repeat i 0..8
+  step_$i: Weights,
+#endrepeat
 }
 
-// Rows of B of each layer.
-fn RowsOfB(link: Link) -> u32 {
+// Returns the number of rows of B in each layer.
+fn rows_of_b(link: Link) -> u32 {
   return select(link.n, 2u * link.n, link.gated);
 }
 
-// Where a thread works.
+// Which rows and chunks a thread has.
 struct RowPlace {
   team: u32,
-  squad: u32,  // its subgroup among the team's
-  turn: u32,   // its row of each group's
+  subgroup: u32,    // Which of the team's subgroups.
+  row_offset: u32,  // Its row in each interleave group.
   lane: u32,
 }
 
-fn PlaceOfThread(link: Link, local: u32) -> RowPlace {
+fn place_of_thread(link: Link, local: u32) -> RowPlace {
   let subgroup = local / kSubgroup;
-  return RowPlace(subgroup / link.split, subgroup % link.split, local % kInterleave, local % kSubgroup / kInterleave);
+  return RowPlace(subgroup / link.split, subgroup % link.split, local % kInterleave,
+                  local % kSubgroup / kInterleave);
 }
 
-fn OutputsOfTeam(link: Link) -> u32 {
+fn outputs_of_team(link: Link) -> u32 {
   return link.outputs * kInterleave;
 }
 
-// Outputs of a workgroup.
-fn Outputs(link: Link) -> u32 {
-  return kSubgroups / link.split * OutputsOfTeam(link);
+// Returns the number of outputs of a workgroup.
+fn outputs_of_workgroup(link: Link) -> u32 {
+  return kSubgroups / link.split * outputs_of_team(link);
 }
 
-// The chunk of an iteration of a thread.
-fn ChunkOf(link: Link, place: RowPlace, iteration: u32) -> u32 {
-  return (iteration * link.split + place.squad) * kRowLanes + place.lane;
+// Returns the chunk that a thread multiplies in an iteration.
+fn chunk_of_step(link: Link, place: RowPlace, iteration: u32) -> u32 {
+  return (iteration * link.split + place.subgroup) * kRowLanes + place.lane;
 }
 
-// Row `row` of a thread's rows of B; `first`: its first output. Outputs past the end repeat the last one, and are not
-// stored.
-fn RowOf(link: Link, layer: u32, first: u32, row: u32) -> u32 {
-  let first_of_layer = layer * RowsOfB(link);
+// Returns row `row` of the rows of B of the thread whose first output is `first`. Outputs past the
+// end repeat the last one and are not stored.
+fn row_of_thread(link: Link, layer: u32, first: u32, row: u32) -> u32 {
+  let first_of_layer = layer * rows_of_b(link);
   if (link.gated) {
     return first_of_layer + min(first + row / 2u * kInterleave, link.n - 1u) + row % 2u * link.n;
   }
   return first_of_layer + min(first + row * kInterleave, link.n - 1u);
 }
 
-fn LoadChunk(link: Link, row: u32, chunk: u32) -> vec4<u32> {
-  return LoadB(link.index, Interleaved(row, chunk, link.k / 32u));
+fn load_chunk(link: Link, row: u32, chunk: u32) -> vec4<u32> {
+  return load_b(link.index, interleaved_index(row, chunk, link.k / 32u));
 }
 
-fn LoadScaleOf(link: Link, row: u32, chunk: u32) -> f32 {
-  return LoadScale(link.index, Interleaved(row, chunk / kBlockChunks, link.k / 32u / kBlockChunks));
+fn load_scale_of_chunk(link: Link, row: u32, chunk: u32) -> f32 {
+  return load_scale(link.index,
+                    interleaved_index(row, chunk / kBlockChunks, link.k / 32u / kBlockChunks));
 }
 
-fn LoadStep(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32) -> Weights {
-  let chunk = min(ChunkOf(link, place, iteration), link.k / 32u - 1u);
+fn load_step(link: Link, layer: u32, first: u32, place: RowPlace, iteration: u32) -> Weights {
+  let chunk = min(chunk_of_step(link, place, iteration), link.k / 32u - 1u);
   var weights = Weights();
-  weights.row_0 = LoadChunk(link, RowOf(link, layer, first, 0u), chunk);
-  weights.scales.x = LoadScaleOf(link, RowOf(link, layer, first, 0u), chunk);
-  if (link.rows > 1u) {
-    weights.row_1 = LoadChunk(link, RowOf(link, layer, first, 1u), chunk);
-    weights.scales.y = LoadScaleOf(link, RowOf(link, layer, first, 1u), chunk);
+  weights.row_0 = load_chunk(link, row_of_thread(link, layer, first, 0u), chunk);
+  weights.scales[0] = load_scale_of_chunk(link, row_of_thread(link, layer, first, 0u), chunk);
+#repeat i 1..4
+  if (link.rows > $i) {
+    weights.row_$i = load_chunk(link, row_of_thread(link, layer, first, $i), chunk);
+    weights.scales[$i] = load_scale_of_chunk(link, row_of_thread(link, layer, first, $i), chunk);
   }
-  if (link.rows > 2u) {
-    weights.row_2 = LoadChunk(link, RowOf(link, layer, first, 2u), chunk);
-    weights.scales.z = LoadScaleOf(link, RowOf(link, layer, first, 2u), chunk);
+#endrepeat
+#repeat i 4..8
+  if (link.rows > $i) {
+    weights.row_$i = load_chunk(link, row_of_thread(link, layer, first, $i), chunk);
+    weights.more_scales[$i - 4] =
+        load_scale_of_chunk(link, row_of_thread(link, layer, first, $i), chunk);
   }
-  if (link.rows > 3u) {
-    weights.row_3 = LoadChunk(link, RowOf(link, layer, first, 3u), chunk);
-    weights.scales.w = LoadScaleOf(link, RowOf(link, layer, first, 3u), chunk);
-  }
-  if (link.rows > 4u) {
-    weights.row_4 = LoadChunk(link, RowOf(link, layer, first, 4u), chunk);
-    weights.more_scales.x = LoadScaleOf(link, RowOf(link, layer, first, 4u), chunk);
-  }
-  if (link.rows > 5u) {
-    weights.row_5 = LoadChunk(link, RowOf(link, layer, first, 5u), chunk);
-    weights.more_scales.y = LoadScaleOf(link, RowOf(link, layer, first, 5u), chunk);
-  }
-  if (link.rows > 6u) {
-    weights.row_6 = LoadChunk(link, RowOf(link, layer, first, 6u), chunk);
-    weights.more_scales.z = LoadScaleOf(link, RowOf(link, layer, first, 6u), chunk);
-  }
-  if (link.rows > 7u) {
-    weights.row_7 = LoadChunk(link, RowOf(link, layer, first, 7u), chunk);
-    weights.more_scales.w = LoadScaleOf(link, RowOf(link, layer, first, 7u), chunk);
-  }
+#endrepeat
   return weights;
 }
 
-fn LoadBlock(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Block {
-  let place = PlaceOfThread(link, local);
-  let first = part * Outputs(link) + place.team * OutputsOfTeam(link) + place.turn;
-  var block = Block();
-  block.step_0 = LoadStep(link, layer, first, place, base);
-  if (link.block > 1u) {
-    block.step_1 = LoadStep(link, layer, first, place, base + 1u);
-  }
-  if (link.block > 2u) {
-    block.step_2 = LoadStep(link, layer, first, place, base + 2u);
-  }
-  if (link.block > 3u) {
-    block.step_3 = LoadStep(link, layer, first, place, base + 3u);
-  }
-  if (link.block > 4u) {
-    block.step_4 = LoadStep(link, layer, first, place, base + 4u);
-  }
-  if (link.block > 5u) {
-    block.step_5 = LoadStep(link, layer, first, place, base + 5u);
-  }
-  if (link.block > 6u) {
-    block.step_6 = LoadStep(link, layer, first, place, base + 6u);
-  }
-  if (link.block > 7u) {
-    block.step_7 = LoadStep(link, layer, first, place, base + 7u);
-  }
-  return block;
+fn prefetch_steps(link: Link, layer: u32, part: u32, local: u32, base: u32) -> Prefetch {
+  let place = place_of_thread(link, local);
+  let first = part * outputs_of_workgroup(link) + place.team * outputs_of_team(link) +
+      place.row_offset;
+  var prefetched = Prefetch();
+  prefetched.step_0 = load_step(link, layer, first, place, base);
+#repeat i 1..8
+  if (link.prefetch > $i) { prefetched.step_$i = load_step(link, layer, first, place, base + $i); }
+#endrepeat
+  return prefetched;
 }
 
 // ---- products
 
-// A word of codes, less half their range, with the upper and the lower bytes of the row: exact.
-fn Dot(word: u32, x: vec4<u32>) -> vec2<i32> {
-  let codes = SignedCodes(word);
+// Returns the exact products of a word of codes, less half their range, with the upper and the
+// lower bytes of the row.
+fn dot_codes(word: u32, x: vec4<u32>) -> vec2<i32> {
+  let codes = signed_codes(word);
   return vec2<i32>(dot4I8Packed(codes.x, x.x) + dot4I8Packed(codes.y, x.y),
                    dot4I8Packed(codes.x, x.z) + dot4I8Packed(codes.y, x.w));
 }
@@ -222,61 +188,46 @@ struct Chunk {
   x_3: vec4<u32>,
 }
 
-fn RowProduct(codes: vec4<u32>, chunk: Chunk) -> f32 {
-  let sums = Dot(codes.x, chunk.x_0) + Dot(codes.y, chunk.x_1) + Dot(codes.z, chunk.x_2) +
-             Dot(codes.w, chunk.x_3);
+fn row_product(codes: vec4<u32>, chunk: Chunk) -> f32 {
+  let sums = dot_codes(codes.x, chunk.x_0) + dot_codes(codes.y, chunk.x_1) +
+             dot_codes(codes.z, chunk.x_2) + dot_codes(codes.w, chunk.x_3);
   return f32(sums.x * 256 + sums.y);
 }
 
-// Of a thread's rows of B.
+// A sum for each of a thread's rows of B.
 struct Sums {
   low: vec4<f32>,
   high: vec4<f32>,
 }
 
-// The products of iteration `iteration` of a thread.
-fn Products(link: Link, place: RowPlace, iteration: u32, w: Weights) -> Sums {
+// Returns a thread's products in iteration `iteration`.
+fn products_of_step(link: Link, place: RowPlace, iteration: u32, w: Weights) -> Sums {
   var sums = Sums();
-  let at = ChunkOf(link, place, iteration);
+  let at = chunk_of_step(link, place, iteration);
   if (at >= link.k / 32u) {
     return sums;
   }
-  let chunk = Chunk(h[Slot(4u * at)], h[Slot(4u * at + 1u)], h[Slot(4u * at + 2u)],
-                    h[Slot(4u * at + 3u)]);
-  sums.low.x = RowProduct(w.row_0, chunk);
-  if (link.rows > 1u) {
-    sums.low.y = RowProduct(w.row_1, chunk);
-  }
-  if (link.rows > 2u) {
-    sums.low.z = RowProduct(w.row_2, chunk);
-  }
-  if (link.rows > 3u) {
-    sums.low.w = RowProduct(w.row_3, chunk);
-  }
-  if (link.rows > 4u) {
-    sums.high.x = RowProduct(w.row_4, chunk);
-  }
-  if (link.rows > 5u) {
-    sums.high.y = RowProduct(w.row_5, chunk);
-  }
-  if (link.rows > 6u) {
-    sums.high.z = RowProduct(w.row_6, chunk);
-  }
-  if (link.rows > 7u) {
-    sums.high.w = RowProduct(w.row_7, chunk);
-  }
+  let chunk = Chunk(h[swizzled(4u * at)], h[swizzled(4u * at + 1u)], h[swizzled(4u * at + 2u)],
+                    h[swizzled(4u * at + 3u)]);
+  sums.low[0] = row_product(w.row_0, chunk);
+#repeat i 1..4
+  if (link.rows > $i) { sums.low[$i] = row_product(w.row_$i, chunk); }
+#endrepeat
+#repeat i 4..8
+  if (link.rows > $i) { sums.high[$i - 4] = row_product(w.row_$i, chunk); }
+#endrepeat
   let unit = chunk_units[at];
   return Sums(sums.low * (w.scales * unit), sums.high * (w.more_scales * unit));
 }
 
-fn AddStep(sums: ptr<function, Sums>, link: Link, place: RowPlace, iteration: u32, w: Weights) {
-  let products = Products(link, place, iteration, w);
+fn add_step(sums: ptr<function, Sums>, link: Link, place: RowPlace, iteration: u32, w: Weights) {
+  let products = products_of_step(link, place, iteration, w);
   (*sums).low += products.low;
   (*sums).high += products.high;
 }
 
-// Of the lanes that have the same rows.
-fn LanesSum(lane_sums: vec4<f32>) -> vec4<f32> {
+// Returns the sums over the lanes that have the same rows.
+fn lanes_sum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
   for (var distance = kRowLanes / 2u; distance > 0u; distance /= 2u) {
     sums += subgroupShuffleXor(sums, distance * kInterleave);
@@ -286,7 +237,7 @@ fn LanesSum(lane_sums: vec4<f32>) -> vec4<f32> {
 
 // ---- results
 
-// What a thread has between its products and the pair of results that it stores.
+// What a thread keeps between its products and the pair of results that it stores.
 struct State {
   sums: Sums,
   bias: vec2<f32>,
@@ -294,92 +245,74 @@ struct State {
   residual: u32,
 }
 
-// The first of them.
-fn OutputOf(link: Link, part: u32, local: u32) -> u32 {
-  return part * Outputs(link) + 2u * local;
+// Returns the first of the two outputs that a thread stores.
+fn output_of(link: Link, part: u32, local: u32) -> u32 {
+  return part * outputs_of_workgroup(link) + 2u * local;
 }
 
-fn BiasOf(link: Link, layer: u32, n: u32) -> vec2<f32> {
+fn load_bias_pair(link: Link, layer: u32, n: u32) -> vec2<f32> {
   if (!link.bias) {
     return vec2<f32>();
   }
-  return HalvesOf(LoadVector(layer, link.bias_at + n / 2u));
+  return unpack_pair(load_vector(layer, link.bias_at + n / 2u));
 }
 
-fn Multiply(link: Link, layer: u32, part: u32, first_block: Block, local: u32) -> State {
+fn multiply_link(link: Link, layer: u32, part: u32, first_steps: Prefetch, local: u32) -> State {
   if (part >= link.parts) {
     return State();
   }
-  let place = PlaceOfThread(link, local);
+  let place = place_of_thread(link, local);
   let chunks_at_once = link.split * kRowLanes;
   let iterations = (link.k / 32u + chunks_at_once - 1u) / chunks_at_once;
-  let norms = LoadNorms(link, layer, local);
+  let norms = load_norms(link, layer, local);
   var state = State();
-  let n = min(OutputOf(link, part, local), link.n - 2u);
-  state.bias = BiasOf(link, layer, n);
+  let n = min(output_of(link, part, local), link.n - 2u);
+  state.bias = load_bias_pair(link, layer, n);
   if (link.gated) {
-    state.up_bias = BiasOf(link, layer, link.n + n);
+    state.up_bias = load_bias_pair(link, layer, link.n + n);
   }
   if (link.residual) {
-    state.residual = LoadResidual(link.index, n / 2u);
+    state.residual = load_residual(link.index, n / 2u);
   }
-  let row = LoadRow(link, layer, local);
-  if (local < Outputs(link) / 2u) {
+  let row = load_row(link, layer, local);
+  if (local < outputs_of_workgroup(link) / 2u) {
     if (link.residual_row != kNone) {
-      state.residual = AwaitWord(layer_rows + link.residual_row + n / 2u);
+      state.residual = await_word(layer_rows + link.residual_row + n / 2u);
     }
     if (link.input_residual) {
-      state.residual = AwaitInput(layer, n / 2u);
+      state.residual = await_input(layer, n / 2u);
     }
   }
-  Stage(link, local, row, norms);
+  stage(link, local, row, norms);
 
-  var block = first_block;
-  for (var base = 0u; base < iterations; base += link.block) {
-    let steps = block;
-    if (base + link.block < iterations) {
-      block = LoadBlock(link, layer, part, local, base + link.block);
+  var prefetched = first_steps;
+  for (var base = 0u; base < iterations; base += link.prefetch) {
+    let steps = prefetched;
+    if (base + link.prefetch < iterations) {
+      prefetched = prefetch_steps(link, layer, part, local, base + link.prefetch);
     }
-    AddStep(&state.sums, link, place, base, steps.step_0);
-    if (link.block > 1u) {
-      AddStep(&state.sums, link, place, base + 1u, steps.step_1);
-    }
-    if (link.block > 2u) {
-      AddStep(&state.sums, link, place, base + 2u, steps.step_2);
-    }
-    if (link.block > 3u) {
-      AddStep(&state.sums, link, place, base + 3u, steps.step_3);
-    }
-    if (link.block > 4u) {
-      AddStep(&state.sums, link, place, base + 4u, steps.step_4);
-    }
-    if (link.block > 5u) {
-      AddStep(&state.sums, link, place, base + 5u, steps.step_5);
-    }
-    if (link.block > 6u) {
-      AddStep(&state.sums, link, place, base + 6u, steps.step_6);
-    }
-    if (link.block > 7u) {
-      AddStep(&state.sums, link, place, base + 7u, steps.step_7);
-    }
+    add_step(&state.sums, link, place, base, steps.step_0);
+#repeat i 1..8
+    if (link.prefetch > $i) { add_step(&state.sums, link, place, base + $i, steps.step_$i); }
+#endrepeat
   }
   return state;
 }
 
 #if gated
-fn Gated(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
+fn apply_gate(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
   let gate = gate_sums + state.bias;
   return vec2<f32>(activation(gate.x), activation(gate.y)) * (up_sums + state.up_bias);
 }
 #else
-fn Gated(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
+fn apply_gate(gate_sums: vec2<f32>, up_sums: vec2<f32>, state: State) -> vec2<f32> {
   return gate_sums;
 }
 #endif
 
-// The sums of row `row` of the threads' that have output `output` of the workgroup.
-fn TeamSum(link: Link, output: u32, row: u32) -> f32 {
-  let team = output / OutputsOfTeam(link);
+// Returns the sum for output `output` of the workgroup, over row `row` of the threads that have it.
+fn output_sum(link: Link, output: u32, row: u32) -> f32 {
+  let team = output / outputs_of_team(link);
   let at = row * kInterleave + output % kInterleave;
   var sum = 0.0;
   for (var i = 0u; i < link.split; i++) {
@@ -388,59 +321,61 @@ fn TeamSum(link: Link, output: u32, row: u32) -> f32 {
   return sum;
 }
 
-// Row `row` of each of `rows_an_output`, of outputs 2 local and 2 local + 1.
-fn PairSum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
+// Returns row `row` of the rows_an_output rows of outputs 2 local and 2 local + 1.
+fn output_pair_sum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
   let first = 2u * local;
   let second = first + 1u;
-  let in_team = OutputsOfTeam(link);
-  return vec2<f32>(TeamSum(link, first, first % in_team / kInterleave * rows_an_output + row),
-                   TeamSum(link, second, second % in_team / kInterleave * rows_an_output + row));
+  let in_team = outputs_of_team(link);
+  return vec2<f32>(output_sum(link, first, first % in_team / kInterleave * rows_an_output + row),
+                   output_sum(link, second, second % in_team / kInterleave * rows_an_output + row));
 }
 
-// Not by an index that a thread computes: NVIDIA's compiler puts such vectors into memory.
-fn Component(x: vec4<f32>, i: u32) -> f32 {
+// Returns component i. NVIDIA's compiler puts vectors that are indexed by a variable into memory.
+fn component(x: vec4<f32>, i: u32) -> f32 {
   return select(select(x.x, x.y, i == 1u), select(x.z, x.w, i == 3u), i > 1u);
 }
 
-fn Finish(link: Link, layer: u32, part: u32, state: State, local: u32) {
+fn finish_link(link: Link, layer: u32, part: u32, state: State, local: u32) {
   if (part >= link.parts) {
     return;
   }
-  let low = LanesSum(state.sums.low);
+  let low = lanes_sum(state.sums.low);
   var high = vec4<f32>();
   if (link.rows > 4u) {
-    high = LanesSum(state.sums.high);
+    high = lanes_sum(state.sums.high);
   }
-  let place = PlaceOfThread(link, local);
-  let results_at = local / kSubgroup * (link.rows * kInterleave) + place.turn;
+  let place = place_of_thread(link, local);
+  let results_at = local / kSubgroup * (link.rows * kInterleave) + place.row_offset;
   for (var row = place.lane; row < link.rows; row += kRowLanes) {
-    results[results_at + row * kInterleave] = select(Component(low, row), Component(high, row - 4u), row > 3u);
+    results[results_at + row * kInterleave] =
+        select(component(low, row), component(high, row - 4u), row > 3u);
   }
   workgroupBarrier();
-  let n = OutputOf(link, part, local);
-  if (local < Outputs(link) / 2u && n < link.n) {
-    let factor = RowFactor(link);
+  let n = output_of(link, part, local);
+  if (local < outputs_of_workgroup(link) / 2u && n < link.n) {
+    let factor = row_factor(link);
     var y = vec2<f32>();
     if (link.gated) {
-      y = Gated(factor * PairSum(link, local, 0u, 2u), factor * PairSum(link, local, 1u, 2u), state);
+      y = apply_gate(factor * output_pair_sum(link, local, 0u, 2u),
+                     factor * output_pair_sum(link, local, 1u, 2u), state);
     } else {
-      y = factor * PairSum(link, local, 0u, 1u) + state.bias;
+      y = factor * output_pair_sum(link, local, 0u, 1u) + state.bias;
     }
-    y += HalvesOf(state.residual);
+    y += unpack_pair(state.residual);
     let pair = bitcast<u32>(vec2<f16>(y));
     if (link.result_row != kNone) {
-      Hand(link.result_row + n / 2u, pair);
+      publish(link.result_row + n / 2u, pair);
     }
     if (layer + 1u == params.layers) {
-      StoreResult(link.index, n / 2u, pair);
+      store_result(link.index, n / 2u, pair);
     }
   }
 }
 
-fn Clear(begin: u32, layer: u32, part: u32, local: u32) {
-  let turn = kWorkgroups * kWorkgroupSize;
-  for (var i = layer * turn + part * kWorkgroupSize + local; i < params.layers * kLayerWords;
-       i += params.layers * turn) {
+fn clear_rows(begin: u32, layer: u32, part: u32, local: u32) {
+  let stride = kWorkgroups * kWorkgroupSize;
+  for (var i = layer * stride + part * kWorkgroupSize + local; i < params.layers * kLayerWords;
+       i += params.layers * stride) {
     atomicStore(&rows[begin + i], 0u);
   }
 }
@@ -448,47 +383,47 @@ fn Clear(begin: u32, layer: u32, part: u32, local: u32) {
 @compute @workgroup_size(kWorkgroupSize)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let part = workgroup.x;
-  // Two sets of rows, of which each run takes the one that the run before has cleared.
+  // There are two sets of rows. Each run writes the one that the run before has cleared.
   let runs = atomicLoad(&rows[params.rows + part]);
   let sets = params.rows + kWorkgroups;
   let set_words = params.layers * kLayerWords;
   layer_rows = sets + runs % 2u * set_words;
   let old_rows = sets + (runs + 1u) % 2u * set_words;
-  var block_0 = LoadBlock(kLink0, 0u, part, local, 0u);
+  var steps_0 = prefetch_steps(kLink0, 0u, part, local, 0u);
   for (var layer = 0u; layer < params.layers; layer++) {
 #if attention_at_0
-    Attend(layer, part, local);
+    attend(layer, part, local);
 #endif
 #if link_1
-    let block_1 = LoadBlock(kLink1, layer, part, local, 0u);
+    let steps_1 = prefetch_steps(kLink1, layer, part, local, 0u);
 #endif
-    let state_0 = Multiply(kLink0, layer, part, block_0, local);
-    Finish(kLink0, layer, part, state_0, local);
-    // While the others finish theirs.
-    Clear(old_rows, layer, part, local);
+    let state_0 = multiply_link(kLink0, layer, part, steps_0, local);
+    finish_link(kLink0, layer, part, state_0, local);
+    // Other workgroups finish their part of the link meanwhile.
+    clear_rows(old_rows, layer, part, local);
 #if attention_at_1
-    Attend(layer, part, local);
+    attend(layer, part, local);
 #endif
 #if link_2
-    let block_2 = LoadBlock(kLink2, layer, part, local, 0u);
+    let steps_2 = prefetch_steps(kLink2, layer, part, local, 0u);
 #endif
 #if link_1
-    let state_1 = Multiply(kLink1, layer, part, block_1, local);
-    Finish(kLink1, layer, part, state_1, local);
+    let state_1 = multiply_link(kLink1, layer, part, steps_1, local);
+    finish_link(kLink1, layer, part, state_1, local);
 #endif
 #if link_3
-    let block_3 = LoadBlock(kLink3, layer, part, local, 0u);
+    let steps_3 = prefetch_steps(kLink3, layer, part, local, 0u);
 #endif
 #if link_2
-    let state_2 = Multiply(kLink2, layer, part, block_2, local);
-    Finish(kLink2, layer, part, state_2, local);
+    let state_2 = multiply_link(kLink2, layer, part, steps_2, local);
+    finish_link(kLink2, layer, part, state_2, local);
 #endif
     if (layer + 1u < params.layers) {
-      block_0 = LoadBlock(kLink0, layer + 1u, part, local, 0u);
+      steps_0 = prefetch_steps(kLink0, layer + 1u, part, local, 0u);
     }
 #if link_3
-    let state_3 = Multiply(kLink3, layer, part, block_3, local);
-    Finish(kLink3, layer, part, state_3, local);
+    let state_3 = multiply_link(kLink3, layer, part, steps_3, local);
+    finish_link(kLink3, layer, part, state_3, local);
 #endif
     layer_rows += kLayerWords;
   }

@@ -1,16 +1,17 @@
-// The attention before a link of layer_chain.wgsl, of one row: norm and rotation of
-// queries and key, the append to the cache, flash decoding (arXiv:2311.01282) and its reduction.
-// Definition: group_query_attention_decode.h; one row has queries, key and value: that of the link before,
-// or else the input.
+// Attention before a link of layer_chain.wgsl, for one row: norm and rotation of queries and key,
+// the append to the cache, flash decoding (arXiv:2311.01282) and its reduction.
+// group_query_attention_decode.h has the definition. Queries, key and value are one row: the result
+// of the link before, or the input.
 //
-// An item is a head of keys and values and one split of its rows; tile j of them belongs to split j %
-// kSplits, and the new row is the tile behind the last one. A team of kLanes threads owns a row of a
-// tile, a thread eight columns of it for all heads of the group (a pair each; the pairs past the group
-// repeat the last). Where the splits' results meet, a workgroup has a slice of a head group's output,
-// kSplits neighbouring threads an element of it, one for each split. It goes on as that link's row.
+// An item is one kv head and one split of its keys. Tile j of the keys belongs to split j %
+// kSplits, and the new row is the tile after the last one. A team of kLanes threads owns one row of
+// a tile; a thread has eight columns of it for all heads of the group, one pair for each (pairs
+// past the group repeat the last). In the reduction a workgroup has a slice of the output of a
+// group of heads, and kSplits neighbouring threads have one element of it, one thread for each
+// split. The result is the row that the link multiplies.
 //
-// In `rows`: kAttentionRow, the output in pairs; from kPartials on kPartial words of f32 for each item:
-// sums, maxima, denominators.
+// `rows` holds, from kAttentionRow on, the output in pairs and, from kPartials on, kPartial words
+// of f32 for each item: sums, maxima, denominators.
 
 alias eight = mat2x4<f32>;
 
@@ -23,9 +24,9 @@ const kItems = kKvHeads * kSplits;
 const kSlice = kValues / kSplits;
 const kMergeLanes = 8u;
 
-var<workgroup> part_max: array<vec4<f32>, kSubgroups>;
-var<workgroup> part_den: array<vec4<f32>, kSubgroups>;
-// A group's queries, the key and the value that it shares.
+var<workgroup> partial_max: array<vec4<f32>, kSubgroups>;
+var<workgroup> partial_den: array<vec4<f32>, kSubgroups>;
+// A group's queries, then the key and the value that it shares.
 var<workgroup> fresh: array<vec4<u32>, (kGroup + 2u) * kCols>;
 
 #include "group_query_attention/group_query_attention_pairs.wgsl"
@@ -37,7 +38,7 @@ fn cos_unit(i: u32) -> raw8 { return rotary[i]; }
 fn sin_unit(i: u32) -> raw8 { return rotary[params.rotary_rows * kRotaryCols + i]; }
 #endif
 #if norm
-var<private> norm_vectors: u32;  // where in `vectors` the layer's begin
+var<private> norm_vectors: u32;  // Where the layer begins in `vectors`.
 
 fn vector_unit(pair: u32) -> raw8 {
   let at = norm_vectors + pair;
@@ -47,17 +48,17 @@ fn q_norm_unit(i: u32) -> raw8 { return vector_unit(kQNormAt + 4u * i); }
 fn k_norm_unit(i: u32) -> raw8 { return vector_unit(kKNormAt + 4u * i); }
 #endif
 
-// Which rows of the cache there are, and how the splits share them.
+// Which rows of the cache exist, and how the splits share them.
 struct Extent {
   past: u32,
   total: u32,
   old_rows: u32,
-  tiles: u32,       // of old rows
-  first_tile: u32,  // that anybody sees
-  shares: u32,      // splits that have work
+  tiles: u32,          // Tiles of old rows.
+  first_tile: u32,     // First tile that a query sees.
+  active_splits: u32,  // Splits that have a tile.
 }
 
-fn ExtentOf() -> Extent {
+fn extent_of() -> Extent {
   var extent = Extent();
   extent.total = u32(max(seqlens_k + 1, 0));
   extent.past = max(extent.total, 1u) - 1u;
@@ -66,7 +67,7 @@ fn ExtentOf() -> Extent {
 #if window
   extent.first_tile = min(key_range(0u, 0u, extent.past, extent.total).x, extent.old_rows) / kTile;
 #endif
-  extent.shares = min(extent.tiles - extent.first_tile + 1u, kSplits);
+  extent.active_splits = min(extent.tiles - extent.first_tile + 1u, kSplits);
   return extent;
 }
 
@@ -75,23 +76,22 @@ struct KeyAndValue {
   value: raw8,
 }
 
-fn LoadTile(head_begin: u32, tile: u32, team: u32, column: u32) -> KeyAndValue {
+fn load_tile(head_begin: u32, tile: u32, team: u32, column: u32) -> KeyAndValue {
   let at = (head_begin + min(tile * kTile + team, params.capacity - 1u)) * kCols + column;
   return KeyAndValue(k_cache[at], v_cache[at]);
 }
 
-// A column of eight elements, and the one that a rotation pairs with it.
+// A column of eight elements, and the column that a rotation pairs with it.
 struct Column {
   own: raw8,
   partner: raw8,
 }
 
-// What queries and the new row are made of. All of it is asked for before anything is made of it.
+// Inputs of the queries and of the new row. All of them are loaded before the first is used.
 struct Sources {
-  q_0: Column,
-  q_1: Column,
-  q_2: Column,
-  q_3: Column,
+#repeat i 0..4
+  q_$i: Column,
+#endrepeat
   key: Column,
   value: raw8,
   q_norm: Column,
@@ -99,44 +99,43 @@ struct Sources {
   angles: Angles,
 }
 
-// Pair `pair` of the row with queries, keys and values.
-fn AwaitFresh(pair: u32) -> u32 {
+// Waits for pair `pair` of the row of queries, key and value.
+fn await_fresh(pair: u32) -> u32 {
   if (kQueryRow == kNone) {
-    return InputPair(pair);
+    return input_pair(pair);
   }
-  return AwaitWord(layer_rows + kQueryRow + pair);
+  return await_word(layer_rows + kQueryRow + pair);
 }
 
-fn StageFresh(kv_head: u32, local: u32) {
+fn stage_fresh(kv_head: u32, local: u32) {
   const row_pairs = kCols * 4u;
-  // For CPUs that act as GPUs (LoadRow), and for who still reads what was here.
+  // Threads may still read the old contents. For CPUs that act as GPUs see load_row.
   workgroupBarrier();
   for (var i = local; i < (kGroup + 2u) * row_pairs; i += kWorkgroupSize) {
     let row = i / row_pairs;
     let head = select(kv_head * kGroup + row, kKvHeads * row + kv_head, row >= kGroup);
-    fresh[i / 4u][i % 4u] = AwaitFresh(head * row_pairs + i % row_pairs);
+    fresh[i / 4u][i % 4u] = await_fresh(head * row_pairs + i % row_pairs);
   }
   workgroupBarrier();
 }
 
-// Of row `row` in `fresh`.
-fn FreshColumn(row: u32, column: u32) -> Column {
+// Returns a column of row `row` of `fresh`.
+fn fresh_column(row: u32, column: u32) -> Column {
   return Column(fresh[row * kCols + column], fresh[row * kCols + partner_of(column)]);
 }
 
-// Of a group's head; past the last that one.
-fn LoadQuery(i: u32, column: u32) -> Column {
-  return FreshColumn(min(i, kGroup - 1u), column);
+// Returns a column of the query of the group's head i; heads past the last repeat it.
+fn load_query(i: u32, column: u32) -> Column {
+  return fresh_column(min(i, kGroup - 1u), column);
 }
 
-fn LoadSources(column: u32, past: u32) -> Sources {
+fn load_sources(column: u32, past: u32) -> Sources {
   let partner = partner_of(column);
   var sources = Sources();
-  sources.q_0 = LoadQuery(0u, column);
-  if (kPairs > 1u) { sources.q_1 = LoadQuery(1u, column); }
-  if (kPairs > 2u) { sources.q_2 = LoadQuery(2u, column); }
-  if (kPairs > 2u) { sources.q_3 = LoadQuery(3u, column); }
-  sources.key = FreshColumn(kGroup, column);
+#repeat i 0..kPairs
+  sources.q_$i = load_query($i, column);
+#endrepeat
+  sources.key = fresh_column(kGroup, column);
   sources.value = fresh[(kGroup + 1u) * kCols + column];
 #if norm
   sources.q_norm = Column(q_norm_unit(column), q_norm_unit(partner));
@@ -147,19 +146,19 @@ fn LoadSources(column: u32, past: u32) -> Sources {
 }
 
 #if norm
-fn Normed(x: Column, inv_std: f32, weights: Column) -> array<eight, 2> {
+fn apply_norm(x: Column, inv_std: f32, weights: Column) -> array<eight, 2> {
   return array<eight, 2>(times(unpack(x.own), unpack(weights.own), inv_std),
                          times(unpack(x.partner), unpack(weights.partner), inv_std));
 }
 #else
-fn Normed(x: Column, inv_std: f32, weights: Column) -> array<eight, 2> {
+fn apply_norm(x: Column, inv_std: f32, weights: Column) -> array<eight, 2> {
   return array<eight, 2>(unpack(x.own), unpack(x.partner));
 }
 #endif
 
-// Columns past the last one are zeros.
-fn Rotated(x: Column, inv_std: f32, weights: Column, lane: u32, angles: Angles) -> eight {
-  let normed = Normed(x, inv_std, weights);
+// Returns a column after norm and rotation. Columns past the last are zeros.
+fn apply_rotation(x: Column, inv_std: f32, weights: Column, lane: u32, angles: Angles) -> eight {
+  let normed = apply_norm(x, inv_std, weights);
   let rotated = rotate_by(normed[0], normed[1], min(lane, kCols - 1u), angles);
   if (lane >= kCols) {
     return eight();
@@ -167,53 +166,53 @@ fn Rotated(x: Column, inv_std: f32, weights: Column, lane: u32, angles: Angles) 
   return rotated;
 }
 
-fn SquaresOf(x: Column, lane: u32) -> f32 {
+fn squares_of(x: Column, lane: u32) -> f32 {
   return select(0.0, squares(unpack(x.own)), lane < kCols);
 }
 
-// 1 / sqrt(mean of squares) of the queries, and of the key.
+// 1 / sqrt(mean of squares) of the queries and of the key.
 struct InvStds {
   q: vec4<f32>,
   k: f32,
 }
 
 #if norm
-fn InvStdsOf(sources: Sources, lane: u32, local: u32) -> InvStds {
-  var q = vec4<f32>(SquaresOf(sources.q_0, lane));
-  if (kPairs > 1u) { q.y = SquaresOf(sources.q_1, lane); }
-  if (kPairs > 2u) { q.z = SquaresOf(sources.q_2, lane); }
-  if (kPairs > 2u) { q.w = SquaresOf(sources.q_3, lane); }
+fn inv_stds_of(sources: Sources, lane: u32, local: u32) -> InvStds {
+  var q = vec4<f32>(squares_of(sources.q_0, lane));
+#repeat i 1..kPairs
+  q[$i] = squares_of(sources.q_$i, lane);
+#endrepeat
   let q_sums = pair_vec4(team_sum(pair_vector(q.x, q.y, q.z, q.w), local));
-  let k_sum = pair_vec4(team_sum(pvec(SquaresOf(sources.key, lane)), local)).x;
+  let k_sum = pair_vec4(team_sum(pvec(squares_of(sources.key, lane)), local)).x;
   return InvStds(1.0 / sqrt(q_sums / f32(kHeadSize) + params.epsilon),
                  1.0 / sqrt(k_sum / f32(kHeadSize) + params.epsilon));
 }
 #else
-fn InvStdsOf(sources: Sources, lane: u32, local: u32) -> InvStds {
+fn inv_stds_of(sources: Sources, lane: u32, local: u32) -> InvStds {
   return InvStds(vec4<f32>(1.0), 1.0);
 }
 #endif
 
-fn QueriesOf(sources: Sources, inv_std: vec4<f32>, lane: u32) -> Unit {
-  let a = Rotated(sources.q_0, inv_std.x, sources.q_norm, lane, sources.angles);
+fn queries_of(sources: Sources, inv_std: vec4<f32>, lane: u32) -> Unit {
+  let a = apply_rotation(sources.q_0, inv_std.x, sources.q_norm, lane, sources.angles);
   var a1 = a;
   var a2 = a;
   var a3 = a;
-  if (kPairs > 1u) { a1 = Rotated(sources.q_1, inv_std.y, sources.q_norm, lane, sources.angles); }
-  if (kPairs > 2u) { a2 = Rotated(sources.q_2, inv_std.z, sources.q_norm, lane, sources.angles); }
-  if (kPairs > 2u) { a3 = Rotated(sources.q_3, inv_std.w, sources.q_norm, lane, sources.angles); }
+#repeat i 1..kPairs
+  a$i = apply_rotation(sources.q_$i, inv_std[$i], sources.q_norm, lane, sources.angles);
+#endrepeat
   return Unit(pair_matrix(a[0], a1[0], a2[0], a3[0]), pair_matrix(a[1], a1[1], a2[1], a3[1]));
 }
 
-// The softmax of a team's rows so far, of every pair.
+// The softmax over a team's rows so far, for every pair.
 struct Softmax {
   largest: pvec,
   den: pvec,
   sums: Unit,
 }
 
-// Takes in a team's row, of position t. It counts where `begin` <= t < `end`.
-fn AddRow(softmax: ptr<function, Softmax>, row: KeyAndValue, q: Unit, t: u32, begin: u32, end: u32,
+// Adds a team's row, at position t, to its softmax. The row counts if begin <= t < end.
+fn add_row(softmax: ptr<function, Softmax>, row: KeyAndValue, q: Unit, t: u32, begin: u32, end: u32,
           local: u32) {
   let score = finish_scores(team_sum(score_part(row.key, q), local), pvec(0.0), t, upvec(begin),
                             upvec(end));
@@ -225,65 +224,66 @@ fn AddRow(softmax: ptr<function, Softmax>, row: KeyAndValue, q: Unit, t: u32, be
   (*softmax).sums = add_values(scale_unit((*softmax).sums, shrink), row.value, weight, t < end);
 }
 
-// Pair i's four sums `quad` of the workgroup's part `part`, where the rows of links lie later.
-fn PartAt(part: u32, i: u32, quad: u32) -> u32 {
-  return (part * kPairs + i) * kCols * 2u + quad;
+// Returns where sums 4 quad to 4 quad + 3 of pair i lie in partial result `partial`. They use the
+// memory of the links' rows.
+fn partial_at(partial: u32, i: u32, quad: u32) -> u32 {
+  return (partial * kPairs + i) * kCols * 2u + quad;
 }
 
-fn KeepPart(part: u32, i: u32, lane: u32, sums: Unit) {
-  h[PartAt(part, i, 2u * lane)] = bitcast<vec4<u32>>(pair_column(sums.lo, i));
-  h[PartAt(part, i, 2u * lane + 1u)] = bitcast<vec4<u32>>(pair_column(sums.hi, i));
+fn keep_partial(partial: u32, i: u32, lane: u32, sums: Unit) {
+  h[partial_at(partial, i, 2u * lane)] = bitcast<vec4<u32>>(pair_column(sums.lo, i));
+  h[partial_at(partial, i, 2u * lane + 1u)] = bitcast<vec4<u32>>(pair_column(sums.hi, i));
 }
 
-// The place of an item's split among those of its head that have work.
-fn PlaceOf(item: u32, extent: Extent) -> u32 {
+// Returns the index of an item's split among the active splits of its head.
+fn place_of(item: u32, extent: Extent) -> u32 {
   return (item % kSplits + kSplits - extent.first_tile % kSplits) % kSplits;
 }
 
-// Of an item's rows.
-fn AttendSplit(layer: u32, item: u32, extent: Extent, local: u32) -> Softmax {
+// Returns a team's softmax over the rows of an item.
+fn attend_split(layer: u32, item: u32, extent: Extent, local: u32) -> Softmax {
   let kv_head = item / kSplits;
   let lane = local % kLanes;
   let team = local / kLanes;
   let column = min(lane, kCols - 1u);
   let head_begin = layer * params.cache_layer + kv_head * params.capacity;
-  let place = PlaceOf(item, extent);
+  let place = place_of(item, extent);
   var tile = extent.first_tile + place;
-  var next = LoadTile(head_begin, tile, team, column);
+  var next = load_tile(head_begin, tile, team, column);
   var softmax = Softmax(pvec(kMasked), pvec(0.0), Unit());
-  if (place >= extent.shares) {
+  if (place >= extent.active_splits) {
     return softmax;
   }
-  StageFresh(kv_head, local);
-  let sources = LoadSources(column, extent.past);
-  let inv_stds = InvStdsOf(sources, lane, local);
-  let q = QueriesOf(sources, inv_stds.q, lane);
+  stage_fresh(kv_head, local);
+  let sources = load_sources(column, extent.past);
+  let inv_stds = inv_stds_of(sources, lane, local);
+  let q = queries_of(sources, inv_stds.q, lane);
   let range = key_range(0u, 0u, extent.past, extent.total);
 
   for (; tile < extent.tiles; tile += kSplits) {
     let now = next;
     if (tile + kSplits < extent.tiles) {
-      next = LoadTile(head_begin, tile + kSplits, team, column);
+      next = load_tile(head_begin, tile + kSplits, team, column);
     }
-    AddRow(&softmax, now, q, tile * kTile + team, range.x, min(extent.old_rows, range.y), local);
+    add_row(&softmax, now, q, tile * kTile + team, range.x, min(extent.old_rows, range.y), local);
   }
   if (tile == extent.tiles) {
-    let new_row =
-        KeyAndValue(pack(Rotated(sources.key, inv_stds.k, sources.k_norm, lane, sources.angles)),
-                    sources.value);
+    let new_key = apply_rotation(sources.key, inv_stds.k, sources.k_norm, lane, sources.angles);
+    let new_row = KeyAndValue(pack(new_key), sources.value);
     append(head_begin, extent.past, team, lane, new_row.key, new_row.value);
-    AddRow(&softmax, new_row, q, extent.past + team, range.x, min(extent.past + 1u, range.y), local);
+    add_row(&softmax, new_row, q, extent.past + team, range.x, min(extent.past + 1u, range.y),
+            local);
   }
   return softmax;
 }
 
-// Hands on what the teams have of an item.
-fn HandSplit(item: u32, extent: Extent, softmax: Softmax, local: u32) {
-  let place = PlaceOf(item, extent);
-  if (place >= extent.shares) {
+// Merges the teams' softmaxes of an item and publishes the result.
+fn publish_split(item: u32, extent: Extent, softmax: Softmax, local: u32) {
+  let place = place_of(item, extent);
+  if (place >= extent.active_splits) {
     return;
   }
-  // The teams of a subgroup.
+  // Merge the teams of a subgroup.
   var largest = softmax.largest;
   for (var offset = kLanes; offset < kSubgroup; offset *= 2u) {
     largest = max(largest, subgroupShuffleXor(largest, offset));
@@ -296,33 +296,32 @@ fn HandSplit(item: u32, extent: Extent, softmax: Softmax, local: u32) {
     sums = add_across(sums, offset);
   }
   let lane = local % kLanes;
-  let part = local / kSubgroup;
+  let partial = local / kSubgroup;
   if (local % kSubgroup < kCols) {
-    KeepPart(part, 0u, lane, sums);
-    if (kPairs > 1u) { KeepPart(part, 1u, lane, sums); }
-    if (kPairs > 2u) { KeepPart(part, 2u, lane, sums); }
-    if (kPairs > 2u) { KeepPart(part, 3u, lane, sums); }
+#repeat i 0..kPairs
+    keep_partial(partial, $i, lane, sums);
+#endrepeat
     if (lane == 0u) {
-      part_max[part] = pair_vec4(largest);
-      part_den[part] = pair_vec4(den);
+      partial_max[partial] = pair_vec4(largest);
+      partial_den[partial] = pair_vec4(den);
     }
   }
   workgroupBarrier();
-  MergeParts(kPartials + (item / kSplits * kSplits + place) * kPartial, local);
+  merge_partials(kPartials + (item / kSplits * kSplits + place) * kPartial, local);
   workgroupBarrier();
 }
 
-// The subgroups' parts: kMergeLanes neighbouring threads have four columns of a pair, and share the
-// parts.
-fn MergeParts(result: u32, local: u32) {
-  const quads = kWorkgroupSize / kMergeLanes;  // at a time
+// Merges the subgroups' partial results: kMergeLanes neighbouring threads have four columns of a
+// pair, and each takes some of the partial results.
+fn merge_partials(result: u32, local: u32) {
+  const quads = kWorkgroupSize / kMergeLanes;  // Quads at a time.
   let lane = local % kMergeLanes;
   for (var first = 0u; first < kValues / 4u; first += quads) {
     let quad = min(first + local / kMergeLanes, kValues / 4u - 1u);
     let i = quad / (kHeadSize / 4u);
     var lane_largest = kMasked;
-    for (var part = lane; part < kSubgroups; part += kMergeLanes) {
-      lane_largest = max(lane_largest, part_max[part][i]);
+    for (var partial = lane; partial < kSubgroups; partial += kMergeLanes) {
+      lane_largest = max(lane_largest, partial_max[partial][i]);
     }
     var largest = lane_largest;
     for (var offset = 1u; offset < kMergeLanes; offset *= 2u) {
@@ -330,10 +329,10 @@ fn MergeParts(result: u32, local: u32) {
     }
     var den = 0.0;
     var sums = vec4<f32>();
-    for (var part = lane; part < kSubgroups; part += kMergeLanes) {
-      let weight = exp(part_max[part][i] - largest);
-      den += weight * part_den[part][i];
-      sums += weight * bitcast<vec4<f32>>(h[PartAt(part, i, quad % (kHeadSize / 4u))]);
+    for (var partial = lane; partial < kSubgroups; partial += kMergeLanes) {
+      let weight = exp(partial_max[partial][i] - largest);
+      den += weight * partial_den[partial][i];
+      sums += weight * bitcast<vec4<f32>>(h[partial_at(partial, i, quad % (kHeadSize / 4u))]);
     }
     for (var offset = 1u; offset < kMergeLanes; offset *= 2u) {
       den += subgroupShuffleXor(den, offset);
@@ -341,39 +340,40 @@ fn MergeParts(result: u32, local: u32) {
     }
     if (first + local / kMergeLanes < kValues / 4u) {
       if (lane < 4u) {
-        Hand(result + 4u * quad + lane, bitcast<u32>(Component(sums, lane)));
+        publish(result + 4u * quad + lane, bitcast<u32>(component(sums, lane)));
       } else if (lane == 4u && quad % (kHeadSize / 4u) == 0u) {
-        Hand(result + kValues + i, bitcast<u32>(largest));
-        Hand(result + kValues + kPairs + i, bitcast<u32>(den));
+        publish(result + kValues + i, bitcast<u32>(largest));
+        publish(result + kValues + kPairs + i, bitcast<u32>(den));
       }
     }
   }
 }
 
-// A split's sum, maximum and denominator of an element.
-fn AwaitPartial(result: u32, value: u32) -> vec3<f32> {
+// Waits for a split's sum, maximum and denominator of one element.
+fn await_partial(result: u32, value: u32) -> vec3<f32> {
   let i = value / kHeadSize;
   let at = vec3<u32>(value, kValues + i, kValues + kPairs + i) + result;
   var words = vec3<u32>();
   for (var looks = 0u; ; looks++) {
-    words = vec3<u32>(LookAt(at.x), LookAt(at.y), LookAt(at.z));
-    if (!IsMissing(max(max(words.x, words.y), words.z)) || IsStuck(looks)) {
+    words = vec3<u32>(peek(at.x), peek(at.y), peek(at.z));
+    if (!is_missing(max(max(words.x, words.y), words.z)) || is_stuck(looks)) {
       break;
     }
   }
   return bitcast<vec3<f32>>(words);
 }
 
-fn ReduceSlice(item: u32, extent: Extent, local: u32) {
+fn reduce_slice(item: u32, extent: Extent, local: u32) {
   let kv_head = item / kSplits;
   let place = local % kSplits;
-  const values = kWorkgroupSize / kSplits;  // at a time
+  const values = kWorkgroupSize / kSplits;  // Values at a time.
   for (var first = 0u; first < kSlice; first += values) {
     let element = first + local / kSplits;
     let value = item % kSplits * kSlice + min(element, kSlice - 1u);
     var partial = vec3<f32>(0.0, kMasked, 0.0);
-    if (place < extent.shares) {
-      partial = AwaitPartial(layer_rows + kPartials + (kv_head * kSplits + place) * kPartial, value);
+    if (place < extent.active_splits) {
+      partial = await_partial(layer_rows + kPartials + (kv_head * kSplits + place) * kPartial,
+                              value);
     }
     var largest = partial.y;
     for (var offset = 1u; offset < kSplits; offset *= 2u) {
@@ -388,23 +388,23 @@ fn ReduceSlice(item: u32, extent: Extent, local: u32) {
     let i = value / kHeadSize;
     if (place == 0u && element % 2u == 0u && element < kSlice && i < kGroup) {
       let pair = ((kv_head * kGroup + i) * kHeadSize + value % kHeadSize) / 2u;
-      Hand(kAttentionRow + pair, bitcast<u32>(vec2<f16>(vec2<f32>(output, neighbour))));
+      publish(kAttentionRow + pair, bitcast<u32>(vec2<f16>(vec2<f32>(output, neighbour))));
     }
   }
 }
 
-fn Attend(layer: u32, part: u32, local: u32) {
+fn attend(layer: u32, part: u32, local: u32) {
 #if norm
   norm_vectors = layer * kVectorPairs;
 #endif
-  let extent = ExtentOf();
+  let extent = extent_of();
   for (var item = part; item < kItems; item += kWorkgroups) {
-    let softmax = AttendSplit(layer, item, extent, local);
-    HandSplit(item, extent, softmax, local);
+    let softmax = attend_split(layer, item, extent, local);
+    publish_split(item, extent, softmax, local);
   }
-  // For CPUs that act as GPUs: LoadRow.
+  // For CPUs that act as GPUs: see load_row.
   workgroupBarrier();
   for (var item = part; item < kItems; item += kWorkgroups) {
-    ReduceSlice(item, extent, local);
+    reduce_slice(item, extent, local);
   }
 }

@@ -1,8 +1,8 @@
-// Bindings of layer_chain.wgsl, those of link i by its number, and how to read them;
-// layer_chain.h.
+// Bindings of layer_chain.wgsl and functions that read them. Bindings of link i have its number.
+// layer_chain.h describes them.
 
 struct Params {
-  // Of the attention, as in group_query_attention_decode.wgsl.
+  // Parameters of the attention, as in group_query_attention_decode.wgsl.
   capacity: u32,
   local_window: u32,
   rotary_rows: u32,
@@ -19,9 +19,9 @@ struct Params {
   pad0: u32,
   pad1: u32,
   pad2: u32,
-  rows: u32,         // where in `rows` this dispatch's own words begin
-  layers: u32,       // that it runs one after the other
-  cache_layer: u32,  // rows of the caches from one layer to the next
+  rows: u32,         // Where this dispatch's words begin in `rows`.
+  layers: u32,       // Layers, which run one after the other.
+  cache_layer: u32,  // Rows of the caches from one layer to the next.
   pad3: u32,
 }
 
@@ -40,47 +40,18 @@ struct Params {
 @group(0) @binding(7) var<storage, read> rotary: array<vec4<u32>>;
 #endif
 
-@group(0) @binding(8) var<storage, read> b_0: array<vec4<u32>>;
-@group(0) @binding(9) var<storage, read> scales_0: array<f16>;
-#if residual_0
-@group(0) @binding(10) var<storage, read> residual_0: array<u32>;
+#repeat i 0..4
+#if link_$i
+@group(0) @binding(8 + 4 * $i) var<storage, read> b_$i: array<vec4<u32>>;
+@group(0) @binding(9 + 4 * $i) var<storage, read> scales_$i: array<f16>;
 #endif
-#if bound_0
-@group(0) @binding(11) var<storage, read_write> y_0: array<u32>;
+#if residual_$i
+@group(0) @binding(10 + 4 * $i) var<storage, read> residual_$i: array<u32>;
 #endif
-
-#if link_1
-@group(0) @binding(12) var<storage, read> b_1: array<vec4<u32>>;
-@group(0) @binding(13) var<storage, read> scales_1: array<f16>;
+#if bound_$i
+@group(0) @binding(11 + 4 * $i) var<storage, read_write> y_$i: array<u32>;
 #endif
-#if residual_1
-@group(0) @binding(14) var<storage, read> residual_1: array<u32>;
-#endif
-#if bound_1
-@group(0) @binding(15) var<storage, read_write> y_1: array<u32>;
-#endif
-
-#if link_2
-@group(0) @binding(16) var<storage, read> b_2: array<vec4<u32>>;
-@group(0) @binding(17) var<storage, read> scales_2: array<f16>;
-#endif
-#if residual_2
-@group(0) @binding(18) var<storage, read> residual_2: array<u32>;
-#endif
-#if bound_2
-@group(0) @binding(19) var<storage, read_write> y_2: array<u32>;
-#endif
-
-#if link_3
-@group(0) @binding(20) var<storage, read> b_3: array<vec4<u32>>;
-@group(0) @binding(21) var<storage, read> scales_3: array<f16>;
-#endif
-#if residual_3
-@group(0) @binding(22) var<storage, read> residual_3: array<u32>;
-#endif
-#if bound_3
-@group(0) @binding(23) var<storage, read_write> y_3: array<u32>;
-#endif
+#endrepeat
 
 #if table
 @group(0) @binding(24) var<uniform> token: i32;
@@ -89,95 +60,73 @@ struct Params {
 @group(0) @binding(25) var<storage, read> table_scales: array<f16>;
 #endif
 
-// Pair `at` of the input, or of the table's elements.
+// Returns pair `at` of the input, or of the table's elements.
 #if table_codes
-fn LoadInput(at: u32) -> u32 {
+fn load_input(at: u32) -> u32 {
   let codes = input[at / 4u] >> (at % 4u * 8u);
   let values = vec2<f32>(vec2<u32>(codes & 15u, (codes >> 4u) & 15u)) - 8.0;
   return bitcast<u32>(vec2<f16>(values * f32(table_scales[at / (kTableBlock / 2u)])));
 }
 #else
-fn LoadInput(at: u32) -> u32 { return input[at]; }
+fn load_input(at: u32) -> u32 { return input[at]; }
 #endif
 
-// Pair `pair` of what comes into the first layer.
+// Returns pair `pair` of the first layer's input.
 #if table
-fn InputPair(pair: u32) -> u32 {
+fn input_pair(pair: u32) -> u32 {
   let row = clamp(select(token, token + i32(kTableRows), token < 0), 0, i32(kTableRows) - 1);
-  return LoadInput(u32(row) * (kTableCols / 2u) + pair);
+  return load_input(u32(row) * (kTableCols / 2u) + pair);
 }
 #else
-fn InputPair(pair: u32) -> u32 { return LoadInput(pair); }
+fn input_pair(pair: u32) -> u32 { return load_input(pair); }
 #endif
 
-// A link's operands, by its number: a constant wherever these are called.
+// Operands of a link by its number, which is a constant in every call.
 
-fn LoadB(link: u32, at: u32) -> vec4<u32> {
-#if link_1
-  if (link == 1u) { return b_1[at]; }
+fn load_b(link: u32, at: u32) -> vec4<u32> {
+#repeat i 1..4
+#if link_$i
+  if (link == $i) { return b_$i[at]; }
 #endif
-#if link_2
-  if (link == 2u) { return b_2[at]; }
-#endif
-#if link_3
-  if (link == 3u) { return b_3[at]; }
-#endif
+#endrepeat
   return b_0[at];
 }
 
-fn LoadScale(link: u32, at: u32) -> f32 {
-#if link_1
-  if (link == 1u) { return f32(scales_1[at]); }
+fn load_scale(link: u32, at: u32) -> f32 {
+#repeat i 1..4
+#if link_$i
+  if (link == $i) { return f32(scales_$i[at]); }
 #endif
-#if link_2
-  if (link == 2u) { return f32(scales_2[at]); }
-#endif
-#if link_3
-  if (link == 3u) { return f32(scales_3[at]); }
-#endif
+#endrepeat
   return f32(scales_0[at]);
 }
 
 #if vectors
-// Pair `at` of a layer's biases and scales of norms.
-fn LoadVector(layer: u32, at: u32) -> u32 {
+// Returns pair `at` of a layer's biases and norm scales.
+fn load_vector(layer: u32, at: u32) -> u32 {
   return vectors[layer * kVectorPairs + at];
 }
 #else
-fn LoadVector(layer: u32, at: u32) -> u32 {
+fn load_vector(layer: u32, at: u32) -> u32 {
   return 0u;
 }
 #endif
 
-// Pair `pair` of the residual that is bound.
-fn LoadResidual(link: u32, pair: u32) -> u32 {
-#if residual_0
-  if (link == 0u) { return residual_0[pair]; }
+// Returns pair `pair` of the bound residual.
+fn load_residual(link: u32, pair: u32) -> u32 {
+#repeat i 0..4
+#if residual_$i
+  if (link == $i) { return residual_$i[pair]; }
 #endif
-#if residual_1
-  if (link == 1u) { return residual_1[pair]; }
-#endif
-#if residual_2
-  if (link == 2u) { return residual_2[pair]; }
-#endif
-#if residual_3
-  if (link == 3u) { return residual_3[pair]; }
-#endif
+#endrepeat
   return 0u;
 }
 
-// Stores pair `pair` of a link's Y for whoever reads it after this dispatch.
-fn StoreResult(link: u32, pair: u32, value: u32) {
-#if bound_0
-  if (link == 0u) { y_0[pair] = value; }
+// Stores pair `pair` of a link's Y for the dispatches after this one.
+fn store_result(link: u32, pair: u32, value: u32) {
+#repeat i 0..4
+#if bound_$i
+  if (link == $i) { y_$i[pair] = value; }
 #endif
-#if bound_1
-  if (link == 1u) { y_1[pair] = value; }
-#endif
-#if bound_2
-  if (link == 2u) { y_2[pair] = value; }
-#endif
-#if bound_3
-  if (link == 3u) { y_3[pair] = value; }
-#endif
+#endrepeat
 }

@@ -1,67 +1,64 @@
-// The row that a link of layer_chain.wgsl multiplies: 16-bit integers in workgroup memory, in
-// units of their chunk's largest element / 32639, in two signed bytes each.
+// The row that a link of layer_chain.wgsl multiplies. It lies in workgroup memory as 16-bit
+// integers, two signed bytes each, in units of its chunk's largest element / 32639.
 
-// A chunk's 32 elements are brought by 8 threads, two pairs each.
+// 8 threads load the 32 elements of a chunk, two pairs each.
 const kRoundChunks = kWorkgroupSize / 8u;
 
-// An octet's upper bytes that meet the lower nibbles of a word of codes, those that meet the higher
-// ones, and the lower bytes alike.
-var<workgroup> h: array<vec4<u32>, kRowSlots>;
+// Each entry is one octet: a word of upper bytes for the low nibbles of a word of codes, one for
+// the high nibbles, and two words of lower bytes in the same order.
+var<workgroup> h: array<vec4<u32>, kRowEntries>;
 var<workgroup> chunk_units: array<f32, kMaxK / 32u>;
 var<workgroup> square_sums: array<f32, kSubgroups>;
 
-// Where slot `slot` (an octet) lies. Lanes read neighbouring chunks at once: turning a chunk's slots
-// by its place puts 8 of them into 8 different groups of banks.
-fn Slot(slot: u32) -> u32 {
-  return slot ^ ((slot / 8u) % 4u);
+// Returns where entry `entry` (an octet) lies. Lanes read neighbouring chunks at the same time: the
+// XOR swizzle puts 8 of them into 8 different groups of banks.
+fn swizzled(entry: u32) -> u32 {
+  return entry ^ ((entry / 8u) % 4u);
 }
 
-// A thread's pairs l and l + 8 of the row's chunk `round` * kRoundChunks + local / 8, l = local % 8,
-// by round.
+// A thread's pairs l and l + 8, l = local % 8, of chunk r * kRoundChunks + local / 8 of the row,
+// for each round r.
 struct Pairs {
-  round_0: vec2<u32>,
-  round_1: vec2<u32>,
-  round_2: vec2<u32>,
-  round_3: vec2<u32>,
-  round_4: vec2<u32>,
-  round_5: vec2<u32>,
-  round_6: vec2<u32>,
-  round_7: vec2<u32>,
+#repeat i 0..8
+  round_$i: vec2<u32>,
+#endrepeat
 }
 
-fn PairOf(link: Link, local: u32, turn: u32) -> u32 {
-  return min(turn * kRoundChunks + local / 8u, link.k / 32u - 1u) * 16u + local % 8u;
+fn pair_of(link: Link, local: u32, r: u32) -> u32 {
+  return min(r * kRoundChunks + local / 8u, link.k / 32u - 1u) * 16u + local % 8u;
 }
 
-// A word in `rows`: 0 is none. NaNs of all ones become others.
-fn Encoded(word: u32) -> u32 {
+// Encodes a word of `rows`, where 0 means that it has not been written. A word of all ones, a pair
+// of NaNs, becomes another pair of NaNs.
+fn encode(word: u32) -> u32 {
   return ~min(word, 0xfffffffeu);
 }
 
-fn Decoded(word: u32) -> u32 {
+fn decode(word: u32) -> u32 {
   return ~word;
 }
 
-// Where the rows of the layer in work begin in `rows`.
+// Where the rows of the current layer begin in `rows`.
 var<private> layer_rows: u32;
 
-// Gives a word of the layer to whoever waits for it.
-fn Hand(at: u32, word: u32) {
-  atomicStore(&rows[layer_rows + at], Encoded(word));
+// Writes a word of the layer for the workgroups that wait for it.
+fn publish(at: u32, word: u32) {
+  atomicStore(&rows[layer_rows + at], encode(word));
 }
 
-// What was handed as word `at` of `rows`; Decoded(0) where nothing was yet.
-fn LookAt(at: u32) -> u32 {
-  return Decoded(atomicLoad(&rows[at]));
+// Returns word `at` of `rows`, or decode(0) if it has not been written.
+fn peek(at: u32) -> u32 {
+  return decode(atomicLoad(&rows[at]));
 }
 
-fn IsMissing(word: u32) -> bool {
-  return word == Decoded(0u);
+fn is_missing(word: u32) -> bool {
+  return word == decode(0u);
 }
 
-// Whether somebody has looked in vain too often: then he says so, and goes on with what is there. So do
-// others, who need not look as often.
-fn IsStuck(looks: u32) -> bool {
+// Returns whether to stop waiting: after kMaxLooks vain looks, or where another thread has given
+// up, which is checked every 1024 looks. Then kStuck is set, and the caller goes on with what is
+// there.
+fn is_stuck(looks: u32) -> bool {
   if (looks >= kMaxLooks) {
     atomicStore(&rows[kStuck], 1u);
     return true;
@@ -69,184 +66,148 @@ fn IsStuck(looks: u32) -> bool {
   return looks % 1024u == 1023u && atomicLoad(&rows[kStuck]) != 0u;
 }
 
-fn AwaitWord(at: u32) -> u32 {
+fn await_word(at: u32) -> u32 {
   var word = 0u;
   for (var looks = 0u; ; looks++) {
-    word = LookAt(at);
-    if (!IsMissing(word) || IsStuck(looks)) {
+    word = peek(at);
+    if (!is_missing(word) || is_stuck(looks)) {
       break;
     }
   }
   return word;
 }
 
-// Where in `rows` what comes into the layer lies, unless it is the input: with the layer before.
-fn InputRow() -> u32 {
+// Returns where the layer's input lies in `rows` if it is the result of the layer before.
+fn input_row() -> u32 {
   return layer_rows - kLayerWords + kLastRow;
 }
 
-// Whether a link multiplies what is bound as the dispatch's input.
-fn TakesInput(link: Link, layer: u32) -> bool {
+// Returns whether the link multiplies the dispatch's bound input.
+fn takes_input(link: Link, layer: u32) -> bool {
   return link.row == kNone && layer == 0u;
 }
 
-// A pair of what comes into the layer.
-fn AwaitInput(layer: u32, pair: u32) -> u32 {
+// Waits for a pair of the layer's input.
+fn await_input(layer: u32, pair: u32) -> u32 {
   if (layer == 0u) {
-    return InputPair(pair);
+    return input_pair(pair);
   }
-  return AwaitWord(InputRow() + pair);
+  return await_word(input_row() + pair);
 }
 
-fn LookAtRowRound(link: Link, layer: u32, local: u32, turn: u32) -> vec2<u32> {
-  let pair = PairOf(link, local, turn);
-  if (TakesInput(link, layer)) {
-    return vec2<u32>(InputPair(pair), InputPair(pair + 8u));
+fn peek_round(link: Link, layer: u32, local: u32, r: u32) -> vec2<u32> {
+  let pair = pair_of(link, local, r);
+  if (takes_input(link, layer)) {
+    return vec2<u32>(input_pair(pair), input_pair(pair + 8u));
   }
-  let at = select(layer_rows + link.row, InputRow(), link.row == kNone) + pair;
-  return vec2<u32>(LookAt(at), LookAt(at + 8u));
+  let at = select(layer_rows + link.row, input_row(), link.row == kNone) + pair;
+  return vec2<u32>(peek(at), peek(at + 8u));
 }
 
-fn LoadNormRound(link: Link, layer: u32, local: u32, turn: u32) -> vec2<u32> {
-  let pair = PairOf(link, local, turn);
-  return vec2<u32>(LoadVector(layer, link.norm_at + pair), LoadVector(layer, link.norm_at + pair + 8u));
+fn load_norm_round(link: Link, layer: u32, local: u32, r: u32) -> vec2<u32> {
+  let pair = pair_of(link, local, r);
+  return vec2<u32>(load_vector(layer, link.norm_at + pair),
+                   load_vector(layer, link.norm_at + pair + 8u));
 }
 
-fn LookAtRow(link: Link, layer: u32, local: u32) -> Pairs {
+fn peek_row(link: Link, layer: u32, local: u32) -> Pairs {
   var pairs = Pairs();
-  pairs.round_0 = LookAtRowRound(link, layer, local, 0u);
-  if (link.rounds > 1u) {
-    pairs.round_1 = LookAtRowRound(link, layer, local, 1u);
-  }
-  if (link.rounds > 2u) {
-    pairs.round_2 = LookAtRowRound(link, layer, local, 2u);
-  }
-  if (link.rounds > 3u) {
-    pairs.round_3 = LookAtRowRound(link, layer, local, 3u);
-  }
-  if (link.rounds > 4u) {
-    pairs.round_4 = LookAtRowRound(link, layer, local, 4u);
-  }
-  if (link.rounds > 5u) {
-    pairs.round_5 = LookAtRowRound(link, layer, local, 5u);
-  }
-  if (link.rounds > 6u) {
-    pairs.round_6 = LookAtRowRound(link, layer, local, 6u);
-  }
-  if (link.rounds > 7u) {
-    pairs.round_7 = LookAtRowRound(link, layer, local, 7u);
-  }
+  pairs.round_0 = peek_round(link, layer, local, 0u);
+#repeat i 1..8
+  if (link.rounds > $i) { pairs.round_$i = peek_round(link, layer, local, $i); }
+#endrepeat
   return pairs;
 }
 
-// Whether a pair of the round is not there yet.
-fn IsRoundMissing(pairs: vec2<u32>) -> bool {
-  return IsMissing(max(pairs.x, pairs.y));
+// Returns whether a pair of the round has not been written.
+fn is_round_missing(pairs: vec2<u32>) -> bool {
+  return is_missing(max(pairs.x, pairs.y));
 }
 
-fn AnyMissing(link: Link, row: Pairs) -> bool {
-  return IsRoundMissing(row.round_0) || (link.rounds > 1u && IsRoundMissing(row.round_1)) ||
-         (link.rounds > 2u && IsRoundMissing(row.round_2)) ||
-         (link.rounds > 3u && IsRoundMissing(row.round_3)) ||
-         (link.rounds > 4u && IsRoundMissing(row.round_4)) ||
-         (link.rounds > 5u && IsRoundMissing(row.round_5)) ||
-         (link.rounds > 6u && IsRoundMissing(row.round_6)) ||
-         (link.rounds > 7u && IsRoundMissing(row.round_7));
+fn any_missing(link: Link, row: Pairs) -> bool {
+  return is_round_missing(row.round_0)
+#repeat i 1..8
+         || (link.rounds > $i && is_round_missing(row.round_$i))
+#endrepeat
+         ;
 }
 
-// Waits until all of a thread's pairs are there.
-fn LoadRow(link: Link, layer: u32, local: u32) -> Pairs {
-  if (TakesInput(link, layer)) {
-    return LookAtRow(link, layer, local);
+// Waits for all of a thread's pairs.
+fn load_row(link: Link, layer: u32, local: u32) -> Pairs {
+  if (takes_input(link, layer)) {
+    return peek_row(link, layer, local);
   }
-  // A CPU that acts as a GPU runs the threads of a workgroup by turns, from barrier to barrier: what
-  // other threads of this one have to give must not be looked for before.
+  // A CPU that acts as a GPU runs the threads of a workgroup one after the other between two
+  // barriers. A thread must not wait for words that another thread of its workgroup writes after
+  // the same barrier.
   workgroupBarrier();
   var row = Pairs();
   for (var looks = 0u; ; looks++) {
-    row = LookAtRow(link, layer, local);
-    if (!AnyMissing(link, row) || IsStuck(looks)) {
+    row = peek_row(link, layer, local);
+    if (!any_missing(link, row) || is_stuck(looks)) {
       break;
     }
   }
   return row;
 }
 
-fn LoadNorms(link: Link, layer: u32, local: u32) -> Pairs {
+fn load_norms(link: Link, layer: u32, local: u32) -> Pairs {
   var pairs = Pairs();
   if (!link.norm) {
     return pairs;
   }
-  pairs.round_0 = LoadNormRound(link, layer, local, 0u);
-  if (link.rounds > 1u) {
-    pairs.round_1 = LoadNormRound(link, layer, local, 1u);
-  }
-  if (link.rounds > 2u) {
-    pairs.round_2 = LoadNormRound(link, layer, local, 2u);
-  }
-  if (link.rounds > 3u) {
-    pairs.round_3 = LoadNormRound(link, layer, local, 3u);
-  }
-  if (link.rounds > 4u) {
-    pairs.round_4 = LoadNormRound(link, layer, local, 4u);
-  }
-  if (link.rounds > 5u) {
-    pairs.round_5 = LoadNormRound(link, layer, local, 5u);
-  }
-  if (link.rounds > 6u) {
-    pairs.round_6 = LoadNormRound(link, layer, local, 6u);
-  }
-  if (link.rounds > 7u) {
-    pairs.round_7 = LoadNormRound(link, layer, local, 7u);
-  }
+  pairs.round_0 = load_norm_round(link, layer, local, 0u);
+#repeat i 1..8
+  if (link.rounds > $i) { pairs.round_$i = load_norm_round(link, layer, local, $i); }
+#endrepeat
   return pairs;
 }
 
-fn HalvesOf(pair: u32) -> vec2<f32> {
+fn unpack_pair(pair: u32) -> vec2<f32> {
   return vec2<f32>(bitcast<vec2<f16>>(pair));
 }
 
-// Byte `source` of `word` as byte `goal`.
-fn MoveByte(word: u32, source: u32, goal: u32) -> u32 {
+// Returns byte `source` of `word`, moved to byte `goal`.
+fn move_byte(word: u32, source: u32, goal: u32) -> u32 {
   return ((word >> (8u * source)) & 255u) << (8u * goal);
 }
 
-// Of the words of four neighbouring threads, place i of which has bytes (i, 0..3): the bytes
-// (0..3, place).
-fn Turn(word: u32, place: u32) -> u32 {
-  return MoveByte(word, place, place) |
-         MoveByte(subgroupShuffleXor(word, 1u), place, place ^ 1u) |
-         MoveByte(subgroupShuffleXor(word, 2u), place, place ^ 2u) |
-         MoveByte(subgroupShuffleXor(word, 3u), place, place ^ 3u);
+// Transposes the bytes of four neighbouring threads: thread `place`, which has bytes (place, 0..3),
+// gets bytes (0..3, place).
+fn transpose_bytes(word: u32, place: u32) -> u32 {
+  return move_byte(word, place, place) |
+         move_byte(subgroupShuffleXor(word, 1u), place, place ^ 1u) |
+         move_byte(subgroupShuffleXor(word, 2u), place, place ^ 2u) |
+         move_byte(subgroupShuffleXor(word, 3u), place, place ^ 3u);
 }
 
-// A round of the row to workgroup memory, times the norm's scale; gives the sum of the thread's
-// squares. All threads of a subgroup come along.
-fn StageRound(link: Link, local: u32, turn: u32, pairs: vec2<u32>, scales: vec2<u32>) -> f32 {
-  let chunk = turn * kRoundChunks + local / 8u;
+// Writes a round of the row, times the norm's scale, to workgroup memory. Returns the sum of the
+// thread's squares. All threads of a subgroup must call.
+fn stage_round(link: Link, local: u32, r: u32, pairs: vec2<u32>, scales: vec2<u32>) -> f32 {
+  let chunk = r * kRoundChunks + local / 8u;
   let outside = chunk >= link.k / 32u;
-  var x = vec4<f32>(HalvesOf(pairs.x), HalvesOf(pairs.y));
+  var x = vec4<f32>(unpack_pair(pairs.x), unpack_pair(pairs.y));
   let squares = select(dot(x, x), 0.0, outside);
   if (link.norm) {
-    x *= vec4<f32>(HalvesOf(scales.x), HalvesOf(scales.y));
+    x *= vec4<f32>(unpack_pair(scales.x), unpack_pair(scales.y));
   }
   let sizes = abs(x);
   var largest = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
   largest = max(largest, subgroupShuffleXor(largest, 1u));
   largest = max(largest, subgroupShuffleXor(largest, 2u));
   largest = max(largest, subgroupShuffleXor(largest, 4u));
-  // The upper byte of the largest, rounded, must not pass 127.
+  // The upper byte of the largest element must not exceed 127 after rounding.
   let unit = largest / 32639.0;
   let v = vec4<i32>(round(x * select(1.0 / unit, 0.0, unit < 1e-35)));
   // v = 256 * upper + lower, both signed bytes.
   let upper = (v + vec4<i32>(128)) >> vec4<u32>(8u);
   let place = local % 4u;
-  let low = Turn(pack4xI8(vec4<i32>(upper.x, upper.y, v.x, v.y)), place);
-  let high = Turn(pack4xI8(vec4<i32>(upper.z, upper.w, v.z, v.w)), place);
+  let low = transpose_bytes(pack4xI8(vec4<i32>(upper.x, upper.y, v.x, v.y)), place);
+  let high = transpose_bytes(pack4xI8(vec4<i32>(upper.z, upper.w, v.z, v.w)), place);
   if (!outside) {
-    let slot = 4u * chunk + local % 8u / 4u;
-    h[Slot(slot)][place] = low;
-    h[Slot(slot + 2u)][place] = high;
+    let entry = 4u * chunk + local % 8u / 4u;
+    h[swizzled(entry)][place] = low;
+    h[swizzled(entry + 2u)][place] = high;
     if (local % 8u == 0u) {
       chunk_units[chunk] = unit;
     }
@@ -254,40 +215,22 @@ fn StageRound(link: Link, local: u32, turn: u32, pairs: vec2<u32>, scales: vec2<
   return squares;
 }
 
-fn Stage(link: Link, local: u32, row: Pairs, norms: Pairs) {
-  var squares = StageRound(link, local, 0u, row.round_0, norms.round_0);
-  if (link.rounds > 1u) {
-    squares += StageRound(link, local, 1u, row.round_1, norms.round_1);
-  }
-  if (link.rounds > 2u) {
-    squares += StageRound(link, local, 2u, row.round_2, norms.round_2);
-  }
-  if (link.rounds > 3u) {
-    squares += StageRound(link, local, 3u, row.round_3, norms.round_3);
-  }
-  if (link.rounds > 4u) {
-    squares += StageRound(link, local, 4u, row.round_4, norms.round_4);
-  }
-  if (link.rounds > 5u) {
-    squares += StageRound(link, local, 5u, row.round_5, norms.round_5);
-  }
-  if (link.rounds > 6u) {
-    squares += StageRound(link, local, 6u, row.round_6, norms.round_6);
-  }
-  if (link.rounds > 7u) {
-    squares += StageRound(link, local, 7u, row.round_7, norms.round_7);
-  }
+fn stage(link: Link, local: u32, row: Pairs, norms: Pairs) {
+  var squares = stage_round(link, local, 0u, row.round_0, norms.round_0);
+#repeat i 1..8
+  if (link.rounds > $i) { squares += stage_round(link, local, $i, row.round_$i, norms.round_$i); }
+#endrepeat
   if (link.norm) {
-    let part = subgroupAdd(squares);
+    let subgroup_sum = subgroupAdd(squares);
     if (local % kSubgroup == 0u) {
-      square_sums[local / kSubgroup] = part;
+      square_sums[local / kSubgroup] = subgroup_sum;
     }
   }
   workgroupBarrier();
 }
 
-// What the products of the row are still to be multiplied with.
-fn RowFactor(link: Link) -> f32 {
+// Returns the factor that the products of the row still lack.
+fn row_factor(link: Link) -> f32 {
   if (!link.norm) {
     return kCodeUnit;
   }

@@ -1,4 +1,4 @@
-// Bindings of the MatMul shaders, and where a workgroup's tile lies. matmul.h has the layouts; the
+// Bindings of the MatMul shaders, and where a workgroup's tile lies. matmul.h has the layouts. The
 // prelude gives act_t, and the types in which A and B are loaded.
 
 struct Params {
@@ -10,8 +10,8 @@ struct Params {
   batch: vec4<u32>,
   a_stride: vec4<u32>,
   b_stride: vec4<u32>,
-  // Elements from one row of A to the next, where the part begins in A and in Y, and whether the sums of the parts
-  // before are to be added.
+  // Elements from one row of A to the next, where the part of K begins in A and the result in Y,
+  // and whether to add the sums of the parts before.
   a_row: u32,
   a_first: u32,
   y_first: u32,
@@ -38,8 +38,9 @@ struct Tile {
   y_at: u32,
 }
 
-// Tile number `index` in tiles of tile_m x tile_n: columns fastest, then rows, then the batch.
-fn FindTile(index: u32, tile_m: u32, tile_n: u32) -> Tile {
+// Returns tile number `index` in tiles of tile_m x tile_n: columns fastest, then rows, then the
+// batch.
+fn find_tile(index: u32, tile_m: u32, tile_n: u32) -> Tile {
   let tiles_n = (params.n + tile_n - 1u) / tile_n;
   let tiles_m = (params.m + tile_m - 1u) / tile_m;
   let matrix = index / (tiles_n * tiles_m);
@@ -62,8 +63,9 @@ fn FindTile(index: u32, tile_m: u32, tile_n: u32) -> Tile {
   return tile;
 }
 
-// The sum of element `at` of Y, or of this part of it: to Y, rounded once; to the sums where parts are still to come.
-fn StoreSum(at: u32, value: f32) {
+// Stores the sum of element `at` of Y, or of this part of K: to Y, rounded once, or to the sums if
+// parts are still to come.
+fn store_sum(at: u32, value: f32) {
   var sum = value;
 #if part
   if (params.accumulate != 0u) {

@@ -1,7 +1,8 @@
-// MatMul for many rows of A on the matrix units: Y[m, n] = sum over k of A[m, k] * B[k, n], f16 with f32 sums.
+// MatMul for many rows of A on the matrix units: Y[m, n] = sum over k of A[m, k] * B[k, n], f16
+// with f32 sums.
 //
-// common/matrix_tile.wgsl has the products; here A and B reach workgroup memory, in chunks of 8 f16, and the sums leave
-// it. What the next step needs is on its way to registers while this one is multiplied.
+// common/matrix_tile.wgsl multiplies. This file loads A and B into workgroup memory, in chunks of 8
+// f16, and stores the sums. The loads of the next step are in flight while this one is multiplied.
 
 #include "common/matrix_tile.wgsl"
 #include "matmul/matmul_inputs.wgsl"
@@ -10,9 +11,9 @@ const kChunksB = kTileN / 8u;
 const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
 const kBFetches = (kStep * kChunksB + kThreads - 1u) / kThreads;
 
-// Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
-// are not stored.
-fn FetchA(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
+// Returns this thread's chunk `fetch` of A's step at first_k, zeros past the end of a row. Rows
+// past the last repeat it and are not stored.
+fn fetch_a(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   let index = fetch * kThreads + local;
   let m = min(tile.first_m + index / kChunks, params.m - 1u);
   let k = first_k + index % kChunks * 8u;
@@ -24,12 +25,13 @@ fn FetchA(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   return a[at / 8u];
 #else
   let rest = params.k - k;
-  return vec4<u32>(PairA(at, rest, 0u), PairA(at, rest, 2u), PairA(at, rest, 4u), PairA(at, rest, 6u));
+  return vec4<u32>(pair_a(at, rest, 0u), pair_a(at, rest, 2u), pair_a(at, rest, 4u),
+                   pair_a(at, rest, 6u));
 #endif
 }
 
-// The same of B: zeros past its last row and column.
-fn FetchB(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
+// Returns this thread's chunk `fetch` of B's step at first_k, zeros past its last row and column.
+fn fetch_b(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   let index = fetch * kThreads + local;
   let k = first_k + index / kChunksB;
   let n = tile.first_n + index % kChunksB * 8u;
@@ -41,13 +43,14 @@ fn FetchB(tile: Tile, fetch: u32, local: u32, first_k: u32) -> vec4<u32> {
   return b[at / 8u];
 #else
   let rest = params.n - n;
-  return vec4<u32>(PairB(at, rest, 0u), PairB(at, rest, 2u), PairB(at, rest, 4u), PairB(at, rest, 6u));
+  return vec4<u32>(pair_b(at, rest, 0u), pair_b(at, rest, 2u), pair_b(at, rest, 4u),
+                   pair_b(at, rest, 6u));
 #endif
 }
 
-// Elements i and i + 1 behind `at`, of which `rest` are inside.
+// Returns elements i and i + 1 after `at`, of which `rest` are inside.
 #if !a_vec8
-fn PairA(at: u32, rest: u32, i: u32) -> u32 {
+fn pair_a(at: u32, rest: u32, i: u32) -> u32 {
   var pair = vec2<f16>();
   if (i < rest) {
     pair.x = a[at + i];
@@ -60,7 +63,7 @@ fn PairA(at: u32, rest: u32, i: u32) -> u32 {
 #endif
 
 #if !b_vec8
-fn PairB(at: u32, rest: u32, i: u32) -> u32 {
+fn pair_b(at: u32, rest: u32, i: u32) -> u32 {
   var pair = vec2<f16>();
   if (i < rest) {
     pair.x = b[at + i];
@@ -72,14 +75,14 @@ fn PairB(at: u32, rest: u32, i: u32) -> u32 {
 }
 #endif
 
-fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
+fn store_a(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
   let index = fetch * kThreads + local;
   if (kTileM * kChunks % kThreads == 0u || index < kTileM * kChunks) {
     tiles[buffer * kBufferSize + index / kChunks * kStride + index % kChunks] = chunk;
   }
 }
 
-fn StoreB(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
+fn store_b(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
   let index = fetch * kThreads + local;
   if (kStep * kChunksB % kThreads == 0u || index < kStep * kChunksB) {
     let at = buffer * kBufferSize + kTileM * kStride;
@@ -87,78 +90,30 @@ fn StoreB(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
   }
 }
 
-// What a thread holds of a step, by constant indices.
+// A thread's loads of a step, indexed by constants.
 struct Step {
   a: array<vec4<u32>, 8>,
   b: array<vec4<u32>, 8>,
 }
 
-fn Fetch(step: ptr<function, Step>, tile: Tile, local: u32, first_k: u32) {
-  (*step).a[0] = FetchA(tile, 0u, local, first_k);
-  (*step).b[0] = FetchB(tile, 0u, local, first_k);
-  if (kAFetches > 1u) {
-    (*step).a[1] = FetchA(tile, 1u, local, first_k);
-  }
-  if (kBFetches > 1u) {
-    (*step).b[1] = FetchB(tile, 1u, local, first_k);
-  }
-  if (kAFetches > 2u) {
-    (*step).a[2] = FetchA(tile, 2u, local, first_k);
-    (*step).a[3] = FetchA(tile, 3u, local, first_k);
-  }
-  if (kBFetches > 2u) {
-    (*step).b[2] = FetchB(tile, 2u, local, first_k);
-    (*step).b[3] = FetchB(tile, 3u, local, first_k);
-  }
-  if (kAFetches > 4u) {
-    (*step).a[4] = FetchA(tile, 4u, local, first_k);
-    (*step).a[5] = FetchA(tile, 5u, local, first_k);
-    (*step).a[6] = FetchA(tile, 6u, local, first_k);
-    (*step).a[7] = FetchA(tile, 7u, local, first_k);
-  }
-  if (kBFetches > 4u) {
-    (*step).b[4] = FetchB(tile, 4u, local, first_k);
-    (*step).b[5] = FetchB(tile, 5u, local, first_k);
-    (*step).b[6] = FetchB(tile, 6u, local, first_k);
-    (*step).b[7] = FetchB(tile, 7u, local, first_k);
-  }
+fn fetch_step(step: ptr<function, Step>, tile: Tile, local: u32, first_k: u32) {
+#repeat i 0..8
+  if (kAFetches > $i) { (*step).a[$i] = fetch_a(tile, $i, local, first_k); }
+  if (kBFetches > $i) { (*step).b[$i] = fetch_b(tile, $i, local, first_k); }
+#endrepeat
 }
 
-fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
-  StoreA(0u, local, buffer, (*step).a[0]);
-  StoreB(0u, local, buffer, (*step).b[0]);
-  if (kAFetches > 1u) {
-    StoreA(1u, local, buffer, (*step).a[1]);
-  }
-  if (kBFetches > 1u) {
-    StoreB(1u, local, buffer, (*step).b[1]);
-  }
-  if (kAFetches > 2u) {
-    StoreA(2u, local, buffer, (*step).a[2]);
-    StoreA(3u, local, buffer, (*step).a[3]);
-  }
-  if (kBFetches > 2u) {
-    StoreB(2u, local, buffer, (*step).b[2]);
-    StoreB(3u, local, buffer, (*step).b[3]);
-  }
-  if (kAFetches > 4u) {
-    StoreA(4u, local, buffer, (*step).a[4]);
-    StoreA(5u, local, buffer, (*step).a[5]);
-    StoreA(6u, local, buffer, (*step).a[6]);
-    StoreA(7u, local, buffer, (*step).a[7]);
-  }
-  if (kBFetches > 4u) {
-    StoreB(4u, local, buffer, (*step).b[4]);
-    StoreB(5u, local, buffer, (*step).b[5]);
-    StoreB(6u, local, buffer, (*step).b[6]);
-    StoreB(7u, local, buffer, (*step).b[7]);
-  }
+fn store_step(step: ptr<function, Step>, local: u32, buffer: u32) {
+#repeat i 0..8
+  if (kAFetches > $i) { store_a($i, local, buffer, (*step).a[$i]); }
+  if (kBFetches > $i) { store_b($i, local, buffer, (*step).b[$i]); }
+#endrepeat
 }
 
-// Row `row` of the subgroup's products, to Y.
-fn Finish(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: u32) {
+// Stores row `row` of the subgroup's products to Y.
+fn finish_rows(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: u32) {
   workgroupBarrier();
-  Stage(sums, subgroup, row);
+  stage(sums, subgroup, row);
   workgroupBarrier();
   const quads = kSubCols / 4u;
   let place = subgroup % kPlaces;
@@ -170,47 +125,42 @@ fn Finish(sums: ptr<function, Sums>, tile: Tile, row: u32, subgroup: u32, lane: 
     if (m >= params.m || n >= params.n) {
       continue;
     }
-    let values = Staged(place, i / quads, i % quads);
+    let values = staged(place, i / quads, i % quads);
     let at = tile.y_at + m * params.n + n;
     for (var j = 0u; j < min(4u, params.n - n); j++) {
-      StoreSum(at + j, values[j]);
+      store_sum(at + j, values[j]);
     }
   }
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  // Tiles past the last are whole workgroups.
-  let tile = FindTile(group.y * params.grid_x + group.x, kTileM, kTileN);
+  // Workgroups past the last tile return.
+  let tile = find_tile(workgroup.y * params.grid_x + workgroup.x, kTileM, kTileN);
   if (!tile.inside) {
     return;
   }
   var sums = Sums();
   var step = Step();
-  Fetch(&step, tile, local, 0u);
-  Store(&step, local, 0u);
+  fetch_step(&step, tile, local, 0u);
+  store_step(&step, local, 0u);
   workgroupBarrier();
   var buffer = 0u;
   for (var next_k = kStep; ; next_k += kStep) {
     let more = next_k < params.k;
     if (more) {
-      Fetch(&step, tile, local, next_k);
+      fetch_step(&step, tile, local, next_k);
     }
-    Multiply(&sums, buffer, subgroup);
+    multiply(&sums, buffer, subgroup);
     if (!more) {
       break;
     }
-    buffer = Release(buffer);
-    Store(&step, local, buffer);
+    buffer = release(buffer);
+    store_step(&step, local, buffer);
     workgroupBarrier();
   }
-  Finish(&sums, tile, 0u, subgroup, lane);
-  if (kRows > 1u) {
-    Finish(&sums, tile, 1u, subgroup, lane);
-  }
-  if (kRows > 2u) {
-    Finish(&sums, tile, 2u, subgroup, lane);
-    Finish(&sums, tile, 3u, subgroup, lane);
-  }
+#repeat r 0..kRows
+  finish_rows(&sums, tile, $r, subgroup, lane);
+#endrepeat
 }

@@ -1,11 +1,11 @@
 // MatMul for many rows of A: Y[m, n] = sum over k of A[m, k] * B[k, n].
 //
-// A workgroup of 16 x 16 threads owns a tile of 64 x 64 outputs and walks along K in steps of 32:
-// all threads bring the step's part of A and of B (turned, so that both have quads along K) into
+// A workgroup of 16 x 16 threads owns a tile of 64 x 64 outputs and walks along K in steps of 32.
+// All threads load the step's part of A and of B (transposed, so that both have quads along K) into
 // workgroup memory, and thread (column, line) adds to its outputs at line + 16 i, column + 16 j.
 //
-// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8): eight neighbouring rows
-// of one quad are eight different bank groups.
+// A row of a tile is 8 quads of f32. Quad q of row r lies at q ^ (r % 8) (XOR swizzle): the same
+// quad of eight neighbouring rows is in eight different groups of banks.
 
 #include "matmul/matmul_inputs.wgsl"
 
@@ -17,87 +17,82 @@ const kThreads = 256u;
 var<workgroup> a_tile: array<vec4<f32>, kTile * kQuads>;
 var<workgroup> b_tile: array<vec4<f32>, kTile * kQuads>;
 
-fn Slot(row: u32, quad: u32) -> u32 {
+fn swizzled(row: u32, quad: u32) -> u32 {
   return row * kQuads + (quad ^ (row % kQuads));
 }
 
-// A[m, k] and B[k, n] of a tile's matrices; zero outside.
-fn LoadA(tile: Tile, m: u32, k: u32) -> f32 {
+// Return A[m, k] and B[k, n] of a tile's matrices, zero outside.
+fn load_a(tile: Tile, m: u32, k: u32) -> f32 {
   if (m >= params.m || k >= params.k) {
     return 0.0;
   }
   return f32(a[tile.a_at + m * params.a_row + k]);
 }
 
-fn LoadB(tile: Tile, n: u32, k: u32) -> f32 {
+fn load_b(tile: Tile, n: u32, k: u32) -> f32 {
   if (n >= params.n || k >= params.k) {
     return 0.0;
   }
   return f32(b[tile.b_at + k * params.n + n]);
 }
 
-fn Store(tile: Tile, m: u32, n: u32, value: f32) {
+fn store_y(tile: Tile, m: u32, n: u32, value: f32) {
   if (m < params.m && n < params.n) {
-    StoreSum(tile.y_at + m * params.n + n, value);
+    store_sum(tile.y_at + m * params.n + n, value);
   }
 }
 
-fn StoreColumns(tile: Tile, line: u32, column: u32, sums: vec4<f32>) {
+fn store_columns(tile: Tile, line: u32, column: u32, sums: vec4<f32>) {
   let m = tile.first_m + line;
   let n = tile.first_n + column;
-  Store(tile, m, n, sums.x);
-  Store(tile, m, n + 16u, sums.y);
-  Store(tile, m, n + 32u, sums.z);
-  Store(tile, m, n + 48u, sums.w);
+#repeat j 0..4
+  store_y(tile, m, n + 16u * $j, sums[$j]);
+#endrepeat
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let tile = FindTile(group.y * params.grid_x + group.x, kTile, kTile);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let tile = find_tile(workgroup.y * params.grid_x + workgroup.x, kTile, kTile);
   if (!tile.inside) {
     return;
   }
   let column = local % 16u;
   let line = local / 16u;
 
-  // Of outputs (line + 16 i, column), (.., column + 16), (.., column + 32), (.., column + 48): no
-  // array of them, since NVIDIA's compiler does not unroll the loops over one and then keeps it in
-  // memory.
-  var sums_0 = vec4<f32>();
-  var sums_1 = vec4<f32>();
-  var sums_2 = vec4<f32>();
-  var sums_3 = vec4<f32>();
+  // Sums of outputs (line + 16 i, column + 16 j), j = 0 to 3. They are no array: NVIDIA's compiler
+  // does not unroll loops over one and then keeps it in memory.
+#repeat i 0..4
+  var sums_$i = vec4<f32>();
+#endrepeat
   for (var first_k = 0u; first_k < params.k; first_k += kStep) {
     for (var i = local; i < kTile * kQuads; i += kThreads) {
       let row = i / kQuads;
       let quad = i % kQuads;
       let m = tile.first_m + row;
       let k = first_k + 4u * quad;
-      a_tile[Slot(row, quad)] = vec4<f32>(LoadA(tile, m, k), LoadA(tile, m, k + 1u),
-                                          LoadA(tile, m, k + 2u), LoadA(tile, m, k + 3u));
+      a_tile[swizzled(row, quad)] = vec4<f32>(load_a(tile, m, k), load_a(tile, m, k + 1u),
+                                          load_a(tile, m, k + 2u), load_a(tile, m, k + 3u));
     }
     for (var i = local; i < kTile * kQuads; i += kThreads) {
       let row = i % kTile;
       let quad = i / kTile;
       let n = tile.first_n + row;
       let k = first_k + 4u * quad;
-      b_tile[Slot(row, quad)] = vec4<f32>(LoadB(tile, n, k), LoadB(tile, n, k + 1u),
-                                          LoadB(tile, n, k + 2u), LoadB(tile, n, k + 3u));
+      b_tile[swizzled(row, quad)] = vec4<f32>(load_b(tile, n, k), load_b(tile, n, k + 1u),
+                                          load_b(tile, n, k + 2u), load_b(tile, n, k + 3u));
     }
     workgroupBarrier();
     for (var quad = 0u; quad < kQuads; quad++) {
       let rows_b = mat4x4<f32>(
-          b_tile[Slot(column, quad)], b_tile[Slot(column + 16u, quad)],
-          b_tile[Slot(column + 32u, quad)], b_tile[Slot(column + 48u, quad)]);
-      sums_0 += a_tile[Slot(line, quad)] * rows_b;
-      sums_1 += a_tile[Slot(line + 16u, quad)] * rows_b;
-      sums_2 += a_tile[Slot(line + 32u, quad)] * rows_b;
-      sums_3 += a_tile[Slot(line + 48u, quad)] * rows_b;
+          b_tile[swizzled(column, quad)], b_tile[swizzled(column + 16u, quad)],
+          b_tile[swizzled(column + 32u, quad)], b_tile[swizzled(column + 48u, quad)]);
+#repeat i 0..4
+      sums_$i += a_tile[swizzled(line + 16u * $i, quad)] * rows_b;
+#endrepeat
     }
     workgroupBarrier();
   }
-  StoreColumns(tile, line, column, sums_0);
-  StoreColumns(tile, line + 16u, column, sums_1);
-  StoreColumns(tile, line + 32u, column, sums_2);
-  StoreColumns(tile, line + 48u, column, sums_3);
+#repeat i 0..4
+  store_columns(tile, line + 16u * $i, column, sums_$i);
+#endrepeat
 }

@@ -1,8 +1,7 @@
 // MatMul for few rows of A: Y[m, n] = sum over k of A[m, k] * B[k, n].
 //
 // A workgroup owns kM rows and 32 columns. Thread (column, slice) sums the products of every 8th k,
-// so that 32 neighbouring threads read neighbours of B; the slices are added up in workgroup
-// memory.
+// so that 32 neighbouring threads read neighbours of B. The slices are added in workgroup memory.
 
 #include "matmul/matmul_inputs.wgsl"
 
@@ -12,8 +11,8 @@ const kSlices = 8u;
 var<workgroup> partials: array<f32, kM * kSlices * kColumns>;
 
 @compute @workgroup_size(kColumns * kSlices)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let tile = FindTile(group.y * params.grid_x + group.x, kM, kColumns);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let tile = find_tile(workgroup.y * params.grid_x + workgroup.x, kM, kColumns);
   if (!tile.inside) {
     return;
   }
@@ -44,6 +43,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var j = 0u; j < kSlices; j++) {
       sum += partials[(i * kSlices + j) * kColumns + column];
     }
-    StoreSum(tile.y_at + m * params.n + n, sum);
+    store_sum(tile.y_at + m * params.n + n, sum);
   }
 }

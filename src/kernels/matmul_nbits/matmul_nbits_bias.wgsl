@@ -1,10 +1,10 @@
-// What is added to a product's output of row `row` of the bound part of B.
+// Returns the bias of row `row` of the bound part of B, 0 without one.
 #if bias
-fn Bias(row: u32) -> f32 {
+fn load_bias(row: u32) -> f32 {
   return f32(bias[row]);
 }
 #else
-fn Bias(row: u32) -> f32 {
+fn load_bias(row: u32) -> f32 {
   return 0.0;
 }
 #endif

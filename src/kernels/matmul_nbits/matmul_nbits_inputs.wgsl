@@ -1,7 +1,8 @@
-// Bindings of MatMulNBits for many rows, and how to read them. matmul_nbits.h has the layouts.
+// Bindings of MatMulNBits for many rows, and functions that read them. matmul_nbits.h has the
+// layouts.
 //
-// The prelude gives act_t, kBits, kBlockSize, kInterleave, unit_t, the type in which B is loaded, and how many of them
-// lie together (kUnitsTogether).
+// The prelude gives act_t, kBits, kBlockSize, kInterleave, unit_t, the type in which B is loaded,
+// and kUnitsTogether, how many units of a row are contiguous.
 
 #include "common/dequantize.wgsl"
 #include "matmul_nbits/interleave.wgsl"
@@ -37,76 +38,76 @@ struct Params {
 #endif
 @group(0) @binding(6) var<storage, read_write> y: array<act_t>;
 
-// A[row, k .. k + 3]; zero outside of A. k is a multiple of 4.
+// Returns A[row, k .. k + 3], zeros outside of A. k is a multiple of 4.
 #if a_vec4
-fn LoadA(row: u32, k: u32) -> vec4<f32> {
+fn load_a(row: u32, k: u32) -> vec4<f32> {
   if (row >= params.m || k >= params.k) {
     return vec4<f32>();
   }
   return vec4<f32>(a[(row * params.k + k) / 4u]);
 }
 #else
-fn LoadOneA(at: u32, k: u32) -> f32 {
+fn load_one_a(at: u32, k: u32) -> f32 {
   if (k >= params.k) {
     return 0.0;
   }
   return f32(a[at + k]);
 }
 
-fn LoadA(row: u32, k: u32) -> vec4<f32> {
+fn load_a(row: u32, k: u32) -> vec4<f32> {
   if (row >= params.m) {
     return vec4<f32>();
   }
   let at = row * params.k;
-  return vec4<f32>(LoadOneA(at, k), LoadOneA(at, k + 1u), LoadOneA(at, k + 2u),
-                   LoadOneA(at, k + 3u));
+  return vec4<f32>(load_one_a(at, k), load_one_a(at, k + 1u), load_one_a(at, k + 2u),
+                   load_one_a(at, k + 3u));
 }
 #endif
 
-// Where unit `unit` of row `row` of the bound part of B lies.
-fn PlaceOfUnit(row: u32, unit: u32) -> u32 {
-  return Interleaved(row, unit / kUnitsTogether, params.row_units / kUnitsTogether) * kUnitsTogether +
-         unit % kUnitsTogether;
+// Returns where unit `unit` of row `row` of the bound part of B lies.
+fn place_of_unit(row: u32, unit: u32) -> u32 {
+  return interleaved_index(row, unit / kUnitsTogether, params.row_units / kUnitsTogether) *
+             kUnitsTogether + unit % kUnitsTogether;
 }
 
-fn Scale(row: u32, block: u32) -> f32 {
-  return f32(scales[Interleaved(row, block, params.blocks)]);
+fn load_scale(row: u32, block: u32) -> f32 {
+  return f32(scales[interleaved_index(row, block, params.blocks)]);
 }
 
-// The zero point of a block of row `row` of the bound part of B.
+// Returns the zero point of a block of row `row` of the bound part of B.
 #if zero_points_packed
-fn ZeroPoint(row: u32, block: u32) -> f32 {
+fn zero_point(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
-  let byte = Interleaved(row, bit / 8u, params.zero_points_row_bytes);
-  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  let byte = interleaved_index(row, bit / 8u, params.zero_points_row_bytes);
+  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #endif
 #if zero_points_float
-fn ZeroPoint(row: u32, block: u32) -> f32 {
-  return f32(zero_points[Interleaved(row, block, params.blocks)]);
+fn zero_point(row: u32, block: u32) -> f32 {
+  return f32(zero_points[interleaved_index(row, block, params.blocks)]);
 }
 #endif
 #if zero_points_default
-fn ZeroPoint(row: u32, block: u32) -> f32 {
+fn zero_point(row: u32, block: u32) -> f32 {
   return f32(1u << (kBits - 1u));
 }
 #endif
 
-// Quad `quad` of a word of codes, less their zero point.
+// Returns quad `quad` of a word of codes, less their zero point.
 #if zero_points_float
-fn Quad(word: u32, quad: u32, zero: f32) -> vec4<f32> {
-  return QuadLess(word, quad, zero);
+fn quad_less_zero(word: u32, quad: u32, zero: f32) -> vec4<f32> {
+  return quad_less(word, quad, zero);
 }
 #else
-fn Quad(word: u32, quad: u32, zero: f32) -> vec4<f32> {
-  return QuadLessWhole(word, quad, zero);
+fn quad_less_zero(word: u32, quad: u32, zero: f32) -> vec4<f32> {
+  return quad_less_whole(word, quad, zero);
 }
 #endif
 
-// Y[m, n_begin + row] = value (+ bias), where that is inside. The weight's rows of B begin at first_b.
-fn Store(m: u32, first_b: u32, row: u32, value: f32) {
+// Y[m, n_begin + row] = value (+ bias), where inside. The weight's rows of B begin at first_b.
+fn store_y(m: u32, first_b: u32, row: u32, value: f32) {
   if (m >= params.m || row >= params.n_count) {
     return;
   }
-  y[m * params.n + params.n_begin + row] = act_t(value + Bias(first_b + row));
+  y[m * params.n + params.n_begin + row] = act_t(value + load_bias(first_b + row));
 }

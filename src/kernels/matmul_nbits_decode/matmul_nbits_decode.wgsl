@@ -1,54 +1,54 @@
-// MatMulNBits for few rows, with what stands before and behind it in a transformer layer:
+// MatMulNBits for few rows, fused with what precedes and follows it in a transformer layer:
 //
 //   x = input                                    or input + skip
 //                                                or input + skip / rms(skip) * skip_scale
 //   h = x                                        or x / rms(x) * norm_scale
 //   Y[m, n] = sum over k of h[m, k] * (code[n, k] - zero) * scale (+ bias[n]) (+ residual[m, n])
-//                                                or activation(of gate row n) * (of up row n)
+//                                                or activation(gate row n) * (up row n)
 //
-// A workgroup brings kM rows of h into workgroup memory (in kPhases parts along K where they do not
-// fit). A team of kLanes neighbouring threads then owns kRows rows of B (with a gate: half of them
-// gate rows and half their up rows) and kM rows of h: each thread takes every kLanes-th chunk of
-// the rows, a chunk being the widest load (up to 16 bytes) inside one block, and the team's sums
-// are added up by shuffles (kLanes is at most the smallest subgroup) or through workgroup memory. A
-// team does kGroups such groups of rows in turn; kSplit teams share a group's chunks. Workgroup
-// (x, y) owns kTeams / kSplit * kGroups groups, z kM rows of h.
+// A workgroup loads kM rows of h into workgroup memory, in kPhases phases along K if they do not
+// fit. A team of kLanes threads owns a row group: kRows rows of B (with a gate, half gate rows and
+// half their up rows), for kM rows of h. A chunk is the widest load (up to 16 bytes) inside one
+// block; each thread takes every kLanes-th chunk of the rows. The team's sums are added by shuffles
+// (kLanes is at most the smallest subgroup) or through workgroup memory. A team computes kRowGroups
+// row groups one after the other, and kSplit teams share the chunks of a row group (split-K).
+// Workgroup (x, y) owns kTeams / kSplit * kRowGroups row groups; z selects kM rows of h.
 //
-// Where kInterleave rows of B lie together, as many teams are one squad, whose threads take turns:
-// a team's threads and its rows of B are kInterleave apart, so that a squad loads one stretch of B.
+// If kInterleave rows of B are interleaved in memory, kInterleave teams form a squad whose threads
+// alternate: the threads of a team, and its rows of B, are kInterleave apart, so that a squad loads
+// one contiguous range of B.
 //
-// A step is one chunk of one group. A team loads blocks of kBlock steps ahead: the first one before
-// h is there, so that the weights travel while the rows are normalized.
+// A step is one chunk of one row group. A team loads kPrefetch steps ahead. It issues the first
+// loads before h is there, so that the weights arrive while the rows are normalized.
 //
-// All sizes are constants: a uniform would be fetched before the first load could be issued.
+// All sizes are constants: a uniform would have to be fetched before the first load can be issued.
 //
-// Integer arithmetic (#if integers): a chunk of h is 16-bit integers in units of its largest
-// element / 32639, in two signed bytes each, and products with codes are summed up exactly, four at
-// once. The rounding of h is below that of f16 for the elements that matter.
+// Integer arithmetic (#if integers): a chunk of h is 16-bit integers, two signed bytes each, in
+// units of its largest element / 32639. Products with codes are summed exactly, four at a time. The
+// rounding of h is below that of f16 for the elements that matter.
 //
-// Arrays are indexed by constants only: NVIDIA's compiler keeps others in memory.
+// Arrays are indexed by constants only: NVIDIA's compiler keeps other arrays in memory.
 
 #include "common/activations.wgsl"
 #include "matmul_nbits_decode/matmul_nbits_decode_rows.wgsl"
 
 const kTeams = kWorkgroupSize / kLanes;
 const kSquads = kTeams / kInterleave;
-const kSteps = kGroups * kIterations;
-// From one group of a team to its next.
-const kGroupStride = kSquads / kSplit * kOutputs * kInterleave;
+const kSteps = kRowGroups * kIterations;
+// Outputs from one of a team's row groups to its next.
+const kRowGroupStride = kSquads / kSplit * kOutputs * kInterleave;
 
 #if partials
-// [row of h][team], or without subgroups [row of h][team][lane], a lane's stride padded by one
-// against bank conflicts.
+// [row of h][team], or without subgroups [row of h][team][lane] with a lane of padding against bank
+// conflicts.
 var<workgroup> partials: array<vec4<f32>, kM * kTeams * kPartials>;
 #endif
 
-// One chunk of each of a group's rows of B (kRows of the 4), with its scales and zero points.
+// One chunk of each row of a row group, with its scale and zero point. kRows of the 4 are used.
 struct Weights {
-  row_0: unit_t,
-  row_1: unit_t,
-  row_2: unit_t,
-  row_3: unit_t,
+#repeat i 0..4
+  row_$i: unit_t,
+#endrepeat
   scales: vec4<f32>,
 #if !zero_points_default
   zeros: vec4<f32>,
@@ -56,18 +56,18 @@ struct Weights {
 }
 
 #if zero_points_default
-fn ZerosOf(weights: Weights) -> vec4<f32> {
+fn zeros_of(weights: Weights) -> vec4<f32> {
   return vec4<f32>(f32(1u << (kBits - 1u)));
 }
 #else
-fn ZerosOf(weights: Weights) -> vec4<f32> {
+fn zeros_of(weights: Weights) -> vec4<f32> {
   return weights.zeros;
 }
 #endif
 
-// A group's rows of B. Rows past the end repeat the last one, and are not stored.
+// Returns a row group's rows of B. Rows past the end repeat the last one and are not stored.
 #if gate
-fn RowsOf(first: u32) -> vec4<u32> {
+fn rows_of(first: u32) -> vec4<u32> {
   let last = vec4<u32>(kNCount - 1u);
   if (kRows == 2u) {
     return min(vec4<u32>(first), last) + vec4<u32>(0u, kN, 0u, 0u);
@@ -77,212 +77,171 @@ fn RowsOf(first: u32) -> vec4<u32> {
 }
 const kOutputs = kRows / 2u;
 #else
-fn RowsOf(first: u32) -> vec4<u32> {
+fn rows_of(first: u32) -> vec4<u32> {
   return min(vec4<u32>(first) + kInterleave * vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(kNCount - 1u));
 }
 const kOutputs = kRows;
 #endif
 
-// The zero point of block `block` of row `row` of the bound part of B.
+// Returns the zero point of block `block` of row `row` of the bound part of B.
 #if zero_points_packed
-fn ZeroPoint(row: u32, block: u32) -> f32 {
+fn zero_point(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
-  let byte = Interleaved(row, bit / 8u, kZeroPointsRowBytes);
-  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  let byte = interleaved_index(row, bit / 8u, kZeroPointsRowBytes);
+  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #endif
 #if zero_points_float
-fn ZeroPoint(row: u32, block: u32) -> f32 {
-  return f32(zero_points[Interleaved(row, block, kBlocks)]);
+fn zero_point(row: u32, block: u32) -> f32 {
+  return f32(zero_points[interleaved_index(row, block, kBlocks)]);
 }
 #endif
 
-fn LoadWeights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
+fn load_weights(place: Place, rows: vec4<u32>, iteration: u32) -> Weights {
   let chunk = min(iteration * kIterationChunks + place.in_iteration, kChunks - 1u);
   let block = chunk * kChunkCodes / kBlockSize;
   var weights = Weights();
-  weights.row_0 = b[Interleaved(rows.x, chunk, kChunks)];
-  weights.scales.x = f32(scales[Interleaved(rows.x, block, kBlocks)]);
-  if (kRows > 1u) {
-    weights.row_1 = b[Interleaved(rows.y, chunk, kChunks)];
-    weights.scales.y = f32(scales[Interleaved(rows.y, block, kBlocks)]);
-  }
-  if (kRows > 2u) {
-    weights.row_2 = b[Interleaved(rows.z, chunk, kChunks)];
-    weights.row_3 = b[Interleaved(rows.w, chunk, kChunks)];
-    weights.scales.z = f32(scales[Interleaved(rows.z, block, kBlocks)]);
-    weights.scales.w = f32(scales[Interleaved(rows.w, block, kBlocks)]);
-  }
+#repeat i 0..kRows
+  weights.row_$i = b[interleaved_index(rows[$i], chunk, kChunks)];
+  weights.scales[$i] = f32(scales[interleaved_index(rows[$i], block, kBlocks)]);
+#endrepeat
 #if !zero_points_default
-  weights.zeros.x = ZeroPoint(rows.x, block);
-  if (kRows > 1u) {
-    weights.zeros.y = ZeroPoint(rows.y, block);
-  }
-  if (kRows > 2u) {
-    weights.zeros.z = ZeroPoint(rows.z, block);
-    weights.zeros.w = ZeroPoint(rows.w, block);
-  }
+#repeat i 0..kRows
+  weights.zeros[$i] = zero_point(rows[$i], block);
+#endrepeat
 #endif
   return weights;
 }
 
-// The products of a word of codes, less half their range, with the upper and the lower bytes of h:
-// exact.
+// Adds the exact products of a word of codes, less half their range, with the upper and the lower
+// bytes of h.
 #if integers_bits4
-fn Dot(sums: vec2<i32>, word: u32, x: vec4<u32>) -> vec2<i32> {
-  let codes = SignedCodes(word);
+fn dot_codes(sums: vec2<i32>, word: u32, x: vec4<u32>) -> vec2<i32> {
+  let codes = signed_codes(word);
   return sums + vec2<i32>(dot4I8Packed(codes.x, x.x) + dot4I8Packed(codes.y, x.y),
                           dot4I8Packed(codes.x, x.z) + dot4I8Packed(codes.y, x.w));
 }
 
-fn LoadWordOfH(m: u32, chunk: u32, word: u32) -> vec4<u32> {
-  return h[Slot(m, chunk * kSlots + word)];
+fn load_word_of_h(m: u32, chunk: u32, word: u32) -> vec4<u32> {
+  return h[swizzled(m, chunk * kChunkEntries + word)];
 }
 #endif
 #if integers_bits8
-fn Dot(sums: vec2<i32>, word: u32, x: vec2<u32>) -> vec2<i32> {
-  let codes = SignedCodes(word);
+fn dot_codes(sums: vec2<i32>, word: u32, x: vec2<u32>) -> vec2<i32> {
+  let codes = signed_codes(word);
   return sums + vec2<i32>(dot4I8Packed(codes, x.x), dot4I8Packed(codes, x.y));
 }
 
-fn LoadWordOfH(m: u32, chunk: u32, word: u32) -> vec2<u32> {
-  let both = h[Slot(m, chunk * kSlots + word / 2u)];
+fn load_word_of_h(m: u32, chunk: u32, word: u32) -> vec2<u32> {
+  let both = h[swizzled(m, chunk * kChunkEntries + word / 2u)];
   return select(both.xz, both.yw, word % 2u == 1u);
 }
 #endif
 
-// What the zero points take from the sums with half the codes' range taken from them already.
+// Returns the correction for zero points that differ from half the codes' range, which dot_codes
+// subtracts.
 #if integers_zero_points
-fn LessZeros(weights: Weights, chunk: u32) -> vec4<f32> {
+fn less_zeros(weights: Weights, chunk: u32) -> vec4<f32> {
   return (f32(1u << (kBits - 1u)) - weights.zeros) * (chunk_sums[chunk] / kCodeUnit);
 }
 #else
-fn LessZeros(weights: Weights, chunk: u32) -> vec4<f32> {
+fn less_zeros(weights: Weights, chunk: u32) -> vec4<f32> {
   return vec4<f32>();
 }
 #endif
 
 #if integers
-// Sums of each row of B.
+// Integer sums for each row of B: of upper bytes and of lower bytes.
 struct Dots {
-  row_0: vec2<i32>,
-  row_1: vec2<i32>,
-  row_2: vec2<i32>,
-  row_3: vec2<i32>,
+#repeat i 0..4
+  row_$i: vec2<i32>,
+#endrepeat
 }
 
-fn AddWord(dots: Dots, m: u32, chunk: u32, word: u32, words: vec4<u32>) -> Dots {
-  let x = LoadWordOfH(m, chunk, word);
+fn add_word(dots: Dots, m: u32, chunk: u32, word: u32, words: vec4<u32>) -> Dots {
+  let x = load_word_of_h(m, chunk, word);
   var result = dots;
-  result.row_0 = Dot(dots.row_0, words.x, x);
-  if (kRows > 1u) {
-    result.row_1 = Dot(dots.row_1, words.y, x);
-  }
-  if (kRows > 2u) {
-    result.row_2 = Dot(dots.row_2, words.z, x);
-    result.row_3 = Dot(dots.row_3, words.w, x);
-  }
+#repeat i 0..kRows
+  result.row_$i = dot_codes(dots.row_$i, words[$i], x);
+#endrepeat
   return result;
 }
 
-// |upper| <= 64 codes * 128 * 128: 256 of them fit 31 bits.
-fn Whole(sums: vec2<i32>) -> f32 {
+// Returns 256 * upper + lower. |upper| <= 64 codes * 128 * 128, so that 256 times it fits 31 bits.
+fn join_bytes(sums: vec2<i32>) -> f32 {
   return f32(sums.x * 256 + sums.y);
 }
 
-// The products of a chunk with row m of h; `chunk` counts from the phase's first one.
-fn DotChunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
-  var dots = AddWord(Dots(), m, chunk, 0u, WordOf(weights, 0u));
-  if (kChunkWords > 1u) {
-    dots = AddWord(dots, m, chunk, 1u, WordOf(weights, 1u));
-  }
-  if (kChunkWords > 2u) {
-    dots = AddWord(dots, m, chunk, 2u, WordOf(weights, 2u));
-    dots = AddWord(dots, m, chunk, 3u, WordOf(weights, 3u));
-  }
-  var sums = vec4<f32>(Whole(dots.row_0), Whole(dots.row_1), Whole(dots.row_2), Whole(dots.row_3));
+// Returns the products of a chunk with row m of h. `chunk` counts from the phase's first one.
+fn dot_chunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
+  var dots = add_word(Dots(), m, chunk, 0u, word_of(weights, 0u));
+#repeat i 1..kChunkWords
+  dots = add_word(dots, m, chunk, $i, word_of(weights, $i));
+#endrepeat
+  var sums = vec4<f32>(join_bytes(dots.row_0), join_bytes(dots.row_1), join_bytes(dots.row_2),
+                       join_bytes(dots.row_3));
   let at = m * kPhaseChunks + chunk;
-  sums += LessZeros(weights, at);
+  sums += less_zeros(weights, at);
   return sums * (weights.scales * chunk_units[at]);
 }
 #else
-fn DotWord(m: u32, chunk: u32, word: u32, words: vec4<u32>, zeros: vec4<f32>) -> vec4<f32> {
+fn dot_word(m: u32, chunk: u32, word: u32, words: vec4<u32>, zeros: vec4<f32>) -> vec4<f32> {
   var dots = vec4<f32>();
   for (var quad = 0u; quad < kQuadsPerWord; quad++) {
-    let x = h[Slot(m, chunk * kSlots + word * kQuadsPerWord + quad)];
-    dots.x += dot(x, QuadLess(words.x, quad, zeros.x));
-    if (kRows > 1u) {
-      dots.y += dot(x, QuadLess(words.y, quad, zeros.y));
-    }
-    if (kRows > 2u) {
-      dots.z += dot(x, QuadLess(words.z, quad, zeros.z));
-      dots.w += dot(x, QuadLess(words.w, quad, zeros.w));
-    }
+    let x = h[swizzled(m, chunk * kChunkEntries + word * kQuadsPerWord + quad)];
+#repeat i 0..kRows
+    dots[$i] += dot(x, quad_less(words[$i], quad, zeros[$i]));
+#endrepeat
   }
   return dots;
 }
 
-// The products of a chunk with row m of h; `chunk` counts from the phase's first one.
-fn DotChunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
-  let zeros = ZerosOf(weights);
-  var dots = DotWord(m, chunk, 0u, WordOf(weights, 0u), zeros);
-  if (kChunkWords > 1u) {
-    dots += DotWord(m, chunk, 1u, WordOf(weights, 1u), zeros);
-  }
-  if (kChunkWords > 2u) {
-    dots += DotWord(m, chunk, 2u, WordOf(weights, 2u), zeros);
-    dots += DotWord(m, chunk, 3u, WordOf(weights, 3u), zeros);
-  }
+// Returns the products of a chunk with row m of h. `chunk` counts from the phase's first one.
+fn dot_chunk(m: u32, chunk: u32, weights: Weights) -> vec4<f32> {
+  let zeros = zeros_of(weights);
+  var dots = dot_word(m, chunk, 0u, word_of(weights, 0u), zeros);
+#repeat i 1..kChunkWords
+  dots += dot_word(m, chunk, $i, word_of(weights, $i), zeros);
+#endrepeat
   return dots * weights.scales;
 }
 #endif
 
-// Word `i` of the chunks of all rows.
+// Returns word `i` of the chunks of all rows.
 #if chunk4
-fn WordOf(weights: Weights, i: u32) -> vec4<u32> {
+fn word_of(weights: Weights, i: u32) -> vec4<u32> {
   return vec4<u32>(weights.row_0[i], weights.row_1[i], weights.row_2[i], weights.row_3[i]);
 }
 #endif
 #if chunk2
-fn WordOf(weights: Weights, i: u32) -> vec4<u32> {
+fn word_of(weights: Weights, i: u32) -> vec4<u32> {
   return vec4<u32>(weights.row_0[i], weights.row_1[i], weights.row_2[i], weights.row_3[i]);
 }
 #endif
 #if chunk1
-fn WordOf(weights: Weights, i: u32) -> vec4<u32> {
+fn word_of(weights: Weights, i: u32) -> vec4<u32> {
   return vec4<u32>(weights.row_0, weights.row_1, weights.row_2, weights.row_3);
 }
 #endif
 
-// A value for each of a group's rows of B, by row of h.
+// A sum for each row of the row group, for each row of h.
 alias Sums = array<vec4<f32>, 8>;
 
-fn AddChunk(sums: ptr<function, Sums>, chunk: u32, weights: Weights) {
-  (*sums)[0] += DotChunk(0u, chunk, weights);
-  if (kM > 1u) {
-    (*sums)[1] += DotChunk(1u, chunk, weights);
-  }
-  if (kM > 2u) {
-    (*sums)[2] += DotChunk(2u, chunk, weights);
-    (*sums)[3] += DotChunk(3u, chunk, weights);
-  }
-  if (kM > 4u) {
-    (*sums)[4] += DotChunk(4u, chunk, weights);
-    (*sums)[5] += DotChunk(5u, chunk, weights);
-    (*sums)[6] += DotChunk(6u, chunk, weights);
-    (*sums)[7] += DotChunk(7u, chunk, weights);
-  }
+fn add_chunk(sums: ptr<function, Sums>, chunk: u32, weights: Weights) {
+#repeat m 0..kM
+  (*sums)[$m] += dot_chunk($m, chunk, weights);
+#endrepeat
 }
 
-// Row `row` of B's bias, and the residual of Y[row of h, n]: loaded where the address is known.
+// What is added to one output. It is loaded as soon as its address is known.
 struct Added {
   bias: f32,
   up_bias: f32,
   residual: f32,
 }
 
-// Of output `n` of the bound part, n < n_count.
-fn LoadAdded(m: u32, n: u32) -> Added {
+// Returns what is added to output `n` of row m, n < n_count in the bound part of B.
+fn load_added(m: u32, n: u32) -> Added {
   var added = Added();
 #if bias
   added.bias = f32(bias[n]);
@@ -296,54 +255,56 @@ fn LoadAdded(m: u32, n: u32) -> Added {
   return added;
 }
 
-// Y's value from the sums of its rows of B. Sums of codes are kCodeUnit times too small.
+// Returns Y from the sums of its rows of B. Integer sums of codes lack the factor kCodeUnit.
 #if gate
-fn OutputOf(sums: vec4<f32>, i: u32, added: Added) -> f32 {
+fn output_of(sums: vec4<f32>, i: u32, added: Added) -> f32 {
   let gate = select(sums.x, sums.y, kRows > 2u && i == 1u);
   let up = select(select(sums.z, sums.w, i == 1u), sums.y, kRows == 2u);
   return activation(gate * kCodeUnit + added.bias) * (up * kCodeUnit + added.up_bias) +
          added.residual;
 }
 #else
-fn OutputOf(sums: vec4<f32>, i: u32, added: Added) -> f32 {
+fn output_of(sums: vec4<f32>, i: u32, added: Added) -> f32 {
   let sum = select(select(sums.x, sums.y, i == 1u), select(sums.z, sums.w, i == 3u), i > 1u);
   return sum * kCodeUnit + added.bias + added.residual;
 }
 #endif
 
-// A team's lane i stores the team's i-th output of row m, from `first` on; a lane more of them where lanes are few.
-fn StoreGroup(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
-  StoreOutput(m, first, lane, sums, added);
+// Stores the outputs of row m of a row group that begins at output `first`: lane i stores the
+// team's i-th output, and more of them if the lanes are fewer.
+fn store_row_group(m: u32, first: u32, lane: u32, sums: vec4<f32>, added: Added) {
+  store_output(m, first, lane, sums, added);
   if (kLanes < kOutputs) {
     for (var i = lane + kLanes; i < kOutputs; i += kLanes) {
-      StoreOutput(m, first, i, sums, AddedOf(m, first, i));
+      store_output(m, first, i, sums, added_of(m, first, i));
     }
   }
 }
 
-fn StoreOutput(m: u32, first: u32, i: u32, sums: vec4<f32>, added: Added) {
+fn store_output(m: u32, first: u32, i: u32, sums: vec4<f32>, added: Added) {
   let n = first + kInterleave * i;
   if (i < kOutputs && n < kNCount && m < kRowsA) {
-    y[m * kN + kNBegin + n] = output_t(OutputOf(sums, i, added));
+    y[m * kN + kNBegin + n] = output_t(output_of(sums, i, added));
   }
 }
 
-// Where a thread works. The squads with the kSplit teams of a group are neighbours.
+// Where a thread works. The squads of the kSplit teams of a row group are neighbours.
 struct Place {
   first_m: u32,
   first_row: u32,
   squad: u32,
-  team: u32,  // among all: those of a squad are neighbours
+  team: u32,  // Among all teams; those of a squad are neighbours.
   lane: u32,
   // Its chunk among those of an iteration.
   in_iteration: u32,
-  // Of its subgroup.
+  // Lanes of the subgroup.
   lanes: u32,
 }
 
-// Adds up a team's sums of row i of h and stores them, or leaves them for the others to.
+// Adds the lanes' sums for row i of h and stores the result, or leaves it in workgroup memory for
+// finish_left.
 #if subgroups
-fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
+fn team_sum(lane_sums: vec4<f32>) -> vec4<f32> {
   var sums = lane_sums;
   for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
     sums += subgroupShuffleXor(sums, distance * kInterleave);
@@ -352,137 +313,105 @@ fn TeamSum(lane_sums: vec4<f32>) -> vec4<f32> {
 }
 #endif
 #if !partials
-fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
-  StoreGroup(place.first_m + i, first, place.lane, TeamSum(lane_sums) * RowFactor(i, place.lanes),
+fn finish_sums(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
+  store_row_group(place.first_m + i, first, place.lane,
+                  team_sum(lane_sums) * row_factor(i, place.lanes),
              added);
 }
 
-fn FinishLeft(place: Place, first: u32, added: Added) {}
+fn finish_left(place: Place, first: u32, added: Added) {}
 #endif
 #if split
-fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
-  let sums = TeamSum(lane_sums);
+fn finish_sums(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
+  let sums = team_sum(lane_sums);
   if (place.lane == 0u) {
     partials[i * kTeams + place.team] = sums;
   }
 }
 #endif
 #if !subgroups
-fn Finish(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
+fn finish_sums(i: u32, place: Place, first: u32, lane_sums: vec4<f32>, added: Added) {
   partials[(i * kTeams + place.team) * kPartials + place.lane] = lane_sums;
 }
 #endif
 #if partials
-fn FinishLeft(place: Place, first: u32, added: Added) {
+fn finish_left(place: Place, first: u32, added: Added) {
   workgroupBarrier();
   if (place.squad % kSplit == 0u && place.lane < kOutputs) {
     for (var i = 0u; i < kM; i++) {
       var sums = vec4<f32>();
-      for (var part = 0u; part < kSplit; part++) {
+      for (var split = 0u; split < kSplit; split++) {
         for (var other = 0u; other < max(kPartials - 1u, 1u); other++) {
-          sums += partials[(i * kTeams + place.team + part * kInterleave) * kPartials + other];
+          sums += partials[(i * kTeams + place.team + split * kInterleave) * kPartials + other];
         }
       }
       var own_added = added;
       if (i > 0u) {
-        own_added = AddedOf(place.first_m + i, first, place.lane);
+        own_added = added_of(place.first_m + i, first, place.lane);
       }
-      StoreGroup(place.first_m + i, first, place.lane, sums * RowFactor(i, place.lanes), own_added);
+      store_row_group(place.first_m + i, first, place.lane, sums * row_factor(i, place.lanes),
+                      own_added);
     }
   }
   workgroupBarrier();
 }
 #endif
 
-// What is added to the i-th output of a group.
-fn AddedOf(m: u32, first: u32, i: u32) -> Added {
-  return LoadAdded(m, min(first + kInterleave * min(i, kOutputs - 1u), kNCount - 1u));
+// Returns what is added to the i-th output of a row group.
+fn added_of(m: u32, first: u32, i: u32) -> Added {
+  return load_added(m, min(first + kInterleave * min(i, kOutputs - 1u), kNCount - 1u));
 }
 
-fn FinishRow(i: u32, place: Place, first: u32, sums: vec4<f32>) {
-  Finish(i, place, first, sums, AddedOf(place.first_m + i, first, place.lane));
+fn finish_row(i: u32, place: Place, first: u32, sums: vec4<f32>) {
+  finish_sums(i, place, first, sums, added_of(place.first_m + i, first, place.lane));
 }
 
-fn FinishGroup(place: Place, first: u32, sums: ptr<function, Sums>, added: Added) {
-  Finish(0u, place, first, (*sums)[0], added);
-  if (kM > 1u) {
-    FinishRow(1u, place, first, (*sums)[1]);
-  }
-  if (kM > 2u) {
-    FinishRow(2u, place, first, (*sums)[2]);
-    FinishRow(3u, place, first, (*sums)[3]);
-  }
-  if (kM > 4u) {
-    FinishRow(4u, place, first, (*sums)[4]);
-    FinishRow(5u, place, first, (*sums)[5]);
-    FinishRow(6u, place, first, (*sums)[6]);
-    FinishRow(7u, place, first, (*sums)[7]);
-  }
-  FinishLeft(place, first, added);
+fn finish_row_group(place: Place, first: u32, sums: ptr<function, Sums>, added: Added) {
+  finish_sums(0u, place, first, (*sums)[0], added);
+#repeat m 1..kM
+  finish_row($m, place, first, (*sums)[$m]);
+#endrepeat
+  finish_left(place, first, added);
 }
 
-// Steps `base` .. `base` + kBlock - 1 of a team.
-struct Block {
-  step_0: Weights,
-  step_1: Weights,
-  step_2: Weights,
-  step_3: Weights,
-  step_4: Weights,
-  step_5: Weights,
-  step_6: Weights,
-  step_7: Weights,
+// Steps base to base + kPrefetch - 1 of a team.
+struct Prefetch {
+#repeat i 0..kPrefetch
+  step_$i: Weights,
+#endrepeat
 }
 
-fn LoadStep(place: Place, step: u32) -> Weights {
-  return LoadWeights(place, RowsOf(place.first_row + step / kIterations * kGroupStride),
+fn load_step(place: Place, step: u32) -> Weights {
+  return load_weights(place, rows_of(place.first_row + step / kIterations * kRowGroupStride),
                      step % kIterations);
 }
 
-fn LoadBlock(place: Place, base: u32) -> Block {
-  var block = Block();
-  block.step_0 = LoadStep(place, base);
-  if (kBlock > 1u) {
-    block.step_1 = LoadStep(place, base + 1u);
-  }
-  if (kBlock > 2u) {
-    block.step_2 = LoadStep(place, base + 2u);
-  }
-  if (kBlock > 3u) {
-    block.step_3 = LoadStep(place, base + 3u);
-  }
-  if (kBlock > 4u) {
-    block.step_4 = LoadStep(place, base + 4u);
-  }
-  if (kBlock > 5u) {
-    block.step_5 = LoadStep(place, base + 5u);
-  }
-  if (kBlock > 6u) {
-    block.step_6 = LoadStep(place, base + 6u);
-  }
-  if (kBlock > 7u) {
-    block.step_7 = LoadStep(place, base + 7u);
-  }
-  return block;
+fn prefetch_steps(place: Place, base: u32) -> Prefetch {
+  var prefetched = Prefetch();
+#repeat i 0..kPrefetch
+  prefetched.step_$i = load_step(place, base + $i);
+#endrepeat
+  return prefetched;
 }
 
-// What a team has summed up so far, and what its group's outputs get added.
+// A team's sums so far, and what is added to its row group's outputs.
 struct State {
   sums: Sums,
   added: Added,
 }
 
-fn RunStep(state: ptr<function, State>, place: Place, step: u32, weights: Weights) {
+fn run_step(state: ptr<function, State>, place: Place, step: u32, weights: Weights) {
   let iteration = step % kIterations;
   if (step < kSteps && iteration * kIterationChunks + place.in_iteration < kChunks) {
-    AddChunk(&(*state).sums, iteration % kPhaseIterations * kIterationChunks + place.in_iteration,
+    add_chunk(&(*state).sums, iteration % kPhaseIterations * kIterationChunks + place.in_iteration,
              weights);
   }
   if (iteration == kIterations - 1u && step < kSteps) {
-    let first = place.first_row + step / kIterations * kGroupStride;
-    FinishGroup(place, first, &(*state).sums, (*state).added);
+    let first = place.first_row + step / kIterations * kRowGroupStride;
+    finish_row_group(place, first, &(*state).sums, (*state).added);
     (*state).sums = Sums();
-    if (kGroups > 1u) {
-      (*state).added = AddedOf(place.first_m, first + kGroupStride, place.lane);
+    if (kRowGroups > 1u) {
+      (*state).added = added_of(place.first_m, first + kRowGroupStride, place.lane);
     }
   }
 }
@@ -498,45 +427,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #endif
   let index = workgroup.y * kGridX + workgroup.x;
   let squad = local / (kLanes * kInterleave);
-  let turn = local % kInterleave;
+  let row_offset = local % kInterleave;
   let lane = local / kInterleave % kLanes;
-  let first_row = index * kGroups * kGroupStride + squad / kSplit * kOutputs * kInterleave + turn;
-  let place = Place(workgroup.z * kM, first_row, squad, squad * kInterleave + turn, lane,
+  let first_row = index * kRowGroups * kRowGroupStride + squad / kSplit * kOutputs * kInterleave +
+      row_offset;
+  let place = Place(workgroup.z * kM, first_row, squad, squad * kInterleave + row_offset, lane,
                     squad % kSplit * kLanes + lane, lanes);
 
-  var block = LoadBlock(place, 0u);
-  var state = State(Sums(), AddedOf(place.first_m, place.first_row, place.lane));
-  Stage(place.first_m, 0u, index == 0u, local, lanes);
-  for (var base = 0u; base < kSteps; base += kBlock) {
+  var prefetched = prefetch_steps(place, 0u);
+  var state = State(Sums(), added_of(place.first_m, place.first_row, place.lane));
+  stage(place.first_m, 0u, index == 0u, local, lanes);
+  for (var base = 0u; base < kSteps; base += kPrefetch) {
     if (kPhases > 1u && base > 0u && base % kPhaseIterations == 0u) {
       workgroupBarrier();
-      Stage(place.first_m, base / kPhaseIterations, false, local, lanes);
+      stage(place.first_m, base / kPhaseIterations, false, local, lanes);
     }
-    let steps = block;
-    if (base + kBlock < kSteps) {
-      block = LoadBlock(place, base + kBlock);
+    let steps = prefetched;
+    if (base + kPrefetch < kSteps) {
+      prefetched = prefetch_steps(place, base + kPrefetch);
     }
-    RunStep(&state, place, base, steps.step_0);
-    if (kBlock > 1u) {
-      RunStep(&state, place, base + 1u, steps.step_1);
-    }
-    if (kBlock > 2u) {
-      RunStep(&state, place, base + 2u, steps.step_2);
-    }
-    if (kBlock > 3u) {
-      RunStep(&state, place, base + 3u, steps.step_3);
-    }
-    if (kBlock > 4u) {
-      RunStep(&state, place, base + 4u, steps.step_4);
-    }
-    if (kBlock > 5u) {
-      RunStep(&state, place, base + 5u, steps.step_5);
-    }
-    if (kBlock > 6u) {
-      RunStep(&state, place, base + 6u, steps.step_6);
-    }
-    if (kBlock > 7u) {
-      RunStep(&state, place, base + 7u, steps.step_7);
-    }
+#repeat i 0..kPrefetch
+    run_step(&state, place, base + $i, steps.step_$i);
+#endrepeat
   }
 }

@@ -1,4 +1,4 @@
-// The rows of h of matmul_nbits_decode.wgsl: bindings of what they are made of, normalization, and
+// The rows of h of matmul_nbits_decode.wgsl: the bindings they are made of, normalization, and
 // their layout in workgroup memory.
 
 #include "common/dequantize.wgsl"
@@ -42,26 +42,26 @@ const kPhaseIterations = (kIterations + kPhases - 1u) / kPhases;
 const kPhaseChunks = kPhaseIterations * kIterationChunks;
 const kPhaseOctets = kPhaseChunks * kChunkCodes / 8u;
 
-// Of a chunk of h in workgroup memory.
+// Entries of a chunk of h in workgroup memory.
 #if integers
-alias slot_t = vec4<u32>;
-const kSlots = kChunkCodes / 8u;
+alias entry_t = vec4<u32>;
+const kChunkEntries = kChunkCodes / 8u;
 
-// What a chunk's 16-bit integers count.
+// The unit of a chunk's 16-bit integers.
 var<workgroup> chunk_units: array<f32, kM * kPhaseChunks>;
 #else
-alias slot_t = vec4<f32>;
-const kSlots = kChunkCodes / 4u;
+alias entry_t = vec4<f32>;
+const kChunkEntries = kChunkCodes / 4u;
 #endif
-const kRowSlots = kPhaseChunks * kSlots;
+const kRowEntries = kPhaseChunks * kChunkEntries;
 
-var<workgroup> h: array<slot_t, kM * kRowSlots>;
+var<workgroup> h: array<entry_t, kM * kRowEntries>;
 
-// Where slot `slot` of a row of h lies. Lanes read neighbouring chunks at once: turning the slots
-// of a chunk by its place puts 8 of them into 8 different groups of banks.
-fn Slot(m: u32, slot: u32) -> u32 {
-  let chunk = slot / kSlots;
-  return m * kRowSlots + (slot ^ ((chunk * kSlots / 8u) % kSlots));
+// Returns where entry `entry` of row m of h lies. Lanes read neighbouring chunks at the same time:
+// the XOR swizzle puts 8 of them into 8 different groups of banks.
+fn swizzled(m: u32, entry: u32) -> u32 {
+  let chunk = entry / kChunkEntries;
+  return m * kRowEntries + (entry ^ ((chunk * kChunkEntries / 8u) % kChunkEntries));
 }
 
 // Eight neighbouring elements of a row.
@@ -70,16 +70,16 @@ struct Octet {
   high: vec4<f32>,
 }
 
-fn Squares(x: Octet) -> f32 {
+fn squares_of(x: Octet) -> f32 {
   return dot(x.low, x.low) + dot(x.high, x.high);
 }
 
 #if vec4
-fn InputQuad(row: u32, k: u32) -> vec4<f32> {
+fn input_quad(row: u32, k: u32) -> vec4<f32> {
   return vec4<f32>(input[(row * kK + k) / 4u]);
 }
 #else
-fn InputQuad(row: u32, k: u32) -> vec4<f32> {
+fn input_quad(row: u32, k: u32) -> vec4<f32> {
   let at = row * kK + k;
   let last = row * kK + kK - 1u;
   let inside = vec4<u32>(k) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(kK);
@@ -89,133 +89,129 @@ fn InputQuad(row: u32, k: u32) -> vec4<f32> {
 }
 #endif
 
-// Octet `octet` of row `row` of the input; zero past K.
-fn LoadInput(row: u32, octet: u32) -> Octet {
+// Returns octet `octet` of row `row` of the input, zero past K.
+fn load_input(row: u32, octet: u32) -> Octet {
   var x = Octet(vec4<f32>(), vec4<f32>());
   let k = 8u * octet;
   if (k < kK) {
-    x.low = InputQuad(row, k);
+    x.low = input_quad(row, k);
   }
   if (k + 4u < kK) {
-    x.high = InputQuad(row, k + 4u);
+    x.high = input_quad(row, k + 4u);
   }
   return x;
 }
 
-// The sum over a chunk, where zero points need it.
+// The sum over a chunk, if zero points need it.
 #if zero_points_default
-fn ChunkSum(parts: vec4<i32>) -> i32 {
+fn chunk_sum(parts: vec4<i32>) -> i32 {
   return 0;
 }
 
-fn StoreChunkSum(chunk: u32, total: i32) {}
+fn store_chunk_sum(chunk: u32, total: i32) {}
 #else
 var<workgroup> chunk_sums: array<f32, kM * kPhaseChunks>;
 
-fn StoreChunkSum(chunk: u32, total: i32) {
+fn store_chunk_sum(chunk: u32, total: i32) {
   chunk_sums[chunk] = f32(total);
 }
 #endif
 #if integers_zero_points
-fn ChunkSum(parts: vec4<i32>) -> i32 {
+fn chunk_sum(parts: vec4<i32>) -> i32 {
   var total = parts.x + parts.y + parts.z + parts.w;
-  for (var distance = 1u; distance < kSlots; distance *= 2u) {
+  for (var distance = 1u; distance < kChunkEntries; distance *= 2u) {
     total += subgroupShuffleXor(total, distance);
   }
   return total;
 }
 #endif
 
-// Octet `octet` of this phase of row m of h. All threads of a subgroup come along; those that are
-// `outside` store nothing.
+// Stores octet `octet` of this phase of row m of h. All threads of a subgroup must call; those that
+// are `outside` store nothing.
 #if integers
-fn StoreOctet(m: u32, octet: u32, x: Octet, outside: bool) {
+fn store_octet(m: u32, octet: u32, x: Octet, outside: bool) {
   let sizes = max(abs(x.low), abs(x.high));
   var largest = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
-  // Neighbouring threads hold a chunk's octets.
-  for (var distance = 1u; distance < kSlots; distance *= 2u) {
+  // The octets of a chunk are in neighbouring threads.
+  for (var distance = 1u; distance < kChunkEntries; distance *= 2u) {
     largest = max(largest, subgroupShuffleXor(largest, distance));
   }
-  // The upper byte of the largest, rounded, must not pass 127.
+  // The upper byte of the largest element must not exceed 127 after rounding.
   let unit = largest / 32639.0;
   let scale = select(1.0 / unit, 0.0, unit < 1e-35);
   let low = vec4<i32>(round(x.low * scale));
   let high = vec4<i32>(round(x.high * scale));
-  let total = ChunkSum(low + high);
+  let total = chunk_sum(low + high);
   if (outside) {
     return;
   }
   // v = 256 * upper + lower, both signed bytes.
   let half = vec4<i32>(128);
-  h[Slot(m, octet)] = vec4<u32>(
-      PackOctet((low + half) >> vec4<u32>(8u), (high + half) >> vec4<u32>(8u)), PackOctet(low, high));
-  if (octet % kSlots == 0u) {
-    let chunk = m * kPhaseChunks + octet / kSlots;
+  h[swizzled(m, octet)] = vec4<u32>(
+      pack_octet((low + half) >> vec4<u32>(8u), (high + half) >> vec4<u32>(8u)),
+      pack_octet(low, high));
+  if (octet % kChunkEntries == 0u) {
+    let chunk = m * kPhaseChunks + octet / kChunkEntries;
     chunk_units[chunk] = unit;
-    StoreChunkSum(chunk, total);
+    store_chunk_sum(chunk, total);
   }
 }
 #else
-fn StoreOctet(m: u32, octet: u32, x: Octet, outside: bool) {
+fn store_octet(m: u32, octet: u32, x: Octet, outside: bool) {
   if (outside) {
     return;
   }
-  h[Slot(m, 2u * octet)] = x.low;
-  h[Slot(m, 2u * octet + 1u)] = x.high;
+  h[swizzled(m, 2u * octet)] = x.low;
+  h[swizzled(m, 2u * octet + 1u)] = x.high;
 }
 #endif
 
-// One thread's part of a row that is normalized: octets `local`, `local` + kWorkgroupSize, .., of
-// which there are kOctets (1 to 4; the others stay zero).
+// A thread's part of a row: octets local, local + kWorkgroupSize, ..., kOctets of them.
 struct Octets {
-  x_0: Octet,
-  x_1: Octet,
-  x_2: Octet,
-  x_3: Octet,
+#repeat i 0..kOctets
+  x_$i: Octet,
+#endrepeat
 }
 
-fn OctetAt(local: u32, i: u32) -> u32 {
+fn octet_at(local: u32, i: u32) -> u32 {
   return local + i * kWorkgroupSize;
 }
 
-fn LoadInputOctets(row: u32, local: u32) -> Octets {
+fn load_input_octets(row: u32, local: u32) -> Octets {
   var all = Octets();
-  all.x_0 = LoadInput(row, local);
-  if (kOctets > 1u) {
-    all.x_1 = LoadInput(row, OctetAt(local, 1u));
-  }
-  if (kOctets > 2u) {
-    all.x_2 = LoadInput(row, OctetAt(local, 2u));
-  }
-  if (kOctets > 3u) {
-    all.x_3 = LoadInput(row, OctetAt(local, 3u));
-  }
+#repeat i 0..kOctets
+  all.x_$i = load_input(row, octet_at(local, $i));
+#endrepeat
   return all;
 }
 
-fn SumOfSquares(all: Octets) -> f32 {
-  return Squares(all.x_0) + Squares(all.x_1) + Squares(all.x_2) + Squares(all.x_3);
+fn sum_of_squares(all: Octets) -> f32 {
+  return squares_of(all.x_0)
+#repeat i 1..kOctets
+         + squares_of(all.x_$i)
+#endrepeat
+         ;
 }
 
-// Sums of squares of the rows of x, in parts that nobody waits for before the first result: a
-// normalized row's factor is applied to the sums of its products.
+// Sums of squares of the rows of x, one from each subgroup. The factor of a normalized row is
+// applied to its sums of products, so that no product waits for them.
 var<workgroup> square_sums: array<f32, kM * kSubgroups>;
 
 #if subgroups
-// The same of rows of skip, for all threads at once.
+// Sums of squares of the rows of skip.
 var<workgroup> skip_square_sums: array<f32, kM * kSubgroups>;
 
-fn StoreSquares(m: u32, value: f32, local: u32, lanes: u32) {
-  let part = subgroupAdd(value);
+fn store_squares(m: u32, value: f32, local: u32, lanes: u32) {
+  let subgroup_sum = subgroupAdd(value);
   if (local % lanes == 0u) {
-    square_sums[m * kSubgroups + local / lanes] = part;
+    square_sums[m * kSubgroups + local / lanes] = subgroup_sum;
   }
 }
 
-fn SkipSquares(m: u32, value: f32, local: u32, lanes: u32) -> f32 {
-  let part = subgroupAdd(value);
+fn skip_squares(m: u32, value: f32, local: u32, lanes: u32) -> f32 {
+  let subgroup_sum = subgroupAdd(value);
   if (local % lanes == 0u) {
-    skip_square_sums[m * kSubgroups + local / lanes] = part;
+    skip_square_sums[m * kSubgroups + local / lanes] = subgroup_sum;
   }
   workgroupBarrier();
   var total = 0.0;
@@ -225,21 +221,21 @@ fn SkipSquares(m: u32, value: f32, local: u32, lanes: u32) -> f32 {
   return total;
 }
 #else
-fn StoreSquares(m: u32, value: f32, local: u32, lanes: u32) {
+fn store_squares(m: u32, value: f32, local: u32, lanes: u32) {
   let sum = workgroup_sum(value, local, lanes);
   if (local == 0u) {
     square_sums[m] = sum;
   }
 }
 
-fn SkipSquares(m: u32, value: f32, local: u32, lanes: u32) -> f32 {
+fn skip_squares(m: u32, value: f32, local: u32, lanes: u32) -> f32 {
   return workgroup_sum(value, local, lanes);
 }
 #endif
 
-// What the products of row m are still to be multiplied with.
+// Returns the factor that the products of row m still lack.
 #if norm
-fn RowFactor(m: u32, lanes: u32) -> f32 {
+fn row_factor(m: u32, lanes: u32) -> f32 {
   var total = 0.0;
   for (var i = 0u; i < kSubgroups && i * lanes < kWorkgroupSize; i++) {
     total += square_sums[m * kSubgroups + i];
@@ -247,83 +243,70 @@ fn RowFactor(m: u32, lanes: u32) -> f32 {
   return inverseSqrt(total / f32(kK) + kEpsilon);
 }
 #else
-fn RowFactor(m: u32, lanes: u32) -> f32 {
+fn row_factor(m: u32, lanes: u32) -> f32 {
   return 1.0;
 }
 #endif
 
-// all + other * scale * factor, element by element.
-fn AddProduct(all: Octet, other: Octet, scale: Octet, factor: f32) -> Octet {
-  return Octet(all.low + other.low * scale.low * factor, all.high + other.high * scale.high * factor);
+// Returns all + other * scale * factor, element by element.
+fn add_product(all: Octet, other: Octet, scale: Octet, factor: f32) -> Octet {
+  return Octet(all.low + other.low * scale.low * factor,
+               all.high + other.high * scale.high * factor);
 }
 
 #if skip
-fn LoadSkip(row: u32, octet: u32) -> Octet {
+fn load_skip(row: u32, octet: u32) -> Octet {
   let at = (row * kK + 8u * octet) / 4u;
   return Octet(vec4<f32>(skip[at]), vec4<f32>(skip[at + 1u]));
 }
 
-fn LoadSkipOctets(row: u32, local: u32) -> Octets {
+fn load_skip_octets(row: u32, local: u32) -> Octets {
   var all = Octets();
-  if (8u * local < kK) {
-    all.x_0 = LoadSkip(row, local);
-  }
-  if (kOctets > 1u && 8u * OctetAt(local, 1u) < kK) {
-    all.x_1 = LoadSkip(row, OctetAt(local, 1u));
-  }
-  if (kOctets > 2u && 8u * OctetAt(local, 2u) < kK) {
-    all.x_2 = LoadSkip(row, OctetAt(local, 2u));
-  }
-  if (kOctets > 3u && 8u * OctetAt(local, 3u) < kK) {
-    all.x_3 = LoadSkip(row, OctetAt(local, 3u));
-  }
+#repeat i 0..kOctets
+  if (8u * octet_at(local, $i) < kK) { all.x_$i = load_skip(row, octet_at(local, $i)); }
+#endrepeat
   return all;
 }
 #endif
 
-// The row of x: the input with what is added to it.
+// Returns a row of x: the input with what is added to it.
 #if skip_none
-fn LoadRow(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
-  return LoadInputOctets(row, local);
+fn load_row(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
+  return load_input_octets(row, local);
 }
 #endif
 #if skip_plain
-fn LoadRow(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
-  let x = LoadInputOctets(row, local);
-  let other = LoadSkipOctets(row, local);
+fn load_row(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
+  var x = load_input_octets(row, local);
+  let other = load_skip_octets(row, local);
   let one = Octet(vec4<f32>(1.0), vec4<f32>(1.0));
-  return Octets(AddProduct(x.x_0, other.x_0, one, 1.0), AddProduct(x.x_1, other.x_1, one, 1.0),
-                AddProduct(x.x_2, other.x_2, one, 1.0), AddProduct(x.x_3, other.x_3, one, 1.0));
+#repeat i 0..kOctets
+  x.x_$i = add_product(x.x_$i, other.x_$i, one, 1.0);
+#endrepeat
+  return x;
 }
 #endif
 #if skip_norm
-fn LoadSkipScale(octet: u32) -> Octet {
+fn load_skip_scale(octet: u32) -> Octet {
   let at = min(2u * octet, kK / 4u - 2u);
   return Octet(vec4<f32>(skip_scale[at]), vec4<f32>(skip_scale[at + 1u]));
 }
 
-fn LoadRow(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
-  var x = LoadInputOctets(row, local);
-  let other = LoadSkipOctets(row, local);
-  let squares = SkipSquares(m, SumOfSquares(other), local, lanes);
+fn load_row(m: u32, row: u32, local: u32, lanes: u32) -> Octets {
+  var x = load_input_octets(row, local);
+  let other = load_skip_octets(row, local);
+  let squares = skip_squares(m, sum_of_squares(other), local, lanes);
   let factor = inverseSqrt(squares / f32(kK) + kSkipEpsilon);
-  x.x_0 = AddProduct(x.x_0, other.x_0, LoadSkipScale(local), factor);
-  if (kOctets > 1u) {
-    x.x_1 = AddProduct(x.x_1, other.x_1, LoadSkipScale(OctetAt(local, 1u)), factor);
-  }
-  if (kOctets > 2u) {
-    x.x_2 = AddProduct(x.x_2, other.x_2, LoadSkipScale(OctetAt(local, 2u)), factor);
-  }
-  if (kOctets > 3u) {
-    x.x_3 = AddProduct(x.x_3, other.x_3, LoadSkipScale(OctetAt(local, 3u)), factor);
-  }
+#repeat i 0..kOctets
+  x.x_$i = add_product(x.x_$i, other.x_$i, load_skip_scale(octet_at(local, $i)), factor);
+#endrepeat
   return x;
 }
 #endif
 
-// One workgroup of those that have the same rows keeps x for later nodes.
+// One of the workgroups that have the same rows stores x for later nodes.
 #if sum
-fn StoreSumOctet(row: u32, octet: u32, x: Octet) {
+fn store_sum_octet(row: u32, octet: u32, x: Octet) {
   if (8u * octet < kK) {
     let at = (row * kK + 8u * octet) / 4u;
     sum[at] = input_v(x.low);
@@ -331,88 +314,66 @@ fn StoreSumOctet(row: u32, octet: u32, x: Octet) {
   }
 }
 
-fn StoreSum(row: u32, local: u32, all: Octets) {
-  StoreSumOctet(row, local, all.x_0);
-  if (kOctets > 1u) {
-    StoreSumOctet(row, OctetAt(local, 1u), all.x_1);
-  }
-  if (kOctets > 2u) {
-    StoreSumOctet(row, OctetAt(local, 2u), all.x_2);
-  }
-  if (kOctets > 3u) {
-    StoreSumOctet(row, OctetAt(local, 3u), all.x_3);
-  }
+fn store_sum(row: u32, local: u32, all: Octets) {
+#repeat i 0..kOctets
+  store_sum_octet(row, octet_at(local, $i), all.x_$i);
+#endrepeat
 }
 #else
-fn StoreSum(row: u32, local: u32, all: Octets) {}
+fn store_sum(row: u32, local: u32, all: Octets) {}
 #endif
 
-// Brings phase `phase` of kM rows of h, from row first_m on, into workgroup memory.
+// Loads phase `phase` of kM rows of h, from row first_m on, into workgroup memory.
 #if norm
-fn LoadNormScale(octet: u32) -> Octet {
+fn load_norm_scale(octet: u32) -> Octet {
   let at = min(2u * octet, kK / 4u - 2u);
   return Octet(vec4<f32>(norm_scale[at]), vec4<f32>(norm_scale[at + 1u]));
 }
 
-fn StoreScaled(m: u32, octet: u32, x: Octet, scale: Octet) {
-  StoreOctet(m, octet, Octet(x.low * scale.low, x.high * scale.high), octet >= kPhaseOctets);
+fn store_scaled(m: u32, octet: u32, x: Octet, scale: Octet) {
+  store_octet(m, octet, Octet(x.low * scale.low, x.high * scale.high), octet >= kPhaseOctets);
 }
 
-fn Stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
-  let scale_0 = LoadNormScale(local);
-  let scale_1 = LoadNormScale(OctetAt(local, 1u));
-  let scale_2 = LoadNormScale(OctetAt(local, 2u));
-  let scale_3 = LoadNormScale(OctetAt(local, 3u));
+fn stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
+#repeat i 0..kOctets
+  let scale_$i = load_norm_scale(octet_at(local, $i));
+#endrepeat
   for (var m = 0u; m < kM; m++) {
     let row = min(first_m + m, kRowsA - 1u);
-    let x = LoadRow(m, row, local, lanes);
-    StoreSquares(m, SumOfSquares(x), local, lanes);
-    StoreScaled(m, local, x.x_0, scale_0);
-    if (kOctets > 1u) {
-      StoreScaled(m, OctetAt(local, 1u), x.x_1, scale_1);
-    }
-    if (kOctets > 2u) {
-      StoreScaled(m, OctetAt(local, 2u), x.x_2, scale_2);
-    }
-    if (kOctets > 3u) {
-      StoreScaled(m, OctetAt(local, 3u), x.x_3, scale_3);
-    }
+    let x = load_row(m, row, local, lanes);
+    store_squares(m, sum_of_squares(x), local, lanes);
+#repeat i 0..kOctets
+    store_scaled(m, octet_at(local, $i), x.x_$i, scale_$i);
+#endrepeat
     if (keeps_sum) {
-      StoreSum(row, local, x);
+      store_sum(row, local, x);
     }
   }
   workgroupBarrier();
 }
 #endif
 #if whole_rows
-fn StoreOctets(m: u32, local: u32, x: Octets) {
-  StoreOctet(m, local, x.x_0, local >= kPhaseOctets);
-  if (kOctets > 1u) {
-    StoreOctet(m, OctetAt(local, 1u), x.x_1, OctetAt(local, 1u) >= kPhaseOctets);
-  }
-  if (kOctets > 2u) {
-    StoreOctet(m, OctetAt(local, 2u), x.x_2, OctetAt(local, 2u) >= kPhaseOctets);
-  }
-  if (kOctets > 3u) {
-    StoreOctet(m, OctetAt(local, 3u), x.x_3, OctetAt(local, 3u) >= kPhaseOctets);
-  }
+fn store_octets(m: u32, local: u32, x: Octets) {
+#repeat i 0..kOctets
+  store_octet(m, octet_at(local, $i), x.x_$i, octet_at(local, $i) >= kPhaseOctets);
+#endrepeat
 }
 
-// A thread's octets are all on their way before it waits for the first.
-fn Stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
+// A thread issues all loads before it uses the first.
+fn stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
   for (var m = 0u; m < kM; m++) {
-    StoreOctets(m, local, LoadInputOctets(min(first_m + m, kRowsA - 1u), local));
+    store_octets(m, local, load_input_octets(min(first_m + m, kRowsA - 1u), local));
   }
   workgroupBarrier();
 }
 #endif
 #if parted_rows
-fn Stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
+fn stage(first_m: u32, phase: u32, keeps_sum: bool, local: u32, lanes: u32) {
   for (var m = 0u; m < kM; m++) {
     let row = min(first_m + m, kRowsA - 1u);
     for (var first = 0u; first < kPhaseOctets; first += kWorkgroupSize) {
       let octet = first + local;
-      StoreOctet(m, octet, LoadInput(row, phase * kPhaseOctets + octet), octet >= kPhaseOctets);
+      store_octet(m, octet, load_input(row, phase * kPhaseOctets + octet), octet >= kPhaseOctets);
     }
   }
   workgroupBarrier();

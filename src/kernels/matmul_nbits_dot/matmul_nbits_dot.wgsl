@@ -1,19 +1,23 @@
-// MatMulNBits for many rows of A by packed dot products, with what follows it in a transformer layer:
+// MatMulNBits for many rows of A by packed dot products, fused with what follows it in a
+// transformer layer:
 //
 //   Y[m, n] = sum over k of A[m, k] * (code[n, k] - zero) * scale (+ bias[n]) (+ residual[m, n])
-//                                                                 or activation(of gate row n) * (of up row n)
+//                                                or activation(gate row n) * (up row n)
 //
-// A workgroup owns a tile of kTileM rows of A by kTileN rows of B and walks along K in steps of kStep. Its threads
-// bring a step into workgroup memory: A in chunks of up to 32 elements inside one block, each as 16-bit integers in
-// units of its largest element / 32639 (below the rounding of f16 for the elements that matter), two signed bytes an
-// element; B's codes as signed bytes, less half their range. Thread (column, line) then adds the products of rows
-// line + kLines i of A with rows column + kColumns j of B to its own outputs: a chunk's sums are exact integers, those
-// of chunks f32. Workgroup x owns the tile's rows of A, y those of B, so that neighbours share B.
+// A workgroup owns a tile of kTileM rows of A by kTileN rows of B and walks along K in steps of
+// kStep. Its threads load a step into workgroup memory. A comes in chunks of up to 32 elements
+// inside one block, as 16-bit integers, two signed bytes each, in units of the chunk's largest
+// element / 32639 (below the rounding of f16 for the elements that matter). B's codes are signed
+// bytes, less half their range. Thread (column, line) then adds the products of rows line + kLines
+// i of A with rows column + kColumns j of B to its own outputs. Sums inside a chunk are exact
+// integers, sums of chunks are f32. Workgroup x owns the tile's rows of A, y those of B, so that
+// neighbours share B.
 //
-// With `glu` B has a gate and an up projection, 2 * n rows: the tile's first half are rows of the gate, the second half
-// are the same rows of up. With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
+// With `glu` B has a gate and an up projection, 2 * n rows: the first half of the tile's rows are
+// the gate's, the second half are the same rows of up. With several weights (#if experts) all rows
+// of A in a tile belong to one of them; see matmul_nbits.h.
 //
-// What a thread multiplies is indexed by constants only: NVIDIA's compiler keeps other arrays in memory.
+// Arrays are indexed by constants only: NVIDIA's compiler keeps other arrays in memory.
 
 #include "common/activations.wgsl"
 #include "matmul_nbits/matmul_nbits_inputs.wgsl"
@@ -29,140 +33,142 @@
 const kColumns = kTileN / 4u;
 const kLines = kTileM / kRows;
 const kThreads = kColumns * kLines;
-const kChunks = kStep / kChunk;  // of a row in a step
-const kUnits = kStep / 16u;      // loads of a row of B in a step, of 16 codes each
-// An octet of all rows of A. Two more than rows: threads that store neighbouring octets of two rows meet eight
-// different groups of banks.
+const kChunks = kStep / kChunk;  // Chunks of a row in a step.
+const kUnits = kStep / 16u;      // Loads of a row of B in a step, 16 codes each.
+// Stride of an octet of all rows of A. With two entries of padding, threads that store neighbouring
+// octets of two rows use eight different groups of banks.
 const kOctetStride = kTileM + 2u;
 
 // Eight elements of A: two words of upper bytes, two of lower ones.
 var<workgroup> a_tile: array<vec4<u32>, kStep / 8u * kOctetStride>;
-// What a chunk's integers count.
+// The unit of a chunk's integers.
 var<workgroup> a_units: array<f32, kChunks * kTileM>;
 // 16 codes of a row of B.
 var<workgroup> b_tile: array<vec4<u32>, kUnits * kTileN>;
-// Of a chunk's block; a signed byte times kCodeUnit is a code less half their range.
+// Scales of the chunks' blocks, times kCodeUnit: a signed byte times kCodeUnit is a code less half
+// the codes' range.
 var<workgroup> b_scales: array<f32, kChunks * kTileN>;
 #if !zero_points_default
-// The sum of a chunk's integers, and what is to be added to its row of B's signed bytes.
+// Sums of the chunks' integers, and the offsets to add to the signed bytes of a row of B.
 var<workgroup> a_sums: array<f32, kChunks * kTileM>;
 var<workgroup> b_offsets: array<f32, kChunks * kTileN>;
 #endif
 
 // 16 neighbouring elements of a row of A.
 struct Half {
-  x_0: vec4<f32>,
-  x_1: vec4<f32>,
-  x_2: vec4<f32>,
-  x_3: vec4<f32>,
+#repeat i 0..4
+  x_$i: vec4<f32>,
+#endrepeat
 }
 
-fn LoadHalf(m: u32, k: u32) -> Half {
-  return Half(LoadA(m, k), LoadA(m, k + 4u), LoadA(m, k + 8u), LoadA(m, k + 12u));
+fn load_half(m: u32, k: u32) -> Half {
+  return Half(load_a(m, k), load_a(m, k + 4u), load_a(m, k + 8u), load_a(m, k + 12u));
 }
 
-fn Largest(half: Half) -> f32 {
+fn largest_of(half: Half) -> f32 {
   let sizes = max(max(abs(half.x_0), abs(half.x_1)), max(abs(half.x_2), abs(half.x_3)));
   return max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
 }
 
-fn StoreOctet(row: u32, octet: u32, low: vec4<i32>, high: vec4<i32>) {
+fn store_octet(row: u32, octet: u32, low: vec4<i32>, high: vec4<i32>) {
   let carry = vec4<i32>(128);
   a_tile[octet * kOctetStride + row] = vec4<u32>(
-      PackOctet((low + carry) >> vec4<u32>(8u), (high + carry) >> vec4<u32>(8u)), PackOctet(low, high));
+      pack_octet((low + carry) >> vec4<u32>(8u), (high + carry) >> vec4<u32>(8u)),
+      pack_octet(low, high));
 }
 
-// Stores two octets from `octet` on. Returns their integers' sums by place.
-fn StoreHalf(row: u32, octet: u32, half: Half, factor: f32) -> vec4<i32> {
-  let v_0 = vec4<i32>(round(half.x_0 * factor));
-  let v_1 = vec4<i32>(round(half.x_1 * factor));
-  let v_2 = vec4<i32>(round(half.x_2 * factor));
-  let v_3 = vec4<i32>(round(half.x_3 * factor));
-  StoreOctet(row, octet, v_0, v_1);
-  StoreOctet(row, octet + 1u, v_2, v_3);
+// Stores two octets from `octet` on. Returns the sums of their integers, place by place.
+fn store_half(row: u32, octet: u32, half: Half, factor: f32) -> vec4<i32> {
+#repeat i 0..4
+  let v_$i = vec4<i32>(round(half.x_$i * factor));
+#endrepeat
+  store_octet(row, octet, v_0, v_1);
+  store_octet(row, octet + 1u, v_2, v_3);
   return v_0 + v_1 + v_2 + v_3;
 }
 
 #if zero_points_default
-fn StoreSum(at: u32, sums: vec4<i32>) {}
-fn StoreOffset(at: u32, zero: f32) {}
-fn OffsetsOf(first: u32) -> vec4<f32> {
+fn store_sum(at: u32, sums: vec4<i32>) {}
+fn store_offset(at: u32, zero: f32) {}
+fn offsets_of(first: u32) -> vec4<f32> {
   return vec4<f32>();
 }
-fn SumOf(at: u32) -> f32 {
+fn sum_of(at: u32) -> f32 {
   return 0.0;
 }
 #else
-fn StoreSum(at: u32, sums: vec4<i32>) {
+fn store_sum(at: u32, sums: vec4<i32>) {
   a_sums[at] = f32(sums.x + sums.y + sums.z + sums.w);
 }
-fn StoreOffset(at: u32, zero: f32) {
+fn store_offset(at: u32, zero: f32) {
   b_offsets[at] = (f32(1u << (kBits - 1u)) - zero) / kCodeUnit;
 }
-fn OffsetsOf(first: u32) -> vec4<f32> {
+fn offsets_of(first: u32) -> vec4<f32> {
   return vec4<f32>(b_offsets[first], b_offsets[first + kColumns], b_offsets[first + 2u * kColumns],
                    b_offsets[first + 3u * kColumns]);
 }
-fn SumOf(at: u32) -> f32 {
+fn sum_of(at: u32) -> f32 {
   return a_sums[at];
 }
 #endif
 
-// Chunk `index` of A's part of the step at first_k.
-fn StageA(index: u32, first_m: u32, first_k: u32) {
+// Loads chunk `index` of A's part of the step at first_k.
+fn stage_a(index: u32, first_m: u32, first_k: u32) {
   let row = index / kChunks;
   let chunk = index % kChunks;
   let m = first_m + row;
   let k = first_k + chunk * kChunk;
-  let first = LoadHalf(m, k);
+  let first = load_half(m, k);
   var second = Half();
   if (kChunk > 16u) {
-    second = LoadHalf(m, k + 16u);
+    second = load_half(m, k + 16u);
   }
-  // The upper byte of the largest, rounded, must not pass 127.
-  let unit = max(Largest(first), Largest(second)) / 32639.0;
+  // The upper byte of the largest element must not exceed 127 after rounding.
+  let unit = max(largest_of(first), largest_of(second)) / 32639.0;
   let factor = select(1.0 / unit, 0.0, unit < 1e-35);
-  var sums = StoreHalf(row, chunk * kChunk / 8u, first, factor);
+  var sums = store_half(row, chunk * kChunk / 8u, first, factor);
   if (kChunk > 16u) {
-    sums += StoreHalf(row, chunk * kChunk / 8u + 2u, second, factor);
+    sums += store_half(row, chunk * kChunk / 8u + 2u, second, factor);
   }
   a_units[chunk * kTileM + row] = unit;
-  StoreSum(chunk * kTileM + row, sums);
+  store_sum(chunk * kTileM + row, sums);
 }
 
-// The row of the bound part of B that row `row` of the workgroup's tile of B holds; past the end the last.
+// Returns the row of the bound part of B that row `row` of the tile of B holds. Rows past the end
+// repeat the last.
 #if glu
-fn RowB(first_b: u32, first_n: u32, row: u32) -> u32 {
+fn row_b(first_b: u32, first_n: u32, row: u32) -> u32 {
   const half = kTileN / 2u;
   return min(first_n + row % half, params.n - 1u) + row / half * params.n;
 }
 #else
-fn RowB(first_b: u32, first_n: u32, row: u32) -> u32 {
+fn row_b(first_b: u32, first_n: u32, row: u32) -> u32 {
   return first_b + min(first_n + row, params.n_count - 1u);
 }
 #endif
 
 #if integers_bits4
-fn SignedUnit(unit: vec2<u32>) -> vec4<u32> {
-  return vec4<u32>(SignedCodes(unit.x), SignedCodes(unit.y));
+fn signed_unit(unit: vec2<u32>) -> vec4<u32> {
+  return vec4<u32>(signed_codes(unit.x), signed_codes(unit.y));
 }
 #endif
 #if integers_bits8
-fn SignedUnit(unit: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>(SignedCodes(unit.x), SignedCodes(unit.y), SignedCodes(unit.z), SignedCodes(unit.w));
+fn signed_unit(unit: vec4<u32>) -> vec4<u32> {
+  return vec4<u32>(signed_codes(unit.x), signed_codes(unit.y), signed_codes(unit.z),
+                   signed_codes(unit.w));
 }
 #endif
 
-// Unit `index` of B's part of the step at first_k; zeros past the last block.
-fn StageB(index: u32, first_b: u32, first_n: u32, first_k: u32) {
+// Loads unit `index` of B's part of the step at first_k, zeros past the last block.
+fn stage_b(index: u32, first_b: u32, first_n: u32, first_k: u32) {
   let row = index / kUnits;
   let unit = index % kUnits;
-  let n = RowB(first_b, first_n, row);
+  let n = row_b(first_b, first_n, row);
   let at = first_k / 16u + unit;
   let inside = at < params.row_units;
   var codes = vec4<u32>();
   if (inside) {
-    codes = SignedUnit(b[PlaceOfUnit(n, at)]);
+    codes = signed_unit(b[place_of_unit(n, at)]);
   }
   b_tile[unit * kTileN + row] = codes;
   if (unit * 16u % kChunk == 0u) {
@@ -170,24 +176,23 @@ fn StageB(index: u32, first_b: u32, first_n: u32, first_k: u32) {
     var zero = 0.0;
     if (inside) {
       let block = at * 16u / kBlockSize;
-      scale = Scale(n, block);
-      zero = ZeroPoint(n, block);
+      scale = load_scale(n, block);
+      zero = zero_point(n, block);
     }
     let place = unit * 16u / kChunk * kTileN + row;
     b_scales[place] = scale * kCodeUnit;
-    StoreOffset(place, zero);
+    store_offset(place, zero);
   }
 }
 
 // A unit of each of a thread's rows of B.
 struct Units {
-  row_0: vec4<u32>,
-  row_1: vec4<u32>,
-  row_2: vec4<u32>,
-  row_3: vec4<u32>,
+#repeat i 0..4
+  row_$i: vec4<u32>,
+#endrepeat
 }
 
-// A chunk of a thread's rows of B.
+// A chunk of each of a thread's rows of B.
 struct Columns {
   first: Units,
   second: Units,
@@ -195,56 +200,57 @@ struct Columns {
   offsets: vec4<f32>,
 }
 
-fn LoadUnits(unit: u32, column: u32) -> Units {
+fn load_units(unit: u32, column: u32) -> Units {
   let at = unit * kTileN + column;
-  return Units(b_tile[at], b_tile[at + kColumns], b_tile[at + 2u * kColumns], b_tile[at + 3u * kColumns]);
+  return Units(b_tile[at], b_tile[at + kColumns], b_tile[at + 2u * kColumns],
+               b_tile[at + 3u * kColumns]);
 }
 
-fn LoadColumns(chunk: u32, column: u32) -> Columns {
+fn load_columns(chunk: u32, column: u32) -> Columns {
   var columns = Columns();
-  columns.first = LoadUnits(chunk * kChunk / 16u, column);
+  columns.first = load_units(chunk * kChunk / 16u, column);
   if (kChunk > 16u) {
-    columns.second = LoadUnits(chunk * kChunk / 16u + 1u, column);
+    columns.second = load_units(chunk * kChunk / 16u + 1u, column);
   }
   let at = chunk * kTileN + column;
   columns.scales = vec4<f32>(b_scales[at], b_scales[at + kColumns], b_scales[at + 2u * kColumns],
                              b_scales[at + 3u * kColumns]);
-  columns.offsets = OffsetsOf(at);
+  columns.offsets = offsets_of(at);
   return columns;
 }
 
-// The products of 16 codes with the upper bytes of two octets of A, and with the lower ones.
-fn DotUpper(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
-  return dot4I8Packed(codes.x, low.x) + dot4I8Packed(codes.y, low.y) + dot4I8Packed(codes.z, high.x) +
-         dot4I8Packed(codes.w, high.y);
+// Return the products of 16 codes with the upper and with the lower bytes of two octets of A.
+fn dot_upper(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
+  return dot4I8Packed(codes.x, low.x) + dot4I8Packed(codes.y, low.y) +
+         dot4I8Packed(codes.z, high.x) + dot4I8Packed(codes.w, high.y);
 }
-fn DotLower(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
-  return dot4I8Packed(codes.x, low.z) + dot4I8Packed(codes.y, low.w) + dot4I8Packed(codes.z, high.z) +
-         dot4I8Packed(codes.w, high.w);
+fn dot_lower(codes: vec4<u32>, low: vec4<u32>, high: vec4<u32>) -> i32 {
+  return dot4I8Packed(codes.x, low.z) + dot4I8Packed(codes.y, low.w) +
+         dot4I8Packed(codes.z, high.z) + dot4I8Packed(codes.w, high.w);
 }
 
-fn DotUnits(units: Units, row: u32, octet: u32) -> vec4<i32> {
+fn dot_units(units: Units, row: u32, octet: u32) -> vec4<i32> {
   let low = a_tile[octet * kOctetStride + row];
   let high = a_tile[(octet + 1u) * kOctetStride + row];
-  let upper = vec4<i32>(DotUpper(units.row_0, low, high), DotUpper(units.row_1, low, high),
-                        DotUpper(units.row_2, low, high), DotUpper(units.row_3, low, high));
-  let lower = vec4<i32>(DotLower(units.row_0, low, high), DotLower(units.row_1, low, high),
-                        DotLower(units.row_2, low, high), DotLower(units.row_3, low, high));
+  let upper = vec4<i32>(dot_upper(units.row_0, low, high), dot_upper(units.row_1, low, high),
+                        dot_upper(units.row_2, low, high), dot_upper(units.row_3, low, high));
+  let lower = vec4<i32>(dot_lower(units.row_0, low, high), dot_lower(units.row_1, low, high),
+                        dot_lower(units.row_2, low, high), dot_lower(units.row_3, low, high));
   return upper * 256 + lower;
 }
 
-// The products of a chunk with row `row` of A's tile.
-fn DotChunk(columns: Columns, chunk: u32, row: u32) -> vec4<f32> {
-  var dots = DotUnits(columns.first, row, chunk * kChunk / 8u);
+// Returns the products of a chunk with row `row` of A's tile.
+fn dot_chunk(columns: Columns, chunk: u32, row: u32) -> vec4<f32> {
+  var dots = dot_units(columns.first, row, chunk * kChunk / 8u);
   if (kChunk > 16u) {
-    dots += DotUnits(columns.second, row, chunk * kChunk / 8u + 2u);
+    dots += dot_units(columns.second, row, chunk * kChunk / 8u + 2u);
   }
   let at = chunk * kTileM + row;
-  return (vec4<f32>(dots) + columns.offsets * SumOf(at)) * (columns.scales * a_units[at]);
+  return (vec4<f32>(dots) + columns.offsets * sum_of(at)) * (columns.scales * a_units[at]);
 }
 
-// Y[m, n_begin + n] = value (+ residual), where that is inside.
-fn StoreOutput(m: u32, n: u32, value: f32) {
+// Y[m, n_begin + n] = value (+ residual), where inside.
+fn store_output(m: u32, n: u32, value: f32) {
   if (m >= params.m || n >= params.n_count) {
     return;
   }
@@ -256,95 +262,75 @@ fn StoreOutput(m: u32, n: u32, value: f32) {
 #endif
 }
 
-// Row m of a thread's outputs, from column n on.
+// Stores row m of a thread's outputs, from column n on.
 #if glu
-fn Gated(n: u32, gate: f32, up: f32) -> f32 {
+fn apply_gate(n: u32, gate: f32, up: f32) -> f32 {
   let row = min(n, params.n - 1u);
-  return activation(gate + Bias(row)) * (up + Bias(params.n + row));
+  return activation(gate + load_bias(row)) * (up + load_bias(params.n + row));
 }
 
-fn Finish(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
-  StoreOutput(m, n, Gated(n, sums.x, sums.z));
-  StoreOutput(m, n + kColumns, Gated(n + kColumns, sums.y, sums.w));
+fn finish_row(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
+  store_output(m, n, apply_gate(n, sums.x, sums.z));
+  store_output(m, n + kColumns, apply_gate(n + kColumns, sums.y, sums.w));
 }
 const kTileColumns = kTileN / 2u;
 #else
-fn FinishOne(m: u32, first_b: u32, n: u32, sum: f32) {
-  StoreOutput(m, n, sum + Bias(first_b + min(n, params.n_count - 1u)));
+fn finish_one(m: u32, first_b: u32, n: u32, sum: f32) {
+  store_output(m, n, sum + load_bias(first_b + min(n, params.n_count - 1u)));
 }
 
-fn Finish(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
-  FinishOne(m, first_b, n, sums.x);
-  FinishOne(m, first_b, n + kColumns, sums.y);
-  FinishOne(m, first_b, n + 2u * kColumns, sums.z);
-  FinishOne(m, first_b, n + 3u * kColumns, sums.w);
+fn finish_row(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
+#repeat i 0..4
+  finish_one(m, first_b, n + $i * kColumns, sums[$i]);
+#endrepeat
 }
 const kTileColumns = kTileN;
 #endif
 
 #if experts
-fn WeightOf(tile: u32) -> u32 {
+fn weight_of_tile(tile: u32) -> u32 {
   return tile_experts[tile];
 }
 #else
-fn WeightOf(tile: u32) -> u32 {
+fn weight_of_tile(tile: u32) -> u32 {
   return 0u;
 }
 #endif
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let weight = WeightOf(group.x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let weight = weight_of_tile(workgroup.x);
   if (weight >= max(kExperts, 1u)) {
     return;
   }
   let first_b = weight * params.n;
   let column = local % kColumns;
   let line = local / kColumns;
-  let first_m = group.x * kTileM;
-  let first_n = group.y * kTileColumns;
+  let first_m = workgroup.x * kTileM;
+  let first_n = workgroup.y * kTileColumns;
 
-  var sums_0 = vec4<f32>();
-  var sums_1 = vec4<f32>();
-  var sums_2 = vec4<f32>();
-  var sums_3 = vec4<f32>();
-  var sums_4 = vec4<f32>();
-  var sums_5 = vec4<f32>();
-  var sums_6 = vec4<f32>();
-  var sums_7 = vec4<f32>();
+#repeat i 0..kRows
+  var sums_$i = vec4<f32>();
+#endrepeat
   for (var first_k = 0u; first_k < params.k; first_k += kStep) {
     for (var i = local; i < kTileN * kUnits; i += kThreads) {
-      StageB(i, first_b, first_n, first_k);
+      stage_b(i, first_b, first_n, first_k);
     }
     for (var i = local; i < kTileM * kChunks; i += kThreads) {
-      StageA(i, first_m, first_k);
+      stage_a(i, first_m, first_k);
     }
     workgroupBarrier();
     for (var chunk = 0u; chunk < kChunks; chunk++) {
-      let columns = LoadColumns(chunk, column);
-      sums_0 += DotChunk(columns, chunk, line);
-      sums_1 += DotChunk(columns, chunk, line + kLines);
-      sums_2 += DotChunk(columns, chunk, line + 2u * kLines);
-      sums_3 += DotChunk(columns, chunk, line + 3u * kLines);
-      if (kRows > 4u) {
-        sums_4 += DotChunk(columns, chunk, line + 4u * kLines);
-        sums_5 += DotChunk(columns, chunk, line + 5u * kLines);
-        sums_6 += DotChunk(columns, chunk, line + 6u * kLines);
-        sums_7 += DotChunk(columns, chunk, line + 7u * kLines);
-      }
+      let columns = load_columns(chunk, column);
+#repeat i 0..kRows
+      sums_$i += dot_chunk(columns, chunk, line + $i * kLines);
+#endrepeat
     }
     workgroupBarrier();
   }
   let m = first_m + line;
   let n = first_n + column;
-  Finish(m, first_b, n, sums_0);
-  Finish(m + kLines, first_b, n, sums_1);
-  Finish(m + 2u * kLines, first_b, n, sums_2);
-  Finish(m + 3u * kLines, first_b, n, sums_3);
-  if (kRows > 4u) {
-    Finish(m + 4u * kLines, first_b, n, sums_4);
-    Finish(m + 5u * kLines, first_b, n, sums_5);
-    Finish(m + 6u * kLines, first_b, n, sums_6);
-    Finish(m + 7u * kLines, first_b, n, sums_7);
-  }
+#repeat i 0..kRows
+  finish_row(m + $i * kLines, first_b, n, sums_$i);
+#endrepeat
 }

@@ -1,19 +1,21 @@
-// MatMulNBits for many rows of A, on the matrix units: Y[m, n] = sum over k of A[m, k] * w[n, k], the weights
-// w = (code - zero) * scale rounded to f16, sums in f32.
+// MatMulNBits for many rows of A on the matrix units: Y[m, n] = sum over k of A[m, k] * w[n, k],
+// the weights w = (code - zero) * scale rounded to f16, sums in f32.
 //
-// common/matrix_tile.wgsl has the products; here A and B reach workgroup memory, and in matmul_nbits_matrix_output.wgsl
-// the sums leave it. All threads bring a step's part of A, in chunks of 8 f16, and of B, in units of up to 16 bytes that
-// lie inside one block and are dequantized on the way. What the next steps need is on its way to registers while this one is
-// multiplied.
-// Workgroup x owns the tile's rows of A, y its columns, so that neighbours share B.
+// common/matrix_tile.wgsl multiplies. This file loads A and B into workgroup memory, and
+// matmul_nbits_matrix_output.wgsl writes the sums. All threads load a step's part of A, in chunks
+// of 8 f16, and of B, in units of up to 16 bytes inside one block, which they dequantize. Loads of
+// the next steps are in flight while this one is multiplied. Workgroup x owns the tile's rows of A,
+// y its columns, so that neighbours share B.
 //
-// With several weights (#if experts) a tile's rows of A belong to one of them; matmul_nbits.h.
+// With several weights (#if experts) all rows of A in a tile belong to one of them; see
+// matmul_nbits.h.
 //
-// With `parts` two workgroups, z = 0 and 1, have a part of K of a tile each, where tiles alone are too few
-// for the GPU. The one that comes first leaves its sums in `scratch`, the other adds them to its own.
+// With `parts` (split-K) two workgroups, z = 0 and 1, each multiply a part of K of a tile, for
+// products with too few tiles for the GPU. The first one to finish leaves its sums in `scratch`,
+// and the other adds them to its own.
 //
-// With `glu` B has a gate and an up projection, 2 * n rows, and Y = activation(gate) * up: half of a subgroup's columns
-// are the gate's, half are the same columns' of up.
+// With `glu` B has a gate and an up projection, 2 * n rows, and Y = activation(gate) * up. Half of
+// a subgroup's columns are the gate's, the other half are the same columns of up.
 
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
@@ -65,61 +67,66 @@ struct Params {
 #endif
 
 const kUnitCodes = kUnitWords * kCodesPerWord;
-const kUnits = kStep / kUnitCodes;  // of a row of B in a step
+const kUnits = kStep / kUnitCodes;  // Units of a row of B in a step.
 const kAFetches = (kTileM * kChunks + kThreads - 1u) / kThreads;
 const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
-// Rows that all threads bring at once. A thread's part of a row is the same in all of its fetches, and
-// what lies between them is a constant: instructions that compute places cost as much as those that multiply.
+// Rows that all threads load at a time. A thread's place in a row is the same in all of its
+// fetches, and the distance between them is a constant: address arithmetic costs as much as the
+// products.
 const kARowsAtOnce = kThreads / kChunks;
 const kBRowsAtOnce = kThreads / kUnits;
-const kLastK = (kK - 1u) / kStep * kStep;  // of the last step
-const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // of a row of B
+const kLastK = (kK - 1u) / kStep * kStep;             // Of the last step.
+const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // Blocks of a row of B.
 const kUnitsPerBlock = kBlockSize / kUnitCodes;
 const kRowUnits = kBlocks * kUnitsPerBlock;
 const kGroupsPerBlock = kUnitsPerBlock / kUnitsTogether;
-// Whether a step begins with a unit that lies behind the last step's by a constant.
+// Whether a step's first unit is a constant distance after that of the step before.
 const kWholeGroups = kStep % (kUnitCodes * kUnitsTogether) == 0u;
-// Bits that no zero point has at the end of a row of packed ones.
+// Unused bits at the end of a row of packed zero points.
 const kZeroPointPadding = (8u - kBlocks * kBits % 8u) % 8u;
 
-// A unit of B with what it takes to dequantize it.
+// A unit of B with what dequantizes it.
 struct Unit {
   words: vec4<u32>,
   scale: f16,
   zero: f16,
 }
 
-// The row of the bound part of B, or of bias, that row `row` of the workgroup's tile of B holds; past the end the last.
+// Returns the row of the bound part of B, and of bias, that row `row` of the tile of B holds. Rows
+// past the end repeat the last.
 #if glu
-fn RowB(first_n: u32, row: u32) -> u32 {
+fn row_b(first_n: u32, row: u32) -> u32 {
   let half = kSubCols / 2u;
   let column = first_n + row / kSubCols * half + row % half;
-  return select(min(column, params.n - 1u), column, kWholeColumns) + row % kSubCols / half * params.n;
+  return select(min(column, params.n - 1u), column, kWholeColumns) +
+      row % kSubCols / half * params.n;
 }
 #else
-fn RowB(first_n: u32, row: u32) -> u32 {
+fn row_b(first_n: u32, row: u32) -> u32 {
   return first_b + select(min(first_n + row, params.n_count - 1u), first_n + row, kWholeColumns);
 }
 #endif
 
-// The first row of the weight that the workgroup's rows of A belong to, and whether there is one.
+// The first row of the weight that the tile's rows of A belong to. find_weight returns whether
+// there is one.
 var<private> first_b: u32;
 
 #if experts
-fn FindWeight(tile: u32) -> bool {
+fn find_weight(tile: u32) -> bool {
   let weight = tile_experts[tile];
   first_b = weight * params.n;
   return weight < kExperts;
 }
 #else
-fn FindWeight(tile: u32) -> bool {
+fn find_weight(tile: u32) -> bool {
   return true;
 }
 #endif
 
-// The row of the tile of A that chunk `fetch` of this thread lies in. With four chunks a row, 8 threads write two rows at once,
-// whose banks would meet were they neighbours: 5 vec4 apart in 8 vec4 of banks. Four rows apart they do not.
-fn RowA(fetch: u32, local: u32) -> u32 {
+// Returns the tile's row of A that this thread's chunk `fetch` lies in. With four chunks a row, 8
+// threads write two rows at the same time. Neighbouring rows are 5 vec4 apart and would share some
+// of the 8 vec4 of banks; rows four apart do not.
+fn row_a(fetch: u32, local: u32) -> u32 {
   var row = local / kChunks;
   if (kChunks == 4u) {
     row = row / 8u * 8u + row % 2u * 4u + row / 2u % 4u;
@@ -127,20 +134,20 @@ fn RowA(fetch: u32, local: u32) -> u32 {
   return row + fetch * kARowsAtOnce;
 }
 
-// Its row of A; past the last row that one.
-fn RowOfA(fetch: u32, local: u32, first_m: u32) -> u32 {
-  let row = first_m + RowA(fetch, local);
+// Returns that row's number in A. Rows past the last repeat it.
+fn row_of_a(fetch: u32, local: u32, first_m: u32) -> u32 {
+  let row = first_m + row_a(fetch, local);
   return select(min(row, params.m - 1u), row, kWholeRows);
 }
 
-// Where chunk `fetch` of this thread lies in A, of the first step, where chunks are what A is bound as (a_vec8).
-fn PlaceA(fetch: u32, local: u32, first_m: u32) -> u32 {
-  return RowOfA(fetch, local, first_m) * (kK / 8u) + local % kChunks;
+// Returns where this thread's chunk `fetch` of the first step lies in A, in chunks (a_vec8).
+fn place_a(fetch: u32, local: u32, first_m: u32) -> u32 {
+  return row_of_a(fetch, local, first_m) * (kK / 8u) + local % kChunks;
 }
 
-// Chunk `fetch` of this thread, of A's step at first_k: zeros past the end of a row. Rows past the last repeat it and
-// are not stored.
-fn FetchA(fetch: u32, local: u32, place: u32, first_m: u32, first_k: u32) -> vec4<u32> {
+// Returns this thread's chunk `fetch` of A's step at first_k, zeros past the end of a row. Rows
+// past the last repeat it and are not stored.
+fn fetch_a(fetch: u32, local: u32, place: u32, first_m: u32, first_k: u32) -> vec4<u32> {
   let k = first_k + local % kChunks * 8u;
   if (!kWholeSteps && k >= kK) {
     return vec4<u32>();
@@ -149,15 +156,15 @@ fn FetchA(fetch: u32, local: u32, place: u32, first_m: u32, first_k: u32) -> vec
   if (kWholeRows) {
     return a[place + fetch * (kARowsAtOnce * (kK / 8u)) + first_k / 8u];
   }
-  return a[PlaceA(fetch, local, first_m) + first_k / 8u];
+  return a[place_a(fetch, local, first_m) + first_k / 8u];
 #else
-  let at = RowOfA(fetch, local, first_m) * kK;
-  return vec4<u32>(PairA(at, k), PairA(at, k + 2u), PairA(at, k + 4u), PairA(at, k + 6u));
+  let at = row_of_a(fetch, local, first_m) * kK;
+  return vec4<u32>(pair_a(at, k), pair_a(at, k + 2u), pair_a(at, k + 4u), pair_a(at, k + 6u));
 #endif
 }
 
 #if !a_vec8
-fn PairA(at: u32, k: u32) -> u32 {
+fn pair_a(at: u32, k: u32) -> u32 {
   var pair = vec2<f16>();
   if (k < kK) {
     pair.x = a[at + k];
@@ -169,45 +176,46 @@ fn PairA(at: u32, k: u32) -> u32 {
 }
 #endif
 
-fn StoreA(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
-  let row = RowA(fetch, local);
+fn store_a(fetch: u32, local: u32, buffer: u32, chunk: vec4<u32>) {
+  let row = row_a(fetch, local);
   if (kTileM % kARowsAtOnce == 0u || row < kTileM) {
     tiles[buffer * kBufferSize + row * kStride + local % kChunks] = chunk;
   }
 }
 
-// Where unit `fetch` of this thread lies in B, of the first step.
-fn PlaceB(fetch: u32, local: u32, first_n: u32) -> u32 {
-  let row = RowB(first_n, (local / kUnits + fetch * kBRowsAtOnce) % kTileN);
-  return PlaceOfUnit(row, local % kUnits);
+// Returns where this thread's unit `fetch` of the first step lies in B.
+fn place_b(fetch: u32, local: u32, first_n: u32) -> u32 {
+  let row = row_b(first_n, (local / kUnits + fetch * kBRowsAtOnce) % kTileN);
+  return place_of_unit(row, local % kUnits);
 }
 
-fn PlaceOfUnit(row: u32, unit: u32) -> u32 {
-  return Interleaved(row, unit / kUnitsTogether, kRowUnits / kUnitsTogether) * kUnitsTogether + unit % kUnitsTogether;
+fn place_of_unit(row: u32, unit: u32) -> u32 {
+  return interleaved_index(row, unit / kUnitsTogether, kRowUnits / kUnitsTogether) *
+             kUnitsTogether + unit % kUnitsTogether;
 }
 
-
-// Unit `fetch` of this thread, which lies at `place` in the first step, of B's step at first_k; past the last block
-// one of zeros.
-fn FetchB(place: u32, local: u32, first_k: u32) -> Unit {
+// Returns the unit of B's step at first_k that lies at `place` in the first step, zeros past the
+// last block.
+fn fetch_b(place: u32, local: u32, first_k: u32) -> Unit {
   let first = local % kUnits;
   let index = first + first_k / kUnitCodes;
   var unit: Unit;
   if (kWholeSteps || index < kRowUnits) {
     var at = place + first_k / kUnitCodes * kInterleave;
     if (!kWholeGroups) {
-      at = place - first + index / kUnitsTogether * (kUnitsTogether * kInterleave) + index % kUnitsTogether;
+      at = place - first + index / kUnitsTogether * (kUnitsTogether * kInterleave) +
+          index % kUnitsTogether;
     }
-    unit.words = UnitWords(b[at]);
-    let block = BlockOf(at);
+    unit.words = unit_words(b[at]);
+    let block = block_of(at);
     unit.scale = scales[block];
-    unit.zero = ZeroPoint(block);
+    unit.zero = zero_point(block);
   }
   return unit;
 }
 
-// Where the scale of the unit at `at` lies.
-fn BlockOf(at: u32) -> u32 {
+// Returns where the scale of the unit at `at` lies.
+fn block_of(at: u32) -> u32 {
   let group = at / kUnitsTogether;
   if (kGroupsPerBlock == 1u) {
     return group;
@@ -216,48 +224,49 @@ fn BlockOf(at: u32) -> u32 {
 }
 
 #if unit4
-fn UnitWords(unit: unit_t) -> vec4<u32> {
+fn unit_words(unit: unit_t) -> vec4<u32> {
   return unit;
 }
 #endif
 #if unit2
-fn UnitWords(unit: unit_t) -> vec4<u32> {
+fn unit_words(unit: unit_t) -> vec4<u32> {
   return vec4<u32>(unit, 0u, 0u);
 }
 #endif
 #if unit1
-fn UnitWords(unit: unit_t) -> vec4<u32> {
+fn unit_words(unit: unit_t) -> vec4<u32> {
   return vec4<u32>(unit, 0u, 0u, 0u);
 }
 #endif
 
-// Of the block whose scale lies at `block`.
+// Returns the zero point of the block whose scale lies at `block`.
 #if zero_points_packed
-fn ZeroPoint(block: u32) -> f16 {
+fn zero_point(block: u32) -> f16 {
   let index = block / kInterleave;
   let bit = index * kBits + index / kBlocks * kZeroPointPadding;
   let byte = bit / 8u * kInterleave + block % kInterleave;
-  return f16((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  return f16((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #endif
 #if zero_points_float
-fn ZeroPoint(block: u32) -> f16 {
+fn zero_point(block: u32) -> f16 {
   return zero_points[block];
 }
 #endif
 #if zero_points_default
-fn ZeroPoint(block: u32) -> f16 {
+fn zero_point(block: u32) -> f16 {
   return f16(1u << (kBits - 1u));
 }
 #endif
 
-// 1024 in f16, whose last bit counts ones, in both halves: or-ing codes into it gives 1024 + code. From a register, not a
-// constant: NVIDIA's compiler makes one instruction of an AND and an OR only if one of the two is with a register.
+// 1024 as f16 in both halves. The last bit of its mantissa counts ones, so that or-ing a code into
+// it gives 1024 + code. It is a variable and not a constant: NVIDIA's compiler merges an AND and an
+// OR into one instruction only if one operand is a register.
 var<private> thousands: u32;
 
-// The codes at bit `shift` of the word's halves, less their zero point, times their scale. The difference is exact, but
-// for float zero points.
-fn Weights(word: u32, shift: u32, unit: Unit) -> vec2<f16> {
+// Returns (code - zero) * scale for the codes at bit `shift` of the word's halves. The difference
+// is exact unless the zero point is a float.
+fn dequantized(word: u32, shift: u32, unit: Unit) -> vec2<f16> {
   let codes = bitcast<vec2<f16>>(((word >> shift) & (kCodeMask * 0x10001u)) | thousands);
 #if zero_points_float
   return ((codes - 1024.0h) - unit.zero) * unit.scale;
@@ -266,239 +275,169 @@ fn Weights(word: u32, shift: u32, unit: Unit) -> vec2<f16> {
 #endif
 }
 
-fn Pack(x: f16, y: f16) -> u32 {
+fn pack_pair(x: f16, y: f16) -> u32 {
   return bitcast<u32>(vec2<f16>(x, y));
 }
 
-// A thread stores the 8 weights of each chunk of its unit in order; a pair from Weights has two that lie apart.
-// 2 bits: a word has codes 0..15, in pairs (i, i + 8).
-fn StoreWord2(at: u32, word: u32, unit: Unit) {
-  let p0 = Weights(word, 0u, unit);
-  let p1 = Weights(word, 2u, unit);
-  let p2 = Weights(word, 4u, unit);
-  let p3 = Weights(word, 6u, unit);
-  let p4 = Weights(word, 8u, unit);
-  let p5 = Weights(word, 10u, unit);
-  let p6 = Weights(word, 12u, unit);
-  let p7 = Weights(word, 14u, unit);
-  tiles[at] = vec4<u32>(Pack(p0.x, p1.x), Pack(p2.x, p3.x), Pack(p4.x, p5.x), Pack(p6.x, p7.x));
-  tiles[at + 1u] = vec4<u32>(Pack(p0.y, p1.y), Pack(p2.y, p3.y), Pack(p4.y, p5.y), Pack(p6.y, p7.y));
+// A thread stores the 8 weights of each chunk of its unit in order; dequantized returns two that
+// are apart. 2 bits: a word has codes 0 to 15, in pairs (i, i + 8).
+fn store_word2(at: u32, word: u32, unit: Unit) {
+#repeat i 0..8
+  let p$i = dequantized(word, 2u * $i, unit);
+#endrepeat
+  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p2.x, p3.x), pack_pair(p4.x, p5.x),
+                        pack_pair(p6.x, p7.x));
+  tiles[at + 1u] = vec4<u32>(pack_pair(p0.y, p1.y), pack_pair(p2.y, p3.y), pack_pair(p4.y, p5.y),
+                             pack_pair(p6.y, p7.y));
 }
 
-// 4 bits: a word has codes 0..7, in pairs (i, i + 4).
-fn StoreWord4(at: u32, word: u32, unit: Unit) {
-  let p0 = Weights(word, 0u, unit);
-  let p1 = Weights(word, 4u, unit);
-  let p2 = Weights(word, 8u, unit);
-  let p3 = Weights(word, 12u, unit);
-  tiles[at] = vec4<u32>(Pack(p0.x, p1.x), Pack(p2.x, p3.x), Pack(p0.y, p1.y), Pack(p2.y, p3.y));
+// 4 bits: a word has codes 0 to 7, in pairs (i, i + 4).
+fn store_word4(at: u32, word: u32, unit: Unit) {
+#repeat i 0..4
+  let p$i = dequantized(word, 4u * $i, unit);
+#endrepeat
+  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p2.x, p3.x), pack_pair(p0.y, p1.y),
+                        pack_pair(p2.y, p3.y));
 }
 
-// 8 bits: two words have codes 0..3 and 4..7, in pairs (i, i + 2).
-fn StoreWords8(at: u32, low: u32, high: u32, unit: Unit) {
-  let p0 = Weights(low, 0u, unit);
-  let p1 = Weights(low, 8u, unit);
-  let p2 = Weights(high, 0u, unit);
-  let p3 = Weights(high, 8u, unit);
-  tiles[at] = vec4<u32>(Pack(p0.x, p1.x), Pack(p0.y, p1.y), Pack(p2.x, p3.x), Pack(p2.y, p3.y));
+// 8 bits: two words have codes 0 to 3 and 4 to 7, in pairs (i, i + 2).
+fn store_words8(at: u32, low: u32, high: u32, unit: Unit) {
+  let p0 = dequantized(low, 0u, unit);
+  let p1 = dequantized(low, 8u, unit);
+  let p2 = dequantized(high, 0u, unit);
+  let p3 = dequantized(high, 8u, unit);
+  tiles[at] = vec4<u32>(pack_pair(p0.x, p1.x), pack_pair(p0.y, p1.y), pack_pair(p2.x, p3.x),
+                        pack_pair(p2.y, p3.y));
 }
 
-fn StoreB(fetch: u32, local: u32, buffer: u32, unit: Unit) {
+fn store_b(fetch: u32, local: u32, buffer: u32, unit: Unit) {
   let row = local / kUnits + fetch * kBRowsAtOnce;
   if (kTileN % kBRowsAtOnce != 0u && row >= kTileN) {
     return;
   }
   let at = buffer * kBufferSize + (kTileM + row) * kStride + local % kUnits * (kUnitCodes / 8u);
   if (kBits == 8u) {
-    StoreWords8(at, unit.words.x, unit.words.y, unit);
+    store_words8(at, unit.words.x, unit.words.y, unit);
     if (kUnitWords > 2u) {
-      StoreWords8(at + 1u, unit.words.z, unit.words.w, unit);
+      store_words8(at + 1u, unit.words.z, unit.words.w, unit);
     }
     return;
   }
   if (kBits == 4u) {
-    StoreWord4(at, unit.words.x, unit);
-    if (kUnitWords > 1u) {
-      StoreWord4(at + 1u, unit.words.y, unit);
-    }
-    if (kUnitWords > 2u) {
-      StoreWord4(at + 2u, unit.words.z, unit);
-      StoreWord4(at + 3u, unit.words.w, unit);
-    }
+#repeat i 0..kUnitWords
+    store_word4(at + $i, unit.words[$i], unit);
+#endrepeat
     return;
   }
-  StoreWord2(at, unit.words.x, unit);
-  if (kUnitWords > 1u) {
-    StoreWord2(at + 2u, unit.words.y, unit);
-  }
-  if (kUnitWords > 2u) {
-    StoreWord2(at + 4u, unit.words.z, unit);
-    StoreWord2(at + 6u, unit.words.w, unit);
-  }
+#repeat i 0..kUnitWords
+  store_word2(at + 2u * $i, unit.words[$i], unit);
+#endrepeat
 }
 
-// What a thread holds of a step: up to 8 chunks of A and 4 units of B, by constant indices.
+// A thread's loads of a step: up to 8 chunks of A and 4 units of B, indexed by constants.
 struct Step {
   a: array<vec4<u32>, 8>,
   b: array<Unit, 4>,
 }
 
-// Where a thread's part of the first step lies: of A its first chunk, which tells of the others where kWholeRows; of B
-// each unit.
+// Where a thread's loads of the first step lie: the first chunk of A, from which the others follow
+// if kWholeRows, and each unit of B.
 struct Places {
   a: u32,
   b: array<u32, 4>,
 }
 
-fn PlacesOf(local: u32, first_m: u32, first_n: u32) -> Places {
+fn places_of(local: u32, first_m: u32, first_n: u32) -> Places {
   var places: Places;
-  places.a = PlaceA(0u, local, first_m);
-  places.b[0] = PlaceB(0u, local, first_n);
-  if (kBFetches > 1u) {
-    places.b[1] = PlaceB(1u, local, first_n);
-  }
-  if (kBFetches > 2u) {
-    places.b[2] = PlaceB(2u, local, first_n);
-  }
-  if (kBFetches > 3u) {
-    places.b[3] = PlaceB(3u, local, first_n);
-  }
+  places.a = place_a(0u, local, first_m);
+#repeat i 0..4
+  if (kBFetches > $i) { places.b[$i] = place_b($i, local, first_n); }
+#endrepeat
   return places;
 }
 
-fn Fetch(step: ptr<function, Step>, places: Places, local: u32, first_m: u32, first_k: u32) {
-  (*step).b[0] = FetchB(places.b[0], local, first_k);
-  if (kBFetches > 1u) {
-    (*step).b[1] = FetchB(places.b[1], local, first_k);
-  }
-  if (kBFetches > 2u) {
-    (*step).b[2] = FetchB(places.b[2], local, first_k);
-  }
-  if (kBFetches > 3u) {
-    (*step).b[3] = FetchB(places.b[3], local, first_k);
-  }
-  (*step).a[0] = FetchA(0u, local, places.a, first_m, first_k);
-  if (kAFetches > 1u) {
-    (*step).a[1] = FetchA(1u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 2u) {
-    (*step).a[2] = FetchA(2u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 3u) {
-    (*step).a[3] = FetchA(3u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 4u) {
-    (*step).a[4] = FetchA(4u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 5u) {
-    (*step).a[5] = FetchA(5u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 6u) {
-    (*step).a[6] = FetchA(6u, local, places.a, first_m, first_k);
-  }
-  if (kAFetches > 7u) {
-    (*step).a[7] = FetchA(7u, local, places.a, first_m, first_k);
-  }
+fn fetch_step(step: ptr<function, Step>, places: Places, local: u32, first_m: u32, first_k: u32) {
+#repeat i 0..4
+  if (kBFetches > $i) { (*step).b[$i] = fetch_b(places.b[$i], local, first_k); }
+#endrepeat
+#repeat i 0..8
+  if (kAFetches > $i) { (*step).a[$i] = fetch_a($i, local, places.a, first_m, first_k); }
+#endrepeat
 }
 
-fn Store(step: ptr<function, Step>, local: u32, buffer: u32) {
-  StoreB(0u, local, buffer, (*step).b[0]);
-  if (kBFetches > 1u) {
-    StoreB(1u, local, buffer, (*step).b[1]);
-  }
-  if (kBFetches > 2u) {
-    StoreB(2u, local, buffer, (*step).b[2]);
-  }
-  if (kBFetches > 3u) {
-    StoreB(3u, local, buffer, (*step).b[3]);
-  }
-  StoreA(0u, local, buffer, (*step).a[0]);
-  if (kAFetches > 1u) {
-    StoreA(1u, local, buffer, (*step).a[1]);
-  }
-  if (kAFetches > 2u) {
-    StoreA(2u, local, buffer, (*step).a[2]);
-  }
-  if (kAFetches > 3u) {
-    StoreA(3u, local, buffer, (*step).a[3]);
-  }
-  if (kAFetches > 4u) {
-    StoreA(4u, local, buffer, (*step).a[4]);
-  }
-  if (kAFetches > 5u) {
-    StoreA(5u, local, buffer, (*step).a[5]);
-  }
-  if (kAFetches > 6u) {
-    StoreA(6u, local, buffer, (*step).a[6]);
-  }
-  if (kAFetches > 7u) {
-    StoreA(7u, local, buffer, (*step).a[7]);
-  }
+fn store_step(step: ptr<function, Step>, local: u32, buffer: u32) {
+#repeat i 0..4
+  if (kBFetches > $i) { store_b($i, local, buffer, (*step).b[$i]); }
+#endrepeat
+#repeat i 0..8
+  if (kAFetches > $i) { store_a($i, local, buffer, (*step).a[$i]); }
+#endrepeat
 }
 
-// sums = the tile's products, step by step. Loads of a step come to registers, go to memory when everybody is done with
-// the step before, and are multiplied. NVIDIA's compiler makes much of how that is written: without a branch around any
-// load or store it moves loads up to the products in front of them, at the price of copies, so that they have a
-// whole step's time, and dequantizes between products. With `late` a branch holds the loads in place, which takes fewer
-// registers and has the products, a great deal of code on a software GPU, only once.
-fn MultiplyTile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32, begin_k: u32,
-                end_k: u32) {
-  let places = PlacesOf(local, first_m, first_n);
+// sums = the tile's products, step by step. A step is loaded to registers, stored to workgroup
+// memory when all threads have multiplied the step before, and multiplied. NVIDIA's compiler
+// depends on how this is written. Without a branch around any load or store it moves loads up into
+// the products before them, at the price of copies, so that they have a whole step's time, and it
+// dequantizes between products. With `late` a branch holds the loads in place: this takes fewer
+// registers and has the products, which are much code on a software GPU, only once.
+fn multiply_tile(sums: ptr<function, Sums>, local: u32, subgroup: u32, first_m: u32, first_n: u32,
+                 begin_k: u32, end_k: u32) {
+  let places = places_of(local, first_m, first_n);
   var step = Step();
   var buffer = 0u;
-  Fetch(&step, places, local, first_m, begin_k);
-  Store(&step, local, buffer);
+  fetch_step(&step, places, local, first_m, begin_k);
+  store_step(&step, local, buffer);
 #if late
   workgroupBarrier();
   for (var next_k = begin_k + kStep; ; next_k += kStep) {
     let more = next_k < end_k;
     if (more) {
-      Fetch(&step, places, local, first_m, next_k);
+      fetch_step(&step, places, local, first_m, next_k);
     }
-    Multiply(sums, buffer, subgroup);
+    multiply(sums, buffer, subgroup);
     if (!more) {
       break;
     }
-    buffer = Release(buffer);
-    Store(&step, local, buffer);
+    buffer = release(buffer);
+    store_step(&step, local, buffer);
     workgroupBarrier();
   }
 #else
-  Fetch(&step, places, local, first_m, min(begin_k + kStep, kLastK));
+  fetch_step(&step, places, local, first_m, min(begin_k + kStep, kLastK));
   workgroupBarrier();
   for (var next_k = begin_k + kStep; next_k < end_k; next_k += kStep) {
-    Multiply(sums, buffer, subgroup);
-    buffer = Release(buffer);
-    Store(&step, local, buffer);
-    Fetch(&step, places, local, first_m, min(next_k + kStep, kLastK));
+    multiply(sums, buffer, subgroup);
+    buffer = release(buffer);
+    store_step(&step, local, buffer);
+    fetch_step(&step, places, local, first_m, min(next_k + kStep, kLastK));
     workgroupBarrier();
   }
-  Multiply(sums, buffer, subgroup);
+  multiply(sums, buffer, subgroup);
 #endif
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  if (!FindWeight(group.x)) {
+  if (!find_weight(workgroup.x)) {
     return;
   }
-  let first_m = group.x * kTileM;
+  let first_m = workgroup.x * kTileM;
 #if glu
-  let first_n = group.y * (kTileN / 2u);
+  let first_n = workgroup.y * (kTileN / 2u);
 #else
-  let first_n = group.y * kTileN;
+  let first_n = workgroup.y * kTileN;
 #endif
-  thousands = 0x64006400u + (params.m >> 31u);  // m is below 2^31
+  thousands = 0x64006400u + (params.m >> 31u);  // m is below 2^31.
   var sums = Sums();
 #if parts
   const first_part = (((kK + kStep - 1u) / kStep + 1u) / 2u - kHeadStart) * kStep;
-  MultiplyTile(&sums, local, subgroup, first_m, first_n, group.z * first_part,
-               select(first_part, kK, group.z == 1u));
-  FinishParts(&sums, subgroup, lane, local, first_m, first_n,
-              ParkingOf(group.y * kTilesM + group.x, group.z));
+  multiply_tile(&sums, local, subgroup, first_m, first_n, workgroup.z * first_part,
+               select(first_part, kK, workgroup.z == 1u));
+  finish_parts(&sums, subgroup, lane, local, first_m, first_n,
+              parking_of(workgroup.y * kTilesM + workgroup.x, workgroup.z));
 #else
-  MultiplyTile(&sums, local, subgroup, first_m, first_n, 0u, kK);
-  FinishAll(&sums, subgroup, lane, first_m, first_n);
+  multiply_tile(&sums, local, subgroup, first_m, first_n, 0u, kK);
+  finish_all(&sums, subgroup, lane, first_m, first_n);
 #endif
 }

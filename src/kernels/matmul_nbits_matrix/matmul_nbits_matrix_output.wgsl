@@ -1,27 +1,31 @@
-// The way out of MatMulNBits on the matrix units: a tile's sums through workgroup memory, a row of matrices at a time,
-// to Y, with bias, activation and residual. Included by matmul_nbits_matrix.wgsl, which has the bindings.
+// Output of MatMulNBits on the matrix units: a tile's sums go through workgroup memory, one row of
+// matrices at a time, to Y, with bias, activation and residual. matmul_nbits_matrix.wgsl includes
+// this file and has the bindings.
 
 #include "matmul_nbits/matmul_nbits_bias.wgsl"
 
-// Sums of four neighbouring columns from `column` on, of the bound part of B, with their bias.
-fn WithBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
+// Returns the sums of four neighbouring columns, from `column` of the bound part of B on, plus
+// their bias.
+fn with_bias(sums: vec4<f32>, column: u32) -> vec4<f32> {
   let last = params.n_count - 1u;
-  return sums + vec4<f32>(Bias(first_b + min(column, last)), Bias(first_b + min(column + 1u, last)),
-                          Bias(first_b + min(column + 2u, last)), Bias(first_b + min(column + 3u, last)));
+  return sums + vec4<f32>(load_bias(first_b + min(column, last)),
+                          load_bias(first_b + min(column + 1u, last)),
+                          load_bias(first_b + min(column + 2u, last)),
+                          load_bias(first_b + min(column + 3u, last)));
 }
 
 #if residual
-fn Residual(at: u32) -> f32 {
+fn load_residual(at: u32) -> f32 {
   return f32(residual[at]);
 }
 #else
-fn Residual(at: u32) -> f32 {
+fn load_residual(at: u32) -> f32 {
   return 0.0;
 }
 #endif
 
-// Quads of four neighbouring columns in a row of a subgroup's products, of Y; and of those of kMatM rows, how many a
-// thread brings there: at most 8.
+// Quads (four neighbouring columns of Y) in a row of a subgroup's products, and those of kMatM rows
+// that each thread has: at most 8.
 #if glu
 const kQuads = kSubCols / 8u;
 #else
@@ -29,118 +33,111 @@ const kQuads = kSubCols / 4u;
 #endif
 const kQuadsEach = (kMatM * kQuads + kSplit * kSubgroup - 1u) / (kSplit * kSubgroup);
 
-// Quad `i` of a thread, of a row of products.
-fn OwnQuad(i: u32, subgroup: u32, lane: u32) -> u32 {
+// Returns a thread's quad `i` of a row of products.
+fn own_quad(i: u32, subgroup: u32, lane: u32) -> u32 {
   return (i * kSplit + subgroup / kPlaces) * kSubgroup + lane;
 }
 
-// Where the row `row` of a subgroup's products lies in the tile's part of Y: its first row and column.
-fn TopLeft(row: u32, subgroup: u32, first_m: u32, first_n: u32) -> vec2<u32> {
+// Returns the first row and column of Y of row `row` of a subgroup's products.
+fn corner_of(row: u32, subgroup: u32, first_m: u32, first_n: u32) -> vec2<u32> {
   let place = subgroup % kPlaces;
   return vec2<u32>(first_m + place / kPlacesN * kSubRows + row * kMatM,
                    first_n + place % kPlacesN * (kQuads * 4u));
 }
 
-fn IsInside(m: u32, column: u32) -> bool {
+fn is_inside(m: u32, column: u32) -> bool {
   return m < params.m && column < params.n_count;
 }
 
-fn IndexOfY(m: u32, column: u32) -> u32 {
+fn index_of_y(m: u32, column: u32) -> u32 {
   return m * params.n + params.n_begin + column;
 }
 
-// What a thread adds to its quads of a row of products: asked for a row ahead, all at once. Each load would be waited
-// for otherwise, since the stores before it may, for all that a compiler knows, be to the same memory.
+// The residuals of a thread's quads of a row of products. They are loaded one row ahead, all
+// together: otherwise each load would wait, since for all the compiler knows the stores before it
+// may write the same memory.
 alias Residuals = array<vec4<f16>, 8>;
 
-fn ResidualsOf(row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) -> Residuals {
-  let top_left = TopLeft(row, subgroup, first_m, first_n);
+fn residuals_of(row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32) -> Residuals {
+  let top_left = corner_of(row, subgroup, first_m, first_n);
   var residuals = Residuals();
-  residuals[0] = ResidualQuad(OwnQuad(0u, subgroup, lane), top_left);
-  if (kQuadsEach > 1u) { residuals[1] = ResidualQuad(OwnQuad(1u, subgroup, lane), top_left); }
-  if (kQuadsEach > 2u) { residuals[2] = ResidualQuad(OwnQuad(2u, subgroup, lane), top_left); }
-  if (kQuadsEach > 3u) { residuals[3] = ResidualQuad(OwnQuad(3u, subgroup, lane), top_left); }
-  if (kQuadsEach > 4u) { residuals[4] = ResidualQuad(OwnQuad(4u, subgroup, lane), top_left); }
-  if (kQuadsEach > 5u) { residuals[5] = ResidualQuad(OwnQuad(5u, subgroup, lane), top_left); }
-  if (kQuadsEach > 6u) { residuals[6] = ResidualQuad(OwnQuad(6u, subgroup, lane), top_left); }
-  if (kQuadsEach > 7u) { residuals[7] = ResidualQuad(OwnQuad(7u, subgroup, lane), top_left); }
+#repeat i 0..8
+  if (kQuadsEach > $i) { residuals[$i] = residual_quad(own_quad($i, subgroup, lane), top_left); }
+#endrepeat
   return residuals;
 }
 
 #if residual_vec4
-fn ResidualQuad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
+fn residual_quad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
   let m = top_left.x + quad / kQuads;
   let column = top_left.y + 4u * (quad % kQuads);
-  if (!IsInside(m, column)) {
+  if (!is_inside(m, column)) {
     return vec4<f16>();
   }
-  return residual[IndexOfY(m, column) / 4u];
+  return residual[index_of_y(m, column) / 4u];
 }
 #else
-fn ResidualQuad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
+fn residual_quad(quad: u32, top_left: vec2<u32>) -> vec4<f16> {
   return vec4<f16>();
 }
 #endif
 
-// Y[m, n_begin + column ..] = four sums and `added`, where that is inside. The quad is whole or outside with y_vec4.
-fn StoreQuad(m: u32, column: u32, sums: vec4<f32>, added: vec4<f16>) {
-  if (!IsInside(m, column)) {
+// Y[m, n_begin + column ..] = four sums plus `added`, where inside. With y_vec4 the quad is whole
+// or outside.
+fn store_quad(m: u32, column: u32, sums: vec4<f32>, added: vec4<f16>) {
+  if (!is_inside(m, column)) {
     return;
   }
-  let at = IndexOfY(m, column);
+  let at = index_of_y(m, column);
 #if y_vec4
   y[at / 4u] = vec4<f16>(sums + vec4<f32>(added));
 #else
   for (var i = 0u; i < min(4u, params.n_count - column); i++) {
-    y[at + i] = f16(sums[i] + Residual(at + i));
+    y[at + i] = f16(sums[i] + load_residual(at + i));
   }
 #endif
 }
 
-// Quad `i` of a thread: the staged sums, and `others` from elsewhere, to Y.
-fn FinishQuad(i: u32, subgroup: u32, lane: u32, top_left: vec2<u32>, residuals: Residuals, others: vec4<f32>) {
-  let quad = OwnQuad(i, subgroup, lane);
+// Writes a thread's quad `i` to Y: the staged sums plus `others`.
+fn finish_quad(i: u32, subgroup: u32, lane: u32, top_left: vec2<u32>, residuals: Residuals,
+               others: vec4<f32>) {
+  let quad = own_quad(i, subgroup, lane);
   if (kMatM * kQuads % (kSplit * kSubgroup) != 0u && quad >= kMatM * kQuads) {
     return;
   }
   let place = subgroup % kPlaces;
   let line = quad / kQuads;
   let column = top_left.y + 4u * (quad % kQuads);
-  var sums = WithBias(Staged(place, line, quad % kQuads) + others, column);
+  var sums = with_bias(staged(place, line, quad % kQuads) + others, column);
 #if glu
-  sums = Activate(sums) * WithGateBias(Staged(place, line, quad % kQuads + kQuads), column);
+  sums = activate(sums) * with_gate_bias(staged(place, line, quad % kQuads + kQuads), column);
 #endif
-  StoreQuad(top_left.x + line, column, sums, residuals[i]);
+  store_quad(top_left.x + line, column, sums, residuals[i]);
 }
 
-// Row `row` of the subgroup's products, to Y.
-fn Finish(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32, first_n: u32,
-          residuals: Residuals) {
+// Writes row `row` of the subgroup's products to Y.
+fn finish_rows(sums: ptr<function, Sums>, row: u32, subgroup: u32, lane: u32, first_m: u32,
+               first_n: u32, residuals: Residuals) {
   workgroupBarrier();
-  Stage(sums, subgroup, row);
+  stage(sums, subgroup, row);
   workgroupBarrier();
-  let top_left = TopLeft(row, subgroup, first_m, first_n);
-  FinishQuad(0u, subgroup, lane, top_left, residuals, vec4<f32>());
-  if (kQuadsEach > 1u) { FinishQuad(1u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 2u) { FinishQuad(2u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 3u) { FinishQuad(3u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 4u) { FinishQuad(4u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 5u) { FinishQuad(5u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 6u) { FinishQuad(6u, subgroup, lane, top_left, residuals, vec4<f32>()); }
-  if (kQuadsEach > 7u) { FinishQuad(7u, subgroup, lane, top_left, residuals, vec4<f32>()); }
+  let top_left = corner_of(row, subgroup, first_m, first_n);
+#repeat i 0..8
+  if (kQuadsEach > $i) { finish_quad($i, subgroup, lane, top_left, residuals, vec4<f32>()); }
+#endrepeat
 }
 
-fn FinishAll(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {
-  let residuals_0 = ResidualsOf(0u, subgroup, lane, first_m, first_n);
-  let residuals_1 = ResidualsOf(min(1u, kRows - 1u), subgroup, lane, first_m, first_n);
-  Finish(sums, 0u, subgroup, lane, first_m, first_n, residuals_0);
+fn finish_all(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32, first_n: u32) {
+  let residuals_0 = residuals_of(0u, subgroup, lane, first_m, first_n);
+  let residuals_1 = residuals_of(min(1u, kRows - 1u), subgroup, lane, first_m, first_n);
+  finish_rows(sums, 0u, subgroup, lane, first_m, first_n, residuals_0);
   if (kRows > 1u) {
-    let residuals_2 = ResidualsOf(min(2u, kRows - 1u), subgroup, lane, first_m, first_n);
-    Finish(sums, 1u, subgroup, lane, first_m, first_n, residuals_1);
+    let residuals_2 = residuals_of(min(2u, kRows - 1u), subgroup, lane, first_m, first_n);
+    finish_rows(sums, 1u, subgroup, lane, first_m, first_n, residuals_1);
     if (kRows > 2u) {
-      let residuals_3 = ResidualsOf(3u, subgroup, lane, first_m, first_n);
-      Finish(sums, 2u, subgroup, lane, first_m, first_n, residuals_2);
-      Finish(sums, 3u, subgroup, lane, first_m, first_n, residuals_3);
+      let residuals_3 = residuals_of(3u, subgroup, lane, first_m, first_n);
+      finish_rows(sums, 2u, subgroup, lane, first_m, first_n, residuals_2);
+      finish_rows(sums, 3u, subgroup, lane, first_m, first_n, residuals_3);
     }
   }
 }
@@ -151,14 +148,16 @@ fn FinishAll(sums: ptr<function, Sums>, subgroup: u32, lane: u32, first_m: u32, 
 
 #if glu
 // The up projection's rows of bias follow the gate's.
-fn WithGateBias(sums: vec4<f32>, column: u32) -> vec4<f32> {
+fn with_gate_bias(sums: vec4<f32>, column: u32) -> vec4<f32> {
   let first = params.n;
   let last = 2u * params.n - 1u;
-  return sums + vec4<f32>(Bias(first + column), Bias(min(first + column + 1u, last)),
-                          Bias(min(first + column + 2u, last)), Bias(min(first + column + 3u, last)));
+  return sums + vec4<f32>(load_bias(first + column),
+                          load_bias(min(first + column + 1u, last)),
+                          load_bias(min(first + column + 2u, last)),
+                          load_bias(min(first + column + 3u, last)));
 }
 
-fn Activate(x: vec4<f32>) -> vec4<f32> {
+fn activate(x: vec4<f32>) -> vec4<f32> {
   return vec4<f32>(activation(x.x), activation(x.y), activation(x.z), activation(x.w));
 }
 #endif

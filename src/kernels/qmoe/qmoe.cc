@@ -47,7 +47,7 @@ KernelPlan PlanExpert(const Caps& caps, const QMoEShape& shape, bool gate_up,
   plan.prelude = fmt::format(
       "alias act_t = {};\nalias x_t = {};\nalias unit_t = {};\nconst kBits = {}u;\n"
       "const kChunkWords = {}u;\nconst kWorkgroup = {}u;\nconst kLanes = {}u;\n"
-      "const kParts = {}u;\nconst kInterleaved = {};\n"
+      "const kRowsPerOutput = {}u;\nconst kInterleaved = {};\n"
       "const kRelu = 0u;\nconst kGelu = 1u;\nconst kSilu = 2u;\nconst kActivation = {}u;\n",
       act, gate_up ? act : "f32", chunk_words > 1 ? fmt::format("vec{}<u32>", chunk_words) : "u32",
       shape.bits, std::max(chunk_words, 1u), kExpertWorkgroup, lanes, parts, interleaved,

@@ -138,9 +138,9 @@ KernelPlan PlanDecode(const Caps& caps, const QMoEShape& shape, bool gate_up,
       "alias act_t = {};\nalias x_t = {};\nalias out_t = {};\nalias unit_t = {};\n"
       "const kBits = {}u;\nconst kBlockSize = {}u;\nconst kBlocks = {}u;\nconst kK = {}u;\n"
       "const kChunkWords = {}u;\nconst kChunks = {}u;\nconst kWorkgroup = {}u;\n"
-      "const kLanes = {}u;\nconst kRows = {}u;\nconst kBlock = {}u;\nconst kSlots = {}u;\n"
+      "const kLanes = {}u;\nconst kRows = {}u;\nconst kPrefetch = {}u;\nconst kSlots = {}u;\n"
       "const kPhaseSlots = {}u;\nconst kSlotsPerX = {}u;\nconst kExpertRows = {}u;\n"
-      "const kAllOutputs = {}u;\nconst kExperts = {}u;\nconst kParts = {}u;\n"
+      "const kAllOutputs = {}u;\nconst kExperts = {}u;\nconst kRowsPerOutput = {}u;\n"
       "const kCodeUnit = {}.0;\n"
       "const kZeroPointsRowBits = {}u;\nconst kZeroPointsExpertBytes = {}u;\n"
       "const kRelu = 0u;\nconst kGelu = 1u;\nconst kSilu = 2u;\nconst kActivation = {}u;\n",

@@ -1,26 +1,28 @@
-// One layer of the chosen experts for few tokens, each slot's product in the workgroup that needs
-// it. With e = indices[slot], x the slot's row of input, w[e, n, k] = (code[e, n, k] - zero) * scale:
+// One layer of the chosen experts for few tokens; each product of a slot is computed in the
+// workgroup that needs it. With e = indices[slot], x the slot's row of input, w[e, n, k] = (code[e,
+// n, k] - zero) * scale:
 //   gate_up  out[slot, i] = activation(w[e, i, :] x + bias[e, i]), or the SwiGLU of qmoe.h
 //   down     out[token, n] = sum over the token's slots of
 //                            weights[slot] (w[e, n, :] x + bias[e, n])
 //
-// A workgroup brings its rows of x into workgroup memory: one for gate_up, those of all slots of a
+// A workgroup loads its rows of x into workgroup memory: one for gate_up, those of all slots of a
 // token for down, kPhaseSlots at a time. A team of kLanes neighbouring threads owns kRows rows of
-// the weight: each thread takes every kLanes-th chunk of them, a chunk being the widest load (up to
-// 16 bytes) inside one block, and the team's sums are added up by shuffles (kLanes is at most the
-// smallest subgroup) or through workgroup memory. Workgroup (i, j) owns kTeams groups of rows, of
-// slot j or token j.
+// the weight. A chunk is the widest load (up to 16 bytes) inside one block; each thread takes every
+// kLanes-th chunk of the rows. The team's sums are added by shuffles (kLanes is at most the
+// smallest subgroup) or through workgroup memory. Workgroup (i, j) owns kTeams groups of kRows
+// rows, for slot j or token j.
 //
-// A step is one chunk of one slot. A team loads kBlock steps at once, one block ahead: the first one
+// A step is one chunk of one slot. A team loads kPrefetch steps ahead, and issues the first loads
 // before x is there.
 //
 // f16 arithmetic (#if f16_math): a code or-ed into the mantissa of an f16 is a number in steps of
-// 2^-kBits; two of them are multiplied at once, and the sums of 8 products go to f32. Codes come
-// out of a word in pairs half a word (4 bits) or a byte (8 bits) apart, so x lies in workgroup
+// 2^-kBits. Two of them are multiplied at a time, and the sums of 8 products go to f32. Codes come
+// out of a word in pairs half a word (4 bits) or a byte (8 bits) apart, so that x lies in workgroup
 // memory in these pairs. No product is larger than x / 2, and no sum of 4 than 2 x.
 //
-// Sizes are constants: a uniform would be fetched before the first load could be issued. Values
-// that a loop would have in an array have names: NVIDIA's compiler keeps arrays in memory.
+// Sizes are constants: a uniform would have to be fetched before the first load can be issued.
+// Values are named variables, not arrays indexed by a loop: NVIDIA's compiler keeps such arrays in
+// memory.
 
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
@@ -54,37 +56,36 @@ const kIterations = (kChunks + kLanes - 1u) / kLanes;
 const kSteps = kSlots * kIterations;
 const kPhaseSteps = kPhaseSlots * kIterations;
 const kPhaseOctets = kPhaseSlots * kK / 8u;
-const kOutputs = kRows / kParts;
-// Largest magnitude that f16 arithmetic has room for; see above.
+const kOutputs = kRows / kRowsPerOutput;
+// Largest magnitude of x for f16 arithmetic; see above.
 const kMostF16 = 32752.0;
 
-// The experts of the workgroup's slots, and the weight of each in the sum.
+// The experts of the workgroup's slots, and the weight of each slot in the sum.
 var<workgroup> chosen: array<u32, kSlots>;
 #if down
 var<workgroup> mix: array<f32, kSlots>;
 #endif
 
 #if !subgroups
-// [team][lane], a lane's stride padded by one against bank conflicts.
+// [team][lane], with a lane of padding against bank conflicts.
 var<workgroup> partials: array<vec4<f32>, kTeams * (kLanes + 1u)>;
 #endif
 
 #if down
-fn Share(slot: u32) -> f32 {
+fn slot_weight(slot: u32) -> f32 {
   return mix[slot];
 }
 #else
-fn Share(slot: u32) -> f32 {
+fn slot_weight(slot: u32) -> f32 {
   return 1.0;
 }
 #endif
 
-// One chunk of each of kRows rows of the weight, with its scales and zero points.
+// One chunk of each of kRows rows of the weight, with its scale and zero point.
 struct Weights {
-  row_0: unit_t,
-  row_1: unit_t,
-  row_2: unit_t,
-  row_3: unit_t,
+#repeat i 0..4
+  row_$i: unit_t,
+#endrepeat
   scales: vec4<f32>,
 #if zero_points
   zeros: vec4<f32>,
@@ -92,103 +93,85 @@ struct Weights {
 }
 
 #if zero_points
-fn ZerosOf(part: Weights) -> vec4<f32> {
-  return part.zeros;
+fn zeros_of(w: Weights) -> vec4<f32> {
+  return w.zeros;
 }
 
-fn ZeroPoint(expert: u32, row: u32, block: u32) -> f32 {
+fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
   let bit = row * kZeroPointsRowBits + block * kBits;
   let byte = expert * kZeroPointsExpertBytes + bit / 8u;
-  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #else
-fn ZerosOf(part: Weights) -> vec4<f32> {
+fn zeros_of(w: Weights) -> vec4<f32> {
   return vec4<f32>(f32(1u << (kBits - 1u)));
 }
 #endif
 
-// A team's rows of the weight, from output `first` on. Those past the end repeat the last one, and
-// are not stored.
+// Returns a team's rows of the weight, from output `first` on. Rows past the end repeat the last
+// one and are not stored.
 #if gate_interleaved
-fn RowsOf(first: u32) -> vec4<u32> {
+fn rows_of(first: u32) -> vec4<u32> {
   let outputs = min(vec4<u32>(first) + vec4<u32>(0u, 0u, 1u, 1u), vec4<u32>(kAllOutputs - 1u));
   return 2u * outputs + vec4<u32>(0u, 1u, 0u, 1u);
 }
 #endif
 #if gate_halves
-fn RowsOf(first: u32) -> vec4<u32> {
+fn rows_of(first: u32) -> vec4<u32> {
   let outputs = min(vec4<u32>(first) + vec4<u32>(0u, 0u, 1u, 1u), vec4<u32>(kAllOutputs - 1u));
   return outputs + vec4<u32>(0u, kAllOutputs, 0u, kAllOutputs);
 }
 #endif
 #if no_gate
-fn RowsOf(first: u32) -> vec4<u32> {
+fn rows_of(first: u32) -> vec4<u32> {
   return min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(kAllOutputs - 1u));
 }
 #endif
 
-fn LoadStep(rows: vec4<u32>, step: u32, lane: u32) -> Weights {
+fn load_step(rows: vec4<u32>, step: u32, lane: u32) -> Weights {
   let expert = chosen[min(step / kIterations, kSlots - 1u)];
   let chunk = min(step % kIterations * kLanes + lane, kChunks - 1u);
   let block = chunk * kChunkCodes / kBlockSize;
   let at = rows + expert * kExpertRows;
-  var part = Weights();
-  part.row_0 = weight[at.x * kChunks + chunk];
-  part.scales.x = f32(scales[at.x * kBlocks + block]);
-  if (kRows > 1u) {
-    part.row_1 = weight[at.y * kChunks + chunk];
-    part.scales.y = f32(scales[at.y * kBlocks + block]);
-  }
-  if (kRows > 2u) {
-    part.row_2 = weight[at.z * kChunks + chunk];
-    part.row_3 = weight[at.w * kChunks + chunk];
-    part.scales.z = f32(scales[at.z * kBlocks + block]);
-    part.scales.w = f32(scales[at.w * kBlocks + block]);
-  }
+  var w = Weights();
+#repeat i 0..kRows
+  w.row_$i = weight[at[$i] * kChunks + chunk];
+  w.scales[$i] = f32(scales[at[$i] * kBlocks + block]);
+#endrepeat
 #if zero_points
-  part.zeros.x = ZeroPoint(expert, rows.x, block);
-  if (kRows > 1u) {
-    part.zeros.y = ZeroPoint(expert, rows.y, block);
-  }
-  if (kRows > 2u) {
-    part.zeros.z = ZeroPoint(expert, rows.z, block);
-    part.zeros.w = ZeroPoint(expert, rows.w, block);
-  }
+#repeat i 0..kRows
+  w.zeros[$i] = zero_point(expert, rows[$i], block);
+#endrepeat
 #endif
-  return part;
+  return w;
 }
 
-// Word `i` of the chunks of all rows.
+// Returns word `i` of the chunks of all rows.
 #if chunk1
-fn WordOf(part: Weights, i: u32) -> vec4<u32> {
-  return vec4<u32>(part.row_0, part.row_1, part.row_2, part.row_3);
+fn word_of(w: Weights, i: u32) -> vec4<u32> {
+  return vec4<u32>(w.row_0, w.row_1, w.row_2, w.row_3);
 }
 #else
-fn WordOf(part: Weights, i: u32) -> vec4<u32> {
-  return vec4<u32>(part.row_0[i], part.row_1[i], part.row_2[i], part.row_3[i]);
+fn word_of(w: Weights, i: u32) -> vec4<u32> {
+  return vec4<u32>(w.row_0[i], w.row_1[i], w.row_2[i], w.row_3[i]);
 }
 #endif
 
-// Sums over 8 codes, less their zero point and over kCodeUnit, times x: a word of 4-bit codes, two of
-// 8-bit ones.
+// Returns sums over 8 codes (a word of 4-bit codes, two of 8-bit ones), less their zero point and
+// divided by kCodeUnit, times x.
 #if f16_bits4
-fn DotOctet(part: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
-  let pairs = rows_of_x[Place(at + octet)];
-  let words = WordOf(part, octet);
+fn dot_octet(w: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
+  let pairs = rows_of_x[swizzled(at + octet)];
+  let words = word_of(w, octet);
   var dots = vec4<f32>();
-  dots.x = DotWord(words.x, pairs, zeros.x);
-  if (kRows > 1u) {
-    dots.y = DotWord(words.y, pairs, zeros.y);
-  }
-  if (kRows > 2u) {
-    dots.z = DotWord(words.z, pairs, zeros.z);
-    dots.w = DotWord(words.w, pairs, zeros.w);
-  }
+#repeat i 0..kRows
+  dots[$i] = dot_word(words[$i], pairs, zeros[$i]);
+#endrepeat
   return dots;
 }
 
-fn DotWord(word: u32, pairs: vec4<u32>, zero: f32) -> f32 {
-  // In the mantissa's lowest bits a code counts sixteenths of 64, four bits higher those of 4.
+fn dot_word(word: u32, pairs: vec4<u32>, zero: f32) -> f32 {
+  // In the mantissa's lowest bits a code counts sixteenths of 64, four bits higher sixteenths of 4.
   let low_zero = vec2<f16>(f16(64.0 + zero / 16.0));
   let high_zero = vec2<f16>(f16(4.0 + zero / 16.0));
   let next = word >> 8u;
@@ -204,23 +187,18 @@ fn DotWord(word: u32, pairs: vec4<u32>, zero: f32) -> f32 {
 }
 #endif
 #if f16_bits8
-fn DotOctet(part: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
-  let pairs = rows_of_x[Place(at + octet)];
-  let first = WordOf(part, 2u * octet);
-  let second = WordOf(part, 2u * octet + 1u);
+fn dot_octet(w: Weights, octet: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
+  let pairs = rows_of_x[swizzled(at + octet)];
+  let first = word_of(w, 2u * octet);
+  let second = word_of(w, 2u * octet + 1u);
   var dots = vec4<f32>();
-  dots.x = DotWords(first.x, second.x, pairs, zeros.x);
-  if (kRows > 1u) {
-    dots.y = DotWords(first.y, second.y, pairs, zeros.y);
-  }
-  if (kRows > 2u) {
-    dots.z = DotWords(first.z, second.z, pairs, zeros.z);
-    dots.w = DotWords(first.w, second.w, pairs, zeros.w);
-  }
+#repeat i 0..kRows
+  dots[$i] = dot_words(first[$i], second[$i], pairs, zeros[$i]);
+#endrepeat
   return dots;
 }
 
-fn DotWords(first: u32, second: u32, pairs: vec4<u32>, zero: f32) -> f32 {
+fn dot_words(first: u32, second: u32, pairs: vec4<u32>, zero: f32) -> f32 {
   // A code counts 256ths of 4.
   let zeros = vec2<f16>(f16(4.0 + zero / 256.0));
   var sum = (bitcast<vec2<f16>>((first & 0x00ff00ffu) | 0x44004400u) - zeros) *
@@ -235,106 +213,85 @@ fn DotWords(first: u32, second: u32, pairs: vec4<u32>, zero: f32) -> f32 {
 }
 #endif
 
-// The products of a chunk of each row with x; `at` is the chunk's first entry of x.
+// Returns the products of a chunk of each row with x; `at` is the chunk's first entry of x.
 #if f16_math
-fn DotChunk(part: Weights, at: u32) -> vec4<f32> {
-  let zeros = ZerosOf(part);
-  var dots = DotOctet(part, 0u, at, zeros);
-  if (kWords > 1u) {
-    dots += DotOctet(part, 1u, at, zeros);
-  }
-  if (kWords > 2u) {
-    dots += DotOctet(part, 2u, at, zeros);
-    dots += DotOctet(part, 3u, at, zeros);
-  }
-  return dots * part.scales;
+fn dot_chunk(w: Weights, at: u32) -> vec4<f32> {
+  let zeros = zeros_of(w);
+  var dots = dot_octet(w, 0u, at, zeros);
+#repeat i 1..4
+  if (kWords > $i) { dots += dot_octet(w, $i, at, zeros); }
+#endrepeat
+  return dots * w.scales;
 }
 #else
-fn DotWord(part: Weights, word: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
-  let words = WordOf(part, word);
+fn dot_word(w: Weights, word: u32, at: u32, zeros: vec4<f32>) -> vec4<f32> {
+  let words = word_of(w, word);
   var dots = vec4<f32>();
   for (var quad = 0u; quad < kQuadsPerWord; quad++) {
-    let value = rows_of_x[Place(at + word * kQuadsPerWord + quad)];
-    dots.x += dot(value, QuadLessWhole(words.x, quad, zeros.x));
-    if (kRows > 1u) {
-      dots.y += dot(value, QuadLessWhole(words.y, quad, zeros.y));
-    }
-    if (kRows > 2u) {
-      dots.z += dot(value, QuadLessWhole(words.z, quad, zeros.z));
-      dots.w += dot(value, QuadLessWhole(words.w, quad, zeros.w));
-    }
+    let value = rows_of_x[swizzled(at + word * kQuadsPerWord + quad)];
+#repeat i 0..kRows
+    dots[$i] += dot(value, quad_less_whole(words[$i], quad, zeros[$i]));
+#endrepeat
   }
   return dots;
 }
 
-fn DotChunk(part: Weights, at: u32) -> vec4<f32> {
-  let zeros = ZerosOf(part);
-  var dots = DotWord(part, 0u, at, zeros);
-  if (kChunkWords > 1u) {
-    dots += DotWord(part, 1u, at, zeros);
-  }
-  if (kChunkWords > 2u) {
-    dots += DotWord(part, 2u, at, zeros);
-    dots += DotWord(part, 3u, at, zeros);
-  }
-  return dots * part.scales;
+fn dot_chunk(w: Weights, at: u32) -> vec4<f32> {
+  let zeros = zeros_of(w);
+  var dots = dot_word(w, 0u, at, zeros);
+#repeat i 1..kChunkWords
+  dots += dot_word(w, $i, at, zeros);
+#endrepeat
+  return dots * w.scales;
 }
 #endif
 
-// The products of step `step`, weighed as the slot is in the sum.
-fn DotStep(part: Weights, step: u32, lane: u32) -> vec4<f32> {
+// Returns the products of step `step`, times the slot's weight in the sum.
+fn dot_step(w: Weights, step: u32, lane: u32) -> vec4<f32> {
   let slot = step / kIterations;
   let chunk = step % kIterations * kLanes + lane;
   if (step >= kSteps || chunk >= kChunks) {
     return vec4<f32>();
   }
-  return Share(slot) * DotChunk(part, (slot % kPhaseSlots * kChunks + chunk) * kWords);
+  return slot_weight(slot) * dot_chunk(w, (slot % kPhaseSlots * kChunks + chunk) * kWords);
 }
 
-// Steps that are loaded at once.
-struct Block {
-  step_0: Weights,
-  step_1: Weights,
-  step_2: Weights,
-  step_3: Weights,
+// Steps that are loaded together.
+struct Prefetch {
+#repeat i 0..kPrefetch
+  step_$i: Weights,
+#endrepeat
 }
 
-fn LoadBlock(rows: vec4<u32>, step: u32, lane: u32) -> Block {
-  var block = Block();
-  block.step_0 = LoadStep(rows, step, lane);
-  if (kBlock > 1u) {
-    block.step_1 = LoadStep(rows, step + 1u, lane);
-  }
-  if (kBlock > 2u) {
-    block.step_2 = LoadStep(rows, step + 2u, lane);
-  }
-  if (kBlock > 3u) {
-    block.step_3 = LoadStep(rows, step + 3u, lane);
-  }
-  return block;
+fn prefetch_steps(rows: vec4<u32>, step: u32, lane: u32) -> Prefetch {
+  var prefetched = Prefetch();
+#repeat i 0..kPrefetch
+  prefetched.step_$i = load_step(rows, step + $i, lane);
+#endrepeat
+  return prefetched;
 }
 
-// The biases that come with the sums, spread over the lanes: lane i has row i % kRows of slot
-// i / kRows, and those kLanes further on.
+// Returns the biases to add to the sums, spread over the lanes: lane i has row i % kRows of slot i
+// / kRows, then those kLanes further on.
 #if bias
-fn LoadBias(rows: vec4<u32>, lane: u32) -> vec4<f32> {
+fn load_bias(rows: vec4<u32>, lane: u32) -> vec4<f32> {
   var sums = vec4<f32>();
   for (var i = lane; i < kRows * kSlots; i += kLanes) {
     let row = i % kRows;
     let slot = i / kRows;
     let n = select(select(rows.x, rows.y, row == 1u), select(rows.z, rows.w, row == 3u), row > 1u);
-    let share = Share(slot) * f32(bias[chosen[slot] * kExpertRows + n]) / kCodeUnit;
+    let share = slot_weight(slot) * f32(bias[chosen[slot] * kExpertRows + n]) / kCodeUnit;
     sums += select(vec4<f32>(), vec4<f32>(share), vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(row));
   }
   return sums;
 }
 #else
-fn LoadBias(rows: vec4<u32>, lane: u32) -> vec4<f32> {
+fn load_bias(rows: vec4<u32>, lane: u32) -> vec4<f32> {
   return vec4<f32>();
 }
 #endif
 
-fn Activate(value: f32) -> f32 {
+fn activate(value: f32) -> f32 {
   switch (kActivation) {
     case kRelu: {
       return max(value, 0.0);
@@ -351,28 +308,28 @@ fn Activate(value: f32) -> f32 {
   }
 }
 
-fn SwiGlu(gate_sum: f32, up_sum: f32) -> f32 {
+fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
   let gate = min(gate_sum, params.limit);
   let up = clamp(up_sum, -params.limit, params.limit);
   return gate * sigmoid(params.alpha * gate) * (up + params.beta);
 }
 
-// Output `i` of a team from the sums of its rows.
-fn OutputOf(sums: vec4<f32>, i: u32) -> f32 {
+// Returns output `i` of a team from the sums of its rows.
+fn output_of(sums: vec4<f32>, i: u32) -> f32 {
   let all = sums * kCodeUnit;
-  if (kParts == 2u) {
-    return SwiGlu(select(all.x, all.z, i == 1u), select(all.y, all.w, i == 1u));
+  if (kRowsPerOutput == 2u) {
+    return swiglu(select(all.x, all.z, i == 1u), select(all.y, all.w, i == 1u));
   }
   let sum = select(select(all.x, all.y, i == 1u), select(all.z, all.w, i == 3u), i > 1u);
-  return Activate(sum);
+  return activate(sum);
 }
 
 // Lane i stores output `first` + i of row `row` of out.
-fn StoreOutputs(row: u32, first: u32, lane: u32, sums: vec4<f32>) {
+fn store_outputs(row: u32, first: u32, lane: u32, sums: vec4<f32>) {
   if (lane >= kOutputs || first + lane >= kAllOutputs) {
     return;
   }
-  var value = OutputOf(sums, lane);
+  var value = output_of(sums, lane);
 #if clamp_f16
   value = clamp(value, -kMostF16, kMostF16);
 #endif
@@ -380,49 +337,42 @@ fn StoreOutputs(row: u32, first: u32, lane: u32, sums: vec4<f32>) {
 }
 
 @compute @workgroup_size(kWorkgroup)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let lane = local % kLanes;
   let team = local / kLanes;
-  let first = (group.x * kTeams + team) * kOutputs;
+  let first = (workgroup.x * kTeams + team) * kOutputs;
   for (var slot = local; slot < kSlots; slot += kWorkgroup) {
-    // Where plans are measured, indices may be anything: none may lead outside the weights.
-    chosen[slot] = min(u32(indices[group.y * kSlots + slot]), kExperts - 1u);
+    // While plans are measured, indices may have any value: they must not lead outside the weights.
+    chosen[slot] = min(u32(indices[workgroup.y * kSlots + slot]), kExperts - 1u);
 #if down
-    mix[slot] = weights[group.y * kSlots + slot];
+    mix[slot] = weights[workgroup.y * kSlots + slot];
 #endif
   }
   workgroupBarrier();
-  let rows = RowsOf(first);
-  var block = LoadBlock(rows, 0u, lane);
-  var sums = LoadBias(rows, lane);
-  let first_octet = group.y / kSlotsPerX * kSlots * (kK / 8u);
-  Stage(first_octet, local);
-  for (var base = 0u; base < kSteps; base += kBlock) {
+  let rows = rows_of(first);
+  var prefetched = prefetch_steps(rows, 0u, lane);
+  var sums = load_bias(rows, lane);
+  let first_octet = workgroup.y / kSlotsPerX * kSlots * (kK / 8u);
+  stage(first_octet, local);
+  for (var base = 0u; base < kSteps; base += kPrefetch) {
     if (kPhaseSlots < kSlots && base > 0u && base % kPhaseSteps == 0u) {
       workgroupBarrier();
-      Stage(first_octet + base / kIterations * (kK / 8u), local);
+      stage(first_octet + base / kIterations * (kK / 8u), local);
     }
-    let steps = block;
-    if (base + kBlock < kSteps) {
-      block = LoadBlock(rows, base + kBlock, lane);
+    let steps = prefetched;
+    if (base + kPrefetch < kSteps) {
+      prefetched = prefetch_steps(rows, base + kPrefetch, lane);
     }
-    sums += DotStep(steps.step_0, base, lane);
-    if (kBlock > 1u) {
-      sums += DotStep(steps.step_1, base + 1u, lane);
-    }
-    if (kBlock > 2u) {
-      sums += DotStep(steps.step_2, base + 2u, lane);
-    }
-    if (kBlock > 3u) {
-      sums += DotStep(steps.step_3, base + 3u, lane);
-    }
+#repeat i 0..kPrefetch
+    sums += dot_step(steps.step_$i, base + $i, lane);
+#endrepeat
   }
 
 #if subgroups
   for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
     sums += subgroupShuffleXor(sums, distance);
   }
-  StoreOutputs(group.y, first, lane, sums);
+  store_outputs(workgroup.y, first, lane, sums);
 #else
   partials[team * (kLanes + 1u) + lane] = sums;
   workgroupBarrier();
@@ -431,7 +381,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var other = 0u; other < kLanes; other++) {
       total += partials[team * (kLanes + 1u) + other];
     }
-    StoreOutputs(group.y, first, lane, total);
+    store_outputs(workgroup.y, first, lane, total);
   }
 #endif
 }

@@ -4,12 +4,12 @@
 //   down     out[slot, i] = w[e, i, :] x + bias[e, i]
 //   w[e, n, k] = (code[e, n, k] - zero) * scale
 //
-// A team of kLanes threads owns 4 rows of the weight, which make 4 / kParts neighbouring outputs of
-// a slot: each thread takes every kLanes-th chunk of the rows, the widest load (up to 16 bytes)
-// that is aligned and stays inside one block. A vec4 holds a value for each of the 4 rows. The
-// team's partial sums are added up by shuffles inside a subgroup (kLanes is at most the smallest
-// subgroup), or through workgroup memory. A workgroup is kTeams teams of one slot. Slots of experts
-// that are not bound are left alone.
+// A team of kLanes threads owns 4 rows of the weight, which make 4 / kRowsPerOutput neighbouring
+// outputs of a slot. Each thread takes every kLanes-th chunk of the rows; a chunk is the widest
+// aligned load (up to 16 bytes) inside one block. A vec4 holds a value for each of the 4 rows. The
+// team's partial sums are added by shuffles inside a subgroup (kLanes is at most the smallest
+// subgroup) or through workgroup memory. A workgroup is kTeams teams of one slot. Outputs of slots
+// whose expert is not bound are not written.
 
 #include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
@@ -57,40 +57,40 @@ struct Params {
 
 const kTeams = kWorkgroup / kLanes;
 const kChunk = kChunkWords * kCodesPerWord;
-const kOutputs = 4u / kParts;
+const kOutputs = 4u / kRowsPerOutput;
 
 #if !subgroups
-// [team][lane], a lane's stride padded by one against bank conflicts.
+// [team][lane], with a lane of padding against bank conflicts.
 var<workgroup> partials: array<vec4<f32>, kTeams * (kLanes + 1u)>;
 #endif
 
-// x[row, k .. k + 3]; zero past the end. k is a multiple of 4.
+// Returns x[row, k .. k + 3], zeros past the end. k is a multiple of 4.
 #if x_vec4
-fn LoadX(row: u32, k: u32) -> vec4<f32> {
+fn load_x(row: u32, k: u32) -> vec4<f32> {
   if (k >= params.k) {
     return vec4<f32>();
   }
   return vec4<f32>(x[(row * params.k + k) / 4u]);
 }
 #else
-fn LoadOneX(at: u32, k: u32) -> f32 {
+fn load_one_x(at: u32, k: u32) -> f32 {
   if (k >= params.k) {
     return 0.0;
   }
   return f32(x[at + k]);
 }
 
-fn LoadX(row: u32, k: u32) -> vec4<f32> {
+fn load_x(row: u32, k: u32) -> vec4<f32> {
   let at = row * params.k;
-  return vec4<f32>(LoadOneX(at, k), LoadOneX(at, k + 1u), LoadOneX(at, k + 2u),
-                   LoadOneX(at, k + 3u));
+  return vec4<f32>(load_one_x(at, k), load_one_x(at, k + 1u), load_one_x(at, k + 2u),
+                   load_one_x(at, k + 3u));
 }
 #endif
 
-// Chunk `chunk` of row `row` of all bound experts' weights, words past the chunk's last one zero.
+// Returns chunk `chunk` of row `row` of all bound experts' weights. Words past the chunk are zero.
 #if unaligned
-fn LoadChunk(row: u32, chunk: u32) -> vec4<u32> {
-  // Rows start at any byte: a word of codes from the two that it lies in.
+fn load_chunk(row: u32, chunk: u32) -> vec4<u32> {
+  // Rows start at any byte: a word of codes comes from two words.
   let byte = row * params.row_bytes + 4u * chunk;
   let shift = byte % 4u * 8u;
   var word = weight[byte / 4u] >> shift;
@@ -100,48 +100,48 @@ fn LoadChunk(row: u32, chunk: u32) -> vec4<u32> {
   return vec4<u32>(word, 0u, 0u, 0u);
 }
 #else
-fn LoadChunk(row: u32, chunk: u32) -> vec4<u32> {
-  return Widen(weight[row * params.row_chunks + chunk]);
+fn load_chunk(row: u32, chunk: u32) -> vec4<u32> {
+  return widen(weight[row * params.row_chunks + chunk]);
 }
 #endif
 
 #if chunk4
-fn Widen(unit: vec4<u32>) -> vec4<u32> {
+fn widen(unit: vec4<u32>) -> vec4<u32> {
   return unit;
 }
 #endif
 #if chunk2
-fn Widen(unit: vec2<u32>) -> vec4<u32> {
+fn widen(unit: vec2<u32>) -> vec4<u32> {
   return vec4<u32>(unit, 0u, 0u);
 }
 #endif
 #if chunk1
-fn Widen(unit: u32) -> vec4<u32> {
+fn widen(unit: u32) -> vec4<u32> {
   return vec4<u32>(unit, 0u, 0u, 0u);
 }
 #endif
 
 #if zero_points
-fn ZeroPoint(expert: u32, row: u32, block: u32) -> f32 {
+fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
   let bit = row * params.zero_points_row_bits + block * kBits;
   let byte = expert * params.zero_points_expert_bytes + bit / 8u;
-  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #else
-fn ZeroPoint(expert: u32, row: u32, block: u32) -> f32 {
+fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
   return f32(1u << (kBits - 1u));
 }
 #endif
 
-// The row of the weight that part `part` of output `output` comes from.
-fn Row(output: u32, part: u32) -> u32 {
+// Returns the row of the weight for half `half` (0 gate, 1 up) of output `output`.
+fn weight_row(output: u32, half: u32) -> u32 {
   if (kInterleaved) {
-    return output * kParts + part;
+    return output * kRowsPerOutput + half;
   }
-  return part * params.outputs + output;
+  return half * params.outputs + output;
 }
 
-fn Bias(expert: u32, row: u32) -> f32 {
+fn load_bias(expert: u32, row: u32) -> f32 {
 #if bias
   return f32(bias[expert * params.rows + row]);
 #else
@@ -149,7 +149,7 @@ fn Bias(expert: u32, row: u32) -> f32 {
 #endif
 }
 
-fn Activate(value: f32) -> f32 {
+fn activate(value: f32) -> f32 {
   switch (kActivation) {
     case kRelu: {
       return max(value, 0.0);
@@ -166,54 +166,55 @@ fn Activate(value: f32) -> f32 {
   }
 }
 
-fn SwiGlu(gate_sum: f32, up_sum: f32) -> f32 {
+fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
   let gate = min(gate_sum, params.limit);
   let up = clamp(up_sum, -params.limit, params.limit);
   return gate * sigmoid(params.alpha * gate) * (up + params.beta);
 }
 
-// Stores output `output` of the slot; `second` is its up part for a SwiGLU.
-fn Store(slot: u32, expert: u32, output: u32, first: f32, second: f32) {
+// Stores output `output` of the slot. `second` is the up row's sum for a SwiGLU.
+fn store_output(slot: u32, expert: u32, output: u32, first: f32, second: f32) {
   if (output >= params.outputs) {
     return;
   }
-  let sum = first + Bias(expert, Row(output, 0u));
-  if (kParts == 2u) {
-    out[slot * params.outputs + output] = SwiGlu(sum, second + Bias(expert, Row(output, 1u)));
+  let sum = first + load_bias(expert, weight_row(output, 0u));
+  if (kRowsPerOutput == 2u) {
+    out[slot * params.outputs + output] =
+        swiglu(sum, second + load_bias(expert, weight_row(output, 1u)));
   } else {
-    out[slot * params.outputs + output] = Activate(sum);
+    out[slot * params.outputs + output] = activate(sum);
   }
 }
 
-// The outputs of 4 rows' sums.
-fn StoreRows(slot: u32, expert: u32, first_output: u32, sums: vec4<f32>) {
-  if (kParts == 2u) {
-    Store(slot, expert, first_output, sums.x, sums.y);
-    Store(slot, expert, first_output + 1u, sums.z, sums.w);
+// Stores the outputs of 4 rows' sums.
+fn store_rows(slot: u32, expert: u32, first_output: u32, sums: vec4<f32>) {
+  if (kRowsPerOutput == 2u) {
+    store_output(slot, expert, first_output, sums.x, sums.y);
+    store_output(slot, expert, first_output + 1u, sums.z, sums.w);
   } else {
-    Store(slot, expert, first_output, sums.x, 0.0);
-    Store(slot, expert, first_output + 1u, sums.y, 0.0);
-    Store(slot, expert, first_output + 2u, sums.z, 0.0);
-    Store(slot, expert, first_output + 3u, sums.w, 0.0);
+#repeat i 0..4
+    store_output(slot, expert, first_output + $i, sums[$i], 0.0);
+#endrepeat
   }
 }
 
-// A word of each of the 4 rows, whose first code is at k, times x[x_row, k ..].
-fn DotWord(words: vec4<u32>, zeros: vec4<f32>, x_row: u32, k: u32) -> vec4<f32> {
+// Returns the products of a word of each of the 4 rows, whose first code is at k, with x[x_row, k
+// ..].
+fn dot_word(words: vec4<u32>, zeros: vec4<f32>, x_row: u32, k: u32) -> vec4<f32> {
   var dots = vec4<f32>();
   for (var quad = 0u; quad < kQuadsPerWord; quad++) {
     let w = mat4x4<f32>(
-        QuadLessWhole(words.x, quad, zeros.x), QuadLessWhole(words.y, quad, zeros.y),
-        QuadLessWhole(words.z, quad, zeros.z), QuadLessWhole(words.w, quad, zeros.w));
-    dots += LoadX(x_row, k + 4u * quad) * w;
+        quad_less_whole(words.x, quad, zeros.x), quad_less_whole(words.y, quad, zeros.y),
+        quad_less_whole(words.z, quad, zeros.z), quad_less_whole(words.w, quad, zeros.w));
+    dots += load_x(x_row, k + 4u * quad) * w;
   }
   return dots;
 }
 
 @compute @workgroup_size(kWorkgroup)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let groups = (params.outputs + kTeams * kOutputs - 1u) / (kTeams * kOutputs);
-  let index = group.y * params.grid_x + group.x;
+  let index = workgroup.y * params.grid_x + workgroup.x;
   let slot = index / groups;
   if (slot >= params.slots) {
     return;
@@ -221,23 +222,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let lane = local % kLanes;
   let team = local / kLanes;
   let first_output = (index % groups * kTeams + team) * kOutputs;
-  // Below expert_begin this wraps around to more than any count.
+  // Below expert_begin this wraps around to a value above any count.
   let expert = u32(indices[slot]) - params.expert_begin;
   let bound = expert < params.expert_count;
   let chunks = select(0u, params.row_chunks, bound);
   let x_row = slot / params.slots_per_x;
 
-  // The 4 rows of the weight, as rows of all bound experts. Outputs past the end repeat the last
-  // one, and are not stored.
+  // The 4 rows of the weight, counted over all bound experts. Outputs past the end repeat the last
+  // one and are not stored.
   let numbers = vec4<u32>(0u, 1u, 2u, 3u);
   let outputs =
-      min(vec4<u32>(first_output) + numbers / kParts, vec4<u32>(params.outputs - 1u));
-  let rows = vec4<u32>(Row(outputs.x, 0u), Row(outputs.y, 1u % kParts),
-                       Row(outputs.z, 2u % kParts), Row(outputs.w, 3u % kParts));
+      min(vec4<u32>(first_output) + numbers / kRowsPerOutput, vec4<u32>(params.outputs - 1u));
+  let rows = vec4<u32>(weight_row(outputs.x, 0u), weight_row(outputs.y, 1u % kRowsPerOutput),
+                       weight_row(outputs.z, 2u % kRowsPerOutput),
+                       weight_row(outputs.w, 3u % kRowsPerOutput));
   let expert_rows = rows + expert * params.rows;
 
   var sums = vec4<f32>();
-  // The lanes of a team go round together, so that they are together for the shuffles.
+  // All lanes of a team run the same iterations, since they shuffle together afterwards.
   for (var first = 0u; first < chunks; first += kLanes) {
     let chunk = first + lane;
     if (chunk >= chunks) {
@@ -245,23 +247,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let k = chunk * kChunk;
     let block = k / params.block_size;
-    let x = LoadChunk(expert_rows.x, chunk);
-    let y = LoadChunk(expert_rows.y, chunk);
-    let z = LoadChunk(expert_rows.z, chunk);
-    let w = LoadChunk(expert_rows.w, chunk);
+    let x = load_chunk(expert_rows.x, chunk);
+    let y = load_chunk(expert_rows.y, chunk);
+    let z = load_chunk(expert_rows.z, chunk);
+    let w = load_chunk(expert_rows.w, chunk);
     let at = expert_rows * params.blocks + block;
     let block_scales =
         vec4<f32>(f32(scales[at.x]), f32(scales[at.y]), f32(scales[at.z]), f32(scales[at.w]));
-    let zeros = vec4<f32>(ZeroPoint(expert, rows.x, block), ZeroPoint(expert, rows.y, block),
-                          ZeroPoint(expert, rows.z, block), ZeroPoint(expert, rows.w, block));
-    var dots = DotWord(vec4<u32>(x.x, y.x, z.x, w.x), zeros, x_row, k);
-    if (kChunkWords > 1u) {
-      dots += DotWord(vec4<u32>(x.y, y.y, z.y, w.y), zeros, x_row, k + kCodesPerWord);
-    }
-    if (kChunkWords > 2u) {
-      dots += DotWord(vec4<u32>(x.z, y.z, z.z, w.z), zeros, x_row, k + 2u * kCodesPerWord);
-      dots += DotWord(vec4<u32>(x.w, y.w, z.w, w.w), zeros, x_row, k + 3u * kCodesPerWord);
-    }
+    let zeros = vec4<f32>(zero_point(expert, rows.x, block), zero_point(expert, rows.y, block),
+                          zero_point(expert, rows.z, block), zero_point(expert, rows.w, block));
+    var dots = dot_word(vec4<u32>(x.x, y.x, z.x, w.x), zeros, x_row, k);
+#repeat i 1..kChunkWords
+    dots += dot_word(vec4<u32>(x[$i], y[$i], z[$i], w[$i]), zeros, x_row, k + $i * kCodesPerWord);
+#endrepeat
     sums += block_scales * dots;
   }
 
@@ -270,7 +268,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     sums += subgroupShuffleXor(sums, distance);
   }
   if (bound && lane == 0u) {
-    StoreRows(slot, expert, first_output, sums);
+    store_rows(slot, expert, first_output, sums);
   }
 #else
   partials[team * (kLanes + 1u) + lane] = sums;
@@ -280,7 +278,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var other = 0u; other < kLanes; other++) {
       total += partials[team * (kLanes + 1u) + other];
     }
-    StoreRows(slot, expert, first_output, total);
+    store_rows(slot, expert, first_output, total);
   }
 #endif
 }

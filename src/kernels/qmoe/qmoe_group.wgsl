@@ -1,8 +1,8 @@
-// QMoE for many tokens: gives each slot a row, such that rows [64 t, 64 t + 64) have one expert,
-// tile_experts[t]; by counting. Rows of an expert are in no particular order, tiles behind the last
-// have no expert, and rows of a tile without a slot have no token.
+// QMoE for many tokens: gives each slot a row such that rows [64 t, 64 t + 64) have one expert,
+// tile_experts[t], by a counting sort. Rows of an expert are in no particular order. Tiles after
+// the last one have no expert, and rows without a slot have no token.
 //
-// One workgroup: the tokens' slots are few, and there is nothing to pass between workgroups.
+// One workgroup does it all: there are few slots, and nothing has to pass between workgroups.
 
 struct Params {
   slots: u32,
@@ -21,7 +21,7 @@ const kThreads = 256u;
 const kTileRows = 64u;
 const kNone = 0xffffffffu;
 
-// By expert: its slots, and then its rows that are taken.
+// For each expert: the number of its slots, and its next free row.
 var<workgroup> counts: array<atomic<u32>, kExperts>;
 var<workgroup> next_row: array<atomic<u32>, kExperts>;
 var<workgroup> used_tiles: u32;

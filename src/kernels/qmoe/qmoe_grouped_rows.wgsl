@@ -1,15 +1,15 @@
-// What stands around the products of QMoE's grouped rows (qmoe_group.wgsl), a thread for each
-// element of the result:
-//   gather    out[row, i] = x[tokens[row], i], zero where the row has no token
-//   activate  out[row, i] = activation(x[row, i]), or the SwiGLU of qmoe.h of x's two
+// What precedes and follows the products of QMoE's grouped rows (qmoe_group.wgsl). A thread owns
+// one element of the result:
+//   gather    out[row, i] = x[tokens[row], i], zero if the row has no token
+//   activate  out[row, i] = activation(x[row, i]), or the SwiGLU of qmoe.h of two elements of x
 //   mix       out[token, i] = sum over the token's slots of weights[slot] * x[rows[slot], i]
-// Rows of tiles without an expert are left alone by the first two.
+// gather and activate do not write rows of tiles without an expert.
 
 #include "common/activations.wgsl"
 
 struct Params {
-  elems: u32,      // threads
-  width: u32,      // of a row of out
+  elems: u32,  // Threads.
+  width: u32,  // Elements of a row of out.
   top_k: u32,
   grid_x: u32,
   alpha: f32,
@@ -36,7 +36,7 @@ const kTileRows = 64u;
 const kNone = 0xffffffffu;
 
 #if activate
-fn Activate(value: f32) -> f32 {
+fn activate(value: f32) -> f32 {
   switch (kActivation) {
     case kRelu: {
       return max(value, 0.0);
@@ -53,26 +53,26 @@ fn Activate(value: f32) -> f32 {
   }
 }
 
-fn SwiGlu(gate_sum: f32, up_sum: f32) -> f32 {
+fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
   let gate = min(gate_sum, params.limit);
   let up = clamp(up_sum, -params.limit, params.limit);
   return gate * sigmoid(params.alpha * gate) * (up + params.beta);
 }
 
-fn Result(row: u32, i: u32) -> f32 {
+fn compute_result(row: u32, i: u32) -> f32 {
   if (kGate == kInterleaved) {
     let at = 2u * (row * params.width + i);
-    return SwiGlu(f32(x[at]), f32(x[at + 1u]));
+    return swiglu(f32(x[at]), f32(x[at + 1u]));
   }
   if (kGate == kHalves) {
     let at = 2u * row * params.width + i;
-    return SwiGlu(f32(x[at]), f32(x[at + params.width]));
+    return swiglu(f32(x[at]), f32(x[at + params.width]));
   }
-  return Activate(f32(x[row * params.width + i]));
+  return activate(f32(x[row * params.width + i]));
 }
 #endif
 #if gather
-fn Result(row: u32, i: u32) -> f32 {
+fn compute_result(row: u32, i: u32) -> f32 {
   let token = tokens[row];
   if (token == kNone) {
     return 0.0;
@@ -81,11 +81,11 @@ fn Result(row: u32, i: u32) -> f32 {
 }
 #endif
 #if mix
-fn HasResult(row: u32) -> bool {
+fn has_result(row: u32) -> bool {
   return true;
 }
 
-fn Result(token: u32, i: u32) -> f32 {
+fn compute_result(token: u32, i: u32) -> f32 {
   var sum = 0.0;
   for (var slot = token * params.top_k; slot < (token + 1u) * params.top_k; slot++) {
     sum += weights[slot] * f32(x[rows[slot] * params.width + i]);
@@ -93,19 +93,19 @@ fn Result(token: u32, i: u32) -> f32 {
   return sum;
 }
 #else
-fn HasResult(row: u32) -> bool {
+fn has_result(row: u32) -> bool {
   return tile_experts[row / kTileRows] != kNone;
 }
 #endif
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let at = (group.y * params.grid_x + group.x) * kThreads + local;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let at = (workgroup.y * params.grid_x + workgroup.x) * kThreads + local;
   if (at >= params.elems) {
     return;
   }
   let row = at / params.width;
-  if (HasResult(row)) {
-    out[at] = act_t(Result(row, at % params.width));
+  if (has_result(row)) {
+    out[at] = act_t(compute_result(row, at % params.width));
   }
 }

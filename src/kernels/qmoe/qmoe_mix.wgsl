@@ -15,8 +15,8 @@ struct Params {
 const kWorkgroup = 64u;
 
 @compute @workgroup_size(kWorkgroup)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let thread = (group.y * params.grid_x + group.x) * kWorkgroup + local;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let thread = (workgroup.y * params.grid_x + workgroup.x) * kWorkgroup + local;
   if (thread >= params.threads) {
     return;
   }

@@ -1,13 +1,13 @@
-// QMoE routing with what stands before it: h = x / rms(x) * norm_scale, logits = router h + bias
-// (quantized as MatMulNBits has it, rounded as its output is), then the kTopK largest logits of each
-// token in falling order (equal ones by rising index) and weights exp(logit) / sum of exp, over the
-// chosen logits or over all.
+// QMoE routing fused with the norm before it: h = x / rms(x) * norm_scale, logits = router h + bias
+// (quantized like MatMulNBits, rounded like its output), then the kTopK largest logits of each
+// token in descending order (equal ones by ascending index) and weights exp(logit) / sum of exp,
+// over the chosen logits or over all.
 //
 // A workgroup owns a token: the router is small, and nothing has to pass between workgroups. It
-// brings h into workgroup memory; a team of kLanes neighbouring threads owns every kTeams-th row of
-// the router, each thread every kLanes-th chunk of it, the widest load (up to 16 bytes) inside one
-// block. The first steps (chunks) of a team are loaded before h is there. At last each thread counts
-// how many logits come before its own.
+// loads h into workgroup memory. A team of kLanes neighbouring threads owns every kTeams-th row of
+// the router, and each thread every kLanes-th chunk of it; a chunk is the widest load (up to 16
+// bytes) inside one block. A team's first steps (chunks) are loaded before h is there. At the end
+// each thread counts how many logits come before its own.
 
 #include "common/dequantize.wgsl"
 #include "common/workgroup_reduce.wgsl"
@@ -41,16 +41,16 @@ const kIterations = (kChunks + kLanes - 1u) / kLanes;
 const kTeamRows = (kExperts + kTeams - 1u) / kTeams;
 const kSteps = kTeamRows * kIterations;
 const kQuads = kK / 4u;
-// No logit: behind all others.
+// Less than every logit.
 const kNone = -3.4028234663852886e+38f;
 
-// Padded to whole blocks by zeros.
+// Padded with zeros to whole blocks.
 var<workgroup> row: array<vec4<f32>, kChunks * kChunkQuads>;
 var<workgroup> logits: array<f32, kExperts>;
 var<workgroup> chosen_logits: array<f32, kTopK>;
 
 #if !subgroups
-// [team][lane], a lane's stride padded by one against bank conflicts.
+// [team][lane], with a lane of padding against bank conflicts.
 var<workgroup> partials: array<f32, kTeams * (kLanes + 1u)>;
 #endif
 
@@ -62,35 +62,35 @@ struct Step {
 }
 
 #if zero_points
-fn ZeroPoint(n: u32, block: u32) -> f32 {
+fn zero_point(n: u32, block: u32) -> f32 {
   let bit = block * kBits;
   let byte = n * kZeroPointsRowBytes + bit / 8u;
-  return f32((zero_points[byte / 4u] >> CodeShift(byte, bit)) & kCodeMask);
+  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
 }
 #else
-fn ZeroPoint(n: u32, block: u32) -> f32 {
+fn zero_point(n: u32, block: u32) -> f32 {
   return f32(1u << (kBits - 1u));
 }
 #endif
 
-fn LoadStep(step: u32, team: u32, lane: u32) -> Step {
+fn load_step(step: u32, team: u32, lane: u32) -> Step {
   let n = min(team + step / kIterations * kTeams, kExperts - 1u);
   let chunk = min(step % kIterations * kLanes + lane, kChunks - 1u);
   let block = chunk * kChunkCodes / kBlockSize;
-  return Step(weight[n * kChunks + chunk], f32(scales[n * kBlocks + block]), ZeroPoint(n, block));
+  return Step(weight[n * kChunks + chunk], f32(scales[n * kBlocks + block]), zero_point(n, block));
 }
 
 #if chunk1
-fn WordOf(codes: unit_t, i: u32) -> u32 {
+fn word_of(codes: unit_t, i: u32) -> u32 {
   return codes;
 }
 #else
-fn WordOf(codes: unit_t, i: u32) -> u32 {
+fn word_of(codes: unit_t, i: u32) -> u32 {
   return codes[i];
 }
 #endif
 
-fn DotStep(part: Step, step: u32, lane: u32) -> f32 {
+fn dot_step(step_data: Step, step: u32, lane: u32) -> f32 {
   let chunk = step % kIterations * kLanes + lane;
   if (chunk >= kChunks) {
     return 0.0;
@@ -99,43 +99,35 @@ fn DotStep(part: Step, step: u32, lane: u32) -> f32 {
   for (var word = 0u; word < kChunkWords; word++) {
     for (var quad = 0u; quad < kQuadsPerWord; quad++) {
       sum += dot(row[chunk * kChunkQuads + word * kQuadsPerWord + quad],
-                 QuadLessWhole(WordOf(part.codes, word), quad, part.zero));
+                 quad_less_whole(word_of(step_data.codes, word), quad, step_data.zero));
     }
   }
-  return sum * part.scale;
+  return sum * step_data.scale;
 }
 
 // Steps that are loaded before h is there.
-struct Block {
-  step_0: Step,
-  step_1: Step,
-  step_2: Step,
-  step_3: Step,
+struct Prefetch {
+#repeat i 0..4
+  step_$i: Step,
+#endrepeat
 }
 
-fn StepOf(block: Block, step: u32, team: u32, lane: u32) -> Step {
+fn step_of(prefetched: Prefetch, step: u32, team: u32, lane: u32) -> Step {
   switch (step) {
-    case 0u: {
-      return block.step_0;
+#repeat i 0..4
+    case $i: {
+      return prefetched.step_$i;
     }
-    case 1u: {
-      return block.step_1;
-    }
-    case 2u: {
-      return block.step_2;
-    }
-    case 3u: {
-      return block.step_3;
-    }
+#endrepeat
     default: {
-      return LoadStep(step, team, lane);
+      return load_step(step, team, lane);
     }
   }
 }
 
-// The sum of a team's values, in each of its lanes.
+// Returns the sum of a team's values to each of its lanes.
 #if subgroups
-fn TeamSum(value: f32, team: u32, lane: u32) -> f32 {
+fn team_sum(value: f32, team: u32, lane: u32) -> f32 {
   var sum = value;
   for (var distance = kLanes / 2u; distance > 0u; distance /= 2u) {
     sum += subgroupShuffleXor(sum, distance);
@@ -143,7 +135,7 @@ fn TeamSum(value: f32, team: u32, lane: u32) -> f32 {
   return sum;
 }
 #else
-fn TeamSum(value: f32, team: u32, lane: u32) -> f32 {
+fn team_sum(value: f32, team: u32, lane: u32) -> f32 {
   workgroupBarrier();
   partials[team * (kLanes + 1u) + lane] = value;
   workgroupBarrier();
@@ -156,11 +148,11 @@ fn TeamSum(value: f32, team: u32, lane: u32) -> f32 {
 #endif
 
 #if bias
-fn Bias(n: u32) -> f32 {
+fn load_bias(n: u32) -> f32 {
   return f32(bias[n]);
 }
 #else
-fn Bias(n: u32) -> f32 {
+fn load_bias(n: u32) -> f32 {
   return 0.0;
 }
 #endif
@@ -170,15 +162,15 @@ fn main(
 #if subgroups
     @builtin(subgroup_size) lanes: u32,
 #endif
-    @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    @builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
-  let token = group.x;
+  let token = workgroup.x;
   let lane = local % kLanes;
   let team = local / kLanes;
-  let first = Block(LoadStep(0u, team, lane), LoadStep(1u, team, lane), LoadStep(2u, team, lane),
-                    LoadStep(3u, team, lane));
+  let first = Prefetch(load_step(0u, team, lane), load_step(1u, team, lane),
+                       load_step(2u, team, lane), load_step(3u, team, lane));
 
   var squares = 0.0;
   for (var i = local; i < kQuads; i += 2u * kWorkgroupSize) {
@@ -207,13 +199,13 @@ fn main(
     var sum = 0.0;
     for (var i = 0u; i < kIterations; i++) {
       let step = r * kIterations + i;
-      sum += DotStep(StepOf(first, step, team, lane), step, lane);
+      sum += dot_step(step_of(first, step, team, lane), step, lane);
     }
-    let total = TeamSum(sum, team, lane);
+    let total = team_sum(sum, team, lane);
     let n = team + r * kTeams;
     if (lane == 0u && n < kExperts) {
-      let logit = f32(act_t(total + Bias(n)));
-      // NaN: all comparisons with it are false.
+      let logit = f32(act_t(total + load_bias(n)));
+      // All comparisons with NaN are false.
       logits[n] = select(kNone, max(logit, kNone), logit == logit);
     }
   }

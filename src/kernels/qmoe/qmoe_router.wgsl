@@ -1,9 +1,8 @@
-// QMoE routing: the kTopK largest logits of each token, in falling order (equal ones by rising
+// QMoE routing: the kTopK largest logits of each token in descending order (equal ones by ascending
 // index), and weights exp(logit) / sum of exp, over the chosen logits or over all.
 //
-// A workgroup owns a token. Each turn finds the largest logit that comes after the last one chosen
-// in that order, so that nothing has to be struck out. NaN is never chosen while other logits are
-// left.
+// A workgroup owns a token. For each rank it finds the first logit in that order after the one
+// chosen last, so that no logit has to be removed. NaN is never chosen while other logits are left.
 
 struct Params {
   tokens: u32,
@@ -26,8 +25,8 @@ var<workgroup> chosen_logit: array<f32, kTopK>;
 var<workgroup> chosen_index: array<u32, kTopK>;
 var<workgroup> sums: array<f32, kThreads>;
 
-// Whether (logit, index) comes before (other_logit, other_index); kNone comes last.
-fn Before(logit: f32, index: u32, other_logit: f32, other_index: u32) -> bool {
+// Returns whether (logit, index) comes before (other_logit, other_index); kNone comes last.
+fn comes_before(logit: f32, index: u32, other_logit: f32, other_index: u32) -> bool {
   if (index == kNone || other_index == kNone) {
     return index != kNone;
   }
@@ -35,28 +34,28 @@ fn Before(logit: f32, index: u32, other_logit: f32, other_index: u32) -> bool {
 }
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let token = group.y * params.grid_x + group.x;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let token = workgroup.y * params.grid_x + workgroup.x;
   if (token >= params.tokens) {
     return;
   }
   let at = token * params.experts;
-  for (var turn = 0u; turn < kTopK; turn++) {
+  for (var rank = 0u; rank < kTopK; rank++) {
     var logit = 0.0;
     var index = kNone;
     for (var i = local; i < params.experts; i += kThreads) {
       let candidate = f32(logits[at + i]);
-      // NaN: all comparisons with it are false.
+      // All comparisons with NaN are false.
       if (!(candidate == candidate)) {
         continue;
       }
-      if (turn > 0u) {
-        let last = turn - 1u;
-        if (!Before(chosen_logit[last], chosen_index[last], candidate, i)) {
+      if (rank > 0u) {
+        let last = rank - 1u;
+        if (!comes_before(chosen_logit[last], chosen_index[last], candidate, i)) {
           continue;
         }
       }
-      if (Before(candidate, i, logit, index)) {
+      if (comes_before(candidate, i, logit, index)) {
         logit = candidate;
         index = i;
       }
@@ -67,7 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var stride = kThreads / 2u; stride > 0u; stride /= 2u) {
       if (local < stride) {
         let other = local + stride;
-        if (Before(best_logit[other], best_index[other], best_logit[local], best_index[local])) {
+        if (comes_before(best_logit[other], best_index[other], best_logit[local],
+                         best_index[local])) {
           best_logit[local] = best_logit[other];
           best_index[local] = best_index[other];
         }
@@ -75,8 +75,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
     }
     if (local == 0u) {
-      chosen_logit[turn] = best_logit[0];
-      chosen_index[turn] = best_index[0];
+      chosen_logit[rank] = best_logit[0];
+      chosen_index[rank] = best_index[0];
     }
     workgroupBarrier();
   }
@@ -100,7 +100,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     total += sums[i];
   }
   for (var i = local; i < kTopK; i += kThreads) {
-    // Only logits that are NaN leave none: a valid index keeps later reads inside the weights.
+    // Ranks without a logit remain only if logits are NaN: a valid index keeps later reads inside
+    // the weights.
     indices[token * kTopK + i] = i32(min(chosen_index[i], params.experts - 1u));
     weights[token * kTopK + i] = exp(chosen_logit[i] - largest) / total;
   }

@@ -1,10 +1,11 @@
-// y[o] = finish(combine over r of prepare(x[kept(o) + reduced(r)])): the kept dimensions give the output element, the
-// reduced ones the elements that it comes from.
+// y[o] = finish(combine over r of prepare(x[kept(o) + reduced(r)])): the kept dimensions give the
+// output element, the reduced ones the elements that it is computed from.
 //
-// `tree`: a workgroup an output element; thread t takes elements t, t + 256, ... of the reduction, and the partial
-// results meet in a tree in workgroup memory. Otherwise: a thread an output element.
-// The prelude gives act_t (element of x and y), compute_t (f32 for floats), kFromFirst (whether a result starts from
-// an element rather than from kIdentity, for max and min) and
+// With `tree` a workgroup owns an output element: thread t takes elements t, t + 256, ... of the
+// reduction, and a tree in workgroup memory combines the partial results. Otherwise a thread owns
+// an output element. The prelude gives act_t (element of x and y), compute_t (f32 for floats),
+// kFromFirst (whether a result starts from an element rather than from kIdentity, for max and min)
+// and
 //   fn prepare(x: compute_t) -> compute_t
 //   fn combine(a: compute_t, b: compute_t) -> compute_t
 //   fn finish(x: compute_t) -> compute_t
@@ -31,7 +32,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<act_t>;
 @group(0) @binding(2) var<storage, read_write> y: array<act_t>;
 
-// Where in x the reduction of output element `output` starts.
+// Returns where in x the reduction of output element `output` starts.
 fn kept_offset(output: u32) -> i32 {
   var rest = output;
   var at = 0;
@@ -44,13 +45,13 @@ fn kept_offset(output: u32) -> i32 {
   return at;
 }
 
-// Element `r` of the reduction that starts at `base`.
+// Returns element `r` of the reduction that starts at `base`.
 fn load(base: i32, r: u32) -> compute_t {
   var rest = r;
   var at = base;
   for (var d = 0u; d < params.reduced_rank; d++) {
     var i = rest;
-    // The outermost dimension takes what is left, without a division.
+    // The outermost dimension takes the rest without a division.
     if (d + 1u < params.reduced_rank) {
       let size = params.reduced_sizes[d / 4u][d % 4u];
       rest = i / size;
@@ -61,11 +62,11 @@ fn load(base: i32, r: u32) -> compute_t {
   return prepare(compute_t(x[at]));
 }
 
-// The result over elements `first`, `first` + `step`, ...
+// Returns the result over elements first, first + step, ...
 fn reduce_every(base: i32, first: u32, step: u32) -> compute_t {
   var result = kIdentity;
   if (kFromFirst) {
-    // Any element will do where a thread has none of its own: a maximum may count it twice.
+    // Starts from element 0 also in a thread that has none: a maximum may count it twice.
     result = load(base, 0u);
   }
   for (var r = first; r < params.reduced; r += step) {
@@ -78,8 +79,8 @@ fn reduce_every(base: i32, first: u32, step: u32) -> compute_t {
 var<workgroup> partial: array<compute_t, kThreads>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let output = folded_group(group, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let output = folded_group(workgroup, params.grid_x);
   if (output >= params.outputs) {
     return;
   }
@@ -96,8 +97,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 #else
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let output = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let output = folded_thread(workgroup, local, params.grid_x);
   if (output >= params.outputs) {
     return;
   }

@@ -3,12 +3,12 @@
 //   output = sum * scale / sqrt(mean(sum^2) + epsilon)
 //
 // Layout: input, output and sum [rows, cols], skip [skip_rows, cols] repeated over the rows; all
-// row-major. One workgroup owns a row; thread i owns its elements (vec4s where cols is a multiple
-// of 4) i, i + kWorkgroupSize, ... The row is read twice: once for the sum of squares and, out of
-// the cache, once for the output.
+// row-major. One workgroup owns a row; thread i owns its elements (vec4s if cols is a multiple of
+// 4) i, i + kWorkgroupSize, ... The row is read twice: once for the sum of squares and, from the
+// cache, once for the output.
 //
 // The host defines in_v, scale_v, out_v and acc_v (elements or vec4s of the types; what one thread
-// moves at a time), kVec (elements in each of them) and kWorkgroupSize.
+// reads or writes at a time), kVec (elements in each of them) and kWorkgroupSize.
 
 #include "common/workgroup_reduce.wgsl"
 
@@ -40,7 +40,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> sum_out: array<in_v>;
 #endif
 
-// Element `col` of the sum of row `row`, in steps of kVec elements; `cols` in the same steps.
+// Returns element `col` of the sum of row `row`. `col` and `cols` count kVec elements.
 fn load(row: u32, col: u32, cols: u32) -> acc_v {
   var x = acc_v(input[row * cols + col]);
 #if skip
@@ -59,28 +59,28 @@ fn square_sum(x: acc_v) -> f32 { return x * x; }
 #endif
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if subgroups
         @builtin(subgroup_size) lanes: u32,
 #endif
-        @builtin(local_invocation_index) lid: u32) {
+        @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
-  let row = wid.y * params.grid_x + wid.x;
+  let row = workgroup.y * params.grid_x + workgroup.x;
   if (row >= params.rows) {
     return;
   }
   let cols = params.cols / kVec;
 
   var squares = 0.0;
-  for (var col = lid; col < cols; col += kWorkgroupSize) {
+  for (var col = local; col < cols; col += kWorkgroupSize) {
     squares += square_sum(load(row, col, cols));
   }
-  let mean = workgroup_sum(squares, lid, lanes) / f32(params.cols);
+  let mean = workgroup_sum(squares, local, lanes) / f32(params.cols);
   let inv_std = 1.0 / sqrt(mean + params.epsilon);
 
-  for (var col = lid; col < cols; col += kWorkgroupSize) {
+  for (var col = local; col < cols; col += kWorkgroupSize) {
     let x = load(row, col, cols);
     output[row * cols + col] = out_v(x * inv_std * acc_v(scale[col]));
 #if sum
@@ -88,7 +88,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
 #endif
   }
 #if inv_std
-  if (lid == 0u) {
+  if (local == 0u) {
     inv_std_out[row] = inv_std;
   }
 #endif

@@ -4,13 +4,13 @@
 //   (y[a], y[b]) = (x[a] cos - x[b] sin, x[b] cos + x[a] sin) for pair i < rotary_half, with
 //   (a, b) = (i, i + rotary_half), or (2i, 2i + 1) with kInterleaved; the rest is copied.
 //
-// Layout: input and output by strides (a head's elements are contiguous); cos and sin
-// [cache_rows, rotary_half]. One workgroup owns one head of one row; thread i owns the pairs and
-// the copied elements i, i + kWorkgroupSize, ...
+// Layout: input and output by strides (a head's elements are contiguous); cos and sin [cache_rows,
+// rotary_half]. One workgroup owns one head of one row; thread i owns the pairs and the copied
+// elements i, i + kWorkgroupSize, ...
 //
-// The host defines act_t, norm_t, kInterleaved and kWorkgroupSize; `rotary` where rotary_half > 0,
-// and then one of position_seqlens, position_ids and position_offset; `norm`; `seqlens` where
-// binding 5 is there; `cache` where the output is a KV cache.
+// The host defines act_t, norm_t, kInterleaved and kWorkgroupSize; `rotary` if rotary_half > 0, and
+// then one of position_seqlens, position_ids and position_offset; `norm`; `seqlens` if binding 5
+// exists; `cache` if the output is a KV cache.
 
 #include "common/workgroup_reduce.wgsl"
 
@@ -66,7 +66,7 @@ fn position(b: u32, s: u32) -> u32 { return u32(max(position_ids[0], 0)) + s; }
 #endif
 @group(0) @binding(7) var<storage, read_write> output: array<act_t>;
 
-// Element d of the head that starts at `begin`; `inv_std` is 1 without normalisation.
+// Returns element d of the head that starts at `begin`; `inv_std` is 1 without normalisation.
 #if norm
 fn load(begin: u32, d: u32, inv_std: f32) -> f32 {
   return f32(input[begin + d]) * inv_std * f32(norm_weight[d]);
@@ -76,15 +76,15 @@ fn load(begin: u32, d: u32, inv_std: f32) -> f32 { return f32(input[begin + d]);
 #endif
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>,
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if subgroups
         @builtin(subgroup_size) lanes: u32,
 #endif
-        @builtin(local_invocation_index) lid: u32) {
+        @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
-  let item = wid.y * params.grid_x + wid.x;
+  let item = workgroup.y * params.grid_x + workgroup.x;
   if (item >= params.batch * params.sequence * params.heads) {
     return;
   }
@@ -105,17 +105,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
   var inv_std = 1.0;
 #if norm
   var squares = 0.0;
-  for (var d = lid; d < params.head_size; d += kWorkgroupSize) {
+  for (var d = local; d < params.head_size; d += kWorkgroupSize) {
     let x = f32(input[begin + d]);
     squares += x * x;
   }
-  let mean = workgroup_sum(squares, lid, lanes) / f32(params.head_size);
+  let mean = workgroup_sum(squares, local, lanes) / f32(params.head_size);
   inv_std = 1.0 / sqrt(mean + params.epsilon);
 #endif
 
 #if rotary
   let angles = min(position(b, s), params.cache_rows - 1u) * params.rotary_half;
-  for (var i = lid; i < params.rotary_half; i += kWorkgroupSize) {
+  for (var i = local; i < params.rotary_half; i += kWorkgroupSize) {
     let c = f32(cos_cache[angles + i]);
     let sine = f32(sin_cache[angles + i]);
     let d0 = select(i, 2u * i, kInterleaved);
@@ -126,7 +126,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>,
     output[end + d1] = act_t(x1 * c + x0 * sine);
   }
 #endif
-  for (var d = 2u * params.rotary_half + lid; d < params.head_size; d += kWorkgroupSize) {
+  for (var d = 2u * params.rotary_half + local; d < params.head_size; d += kWorkgroupSize) {
     output[end + d] = act_t(load(begin, d, inv_std));
   }
 }

@@ -1,11 +1,11 @@
-// The end of what chooses a token: the last workgroup to finish, and the step to the next run.
-// Definition: token_choice.h.
+// The end of a token's choice: finding the last workgroup to finish, and the step to the next run.
+// token_choice.h has the definition.
 //
-// Data goes from one workgroup to another within a dispatch through `scratch` alone, by atomics:
-// plain stores may be read stale.
+// Workgroups of one dispatch pass data only through `scratch`, by atomics: plain loads may return
+// stale data.
 //
-// The shader that includes this defines kStepBinding, the binding of the first operand,
-// workgroup_count() and ring_size(); the host a name for each input of the next run that is there.
+// The including shader defines kStepBinding, the binding of the first operand, workgroup_count()
+// and ring_size(). The host defines a name for each input of the next run that exists.
 
 #include "common/step_state.wgsl"
 
@@ -22,17 +22,17 @@
 @group(0) @binding(kStepBinding + 7u) var<storage, read_write> total_length: array<i32>;
 #endif
 
-// Words of `scratch`: how many workgroups have finished, and from where on each workgroup lays down
-// what it has found.
+// Words of `scratch`: the number of workgroups that have finished, and where the results of each
+// workgroup begin.
 const kFinished = 0u;
 const kFirstPartial = 16u;
 
-// The logit of what must not be chosen: NaN, -inf, and the places behind the vocabulary.
+// The logit of what must not be chosen: NaN, -inf, and indices past the vocabulary.
 const kNone = -3.4028234663852886e+38f;
 
 fn finite_logits(raw: vec4<f32>) -> vec4<f32> {
   let none = vec4<f32>(kNone);
-  // By its bits: a compiler may take it that there is no NaN.
+  // Checked by its bits: a compiler may assume that there is no NaN.
   let is_nan = (bitcast<vec4<u32>>(raw) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
   return select(clamp(raw, none, -none), none, is_nan);
 }
@@ -42,20 +42,19 @@ var<workgroup> ends_text: atomic<u32>;
 
 const kNever = 0xffffffffu;
 
-// Waits for atomics on scratch by what they returned, `before` being made of that and never
-// kNever: a barrier alone lets them be on their way still, and on an H200 the last workgroup then
-// missed some of them.
+// Waits for atomics on scratch whose results made `before`, which is never kNever. A barrier alone
+// does not wait for them: on an H200 the last workgroup missed some of them.
 fn await_atomics(before: u32) {
   if (before == kNever) {
     atomicStore(&scratch[kFinished], 0u);
   }
 }
 
-// Whether every other workgroup has finished. Every thread calls, from uniform control flow, after
-// its workgroup has laid down in `scratch` what the last one needs.
-fn finish_workgroup(lid: u32) -> bool {
+// Returns whether every other workgroup has finished. Every thread must call, from uniform control
+// flow, after its workgroup has written to `scratch` what the last one needs.
+fn finish_workgroup(local: u32) -> bool {
   storageBarrier();
-  if (lid == 0u) {
+  if (local == 0u) {
     is_last = atomicAdd(&scratch[kFinished], 1u) + 1u == workgroup_count();
     if (is_last) {
       atomicStore(&scratch[kFinished], 0u);
@@ -64,18 +63,18 @@ fn finish_workgroup(lid: u32) -> bool {
   return workgroupUniformLoad(&is_last);
 }
 
-// The step from this run to the next, by the last workgroup: every thread calls, from uniform
-// control flow, after all have read what they need of state and seen.
-fn take_step(token: u32, lid: u32) {
-  if (lid == 0u) {
+// Takes the step from this run to the next, in the last workgroup. Every thread must call, from
+// uniform control flow, after all have read what they need of state and seen.
+fn take_step(token: u32, local: u32) {
+  if (local == 0u) {
     atomicStore(&ends_text, 0u);
   }
   workgroupBarrier();
-  if (lid < min(options.eos_count, kMaxEosTokens) && options.eos_tokens[lid] == token) {
+  if (local < min(options.eos_count, kMaxEosTokens) && options.eos_tokens[local] == token) {
     atomicStore(&ends_text, 1u);
   }
   workgroupBarrier();
-  if (lid > 0u) {
+  if (local > 0u) {
     return;
   }
   let before = state;

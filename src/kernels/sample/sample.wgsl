@@ -1,30 +1,30 @@
-// What the three dispatches of sample share; definition: sample.h.
+// What the three dispatches of sample share. sample.h has the definition.
 //
-//   sample_spread  the largest and the smallest logit and the sum of exp over all tokens
-//   sample_bounds  which bins of logits the bounds of top-k and top-p lie in
+//   sample_spread  the largest and the smallest logit, and the sum of exp over all tokens
+//   sample_bounds  the bins of logits in which the bounds of top-k and top-p lie
 //   sample_draw    the bounds themselves, the draw, the step to the next run
 //
-// Probabilities are integers, p * 2^31 to the nearest: their sums are exact in any order, so that
-// one (logits, options, seed, position) always gives one token on one device. p is a token's share
-// of all tokens, whatever the filters leave, so that no sum passes 32 bits. A token whose
-// probability rounds to 0 is as good as not there.
+// Probabilities are integers, p * 2^31 rounded to nearest. Their sums are exact in any order, so
+// that one (logits, options, seed, position) always gives one token on one device. p is a token's
+// share of all tokens, before any filter, so that no sum exceeds 32 bits. A token whose probability
+// rounds to 0 is never chosen.
 //
-// The bins divide the logits from the largest down to the smallest, or to where no token has a
-// probability, evenly; bin 0 has the largest.
+// The bins divide the logits evenly, from the largest down to the smallest, or to where no token
+// has a probability. Bin 0 has the largest.
 
 #include "sample/token_choice.wgsl"
 
 const kBins = 1024u;
 const kMaxTop = 0xffffffffu;
 
-// Words of `scratch`. The host clears the buffer once; every word that counts is back at 0 when a
-// token has been chosen.
-const kListed = 1u;  // tokens in the list
-const kSpread = 2u;  // Spread
-const kBounds = 5u;  // Bounds
-const kCounts = kFirstPartial + 3u * kMaxWorkgroups;  // by bin: tokens
-const kWeights = kCounts + kBins;                     // by bin: probability
-const kList = kWeights + kBins;                       // pairs of a logit and its token
+// Words of `scratch`. The host clears the buffer once. Counters are back at 0 when a token has been
+// chosen.
+const kListed = 1u;                                   // Tokens in the list.
+const kSpread = 2u;                                   // Spread.
+const kBounds = 5u;                                   // Bounds.
+const kCounts = kFirstPartial + 3u * kMaxWorkgroups;  // By bin: tokens.
+const kWeights = kCounts + kBins;                     // By bin: probability.
+const kList = kWeights + kBins;                       // Pairs of a logit and its token.
 
 // What turns a logit into a probability, exp((x - largest) * inv_temperature) * inv_z, and into a
 // bin.
@@ -35,15 +35,15 @@ struct Spread {
   inv_temperature: f32,
 }
 
-// Where the bounds lie. Filters that are off have kMaxTop everywhere.
+// Where the bounds of the filters lie. A filter that is off has kMaxTop everywhere.
 struct Bounds {
-  k_bin: u32,          // the bin that holds the k-th largest logit
-  k_rest: u32,         // k less the tokens in the bins before it
-  k_weight: u32,       // the probability of the bins before it
-  p_begin: u32,        // the bound of top-p is in the bins [p_begin, p_end]
+  k_bin: u32,     // Bin of the k-th largest logit.
+  k_rest: u32,    // k less the tokens in the bins before it.
+  k_weight: u32,  // Probability of the bins before it.
+  p_begin: u32,   // The bound of top-p is in the bins [p_begin, p_end].
   p_end: u32,
-  p_weight: u32,       // the probability of the bins before them
-  total: u32,          // the probability of all bins
+  p_weight: u32,  // Probability of the bins before them.
+  total: u32,     // Probability of all bins.
 }
 
 fn inv_temperature() -> f32 {
@@ -69,39 +69,40 @@ fn bin_of(x: f32, d: Spread) -> u32 {
   return u32(min((d.largest - x) * d.bins_per_logit, f32(kBins - 1u)));
 }
 
-// What top-p asks of a probability `total`.
+// Returns the probability that top-p keeps of `total`.
 fn top_p_of(total: u32) -> u32 {
   return max(u32(options.top_p * f32(total)), 1u);
 }
 
 var<workgroup> prefix_sums: array<u32, kWorkgroupSize>;
 
-// Inclusive sums over the threads, in prefix_sums. Every thread calls, from uniform control flow.
+// Writes inclusive sums over the threads to prefix_sums. Every thread must call, from uniform
+// control flow.
 #if subgroups
-fn scan(value: u32, lid: u32, lanes: u32) {
+fn scan(value: u32, local: u32, lanes: u32) {
   let sum = subgroupInclusiveAdd(value);
   workgroupBarrier();
-  if (lid % lanes == lanes - 1u) {
-    prefix_sums[lid / lanes] = sum;
+  if (local % lanes == lanes - 1u) {
+    prefix_sums[local / lanes] = sum;
   }
   workgroupBarrier();
   var before = 0u;
-  for (var i = 0u; i < lid / lanes; i++) {
+  for (var i = 0u; i < local / lanes; i++) {
     before += prefix_sums[i];
   }
   workgroupBarrier();
-  prefix_sums[lid] = before + sum;
+  prefix_sums[local] = before + sum;
   workgroupBarrier();
 }
 #else
-fn scan(value: u32, lid: u32, lanes: u32) {
+fn scan(value: u32, local: u32, lanes: u32) {
   workgroupBarrier();
-  prefix_sums[lid] = value;
+  prefix_sums[local] = value;
   workgroupBarrier();
   for (var reach = 1u; reach < kWorkgroupSize; reach *= 2u) {
-    let before = select(0u, prefix_sums[max(lid, reach) - reach], lid >= reach);
+    let before = select(0u, prefix_sums[max(local, reach) - reach], local >= reach);
     workgroupBarrier();
-    prefix_sums[lid] += before;
+    prefix_sums[local] += before;
     workgroupBarrier();
   }
 }

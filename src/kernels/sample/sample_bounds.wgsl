@@ -1,10 +1,10 @@
-// The second dispatch of sample: counts tokens and adds up probabilities by bin; the last workgroup
-// to finish finds the bins that the bounds of top-k and top-p lie in. Nothing to do where both are
-// off. Definition: sample.h.
+// The second dispatch of sample: counts tokens and adds probabilities by bin. The last workgroup to
+// finish finds the bins in which the bounds of top-k and top-p lie. It does nothing if both filters
+// are off. sample.h has the definition.
 //
-// The bound of top-p depends on which tokens of its bin top-k leaves: any probability between that
-// of the bins before k_bin and that of the bins up to it. p_begin and p_end are the bins for the two
-// ends.
+// The bound of top-p depends on which tokens of bin k_bin top-k keeps: the total probability is
+// between that of the bins before k_bin and that of the bins up to it. p_begin and p_end are the
+// bins for these two totals.
 //
 // The host defines what token_choice.wgsl says.
 
@@ -12,20 +12,19 @@
 
 const kBinsPerThread = kBins / kWorkgroupSize;
 
-// By bin; in the last workgroup of all bins up to each.
+// By bin. In the last workgroup: of all bins up to each.
 var<workgroup> counts: array<atomic<u32>, kBins>;
 var<workgroup> weights: array<atomic<u32>, kBins>;
 var<workgroup> first_bin: atomic<u32>;
 
-// The first bin up to which the tokens' count, or probability, is at least `least`; kBins where
-// there is none.
-fn first_reaching(of_weights: bool, least: u32, lid: u32) -> u32 {
-  if (lid == 0u) {
+// Returns the first bin up to which the tokens' count or probability is at least `least`, or kBins.
+fn first_reaching(of_weights: bool, least: u32, local: u32) -> u32 {
+  if (local == 0u) {
     atomicStore(&first_bin, kBins);
   }
   workgroupBarrier();
   for (var i = 0u; i < kBinsPerThread; i++) {
-    let bin = i * kWorkgroupSize + lid;
+    let bin = i * kWorkgroupSize + local;
     let sum = select(atomicLoad(&counts[bin]), atomicLoad(&weights[bin]), of_weights);
     if (sum >= least) {
       atomicMin(&first_bin, bin);
@@ -42,7 +41,7 @@ fn main(
 #if subgroups
     @builtin(subgroup_size) lanes: u32,
 #endif
-    @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    @builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
@@ -53,13 +52,13 @@ fn main(
   if (!has_k && !has_p) {
     return;
   }
-  for (var bin = lid; bin < kBins; bin += kWorkgroupSize) {
+  for (var bin = local; bin < kBins; bin += kWorkgroupSize) {
     atomicStore(&counts[bin], 0u);
     atomicStore(&weights[bin], 0u);
   }
   workgroupBarrier();
   let d = load_spread();
-  for (var v = first_load(group.x, lid); v < end_load(group.x, lid); v++) {
+  for (var v = first_load(workgroup.x, local); v < end_load(workgroup.x, local); v++) {
     let x = load_logits(v);
     for (var j = 0u; j < 4u; j++) {
       let weight = weight_of(x[j], d);
@@ -72,7 +71,7 @@ fn main(
   }
   workgroupBarrier();
   var before = 0u;
-  for (var bin = lid; bin < kBins; bin += kWorkgroupSize) {
+  for (var bin = local; bin < kBins; bin += kWorkgroupSize) {
     let count = atomicLoad(&counts[bin]);
     if (count > 0u) {
       before = max(before, atomicAdd(&scratch[kCounts + bin], count));
@@ -80,26 +79,26 @@ fn main(
     }
   }
   await_atomics(before);
-  if (!finish_workgroup(lid)) {
+  if (!finish_workgroup(local)) {
     return;
   }
 
-  // Sums over the bins: each thread over neighbouring ones, then over the threads.
+  // Prefix sums over the bins: in each thread over neighbouring ones, then over the threads.
   var count = 0u;
   var weight = 0u;
   for (var i = 0u; i < kBinsPerThread; i++) {
-    let bin = lid * kBinsPerThread + i;
+    let bin = local * kBinsPerThread + i;
     count += atomicExchange(&scratch[kCounts + bin], 0u);
     weight += atomicExchange(&scratch[kWeights + bin], 0u);
     atomicStore(&counts[bin], count);
     atomicStore(&weights[bin], weight);
   }
-  scan(count, lid, lanes);
-  let counts_before = prefix_sums[lid] - count;
-  scan(weight, lid, lanes);
-  let weights_before = prefix_sums[lid] - weight;
+  scan(count, local, lanes);
+  let counts_before = prefix_sums[local] - count;
+  scan(weight, local, lanes);
+  let weights_before = prefix_sums[local] - weight;
   for (var i = 0u; i < kBinsPerThread; i++) {
-    let bin = lid * kBinsPerThread + i;
+    let bin = local * kBinsPerThread + i;
     atomicAdd(&counts[bin], counts_before);
     atomicAdd(&weights[bin], weights_before);
   }
@@ -111,8 +110,8 @@ fn main(
   var least_weight = total;
   var most_weight = total;
   if (has_k) {
-    let bin = first_reaching(false, k, lid);
-    // Fewer than k tokens have a probability: nothing to leave out.
+    let bin = first_reaching(false, k, local);
+    // Otherwise fewer than k tokens have a probability, and top-k leaves none out.
     if (bin < kBins) {
       let before = max(bin, 1u) - 1u;
       bounds.k_bin = bin;
@@ -123,12 +122,12 @@ fn main(
     }
   }
   if (has_p) {
-    bounds.p_begin = min(first_reaching(true, top_p_of(least_weight), lid), last);
-    bounds.p_end = min(first_reaching(true, top_p_of(most_weight), lid), last);
+    bounds.p_begin = min(first_reaching(true, top_p_of(least_weight), local), last);
+    bounds.p_end = min(first_reaching(true, top_p_of(most_weight), local), last);
     let before = max(bounds.p_begin, 1u) - 1u;
     bounds.p_weight = select(0u, atomicLoad(&weights[before]), bounds.p_begin > 0u);
   }
-  if (lid == 0u) {
+  if (local == 0u) {
     atomicStore(&scratch[kBounds], bounds.k_bin);
     atomicStore(&scratch[kBounds + 1u], bounds.k_rest);
     atomicStore(&scratch[kBounds + 2u], bounds.k_weight);

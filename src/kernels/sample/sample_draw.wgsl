@@ -1,13 +1,13 @@
-// The third dispatch of sample: the bounds themselves, the draw, the step to the next run.
-// Definition: sample.h.
+// The third dispatch of sample: the bounds themselves, the draw, the step to the next run. sample.h
+// has the definition.
 //
-// Each workgroup adds up the probabilities of those of its tokens that lie above every bound, and
-// lists those in the bins of the bounds. The last one to finish
+// Each workgroup adds the probabilities of its tokens above every bound, and lists the tokens in
+// the bins of the bounds. The last one to finish
 //   1. finds the k-th largest logit and the bound of top-p among the listed tokens, by radix
 //      searches, 8 bits a pass, on the key, a u32 in the order of the floats;
 //   2. adds the listed tokens that are kept to their workgroups' sums;
-//   3. draws: prefix sums find the workgroup whose share the draw falls into, then, over its tokens
-//      anew, the thread and the token. Tokens are thus in the order of their index.
+//   3. draws: prefix sums find the workgroup whose share the draw falls into, then, over its
+//      tokens again, the thread and the token. So tokens are in the order of their index.
 //
 // The host defines what token_choice.wgsl says.
 
@@ -19,27 +19,27 @@ var<workgroup> histogram: array<atomic<u32>, 256>;
 var<workgroup> found: vec2<u32>;
 var<workgroup> shared_bounds: Bounds;
 
-// In the order of the floats.
+// Returns a u32 in the order of the floats.
 fn key_of(x: f32) -> u32 {
-  let bits = bitcast<u32>(select(x, 0.0, x == 0.0));  // -0 is 0.
+  let bits = bitcast<u32>(select(x, 0.0, x == 0.0));  // Turns -0 into 0.
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
-// The largest key T such that the listed tokens in bins [begin, end] with floor_key <= key and
-// T <= key have together, by count or by weight, at least `least`, or all that there is.
+// Returns the largest key T such that the listed tokens in bins [begin, end] with floor_key <= key
+// and T <= key have at least `least` together, by count or by weight, or all of them.
 fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32, listed: u32,
-              d: Spread, lid: u32, lanes: u32) -> u32 {
-  var bound = 0u;  // The bits that are settled, from the top.
+              d: Spread, local: u32, lanes: u32) -> u32 {
+  var bound = 0u;  // The bits found so far, from the top.
   var settled = 0u;
   var remaining = least;
   for (var level = 0u; level < 4u; level++) {
     let shift = 24u - 8u * level;
-    atomicStore(&histogram[lid], 0u);
-    if (lid == 0u) {
+    atomicStore(&histogram[local], 0u);
+    if (local == 0u) {
       found = vec2<u32>();
     }
     workgroupBarrier();
-    for (var i = lid; i < listed; i += kWorkgroupSize) {
+    for (var i = local; i < listed; i += kWorkgroupSize) {
       let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
       let key = key_of(x);
       let bin = bin_of(x, d);
@@ -49,12 +49,12 @@ fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32,
     }
     workgroupBarrier();
     // Thread i looks at digit 255 - i, so that the sums run from the largest key down.
-    let own = atomicLoad(&histogram[255u - lid]);
-    scan(own, lid, lanes);
+    let own = atomicLoad(&histogram[255u - local]);
+    scan(own, local, lanes);
     remaining = min(remaining, prefix_sums[kWorkgroupSize - 1u]);
-    let here = prefix_sums[lid];
+    let here = prefix_sums[local];
     if (here >= remaining && here - own < remaining) {
-      found = vec2<u32>(255u - lid, remaining - (here - own));
+      found = vec2<u32>(255u - local, remaining - (here - own));
     }
     let digit = workgroupUniformLoad(&found);
     bound |= digit.x << shift;
@@ -64,7 +64,7 @@ fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32,
   return bound;
 }
 
-// The upper word of a * b, from products of halves.
+// Returns the upper word of a * b, from products of halves.
 fn mul_high(a: u32, b: u32) -> u32 {
   let a0 = a & 0xffffu;
   let a1 = a >> 16u;
@@ -86,16 +86,16 @@ fn philox(seed: u32, position: u32) -> u32 {
   return x.x;
 }
 
-// The thread whose share of the sums in prefix_sums the draw falls into, and how far; thread 0
-// where the sums are 0. `own` is the thread's value.
-fn find_share(draw: u32, own: u32, lid: u32) -> vec2<u32> {
-  if (lid == 0u) {
+// Returns the thread into whose share of the sums in prefix_sums the draw falls, and how far;
+// thread 0 if the sums are 0. `own` is the value of the calling thread.
+fn find_share(draw: u32, own: u32, local: u32) -> vec2<u32> {
+  if (local == 0u) {
     found = vec2<u32>();
   }
   workgroupBarrier();
-  let before = prefix_sums[lid] - own;
+  let before = prefix_sums[local] - own;
   if (draw >= before && draw - before < own) {
-    found = vec2<u32>(lid, draw - before);
+    found = vec2<u32>(local, draw - before);
   }
   return workgroupUniformLoad(&found);
 }
@@ -105,14 +105,14 @@ fn main(
 #if subgroups
     @builtin(subgroup_size) lanes: u32,
 #endif
-    @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    @builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 #if !subgroups
   let lanes = 1u;
 #endif
   let d = load_spread();
   let k = top_k();
   let has_p = options.top_p < 1.0;
-  if (lid == 0u) {
+  if (local == 0u) {
     atomicStore(&group_sum, 0u);
     shared_bounds = Bounds(kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop);
     if ((k > 0u && k < params.vocab) || has_p) {
@@ -133,7 +133,7 @@ fn main(
 
   var own = 0u;
   var before = kNever - 1u;
-  for (var v = first_load(group.x, lid); v < end_load(group.x, lid); v++) {
+  for (var v = first_load(workgroup.x, local); v < end_load(workgroup.x, local); v++) {
     let x = load_logits(v);
     for (var j = 0u; j < 4u; j++) {
       let weight = weight_of(x[j], d);
@@ -155,10 +155,10 @@ fn main(
     atomicAdd(&group_sum, own);
   }
   workgroupBarrier();
-  if (lid == 0u) {
-    atomicStore(&scratch[kFirstPartial + group.x], atomicLoad(&group_sum));
+  if (local == 0u) {
+    atomicStore(&scratch[kFirstPartial + workgroup.x], atomicLoad(&group_sum));
   }
-  if (!finish_workgroup(lid)) {
+  if (!finish_workgroup(local)) {
     return;
   }
 
@@ -166,32 +166,32 @@ fn main(
   let listed = atomicLoad(&scratch[kListed]);
   var floor_key = 0u;
   if (has_k) {
-    floor_key = find_bound(false, bounds.k_rest, bounds.k_bin, bounds.k_bin, 0u, listed, d, lid,
+    floor_key = find_bound(false, bounds.k_rest, bounds.k_bin, bounds.k_bin, 0u, listed, d, local,
                            lanes);
   }
   if (has_p) {
     var total = bounds.total;
     if (has_k) {
       var weight = 0u;
-      for (var i = lid; i < listed; i += kWorkgroupSize) {
+      for (var i = local; i < listed; i += kWorkgroupSize) {
         let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
         if (bin_of(x, d) == bounds.k_bin && key_of(x) >= floor_key) {
           weight += weight_of(x, d);
         }
       }
-      scan(weight, lid, lanes);
+      scan(weight, local, lanes);
       total = bounds.k_weight + prefix_sums[kWorkgroupSize - 1u];
     }
     let wanted = top_p_of(total);
     let rest = max(wanted, bounds.p_weight + 1u) - bounds.p_weight;
     floor_key = max(floor_key, find_bound(true, rest, bounds.p_begin, bounds.p_end, floor_key,
-                                          listed, d, lid, lanes));
+                                          listed, d, local, lanes));
   }
 
-  atomicStore(&group_sums[lid], 0u);
+  atomicStore(&group_sums[local], 0u);
   workgroupBarrier();
   let tokens_per_group = 4u * kWorkgroupSize * params.loads;
-  for (var i = lid; i < listed; i += kWorkgroupSize) {
+  for (var i = local; i < listed; i += kWorkgroupSize) {
     let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
     if (key_of(x) >= floor_key && x >= least) {
       let token = atomicLoad(&scratch[kList + 2u * i + 1u]);
@@ -199,17 +199,17 @@ fn main(
     }
   }
   workgroupBarrier();
-  var group_weight = atomicLoad(&group_sums[lid]);
-  if (lid < params.workgroups) {
-    group_weight += atomicLoad(&scratch[kFirstPartial + lid]);
+  var group_weight = atomicLoad(&group_sums[local]);
+  if (local < params.workgroups) {
+    group_weight += atomicLoad(&scratch[kFirstPartial + local]);
   }
-  scan(group_weight, lid, lanes);
+  scan(group_weight, local, lanes);
   let draw = mul_high(philox(state.seed, state.position), prefix_sums[kWorkgroupSize - 1u]);
-  let chosen_group = find_share(draw, group_weight, lid);
+  let chosen_group = find_share(draw, group_weight, local);
 
   own = 0u;
-  let begin = first_load(chosen_group.x, lid);
-  let end = end_load(chosen_group.x, lid);
+  let begin = first_load(chosen_group.x, local);
+  let end = end_load(chosen_group.x, local);
   for (var v = begin; v < end; v++) {
     let x = load_logits(v);
     for (var j = 0u; j < 4u; j++) {
@@ -218,14 +218,14 @@ fn main(
       }
     }
   }
-  scan(own, lid, lanes);
-  let chosen_thread = find_share(chosen_group.y, own, lid);
-  if (lid == 0u) {
+  scan(own, local, lanes);
+  let chosen_thread = find_share(chosen_group.y, own, local);
+  if (local == 0u) {
     atomicStore(&scratch[kListed], 0u);
     found = vec2<u32>();
   }
   workgroupBarrier();
-  if (lid == chosen_thread.x && own > 0u) {
+  if (local == chosen_thread.x && own > 0u) {
     var rest = chosen_thread.y;
     for (var v = begin; v < end; v++) {
       let x = load_logits(v);
@@ -243,5 +243,5 @@ fn main(
     }
   }
   let token = workgroupUniformLoad(&found);
-  take_step(token.x, lid);
+  take_step(token.x, local);
 }

@@ -1,7 +1,7 @@
-// Fills masks, positions and lengths from StepState. Definition: step_inputs.h. Thread i owns
-// element i of every output that is that long.
+// Fills masks, positions and lengths from StepState. step_inputs.h has the definition. Thread i
+// owns element i of every output that is that long.
 //
-// The host defines kWorkgroupSize, and a name for each output that is there.
+// The host defines kWorkgroupSize, and a name for each output that exists.
 
 #include "common/step_state.wgsl"
 
@@ -31,8 +31,8 @@ struct Params {
 #endif
 
 @compute @workgroup_size(kWorkgroupSize)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let i = (wid.y * params.grid_x + wid.x) * kWorkgroupSize + lid;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let i = (workgroup.y * params.grid_x + workgroup.x) * kWorkgroupSize + local;
   let end = state.past_length + params.sequence;
 #if attention_mask
   if (i < params.mask_length) {

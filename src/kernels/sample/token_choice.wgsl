@@ -1,15 +1,15 @@
-// What argmax and sample share: operands, the penalised logits of the row, which tokens a thread
-// has, the last workgroup to finish, the step afterwards. Definition: token_choice.h.
+// What argmax and sample share: operands, the penalised logits of the row, the tokens of a thread,
+// the last workgroup to finish, and the step afterwards. token_choice.h has the definition.
 //
-// params.workgroups workgroups of 256 threads share the row: thread i of all has the tokens
-// 4 n i .. 4 n (i + 1) - 1, n = params.loads: one load of 4 up to 262,144 tokens, so that a GPU has
-// the whole row in flight at once. Loads are vec4s where every row starts at a multiple of 4.
+// params.workgroups workgroups of 256 threads share the row. Thread i of all has the tokens 4 n i
+// to 4 n (i + 1) - 1, n = params.loads: one load of 4 tokens for up to 262,144 tokens, so that a
+// GPU has the whole row in flight at once. Loads are vec4s if every row starts at a multiple of 4.
 //
-// Data goes from one workgroup to another within a dispatch through `scratch` alone, by atomics:
-// plain stores may be read stale.
+// Workgroups of one dispatch pass data only through `scratch`, by atomics: plain loads may return
+// stale data.
 //
-// The host defines act_t, `vec4` where row_stride is a multiple of 4, and a name for each input of
-// the next run that is there.
+// The host defines act_t, `vec4` if row_stride is a multiple of 4, and a name for each input of the
+// next run that exists.
 
 #include "sample/next_step.wgsl"
 
@@ -34,7 +34,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> logits: array<act_t>;
 #endif
 
-// Bindings from here on: next_step.wgsl.
+// next_step.wgsl has the bindings from here on.
 const kStepBinding = 2u;
 
 fn workgroup_count() -> u32 {
@@ -60,7 +60,7 @@ fn raw_logits(v: u32) -> vec4<f32> {
 }
 #endif
 
-// Logits of the tokens 4v .. 4v + 3 with the repetition penalty; kNone where there is none.
+// Returns the logits of tokens 4v to 4v + 3 with the repetition penalty, kNone past the vocabulary.
 // 4v < params.vocab.
 fn load_logits(v: u32) -> vec4<f32> {
   let none = vec4<f32>(kNone);
@@ -76,17 +76,17 @@ fn load_logits(v: u32) -> vec4<f32> {
   return x;
 }
 
-// Thread `lid` of workgroup `group` has the groups of 4 tokens [first_load, end_load).
-fn first_load(group: u32, lid: u32) -> u32 {
-  return (group * kWorkgroupSize + lid) * params.loads;
+// Thread `local` of a workgroup has the quads of tokens [first_load, end_load).
+fn first_load(workgroup: u32, local: u32) -> u32 {
+  return (workgroup * kWorkgroupSize + local) * params.loads;
 }
 
-fn end_load(group: u32, lid: u32) -> u32 {
-  return min(first_load(group, lid) + params.loads, (params.vocab + 3u) / 4u);
+fn end_load(workgroup: u32, local: u32) -> u32 {
+  return min(first_load(workgroup, local) + params.loads, (params.vocab + 3u) / 4u);
 }
 
-// Names the operands that only take_step needs, so that all dispatches of one choice can be bound
-// alike.
+// Refers to the operands that only take_step needs, so that all dispatches of one choice have the
+// same bindings.
 fn bind_all() {
   _ = &tokens;
   _ = &input_ids;

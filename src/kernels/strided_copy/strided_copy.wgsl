@@ -1,7 +1,8 @@
 // y[y_offset + i . y_strides] = x[x_offset + i . x_strides] for every index i below the sizes.
 //
-// `vec4`: thread t copies four neighbours of the innermost folded dimension; x is read by vectors (x_vec4) or gives one
-// element for all four. Otherwise thread t copies one element. The prelude gives elem_t.
+// With `vec4` thread t copies four neighbours of the innermost folded dimension; x is read by
+// vectors (x_vec4) or gives one element for all four. Otherwise thread t copies one element. The
+// prelude gives elem_t.
 
 #include "common/indexing.wgsl"
 
@@ -14,7 +15,7 @@ struct Params {
   padding_0: u32,
   padding_1: u32,
   padding_2: u32,
-  // Innermost first. Under vec4, sizes[0] counts vectors; offsets and strides count elements throughout.
+  // Innermost first. With vec4, sizes[0] counts vectors; offsets and strides always count elements.
   sizes: array<vec4<u32>, 2>,
   x_strides: array<vec4<i32>, 2>,
   y_strides: array<vec4<i32>, 2>,
@@ -41,8 +42,8 @@ fn load(at: i32) -> value_t { return value_t(x[at]); }
 @group(0) @binding(2) var<storage, read_write> y: array<value_t>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let id = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(workgroup, local, params.grid_x);
   if (id >= params.threads) {
     return;
   }
@@ -51,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var y_at = params.y_offset;
   for (var d = 0u; d < params.rank; d++) {
     var i = rest;
-    // The outermost dimension takes what is left, without a division.
+    // The outermost dimension takes the rest without a division.
     if (d + 1u < params.rank) {
       let size = params.sizes[d / 4u][d % 4u];
       rest = i / size;

@@ -1,8 +1,9 @@
 // y = condition ? a : b over the shape to which the three broadcast.
 //
-// `vec4`: thread t chooses four neighbours, element 4 t of y onwards; along the innermost folded dimension an operand is
-// read by vectors (condition_vec4, a_vec4, b_vec4) or gives one element for all four. Otherwise thread t chooses element
-// t. The prelude gives elem_t (element of a, b and y); the condition is u32, true where it is not 0.
+// With `vec4` thread t chooses four neighbours, from element 4 t of y on; along the innermost
+// folded dimension an operand is read by vectors (condition_vec4, a_vec4, b_vec4) or gives one
+// element for all four. Otherwise thread t chooses element t. The prelude gives elem_t (element of
+// a, b and y); the condition is u32, true if not 0.
 
 #include "common/indexing.wgsl"
 
@@ -11,7 +12,7 @@ struct Params {
   grid_x: u32,
   rank: u32,
   padding: u32,
-  // Innermost first. Under vec4, sizes[0] counts vectors; strides count elements throughout.
+  // Innermost first. With vec4, sizes[0] counts vectors; strides always count elements.
   sizes: array<vec4<u32>, 2>,
   condition_strides: array<vec4<i32>, 2>,
   a_strides: array<vec4<i32>, 2>,
@@ -55,8 +56,8 @@ fn load_b(at: i32) -> value_t { return value_t(b[at]); }
 @group(0) @binding(4) var<storage, read_write> y: array<value_t>;
 
 @compute @workgroup_size(kThreads)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let id = folded_thread(group, local, params.grid_x);
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let id = folded_thread(workgroup, local, params.grid_x);
   if (id >= params.threads) {
     return;
   }
@@ -66,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var b_at = 0;
   for (var d = 0u; d < params.rank; d++) {
     var i = rest;
-    // The outermost dimension takes what is left, without a division.
+    // The outermost dimension takes the rest without a division.
     if (d + 1u < params.rank) {
       let size = params.sizes[d / 4u][d % 4u];
       rest = i / size;
