@@ -95,7 +95,8 @@ class ReferenceModel {
  public:
   explicit ReferenceModel(const ModelSpec& spec) : spec_(spec), graph_(BuildGraph(spec)) {}
 
-  // Returns the logits after each token, [tokens][vocab]. `round` is interpret::InterpretOptions' field.
+  // Returns the logits after each token, [tokens][vocab]. `round` is interpret::InterpretOptions'
+  // field.
   std::vector<std::vector<double>> Logits(const std::vector<int32_t>& tokens,
                                           bool round = false) const;
 
