@@ -17,13 +17,14 @@ all:
 	@tools/build $(PRESET)
 
 demo:
-	@tools/build release
+	@tools/build release root_launcher
 	@./sinter run models/demo -p "$(PROMPT)"
 
-test: all
+test:
 	@tools/run_tests $(PRESET)
 
-bench: all
+bench:
+	@tools/build $(PRESET) kernels_bench
 	@tools/run_benchmarks build/$(PRESET) $(BENCH_OPTIONS)
 
 bench-peers:

@@ -4,6 +4,13 @@ include(GoogleTest)
 
 set(SINTER_COMPILE_OPTIONS -Wall -Wextra -Wno-missing-field-initializers)
 
+# sinter_compile_in_batches(TARGET): compiles several of the target's files as one, which parses the
+# headers that they share once.
+function(sinter_compile_in_batches target)
+  set_target_properties(${target} PROPERTIES
+    UNITY_BUILD ${SINTER_UNITY} UNITY_BUILD_BATCH_SIZE ${SINTER_UNITY_BATCH})
+endfunction()
+
 # sinter_library(NAME [DEPS lib...] [LIBS target...]): static library sinter_NAME of the folder's *.cc files.
 # DEPS are other Sinter libraries by their short name, LIBS are outside targets.
 function(sinter_library name)
@@ -16,11 +23,12 @@ function(sinter_library name)
   add_library(sinter_${name} STATIC ${sources})
   target_include_directories(sinter_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
   target_compile_options(sinter_${name} PRIVATE ${SINTER_COMPILE_OPTIONS})
+  sinter_compile_in_batches(sinter_${name})
   list(TRANSFORM ARG_DEPS PREPEND sinter_)
   target_link_libraries(sinter_${name} PUBLIC ${ARG_DEPS} ${ARG_LIBS})
 endfunction()
 
-# What the unit tests need and no more: the sanitizers' build makes only this.
+# The unit tests, which the default target leaves out: they run in the preset `sanitize`.
 if(BUILD_TESTING)
   add_custom_target(unit_tests)
 endif()
@@ -86,6 +94,7 @@ function(sinter_test name)
     set_target_properties(${name}_test PROPERTIES CROSSCOMPILING_EMULATOR ${SINTER_LAUNCHER})
   endif()
   if(ARG_LABEL STREQUAL "unit")
+    set_target_properties(${name}_test PROPERTIES EXCLUDE_FROM_ALL ON)
     add_dependencies(unit_tests ${name}_test)
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
       PROPERTIES LABELS unit TIMEOUT 120)

@@ -2,7 +2,7 @@
 // fault; it throws BugError.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <stdexcept>
 #include <string>

@@ -18,7 +18,7 @@
 namespace sinter::cli {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kBenchFooter[] =
     R"(Every figure is the median of --repeat runs, with the least and the most. docs/benchmarks.md says
 what each of them covers.
 
@@ -504,7 +504,7 @@ void Bench(BenchArgs args) {
 void AddBench(CLI::App& app) {
   auto args = std::make_shared<BenchArgs>();
   CLI::App* command = app.add_subcommand("bench", "Measure a model's speed on this GPU");
-  command->footer(kFooter);
+  command->footer(kBenchFooter);
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   command->add_option("--prompt", args->prompts, "Prompt lengths, in tokens")

@@ -14,7 +14,7 @@
 namespace sinter::cli {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kChatFooter[] =
     R"(One line is one message. /reset forgets the conversation, /exit or Ctrl-D ends it; Ctrl-C stops an
 answer on a terminal, and ends the program anywhere else.
 
@@ -132,7 +132,7 @@ class Chat {
 void AddChat(CLI::App& app) {
   auto args = std::make_shared<ChatArgs>();
   CLI::App* command = app.add_subcommand("chat", "Talk with a model; also reads lines from a pipe");
-  command->footer(kFooter);
+  command->footer(kChatFooter);
   command->add_option("--system", args->system, "System message");
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);

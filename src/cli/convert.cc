@@ -23,7 +23,7 @@
 namespace sinter::cli {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kConvertFooter[] =
     R"(HF_DIR holds config.json, model.safetensors (or several with an index) and tokenizer.json. The new
 folder loads in Sinter and in ONNX Runtime GenAI. It appears when it is complete, or not at all.
 
@@ -213,7 +213,7 @@ void AddConvert(CLI::App& app) {
   auto args = std::make_shared<ConvertArgs>();
   CLI::App* command =
       app.add_subcommand("convert", "Make a model folder from a Hugging Face checkpoint");
-  command->footer(kFooter);
+  command->footer(kConvertFooter);
   convert::DecoderOptions& decoder = args->options.decoder;
   command->add_option("folders", args->folders, "HF_DIR OUT, or OUT with --random")->required();
   command->add_option("--bits", decoder.format.bits, "Bits of a weight: 4 or 8")

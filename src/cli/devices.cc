@@ -14,7 +14,7 @@
 namespace sinter::cli {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kDevicesFooter[] =
     R"(For each adapter: what it can do, and whether a device opens on it and moves bytes. Below them: the
 Vulkan drivers that were asked, and what to do where a GPU is missing. Exit code 1 where none works.
 
@@ -246,7 +246,7 @@ void AddDevices(CLI::App& app) {
   auto args = std::make_shared<DevicesArgs>();
   CLI::App* command = app.add_subcommand(
       "devices", "A doctor for GPUs: what there is, what it can do, what is missing");
-  command->footer(kFooter);
+  command->footer(kDevicesFooter);
   command->add_option("--device", args->device,
                       "Only this one: an index, a part of its name, or 'software'");
   command->add_flag("--json", args->json, "Machine-readable output");

@@ -19,7 +19,7 @@
 namespace sinter::cli {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kInspectFooter[] =
     R"(Nothing is loaded and no GPU is needed; with --device the estimate is for that adapter. What a
 prompt needs in runs of more than 512 tokens, as quick GPUs take them, is in it with --chunk only.
 
@@ -280,7 +280,7 @@ void AddInspect(CLI::App& app) {
   auto args = std::make_shared<InspectArgs>();
   CLI::App* command = app.add_subcommand(
       "inspect", "What a folder holds: operators, tensors, sizes, memory it will take");
-  command->footer(kFooter);
+  command->footer(kInspectFooter);
   AddModelArgs(*command, args->model);
   command->get_option("--device")
       ->description(

@@ -13,7 +13,7 @@
 namespace sinter::cli {
 namespace {
 
-constexpr char kFooter[] = R"(Examples:
+constexpr char kRunFooter[] = R"(Examples:
   sinter run models/demo -p "Write a short story about Lily and a lost kite."
   sinter run models/demo -p "Once upon a time" --raw --temperature 0.8 --seed 7 -n 100
   echo "What is 7 + 8?" | sinter run models/demo -p - --json)";
@@ -95,7 +95,7 @@ void Run(const RunArgs& args) {
 void AddRun(CLI::App& app) {
   auto args = std::make_shared<RunArgs>();
   CLI::App* command = app.add_subcommand("run", "Answer one prompt");
-  command->footer(kFooter);
+  command->footer(kRunFooter);
   command->add_option("-p,--prompt", args->prompt, "The prompt; '-' reads standard input")
       ->required();
   command->add_option("--system", args->system, "System message");

@@ -15,7 +15,7 @@
 namespace sinter::cli {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kVerifyFooter[] =
     R"(reference.json names a file of logits, [case, step, vocabulary] as little-endian f32, and lists for
 each case the tokens of its prompt and of its steps.
 
@@ -196,7 +196,7 @@ void AddVerify(CLI::App& app) {
   auto args = std::make_shared<VerifyArgs>();
   CLI::App* command =
       app.add_subcommand("verify", "Compare a folder's logits with those of its reference.json");
-  command->footer(kFooter);
+  command->footer(kVerifyFooter);
   command->add_option("--max-abs", args->max_abs,
                       "Fail (exit code 1) past this absolute difference of a logit");
   command->add_option("--min-cosine", args->min_cosine,

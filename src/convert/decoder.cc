@@ -1,5 +1,7 @@
 #include "convert/decoder.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstring>
 #include <span>

@@ -3,7 +3,7 @@
 // Each architecture's file calls these parts in order.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 #include <map>

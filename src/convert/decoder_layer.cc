@@ -13,7 +13,7 @@ using graph::Value;
 
 namespace {
 
-constexpr char kMicrosoft[] = "com.microsoft";
+constexpr char kMicrosoftDomain[] = "com.microsoft";
 
 std::string NodePrefix(int64_t layer) { return fmt::format("/model/layers.{}/", layer); }
 
@@ -56,7 +56,7 @@ Value* Decoder::Norm(int64_t layer, const std::string& name, NormOptions options
   } else {
     std::vector<std::string> outputs = {at + (cast ? "/SkipLayerNorm/output_0" : "/output_0")};
     if (!is_final) outputs.insert(outputs.end(), {"", "", at + "/output_3"});
-    y = Op(at + "/SkipLayerNorm", kMicrosoft, "SkipSimplifiedLayerNormalization",
+    y = Op(at + "/SkipLayerNorm", kMicrosoftDomain, "SkipSimplifiedLayerNormalization",
            {stream_, pending_, weight}, {{"epsilon", static_cast<float>(config_.norm_epsilon)}},
            outputs);
     stream_ = y->producer()->output(3);
@@ -172,9 +172,10 @@ Value* Decoder::Attention(int64_t layer, Value* x, const AttentionOptions& optio
     attributes["qk_norm_epsilon"] = static_cast<float>(config_.norm_epsilon);
   }
   const std::string name = at + "/GroupQueryAttention";
-  Value* y = Op(name, kMicrosoft, "GroupQueryAttention", std::move(inputs), std::move(attributes),
-                {name + "/output_0", fmt::format("present.{}.key", layer),
-                 fmt::format("present.{}.value", layer)});
+  Value* y =
+      Op(name, kMicrosoftDomain, "GroupQueryAttention", std::move(inputs), std::move(attributes),
+         {name + "/output_0", fmt::format("present.{}.key", layer),
+          fmt::format("present.{}.value", layer)});
   for (size_t i = 1; i <= 2; ++i) {
     Value* present = y->producer()->output(i);
     present->dtype = options_.dtype;
@@ -246,7 +247,7 @@ Value* Decoder::MixtureOfExperts(int64_t layer, Value* x, const Experts& experts
     std::vector<Value*> inputs = {x, logits, plain("gate_up_proj", experts.gate_up), gate_up_bias,
                                   plain("down_proj", experts.down)};
     if (down_bias != nullptr) inputs.push_back(down_bias);
-    return Op(at + "/MoE", kMicrosoft, "MoE", std::move(inputs), std::move(attributes),
+    return Op(at + "/MoE", kMicrosoftDomain, "MoE", std::move(inputs), std::move(attributes),
               {at + "/MoE/output_0"});
   }
   const QuantFormat format = FormatOf(layer);
@@ -273,7 +274,7 @@ Value* Decoder::MixtureOfExperts(int64_t layer, Value* x, const Experts& experts
   inputs[4] = gate_up_bias;
   inputs[7] = down_bias;
   while (inputs.back() == nullptr) inputs.pop_back();
-  return Op(at + "/QMoE", kMicrosoft, "QMoE", std::move(inputs), std::move(attributes),
+  return Op(at + "/QMoE", kMicrosoftDomain, "QMoE", std::move(inputs), std::move(attributes),
             {at + "/QMoE/output_0"});
 }
 

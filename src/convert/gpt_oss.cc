@@ -5,7 +5,7 @@
 namespace sinter::convert {
 namespace {
 
-Decoder::Experts LayerExperts(Decoder& m, int64_t layer) {
+Decoder::Experts GptOssExperts(Decoder& m, int64_t layer) {
   const HfConfig& config = m.config();
   const std::string from = Decoder::LayerPrefix(layer) + "mlp.";
   Decoder::Experts experts;
@@ -48,7 +48,7 @@ void BuildGptOss(Decoder& m) {
     if (slides) attention.window = config.sliding_window;
     m.Add(m.Attention(layer, m.Norm(layer, "input_layernorm"), attention));
     m.Add(m.MixtureOfExperts(layer, m.Norm(layer, "post_attention_layernorm"),
-                             LayerExperts(m, layer)));
+                             GptOssExperts(m, layer)));
   }
   m.Head(m.FinalNorm());
 }

@@ -6,7 +6,7 @@ namespace sinter::convert {
 namespace {
 
 // Stacks the experts' projections: the checkpoint has separate gate, up and down tensors for each.
-Decoder::Experts LayerExperts(Decoder& m, int64_t layer) {
+Decoder::Experts Qwen3Experts(Decoder& m, int64_t layer) {
   const HfConfig& config = m.config();
   const std::string from = Decoder::LayerPrefix(layer) + "mlp.";
   Decoder::Experts experts;
@@ -46,7 +46,7 @@ void BuildQwen3Moe(Decoder& m) {
     m.Add(m.Attention(layer, m.Norm(layer, "input_layernorm"),
                       {.rotary = &rotary, .qk_norm = true, .qkv_bias = bias, .output_bias = bias}));
     m.Add(m.MixtureOfExperts(layer, m.Norm(layer, "post_attention_layernorm"),
-                             LayerExperts(m, layer)));
+                             Qwen3Experts(m, layer)));
   }
   m.Head(m.FinalNorm());
 }

@@ -1,5 +1,7 @@
 #include "convert/safetensors.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>

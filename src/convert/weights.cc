@@ -1,5 +1,7 @@
 #include "convert/weights.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

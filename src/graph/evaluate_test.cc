@@ -1,6 +1,7 @@
 // Evaluate: arithmetic on constants, and results that are views because elements keep their order.
 #include "graph/evaluate.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

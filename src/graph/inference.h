@@ -1,7 +1,7 @@
 // Interface between a node and the inference functions of ops_*.cc. Internal to src/graph.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <initializer_list>
 #include <string>

@@ -1,5 +1,7 @@
 #include "graph/ops.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <unordered_map>
 

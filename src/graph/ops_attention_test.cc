@@ -1,4 +1,5 @@
 // Types and shapes of the attention operators, and the nodes that inference refuses.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

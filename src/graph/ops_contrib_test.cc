@@ -1,4 +1,5 @@
 // Types and shapes of ONNX Runtime's own operators, and the nodes that inference refuses.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,6 +1,7 @@
 // Types and shapes of every operator, and the nodes that inference refuses.
 #include "graph/ops.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

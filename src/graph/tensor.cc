@@ -1,5 +1,7 @@
 #include "graph/tensor.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstring>
 #include <limits>

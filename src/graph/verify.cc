@@ -13,14 +13,14 @@
 namespace sinter::graph {
 namespace {
 
-constexpr int kMaxDepth = 16;
+constexpr int kMaxNesting = 16;
 
 class Verifier {
  public:
   Verifier(const Graph& graph, int depth) : graph_(graph), depth_(depth) {}
 
   void Run() {
-    if (depth_ > kMaxDepth) throw Error("graph", "subgraphs: nest deeper than {}", kMaxDepth);
+    if (depth_ > kMaxNesting) throw Error("graph", "subgraphs: nest deeper than {}", kMaxNesting);
     CheckValues();
     for (const Value* value : graph_.inputs()) Define(value);
     for (const Value* value : graph_.captures()) Define(value);

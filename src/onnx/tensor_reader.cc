@@ -1,5 +1,7 @@
 #include "onnx/tensor_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <limits>

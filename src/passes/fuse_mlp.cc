@@ -89,7 +89,7 @@ std::optional<Mlp> MatchPacked(Graph& graph, const Node* activation, const Node*
   return mlp;
 }
 
-bool Fuse(Graph& graph, Node* mul) {
+bool FuseMlpAt(Graph& graph, Node* mul) {
   for (const size_t side : {0, 1}) {
     Node* activation = mul->input(side)->producer();
     const std::string name = ActivationOf(activation);
@@ -118,7 +118,7 @@ int FuseMlp(Graph& graph, const PassOptions&) {
   int fused = 0;
   for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
     Node* mul = (it++)->get();
-    if (Is(mul, "", "Mul")) fused += Fuse(graph, mul);
+    if (Is(mul, "", "Mul")) fused += FuseMlpAt(graph, mul);
   }
   if (fused > 0) graph.RemoveDead();
   return fused;

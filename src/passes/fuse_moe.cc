@@ -23,7 +23,7 @@ using graph::Value;
 enum : size_t { kInput, kRouter, kFc1, kFc1Scales, kFc1Bias, kFc2, kFc2Scales, kFc2Bias };
 constexpr size_t kFc1ZeroPoints = 11, kFc2ZeroPoints = 12;
 
-bool Fuse(graph::Graph& graph, Node* moe) {
+bool FuseMoeAt(graph::Graph& graph, Node* moe) {
   Value* h = moe->input(kInput);
   Value* probabilities = moe->input(kRouter);
   Node* reshape = probabilities->producer();
@@ -76,7 +76,7 @@ int FuseMoe(graph::Graph& graph, const PassOptions&) {
   int fused = 0;
   for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
     Node* node = (it++)->get();
-    if (Is(node, "com.microsoft", "QMoE")) fused += Fuse(graph, node);
+    if (Is(node, "com.microsoft", "QMoE")) fused += FuseMoeAt(graph, node);
   }
   return fused;
 }

@@ -11,8 +11,8 @@ namespace {
 
 // Limit on the output of a Replace, relative to the bytes that go into the chain. One Replace may
 // turn each space into a few bytes, but a chain of them could multiply a text again and again.
-constexpr size_t kMaxGrowth = 64;
-constexpr size_t kMaxGrowthBytes = 64 * 1024;
+constexpr size_t kMaxDecoderGrowth = 64;
+constexpr size_t kMaxDecoderGrowthBytes = 64 * 1024;
 
 class Link : public DecoderLink {
  public:
@@ -155,7 +155,7 @@ class CountLink : public Link {
 class Budget {
  public:
   explicit Budget(std::shared_ptr<const size_t> bytes) : bytes_(std::move(bytes)) {}
-  size_t Left() const { return *bytes_ * kMaxGrowth + kMaxGrowthBytes - spent_; }
+  size_t Left() const { return *bytes_ * kMaxDecoderGrowth + kMaxDecoderGrowthBytes - spent_; }
   void Spend(size_t bytes) {
     if (bytes > Left()) {
       throw Error("tokenizer",

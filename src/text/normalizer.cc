@@ -9,8 +9,8 @@ namespace {
 
 // Limit on the growth of a text. The largest growth of ordinary normalizers is NFKD of U+FDFA (11
 // times its bytes) followed by ByteLevel (2 times).
-constexpr size_t kMaxGrowth = 64;
-constexpr size_t kMaxGrowthBytes = 64 * 1024;
+constexpr size_t kMaxNormalizerGrowth = 64;
+constexpr size_t kMaxNormalizerGrowthBytes = 64 * 1024;
 
 // Returns the bytes of white space at the beginning of `text`.
 size_t LeadingSpace(std::string_view text) {
@@ -95,7 +95,7 @@ void Normalizer::Append(const Json& json, int depth) {
 }
 
 void Normalizer::Apply(Piece* piece) const {
-  const size_t max_bytes = piece->text.size() * kMaxGrowth + kMaxGrowthBytes;
+  const size_t max_bytes = piece->text.size() * kMaxNormalizerGrowth + kMaxNormalizerGrowthBytes;
   for (const Step& step : steps_) {
     std::string& text = piece->text;
     switch (step.kind) {

@@ -19,8 +19,8 @@ constexpr std::string_view kWordsPattern = R"([\w\p{Join_Control}]+|[^\w\p{Join_
 
 // Limit on the growth of a text. ByteLevel doubles bytes that are not ASCII; a chain of them would
 // do so again and again.
-constexpr size_t kMaxGrowth = 64;
-constexpr size_t kMaxGrowthBytes = 64 * 1024;
+constexpr size_t kMaxPreTokenizerGrowth = 64;
+constexpr size_t kMaxPreTokenizerGrowthBytes = 64 * 1024;
 
 SplitBehavior BehaviorFromJson(const Json& json, const std::string& component, bool required) {
   const auto name = required ? RequireString(json, "behavior", component)
@@ -241,7 +241,7 @@ void PreTokenizer::Apply(std::vector<Piece>* pieces) const {
     for (const Piece& piece : *pieces) bytes += piece.text.size();
     return bytes;
   };
-  const size_t max_bytes = total_bytes() * kMaxGrowth + kMaxGrowthBytes;
+  const size_t max_bytes = total_bytes() * kMaxPreTokenizerGrowth + kMaxPreTokenizerGrowthBytes;
   for (const Step& step : steps_) {
     if (total_bytes() > max_bytes) {
       throw Error("tokenizer",

@@ -11,7 +11,7 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr uint32_t kWorkgroup = 64;
+constexpr uint32_t kGatherWorkgroup = 64;
 
 uint64_t InnerBytes(const Caps& caps, const GatherShape& shape) {
   // WgslType refuses what has no form on the GPU, packed u8 too.
@@ -64,7 +64,7 @@ KernelPlan PlanGather(const Caps& caps, const GatherShape& shape, std::string_vi
   const uint64_t threads = uint64_t{shape.outer} * shape.indices * params.inner_units;
   SINTER_CHECK(threads <= std::numeric_limits<uint32_t>::max(), "output of {} units", threads);
   params.threads = static_cast<uint32_t>(threads);
-  plan.workgroups = FoldGrid(caps, (threads + kWorkgroup - 1) / kWorkgroup);
+  plan.workgroups = FoldGrid(caps, (threads + kGatherWorkgroup - 1) / kGatherWorkgroup);
   params.grid_x = plan.workgroups[0];
   plan.SetParams(params);
   return plan;

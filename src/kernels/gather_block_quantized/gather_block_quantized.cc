@@ -11,7 +11,7 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr uint32_t kWorkgroup = 64;
+constexpr uint32_t kGatherBlockWorkgroup = 64;
 
 void CheckShape(const GatherBlockQuantizedShape& shape) {
   if (shape.data_type != DType::kU8 && shape.data_type != DType::kU4 &&
@@ -87,7 +87,7 @@ KernelPlan PlanGatherBlockQuantized(const Caps& caps, const GatherBlockQuantized
                        std::numeric_limits<uint32_t>::max(),
                "elements of the table or of the output pass 32 bits");
   params.threads = static_cast<uint32_t>(threads);
-  plan.workgroups = FoldGrid(caps, (threads + kWorkgroup - 1) / kWorkgroup);
+  plan.workgroups = FoldGrid(caps, (threads + kGatherBlockWorkgroup - 1) / kGatherBlockWorkgroup);
   params.grid_x = plan.workgroups[0];
   plan.SetParams(params);
   return plan;

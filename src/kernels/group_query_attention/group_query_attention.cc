@@ -12,7 +12,7 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr std::string_view kName = "group_query_attention", kRowBySubgroups = "row.sg";
+constexpr std::string_view kAttentionName = "group_query_attention", kRowBySubgroups = "row.sg";
 constexpr uint32_t kMaxHeadSize = 1024;
 // 512 is a column of 4 for each of the 128 threads.
 constexpr uint32_t kMaxPrefillHeadSize = 512;
@@ -102,7 +102,7 @@ std::vector<std::string> GroupQueryAttentionVariants(const Caps& caps,
 
 KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionShape& shape,
                                    std::string_view variant) {
-  const std::string_view act = FloatWgslType(caps, kName, shape.dtype);
+  const std::string_view act = FloatWgslType(caps, kAttentionName, shape.dtype);
   if (shape.kv_heads == 0 || shape.heads == 0 || shape.heads % shape.kv_heads != 0) {
     throw Error("kernels",
                 "num_heads of GroupQueryAttention: got {}, want a multiple of kv_num_heads {}",
@@ -119,7 +119,7 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
   const bool many_rows = shape.sequence >= kPrefillFromSequence && PrefillFits(shape);
   const std::vector<MatrixLayout> matrices = MatrixLayouts(caps, shape);
   const std::string picked =
-      PickVariant(kName, variant,
+      PickVariant(kAttentionName, variant,
                   many_rows && !matrices.empty() && !caps.software ? matrices[0].Name()
                   : many_rows                                      ? "prefill"
                   : caps.subgroups                                 ? kRowBySubgroups
@@ -137,7 +137,7 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
   plan.wgsl = on_matrices ? "group_query_attention/group_query_attention_matrix.wgsl"
               : prefill   ? "group_query_attention/group_query_attention_prefill.wgsl"
                           : "group_query_attention/group_query_attention_row.wgsl";
-  plan.variant = fmt::format("{}.{}.h{}", kName, act, shape.head_size);
+  plan.variant = fmt::format("{}.{}.h{}", kAttentionName, act, shape.head_size);
   const auto define = [&](bool on, const char* name) {
     if (!on) return;
     plan.variant += fmt::format(".{}", name);

@@ -14,13 +14,13 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr std::string_view kName = "group_query_attention_decode";
-constexpr uint32_t kMaxHeadSize = 512;
+constexpr std::string_view kDecodeName = "group_query_attention_decode";
+constexpr uint32_t kMaxDecodeHeadSize = 512;
 constexpr uint32_t kMaxPairs = 4;
 constexpr uint32_t kMaxUnits = 4;
 
 // Who does what in a workgroup; names as in group_query_attention_decode.wgsl.
-struct Layout {
+struct DecodeLayout {
   bool subgroups = false;
   uint32_t workgroup = 0, splits = 0;
   uint32_t lanes = 0, units = 0, rows = 0, pairs = 0, parts = 0;
@@ -37,16 +37,16 @@ uint32_t AllPairs(const GroupQueryAttentionDecodeShape& shape) {
   return shape.attention.heads / shape.attention.kv_heads * shape.attention.sequence;
 }
 
-uint32_t Chunks(const GroupQueryAttentionDecodeShape& shape, const Layout& layout) {
+uint32_t Chunks(const GroupQueryAttentionDecodeShape& shape, const DecodeLayout& layout) {
   return (AllPairs(shape) + layout.pairs - 1) / layout.pairs;
 }
 
 // The layout of a workgroup of `workgroup` threads, but for the splits; none where it does not fit.
-std::optional<Layout> LayoutOf(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
-                               bool subgroups, uint32_t workgroup) {
+std::optional<DecodeLayout> LayoutOf(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+                                     bool subgroups, uint32_t workgroup) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const uint32_t cols = attention.head_size / 8;
-  Layout layout{.subgroups = subgroups, .workgroup = workgroup};
+  DecodeLayout layout{.subgroups = subgroups, .workgroup = workgroup};
   const uint32_t max_lanes =
       subgroups ? std::min(std::bit_floor(caps.subgroup_min_size), 32u) : workgroup;
   // The fewest idle lanes, and among those the fewest units.
@@ -79,7 +79,7 @@ bool Fits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   const GroupQueryAttentionShape& attention = shape.attention;
   return attention.sequence > 0 && attention.sequence <= kMaxDecodeSequence &&
          attention.head_size > 0 && attention.head_size % 8 == 0 &&
-         attention.head_size <= kMaxHeadSize && attention.kv_heads > 0 &&
+         attention.head_size <= kMaxDecodeHeadSize && attention.kv_heads > 0 &&
          attention.heads % attention.kv_heads == 0 && shape.rotary_dim / 2 % 8 == 0 &&
          shape.rotary_dim <= attention.head_size && attention.capacity > 0 &&
          StorageBuffers(shape) <= caps.limits.max_storage_buffers_per_stage;
@@ -88,31 +88,31 @@ bool Fits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
 // As many workgroups as keep a large GPU busy (two for each of an H200's 132 units) or a CPU's
 // cores, no more splits than there can be tiles.
 uint32_t DefaultSplits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
-                       const Layout& layout) {
+                       const DecodeLayout& layout) {
   const uint32_t others = shape.attention.batch * shape.attention.kv_heads * Chunks(shape, layout);
   const uint32_t tiles = (shape.attention.capacity + layout.tile() - 1) / layout.tile() + 1;
   if (caps.software) return std::min(std::clamp(8 / others, 1u, 4u), tiles);
   return std::min(std::clamp((264 + others - 1) / others, 4u, 32u), tiles);
 }
 
-std::string VariantName(const Layout& layout) {
+std::string VariantName(const DecodeLayout& layout) {
   return fmt::format("{}s{}.wg{}", layout.subgroups ? "sg." : "", layout.splits, layout.workgroup);
 }
 
 // The default first. Without subgroups only the smallest workgroup that fits.
-std::vector<Layout> Layouts(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
-  std::vector<Layout> layouts;
+std::vector<DecodeLayout> Layouts(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+  std::vector<DecodeLayout> layouts;
   if (!Fits(caps, shape)) return layouts;
-  const auto add = [&](Layout layout, uint32_t splits) {
+  const auto add = [&](DecodeLayout layout, uint32_t splits) {
     layout.splits = splits;
-    const auto same = [&](const Layout& known) {
+    const auto same = [&](const DecodeLayout& known) {
       return VariantName(known) == VariantName(layout);
     };
     if (std::none_of(layouts.begin(), layouts.end(), same)) layouts.push_back(layout);
   };
-  std::vector<Layout> fitting;
+  std::vector<DecodeLayout> fitting;
   const auto try_layout = [&](bool subgroups, uint32_t workgroup) {
-    const std::optional<Layout> layout = LayoutOf(caps, shape, subgroups, workgroup);
+    const std::optional<DecodeLayout> layout = LayoutOf(caps, shape, subgroups, workgroup);
     const uint64_t items = uint64_t{shape.attention.batch} * shape.attention.kv_heads;
     if (!layout || items * Chunks(shape, *layout) >= kCounterWords) return false;
     fitting.push_back(*layout);
@@ -125,7 +125,7 @@ std::vector<Layout> Layouts(const Caps& caps, const GroupQueryAttentionDecodeSha
   for (const uint32_t workgroup : {64u, 128u, 256u}) {
     if (try_layout(false, workgroup)) break;
   }
-  for (const Layout& layout : fitting) {
+  for (const DecodeLayout& layout : fitting) {
     const uint32_t tiles = (shape.attention.capacity + layout.tile() - 1) / layout.tile() + 1;
     for (const uint32_t splits : {4u, 8u, 16u, 32u, 64u}) {
       if (layout.subgroups && splits <= tiles) add(layout, splits);
@@ -135,7 +135,7 @@ std::vector<Layout> Layouts(const Caps& caps, const GroupQueryAttentionDecodeSha
 }
 
 std::string Prelude(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
-                    const Layout& layout, std::string_view act) {
+                    const DecodeLayout& layout, std::string_view act) {
   std::string text = fmt::format("alias act_t = {};\n", act);
   text += GroupQueryAttentionInputsPrelude(shape, layout.pairs, act == "f16");
   const auto constant = [&](std::string_view name, uint32_t value) {
@@ -174,7 +174,7 @@ std::string GroupQueryAttentionInputsPrelude(const GroupQueryAttentionDecodeShap
 std::vector<std::string> GroupQueryAttentionDecodeVariants(
     const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   std::vector<std::string> variants;
-  for (const Layout& layout : Layouts(caps, shape)) variants.push_back(VariantName(layout));
+  for (const DecodeLayout& layout : Layouts(caps, shape)) variants.push_back(VariantName(layout));
   return variants;
 }
 
@@ -207,15 +207,15 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape,
                                          std::string_view variant) {
   const GroupQueryAttentionShape& attention = shape.attention;
-  const std::string_view act = FloatWgslType(caps, kName, attention.dtype);
-  const std::vector<Layout> layouts = Layouts(caps, shape);
+  const std::string_view act = FloatWgslType(caps, kDecodeName, attention.dtype);
+  const std::vector<DecodeLayout> layouts = Layouts(caps, shape);
   if (layouts.empty()) {
     throw Error("kernels",
                 "{}: got {} rows, heads of {}, rotary_dim {} and {} storage buffers, want at most "
                 "{} rows, heads of a multiple of 8 up to {}, half of rotary_dim a multiple of 8, "
                 "at most {} buffers",
-                kName, attention.sequence, attention.head_size, shape.rotary_dim,
-                StorageBuffers(shape), kMaxDecodeSequence, kMaxHeadSize,
+                kDecodeName, attention.sequence, attention.head_size, shape.rotary_dim,
+                StorageBuffers(shape), kMaxDecodeSequence, kMaxDecodeHeadSize,
                 caps.limits.max_storage_buffers_per_stage);
   }
   SINTER_CHECK(attention.q_layout == HeadLayout::kBSNH &&
@@ -227,16 +227,17 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
   SINTER_CHECK(attention.bias_batch == 1 || attention.bias_batch == attention.batch);
   SINTER_CHECK(attention.bias_heads == 1 || attention.bias_heads == attention.heads);
   SINTER_CHECK(shape.positions != RotaryPositions::kOffset && shape.rotary_rows > 0);
-  const auto layout = std::find_if(layouts.begin(), layouts.end(), [&](const Layout& candidate) {
-    return variant.empty() || VariantName(candidate) == variant;
-  });
+  const auto layout =
+      std::find_if(layouts.begin(), layouts.end(), [&](const DecodeLayout& candidate) {
+        return variant.empty() || VariantName(candidate) == variant;
+      });
   if (layout == layouts.end()) {
-    ThrowUnknownVariant(kName, variant, GroupQueryAttentionDecodeVariants(caps, shape));
+    ThrowUnknownVariant(kDecodeName, variant, GroupQueryAttentionDecodeVariants(caps, shape));
   }
 
   KernelPlan kernel;
   kernel.wgsl = "group_query_attention/group_query_attention_decode.wgsl";
-  kernel.variant = fmt::format("{}.{}.q{}.n{}.kv{}.h{}", kName, act, attention.sequence,
+  kernel.variant = fmt::format("{}.{}.q{}.n{}.kv{}.h{}", kDecodeName, act, attention.sequence,
                                attention.heads, attention.kv_heads, attention.head_size);
   const auto define = [&](bool on, const char* name) {
     if (!on) return;

@@ -10,9 +10,9 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr std::string_view kName = "group_query_attention_prepare", kBySubgroups = "sg.wg128";
-constexpr uint32_t kMaxHeadSize = 512;
-constexpr uint32_t kWorkgroupSize = 128;
+constexpr std::string_view kPrepareName = "group_query_attention_prepare", kBySubgroups = "sg.wg128";
+constexpr uint32_t kMaxPrepareHeadSize = 512;
+constexpr uint32_t kPrepareWorkgroupSize = 128;
 
 uint32_t Lanes(const GroupQueryAttentionDecodeShape& shape) {
   return std::bit_ceil(shape.attention.head_size / 8);
@@ -30,7 +30,7 @@ std::vector<std::string> GroupQueryAttentionPrepareVariants(
   const uint32_t buffers = 5u + (shape.packed ? 0 : 2) + (shape.rotary_dim > 0 ? 2 : 0) +
                            (shape.has_norm ? 2 : 0) + HasPositionIds(shape);
   if (attention.head_size == 0 || attention.head_size % 8 != 0 ||
-      attention.head_size > kMaxHeadSize || shape.rotary_dim / 2 % 8 != 0 ||
+      attention.head_size > kMaxPrepareHeadSize || shape.rotary_dim / 2 % 8 != 0 ||
       buffers > caps.limits.max_storage_buffers_per_stage) {
     return {};
   }
@@ -45,18 +45,18 @@ KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
                                           const GroupQueryAttentionDecodeShape& shape,
                                           std::string_view variant) {
   const GroupQueryAttentionShape& attention = shape.attention;
-  const std::string_view act = FloatWgslType(caps, kName, attention.dtype);
+  const std::string_view act = FloatWgslType(caps, kPrepareName, attention.dtype);
   const std::vector<std::string> variants = GroupQueryAttentionPrepareVariants(caps, shape);
   const std::string picked =
-      PickVariant(kName, variant, variants.empty() ? "none" : variants[0], variants);
+      PickVariant(kPrepareName, variant, variants.empty() ? "none" : variants[0], variants);
   SINTER_CHECK(shape.positions != RotaryPositions::kOffset && shape.rotary_rows > 0);
   const uint32_t cols = attention.head_size / 8;
 
   KernelPlan plan;
   plan.wgsl = "group_query_attention/group_query_attention_prepare.wgsl";
   plan.variant =
-      fmt::format("{}.{}.b{}.q{}.n{}.kv{}.h{}", kName, act, attention.batch, attention.sequence,
-                  attention.heads, attention.kv_heads, attention.head_size);
+      fmt::format("{}.{}.b{}.q{}.n{}.kv{}.h{}", kPrepareName, act, attention.batch,
+                  attention.sequence, attention.heads, attention.kv_heads, attention.head_size);
   plan.defines = {"pairs1"};
   const auto define = [&](bool on, const char* name) {
     if (!on) return;
@@ -77,9 +77,9 @@ KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
   plan.prelude = GroupQueryAttentionInputsPrelude(shape, /*pairs=*/1, act == "f16");
   plan.prelude += fmt::format(
       "const kBatch = {}u;\nconst kUnits = 1u;\nconst kWorkgroupSize = {}u;\nconst kLanes = {}u;\n",
-      attention.batch, kWorkgroupSize, Lanes(shape));
+      attention.batch, kPrepareWorkgroupSize, Lanes(shape));
 
-  const uint32_t teams = kWorkgroupSize / Lanes(shape);
+  const uint32_t teams = kPrepareWorkgroupSize / Lanes(shape);
   const uint64_t items =
       uint64_t{attention.batch} * attention.sequence * (attention.heads + 2 * attention.kv_heads);
   plan.workgroups = FoldGrid(caps, (items + teams - 1) / teams);

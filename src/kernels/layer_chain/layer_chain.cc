@@ -13,7 +13,7 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr std::string_view kName = "layer_chain";
+constexpr std::string_view kChainName = "layer_chain";
 
 // A lane of a row's products takes this many codes at once: 16 bytes.
 constexpr uint32_t kChunkCodes = 32;
@@ -459,7 +459,7 @@ std::vector<ChainTuning> ChainTunings(const Caps& caps, const Chain& chain) {
 
 KernelPlan PlanLayerChain(const Caps& caps, const Chain& chain, const ChainTuning& tuning) {
   if (!Fit(caps, chain) || !Fits(caps, chain, tuning))
-    ThrowUnknownVariant(kName, ChainVariant(tuning), ChainVariants(caps, chain));
+    ThrowUnknownVariant(kChainName, ChainVariant(tuning), ChainVariants(caps, chain));
   return Planner(caps, chain, tuning).Take();
 }
 
@@ -468,7 +468,7 @@ KernelPlan PlanLayerChain(const Caps& caps, const Chain& chain, std::string_view
     if (variant.empty() || variant == ChainVariant(tuning))
       return Planner(caps, chain, tuning).Take();
   }
-  ThrowUnknownVariant(kName, variant, ChainVariants(caps, chain));
+  ThrowUnknownVariant(kChainName, variant, ChainVariants(caps, chain));
 }
 
 void PlaceChainRows(uint64_t word, KernelPlan& plan) {
@@ -480,7 +480,7 @@ void PlaceChainRows(uint64_t word, KernelPlan& plan) {
 }
 
 Tunable LayerChainTunable(const Caps& caps, const Chain& chain) {
-  return {.kernel = kName,
+  return {.kernel = kChainName,
           .variants = [=] { return ChainVariants(caps, chain); },
           .plan = [=](std::string_view variant) { return PlanLayerChain(caps, chain, variant); }};
 }

@@ -48,7 +48,7 @@ void InterleaveRows(std::span<const std::byte> rows, size_t row_bytes, size_t un
                     column * unit_bytes + at % unit_bytes,
                 part.size());
   };
-  if (const size_t inside = first % unit_bytes; inside != 0) {
+  if (const size_t inside = first % unit_bytes; inside != 0 && !out.empty()) {
     const size_t count = std::min(unit_bytes - inside, out.size());
     part_of_unit(first, out.first(count));
     first += count;

@@ -1,7 +1,7 @@
 // What the plans of MatMulNBits have in common.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdint>

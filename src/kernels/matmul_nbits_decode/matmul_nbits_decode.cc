@@ -14,7 +14,7 @@ namespace sinter::kernels {
 namespace {
 
 // Rows of A that a workgroup takes at once.
-constexpr uint32_t kMaxRows = 8;
+constexpr uint32_t kMaxRowsAtOnce = 8;
 // Octets of a normalized row that a thread keeps in registers.
 constexpr uint32_t kMaxOctets = 4;
 
@@ -83,7 +83,8 @@ std::optional<Cut> CutWork(const Caps& caps, const MatMulNBitsShape& shape,
   const uint32_t iterations = CeilDiv(cut.chunks, cut.lanes * tuning.split);
   if (shape.norm.present && (cut.octets > kMaxOctets || shape.k % 8 != 0)) return std::nullopt;
   // As many rows of A as fit; where they are normalized, whole.
-  for (cut.rows_a = std::bit_ceil(std::min(shape.m, kMaxRows)); cut.rows_a > 0; cut.rows_a /= 2) {
+  for (cut.rows_a = std::bit_ceil(std::min(shape.m, kMaxRowsAtOnce)); cut.rows_a > 0;
+       cut.rows_a /= 2) {
     const uint64_t iteration_bytes = uint64_t{cut.rows_a} * cut.lanes * tuning.split * chunk_bytes;
     uint64_t used = 0;
     if (shape.norm.present) {

@@ -11,7 +11,7 @@ namespace sinter::kernels {
 namespace {
 
 // In order of a guess, large ones first: m, n, step, rows.
-constexpr DotTuning kTunings[] = {
+constexpr DotTuning kDotTunings[] = {
     {128, 128, 32, 8}, {128, 64, 32, 8}, {64, 64, 64, 4}, {64, 64, 32, 8}, {32, 64, 64, 4},
 };
 
@@ -25,7 +25,7 @@ uint64_t WorkgroupBytes(const MatMulNBitsShape& shape, const DotTuning& tuning) 
          values * (tuning.step / Chunk(shape)) * (tuning.m + tuning.n) * 4;
 }
 
-uint64_t BindingCount(const MatMulNBitsShape& shape) {
+uint64_t DotBindingCount(const MatMulNBitsShape& shape) {
   return 4 + (shape.zero_points != ZeroPoints::kDefault ? 1 : 0) + (shape.bias ? 1 : 0) +
          (shape.residual ? 1 : 0) + (shape.experts > 0 ? 1 : 0);
 }
@@ -35,7 +35,7 @@ bool Fits(const Caps& caps, const MatMulNBitsShape& shape, const DotTuning& tuni
   return tuning.threads() <= limits.max_invocations_per_workgroup &&
          tuning.threads() <= limits.max_workgroup_size_x &&
          WorkgroupBytes(shape, tuning) <= limits.max_workgroup_storage_bytes &&
-         BindingCount(shape) <= limits.max_storage_buffers_per_stage &&
+         DotBindingCount(shape) <= limits.max_storage_buffers_per_stage &&
          // A tile has one weight.
          (shape.experts == 0 || tuning.m == kMatMulNBitsExpertRows);
 }
@@ -55,7 +55,7 @@ std::string DotVariant(const DotTuning& tuning) {
 std::vector<DotTuning> DotTunings(const Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<DotTuning> tunings;
   if (!caps.packed_dot_product || shape.bits == 2 || shape.norm.present) return tunings;
-  for (const DotTuning& tuning : kTunings) {
+  for (const DotTuning& tuning : kDotTunings) {
     if (Fits(caps, shape, tuning)) tunings.push_back(tuning);
   }
   BringBestTileToFront(shape, RowsOfB(shape), tunings);

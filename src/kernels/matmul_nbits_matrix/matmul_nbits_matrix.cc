@@ -67,7 +67,7 @@ constexpr uint32_t kMaxPartTiles = 128;
 constexpr uint32_t kMaxAFetches = 8, kMaxBFetches = 4;
 
 // What follows from a tuning on an adapter.
-struct Layout {
+struct MatrixLayout {
   MatrixTileLayout tile;
   uint32_t unit_words;  // of a load of B
 };
@@ -98,8 +98,8 @@ uint32_t UnitWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning, ui
 }
 
 // Empty where the adapter cannot run it.
-std::optional<Layout> LayOut(const Caps& caps, const MatMulNBitsShape& shape,
-                             const MatrixTuning& tuning) {
+std::optional<MatrixLayout> LayOut(const Caps& caps, const MatMulNBitsShape& shape,
+                                   const MatrixTuning& tuning) {
   const std::optional<MatrixTileLayout> tile = LayOutMatrixTile(caps, tuning, /*turned=*/true);
   if (!tile || shape.dtype != DType::kF16) return {};
   // A tile has one weight.
@@ -126,7 +126,7 @@ std::optional<Layout> LayOut(const Caps& caps, const MatMulNBitsShape& shape,
       CeilDiv(tuning.n * units, tile->threads) > kMaxBFetches) {
     return {};
   }
-  return Layout{*tile, unit_words};
+  return MatrixLayout{*tile, unit_words};
 }
 
 // Of kPartTunings those that the adapter can run and whose sums are long enough.
@@ -170,7 +170,7 @@ uint64_t MatrixScratchWords(const Caps& caps, const MatMulNBitsShape& shape) {
 
 KernelPlan PlanMatMulNBitsMatrix(const Caps& caps, const MatMulNBitsShape& shape,
                                  const MatrixTuning& tuning) {
-  const std::optional<Layout> layout = LayOut(caps, shape, tuning);
+  const std::optional<MatrixLayout> layout = LayOut(caps, shape, tuning);
   SINTER_CHECK(layout.has_value(), "{} on this adapter", MatrixVariant(tuning));
   const bool gated = shape.glu != Glu::kNone;
   SINTER_CHECK(!gated || shape.n_count == 0, "a part of a gated product");

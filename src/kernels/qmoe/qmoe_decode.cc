@@ -30,24 +30,24 @@ struct Tuning {
 constexpr std::string_view kGrouped = "grouped";
 
 // Numbers of qmoe_decode.wgsl.
-struct Cut {
+struct QMoECut {
   uint32_t lanes, chunk_words, chunks, slots, phase_slots, block;
 };
 
 // Mirrors struct Params in qmoe_decode.wgsl.
-struct Params {
+struct QMoEDecodeParams {
   float alpha, beta, limit;
   uint32_t pad;
 };
-static_assert(sizeof(Params) == 16);
+static_assert(sizeof(QMoEDecodeParams) == 16);
 
 Layer LayerOf(const QMoEShape& shape, bool gate_up) {
   return gate_up ? qmoe::GateUpLayer(shape) : qmoe::DownLayer(shape);
 }
 
 // Empty where the layer does not fit.
-std::optional<Cut> CutWork(const Caps& caps, const QMoEShape& shape, bool gate_up,
-                           const Tuning& tuning) {
+std::optional<QMoECut> CutWork(const Caps& caps, const QMoEShape& shape, bool gate_up,
+                               const Tuning& tuning) {
   const Layer layer = LayerOf(shape, gate_up);
   const Limits& limits = caps.limits;
   if (tuning.workgroup > limits.max_invocations_per_workgroup ||
@@ -57,7 +57,7 @@ std::optional<Cut> CutWork(const Caps& caps, const QMoEShape& shape, bool gate_u
   const uint32_t buffers =
       5 + (layer.zero_points ? 1 : 0) + (layer.bias ? 1 : 0) + (gate_up ? 0 : 1);
   if (buffers > limits.max_storage_buffers_per_stage) return std::nullopt;
-  Cut cut = {};
+  QMoECut cut = {};
   cut.lanes = caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
   cut.chunk_words = qmoe::ChunkWords(shape, layer);
   // Whole octets of x; with 8 bits an octet is two words.
@@ -125,7 +125,7 @@ KernelPlan PlanDecode(const Caps& caps, const QMoEShape& shape, bool gate_up,
   const std::string_view act = FloatWgslType(caps, "QMoE", shape.dtype);
   const Tuning tuning = Pick(caps, shape, variant);
   const Layer layer = LayerOf(shape, gate_up);
-  const Cut cut = *CutWork(caps, shape, gate_up, tuning);
+  const QMoECut cut = *CutWork(caps, shape, gate_up, tuning);
   const QMoEActivation activation = gate_up ? shape.activation : QMoEActivation::kIdentity;
   const bool gated = activation == QMoEActivation::kSwiGlu;
   const bool interleaved = gated && shape.fusion == SwiGluFusion::kInterleaved;
@@ -178,10 +178,10 @@ KernelPlan PlanDecode(const Caps& caps, const QMoEShape& shape, bool gate_up,
   plan.workgroups = {(layer.outputs + group_outputs - 1) / group_outputs,
                      shape.tokens * (gate_up ? shape.top_k : 1), 1};
   // WGSL need not know infinities; no finite value passes the largest float.
-  plan.SetParams(Params{.alpha = shape.alpha,
-                        .beta = shape.beta,
-                        .limit = std::min(shape.limit, std::numeric_limits<float>::max()),
-                        .pad = 0});
+  plan.SetParams(QMoEDecodeParams{.alpha = shape.alpha,
+                                  .beta = shape.beta,
+                                  .limit = std::min(shape.limit, std::numeric_limits<float>::max()),
+                                  .pad = 0});
   return plan;
 }
 

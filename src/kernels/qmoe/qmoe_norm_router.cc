@@ -14,12 +14,12 @@ namespace sinter::kernels {
 namespace {
 
 // Mirrors struct Params in qmoe_norm_router.wgsl.
-struct Params {
+struct NormRouterParams {
   uint32_t tokens, normalize;
   float epsilon;
   uint32_t pad;
 };
-static_assert(sizeof(Params) == 16);
+static_assert(sizeof(NormRouterParams) == 16);
 
 uint32_t Lanes(const Caps& caps) {
   return caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
@@ -91,7 +91,7 @@ KernelPlan PlanQMoENormRouter(const Caps& caps, const QMoEShape& shape,
   if (router.zero_points) plan.defines.emplace_back("zero_points");
   if (router.bias) plan.defines.emplace_back("bias");
   plan.workgroups = {shape.tokens, 1, 1};
-  plan.SetParams(Params{
+  plan.SetParams(NormRouterParams{
       .tokens = shape.tokens, .normalize = shape.normalize, .epsilon = router.epsilon, .pad = 0});
   return plan;
 }

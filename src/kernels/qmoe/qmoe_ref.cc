@@ -10,7 +10,7 @@
 namespace sinter::kernels {
 namespace {
 
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+double Logistic(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 double Activate(QMoEActivation activation, double x) {
   switch (activation) {
@@ -19,7 +19,7 @@ double Activate(QMoEActivation activation, double x) {
     case QMoEActivation::kGelu:
       return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
     case QMoEActivation::kSilu:
-      return x * Sigmoid(x);
+      return x * Logistic(x);
     default:
       return x;
   }
@@ -105,7 +105,7 @@ std::vector<double> QMoEGateUpReference(const QMoEShape& shape, std::span<const 
       const double gate = std::min(interleaved ? y[2 * i] : y[i], limit);
       const double up =
           std::clamp(interleaved ? y[2 * i + 1] : y[shape.intermediate + i], -limit, limit);
-      h.push_back(gate * Sigmoid(shape.alpha * gate) * (up + shape.beta));
+      h.push_back(gate * Logistic(shape.alpha * gate) * (up + shape.beta));
     }
   }
   return h;

@@ -10,7 +10,7 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr uint32_t kWorkgroupSize = 256;
+constexpr uint32_t kStepWorkgroupSize = 256;
 
 }  // namespace
 
@@ -33,10 +33,11 @@ KernelPlan PlanStepInputs(const Caps& caps, const StepInputsShape& shape,
   define(shape.has_last_row, "last_row");
   define(shape.has_last_position, "last_position");
   plan.variant += "." + picked;
-  plan.prelude = fmt::format("const kWorkgroupSize = {}u;\n", kWorkgroupSize);
+  plan.prelude = fmt::format("const kWorkgroupSize = {}u;\n", kStepWorkgroupSize);
   const uint32_t longest =
       std::max(shape.has_attention_mask ? shape.mask_length : 0, shape.sequence);
-  plan.workgroups = FoldGrid(caps, (uint64_t{longest} + kWorkgroupSize - 1) / kWorkgroupSize);
+  plan.workgroups =
+      FoldGrid(caps, (uint64_t{longest} + kStepWorkgroupSize - 1) / kStepWorkgroupSize);
   plan.SetParams(StepInputsParams{.sequence = shape.sequence,
                                   .mask_length = shape.mask_length,
                                   .grid_x = plan.workgroups[0],

@@ -9,7 +9,7 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr uint32_t kWorkgroupSize = 256;
+constexpr uint32_t kChoiceWorkgroupSize = 256;
 constexpr uint32_t kMaxWorkgroups = 256;
 
 }  // namespace
@@ -44,9 +44,9 @@ KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std:
   define(shape.position_ids, "position_ids");
   define(shape.total_length, "total_length");
   const uint32_t groups_of_4 = (shape.vocab + 3) / 4;
-  const uint32_t most = kWorkgroupSize * kMaxWorkgroups;
+  const uint32_t most = kChoiceWorkgroupSize * kMaxWorkgroups;
   const uint32_t loads = (groups_of_4 + most - 1) / most;
-  const uint32_t per_workgroup = kWorkgroupSize * loads;
+  const uint32_t per_workgroup = kChoiceWorkgroupSize * loads;
   plan.workgroups = {(groups_of_4 + per_workgroup - 1) / per_workgroup, 1, 1};
   plan.SetParams(TokenChoiceParams{.vocab = shape.vocab,
                                    .rows = shape.rows,
