@@ -277,7 +277,7 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
 
 Tunable GroupQueryAttentionDecodeTunable(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape) {
-  return {.kernel = kName,
+  return {.kernel = kDecodeName,
           .sizes = fmt::format("{} rows", shape.attention.capacity),
           .variants = [=] { return GroupQueryAttentionDecodeVariants(caps, shape); },
           .plan =
