@@ -5,6 +5,8 @@
 const kCodeMask = (1u << kBits) - 1u;
 const kCodesPerWord = 32u / kBits;
 const kQuadsPerWord = 8u / kBits;
+// Half of the codes' range: the zero point of weights that have none.
+const kHalfRange = 1u << (kBits - 1u);
 
 // 2^23 as a float's bits and as its value: its last mantissa bit counts ones.
 const kTwoTo23Bits = 0x4b000000u;
@@ -23,7 +25,7 @@ fn quad_less(word: u32, quad: u32, zero: f32) -> vec4<f32> {
   return quad_less_whole(word, quad, 0.0) - zero;
 }
 
-// Returns the shift that moves the code at bit `bit` of byte `byte` to the lowest bits of its word.
-fn code_shift(byte: u32, bit: u32) -> u32 {
-  return (byte % 4u) * 8u + bit % 8u;
+// Returns the code at bit `bit` of a row that byte `byte` holds; `word` is the word of that byte.
+fn code_at(word: u32, byte: u32, bit: u32) -> u32 {
+  return (word >> (byte % 4u * 8u + bit % 8u)) & kCodeMask;
 }

@@ -36,7 +36,7 @@ struct Params {
 
 // Signed codes are in two's complement. Flipping the top bit makes them unsigned, 2^(bits - 1)
 // more.
-const kFlip = select(0u, 1u << (kBits - 1u), kSigned);
+const kFlip = select(0u, kHalfRange, kSigned);
 
 #if zero_points
 fn zero_point(row: u32, block: u32) -> f32 {

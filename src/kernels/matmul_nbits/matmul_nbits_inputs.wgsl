@@ -37,6 +37,20 @@ struct Params {
 @group(0) @binding(5) var<storage, read> bias: array<act_t>;
 #endif
 @group(0) @binding(6) var<storage, read_write> y: array<act_t>;
+#if experts
+@group(0) @binding(8) var<storage, read> tile_experts: array<u32>;
+#endif
+
+// Returns which of several weights a tile of rows of A belongs to.
+#if experts
+fn weight_of_tile(tile: u32) -> u32 {
+  return tile_experts[tile];
+}
+#else
+fn weight_of_tile(tile: u32) -> u32 {
+  return 0u;
+}
+#endif
 
 // Returns A[row, k .. k + 3], zeros outside of A. k is a multiple of 4.
 #if a_vec4
@@ -79,7 +93,7 @@ fn load_scale(row: u32, block: u32) -> f32 {
 fn zero_point(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
   let byte = interleaved_index(row, bit / 8u, params.zero_points_row_bytes);
-  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
+  return f32(code_at(zero_points[byte / 4u], byte, bit));
 }
 #endif
 #if zero_points_float
@@ -89,7 +103,7 @@ fn zero_point(row: u32, block: u32) -> f32 {
 #endif
 #if zero_points_default
 fn zero_point(row: u32, block: u32) -> f32 {
-  return f32(1u << (kBits - 1u));
+  return f32(kHalfRange);
 }
 #endif
 

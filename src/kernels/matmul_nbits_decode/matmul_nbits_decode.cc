@@ -212,7 +212,8 @@ KernelPlan PlanMatMulNBitsDecode(const Caps& caps, const MatMulNBitsShape& shape
       "const kBits = {2}u;\nconst kBlockSize = {3}u;\nconst kK = {4}u;\nconst kBlocks = {5}u;\n"
       "const kChunkWords = {6}u;\nconst kChunks = {7}u;\nconst kPhases = {8}u;\n"
       "const kOctets = {9}u;\nconst kWorkgroupSize = {10}u;\nconst kLanes = {11}u;\n"
-      "const kM = {12}u;\nconst kRows = {13}u;\nconst kPrefetch = {14}u;\nconst kRowGroups = {15}u;\n"
+      "const kM = {12}u;\nconst kRows = {13}u;\nconst kPrefetch = {14}u;\nconst kRowGroups = "
+      "{15}u;\n"
       "const kCodeUnit = {16};\nconst kSubgroups = {17}u;\n"
       "const kSplit = {18}u;\nconst kPartials = {19}u;\nconst kInterleave = {20}u;\n"
       "const kSubgroup = {21}u;\n",

@@ -57,7 +57,7 @@ struct Weights {
 
 #if zero_points_default
 fn zeros_of(weights: Weights) -> vec4<f32> {
-  return vec4<f32>(f32(1u << (kBits - 1u)));
+  return vec4<f32>(f32(kHalfRange));
 }
 #else
 fn zeros_of(weights: Weights) -> vec4<f32> {
@@ -88,7 +88,7 @@ const kOutputs = kRows;
 fn zero_point(row: u32, block: u32) -> f32 {
   let bit = block * kBits;
   let byte = interleaved_index(row, bit / 8u, kZeroPointsRowBytes);
-  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
+  return f32(code_at(zero_points[byte / 4u], byte, bit));
 }
 #endif
 #if zero_points_float
@@ -142,7 +142,7 @@ fn load_word_of_h(m: u32, chunk: u32, word: u32) -> vec2<u32> {
 // subtracts.
 #if integers_zero_points
 fn less_zeros(weights: Weights, chunk: u32) -> vec4<f32> {
-  return (f32(1u << (kBits - 1u)) - weights.zeros) * (chunk_sums[chunk] / kCodeUnit);
+  return (f32(kHalfRange) - weights.zeros) * (chunk_sums[chunk] / kCodeUnit);
 }
 #else
 fn less_zeros(weights: Weights, chunk: u32) -> vec4<f32> {

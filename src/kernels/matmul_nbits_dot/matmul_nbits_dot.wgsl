@@ -26,9 +26,6 @@
 #if residual
 @group(0) @binding(7) var<storage, read> residual: array<act_t>;
 #endif
-#if experts
-@group(0) @binding(8) var<storage, read> tile_experts: array<u32>;
-#endif
 
 const kColumns = kTileN / 4u;
 const kLines = kTileM / kRows;
@@ -101,7 +98,7 @@ fn store_sum(at: u32, sums: vec4<i32>) {
   a_sums[at] = f32(sums.x + sums.y + sums.z + sums.w);
 }
 fn store_offset(at: u32, zero: f32) {
-  b_offsets[at] = (f32(1u << (kBits - 1u)) - zero) / kCodeUnit;
+  b_offsets[at] = (f32(kHalfRange) - zero) / kCodeUnit;
 }
 fn offsets_of(first: u32) -> vec4<f32> {
   return vec4<f32>(b_offsets[first], b_offsets[first + kColumns], b_offsets[first + 2u * kColumns],
@@ -285,16 +282,6 @@ fn finish_row(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
 #endrepeat
 }
 const kTileColumns = kTileN;
-#endif
-
-#if experts
-fn weight_of_tile(tile: u32) -> u32 {
-  return tile_experts[tile];
-}
-#else
-fn weight_of_tile(tile: u32) -> u32 {
-  return 0u;
-}
 #endif
 
 @compute @workgroup_size(kThreads)

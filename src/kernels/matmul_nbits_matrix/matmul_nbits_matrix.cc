@@ -82,7 +82,7 @@ uint64_t ScratchWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning)
 }
 
 // Words of a load of B, which lies inside one block and one step and has at least the 8 codes that
-// are dequantized together. All threads have as many loads if that can be (MultiplyTile in the
+// are dequantized together. All threads have as many loads if that can be (multiply_tile in the
 // shader says why), else one at least.
 uint32_t UnitWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning, uint32_t threads) {
   const uint32_t step_words = tuning.step * shape.bits / 32;

@@ -245,7 +245,7 @@ fn zero_point(block: u32) -> f16 {
   let index = block / kInterleave;
   let bit = index * kBits + index / kBlocks * kZeroPointPadding;
   let byte = bit / 8u * kInterleave + block % kInterleave;
-  return f16((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
+  return f16(code_at(zero_points[byte / 4u], byte, bit));
 }
 #endif
 #if zero_points_float
@@ -255,7 +255,7 @@ fn zero_point(block: u32) -> f16 {
 #endif
 #if zero_points_default
 fn zero_point(block: u32) -> f16 {
-  return f16(1u << (kBits - 1u));
+  return f16(kHalfRange);
 }
 #endif
 

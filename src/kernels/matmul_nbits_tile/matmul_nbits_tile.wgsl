@@ -13,10 +13,6 @@
 
 #include "matmul_nbits/matmul_nbits_inputs.wgsl"
 
-#if experts
-@group(0) @binding(8) var<storage, read> tile_experts: array<u32>;
-#endif
-
 const kStep = 32u;
 const kQuads = kStep / 4u;
 const kThreads = 256u;
@@ -34,16 +30,6 @@ fn store_columns(m: u32, first_b: u32, n: u32, sums: vec4<f32>) {
   store_y(m, first_b, n + 16u * $j, sums[$j]);
 #endrepeat
 }
-
-#if experts
-fn weight_of_tile(tile: u32) -> u32 {
-  return tile_experts[tile];
-}
-#else
-fn weight_of_tile(tile: u32) -> u32 {
-  return 0u;
-}
-#endif
 
 @compute @workgroup_size(kThreads)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {

@@ -24,8 +24,8 @@
 // Values are named variables, not arrays indexed by a loop: NVIDIA's compiler keeps such arrays in
 // memory.
 
-#include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
+#include "qmoe/qmoe_activation.wgsl"
 #include "qmoe/qmoe_decode_rows.wgsl"
 
 struct Params {
@@ -100,11 +100,11 @@ fn zeros_of(w: Weights) -> vec4<f32> {
 fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
   let bit = row * kZeroPointsRowBits + block * kBits;
   let byte = expert * kZeroPointsExpertBytes + bit / 8u;
-  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
+  return f32(code_at(zero_points[byte / 4u], byte, bit));
 }
 #else
 fn zeros_of(w: Weights) -> vec4<f32> {
-  return vec4<f32>(f32(1u << (kBits - 1u)));
+  return vec4<f32>(f32(kHalfRange));
 }
 #endif
 
@@ -290,29 +290,6 @@ fn load_bias(rows: vec4<u32>, lane: u32) -> vec4<f32> {
   return vec4<f32>();
 }
 #endif
-
-fn activate(value: f32) -> f32 {
-  switch (kActivation) {
-    case kRelu: {
-      return max(value, 0.0);
-    }
-    case kGelu: {
-      return gelu_tanh(value);
-    }
-    case kSilu: {
-      return silu(value);
-    }
-    default: {
-      return value;
-    }
-  }
-}
-
-fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
-  let gate = min(gate_sum, params.limit);
-  let up = clamp(up_sum, -params.limit, params.limit);
-  return gate * sigmoid(params.alpha * gate) * (up + params.beta);
-}
 
 // Returns output `i` of a team from the sums of its rows.
 fn output_of(sums: vec4<f32>, i: u32) -> f32 {

@@ -11,8 +11,8 @@
 // subgroup) or through workgroup memory. A workgroup is kTeams teams of one slot. Outputs of slots
 // whose expert is not bound are not written.
 
-#include "common/activations.wgsl"
 #include "common/dequantize.wgsl"
+#include "qmoe/qmoe_activation.wgsl"
 
 struct Params {
   slots: u32,
@@ -125,11 +125,11 @@ fn widen(unit: u32) -> vec4<u32> {
 fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
   let bit = row * params.zero_points_row_bits + block * kBits;
   let byte = expert * params.zero_points_expert_bytes + bit / 8u;
-  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
+  return f32(code_at(zero_points[byte / 4u], byte, bit));
 }
 #else
 fn zero_point(expert: u32, row: u32, block: u32) -> f32 {
-  return f32(1u << (kBits - 1u));
+  return f32(kHalfRange);
 }
 #endif
 
@@ -147,29 +147,6 @@ fn load_bias(expert: u32, row: u32) -> f32 {
 #else
   return 0.0;
 #endif
-}
-
-fn activate(value: f32) -> f32 {
-  switch (kActivation) {
-    case kRelu: {
-      return max(value, 0.0);
-    }
-    case kGelu: {
-      return gelu_tanh(value);
-    }
-    case kSilu: {
-      return silu(value);
-    }
-    default: {
-      return value;
-    }
-  }
-}
-
-fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
-  let gate = min(gate_sum, params.limit);
-  let up = clamp(up_sum, -params.limit, params.limit);
-  return gate * sigmoid(params.alpha * gate) * (up + params.beta);
 }
 
 // Stores output `output` of the slot. `second` is the up row's sum for a SwiGLU.

@@ -5,8 +5,6 @@
 //   mix       out[token, i] = sum over the token's slots of weights[slot] * x[rows[slot], i]
 // gather and activate do not write rows of tiles without an expert.
 
-#include "common/activations.wgsl"
-
 struct Params {
   elems: u32,  // Threads.
   width: u32,  // Elements of a row of out.
@@ -36,28 +34,7 @@ const kTileRows = 64u;
 const kNone = 0xffffffffu;
 
 #if activate
-fn activate(value: f32) -> f32 {
-  switch (kActivation) {
-    case kRelu: {
-      return max(value, 0.0);
-    }
-    case kGelu: {
-      return gelu_tanh(value);
-    }
-    case kSilu: {
-      return silu(value);
-    }
-    default: {
-      return value;
-    }
-  }
-}
-
-fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
-  let gate = min(gate_sum, params.limit);
-  let up = clamp(up_sum, -params.limit, params.limit);
-  return gate * sigmoid(params.alpha * gate) * (up + params.beta);
-}
+#include "qmoe/qmoe_activation.wgsl"
 
 fn compute_result(row: u32, i: u32) -> f32 {
   if (kGate == kInterleaved) {

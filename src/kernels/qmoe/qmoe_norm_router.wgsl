@@ -65,11 +65,11 @@ struct Step {
 fn zero_point(n: u32, block: u32) -> f32 {
   let bit = block * kBits;
   let byte = n * kZeroPointsRowBytes + bit / 8u;
-  return f32((zero_points[byte / 4u] >> code_shift(byte, bit)) & kCodeMask);
+  return f32(code_at(zero_points[byte / 4u], byte, bit));
 }
 #else
 fn zero_point(n: u32, block: u32) -> f32 {
-  return f32(1u << (kBits - 1u));
+  return f32(kHalfRange);
 }
 #endif
 
