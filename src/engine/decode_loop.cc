@@ -43,15 +43,17 @@ void DecodeLoop::Record(StepProgram& decode) {
   if (recorded_ == decode.step && recorded_greedy_ == choice_.greedy) return;
   const kernels::TokenChoiceShape shape = ShapeOf(*decode.step);
   const StepBuffers& buffers = runner_.buffers();
-  const gpu::Buffer operands[] = {buffers.logits,
-                                  buffers.state,
-                                  buffers.sampling,
-                                  buffers.seen,
-                                  buffers.ring,
-                                  buffers.input_ids,
-                                  buffers.choice_scratch,
-                                  shape.position_ids ? buffers.position_ids : gpu::Buffer(),
-                                  shape.total_length ? buffers.total_length : gpu::Buffer()};
+  using Roles = kernels::TokenChoiceRoles;
+  const run::RoleBuffer operands[] = {
+      {Roles::kLogits, buffers.logits},
+      {Roles::kState, buffers.state},
+      {Roles::kOptions, buffers.sampling},
+      {Roles::kSeen, buffers.seen},
+      {Roles::kTokens, buffers.ring},
+      {Roles::kInputIds, buffers.input_ids},
+      {Roles::kScratch, buffers.choice_scratch},
+      {Roles::kPositionIds, shape.position_ids ? buffers.position_ids : gpu::Buffer()},
+      {Roles::kTotalLength, shape.total_length ? buffers.total_length : gpu::Buffer()}};
   choose_.emplace(runner_.device());
   for (const kernels::KernelPlan& plan : PlansOf(*decode.step, choice_.greedy))
     run::RecordPlan(runner_.device(), plan, operands, *choose_, "token choice");

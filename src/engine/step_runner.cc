@@ -77,12 +77,14 @@ StepProgram& StepRunner::Bind(const std::shared_ptr<const CompiledStep>& step) {
   const auto where = [](bool there, const gpu::Buffer& buffer) {
     return there ? buffer : gpu::Buffer();
   };
-  const gpu::Buffer operands[] = {buffers_.state,
-                                  where(shape.has_attention_mask, buffers_.attention_mask),
-                                  where(shape.has_position_ids, positions),
-                                  where(shape.has_total_length, buffers_.total_length),
-                                  where(shape.has_last_row, buffers_.last_row),
-                                  where(shape.has_last_position, buffers_.last_position)};
+  using Roles = kernels::StepInputsRoles;
+  const run::RoleBuffer operands[] = {
+      {Roles::kState, buffers_.state},
+      {Roles::kAttentionMask, where(shape.has_attention_mask, buffers_.attention_mask)},
+      {Roles::kPositionIds, where(shape.has_position_ids, positions)},
+      {Roles::kTotalLength, where(shape.has_total_length, buffers_.total_length)},
+      {Roles::kLastRow, where(shape.has_last_row, buffers_.last_row)},
+      {Roles::kLastPosition, where(shape.has_last_position, buffers_.last_position)}};
   if (shape.has_attention_mask || shape.has_position_ids || shape.has_total_length ||
       shape.has_last_row || shape.has_last_position) {
     run::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), shape), operands, prepare,

@@ -7,6 +7,9 @@
 
 #include "graph/verify.h"
 #include "interpret/interpreter.h"
+#include "passes/fold_attention_mask.h"
+#include "passes/fold_last_position.h"
+#include "passes/last_row_logits.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
 #include "support/model_builder.h"
@@ -47,9 +50,9 @@ std::vector<double> LastLogits(const ModelSpec& spec, const std::vector<int32_t>
       tensor.values = mask;
     } else if (value->name() == "position_ids") {
       tensor.values = positions;
-    } else if (value->name() == "sinter.total_length") {
+    } else if (value->name() == passes::kTotalLength) {
       tensor.values = {kLength};
-    } else if (value->name() == "sinter.last_row" || value->name() == "sinter.last_position") {
+    } else if (value->name() == passes::kLastRow || value->name() == passes::kLastPosition) {
       tensor.values = {kLength - 1};
     } else {
       tensor.values.resize(static_cast<size_t>(graph::NumElements(tensor.shape)));

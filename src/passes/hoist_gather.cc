@@ -102,10 +102,7 @@ size_t InputsWithRows(const Node& node, const Choice& choice) {
 // Returns whether the node computes each row of its outputs from the same row of its inputs and
 // from inputs that are the same for all rows.
 bool GoesByRow(const Node& node, const Choice& choice) {
-  constexpr std::string_view kByElement[] = {"Cast", "Identity", "Tanh", "Sigmoid", "Neg", "Add",
-                                             "Sub",  "Mul",      "Div",  "Gelu",    "Relu"};
-  const bool by_element =
-      node.domain().empty() && std::ranges::find(kByElement, node.op()) != std::end(kByElement);
+  const bool by_element = IsElementwise(&node);
   const size_t with_rows = by_element ? 0 : InputsWithRows(node, choice);
   if (!by_element && with_rows == 0) return false;
   for (size_t i = 0; i < node.inputs().size(); ++i) {

@@ -8,7 +8,8 @@
 #include "passes/last_row_logits.h"
 
 #include <algorithm>
-#include <string_view>
+
+#include "passes/match.h"
 
 namespace sinter::passes {
 namespace {
@@ -16,23 +17,19 @@ namespace {
 using graph::Node;
 using graph::Value;
 
-bool IsProduct(const Node& node) {
+bool IsLogitsProduct(const Node& node) {
   if (node.domain() == "com.microsoft") return node.op() == "MatMulNBits";
   return node.domain().empty() && node.op() == "MatMul";
 }
 
 // Returns whether each row of the output depends only on the same row of input 0 and on constants
 // along the last axis.
-bool GoesByRow(const Node& node) {
-  if (!node.domain().empty()) return false;
-  constexpr std::string_view kUnary[] = {"Cast", "Identity", "Tanh", "Sigmoid", "Neg"};
-  constexpr std::string_view kBinary[] = {"Add", "Sub", "Mul", "Div"};
-  if (std::find(std::begin(kUnary), std::end(kUnary), node.op()) != std::end(kUnary)) return true;
-  if (std::find(std::begin(kBinary), std::end(kBinary), node.op()) == std::end(kBinary))
-    return false;
-  // The constant must not have a dimension for rows.
-  const Value* constant = node.input(1);
-  return constant->constant && constant->constant->shape.size() <= 1;
+bool KeepsRows(const Node& node) {
+  if (!IsElementwise(&node)) return false;
+  // A constant must not have a dimension for rows.
+  return std::all_of(node.inputs().begin() + 1, node.inputs().end(), [](const Value* input) {
+    return input->constant && input->constant->shape.size() <= 1;
+  });
 }
 
 // Returns the product that the logits are computed from. Returns null if a node in between combines
@@ -42,8 +39,8 @@ Node* FindProduct(const Value* logits) {
   while (Node* node = value->producer()) {
     if (value != logits && (graph::OnlyUse(value) == nullptr)) return nullptr;
     if (node->outputs().size() != 1) return nullptr;
-    if (IsProduct(*node)) return node;
-    if (!GoesByRow(*node)) return nullptr;
+    if (IsLogitsProduct(*node)) return node;
+    if (!KeepsRows(*node)) return nullptr;
     value = node->input(0);
   }
   return nullptr;

@@ -23,6 +23,12 @@ bool Is(const Node* node, std::string_view domain, std::string_view op) {
   return node != nullptr && node->op() == op && node->domain() == domain;
 }
 
+bool IsElementwise(const Node* node) {
+  constexpr std::string_view kOps[] = {"Cast", "Identity", "Tanh", "Sigmoid", "Neg", "Add",
+                                       "Sub",  "Mul",      "Div",  "Gelu",    "Relu"};
+  return node->domain().empty() && std::ranges::find(kOps, node->op()) != std::end(kOps);
+}
+
 bool IsNorm(const Node* node) {
   return Is(node, "", "SimplifiedLayerNormalization") ||
          Is(node, kMicrosoft, "SimplifiedLayerNormalization") || Is(node, "", "RMSNormalization");

@@ -18,6 +18,10 @@ bool Is(const graph::Node* node, std::string_view domain, std::string_view op);
 // Returns whether a node or a graph output reads `value`; false for null.
 bool IsRead(const graph::Value* value);
 
+// Returns whether `node` is of ONNX's own domain and computes each element of its output from the
+// elements at the same place of its inputs, which it broadcasts.
+bool IsElementwise(const graph::Node* node);
+
 // Returns whether `node` is SimplifiedLayerNormalization, of either domain, or RMSNormalization.
 bool IsNorm(const graph::Node* node);
 

@@ -36,7 +36,8 @@ double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes) {
     gpu::CommandList clear(device);
     clear.Clear(data, 0, largest);
     device.Submit(clear);
-    const gpu::Buffer buffers[] = {data, sums};
+    const RoleBuffer buffers[] = {{kernels::BandwidthRoles::kData, data},
+                                  {kernels::BandwidthRoles::kSums, sums}};
     RecordPlan(device, plan, buffers, list, "bandwidth");
   }
   return static_cast<double>(total) / MedianSeconds(device, list);
@@ -62,7 +63,9 @@ double MeasureMatrixPeak(gpu::Device& device) {
   const std::vector<uint16_t> more_ones(rights.size_bytes() / 2, 0x3c00);
   device.Upload(rights, 0, std::as_bytes(std::span(more_ones)));
   gpu::CommandList list(device);
-  const gpu::Buffer buffers[] = {lefts, rights, sums};
+  const RoleBuffer buffers[] = {{kernels::MatrixPeakRoles::kLefts, lefts},
+                                {kernels::MatrixPeakRoles::kRights, rights},
+                                {kernels::MatrixPeakRoles::kSums, sums}};
   RecordPlan(device, kernels::PlanMatrixPeak(device.caps(), shape), buffers, list, "matrix_peak");
   return kernels::MatrixPeakFlops(device.caps(), shape) / MedianSeconds(device, list);
 }

@@ -8,10 +8,15 @@
 #include <vector>
 
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
 
 inline constexpr uint32_t kBandwidthWorkgroup = 256;
+
+struct BandwidthRoles {
+  static constexpr Role kData{1}, kSums{2, Access::kWrite};
+};
 
 struct BandwidthShape {
   uint64_t bytes = 0;          // of the buffer; a multiple of 16, below 32 GiB

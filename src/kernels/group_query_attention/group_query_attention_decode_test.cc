@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "gpu/device.h"
+#include "kernels/group_query_attention/group_query_attention_testing.h"
 #include "kernels/testing/kernel_case.h"
 #include "run/record_plan.h"
 #include "support/kernel_run.h"
@@ -19,24 +20,18 @@ namespace {
 using Shape = GroupQueryAttentionDecodeShape;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-// Places among the operands.
-enum { kKCacheOperand = 3, kVCacheOperand = 4, kOutputOperand = 13, kScratchOperand = 14 };
+using Roles = GroupQueryAttentionDecodeRoles;
+
+// Place among the operands.
+constexpr size_t PlaceOf(const Role& role) { return role.binding - 1; }
 
 std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>& seqlens_k,
                                   uint64_t scratch_words, bool widen) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const DType logical = attention.dtype;
   const DType dtype = widen ? DType::kF32 : logical;
-  const size_t size = attention.head_size, rows = size_t{attention.batch} * attention.sequence;
-  const auto random = [&](size_t count, uint32_t seed) {
-    return RandomValues(logical, count, seed);
-  };
-  const auto query = random(rows * shape.row(), 1);
-  const auto key = random(shape.packed ? 0 : rows * attention.kv_heads * size, 2);
-  const auto value = random(shape.packed ? 0 : rows * attention.kv_heads * size, 3);
-  auto k_cache =
-      random(size_t{attention.batch} * attention.kv_heads * attention.capacity * size, 4);
-  auto v_cache = random(k_cache.size(), 5);
+  const size_t size = attention.head_size;
+  gqa_testing::Inputs node = gqa_testing::MakeInputs(shape, seqlens_k);
   // Nothing may come from behind the past.
   for (size_t b = 0; b < attention.batch; ++b) {
     const auto past =
@@ -44,32 +39,23 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
     for (size_t n = 0; n < attention.kv_heads; ++n) {
       const size_t begin = (b * attention.kv_heads + n) * attention.capacity;
       for (size_t i = (begin + past) * size; i < (begin + attention.capacity) * size; ++i) {
-        k_cache[i] = v_cache[i] = kNaN;
+        node.k_cache[i] = node.v_cache[i] = kNaN;
       }
     }
   }
-  std::vector<double> cos, sin;
-  for (const double angle : random(size_t{shape.rotary_rows} * shape.rotary_dim / 2, 6)) {
-    cos.push_back(std::cos(angle));
-    sin.push_back(std::sin(angle));
-  }
-  cos = RoundTo(logical, std::move(cos));
-  sin = RoundTo(logical, std::move(sin));
-  const auto q_norm = random(shape.has_norm ? size : 0, 7);
-  const auto k_norm = random(shape.has_norm ? size : 0, 8);
-  std::vector<double> positions;
-  if (shape.rotary_dim > 0 && shape.positions == RotaryPositions::kPositionIds) {
-    for (size_t i = 0; i < rows; ++i) positions.push_back(double((i * 7 + 3) % shape.rotary_rows));
-  }
+  const auto random = [&](size_t count, uint32_t seed) {
+    return RandomValues(logical, count, seed);
+  };
   const auto sink = random(attention.has_head_sink ? attention.heads : 0, 9);
   auto bias = random(size_t{attention.bias_batch} * attention.bias_heads * attention.sequence *
                          attention.bias_total,
                      10);
   for (size_t i = 0; i < bias.size(); i += 3) bias[i] = logical == DType::kF16 ? -65504 : -1e30;
 
-  const GroupQueryAttentionDecodeInputs inputs = {query,  key,    value,     seqlens_k, cos, sin,
-                                                  q_norm, k_norm, positions, sink,      bias};
-  std::vector<double> k_after = k_cache, v_after = v_cache;
+  const GroupQueryAttentionDecodeInputs inputs = {
+      node.query,  node.key,    node.value,     node.seqlens_k, node.cos, node.sin,
+      node.q_norm, node.k_norm, node.positions, sink,           bias};
+  std::vector<double> k_after = node.k_cache, v_after = node.v_cache;
   const auto output = GroupQueryAttentionDecodeReference(shape, inputs, k_after, v_after, dtype);
 
   // Scores: a normed and rotated query or key is at most 16 (weights and values below 4), and off
@@ -83,36 +69,17 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   const double weight = score + 0x1p-23 * (3 + 2 * 16) * 2;
   const double cache_tolerance = computed ? 2 * Epsilon(dtype) + 8 * 0x1p-24 : 0;
 
-  const auto input = [&](const std::vector<double>& values, bool present) {
-    return present ? Operand::Input(dtype, values) : Operand::Absent();
-  };
-  const auto in_place = [&](std::vector<double> before, std::vector<double> after,
-                            double tolerance) {
-    return Operand{.dtype = dtype,
-                   .values = std::move(before),
-                   .expected = std::move(after),
-                   .abs_tolerance = 16 * tolerance};
-  };
   // NaN is anything: only the counters matter.
   std::vector<double> scratch(scratch_words), scratch_after(scratch_words, kNaN);
   std::fill_n(scratch_after.begin(), kCounterWords, 0.0);
-  return {input(query, true),
-          input(key, !shape.packed),
-          input(value, !shape.packed),
-          in_place(std::move(k_cache), std::move(k_after), cache_tolerance),
-          in_place(std::move(v_cache), std::move(v_after), 0),
-          Operand::Input(DType::kI32, seqlens_k),
-          input(cos, shape.rotary_dim > 0),
-          input(sin, shape.rotary_dim > 0),
-          input(q_norm, shape.has_norm),
-          input(k_norm, shape.has_norm),
-          positions.empty() ? Operand::Absent() : Operand::Input(DType::kI32, positions),
-          input(sink, attention.has_head_sink),
-          input(bias, attention.bias_total > 0),
-          Operand::Output(dtype, output, 2 * 5 * weight, Epsilon(dtype)),
-          Operand{.dtype = DType::kU32,
-                  .values = std::move(scratch),
-                  .expected = std::move(scratch_after)}};
+  std::vector<Operand> operands = gqa_testing::MakeOperands(
+      node, dtype, std::move(k_after), std::move(v_after), 16 * cache_tolerance);
+  operands.push_back(attention.has_head_sink ? Operand::Input(dtype, sink) : Operand::Absent());
+  operands.push_back(attention.bias_total > 0 ? Operand::Input(dtype, bias) : Operand::Absent());
+  operands.push_back(Operand::Output(dtype, output, 2 * 5 * weight, Epsilon(dtype)));
+  operands.push_back(
+      {.dtype = DType::kU32, .values = std::move(scratch), .expected = std::move(scratch_after)});
+  return operands;
 }
 
 // The default, and one without subgroups.
@@ -300,13 +267,14 @@ TEST(GroupQueryAttentionDecode, RepeatsInOneList) {
   std::vector<gpu::Buffer> outputs;
   gpu::CommandList list(device);
   for (int i = 0; i < 20; ++i) {
-    buffers[kOutputOperand] = device.CreateBuffer(buffers[kOutputOperand].size_bytes(), "output");
-    outputs.push_back(buffers[kOutputOperand]);
+    buffers[PlaceOf(Roles::kOutput)] =
+        device.CreateBuffer(buffers[PlaceOf(Roles::kOutput)].size_bytes(), "output");
+    outputs.push_back(buffers[PlaceOf(Roles::kOutput)]);
     run::RecordPlan(device, plan, buffers, list);
   }
   device.Submit(list);
   const auto first = device.Download(outputs[0], 0, outputs[0].size_bytes());
-  EXPECT_EQ(CompareOperand(operands[kOutputOperand], first), "");
+  EXPECT_EQ(CompareOperand(operands[PlaceOf(Roles::kOutput)], first), "");
   for (const gpu::Buffer& output : outputs) {
     EXPECT_EQ(device.Download(output, 0, output.size_bytes()), first);
   }

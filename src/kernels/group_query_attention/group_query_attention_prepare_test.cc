@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/group_query_attention/group_query_attention_testing.h"
 #include "kernels/testing/kernel_case.h"
 
 namespace sinter::kernels {
@@ -18,53 +19,20 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   const GroupQueryAttentionShape& attention = shape.attention;
   const DType logical = attention.dtype;
   const DType dtype = widen ? DType::kF32 : logical;
-  const size_t size = attention.head_size, rows = size_t{attention.batch} * attention.sequence;
-  const auto random = [&](size_t count, uint32_t seed) {
-    return RandomValues(logical, count, seed);
-  };
-  const auto query = random(rows * shape.row(), 1);
-  const auto key = random(shape.packed ? 0 : rows * attention.kv_heads * size, 2);
-  const auto value = random(shape.packed ? 0 : rows * attention.kv_heads * size, 3);
-  const auto k_cache =
-      random(size_t{attention.batch} * attention.kv_heads * attention.capacity * size, 4);
-  const auto v_cache = random(k_cache.size(), 5);
-  const size_t angles = size_t{shape.rotary_rows} * shape.rotary_dim / 2;
-  const auto cos = random(angles, 6), sin = random(angles, 7);
-  const auto q_norm = random(shape.has_norm ? size : 0, 8);
-  const auto k_norm = random(shape.has_norm ? size : 0, 9);
-  std::vector<double> positions;
-  if (shape.rotary_dim > 0 && shape.positions == RotaryPositions::kPositionIds) {
-    for (size_t i = 0; i < rows; ++i) positions.push_back(double((i * 7 + 3) % shape.rotary_rows));
-  }
-  const GroupQueryAttentionDecodeInputs inputs = {query,  key,    value,     seqlens_k, cos, sin,
-                                                  q_norm, k_norm, positions, {},        {}};
-  std::vector<double> k_after = k_cache, v_after = v_cache;
+  const gqa_testing::Inputs node = gqa_testing::MakeInputs(shape, seqlens_k);
+  const GroupQueryAttentionDecodeInputs inputs = {
+      node.query,     node.key, node.value,  node.seqlens_k,
+      node.cos,       node.sin, node.q_norm, node.k_norm,
+      node.positions, {},       {}};
+  std::vector<double> k_after = node.k_cache, v_after = node.v_cache;
   const auto q = GroupQueryAttentionPrepareReference(shape, inputs, k_after, v_after);
-  const auto input = [&](const std::vector<double>& values, bool present) {
-    return present ? Operand::Input(dtype, values) : Operand::Absent();
-  };
   // Two products below 16 * 5 of values, weights and sines of at most 5, with a few roundings of
   // f32 and that of the mean of squares; then the type's own.
   const double tolerance = 2 * 16 * 5 * 8 * 0x1p-24;
-  const auto in_place = [&](std::vector<double> before, std::vector<double> after, bool computed) {
-    return Operand{.dtype = dtype,
-                   .values = std::move(before),
-                   .expected = std::move(after),
-                   .abs_tolerance = computed ? tolerance : 0,
-                   .rel_tolerance = computed ? Epsilon(dtype) : 0};
-  };
-  return {input(query, true),
-          input(key, !shape.packed),
-          input(value, !shape.packed),
-          in_place(k_cache, std::move(k_after), true),
-          in_place(v_cache, std::move(v_after), false),
-          Operand::Input(DType::kI32, seqlens_k),
-          input(cos, shape.rotary_dim > 0),
-          input(sin, shape.rotary_dim > 0),
-          input(q_norm, shape.has_norm),
-          input(k_norm, shape.has_norm),
-          positions.empty() ? Operand::Absent() : Operand::Input(DType::kI32, positions),
-          Operand::Output(dtype, q, tolerance, Epsilon(dtype))};
+  std::vector<Operand> operands = gqa_testing::MakeOperands(
+      node, dtype, std::move(k_after), std::move(v_after), tolerance, Epsilon(dtype));
+  operands.push_back(Operand::Output(dtype, q, tolerance, Epsilon(dtype)));
+  return operands;
 }
 
 Shape ShapeOf(DType dtype, uint32_t sequence, uint32_t heads, uint32_t kv_heads, uint32_t size) {

@@ -8,11 +8,16 @@
 #include <vector>
 
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 
 namespace sinter::kernels {
 
 // Subgroups of a workgroup, and products that each of them sums.
 inline constexpr uint32_t kMatrixPeakSubgroups = 4, kMatrixPeakProducts = 16;
+
+struct MatrixPeakRoles {
+  static constexpr Role kLefts{1}, kRights{2}, kSums{3, Access::kWrite};
+};
 
 struct MatrixPeakShape {
   uint32_t workgroups = 528;  // of 4 subgroups; 4 for each of an H200's 132 multiprocessors

@@ -6,9 +6,16 @@
 #include <string_view>
 
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 #include "kernels/sample/step_state.h"
 
 namespace sinter::kernels {
+
+struct StepInputsRoles {
+  static constexpr Role kState{1}, kAttentionMask{2, Access::kWrite},
+      kPositionIds{3, Access::kWrite}, kTotalLength{4, Access::kWrite}, kLastRow{5, Access::kWrite},
+      kLastPosition{6, Access::kWrite};
+};
 
 // With end = past_length + sequence: a padded chunk's padding rows count as real ones, so that
 // GroupQueryAttention finds the past as end - sequence. Their keys and values lie behind every

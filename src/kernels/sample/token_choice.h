@@ -8,11 +8,19 @@
 
 #include "kernels/common/plan_util.h"
 #include "kernels/kernel_plan.h"
+#include "kernels/operand.h"
 #include "kernels/sample/step_state.h"
 
 namespace sinter::kernels {
 
 inline constexpr uint32_t kMaxVocab = 1u << 20;
+
+struct TokenChoiceRoles {
+  static constexpr Role kLogits{1}, kState{2, Access::kReadWrite}, kOptions{3},
+      kSeen{4, Access::kReadWrite}, kTokens{5, Access::kWrite}, kInputIds{6, Access::kWrite},
+      kScratch{7, Access::kReadWrite}, kPositionIds{8, Access::kWrite},
+      kTotalLength{9, Access::kWrite};
+};
 
 // Bindings: 1 logits [rows, row_stride], 2 state: StepState (read and written), 3 options:
 // SamplingOptions, 4 seen u32 [ceil(vocab / 32)] (read and written: bit t % 32 of word t / 32 is
