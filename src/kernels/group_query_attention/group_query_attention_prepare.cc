@@ -10,7 +10,8 @@
 namespace sinter::kernels {
 namespace {
 
-constexpr std::string_view kPrepareName = "group_query_attention_prepare", kBySubgroups = "sg.wg128";
+constexpr std::string_view kPrepareName = "group_query_attention_prepare",
+                           kBySubgroups = "sg.wg128";
 constexpr uint32_t kMaxPrepareHeadSize = 512;
 constexpr uint32_t kPrepareWorkgroupSize = 128;
 

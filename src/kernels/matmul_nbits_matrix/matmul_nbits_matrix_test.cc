@@ -296,13 +296,39 @@ TEST(MatMulNBitsMatrix, ChoosesByRowsAndColumns) {
   };
   const std::string prefix = "matmul_nbits.f16.b4.blk32.";
   const std::string whole = prefix + "k2048.";
-  EXPECT_EQ(variant(512, 4096, DType::kF16), whole + "matrix.128x128x32.4x4.sg32.16x16x16");
-  EXPECT_EQ(variant(512, 2048, DType::kF16),
-            whole + "matrix.64x128x64.4x4.k2.single.sg32.16x16x16");
+  EXPECT_EQ(variant(512, 4096, DType::kF16),
+            whole + "matrix.128x128x64.4x4.k2.single.sg32.16x16x16");
   EXPECT_EQ(variant(16, 2048, DType::kF16), whole + "matrix.16x16x512.1x1.k8.single.sg32.16x16x16");
   EXPECT_EQ(variant(512, 4096, DType::kF32), "matmul_nbits.f32.b4.blk32.tile64x64");
   caps.software = true;
   EXPECT_EQ(variant(512, 4096, DType::kF16), prefix + "tile64x64");
+}
+
+// The quickest tilings of these products' 512 rows as measured on an H200.
+TEST(MatMulNBitsMatrix, GuessesWhatAnH200MeasuredAsQuickest) {
+  struct Product {
+    uint32_t n, k;
+    Glu glu;
+    std::string_view quickest;
+  };
+  for (const Product& product : {Product{4096, 2048, Glu::kNone, "128x128x64.4x4.k2.single"},
+                                 {2048, 2048, Glu::kNone, "128x128x64.4x4.k2.single.p2"},
+                                 {2048, 6144, Glu::kNone, "128x128x64.4x4.k2.single.p2"},
+                                 {6144, 2048, Glu::kSilu, "128x192x64.4x3.single"},
+                                 {9216, 3072, Glu::kNone, "128x144x32.4x3.single.late"},
+                                 {3072, 3072, Glu::kNone, "128x96x64.4x3.k2.single"},
+                                 {3072, 8192, Glu::kNone, "128x192x64.4x3.single.p2"},
+                                 {8192, 3072, Glu::kSilu, "128x128x32.4x4.single"},
+                                 {3072, 2048, Glu::kNone, "128x96x64.4x3.k2.single"},
+                                 {2048, 8192, Glu::kNone, "128x128x64.4x4.k2.single.p2"},
+                                 {8192, 2048, Glu::kSilu, "128x128x32.4x4.single"}}) {
+    MatMulNBitsShape shape = {
+        .m = 512, .n = product.n, .k = product.k, .dtype = DType::kF16, .glu = product.glu};
+    const std::vector<MatrixTuning> tunings = MatrixTunings(MatrixCaps(), shape);
+    ASSERT_FALSE(tunings.empty());
+    EXPECT_EQ(MatrixVariant(tunings[0]), fmt::format("matrix.{}", product.quickest))
+        << product.n << " x " << product.k;
+  }
 }
 
 TEST(MatMulNBitsMatrix, OffersNoLowTilesForManyRows) {
