@@ -1,5 +1,5 @@
-// A node of graph/attention.h as the attention kernel's shape, for the lowering and the
-// interpreter.
+// Converts a node read by graph/attention.h to the shape of the attention kernel. The lowering and
+// the interpreter use it.
 #pragma once
 
 #include "graph/attention.h"
@@ -7,8 +7,8 @@
 
 namespace sinter::compile {
 
-// `count` narrows a dimension. Queries, keys (of past and present, by head), values, lengths and
-// mask are the kernel's operands.
+// Returns the kernel's shape. `count` converts a dimension to 32 bits. The kernel's operands are
+// the queries, the keys of past and present by head, the values likewise, the lengths and the mask.
 template <typename Count>
 kernels::GroupQueryAttentionShape AttentionShapeOf(const graph::AttentionForm& form, DType dtype,
                                                    bool mask_is_float, Count count) {

@@ -19,7 +19,7 @@ using Product = kernels::MatMulNBitsRoles;
 using Attention = kernels::GroupQueryAttentionDecodeRoles;
 using Roles = kernels::LayerChainRoles;
 
-// What the dispatch is as a part of a chain; null where it is none of that kind.
+// Returns the dispatch's part of type `Part`, or null if it is not such a part.
 template <typename Part>
 const Part* PartOf(const Dispatch& dispatch) {
   return dispatch.part ? std::get_if<Part>(&*dispatch.part) : nullptr;
@@ -34,7 +34,7 @@ const kernels::ChainTable* TableOf(const Dispatch& dispatch) {
   return PartOf<kernels::ChainTable>(dispatch);
 }
 
-// How often dispatches name each buffer.
+// Returns for each buffer how many operands of all dispatches name it.
 std::vector<int> CountUses(const Lowered& lowered) {
   std::vector<int> count(lowered.buffers.size());
   for (const Dispatch& dispatch : lowered.dispatches) {
@@ -44,7 +44,7 @@ std::vector<int> CountUses(const Lowered& lowered) {
   return count;
 }
 
-// Joins runs of a program's dispatches.
+// Joins runs of a program's dispatches to chains.
 class Chainer {
  public:
   Chainer(Lowered& lowered, const Caps& caps, const ForcedVariants& variants,
@@ -69,20 +69,21 @@ class Chainer {
   }
 
  private:
-  // Dispatches [begin, end) as one layer of a chain.
+  // Dispatches [begin, end), which form one layer of a chain.
   struct Layer {
     size_t begin = 0, end = 0;
     std::optional<size_t> attention;
     std::vector<size_t> products;
     kernels::Chain chain;
-    // Constants that become one: biases and scales of norms, by ChainVectors.
+    // Constants that the chain binds as one: biases and norm scales, in the order of ChainVectors.
     std::vector<graph::Tensor> vectors;
-    // Caches of cos and sin.
+    // The cos and the sin cache.
     std::vector<graph::Tensor> rotary;
   };
 
-  // Makes a chain of the longest run from `begin` on that can be one, and of the layers behind it
-  // that are like it; gives the number of its dispatches, or 0.
+  // Finds the longest run from `begin` that can be a layer of a chain, and the consecutive layers
+  // that are equal to it. Appends the chain and returns the number of dispatches that it replaces,
+  // or returns 0 if there is none.
   size_t JoinFrom(size_t begin) {
     const Dispatch* lookup =
         TableOf(all_[begin]) != nullptr && begin + 1 < all_.size() ? &all_[begin] : nullptr;
@@ -125,7 +126,7 @@ class Chainer {
   const BufferInfo& Info(BufferRef ref) const {
     return lowered_.buffers[static_cast<size_t>(ref.buffer)];
   }
-  // Whether nobody but its writer and `readers` operands names it.
+  // Returns whether only the dispatch that writes the buffer and `readers` other operands name it.
   bool IsInner(BufferRef ref, int readers) const {
     return Info(ref).kind == BufferInfo::Kind::kIntermediate &&
            uses_[static_cast<size_t>(ref.buffer)] == 1 + readers;
@@ -136,7 +137,7 @@ class Chainer {
            (ref.bytes == 0 || ref.bytes == info.bytes);
   }
 
-  // Appends a whole constant of f16.
+  // Appends the tensors of a buffer. Returns false if it is not a whole constant of f16.
   bool Append(BufferRef ref, std::vector<graph::Tensor>& to) const {
     const BufferInfo& info = Info(ref);
     if (!IsWholeConstant(ref) || info.form.dtype != DType::kF16) return false;
@@ -146,11 +147,12 @@ class Chainer {
 
   BufferRef Find(size_t dispatch, const Role& role) const { return all_[dispatch].Find(role); }
 
-  // `links` products from `begin` on, before one of which may be an attention, where each takes
-  // what the one before gives.
+  // Returns `links` products from `begin` on, each of which reads what the previous dispatch wrote.
+  // Before product `attention_at` there may be an attention. Returns nothing if the dispatches are
+  // not of this form.
   std::optional<Layer> LayerAt(size_t begin, size_t links, size_t attention_at) const {
     Layer layer = {.begin = begin, .end = begin};
-    BufferRef row;  // what the last one gave
+    BufferRef row;  // output of the previous dispatch
     for (size_t i = 0; i < links; ++i) {
       if (i == attention_at && layer.end < all_.size() && AttentionOf(all_[layer.end]) != nullptr) {
         const BufferRef query = Find(layer.end, Attention::kQuery);
@@ -171,13 +173,13 @@ class Chainer {
     return layer;
   }
 
-  // What a layer begins with.
+  // Returns the buffer that the layer's first dispatch reads.
   BufferRef InputOf(const Layer& layer) const {
     return Find(layer.begin, layer.attention == layer.begin ? Attention::kQuery : Product::kA);
   }
   BufferRef OutputOf(const Layer& layer) const { return Find(layer.products.back(), Product::kY); }
 
-  // How many operands of a layer are what it begins with.
+  // Returns how many operands of a layer read its input.
   static int ReadersOfInput(const Layer& layer) {
     const auto reads = [](const ChainLink& link) { return link.residual == ChainLink::kInput; };
     return 1 + static_cast<int>(std::ranges::count_if(layer.chain.links, reads));
@@ -186,7 +188,7 @@ class Chainer {
   bool AddLinks(Layer& layer) const {
     const std::vector<size_t>& products = layer.products;
     std::vector<ChainLink>& links = layer.chain.links;
-    // How often the layer itself reads each link's Y.
+    // Number of operands in the layer that read each link's Y.
     std::vector<int> readers(products.size());
     for (size_t i = 0; i < products.size(); ++i) {
       const Dispatch& product = all_[products[i]];
@@ -228,7 +230,7 @@ class Chainer {
            append(Attention::kCos, layer.rotary) && append(Attention::kSin, layer.rotary);
   }
 
-  // The chain with one layer more, where `next` can be that.
+  // Returns the chain with `next` as one more layer, or nothing if `next` cannot follow.
   std::optional<kernels::Chain> Extended(const kernels::Chain& chain,
                                          const std::vector<Layer>& layers,
                                          const Layer& next) const {
@@ -242,7 +244,8 @@ class Chainer {
     const auto joins = [&](size_t link, const Role& role) {
       const BufferRef ref = Find(next.products[link], role);
       const uint64_t bytes = Info(ref).bytes;
-      // One behind the other, and each where a program of one layer can bind it.
+      // The layers' weights are bound concatenated. Each one starts where a program of one layer
+      // can bind it as well.
       return IsWholeConstant(ref) && IsWholeConstant(Find(first.products[link], role)) &&
              bytes % caps_.limits.min_storage_offset_alignment == 0 &&
              bytes * (layers.size() + 1) <= caps_.limits.max_storage_binding_bytes;
@@ -259,7 +262,8 @@ class Chainer {
     }
     const uint64_t row =
         DTypeBytes(chain.attention->attention.dtype, chain.attention->attention.head_size);
-    // One step from layer to layer, the same for keys and values, within one binding.
+    // The distance from layer to layer must be constant, equal for keys and values, and all layers
+    // must fit one binding.
     std::optional<uint64_t> step;
     if (layers.size() > 1) step = chain.cache_layer * row;
     for (const Role& cache : {Attention::kKeyCache, Attention::kValueCache}) {
@@ -293,7 +297,7 @@ class Chainer {
     return {it->second};
   }
 
-  // An operand of a link, of all layers.
+  // Returns the operand `role` of a link, concatenated over all layers.
   BufferRef Joined(const std::vector<Layer>& layers, size_t link, const Role& role) {
     const BufferRef first = Find(layers[0].products[link], role);
     if (layers.size() == 1) return first;
@@ -313,7 +317,8 @@ class Chainer {
     return ref;
   }
 
-  // `lookup`: null where the first layer's input is a row.
+  // Makes the dispatch of a chain. `lookup` is the embedding lookup before it, or null if the first
+  // layer's input is a row.
   Dispatch MakeChain(const kernels::Chain& parts, const std::vector<Layer>& layers,
                      const Dispatch* lookup) {
     const kernels::Tunable tunable = kernels::LayerChainTunable(caps_, parts);
@@ -329,7 +334,7 @@ class Chainer {
     }
     chain.label = fmt::format("{} and {} more", chain.label, chain.nodes.size() - 1);
     AddOperands(parts, layers, lookup, chain);
-    // Room for any plan: measuring tries them all.
+    // The rows must have room for any plan, because measuring tries them all.
     uint64_t words = chain.plan.row_words;
     for (const std::string& variant : tunable.variants())
       words = std::max(words, tunable.plan(variant).row_words);
@@ -337,7 +342,7 @@ class Chainer {
     return chain;
   }
 
-  // Binds the chain's own part of the memory that its rows go through.
+  // Binds the buffer of rows and reserves a part of it for the chain.
   void AddRows(uint64_t words, Dispatch& chain) {
     if (rows_ < 0) {
       rows_ = static_cast<int>(lowered_.buffers.size());
@@ -357,7 +362,8 @@ class Chainer {
     const auto add = [&](const Role& role, BufferRef ref) {
       if (ref) chain.operands.push_back({role, ref});
     };
-    // Uniform bindings are at most 64 KiB, and their memory may be shared with something larger.
+    // Binds only the bytes that the kernel reads: a uniform binding is at most 64 KiB, and the
+    // buffer may be part of something larger.
     const auto add_uniform = [&](const Role& role, BufferRef ref) {
       ref.bytes = sizeof(int32_t);
       add(role, ref);
@@ -388,8 +394,9 @@ class Chainer {
     add(Roles::kTableScales, lookup->Find(table.scales));
   }
 
-  // To measure a kind takes seconds of compiling for each of its plans: not for one chain of many,
-  // as the last layer's is. It does as the one before.
+  // Withdraws the alternatives of kinds that few chains have, such as the last layer's chain. Each
+  // plan of a kind takes seconds to compile. Such a chain takes the variant that was chosen for the
+  // chain before it.
   void MeasureNoRareKinds() {
     std::map<std::string, int> counts;
     int most = 0;
@@ -401,7 +408,8 @@ class Chainer {
     }
   }
 
-  // Layers' constants that are parts of larger ones now must not be uploaded on their own.
+  // Removes the constants of single layers that became parts of concatenated ones: they must not be
+  // uploaded on their own.
   void DropUnusedBuffers() {
     const std::vector<int> uses = CountUses(lowered_);
     std::vector<BufferInfo> kept;
@@ -423,13 +431,13 @@ class Chainer {
   const Caps& caps_;
   const ForcedVariants& variants_;
   const Choices& choices_;
-  // What was measured for a chain before.
+  // Variant that measuring chose for a previous chain.
   std::string chosen_;
   std::vector<int> uses_;
   std::vector<Dispatch> all_;
-  // Those that several chains have (cos and sin) are one.
+  // Concatenated constants that exist already: chains share cos and sin.
   std::map<WeightKey, int> constants_;
-  // The buffer that all chains' rows go through.
+  // Buffer that holds the rows of all chains; -1 before the first chain.
   int rows_ = -1;
 };
 

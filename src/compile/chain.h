@@ -1,5 +1,5 @@
-// Fusion level `chain`: the products and the attention of a layer as one dispatch, and layers that
-// are alike as one with it (kernels/layer_chain/layer_chain.h).
+// Fusion level `chain`: joins the products and the attention of a layer to one dispatch, and
+// consecutive equal layers to the same dispatch (kernels/layer_chain/layer_chain.h).
 #pragma once
 
 #include "base/caps.h"
@@ -8,10 +8,10 @@
 
 namespace sinter::compile {
 
-// Replaces runs of dispatches of which each takes what the one before gives, as far as the kernel
-// takes them. Several layers become one where their constants can lie one behind the other, and
-// where `places` (of Lower) has their caches so. Forced `variants` of `layer_chain` and the
-// `choices` hold for all of them.
+// Replaces runs of dispatches, each of which reads what the previous one wrote, by chains where the
+// kernel supports them. Several layers become one chain if their constants can be concatenated and
+// if the `places` given to Lower() put their caches at equal distances. A forced variant of
+// `layer_chain` and the `choices` apply to all chains.
 void ChainProducts(Lowered& lowered, const Caps& caps, const ForcedVariants& variants,
                    const Choices& choices);
 

@@ -1,4 +1,4 @@
-// Chains: which dispatches become one, and what stays as it is.
+// Tests which dispatches become one chain and which stay as they are.
 
 #include "compile/chain.h"
 
@@ -25,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::SizeIs;
 using Roles = kernels::LayerChainRoles;
 
-// A GPU on which chains fit, with bindings enough for any layer.
+// Returns a GPU on which chains fit, with enough bindings for any layer.
 Caps AmpleCaps() {
   Caps caps;
   caps.f16 = caps.subgroups = caps.packed_dot_product = true;
@@ -46,10 +46,10 @@ TEST(Chain, JoinsTheProductsOfALayer) {
   const Dispatch& chain = lowered.dispatches[0];
   EXPECT_EQ(chain.label, "MatMulNBitsAdd out and 3 more");
   EXPECT_THAT(chain.nodes, SizeIs(4));
-  // Row, rows, vectors; codes and scales of each; the first residual; x2 and y.
+  // Input, rows, vectors; codes and scales of four links; the first residual; x2 and y.
   EXPECT_THAT(chain.operands, SizeIs(3 + 8 + 1 + 2));
   EXPECT_FALSE(chain.alternatives().empty());
-  // Without it: a dispatch each.
+  // Without chains there is one dispatch per product.
   EXPECT_THAT(Lower(*graph::Parse(Layer("%x2, %y")), AmpleCaps(), {}, {}).dispatches, SizeIs(4));
 }
 
@@ -64,7 +64,7 @@ TEST(Chain, BeginsWithAnAttention) {
   ASSERT_THAT(lowered.dispatches, SizeIs(1));
   EXPECT_EQ(lowered.dispatches[0].label, "GroupQueryAttention attend and 4 more");
   EXPECT_THAT(lowered.dispatches[0].nodes, SizeIs(5));
-  // The length, a uniform, whatever memory it lies in.
+  // The length is a uniform of four bytes, although its buffer may be larger.
   EXPECT_EQ(lowered.dispatches[0].Find(Roles::kSeqlens).bytes, 4u);
 }
 
@@ -75,7 +75,8 @@ TEST(Chain, LeavesAnAttentionThatOthersRead) {
   EXPECT_THAT(lowered.dispatches[1].nodes, SizeIs(4));
 }
 
-// Keys in one memory and values in another, by `places` for each layer.
+// Returns places with the keys of all layers in one memory and the values in another, `places`
+// counting in caches of one layer.
 ExternalPlaces CachesAt(const std::vector<uint64_t>& places) {
   ExternalPlaces caches;
   for (size_t i = 0; i < places.size(); ++i) {
@@ -88,7 +89,7 @@ ExternalPlaces CachesAt(const std::vector<uint64_t>& places) {
   return caches;
 }
 
-// The numbers of parts of the dispatches of as many layers.
+// Returns the number of nodes of each dispatch for a graph of as many layers as there are places.
 std::vector<size_t> PartsOfLayers(const std::vector<uint64_t>& places,
                                   uint64_t max_binding = 1 << 20,
                                   const std::string& returned = "") {
@@ -103,26 +104,26 @@ std::vector<size_t> PartsOfLayers(const std::vector<uint64_t>& places,
 
 TEST(Chain, JoinsLayersThatAreAlike) {
   EXPECT_THAT(PartsOfLayers({0, 1, 2}), ElementsAre(15));
-  // With a gap from each cache to the next.
+  // The caches may have gaps between them.
   EXPECT_THAT(PartsOfLayers({1, 3, 5}), ElementsAre(15));
-  // Their constants are those of all layers, and no longer those of each.
+  // The chain binds the concatenated constants; those of single layers are gone.
   const Lowered lowered =
       Lower(*graph::Parse(Layers(3)), AmpleCaps(), CachesAt({0, 1, 2}), {}, {}, true);
   const auto is_weight = [](const BufferInfo& info) {
     return info.kind == BufferInfo::Kind::kWeight;
   };
-  // Codes and scales of four links, and the scales of norms.
+  // Codes and scales of four links, and the norm scales.
   EXPECT_EQ(std::count_if(lowered.buffers.begin(), lowered.buffers.end(), is_weight), 9);
 }
 
 TEST(Chain, LeavesLayersApartThatDoNotGoTogether) {
-  // Caches that lie in another order, unevenly, or in the same place.
+  // The caches are in reverse order, at unequal distances, or in the same place.
   EXPECT_THAT(PartsOfLayers({2, 1, 0}), ElementsAre(5, 5, 5));
   EXPECT_THAT(PartsOfLayers({0, 1, 3}), ElementsAre(10, 5));
   EXPECT_THAT(PartsOfLayers({0, 0}), ElementsAre(5, 5));
   // Gate and up of one layer are 8,192 bytes.
   EXPECT_THAT(PartsOfLayers({0, 1, 2, 3, 4}, 2 * 8192), ElementsAre(10, 10, 5));
-  // Somebody else reads what the second layer gives.
+  // Another reader uses the output of the second layer.
   EXPECT_THAT(PartsOfLayers({0, 1, 2, 3}, 1 << 20, ", %x2"), ElementsAre(10, 10));
 }
 
@@ -135,7 +136,7 @@ TEST(Chain, BeginsWithTheLookupOfAToken) {
   ASSERT_THAT(lowered.dispatches, SizeIs(1));
   EXPECT_THAT(lowered.dispatches[0].nodes, SizeIs(11));
   EXPECT_EQ(lowered.dispatches[0].label, "Gather embed and 10 more");
-  // Not where the row is an output too.
+  // The lookup stays if its row is an output too.
   EXPECT_THAT(lower(LayersOfToken(2, ", %x0")).dispatches, SizeIs(2));
 }
 
@@ -143,7 +144,7 @@ TEST(Chain, KeepsWhatOthersRead) {
   for (const char* returned : {"%x1, %x2, %y", "%h, %x2, %y"}) {
     const Lowered lowered = LowerChained(Layer(returned));
     ASSERT_THAT(lowered.dispatches, SizeIs(1)) << returned;
-    // The rows that links hand on, and three outputs.
+    // The buffer of rows and three outputs.
     EXPECT_EQ(std::ranges::count_if(lowered.dispatches[0].operands, &Operand::writes), 1 + 3)
         << returned;
   }

@@ -1,9 +1,9 @@
-// A lowered program: dispatches over numbered buffers. Data only, no GPU memory. Every dispatch
-// describes itself: what it binds where and what it does with it, which other plans there are for
-// it, and which nodes of the graph it computes.
+// Data of a lowered program: dispatches over numbered buffers, without GPU memory. Each dispatch
+// describes itself: what it binds and how it accesses it, which alternative plans there are, and
+// which nodes of the graph it computes.
 //
-// What a buffer is (a weight, a graph input or output, an intermediate result) decides later who
-// makes it; memory_plan.h lets intermediates share memory.
+// The kind of a buffer (weight, graph input or output, intermediate result) decides later who
+// allocates it. memory_plan.h lets intermediates share memory.
 #pragma once
 
 #include <compare>
@@ -21,17 +21,18 @@
 
 namespace sinter::compile {
 
-// Where a graph input or output lies from outside: in which memory, by a number for each, and from
-// which byte on.
+// Place of a graph input or output in memory that the caller provides: the number of a memory, and
+// the first byte in it.
 struct ExternalPlace {
-  int memory = -1;  // its own, which no other shares
+  int memory = -1;  // -1: a memory of its own that no other input or output shares
   uint64_t offset = 0;
   auto operator<=>(const ExternalPlace&) const = default;
 };
 using ExternalPlaces = std::map<std::string, ExternalPlace>;  // by name
 
-// Bytes [offset, offset + bytes) of a buffer; none where `buffer` is negative (an absent operand).
-// Bytes 0: to the end. Of an external they may go on into what lies behind it in its memory.
+// Bytes [offset, offset + bytes) of a buffer. A negative `buffer` means that the operand is absent.
+// `bytes` 0 means up to the end of the buffer. For an external buffer the range may extend past the
+// buffer into the memory that follows it.
 struct BufferRef {
   int buffer = -1;
   uint64_t offset = 0, bytes = 0;
@@ -39,61 +40,62 @@ struct BufferRef {
 };
 
 struct BufferInfo {
-  // kRows: what chains (chain.h) hand their rows on by; zeros before the first run.
+  // kCounters: scratch whose counters are zero before the first run. kRows: the buffer through
+  // which chains (chain.h) pass rows; all zero before the first run.
   enum class Kind { kIntermediate, kWeight, kExternal, kCounters, kRows };
   Kind kind = Kind::kIntermediate;
   std::string name;
   uint64_t bytes = 0;
-  // kWeight: what it holds, one behind the other, and how.
+  // Only for kWeight: the tensors, concatenated, and their form.
   std::vector<graph::Tensor> tensors;
   WeightForm form;
-  // kExternal.
+  // Only for kExternal.
   ExternalPlace place;
 };
 
-// A buffer that a dispatch binds.
+// A buffer that a dispatch binds, and its role.
 struct Operand {
   kernels::Role role;
   BufferRef buffer;
   bool writes() const {
     return role.access != kernels::Access::kRead && role.access != kernels::Access::kReadRows;
   }
-  // Whether `plan`, one of the dispatch's, binds it.
+  // Returns whether `plan`, which must be one of the dispatch's plans, binds the operand.
   bool IsBoundBy(const kernels::KernelPlan& plan) const {
     return role.access != kernels::Access::kScratch || plan.scratch_words > 0 || plan.row_words > 0;
   }
 };
 
-// Another plan for a dispatch, with the same result.
+// One of the plans of a dispatch. All of them give the same results.
 struct Alternative {
-  std::string variant;  // by which the kernel knows it
+  std::string variant;  // name that the kernel gives the plan
   kernels::KernelPlan plan;
-  bool is_guess = false;  // whether it is the plan that is taken without measuring
+  bool is_guess = false;  // whether this plan is taken without measuring
 };
 
-// A plan that measuring may replace.
+// A plan that measuring may replace by another one.
 struct TunedPlan {
   kernels::KernelPlan plan;
-  // Name of the kind of dispatch, by which measurements are kept; dispatches of one kind have the
-  // same alternatives. Empty where the plan is not to be replaced.
+  // Name of the kind of dispatch, under which measurements are stored. Dispatches of one kind have
+  // the same alternatives. Empty if the plan must not be replaced.
   std::string kind;
-  // All plans to choose from; null where there are none.
+  // Returns all plans to choose from; null if the plan must not be replaced.
   std::function<std::vector<Alternative>()> alternatives;
 };
 
 struct Dispatch : TunedPlan {
-  // Those that are there, by binding.
+  // Operands that are present.
   std::vector<Operand> operands;
-  // Places, in the order of the graph that was lowered, of the nodes that it computes: one, or
-  // those of all dispatches that a chain takes the place of.
+  // Indices of the nodes that the dispatch computes, in the order of the lowered graph: one node,
+  // or those of all dispatches that a chain replaces.
   std::vector<size_t> nodes;
-  // `MatMulNBits /model/layers.0/mlp/gate_proj`: for profiles.
+  // Text for profiles, such as `MatMulNBits /model/layers.0/mlp/gate_proj`.
   std::string label;
-  // What it is for chain.h, where it may be joined with others.
+  // Part that the dispatch can be of a chain (chain.h); absent if it cannot be joined.
   std::optional<kernels::ChainPart> part;
 
   bool is_chain() const { return nodes.size() > 1; }
-  // The buffer in a role; an empty ref where it is absent.
+  // Returns the buffer of a role, or an empty reference if the operand is absent.
   BufferRef Find(const kernels::Role& role) const {
     for (const Operand& operand : operands) {
       if (operand.role == role) return operand.buffer;

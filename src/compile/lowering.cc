@@ -18,8 +18,8 @@ struct OpLowering {
 constexpr std::string_view kMicrosoft = "com.microsoft";
 constexpr std::string_view kFused = graph::kFusedDomain;
 
-// One line an operator; several names may share a lowering. Operators that only compute shapes
-// (Shape, Range, If, ...) are folded away before lowering.
+// One line per operator; several operators may share a lowering. Operators that only compute shapes
+// (Shape, Range, If, ...) are folded before lowering.
 constexpr OpLowering kLowerings[] = {
     {kMicrosoft, "MatMulNBits", LowerMatMulNBits},
     {kFused, "MatMulNBitsQkv", LowerFusedProduct},
@@ -99,7 +99,7 @@ Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces&
     try {
       lower(context);
     } catch (const Error& error) {
-      // Kernels know no nodes; errors of other areas name theirs.
+      // Errors of kernels do not name the node; those of other areas do.
       if (error.area() != "kernels") throw;
       throw Error("compile", "{}: {}", node->Describe(), error.what());
     }

@@ -1,5 +1,5 @@
-// What nodes become: operands in their roles, plans, weights that are shared, errors that name
-// nodes.
+// Tests the dispatches that nodes become: operands and their roles, plans, shared weights, and
+// errors that name nodes.
 
 #include "compile/lowering.h"
 
@@ -28,7 +28,7 @@ using ::testing::IsEmpty;
 using ::testing::Property;
 using ::testing::SizeIs;
 
-// What every WebGPU adapter has.
+// Returns the minimum of every WebGPU adapter.
 Caps SmallCaps() { return {}; }
 
 Caps GpuCaps() {
@@ -52,7 +52,7 @@ Lowered LowerBody(const std::string& body, const Caps& caps = SmallCaps(),
   return Lower(*ParseBody(body), caps, {}, variants, choices);
 }
 
-// A product of `rows` rows with a weight of 64 by 64.
+// Returns a product of `rows` rows with a weight [64, 64].
 std::string ProductBody(int rows) {
   return fmt::format(
       "input %x: f16[{0}, 64] const %b: u8[64, 2, 16] = zeros const %s: f16[64, 2] = zeros "
@@ -77,7 +77,7 @@ std::string ErrorOf(F&& call) {
   return {};
 }
 
-// Every operand that a dispatch binds is there, once, and lies within its buffer.
+// Each operand is present, has a binding of its own, and lies within its buffer.
 TEST(Lowering, BindsEachOperandOnce) {
   const std::string bodies[] = {support::MakeFusedGraph("f16", "f32").body, ProductBody(1),
                                 ProductBody(100), kAttention};
@@ -117,7 +117,7 @@ TEST(Lowering, FindsOperandsByRole) {
   EXPECT_EQ(product.label, "MatMulNBits the_node");
 }
 
-// Which nodes a dispatch computes, where two of them have one name.
+// Two nodes with one name are told apart.
 TEST(Lowering, KnowsItsNodesByPlace) {
   const Lowered lowered = LowerBody(
       "input %x: f32[4] %a: f32[4] = ai.onnx::Neg @n (%x) %b: f32[4] = ai.onnx::Neg @n (%a) "
@@ -141,7 +141,7 @@ TEST(Lowering, MakesNothingOfNoElements) {
   }
 }
 
-// Rows of a weight that is larger than a binding: each dispatch binds its own.
+// A weight larger than a binding is split: each dispatch binds its own rows.
 TEST(Lowering, SplitsAWeightByRows) {
   Caps caps = SmallCaps();
   caps.limits.max_storage_binding_bytes = 1024;
@@ -154,7 +154,7 @@ TEST(Lowering, SplitsAWeightByRows) {
     EXPECT_EQ(b.offset, next);
     EXPECT_LE(b.bytes, 1024u);
     next += b.bytes;
-    // A part is nothing that a chain takes.
+    // A chain cannot contain a part of a product.
     EXPECT_FALSE(dispatch.part);
   }
   EXPECT_EQ(next, 64u * 32);
@@ -182,7 +182,7 @@ TEST(Lowering, TellsWhatChainsTake) {
   EXPECT_FALSE(part_of(lookup(1, "f16"), {{"gather", "b4"}}));
 }
 
-// Forced, chosen and guessed plans.
+// A forced variant wins over a chosen one, and that over the guess.
 TEST(Tuning, TakesTheForcedThenTheChosenThenTheGuess) {
   const auto lower = [](const ForcedVariants& variants, const Choices& choices) {
     return LowerBody(ProductBody(1), GpuCaps(), variants, choices).dispatches.at(0);
@@ -204,7 +204,7 @@ TEST(Tuning, TakesTheForcedThenTheChosenThenTheGuess) {
   EXPECT_EQ(forced.plan.variant, guess.plan.variant);
   EXPECT_FALSE(forced.alternatives);
   EXPECT_EQ(forced.kind, "");
-  // A choice of another version's, or of another kind.
+  // A variant that the kernel does not have, and a choice for another kind, have no effect.
   EXPECT_EQ(lower({}, {{guess.kind, "gone"}}).plan.variant, guess.plan.variant);
   EXPECT_EQ(lower({}, {{"other", other->variant}}).plan.variant, guess.plan.variant);
 }
@@ -258,8 +258,7 @@ TEST(LoweringErrors, NameTheNodeThatCannotBeLowered) {
       HasSubstr("forced variant: got kernel 'unery', want one of: "));
 }
 
-// Halves of one weight are that weight again; a part alone is its own buffer, shared by all
-// readers.
+// Concatenated parts of weights are one buffer, and all readers share it.
 TEST(Lowering, JoinsWeightsAndSharesThem) {
   std::string body = "input %x: f32[1, 16] ";
   for (const char* name : {"g", "u", "t"})
@@ -278,7 +277,7 @@ TEST(Lowering, JoinsWeightsAndSharesThem) {
       "block_size = 16} return %a, %b, %c, %d, %e";
   const auto graph = ParseBody(body);
   const Lowered lowered = Lower(*graph, SmallCaps(), {}, {});
-  // Codes and scales of: gate and up, up and gate, the lone weight.
+  // Codes and scales of three weights: gate and up, up and gate, and the separate one.
   std::vector<std::pair<std::string, uint64_t>> weights;
   for (const BufferInfo& buffer : lowered.buffers) {
     if (buffer.kind == BufferInfo::Kind::kWeight) weights.emplace_back(buffer.name, buffer.bytes);
@@ -289,7 +288,7 @@ TEST(Lowering, JoinsWeightsAndSharesThem) {
                                               Pair("u.s", 16), Pair("t.b", 16), Pair("t.s", 8)));
 }
 
-// What is cut for the graph's sake is whole on the GPU.
+// Parts of one tensor, which the graph split, are that tensor again on the GPU.
 TEST(Lowering, JoinsHalvesToTheirWhole) {
   const auto graph = ParseBody(R"(input %x: f32[1, 16]
     const %g.b: u8[2, 1, 8] = zeros const %u.b: u8[2, 1, 8] = zeros

@@ -6,7 +6,7 @@
 namespace sinter::compile {
 namespace {
 
-// First and last dispatch that names the buffer.
+// First and last dispatch that name the buffer.
 struct Life {
   int begin = -1, end = -1;
   bool Overlaps(const Life& other) const { return begin <= other.end && other.begin <= end; }

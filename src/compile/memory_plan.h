@@ -1,4 +1,4 @@
-// Which intermediate results may share memory: those whose lives do not overlap.
+// Assigns memory to intermediate results. Those whose lifetimes do not overlap share it.
 #pragma once
 
 #include <cstdint>
@@ -9,17 +9,17 @@
 namespace sinter::compile {
 
 struct MemoryPlan {
-  // By buffer: the slot that it lives in; -1 for weights, external buffers and buffers that no
-  // dispatch names.
+  // Slot of each buffer; -1 for weights, external buffers and buffers that no dispatch names.
   std::vector<int> slot_of;
   std::vector<uint64_t> slot_bytes;
 
   uint64_t total_bytes() const;
 };
 
-// Greedy by size: large buffers choose first, each takes the smallest slot that is free over its
-// life. Slots are whole GPU buffers and not ranges of one, since WebGPU tracks read and write use
-// by buffer: one buffer may not be read and written in the same dispatch, whatever the ranges.
+// Assigns slots greedily by size: the largest buffers first, each to the smallest slot that is free
+// over its lifetime. Slots are whole GPU buffers and not ranges of one, because WebGPU tracks read
+// and write use per buffer: one buffer may not be read and written in the same dispatch, even in
+// different ranges.
 MemoryPlan PlanMemory(const Lowered& lowered);
 
 }  // namespace sinter::compile

@@ -1,4 +1,4 @@
-// Slots of intermediate results: no two that live at once share one.
+// Tests that no two intermediate results that are alive at once share a slot.
 
 #include "compile/memory_plan.h"
 
@@ -23,7 +23,7 @@ void Use(Lowered& lowered, std::initializer_list<int> buffers) {
 
 constexpr auto kIntermediate = BufferInfo::Kind::kIntermediate;
 
-// a -> b -> c -> d: each is read once, right after it was written, so that two slots do.
+// In a -> b -> c -> d each value is read once, right after it was written, so two slots are enough.
 TEST(MemoryPlan, AChainNeedsTwoSlots) {
   Lowered lowered;
   const int input = Add(lowered, BufferInfo::Kind::kExternal, 64);
@@ -67,7 +67,7 @@ TEST(MemoryPlan, HoldsForRandomPrograms) {
     for (size_t i = 0; i < dispatches; ++i) {
       Dispatch dispatch;
       for (size_t operands = random() % 5; operands > 0; --operands) {
-        // Buffers are near in time as in a real program.
+        // As in real programs, a dispatch names buffers that were created at about the same time.
         const size_t at = i * buffers / dispatches + random() % 5;
         dispatch.operands.push_back({{}, {static_cast<int>(at % buffers)}});
       }

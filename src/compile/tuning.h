@@ -1,4 +1,4 @@
-// Which plan a dispatch gets: the forced one, the one that measuring chose, or the best guess.
+// Picks a dispatch's plan: the forced one, the one that measuring chose, or the best guess.
 #pragma once
 
 #include <map>
@@ -10,19 +10,18 @@
 
 namespace sinter::compile {
 
-// Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
+// Forced variants by kernel: {"matmul_nbits", "tile"}.
 using ForcedVariants = std::map<std::string, std::string, std::less<>>;
 
-// What measuring chose (run/planner.h): variants by the kind of dispatch.
+// Variants that measuring chose (run/plan_book.h), by kind of dispatch.
 using Choices = std::map<std::string, std::string, std::less<>>;
 
-// The forced variant of a kernel, or "".
+// Returns the forced variant of a kernel, or "".
 std::string_view ForcedVariant(const ForcedVariants& variants, std::string_view kernel);
 
-// Picks the plan and, where it is not forced, offers all of them to measuring. A choice that the
-// kernel does not have any more counts as none. `otherwise`: the variant that is chosen for a kind
-// that was not measured, where the kernel has it. Throws Error for a forced variant that the kernel
-// does not have.
+// Picks the plan and, unless it is forced, offers all plans to measuring. Ignores a choice that the
+// kernel does not have (any more). A kind without a choice takes the variant `otherwise` if the
+// kernel has it. Throws Error if the kernel does not have the forced variant.
 TunedPlan Tune(const kernels::Tunable& tunable, const ForcedVariants& variants,
                const Choices& choices, std::string_view otherwise = {});
 

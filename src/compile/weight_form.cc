@@ -36,7 +36,7 @@ float ReadFloat(const graph::Tensor& tensor, uint64_t index) {
 int32_t ReadInt(const graph::Tensor& tensor, uint64_t index) {
   switch (tensor.dtype) {
     case DType::kI64:
-      // Sentinels such as INT64_MAX keep their meaning as the largest value.
+      // Sentinels such as INT64_MAX become the largest 32-bit value.
       return static_cast<int32_t>(
           std::clamp<int64_t>(Read<int64_t>(tensor.bytes, index), INT32_MIN, INT32_MAX));
     case DType::kBool:
@@ -77,7 +77,7 @@ void FormBytes(const graph::Tensor& tensor, const WeightForm& form, uint64_t fir
                std::span<std::byte> out) {
   const uint64_t elem_bytes = form.dtype == DType::kU8 ? 1 : DTypeBytes(form.dtype, 1);
   if (form.row_bytes == 0) return ConvertElements(tensor, form.dtype, first / elem_bytes, out);
-  // A group of rows at a time, which stays in the cache.
+  // One group of rows at a time stays in the CPU's cache.
   const uint64_t group_bytes = form.row_bytes * kernels::kInterleavedRows;
   std::vector<std::byte> rows(group_bytes);
   while (!out.empty()) {

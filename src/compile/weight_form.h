@@ -1,4 +1,4 @@
-// How a constant lies on the device: its element type, and the order of its rows.
+// Describes how a constant is stored on the device: its element type and the order of its rows.
 #pragma once
 
 #include <compare>
@@ -12,18 +12,18 @@
 
 namespace sinter::compile {
 
-// How constants lie on the device.
+// Form of constants on the device.
 struct WeightForm {
-  // Of the elements (kU8: the bytes as they are).
+  // Element type; kU8 means the bytes of the file, unchanged.
   DType dtype = DType::kUndefined;
-  // Above 0 rows of so many bytes lie together, in units of so many (kernels::InterleaveRows); each
-  // tensor is whole groups of rows.
+  // If `row_bytes` is above 0, groups of rows of that size are interleaved in units of `unit_bytes`
+  // (kernels::InterleaveRows). Each tensor holds whole groups of rows.
   uint64_t row_bytes = 0, unit_bytes = 0;
   auto operator<=>(const WeightForm&) const = default;
 };
 
-// What makes two weights one on the device: the same bytes of the file, in the same order, in the
-// same form.
+// Identity of a weight on the device: two weights are one if they have the same bytes of the file
+// in the same order and form.
 struct WeightKey {
   std::vector<std::pair<const std::byte*, size_t>> tensors;
   WeightForm form;
@@ -31,14 +31,14 @@ struct WeightKey {
 };
 WeightKey KeyOf(std::span<const graph::Tensor> tensors, const WeightForm& form);
 
-// Bytes of a tensor's elements as `device_dtype` (kU8: its bytes as they are).
+// Returns the bytes of a tensor's elements as `device_dtype`; kU8 means its bytes unchanged.
 uint64_t DeviceBytes(const graph::Tensor& tensor, DType device_dtype);
 
-// Bytes [first, first + out.size()) of a tensor in a form.
+// Writes bytes [first, first + out.size()) of a tensor in the given form.
 void FormBytes(const graph::Tensor& tensor, const WeightForm& form, uint64_t first,
                std::span<std::byte> out);
 
-// Converts elements [first, first + out.size() / element bytes) of `tensor` to `device_dtype`
+// Converts elements [first, first + out.size() / element bytes) of `tensor` to `device_dtype`,
 // little-endian.
 void ConvertElements(const graph::Tensor& tensor, DType device_dtype, uint64_t first,
                      std::span<std::byte> out);

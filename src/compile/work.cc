@@ -14,13 +14,13 @@ double Elems(const graph::Value* value) {
              : static_cast<double>(graph::NumElements(value->shape()));
 }
 
-// Multiplications and additions of a whole node, resp. (attention) of one that sees the whole
-// cache.
+// Multiplications and additions of a whole node. `attention` assumes that the whole cache is
+// visible.
 struct NodeFlops {
   double product = 0, attention = 0;
 };
 
-// The input that has the first layer of a mixture's experts; 0 for other operators.
+// Returns the input index of the first layer of a mixture's experts; 0 for other operators.
 size_t FirstLayerOf(const graph::Node& node) {
   if (node.op() == "NormQMoE") return graph::kMoeFc1;
   return node.op() == "QMoE" ? 2 : 0;
@@ -38,8 +38,8 @@ NodeFlops FlopsOf(const graph::Node& node) {
     return {a.empty() ? 0 : 2 * Elems(node.output(0)) * static_cast<double>(a.back()), 0};
   }
   if (const size_t first = FirstLayerOf(node); first != 0) {
-    // Every token goes through k experts: both products, of which the first may be gate and up in
-    // one.
+    // Every token goes through k experts and both of their products. The first product may compute
+    // gate and up together.
     const graph::Shape fc1 = node.input(first)->shape();
     const auto k = static_cast<double>(node.Int("k", 1));
     const double intermediate =
@@ -47,14 +47,15 @@ NodeFlops FlopsOf(const graph::Node& node) {
     return {2 * Elems(node.input(0)) * k * (static_cast<double>(fc1[1]) + intermediate), 0};
   }
   if (node.op() == "GroupQueryAttention" && node.input(3) != nullptr) {
-    // Scores and their weighted sum of values: two products of each query's row with each row of
-    // the cache.
+    // Scores and their weighted sum of values: two products of each query row with each row of the
+    // cache.
     return {0, 4 * Elems(node.output(0)) * static_cast<double>(node.input(3)->shape()[2])};
   }
   return {};
 }
 
-// The share of its constants that a node needs: of a mixture of experts those that are chosen.
+// Returns the share of its constants that a node reads: for a mixture of experts, the experts that
+// are chosen.
 double WeightShare(const graph::Node& node) {
   const size_t first = FirstLayerOf(node);
   if (first == 0) return 1;
@@ -70,7 +71,7 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
                          const std::function<bool(const std::string& name)>& is_cache) {
   std::vector<const graph::Node*> nodes;
   for (const auto& node : graph.nodes()) nodes.push_back(node.get());
-  // A node's products may be split over several dispatches, by rows of the weights.
+  // Weight bytes of a node over all its dispatches: a product may be split by rows of the weight.
   std::map<size_t, double> node_weight_bytes;
   std::vector<Work> works;
   for (const Dispatch& dispatch : lowered.dispatches) {
@@ -81,7 +82,7 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
       const auto bytes = static_cast<double>(
           operand.buffer.bytes != 0 ? operand.buffer.bytes : info.bytes - operand.buffer.offset);
       const bool cache = info.kind == BufferInfo::Kind::kExternal && is_cache(info.name);
-      // Of scratch a run touches little.
+      // A run touches little of its scratch.
       if (operand.role.access == kernels::Access::kScratch) continue;
       if (info.kind == BufferInfo::Kind::kWeight) {
         (operand.role.access == kernels::Access::kReadRows ? rows : work.weight_bytes) += bytes;
@@ -92,7 +93,8 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
       }
     }
     if (!dispatch.is_chain()) work.weight_bytes *= WeightShare(*nodes[dispatch.nodes[0]]);
-    // Of a table's rows as many bytes are read as are written; into the cache, as come in.
+    // As many bytes of a table's rows are read as are written, or as come in if the output is the
+    // cache.
     work.weight_bytes += std::min(rows, written > 0 ? written : work.other_bytes);
     work.other_bytes += written;
     if (!dispatch.is_chain()) node_weight_bytes[dispatch.nodes[0]] += work.weight_bytes;
@@ -103,7 +105,8 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
     const Dispatch& dispatch = lowered.dispatches[i];
     for (const size_t node : dispatch.nodes) {
       const NodeFlops flops = FlopsOf(*nodes[node]);
-      // A chain has whole nodes. So has a product without weights: both operands are computed.
+      // A chain computes whole nodes. So does a product without weights, whose operands are both
+      // computed.
       const double all = dispatch.is_chain() ? 0 : node_weight_bytes[node];
       work.flops += all > 0 ? flops.product * work.weight_bytes / all : flops.product;
       if (work.cache_bytes > 0) work.attention_flops += flops.attention;

@@ -1,4 +1,5 @@
-// How much each dispatch of a program has to read, write and compute: what its time is judged by.
+// Estimates how many bytes each dispatch of a program moves and how much it computes, to compare
+// its time with.
 #pragma once
 
 #include <functional>
@@ -10,22 +11,24 @@
 
 namespace sinter::compile {
 
-// Work of one dispatch. Bytes are what the operands need moved once, whatever a kernel reads twice.
+// Work of one dispatch. Bytes count once, even if a kernel reads them twice.
 struct Work {
-  // Constants read. Of a table that is read by row (embeddings, rotary factors) only those rows.
+  // Constants read. For tables that are read by row (embeddings, rotary factors), only the rows
+  // read.
   double weight_bytes = 0;
-  // KV cache read, if every row of it were valid.
+  // KV cache read, assuming that every row of it is valid.
   double cache_bytes = 0;
-  // Everything else, both ways.
+  // All other bytes, read and written.
   double other_bytes = 0;
   // Multiplications and additions of matrix products.
   double flops = 0;
-  // Those of attention, if every row of the cache were visible to every query.
+  // Multiplications and additions of attention, assuming that every query sees every row of the
+  // cache.
   double attention_flops = 0;
 };
 
-// By dispatch of `lowered`, which was made from `graph`. `is_cache` tells the externals that are KV
-// cache.
+// Returns the work of each dispatch of `lowered`, which must have been made from `graph`.
+// `is_cache` returns whether an external is KV cache.
 std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
                          const std::function<bool(const std::string& name)>& is_cache);
 

@@ -1,4 +1,4 @@
-// Bytes and operations of dispatches.
+// Tests the bytes and operations that dispatches are said to take.
 
 #include "compile/work.h"
 
@@ -32,7 +32,7 @@ std::vector<Work> WorkOfText(const std::string& text, const Caps& caps, bool cha
   return WorkOf(*graph, lowered, [&](const std::string& name) { return places.contains(name); });
 }
 
-// Of a table, the rows that go to the output; of a weight, all of it.
+// A table counts the rows that go to the output.
 TEST(Work, CountsRowsOfATable) {
   const std::vector<Work> works = WorkOfText(
       "graph g { opset ai.onnx 23 const %t: f32[100, 8] = zeros input %i: i64[3] "
@@ -44,7 +44,7 @@ TEST(Work, CountsRowsOfATable) {
   EXPECT_EQ(works[0].flops, 0);
 }
 
-// Two nodes of one name: each has its own work.
+// Two nodes with one name have their own work.
 TEST(Work, KnowsNodesOfOneName) {
   const std::string weight = support::Weight("a", 64, 64) + support::Weight("b", 32, 64);
   const auto product = [](const char* y, const char* w, int n) {
@@ -63,7 +63,7 @@ TEST(Work, KnowsNodesOfOneName) {
   EXPECT_EQ(works[1].flops, 2 * 64 * 32);
 }
 
-// A product whose rows are split over dispatches is counted once.
+// A product that is split by rows over dispatches is counted once.
 TEST(Work, SplitsANodeOverItsDispatches) {
   Caps caps;
   caps.limits.max_storage_binding_bytes = 1024;
@@ -78,7 +78,7 @@ TEST(Work, SplitsANodeOverItsDispatches) {
   EXPECT_EQ(flops, 2 * 64 * 64);
 }
 
-// A chain has the work of its parts.
+// A chain has the work of the dispatches that it replaces.
 TEST(Work, OfAChainIsThatOfItsParts) {
   const std::string text = support::Layers(2);
   ExternalPlaces places;

@@ -1,5 +1,5 @@
-// Graphs of transformer layers, as text, that chains are made of (compile/chain.h). Included by
-// *_test.cc only.
+// Provides graphs of transformer layers, as text, that can become chains (compile/chain.h).
+// Included by *_test.cc only.
 #pragma once
 
 #include <fmt/format.h>
@@ -22,8 +22,8 @@ inline std::string Weight(const std::string& name, int n, int k, int seed = 0) {
   return text + "] ";
 }
 
-// Output projection, gate and up, down, and the next layer's QKV of a hidden size of 64; `returned`
-// follows.
+// Returns a graph with the output projection, gate and up, down, and the next layer's QKV, with a
+// hidden size of 64. `returned` lists its outputs.
 inline std::string Layer(std::string_view returned) {
   std::string body =
       "graph g { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 "
@@ -46,7 +46,7 @@ inline std::string Layer(std::string_view returned) {
   return body + fmt::format("return {} }}", returned);
 }
 
-// The layer behind an attention of two heads that share a key, in a cache of 8 rows.
+// Returns Layer() preceded by an attention of two heads that share a key, with a cache of 8 rows.
 inline std::string AttentionLayer(std::string_view returned) {
   std::string text = Layer(returned);
   const std::string_view input = "input %a: f16[1, 1, 32] ";
@@ -60,8 +60,8 @@ inline std::string AttentionLayer(std::string_view returned) {
   return text;
 }
 
-// Whole layers of a hidden size of 64, four heads of 16 and two of keys, caches of 8 rows, of which
-// each takes what the one before gives: x0 to x<count>.
+// Returns a graph of consecutive whole layers with a hidden size of 64, four query heads of 16, two
+// key heads, and caches of 8 rows. Layer i reads x<i> and writes x<i + 1>.
 inline std::string Layers(int count, const std::string& returned = "") {
   std::string text =
       "graph g { opset ai.onnx 23 opset com.microsoft 1 opset sinter 1 "
@@ -100,7 +100,7 @@ inline std::string Layers(int count, const std::string& returned = "") {
 // Bytes of one layer's keys in Layers().
 inline constexpr uint64_t kLayerCacheBytes = 2 * 8 * 16 * 2;
 
-// The layers behind the lookup of a token in a table of ten.
+// Returns Layers() preceded by the lookup of a token in a table of ten rows.
 inline std::string LayersOfToken(int count, const std::string& returned = "") {
   std::string text = Layers(count, returned);
   const std::string_view input = "input %x0: f16[1, 1, 64] ";

@@ -1,4 +1,4 @@
-// Lowerings of attention and of rotary embeddings.
+// Lowers attention and rotary embeddings.
 
 #include "base/error.h"
 #include "compile/lower/ops.h"
@@ -33,7 +33,8 @@ void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shap
        {Roles::kOutput, output}});
 }
 
-// The inputs and caches of the kernels that take the node's as they are; `Roles`: of either.
+// Returns the operands of the kernels that read the node's inputs and append to the caches. `Roles`
+// are the roles of one of these kernels.
 template <typename Roles>
 std::vector<Operand> NodeInputs(LowerContext& context,
                                 const kernels::GroupQueryAttentionDecodeShape& shape) {
@@ -55,7 +56,7 @@ std::vector<Operand> NodeInputs(LowerContext& context,
           {Roles::kPositionIds, input(kPositionIds, position_ids)}};
 }
 
-// One dispatch for all of it.
+// Emits one dispatch for the whole node.
 void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
   TunedPlan plan = context.Tune(kernels::GroupQueryAttentionDecodeTunable(context.caps(), shape));
   const bool joinable = static_cast<bool>(plan.alternatives);
@@ -69,7 +70,8 @@ void EmitDecode(LowerContext& context, const kernels::GroupQueryAttentionDecodeS
   if (joinable) dispatch.part = shape;
 }
 
-// The rotation that the shape asks for, of `norm`ed rows where it is there.
+// Returns the shape of the rotation that `shape` asks for, with a norm of each head before it if
+// `has_norm`.
 kernels::RotaryEmbeddingShape RotationOf(LowerContext& context,
                                          const kernels::GroupQueryAttentionDecodeShape& shape,
                                          bool has_norm) {
@@ -88,7 +90,7 @@ kernels::RotaryEmbeddingShape RotationOf(LowerContext& context,
   return rotate;
 }
 
-// New keys, rotated, and new values into the cache.
+// Emits the dispatches that write rotated new keys and new values to the caches.
 void EmitAppend(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
   const kernels::GroupQueryAttentionShape& attention = shape.attention;
   const auto append = [&](bool keys, uint32_t first_head) {
@@ -112,7 +114,7 @@ void EmitAppend(LowerContext& context, const kernels::GroupQueryAttentionDecodeS
   append(false, attention.heads + attention.kv_heads);
 }
 
-// Where the queries go that are not as they are in the node's input.
+// Returns scratch for queries that differ from the node's input.
 BufferRef QueryScratch(LowerContext& context, const kernels::GroupQueryAttentionShape& attention) {
   const DType device = kernels::DeviceDType(context.caps(), attention.dtype);
   return context.Scratch(DTypeBytes(device, size_t{attention.batch} * attention.sequence *
@@ -120,8 +122,8 @@ BufferRef QueryScratch(LowerContext& context, const kernels::GroupQueryAttention
                          "q");
 }
 
-// Many rows: first everything that makes queries and caches what the attention reads, in one
-// dispatch where that kernel fits and its parts are not forced; then the attention.
+// Emits the dispatches for many rows: first queries and caches, in one dispatch if that kernel
+// supports the shape and its parts are not forced; then the attention.
 void EmitAttention(LowerContext& context, const kernels::GroupQueryAttentionDecodeShape& shape) {
   const kernels::GroupQueryAttentionShape& attention = shape.attention;
   BufferRef q = context.In(kQuery);
@@ -208,9 +210,10 @@ void LowerGroupQueryAttention(LowerContext& context) {
     attention.bias_total = Count(bias[3]);
   }
 
-  // A graph may keep a layer only for its cache, which is EmitAppend's part.
+  // A graph may use a layer only for its cache. Then EmitAppend alone is enough.
   const bool wants_output = context.wants(0);
-  // Forcing the attention kernel forces the composition of which it is a part.
+  // A forced variant of the attention kernel selects the composition, because only that uses the
+  // kernel.
   if (wants_output && context.variant("group_query_attention").empty() &&
       !kernels::GroupQueryAttentionDecodeVariants(context.caps(), shape).empty()) {
     EmitDecode(context, shape);
@@ -225,8 +228,8 @@ void LowerGroupQueryAttention(LowerContext& context) {
 
 namespace {
 
-// Both RotaryEmbedding operators: x [batch, sequence, hidden] or [batch, heads, sequence,
-// head_size].
+// Lowers either RotaryEmbedding operator: x is [batch, sequence, hidden] or [batch, heads,
+// sequence, head_size].
 void LowerRotary(LowerContext& context, size_t cos, size_t sin, size_t positions,
                  kernels::RotaryPositions from) {
   const graph::Node& node = context.node();
@@ -246,7 +249,7 @@ void LowerRotary(LowerContext& context, size_t cos, size_t sin, size_t positions
     shape.sequence = Count(x[2]);
     shape.head_size = Count(x[3]);
   } else {
-    // Without num_heads the heads are as wide as the rotation.
+    // Without num_heads a head has the width of the rotation.
     const int64_t heads = node.Int("num_heads", 0);
     shape.head_size = heads > 0 ? Count(x[2] / heads) : shape.rotary_dim;
     shape.heads = Count(x[2]) / shape.head_size;

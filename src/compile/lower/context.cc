@@ -12,7 +12,7 @@
 namespace sinter::compile {
 namespace {
 
-// What a variant can be forced of: the names by which lowerings ask for theirs.
+// Kernels of which a variant can be forced: the names that lowerings pass to variant().
 constexpr std::string_view kKernels[] = {"binary",
                                          "cast",
                                          "gated_activation",
@@ -131,7 +131,7 @@ std::vector<graph::Tensor> LowerContext::Constants(std::span<const size_t> input
                   node_->Describe(), value->name());
     }
     const graph::Tensor& tensor = *value->constant;
-    // Halves of one tensor are that tensor again.
+    // Consecutive parts of one tensor are joined to that tensor again.
     if (!tensors.empty()) {
       graph::Tensor& last = tensors.back();
       if (last.dtype == tensor.dtype && last.owner == tensor.owner &&
@@ -184,7 +184,7 @@ BufferRef LowerContext::Out(size_t output) {
 
 BufferRef LowerContext::Rows(BufferRef ref, uint64_t begin, uint64_t count, uint64_t row_bytes) {
   if (!ref) return ref;
-  // Bindings are whole words; buffers are padded to 16 bytes, so rounding up stays inside.
+  // Bindings are whole words. Buffers are padded to 16 bytes, so the rounded size stays inside.
   return {ref.buffer, ref.offset + begin * row_bytes, (count * row_bytes + 3) / 4 * 4};
 }
 

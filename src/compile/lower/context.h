@@ -1,4 +1,5 @@
-// What the lowering of one node sees and does. Internal to src/compile.
+// Interface between the lowering of one node and the program that is being built. Internal to
+// src/compile.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ class LowerContext {
   LowerContext(const graph::Graph& graph, const Caps& caps, const ExternalPlaces& places,
                const ForcedVariants& variants, const Choices& choices);
 
-  // Turns to a node, the one at `index` of the graph's.
+  // Makes `node`, the graph's node number `index`, the current node.
   void Begin(const graph::Node& node, size_t index);
   Lowered Take() { return std::move(lowered_); }
 
@@ -36,60 +37,62 @@ class LowerContext {
   graph::Shape output_shape(size_t output) const { return node_->output(output)->shape(); }
   DType output_dtype(size_t output) const { return node_->output(output)->dtype; }
 
-  // The buffer of an input, resp. output; an empty ref where it is absent.
+  // Return the buffer of an input and of an output; an empty reference if it is absent.
   BufferRef In(size_t input);
   BufferRef Out(size_t output);
-  // An input as it lies in the file, whatever its type: packed weights and packed zero points.
+  // Returns the buffer of an input in the bytes of the file, whatever its type: packed weights and
+  // packed zero points.
   BufferRef InRaw(size_t input);
-  // Several constants of one type, one behind the other in one buffer; an empty ref where they are
-  // absent. With a `unit` of so many elements (of the latter bytes) above 0, `rows` rows in all lie
-  // interleaved by such units. Throws Error naming the node where one is known only at run time.
+  // Returns a buffer with several constants of one type, concatenated; an empty reference if they
+  // are absent. If `unit` is above 0, the `rows` rows of all constants together are interleaved in
+  // units of that many elements (InJoinedRaw: bytes). Throws Error that names the node if one of
+  // them is not a constant.
   BufferRef InJoined(std::span<const size_t> inputs, uint64_t rows = 1, uint64_t unit = 0);
   BufferRef InJoinedRaw(std::span<const size_t> inputs, uint64_t rows = 1, uint64_t unit = 0);
-  // Whether an input is a constant that only quantized products read, so that its rows may lie as
-  // those like best; also where it is absent.
+  // Returns whether the input is absent, or a constant that only quantized products read, so that
+  // its rows can be stored in the order that is best for products.
   bool IsOfProductsOnly(size_t input) const;
-  // Rows [begin, begin + count) of `row_bytes` each.
+  // Returns rows [begin, begin + count) of `row_bytes` each.
   static BufferRef Rows(BufferRef ref, uint64_t begin, uint64_t count, uint64_t row_bytes);
-  // Memory that lives from this node's first to its last dispatch that names it.
+  // Adds a buffer that lives from the node's first dispatch that names it to the last one.
   BufferRef Scratch(uint64_t bytes, std::string_view what);
 
-  // A scratch of `words` u32 (KernelPlan::scratch_words), whose counters are zero before the
-  // program's first run; that they are so again whenever a dispatch of it ends is the duty of each
-  // kernel that takes them. One buffer a program, which all its nodes share: dispatches that bind
-  // it run one after the other.
+  // Returns scratch of `words` u32 (KernelPlan::scratch_words). Its counters are zero before the
+  // program's first run, and each kernel that uses them must leave them at zero. All nodes of a
+  // program share one buffer, so dispatches that bind it run one after the other.
   BufferRef Counters(uint64_t words);
 
-  // The forced variant of a kernel, or "".
+  // Returns the forced variant of a kernel, or "".
   std::string_view variant(std::string_view kernel) const;
 
-  // The forced, chosen or guessed one of a kernel's plans.
+  // Picks one of a kernel's plans: the forced one, the chosen one or the guess.
   TunedPlan Tune(const kernels::Tunable& tunable) const {
     return compile::Tune(tunable, variants_, choices_);
   }
 
-  // Appends a dispatch, without the operands that are absent. The reference is good until the next
-  // one.
+  // Appends a dispatch without the operands that are absent. The returned reference is valid until
+  // the next dispatch is appended.
   Dispatch& Emit(TunedPlan plan, std::vector<Operand> operands);
   Dispatch& Emit(kernels::KernelPlan plan, std::vector<Operand> operands) {
     return Emit(TunedPlan{.plan = std::move(plan)}, std::move(operands));
   }
 
-  // Makes the output another name of the input's memory: no dispatch, unless the output has memory
-  // of its own to go to (a graph output), where it is copied.
+  // Makes the output another name of the input's memory. This takes no dispatch, unless the output
+  // has memory of its own (a graph output): then the input is copied.
   void Alias(size_t output, size_t input);
-  // Makes the output the very buffer of the input, which the node changes in place. Throws Error
-  // where the two are bound to different memory from outside.
+  // Makes the output the same buffer as the input, which the node changes in place. Throws Error if
+  // the caller bound the two to different memory.
   void InPlace(size_t output, size_t input);
 
-  // The constant elements of an input. Throws Error naming the node where they are not known before
-  // running.
+  // Returns the elements of a constant input, or nothing if it is absent. Throws Error that names
+  // the node if the input is not a constant.
   std::vector<int64_t> ConstantInts(size_t input) const;
 
  private:
   int BufferOf(const graph::Value* value);
   int AddBuffer(BufferInfo info);
-  // The buffer of constants, one for whatever views the same bytes (tied weights, reshaped ones).
+  // Returns the buffer of constants. Values that view the same bytes (tied or reshaped weights)
+  // share one.
   int WeightBuffer(std::vector<graph::Tensor> tensors, const WeightForm& form,
                    std::string_view name);
   BufferRef Joined(std::span<const size_t> inputs, DType device_dtype, uint64_t rows,
@@ -106,15 +109,15 @@ class LowerContext {
   Lowered lowered_;
   std::map<const graph::Value*, int> buffer_of_;
   std::map<WeightKey, int> weight_of_;
-  // Bytes of constants that other nodes than quantized products read.
+  // First bytes of the constants that nodes other than quantized products read.
   std::set<const std::byte*> read_by_others_;
-  // Equal places are one buffer.
+  // Buffers by place: externals at the same place are one buffer.
   std::map<ExternalPlace, int> buffer_at_;
 };
 
-// Whether variants of a kernel can be forced: whether a lowering asks for them.
+// Returns whether variants of the kernel can be forced.
 bool IsKernel(std::string_view name);
-// "binary, cast, ...": all of them.
+// Returns the names of these kernels: "binary, cast, ...".
 std::string KernelNames();
 
 }  // namespace sinter::compile

@@ -1,4 +1,4 @@
-// Lowerings of elementwise operators.
+// Lowers elementwise operators.
 
 #include "kernels/elementwise/elementwise.h"
 

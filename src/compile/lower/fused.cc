@@ -1,4 +1,4 @@
-// Lowerings of Sinter's own operators (graph/fused.h): norm, product and what follows it.
+// Lowers Sinter's own operators (graph/fused.h): a norm, a product and what follows it.
 
 #include "graph/fused.h"
 #include "base/error.h"
@@ -11,14 +11,14 @@
 namespace sinter::compile {
 namespace {
 
-// A node, read once: its shapes, and its weights joined to one matrix.
+// A node's shapes, and its weights joined to one matrix.
 struct FusedNode {
   graph::FusedProduct product;
   uint32_t rows = 0;
   DType input_dtype = DType::kF32;
-  // Of the scales: the product's operands and result.
+  // Type of the scales, which the product's operands and its result have too.
   DType dtype = DType::kF32;
-  // The product of all parts: n is their sum.
+  // Product of all parts; n is the sum of their rows.
   kernels::MatMulNBitsShape shape;
   NBitsOperands weight;
 
@@ -60,7 +60,7 @@ BufferRef Converted(LowerContext& context, DType from, DType to, size_t elems, B
   return output;
 }
 
-// h, the product's left operand, and output 1.
+// Emits the dispatches before the product. Returns its left operand h; also writes output 1.
 BufferRef EmitPrologue(LowerContext& context, const FusedNode& node) {
   const size_t elems = size_t{node.rows} * node.cols();
   const BufferRef input = context.In(graph::kFusedInput);
@@ -120,7 +120,7 @@ kernels::Glu GluOf(const graph::FusedProduct& product) {
   return product.activation == "gelu" ? kernels::Glu::kGelu : kernels::Glu::kGeluTanh;
 }
 
-// The product with what follows it, if it can be one dispatch.
+// Returns the shape of the product together with what follows it, for one dispatch.
 kernels::MatMulNBitsShape WithEpilogue(const FusedNode& node) {
   kernels::MatMulNBitsShape shape = node.shape;
   shape.glu = GluOf(node.product);
@@ -129,7 +129,7 @@ kernels::MatMulNBitsShape WithEpilogue(const FusedNode& node) {
   return shape;
 }
 
-// The whole node as one dispatch, for few rows. False where it does not fit one.
+// Emits the whole node as one dispatch, for few rows. Returns false if the kernels cannot do that.
 bool EmitOneDispatch(LowerContext& context, const FusedNode& node) {
   if (node.rows > kernels::kMatMulNBitsDecodeRows || !context.wants(0)) return false;
   kernels::MatMulNBitsShape shape = WithEpilogue(node);
@@ -168,7 +168,7 @@ bool EmitOneDispatch(LowerContext& context, const FusedNode& node) {
   return true;
 }
 
-// One dispatch a part of the node's definition; for any number of rows.
+// Emits the parts of the node's definition one by one, for any number of rows.
 void EmitComposition(LowerContext& context, const FusedNode& node) {
   const BufferRef h = EmitPrologue(context, node);
   if (!context.wants(0)) return;

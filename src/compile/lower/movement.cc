@@ -1,4 +1,4 @@
-// Lowerings of operators that move elements and compute nothing.
+// Lowers operators that move elements and compute nothing.
 
 #include <algorithm>
 #include <numeric>

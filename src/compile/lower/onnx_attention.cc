@@ -1,5 +1,5 @@
-// Lowerings of ONNX's Attention and com.microsoft's MultiHeadAttention: keys and values by head,
-// the past before the new ones, then the attention kernel.
+// Lowers ONNX's Attention and com.microsoft's MultiHeadAttention: first concatenates past and new
+// keys and values by head, then emits the attention kernel.
 
 #include <optional>
 
@@ -15,7 +15,7 @@ uint64_t BytesOf(LowerContext& context, const graph::Shape& shape) {
                     static_cast<size_t>(graph::NumElements(shape)));
 }
 
-// Input i of query, key and value with its part of the joined biases.
+// Returns input i (query, key or value) plus its part of the joined biases.
 BufferRef Biased(LowerContext& context, const graph::AttentionForm& form, size_t i) {
   const std::optional<size_t> bias = form.places.projection_bias;
   if (!bias) return context.In(i);
@@ -32,8 +32,8 @@ BufferRef Biased(LowerContext& context, const graph::AttentionForm& form, size_t
   return sum;
 }
 
-// Keys (input 1) or values (2) as [batch, kv_heads, total, head_size]: output `input`, where that
-// is wanted.
+// Returns keys (input 1) or values (input 2) as [batch, kv_heads, total, head_size]. They are
+// written to output `input` if that is read.
 BufferRef PastAndNew(LowerContext& context, const graph::AttentionForm& form, size_t input,
                      std::optional<size_t> past) {
   if (form.kv_by_head && form.past == 0) {

@@ -1,4 +1,4 @@
-// The lowerings of all operators, by file. Internal to src/compile.
+// Declares the lowerings of all operators, by file. Internal to src/compile.
 #pragma once
 
 #include <string_view>
@@ -22,11 +22,11 @@ void LowerBinary(LowerContext& context);
 void LowerFastGelu(LowerContext& context);
 void LowerCast(LowerContext& context);
 void LowerWhere(LowerContext& context);
-// The lowering of ONNX's own unary and binary operators by name, or null.
+// Returns the lowering of ONNX's own unary or binary operator of that name, or null.
 void (*FindElementwiseLowering(std::string_view op))(LowerContext&);
 
 // movement.cc
-// A copy between views; nothing where they are empty.
+// Emits a copy between views; nothing if they are empty.
 void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, BufferRef from,
               BufferRef to);
 void LowerView(LowerContext& context);
@@ -39,7 +39,7 @@ void LowerGather(LowerContext& context);
 void LowerGatherBlockQuantized(LowerContext& context);
 
 // reduction.cc
-// Each present where the shape says so.
+// Operands of RmsNorm. The shape says which ones are present.
 struct RmsNormOperands {
   BufferRef input, scale, skip, bias, output, inv_std, sum;
 };
@@ -58,21 +58,21 @@ void LowerMatMulNBits(LowerContext& context);
 void LowerQMoE(LowerContext& context);
 void LowerNormQMoE(LowerContext& context);
 
-// A quantized weight [n, k] and its bias: empty refs where absent.
+// A quantized weight [n, k] and its bias. References are empty if the part is absent.
 struct NBitsOperands {
   BufferRef codes, scales, zero_points, bias;
 };
-// The parts of a quantized weight, one below the other. Sets the order of its rows in `shape`, of
-// which all else but m is known.
+// Returns the parts of a quantized weight, concatenated by rows. Sets the order of the rows in
+// `shape`, of which everything but m must be set.
 NBitsOperands ReadWeight(LowerContext& context, std::span<const graph::FusedPart> parts,
                          kernels::MatMulNBitsShape& shape);
-// What stands around a product in its dispatch (kernels/matmul_nbits/matmul_nbits.h); each present
-// where the shape says so.
+// Operands of a product's dispatch besides the product's own (kernels/matmul_nbits/matmul_nbits.h).
+// The shape says which ones are present.
 struct NBitsSurroundings {
   BufferRef residual, norm_scale, skip, skip_scale, sum;
 };
-// Y = A x dequantize(weight)^T + bias by as many dispatches as the weight's size needs (one, with a
-// gate). `y` may be bound from outside or scratch.
+// Emits Y = A x dequantize(weight)^T + bias in as many dispatches as the size of the weight
+// requires (one, if it has a gate). `y` may be external or scratch.
 void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, BufferRef a,
                      const NBitsOperands& weight, BufferRef y,
                      const NBitsSurroundings& around = {});
@@ -88,9 +88,9 @@ void LowerGroupQueryAttention(LowerContext& context);
 void LowerRotaryEmbedding(LowerContext& context);
 void LowerOnnxRotaryEmbedding(LowerContext& context);
 
-// Dimensions as the kernels' 32-bit counts. Throws Error past 2^31 - 1.
+// Converts a dimension to the 32-bit counts of the kernels. Throws Error past 2^31 - 1.
 uint32_t Count(int64_t value);
-// The product of shape[begin, end).
+// Returns the product of shape[begin, end).
 uint32_t Count(const graph::Shape& shape, size_t begin, size_t end);
 
 }  // namespace sinter::compile

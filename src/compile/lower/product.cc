@@ -1,4 +1,4 @@
-// Lowerings of matrix products.
+// Lowers matrix products.
 
 #include <algorithm>
 
@@ -21,7 +21,7 @@ std::vector<uint32_t> BatchDims(const graph::Shape& shape) {
 void LowerMatMul(LowerContext& context) {
   graph::Shape a = context.shape(0), b = context.shape(1);
   if (graph::NumElements(context.output_shape(0)) == 0) return;
-  // One-dimensional operands are a row, resp. a column.
+  // A one-dimensional A is a row, a one-dimensional B a column.
   if (a.size() == 1) a.insert(a.begin(), 1);
   if (b.size() == 1) b.push_back(1);
   kernels::MatMulShape shape;
@@ -33,7 +33,7 @@ void LowerMatMul(LowerContext& context) {
   shape.b_batch = BatchDims(b);
   std::vector<kernels::MatMulShape> parts = {shape};
   if (std::all_of(shape.b_batch.begin(), shape.b_batch.end(), [](uint32_t n) { return n == 1; })) {
-    // One B for all: A's batch is more rows.
+    // With one B for all batches, A's batches are more rows.
     kernels::MatMulShape whole = shape;
     whole.m = Count(a, 0, a.size() - 1);
     whole.a_batch = whole.b_batch = {};
@@ -69,9 +69,9 @@ NBitsOperands ReadWeight(LowerContext& context, std::span<const graph::FusedPart
                             scales = inputs(&graph::FusedPart::scales),
                             zero_points = inputs(&graph::FusedPart::zero_points),
                             bias = inputs(&graph::FusedPart::bias);
-  // By groups of rows, but for those whose parts end inside a group and those that a table of
-  // embeddings shares: its rows are looked up one by one. A CPU reads a row at a stretch: on
-  // lavapipe, the bundled model makes 400 tokens/s row by row and 150 by groups.
+  // Rows are stored in groups, except in two cases: a part ends inside a group, or a table of
+  // embeddings shares the weight, whose rows are looked up one by one. A CPU reads whole rows
+  // faster: on lavapipe, the bundled model makes 400 tokens/s row by row and 150 by groups.
   const auto whole_groups = [&](int64_t rows) { return rows % kernels::kInterleavedRows == 0; };
   const auto of_products = [&](size_t input) { return context.IsOfProductsOnly(input); };
   if (!context.caps().software && whole_groups(shape.n) &&
@@ -119,7 +119,7 @@ void EmitMatMulNBits(LowerContext& context, kernels::MatMulNBitsShape shape, Buf
     const kernels::Tunable tunable = kernels::MatMulNBitsTunable(context.caps(), shape);
     TunedPlan plan = context.Tune(tunable);
     const bool joinable = plan.alternatives && ranges.size() == 1;
-    // Room for any plan that measuring may try.
+    // The scratch has room for any plan that measuring may try.
     const uint64_t scratch_words = std::max(plan.plan.scratch_words, tunable.scratch_words);
     BufferRef scratch;
     if (scratch_words > 0) scratch = context.Counters(scratch_words);

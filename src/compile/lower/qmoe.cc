@@ -1,4 +1,4 @@
-// Lowering of QMoE: the router, and the products of the experts that it chooses.
+// Lowers QMoE: the router, and the products of the experts that it chooses.
 
 #include <algorithm>
 #include <limits>
@@ -27,7 +27,7 @@ kernels::QMoEActivation ActivationOf(const graph::Node& node) {
       node.Describe(), name);
 }
 
-// Inputs of the experts' two layers.
+// Input indices of the experts' two layers.
 struct Layer {
   size_t weight, scales, bias, zero_points;
 };
@@ -73,12 +73,13 @@ kernels::QMoEShape ShapeOf(LowerContext& context, const Experts& experts) {
   return shape;
 }
 
-// What the experts get: their input, and from the router for each slot its expert and its weight.
+// Input of the experts, and the router's result: the expert and the weight of each slot.
 struct Routed {
   BufferRef x, indices, weights;
 };
 
-// All slots of a token in one workgroup, so that it sums them up itself.
+// Emits the decode form: one workgroup computes an output of all slots of a token, and adds them up
+// itself.
 void EmitDecode(LowerContext& context, const kernels::QMoEShape& shape, std::string_view forced,
                 const Experts& experts, const Routed& routed) {
   const DType hidden_dtype = kernels::QMoEDecodeHiddenDType(context.caps(), shape, forced);
@@ -105,7 +106,8 @@ void EmitDecode(LowerContext& context, const kernels::QMoEShape& shape, std::str
                 {Roles::kWeights, routed.weights}});
 }
 
-// Each slot by itself, then their sum; in as many ranges of experts as bindings need.
+// Emits the products of each slot on its own, then their weighted sum. The experts are split into
+// as many ranges as the bindings require.
 void EmitBySlot(LowerContext& context, const kernels::QMoEShape& shape, std::string_view variant,
                 const Experts& experts, const Routed& routed) {
   const uint64_t slots = uint64_t{shape.tokens} * shape.top_k;
@@ -160,7 +162,8 @@ void EmitBySlot(LowerContext& context, const kernels::QMoEShape& shape, std::str
       {{Roles::kPartial, partial}, {Roles::kWeights, routed.weights}, {Roles::kY, context.Out(0)}});
 }
 
-// All tokens of an expert together, so that its weights are read once for each 64 of them.
+// Emits the grouped form: all tokens of an expert are multiplied together, so that its weights are
+// read once per 64 tokens.
 void EmitGrouped(LowerContext& context, const kernels::QMoEShape& shape, const Experts& experts,
                  const Routed& routed) {
   const Caps& caps = context.caps();
@@ -211,7 +214,8 @@ void EmitGrouped(LowerContext& context, const kernels::QMoEShape& shape, const E
                                                           {Mix::kY, context.Out(0)}});
 }
 
-// Whether the experts' tiles hold enough tokens each to be worth while: of 64 rows at least 4.
+// Returns whether the experts' tiles of 64 rows hold enough tokens to pay off: at least 4 each on
+// average.
 bool PrefersGroups(const kernels::QMoEShape& shape) {
   return uint64_t{shape.tokens} * shape.top_k >= 4 * uint64_t{shape.experts};
 }
@@ -223,7 +227,7 @@ void EmitExperts(LowerContext& context, const kernels::QMoEShape& shape, const E
   std::optional<Form> forced;
   if (!variant.empty()) forced = kernels::QMoEFormOf(context.caps(), variant);
   if (forced == Form::kBySlot) return EmitBySlot(context, shape, variant, experts, routed);
-  // The other forms do not bind programs of a length that they are not for.
+  // A forced decode or grouped form has no effect on programs whose length it does not support.
   if (forced != Form::kGrouped && shape.tokens <= kernels::kMaxQMoEDecodeTokens &&
       !kernels::QMoEDecodeVariants(context.caps(), shape).empty()) {
     return EmitDecode(context, shape, variant, experts, routed);
@@ -243,7 +247,7 @@ void EmitRouter(LowerContext& context, const kernels::QMoEShape& shape, BufferRe
                                                                 {Roles::kWeights, routed.weights}});
 }
 
-// Scratch for the router's results.
+// Returns scratch for the router's results.
 Routed ScratchFor(LowerContext& context, const kernels::QMoEShape& shape, BufferRef x) {
   const uint64_t slots = uint64_t{shape.tokens} * shape.top_k;
   return {x, context.Scratch(slots * 4, "indices"), context.Scratch(slots * 4, "weights")};

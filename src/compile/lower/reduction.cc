@@ -1,4 +1,4 @@
-// Lowerings of reductions, softmax and normalisation.
+// Lowers reductions, softmax and normalization.
 
 #include <numeric>
 
@@ -11,7 +11,8 @@
 namespace sinter::compile {
 namespace {
 
-// Output 0, which the kernel writes even where only another output is read.
+// Returns output 0, or scratch in its place if only another output is read: the kernel always
+// writes it.
 BufferRef OutOrScratch(LowerContext& context, const kernels::RmsNormShape& norm) {
   if (context.wants(0)) return context.Out(0);
   const DType device = kernels::DeviceDType(context.caps(), norm.output_dtype);
