@@ -11,7 +11,7 @@
 namespace sinter::cli {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kTuneFooter[] =
     R"(Programs start with the best guesses for this GPU; measuring on it finds what is quicker. What was found
 is kept on disk, by GPU, driver and shape, and later runs use it. sinter chat measures, too, while it waits
 for you. What is known already is not measured again: --again does that.
@@ -92,7 +92,7 @@ void AddTune(CLI::App& app) {
   auto args = std::make_shared<TuneArgs>();
   CLI::App* command =
       app.add_subcommand("tune", "Measure on this GPU what makes a model the quickest, once");
-  command->footer(kFooter);
+  command->footer(kTuneFooter);
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   command->add_flag("--again", args->again,
