@@ -33,6 +33,7 @@ class Chat {
   explicit Chat(const ChatArgs& args)
       : args_(args),
         terminal_(isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 && !args.model.json) {
+    auto device = OpenAhead(args.model);
     model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
     options_ = ToOptions(args.generate, folder.config);
     text::Tokenizer tokenizer =
@@ -45,7 +46,7 @@ class Chat {
                   "chat_template), want one; sinter run takes plain prompts",
                   args.model.model);
     }
-    loaded_ = Load(args.model, std::move(folder));
+    loaded_ = Load(args.model, std::move(folder), std::move(device));
     conversation_.emplace(loaded_.session, std::move(tokenizer), *std::move(chat_template),
                           args.system);
     if (PlansFor(args.model, *loaded_.model->device()) == engine::Plans::kKnown)

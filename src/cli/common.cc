@@ -356,7 +356,13 @@ engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
   return engine::Open(std::move(folder), device, options);
 }
 
-Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
+std::future<std::shared_ptr<gpu::Device>> OpenAhead(const ModelArgs& args) {
+  return std::async(std::launch::async,
+                    [options = ToDeviceOptions(args)] { return gpu::Device::Open(options); });
+}
+
+Loaded Load(const ModelArgs& args, model::ModelFolder folder,
+            std::future<std::shared_ptr<gpu::Device>> opening) {
   const auto start = std::chrono::steady_clock::now();
   if (!args.wgsl_dir.empty()) {
     if (!std::filesystem::is_directory(args.wgsl_dir)) {
@@ -367,7 +373,8 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder) {
     kernels::SetWgslOverrideDir(args.wgsl_dir);
   }
   MaxLength(args, folder.config);
-  const auto device = gpu::Device::Open(ToDeviceOptions(args));
+  if (!opening.valid()) opening = OpenAhead(args);
+  const std::shared_ptr<gpu::Device> device = opening.get();
   CheckInterrupted();
   std::atomic<uint64_t> done_bytes = 0, total_bytes = folder.weight_bytes();
   std::atomic<double> measured = -1;

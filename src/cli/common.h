@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -111,7 +112,10 @@ void Explain(const Loaded& loaded);
 // Opens the device and loads, with a status line on a terminal; --explain's table follows on
 // standard error. `folder` is what args.model holds: a wrong folder should be told before a GPU is
 // looked for.
-Loaded Load(const ModelArgs& args, model::ModelFolder folder);
+Loaded Load(const ModelArgs& args, model::ModelFolder folder,
+            std::future<std::shared_ptr<gpu::Device>> device = {});
+// Begins to open the device, which takes a driver some 0.3 s, while the caller reads files.
+std::future<std::shared_ptr<gpu::Device>> OpenAhead(const ModelArgs& args);
 
 // A line on the terminal (standard error) that tells what goes on, drawn anew ten times a second
 // and removed at the end. Says nothing where standard error is no terminal.

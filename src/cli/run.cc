@@ -55,6 +55,7 @@ void PrintFigures(const Loaded& loaded, const generate::Generation& result) {
 }
 
 void Run(const RunArgs& args) {
+  auto device = OpenAhead(args.model);
   model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
   const generate::GenerateOptions options = ToOptions(args.generate, folder.config);
   const text::Tokenizer tokenizer =
@@ -75,7 +76,7 @@ void Run(const RunArgs& args) {
                 "prompt: got {} tokens, want at most {} (--max-length; the model's context is {})",
                 tokens.size(), max_length, folder.config.context_length);
   }
-  const Loaded loaded = Load(args.model, std::move(folder));
+  const Loaded loaded = Load(args.model, std::move(folder), std::move(device));
   WaitingNotice notice(*loaded.model->device());
   const auto on_text = [&](std::string_view text) {
     notice.End();
