@@ -10,6 +10,9 @@
 
 #include "base/error.h"
 #include "cli/common.h"
+#include "engine/tuner.h"
+#include "model/chunking.h"
+#include "run/plan_book.h"
 
 namespace sinter::cli {
 namespace {
@@ -20,10 +23,11 @@ Vulkan drivers that were asked, and what to do where a GPU is missing. Exit code
 
 Examples:
   sinter devices
-  sinter devices --device software --json)";
+  sinter devices --device software --json
+  sinter devices models/demo)";
 
 struct DevicesArgs {
-  std::string device;
+  std::string device, model;
   bool json = false;
 };
 
@@ -196,6 +200,36 @@ std::string Problem(const gpu::AdapterInfo& info) {
   }
 }
 
+// How far plans were measured on an adapter (sinter tune).
+struct Tuning {
+  size_t plans = 0;  // of all models
+  // Kinds of dispatch of the model asked for; none where no model was.
+  std::optional<engine::ProgramSet::KindCount> model;
+};
+
+Tuning TuningOf(const gpu::AdapterInfo& info, const std::string& folder) {
+  Tuning tuning = {.plans = run::PlanBook(info, gpu::DefaultCacheDir()).size()};
+  if (folder.empty()) return tuning;
+  const auto device = gpu::Device::Open(
+      {.adapter = std::to_string(info.index), .cache_dir = gpu::DefaultCacheDir()});
+  engine::Model model(model::ModelFolder::Read(folder), device, {});
+  tuning.model = engine::CountTunedKinds(
+      model, model::CacheRows(engine::WantedLength(model.config(), std::nullopt), 0));
+  return tuning;
+}
+
+std::string TuningText(const Tuning& tuning, const std::string& folder) {
+  std::string text =
+      tuning.plans == 0
+          ? "no plans measured, guesses are used (sinter tune MODEL)"
+          : fmt::format("{} plans measured on this adapter with this driver", tuning.plans);
+  if (tuning.model) {
+    text += fmt::format("; {} has {} of {} kinds measured", folder, tuning.model->known,
+                        tuning.model->all);
+  }
+  return fmt::format("   {:<15} {}\n", "tuned", text);
+}
+
 void Devices(const DevicesArgs& args) {
   const std::vector<gpu::AdapterInfo> adapters = gpu::ListAdapters();
   const std::vector<DriverManifest> drivers = Drivers();
@@ -211,10 +245,17 @@ void Devices(const DevicesArgs& args) {
     CheckInterrupted();
     const std::string problem = Problem(info);
     if (best < 0 && problem.empty()) best = info.index;
+    Tuning tuning;
+    if (problem.empty()) tuning = TuningOf(info, args.model);
     if (args.json) {
-      list.push_back(ToJson(info, problem));
+      nlohmann::json entry = ToJson(info, problem);
+      entry["plans_measured"] = tuning.plans;
+      if (tuning.model) {
+        entry["model"] = {{"kinds_measured", tuning.model->known}, {"kinds", tuning.model->all}};
+      }
+      list.push_back(std::move(entry));
     } else {
-      Out(ToText(info, problem));
+      Out(ToText(info, problem) + (problem.empty() ? TuningText(tuning, args.model) : ""));
     }
   }
   if (args.json) {
@@ -247,6 +288,8 @@ void AddDevices(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "devices", "A doctor for GPUs: what there is, what it can do, what is missing");
   command->footer(kDevicesFooter);
+  command->add_option("MODEL", args->model,
+                      "Also tell of this model folder how far its plans are measured");
   command->add_option("--device", args->device,
                       "Only this one: an index, a part of its name, or 'software'");
   command->add_flag("--json", args->json, "Machine-readable output");

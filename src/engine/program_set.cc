@@ -156,6 +156,12 @@ std::vector<wgsl::Shader> ProgramSet::ShadersToMeasure(const StepKey& key, int64
   return shaders;
 }
 
+ProgramSet::KindCount ProgramSet::CountKinds(const StepKey& key, int64_t length) const {
+  const compile::Lowered lowered = Lower(*model_.Specialize({key.rows, key.capacity}, length), key);
+  const size_t all = run::PlanBook({}, {}).UnknownKinds(lowered).size();
+  return {all - model_.plans().UnknownKinds(lowered).size(), all};
+}
+
 void ProgramSet::Refresh(const StepKey& key, int64_t length) {
   {
     std::lock_guard lock(chain_mutex_);

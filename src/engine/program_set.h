@@ -64,6 +64,13 @@ class ProgramSet {
   // Returns the shaders of a program and of all the plans that the plan book does not know for it.
   std::vector<wgsl::Shader> ShadersToMeasure(const StepKey& key, int64_t length) const;
 
+  struct KindCount {
+    size_t known = 0, all = 0;
+  };
+  // Counts the kinds of dispatch of a program that measuring may choose a plan for, and those of
+  // them that the plan book knows.
+  KindCount CountKinds(const StepKey& key, int64_t length) const;
+
   // Makes programs in the background, in this order. Errors wait for Get.
   void Prepare(std::vector<StepKey> keys, int64_t length);
   // Waits until nothing is made in the background any more.

@@ -34,20 +34,35 @@ bool Place(StepRunner& runner, StepProgram& program) {
 
 }  // namespace
 
+std::vector<Tuner::Stage> Tuner::FirstStages(const Model& model, int64_t capacity) {
+  std::vector<Stage> stages;
+  const std::vector<bool> branches = model.BranchDecisions(1);
+  const std::optional<passes::Fusion> fusion = model.options().fusion;
+  const bool chain = fusion.value_or(passes::Fusion::kChain) == passes::Fusion::kChain;
+  if (fusion != passes::Fusion::kChain) stages.push_back({{1, capacity, branches, false}});
+  if (chain && !model.device()->adapter().software)
+    stages.push_back({{1, capacity, branches, true}, /*compares_chain=*/!fusion});
+  const int64_t rows = std::min(model::kLoadedChunk, model.config().context_length);
+  if (rows <= capacity) stages.push_back({{rows, capacity, branches, false}, false, true});
+  return stages;
+}
+
+ProgramSet::KindCount CountTunedKinds(Model& model, int64_t capacity) {
+  ProgramSet::KindCount count;
+  for (const Tuner::Stage& stage : Tuner::FirstStages(model, capacity)) {
+    const ProgramSet::KindCount kinds = model.programs().CountKinds(stage.key, 1);
+    count.known += kinds.known;
+    count.all += kinds.all;
+  }
+  return count;
+}
+
 Tuner::Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache)
     : model_(std::move(model)),
       cache_(std::move(cache)),
       branches_(model_->BranchDecisions(1)),
       runner_(*model_, cache_, model_->has_last_row() ? 1 : model::kLoadedChunk) {
-  const std::optional<passes::Fusion> fusion = model_->options().fusion;
-  const int64_t capacity = cache_->capacity();
-  const bool chain = fusion.value_or(passes::Fusion::kChain) == passes::Fusion::kChain;
-  if (fusion != passes::Fusion::kChain) stages_.push_back({{1, capacity, branches_, false}});
-  if (chain && !model_->device()->adapter().software)
-    stages_.push_back({{1, capacity, branches_, true}, /*compares_chain=*/!fusion});
-  const int64_t rows = std::min(model::kLoadedChunk, model_->config().context_length);
-  if (rows <= capacity)
-    stages_.push_back({{rows, capacity, branches_, false}, false, /*times_run=*/true});
+  stages_ = FirstStages(*model_, cache_->capacity());
 }
 
 Tuner::~Tuner() = default;

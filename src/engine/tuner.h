@@ -52,12 +52,16 @@ class Tuner {
   size_t stages_done() const { return next_; }
   size_t stages() const { return stages_.size(); }
 
- private:
+  // A program to measure.
   struct Stage {
     StepKey key;
     bool compares_chain = false;  // with the program without chains
     bool times_run = false;
   };
+  // The programs that are measured whatever the adapter.
+  static std::vector<Stage> FirstStages(const Model& model, int64_t capacity);
+
+ private:
   // The share of all that is done, 0 to 1.
   double Share() const;
   // The stages behind the one of a chunk, once its time is known.
@@ -84,6 +88,10 @@ class Tuner {
 // the middle of a generation. The plan book keeps the answer.
 void TryChain(Model& model, const std::shared_ptr<KvCache>& cache,
               const std::vector<bool>& branches);
+
+// Counts what a tuner of this model and cache length would measure at first, and what of it is
+// known. Puts nothing on the GPU.
+ProgramSet::KindCount CountTunedKinds(Model& model, int64_t capacity);
 
 // A thread that tunes while nothing else runs: in slices of at most kSlice that end as soon as work
 // waits. What was found is kept as it comes.

@@ -304,12 +304,13 @@ TEST(MatMulNBitsMatrix, ChoosesByRowsAndColumns) {
   EXPECT_EQ(variant(512, 4096, DType::kF16), prefix + "tile64x64");
 }
 
-// The quickest tilings of these products' 512 rows as measured on an H200.
+// The quickest tilings of these products as measured on an H200.
 TEST(MatMulNBitsMatrix, GuessesWhatAnH200MeasuredAsQuickest) {
   struct Product {
     uint32_t n, k;
     Glu glu;
     std::string_view quickest;
+    uint32_t m = 512;
   };
   for (const Product& product : {Product{4096, 2048, Glu::kNone, "128x128x64.4x4.k2.single"},
                                  {2048, 2048, Glu::kNone, "128x128x64.4x4.k2.single.p2"},
@@ -321,13 +322,19 @@ TEST(MatMulNBitsMatrix, GuessesWhatAnH200MeasuredAsQuickest) {
                                  {8192, 3072, Glu::kSilu, "128x128x32.4x4.single"},
                                  {3072, 2048, Glu::kNone, "128x96x64.4x3.k2.single"},
                                  {2048, 8192, Glu::kNone, "128x128x64.4x4.k2.single.p2"},
-                                 {8192, 2048, Glu::kSilu, "128x128x32.4x4.single"}}) {
+                                 {8192, 2048, Glu::kSilu, "128x128x32.4x4.single"},
+                                 {6144, 2048, Glu::kSilu, "128x128x32.4x4.single", 1024},
+                                 {9216, 3072, Glu::kNone, "128x192x64.4x3.single", 1024},
+                                 {2048, 6144, Glu::kNone, "128x128x64.4x4.k2.single", 1024},
+                                 {6144, 2048, Glu::kSilu, "128x128x32.4x4.single", 2048},
+                                 {3072, 8192, Glu::kNone, "128x192x64.4x3.single", 2048},
+                                 {2048, 8192, Glu::kNone, "128x128x32.4x4.single", 2048}}) {
     MatMulNBitsShape shape = {
-        .m = 512, .n = product.n, .k = product.k, .dtype = DType::kF16, .glu = product.glu};
+        .m = product.m, .n = product.n, .k = product.k, .dtype = DType::kF16, .glu = product.glu};
     const std::vector<MatrixTuning> tunings = MatrixTunings(MatrixCaps(), shape);
     ASSERT_FALSE(tunings.empty());
     EXPECT_EQ(MatrixVariant(tunings[0]), fmt::format("matrix.{}", product.quickest))
-        << product.n << " x " << product.k;
+        << product.m << " x " << product.n << " x " << product.k;
   }
 }
 
