@@ -1,5 +1,6 @@
-// How a kernel's header declares the storage buffers of its dispatches. A struct of constants names
-// each one; what dispatches the kernel gives a buffer for a name and needs no numbers:
+// Declares how the headers of kernels name the storage buffers of their dispatches. A kernel has a
+// struct of constants; the code that dispatches it gives a buffer for each name and needs no
+// numbers:
 //
 //   struct SoftmaxRoles {
 //     static constexpr Role kInput{1}, kOutput{2, Access::kWrite};
@@ -10,21 +11,23 @@
 
 namespace sinter::kernels {
 
-// What a dispatch does with an operand.
+// Kinds of access of a dispatch to an operand.
 enum class Access {
   kRead,
   // Reads a few rows of a table: embeddings of tokens, cos and sin of positions.
   kReadRows,
-  // Writes, in whole or in part. What the buffer held before plays no role in the results.
+  // Writes the operand, in whole or in part. The results do not depend on its previous contents.
   kWrite,
-  // Reads what was there, and writes: a KV cache that the kernel appends to and attends over.
+  // Reads the previous contents and writes, as for a KV cache that the kernel appends to and
+  // attends over.
   kReadWrite,
-  // Memory to work in, of no meaning to other dispatches. A plan without KernelPlan::scratch_words
-  // does not bind it.
+  // Working memory without meaning to other dispatches. A plan that needs none of it does not bind
+  // it (KernelPlan::scratch_words and row_words).
   kScratch,
 };
 
-// One operand of a kernel. Several roles may have one binding where only one of them is ever bound.
+// One operand of a kernel. Several roles may have the same binding if at most one of them is bound
+// at a time.
 struct Role {
   uint32_t binding = 0;
   Access access = Access::kRead;

@@ -12,7 +12,7 @@ std::filesystem::path& OverrideDir() {
   return dir;
 }
 
-// The `#if` names that stand for WGSL extensions, and the extension each enables.
+// The `#if` names that stand for WGSL extensions, and the extension that each one enables.
 constexpr std::pair<std::string_view, std::string_view> kExtensions[] = {
     {"f16", "f16"},
     {"subgroups", "subgroups"},

@@ -1,4 +1,5 @@
-// Where shader text comes from: the files embedded at build time, or a folder that overrides them.
+// Provides the text of shaders: from the files embedded at build time, or from a folder that
+// overrides them.
 #pragma once
 
 #include <filesystem>
@@ -13,16 +14,16 @@
 
 namespace sinter::kernels {
 
-// (path below src/kernels, text) of every shader in this build.
+// Returns (path below src/kernels, text) of every shader in this build.
 const std::vector<std::pair<std::string_view, std::string_view>>& EmbeddedWgsl();
 
-// Shaders are read from `dir` first from now on, so that they can be changed without a build.
-// Empty: embedded only.
+// Makes later reads look in `dir` first, so that shaders can be changed without a build. An empty
+// path selects the embedded files only.
 void SetWgslOverrideDir(const std::filesystem::path& dir);
 
 std::optional<std::string> ReadWgsl(std::string_view path);
 
-// What the plan's pipeline is compiled from.
+// Returns the expanded shader from which the plan's pipeline is compiled.
 wgsl::Shader ExpandPlan(const KernelPlan& plan);
 
 }  // namespace sinter::kernels

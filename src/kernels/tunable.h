@@ -1,4 +1,4 @@
-// What measuring may choose about a dispatch, as the kernel's own folder declares it.
+// Declares how a kernel's folder tells which of its plans measuring may choose from.
 #pragma once
 
 #include <cstdint>
@@ -11,17 +11,19 @@
 
 namespace sinter::kernels {
 
-// The plans of one shape. All give the same results but for rounding, over the same operands.
+// The plans of one shape. They have the same operands and give the same results except for
+// rounding.
 struct Tunable {
-  // Kernel that a user names to force a variant of it; empty where none can be forced.
+  // Kernel name by which a user forces a variant; empty if none can be forced.
   std::string_view kernel;
-  // Sizes that the best guess's `variant` does not name but that decide which plan is quickest.
+  // Sizes that are not part of the guess's `variant` but decide which plan is fastest.
   std::string sizes;
-  // Variants worth measuring.
+  // Returns the variants worth measuring.
   std::function<std::vector<std::string>()> variants;
-  // Plan of a variant, or of the best guess where it is empty. Throws Error for an unknown variant.
+  // Returns the plan of a variant, or the best guess for an empty name. Throws Error for an unknown
+  // variant.
   std::function<KernelPlan(std::string_view variant)> plan;
-  // Words of scratch that any of the plans may take, where the operands have scratch.
+  // Upper bound on the words of scratch of all plans.
   uint64_t scratch_words = 0;
 };
 

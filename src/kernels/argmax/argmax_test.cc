@@ -22,7 +22,7 @@ constexpr StepState kState{.past_length = 5,
                            .eos_hit = 0,
                            .token = 0};
 
-// What a case does to the row's logits.
+// Kinds of rows of logits.
 enum class Row { kRandom, kTies, kNan, kAllNan, kInfinities, kZeros };
 
 struct Options {
@@ -36,7 +36,7 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& 
   auto logits = RandomValues(shape.dtype, stride * shape.rows, shape.vocab);
   const size_t begin = std::min(kState.last_row, shape.rows - 1) * stride;
   double* row = &logits[begin];
-  // Behind the vocabulary nothing may be chosen.
+  // Elements after the vocabulary must not be chosen.
   for (size_t i = shape.vocab; i < stride; ++i) row[i] = 60000;
   switch (options.row) {
     case Row::kRandom:
@@ -60,7 +60,7 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& 
   }
   std::vector<uint32_t> seen((shape.vocab + 31) / 32);
   if (options.penalty != 1) {
-    // All but every seventh token, so that the penalty decides.
+    // All but every seventh token are seen, so that the penalty decides.
     for (uint32_t token = 0; token < shape.vocab; ++token) {
       if (token % 7 != 3) MarkSeen(seen, token);
     }
@@ -122,7 +122,7 @@ TEST(Argmax, ReferencePenalisesSeenTokens) {
   const std::vector<double> logits = {1, 4, 3, kNan};
   EXPECT_EQ(ArgmaxReference(logits, std::vector<uint32_t>{0b0010}, 1), 1u);
   EXPECT_EQ(ArgmaxReference(logits, std::vector<uint32_t>{0b0010}, 2), 2u);
-  // A penalty makes a negative logit smaller.
+  // The penalty makes a negative logit smaller.
   EXPECT_EQ(ArgmaxReference(std::vector<double>{-2, -3}, std::vector<uint32_t>{0b01}, 2), 1u);
   EXPECT_EQ(ArgmaxReference(std::vector<double>{kNan, kNan}, std::vector<uint32_t>{0}, 2), 0u);
 }

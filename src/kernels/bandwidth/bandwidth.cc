@@ -9,7 +9,7 @@ KernelPlan PlanBandwidth(const Caps& caps, const BandwidthShape& shape, std::str
   if (shape.workgroups < 1 || shape.workgroups > limit) {
     throw Error("kernels", "bandwidth: got {} workgroups, want 1 to {}", shape.workgroups, limit);
   }
-  // So that an index four strides past the end still fits 32 bits.
+  // Bound below which an index four strides past the end still fits 32 bits.
   constexpr uint64_t kMaxBytes = (uint64_t{1} << 31) * 16;
   if (shape.bytes == 0 || shape.bytes % 16 != 0 || shape.bytes >= kMaxBytes) {
     throw Error("kernels", "bandwidth: got {} bytes, want a multiple of 16 below {}", shape.bytes,

@@ -1,4 +1,4 @@
-// A kernel that only reads memory, by which an adapter's bandwidth is measured (run/probes.h).
+// A kernel that only reads memory, to measure an adapter's bandwidth (run/probes.h).
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ struct BandwidthRoles {
 };
 
 struct BandwidthShape {
-  uint64_t bytes = 0;          // of the buffer; a multiple of 16, below 32 GiB
+  uint64_t bytes = 0;          // size of the buffer; a multiple of 16, below 32 GiB
   uint32_t workgroups = 2112;  // 16 for each of an H200's 132 multiprocessors; at most 65535
 };
 
@@ -29,13 +29,13 @@ struct BandwidthParams {
 };
 static_assert(sizeof(BandwidthParams) == 16 && offsetof(BandwidthParams, threads) == 4);
 
-// sums[t] = the exclusive or of the words of every vec4 of `data` whose index is t modulo the
-// number of threads. Bindings: data (read), sums (written, u32 a thread). One variant, `vec4`.
-// Throws Error for a shape out of range.
+// Plans one dispatch: sums[t] = exclusive or of the words of every vec4 of `data` whose index is t
+// modulo the number of threads. `data` is read, `sums` has a u32 per thread. The only variant is
+// `vec4`. Throws Error for a shape out of range.
 KernelPlan PlanBandwidth(const Caps& caps, const BandwidthShape& shape,
                          std::string_view variant = "");
 
-// The definition above; `threads` sums.
+// Returns the `threads` sums by the definition above.
 std::vector<uint32_t> BandwidthReference(std::span<const uint32_t> data, uint32_t threads);
 
 }  // namespace sinter::kernels

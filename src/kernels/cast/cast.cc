@@ -9,13 +9,13 @@
 namespace sinter::kernels {
 namespace {
 
-// The WGSL expression that turns `x` of type `from` into `to`.
+// Returns the WGSL expression that converts `x` of type `from` to `to`.
 std::string_view Conversion(std::string_view from, std::string_view to) {
   const bool from_float = from == "f32" || from == "f16";
   if (from == to) return "x";
   if (to == "u32") return from_float ? "is_true(f32(x))" : "select(0u, 1u, x != 0)";
   if (to == "i32") return from_float ? "saturate_i32(f32(x))" : "i32(x)";
-  // By way of f32, as i32 does not fit f16.
+  // The conversion goes through f32, because i32 does not fit f16.
   return "to_t(f32(x))";
 }
 

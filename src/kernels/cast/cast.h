@@ -1,8 +1,7 @@
-// Cast between element types: f32, f16, i32 (i64) and bool, any pair.
+// Casts between element types: any pair of f32, f16, i32 (i64) and bool.
 //
 // Float to integer truncates towards zero and saturates to the 32 bits of the device; NaN gives 0.
-// To bool: 1 for every value that is not zero (NaN too). Float to f16 past its range gives
-// infinity.
+// Every value other than zero (NaN too) becomes bool 1. Float to f16 past its range gives infinity.
 #pragma once
 
 #include <cstddef>
@@ -29,22 +28,22 @@ struct CastShape {
 
 struct CastParams {
   uint32_t elems;
-  uint32_t grid_x;  // Workgroups in a row of the grid.
+  uint32_t grid_x;  // workgroups in a row of the grid
   uint32_t padding[2];
 };
 static_assert(sizeof(CastParams) == 16);
 
-// Whether both types have one form on the device, so that a cast needs no kernel (i64 to i32; f32
-// to f16 without shader-f16).
+// Returns whether both types have the same form on the device, so that a cast needs no kernel: i64
+// to i32, or f32 to f16 without shader-f16.
 bool CastIsCopy(const Caps& caps, DType from, DType to);
 
-// One thread casts four elements. Only variant: `vec4`. Writes up to three elements past the end,
-// within the padding of the buffer to 16 bytes. Bindings: 0 params, 1 x [elems], 2 y [elems].
-// Throws Error: an element type without device form.
+// Plans one dispatch, in which a thread casts four elements. The only variant is `vec4`. It writes
+// up to three elements past the end, within the padding of the buffer to 16 bytes. Operands: x
+// [elems], y [elems]. Throws Error for an element type without a form on the device.
 KernelPlan PlanCast(const Caps& caps, const CastShape& shape, std::string_view variant = "");
 
-// Rounds to f16 and f32; saturates to the range of `to` for integers (i64 is not narrowed). The
-// type that x comes from makes no difference.
+// Rounds to f16 and f32, and saturates to the range of `to` for integers (i64 is not narrowed). The
+// type of x makes no difference.
 std::vector<double> CastReference(DType to, std::span<const double> x);
 
 }  // namespace sinter::kernels

@@ -8,7 +8,7 @@
 namespace sinter::kernels {
 namespace {
 
-// Cut towards zero, within [-2^(bits - 1), 2^(bits - 1) - 1].
+// Returns x truncated towards zero and clamped to [-2^(bits - 1), 2^(bits - 1) - 1].
 double ToInteger(double x, int bits) {
   if (std::isnan(x)) return 0;
   const double end = std::ldexp(1.0, bits - 1);

@@ -15,7 +15,7 @@ namespace {
 
 std::vector<double> Inputs(DType from, DType to, size_t elems) {
   std::vector<double> x = RandomValues(from, elems, 1, 1000);
-  // Both signs of the cut, the ends of i32, and past them; past the end of f16.
+  // Truncation of both signs, the ends of i32 and values past them, and values past the end of f16.
   std::vector<double> special = {0, -0.0, 0.5, -0.5, 2.75, -2.75, 65504, -65504, 1e9, -1e9, 70000};
   if (from == DType::kF32 && to != DType::kF16) {
     special.insert(special.end(), {2147483520, 2147483648, -2147483648, 3e9, -3e9, 1e30, -1e30});
@@ -47,9 +47,9 @@ void AddCase(const Caps& caps, DType from, DType to, int64_t elems, bool widened
   c.variants = {"vec4"};
   c.operands = [=] {
     const std::vector<double> x = Inputs(from, to, elems);
-    // On the device i64 has 32 bits, f16 may have 24.
+    // On the device i64 has 32 bits, and f16 may be f32.
     const DType target = to == DType::kI64 ? DType::kI32 : to == DType::kF16 ? device_to : to;
-    // WGSL rounds either way; below 2^-14 an f16 may become 0. Everything else is exact.
+    // WGSL may round up or down, and an f16 below 2^-14 may become 0. Everything else is exact.
     const bool rounds = target == DType::kF16 && from != DType::kF16 && from != DType::kBool;
     const bool rounds_int = target == DType::kF32 && (from == DType::kI32 || from == DType::kI64);
     const double rel = rounds       ? 2 * Epsilon(DType::kF16)

@@ -42,7 +42,7 @@ std::vector<int64_t> RowMajorStrides(std::span<const int64_t> shape) {
 std::vector<int64_t> BroadcastShape(std::span<const int64_t> a, std::span<const int64_t> b) {
   std::vector<int64_t> out(std::max(a.size(), b.size()));
   for (size_t i = 0; i < out.size(); ++i) {
-    // Shapes are aligned at their innermost dimension.
+    // Shapes are aligned at their innermost dimensions.
     const int64_t from_a = i < a.size() ? a[a.size() - 1 - i] : 1;
     const int64_t from_b = i < b.size() ? b[b.size() - 1 - i] : 1;
     if (from_a != from_b && from_a != 1 && from_b != 1) {

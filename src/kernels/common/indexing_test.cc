@@ -15,7 +15,7 @@ using testing::ElementsAreArray;
 using testing::IsEmpty;
 using Dims = std::vector<int64_t>;
 
-// The offsets of each operand in the order of elements.
+// Returns the offsets of each operand in the order of elements.
 std::vector<Dims> Walk(const StridedSpace& space) {
   std::vector<Dims> offsets;
   ForEachOffset(space,
@@ -74,7 +74,7 @@ TEST(Indexing, FoldingKeepsEveryOffset) {
       space.sizes.push_back(1 + engine() % 3);
       for (Dims& strides : space.strides) strides.push_back(static_cast<int64_t>(engine() % 7) - 3);
     }
-    // Half the spaces hold a dense operand, so that there is something to fold.
+    // Half of the spaces have a dense operand, so that there is something to fold.
     if (engine() % 2 == 0)
       space.strides[0] = space.strides[1] = space.strides[2] = RowMajorStrides(space.sizes);
     const StridedSpace folded = FoldDims(space);
@@ -99,7 +99,7 @@ TEST(Indexing, TurnsDimensionsAroundForTheDevice) {
 }
 
 TEST(Indexing, KnowsWhenVectorsFit) {
-  // One dense dimension may end within a vector where there is room, and only there.
+  // One dense dimension may end within a vector only if there is room after it.
   EXPECT_TRUE(CanVectorize({{7}, {{1}, {0}}}, true));
   EXPECT_FALSE(CanVectorize({{7}, {{1}, {0}}}, false));
   EXPECT_TRUE(CanVectorize({{8}, {{1}, {0}}}, false));

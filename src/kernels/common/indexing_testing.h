@@ -1,4 +1,4 @@
-// For the tests of kernels whose one-dimensional grid is folded into two dimensions.
+// Helpers for tests of kernels whose one-dimensional grid is folded into two dimensions.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace sinter::kernels {
 
-// The case planned for an adapter that takes only `limit` workgroups a dimension: the grid folds
-// with few elements, so that it can be run. SINTER_CHECKs (in FoldGrid) that limit^2 workgroups
-// suffice.
+// Returns the case planned for an adapter that takes only `limit` workgroups per dimension, so that
+// the grid folds with few elements and the case can be run. SINTER_CHECKs (in FoldGrid) that
+// limit^2 workgroups suffice.
 inline KernelCase WithFoldedGrid(KernelCase c, uint32_t limit) {
   c.name += ".folded_grid";
   c.bytes = 0;

@@ -1,4 +1,4 @@
-// Which of the adapter's subgroup matrix products the kernels use.
+// Chooses which of the adapter's subgroup matrix products the kernels use.
 #pragma once
 
 #include <optional>
@@ -7,8 +7,9 @@
 
 namespace sinter::kernels {
 
-// The largest product of f16 matrices with f32 sums that the adapter has, where n and k are whole
-// vectors of 8 f16 and every subgroup has the same size. Empty where there is none.
+// Returns the largest product of f16 matrices with f32 sums that the adapter has, provided that n
+// and k are whole vectors of 8 f16 and every subgroup has the same size. Returns nothing if there
+// is none.
 std::optional<SubgroupMatrixConfig> FindMatrixConfig(const Caps& caps);
 
 }  // namespace sinter::kernels

@@ -27,7 +27,7 @@ std::optional<MatrixTileLayout> LayOutMatrixTile(const Caps& caps, const MatrixT
       layout.threads > caps.limits.max_workgroup_size_x) {
     return {};
   }
-  // In vec4<u32>, as in the shader.
+  // Counted in vec4<u32>, as in the shader.
   const uint32_t a_step = tile.m * (tile.step / 8 + 1);
   const uint32_t b_step = turned ? tile.n * (tile.step / 8 + 1) : tile.step * (tile.n / 8 + 1);
   const uint32_t stage = subgroups * config->m * (sub_n / 4 + 1);

@@ -26,14 +26,14 @@ TEST(MatrixTile, NamesWhatItDependsOn) {
 
 TEST(MatrixTile, KeepsToLimits) {
   const Caps caps = MatrixCaps();
-  // 2 x (128 + 128) rows of 5 vec4: 40 KiB; 4 subgroups.
+  // 2 x (128 + 128) rows of 5 vec4 are 40 KiB; 4 subgroups.
   const auto fits = LayOutMatrixTile(caps, {128, 128, 32, 4, 4, 1, 2}, true);
   ASSERT_TRUE(fits.has_value());
   EXPECT_EQ(fits->threads, 128u);
   EXPECT_FALSE(LayOutMatrixTile(caps, {128, 128, 64, 4, 4, 1, 2}, true).has_value());
-  // 256 subgroups of 32.
+  // 256 subgroups of 32 threads are too many.
   EXPECT_FALSE(LayOutMatrixTile(caps, {256, 256, 16, 1, 1, 1, 1}, true).has_value());
-  // No whole number of matrices.
+  // The tile is no whole number of matrices.
   EXPECT_FALSE(LayOutMatrixTile(caps, {32, 64, 32, 4, 4, 1, 1}, true).has_value());
   EXPECT_FALSE(LayOutMatrixTile(caps, {64, 64, 32, 2, 2, 4, 1}, true).has_value());
   EXPECT_FALSE(LayOutMatrixTile({}, {}, true).has_value());

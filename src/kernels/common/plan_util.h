@@ -1,4 +1,5 @@
-// What several Plan functions do alike: check an element type, pick a variant, count parts.
+// Helpers that several Plan functions share: they check an element type, pick a variant, count
+// parts.
 #pragma once
 
 #include <fmt/format.h>
@@ -17,7 +18,7 @@ namespace sinter::kernels {
 
 inline uint32_t CeilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
-// The WGSL type of an operand that must be f16 or f32. Throws Error for any other type.
+// Returns the WGSL type of an operand that must be f16 or f32. Throws Error for any other type.
 inline std::string_view FloatWgslType(const Caps& caps, std::string_view kernel, DType dtype) {
   if (dtype != DType::kF16 && dtype != DType::kF32) {
     throw Error("kernels", "element type of {}: got {}, want f16 or f32", kernel, DTypeName(dtype));
@@ -25,7 +26,7 @@ inline std::string_view FloatWgslType(const Caps& caps, std::string_view kernel,
   return WgslType(caps, dtype);
 }
 
-// `variant`, or `chosen` where it is empty. Throws Error where it is not among `known`.
+// Returns `variant`, or `chosen` if it is empty. Throws Error if the result is not among `known`.
 inline std::string PickVariant(std::string_view kernel, std::string_view variant,
                                std::string_view chosen, const std::vector<std::string>& known) {
   if (variant.empty()) variant = chosen;
@@ -35,15 +36,16 @@ inline std::string PickVariant(std::string_view kernel, std::string_view variant
   return std::string(variant);
 }
 
-// A variant of kernels whose threads of a workgroup add up: through workgroup memory (`wg64`), or
-// through subgroups first (`wg64.sg`).
+// A variant of kernels whose threads add up values within a workgroup: through workgroup memory
+// (`wg64`), or through subgroups first (`wg64.sg`).
 struct WorkgroupVariant {
   uint32_t threads = 64;
   bool subgroups = false;
   std::string name() const { return fmt::format("wg{}{}", threads, subgroups ? ".sg" : ""); }
 };
 
-// Names of the variants of these numbers of threads, with subgroups too where the adapter has them.
+// Returns the names of the variants with these numbers of threads. Those with subgroups are
+// included if the adapter has subgroups.
 inline std::vector<std::string> WorkgroupVariantNames(const Caps& caps,
                                                       std::initializer_list<uint32_t> threads) {
   std::vector<std::string> names;
@@ -55,8 +57,9 @@ inline std::vector<std::string> WorkgroupVariantNames(const Caps& caps,
   return names;
 }
 
-// The variant of that name; where it is empty, the one of `chosen` threads, with subgroups if the
-// adapter has them. Throws Error where it is not among the variants of `threads`.
+// Returns the variant of that name. If the name is empty, returns the variant of `chosen` threads,
+// with subgroups if the adapter has them. Throws Error for a name that is not among the variants of
+// `threads`.
 inline WorkgroupVariant PickWorkgroupVariant(const Caps& caps, std::string_view kernel,
                                              std::string_view variant, uint32_t chosen,
                                              std::initializer_list<uint32_t> threads) {

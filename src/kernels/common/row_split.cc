@@ -15,13 +15,13 @@ std::vector<RowRange> SplitRows(const Caps& caps, uint64_t rows,
   const uint64_t limit = caps.limits.max_storage_binding_bytes;
   SINTER_CHECK(alignment > 0 && limit > 0, "limits of {} and {} bytes", alignment, limit);
   uint64_t most = rows_at_most == 0 ? std::numeric_limits<uint64_t>::max() : rows_at_most;
-  // Ranges start at multiples of `step` rows, where each tensor's offset is aligned.
+  // Ranges start at multiples of `step` rows, at which each tensor's offset is aligned.
   uint64_t step = 1;
   uint64_t largest_row = 0;
   for (const uint64_t bytes : row_bytes) {
     if (bytes == 0) continue;
     step = std::lcm(step, alignment / std::gcd(alignment, bytes));
-    // The buffers are padded to whole 16 bytes, and the last range binds the padding too.
+    // Buffers are padded to 16 bytes, and the last range binds the padding too.
     most = std::min(most, limit / 16 * 16 / bytes);
     largest_row = std::max(largest_row, bytes);
   }

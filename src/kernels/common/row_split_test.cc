@@ -21,8 +21,8 @@ TEST(SplitRows, OneRangeForWhatFits) {
 }
 
 TEST(SplitRows, CoversAllRowsAlignedAndWithinTheLimit) {
-  // 151936 rows of Qwen3's vocabulary at 1024 + 128 + 1 + 2 bytes; 1 byte a row aligns every 256
-  // rows.
+  // The vocabulary of Qwen3 has 151936 rows of 1024 + 128 + 1 + 2 bytes. One byte per row aligns
+  // only every 256 rows.
   const uint64_t row_bytes[] = {1024, 128, 1, 2};
   const Caps caps = CapsWithBinding(128u << 20);
   const auto ranges = SplitRows(caps, 151936, row_bytes);

@@ -10,7 +10,7 @@
 namespace sinter::kernels {
 namespace {
 
-// The WGSL expression of an operator for each kind of element; null where it takes none.
+// WGSL expressions of an operator for each kind of element; null if it does not take that kind.
 struct UnaryInfo {
   UnaryOp op;
   std::string_view name, onnx_name;
@@ -72,7 +72,7 @@ constexpr BinaryInfo kBinary[] = {
     {BinaryOp::kXor, "xor", "Xor", nullptr, nullptr, "select(0u, 1u, (a != 0u) != (b != 0u))"},
 };
 
-// The row of `op`: the tables are in the enums' order.
+// Returns the row of `op`. The tables are in the order of the enums.
 const UnaryInfo& Info(UnaryOp op) { return kUnary[static_cast<size_t>(op)]; }
 const BinaryInfo& Info(BinaryOp op) { return kBinary[static_cast<size_t>(op)]; }
 
@@ -102,15 +102,15 @@ const char* ExpressionOrThrow(const Info& info, DType dtype) {
   return expression;
 }
 
-// The type in which elements of WGSL type `element` are computed with.
+// Returns the type that computations with elements of WGSL type `element` use.
 std::string_view ComputeType(std::string_view element) {
   return element == "f16" ? "f32" : element;
 }
 
-// a, b and y over the shape of y, in as few dimensions as possible.
+// Returns a, b and y over the shape of y, in as few dimensions as possible.
 StridedSpace BinarySpace(const BinaryShape& shape) {
   const std::vector<int64_t> y = BroadcastShape(shape.a, shape.b);
-  NumElems(y);  // Throws where y is too large.
+  NumElems(y);  // throws Error if y is too large
   return FoldDims(
       {y, {BroadcastStrides(shape.a, y), BroadcastStrides(shape.b, y), RowMajorStrides(y)}});
 }

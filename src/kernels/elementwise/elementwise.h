@@ -1,7 +1,7 @@
-// Elementwise operators of one and of two operands, the latter with ONNX's multidirectional
-// broadcasting.
+// Elementwise operators with one and with two operands; those with two broadcast by ONNX's
+// multidirectional rule.
 //
-// Floats are computed in f32 and rounded once; i32 (and i64, which is i32 on the device) wraps;
+// Floats are computed in f32 and rounded once. i32 (and i64, which is i32 on the device) wraps.
 // bool is u32 0 or 1.
 #pragma once
 
@@ -35,7 +35,7 @@ enum class UnaryOp {
   kQuickGelu,  // x * sigmoid(alpha * x)
   kReciprocal,
   kRelu,
-  kRound,  // Halves to even.
+  kRound,  // rounds halves to even
   kSigmoid,
   kSign,
   kSilu,  // x * sigmoid(x)
@@ -48,10 +48,10 @@ enum class UnaryOp {
 enum class BinaryOp {
   kAdd,
   kAnd,       // bool only
-  kDiv,       // Integers truncate towards zero; x / 0 is 0 for them.
-  kEqual,     // Comparisons give bool.
+  kDiv,       // truncates integers towards zero; integer x / 0 is 0
+  kEqual,     // comparisons give bool
   kFastGelu,  // kGeluTanh of a + b: com.microsoft's FastGelu with its bias
-  kFmod,      // Mod with fmod = 1: the sign of a; x mod 0 is 0 for integers.
+  kFmod,      // Mod with fmod = 1: the sign of a; integer x mod 0 is 0
   kGreater,
   kGreaterOrEqual,
   kLess,
@@ -61,28 +61,28 @@ enum class BinaryOp {
   kMod,  // Mod with fmod = 0, integers only: the sign of b; x mod 0 is 0.
   kMul,
   kOr,   // bool only
-  kPow,  // Integers: a negative exponent gives the truncated result.
+  kPow,  // integers: a negative exponent gives the truncated result
   kSub,
   kXor,  // bool only
 };
 
-// The operator of that ONNX name: "Gelu" gives kGelu (its approximate = "tanh" is kGeluTanh),
-// "FastGelu" gives kGeluTanh (with a bias it is BinaryOp::kFastGelu), "Swish" gives kSilu (with an
-// alpha other than 1 it is kQuickGelu).
+// Returns the operator of that ONNX name. "Gelu" gives kGelu (with approximate = "tanh" it is
+// kGeluTanh), "FastGelu" gives kGeluTanh (with a bias it is BinaryOp::kFastGelu), and "Swish" gives
+// kSilu (with an alpha other than 1 it is kQuickGelu).
 std::optional<UnaryOp> UnaryOpFromName(std::string_view onnx_name);
-// "Mod" gives kMod (its fmod = 1 is kFmod).
+// Returns the operator of that ONNX name. "Mod" gives kMod (with fmod = 1 it is kFmod).
 std::optional<BinaryOp> BinaryOpFromName(std::string_view onnx_name);
-// `gelu_tanh`, `add`: as in the variants.
+// Returns the name that variants use, such as `gelu_tanh` or `add`.
 std::string_view UnaryOpName(UnaryOp op);
 std::string_view BinaryOpName(BinaryOp op);
-// The operators, in the enum's order.
+// Returns all operators in the order of the enum.
 std::vector<UnaryOp> AllUnaryOps();
 std::vector<BinaryOp> AllBinaryOps();
 
-// Whether the operator takes elements of `dtype` (f32, f16, i32, i64 or bool).
+// Returns whether the operator takes elements of `dtype` (f32, f16, i32, i64 or bool).
 bool UnaryOpTakes(UnaryOp op, DType dtype);
 bool BinaryOpTakes(BinaryOp op, DType dtype);
-// kBool for comparisons, else `dtype`.
+// Returns kBool for comparisons, otherwise `dtype`.
 DType BinaryResultDType(BinaryOp op, DType dtype);
 
 struct UnaryRoles {
@@ -93,21 +93,21 @@ struct UnaryShape {
   UnaryOp op = UnaryOp::kAbs;
   DType dtype = DType::kF32;
   int64_t elems = 0;
-  // kQuickGelu's alpha.
+  // The alpha of kQuickGelu.
   float alpha = 1.702f;
 };
 
 struct UnaryParams {
-  uint32_t elems;   // of x
-  uint32_t grid_x;  // Workgroups in a row of the grid.
+  uint32_t elems;   // elements of x
+  uint32_t grid_x;  // workgroups in a row of the grid
   float alpha;
   uint32_t padding;
 };
 static_assert(sizeof(UnaryParams) == 16 && offsetof(UnaryParams, alpha) == 8);
 
-// One thread turns four elements. Only variant: `vec4`. Writes up to three elements past the end,
-// within the padding of the buffer to 16 bytes. Bindings: 0 params, 1 x [elems], 2 y [elems].
-// Throws Error: an operator that does not take `dtype`.
+// Plans one dispatch, in which a thread computes four elements. The only variant is `vec4`. It
+// writes up to three elements past the end, within the padding of the buffer to 16 bytes. Operands:
+// x [elems], y [elems]. Throws Error for an operator that does not take `dtype`.
 KernelPlan PlanUnary(const Caps& caps, const UnaryShape& shape, std::string_view variant = "");
 
 struct BinaryRoles {
@@ -116,14 +116,14 @@ struct BinaryRoles {
 
 struct BinaryShape {
   BinaryOp op = BinaryOp::kAdd;
-  DType dtype = DType::kF32;  // of a and b
+  DType dtype = DType::kF32;  // type of a and b
   std::vector<int64_t> a, b;
 };
 
 struct BinaryParams {
-  uint32_t threads;  // Threads with work: elements, or vectors of four.
-  uint32_t grid_x;   // Workgroups in a row of the grid.
-  uint32_t rank;     // Dimensions in use below, innermost first.
+  uint32_t threads;  // threads with work: elements, or vectors of four
+  uint32_t grid_x;   // workgroups in a row of the grid
+  uint32_t rank;     // dimensions in use below, innermost first
   uint32_t padding;
   std::array<int32_t, kMaxDims> sizes;
   std::array<int32_t, kMaxDims> a_strides, b_strides;  // in elements
@@ -131,17 +131,20 @@ struct BinaryParams {
 static_assert(sizeof(BinaryParams) == 112 && offsetof(BinaryParams, sizes) == 16 &&
               offsetof(BinaryParams, a_strides) == 48 && offsetof(BinaryParams, b_strides) == 80);
 
-// y = op(a, b) over BroadcastShape(a, b). Variants: `vec4` (a thread computes four neighbours;
-// equal shapes, a scalar operand, broadcasts whose innermost folded dimension is a multiple of
-// four; writes up to three elements past the end, within the padding of the buffer to 16 bytes) and
-// `strided` (a thread computes one element; any shapes). Bindings: 0 params, 1 a, 2 b, 3 y (f32 /
-// f16 / i32 as a and b, u32 for comparisons). Throws Error: an operator that does not take `dtype`,
-// shapes that do not broadcast, more than kMaxDims folded dimensions.
+// Plans one dispatch: y = op(a, b) over BroadcastShape(a, b); y has the type of a and b, or u32 for
+// comparisons. Throws Error for an operator that does not take `dtype`, for shapes that do not
+// broadcast, and for more than kMaxDims folded dimensions.
+//
+// - `vec4`: a thread computes four neighbours. For equal shapes, a scalar operand, and broadcasts
+//   whose innermost folded dimension is a multiple of four. Writes up to three elements past the
+//   end, within the padding of the buffer to 16 bytes.
+// - `strided`: a thread computes one element, for any shapes.
 KernelPlan PlanBinary(const Caps& caps, const BinaryShape& shape, std::string_view variant = "");
-// The variants that fit, the preferred one first.
+// Returns the variants that fit the shapes, the preferred one first.
 std::vector<std::string> BinaryVariants(const BinaryShape& shape);
 
-// The CPU references, of logical values: integers exact (not wrapped to 32 bits), bool as 0 and 1.
+// Compute the references on the CPU, on logical values: integers are exact (not wrapped to 32
+// bits), and bool is 0 or 1.
 double UnaryReferenceValue(UnaryOp op, DType dtype, double x, double alpha);
 std::vector<double> UnaryReference(UnaryOp op, DType dtype, std::span<const double> x,
                                    double alpha = 1.702f);

@@ -15,12 +15,12 @@ double Sigmoid(double x) {
   return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
 }
 
-// The largest int64 is 2^63 as a double, which does not fit back.
+// The largest int64 becomes 2^63 as a double, which does not convert back.
 int64_t ToInt64(double x) {
   return x >= 0x1p63 ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(x);
 }
 
-// Integer operators, on exact 64-bit integers; wrapping where they overflow.
+// Computes integer operators on exact 64-bit integers, which wrap on overflow.
 int64_t IntegerPow(int64_t a, int64_t b) {
   if (b < 0) return a == 1 ? 1 : a == -1 ? (b % 2 != 0 ? -1 : 1) : 0;
   uint64_t result = 1, base = static_cast<uint64_t>(a);

@@ -24,9 +24,9 @@ struct Tolerance {
   double abs = 0, rel = 0;
 };
 
-// What WGSL's accuracy table allows the f32 expressions, for the inputs below (|x| <= 10, but for
-// values so large that the result has saturated). One unit in the last place (ULP) is 2^-23 of the
-// value.
+// Returns the errors that WGSL's accuracy table allows for the f32 expressions, for the inputs
+// below: |x| <= 10, except for values so large that the result has saturated. One unit in the last
+// place (ULP) is 2^-23 of the value.
 Tolerance UnaryTolerance(UnaryOp op) {
   switch (op) {
     case UnaryOp::kAbs:
@@ -48,28 +48,29 @@ Tolerance UnaryTolerance(UnaryOp op) {
       return {0x1p-20, 0x1p-21};  // 2^-21 between 0.5 and 2, else 3 ULP
     case UnaryOp::kCos:
     case UnaryOp::kSin:
-      return {0x1p-21, 0};  // The polynomials' own 2^-24 and a few roundings.
+      return {0x1p-21, 0};  // the polynomials' own 2^-24 and a few roundings
     case UnaryOp::kErf:
-      return {0x1p-22, 0x1p-20};  // erf's 1.2e-7 and the error of exp.
+      return {0x1p-22, 0x1p-20};  // erf's 1.2e-7 and the error of exp
     case UnaryOp::kSigmoid:
-      return {0x1p-30, 0x1p-18};  // That of exp.
+      return {0x1p-30, 0x1p-18};  // the error of exp
     case UnaryOp::kTanh:
       return {0, 0x1p-19};  // (3 + 4 |x|) t / (1 - t) ULP, t = exp(-2 |x|) <= 0.61: below 7, and a
                             // few roundings.
     case UnaryOp::kGelu:
-      return {0x1p-19, 0x1p-20};  // |x| / 2 times that of erf, until it has saturated.
+      return {0x1p-19, 0x1p-20};  // |x| / 2 times the error of erf, until it has saturated
     case UnaryOp::kGeluTanh:
-      return {0x1p-18, 0x1p-19};  // |x| / 2 times that of tanh and of its argument.
+      return {0x1p-18, 0x1p-19};  // |x| / 2 times the error of tanh and of its argument
     case UnaryOp::kQuickGelu:
     case UnaryOp::kSilu:
-      return {0x1p-25, 0x1p-17};  // That of exp at 1.702 * 10.
+      return {0x1p-25, 0x1p-17};  // the error of exp at 1.702 * 10
     case UnaryOp::kSoftplus:
-      return {0x1p-19, 0x1p-20};  // Those of exp and log.
+      return {0x1p-19, 0x1p-20};  // the errors of exp and log
   }
   return {};
 }
 
-// The last rounding: f16 may go either way, and results below its smallest normal number to zero.
+// Adds the last rounding: f16 may round up or down, and results below its smallest normal number
+// may become zero.
 Tolerance AtResult(DType dtype, Tolerance tolerance) {
   if (dtype == DType::kF16) {
     tolerance.abs += 0x1p-14;
@@ -80,7 +81,8 @@ Tolerance AtResult(DType dtype, Tolerance tolerance) {
 
 std::vector<double> UnaryInputs(UnaryOp op, DType dtype, size_t elems) {
   std::vector<double> x = RandomValues(dtype, elems, 7, 3.0);
-  // Saturation, cancellation near zero, halves for rounding, where erf and tanh change polynomials.
+  // Saturation, cancellation near zero, halves for rounding, and the places where erf and tanh
+  // change polynomials.
   std::vector<double> special = {0,    -0.0, 1e-4,  -1e-4, 0.25,    -0.25, 0.5, -0.5, 1.5,  2.5,
                                  -2.5, 60,   -1000, 1000,  -50000., 0.93,  -1,  1,    20.0, -88};
   if (op == UnaryOp::kExp) special = {0, 10, -10, -0.5};
@@ -88,7 +90,7 @@ std::vector<double> UnaryInputs(UnaryOp op, DType dtype, size_t elems) {
   for (double& value : x) {
     if (op == UnaryOp::kSqrt || op == UnaryOp::kLog) value = std::abs(value);
     if ((op == UnaryOp::kLog || op == UnaryOp::kReciprocal) && std::abs(value) < 1e-3) value = 1e-3;
-    // Past 10 the error of exp grows beyond what is stated above.
+    // Past 10 the error of exp exceeds the bound above.
     if (op == UnaryOp::kExp) value = std::fmax(-10, std::fmin(10, value));
     if (dtype == DType::kBool) value = value > 0;
     if (dtype == DType::kI32 || dtype == DType::kI64) value = std::round(value);
@@ -129,15 +131,15 @@ Tolerance BinaryTolerance(BinaryOp op) {
     case BinaryOp::kFastGelu:
       return UnaryTolerance(UnaryOp::kGeluTanh);
     case BinaryOp::kPow:
-      // exp2(b * log2(a)), |b| <= 4, |log2(a)| <= 3: the exponent is off by 4 * (2^-21 + 3 ULP of
-      // 3), exp2 by 27 ULP.
+      // pow is exp2(b * log2(a)) with |b| <= 4 and |log2(a)| <= 3: the exponent is off by 4 *
+      // (2^-21 + 3 ULP of 3), exp2 by 27 ULP.
       return {0, 0x1p-16};
     default:
       return {};
   }
 }
 
-// The inputs of one operator, such that results are exact or well conditioned.
+// Returns inputs of one operator for which results are exact or well conditioned.
 std::vector<double> BinaryInputs(BinaryOp op, DType dtype, size_t elems, bool first) {
   std::mt19937 engine(first ? 11 : 12);
   const auto between = [&](int low, int high) {
@@ -150,15 +152,15 @@ std::vector<double> BinaryInputs(BinaryOp op, DType dtype, size_t elems, bool fi
     } else if (!IsFloat(dtype)) {
       value = op == BinaryOp::kPow ? (first ? between(-3, 3) : between(-4, 12)) : between(-9, 9);
     } else if (op == BinaryOp::kPow) {
-      // Bases and exponents in eighths; a negative base wants an integer exponent, which the caller
-      // sees to.
+      // Bases and exponents are in eighths. A negative base requires an integer exponent, which the
+      // caller provides.
       value = first ? between(1, 64) / 8.0 : between(-32, 32) / 8.0;
     } else if (op == BinaryOp::kFmod) {
       value = first ? between(-800, 800) / 8.0 : between(1, 40) / 8.0 * (between(0, 1) ? 1 : -1);
     } else if (op == BinaryOp::kDiv) {
       value = between(1, 1000) / 64.0 * (between(0, 1) ? 1 : -1);
     } else {
-      // Quarters, so that comparisons meet equal values.
+      // Quarters, so that comparisons see equal values.
       value = between(-12, 12) / 4.0;
     }
   }
@@ -262,7 +264,7 @@ TEST(Elementwise, BroadcastsAnyShapes) {
   std::mt19937 engine(3);
   const int64_t sizes[] = {1, 2, 3, 4, 8};
   for (int round = 0; round < 150; ++round) {
-    // Dimensions of the result, of which each operand drops leading ones and flattens others to 1.
+    // Dimensions of the result. Each operand drops leading dimensions and sets others to 1.
     Dims a, b;
     int64_t elems = 1;
     for (size_t rank = engine() % 9; rank > 0; --rank) {
@@ -276,7 +278,7 @@ TEST(Elementwise, BroadcastsAnyShapes) {
     shorter.erase(shorter.begin(), shorter.begin() + engine() % (shorter.size() + 1));
     const DType dtype = std::array{DType::kF32, DType::kF16, DType::kI32}[engine() % 3];
     const BinaryShape shape{BinaryOp::kSub, dtype, a, b};
-    // Integers up to 2048 and their differences up to 2048 are exact in f16.
+    // Integers up to 2048 and differences up to 2048 are exact in f16.
     std::vector<double> a_values(NumElems(a)), b_values(NumElems(b));
     for (double& value : a_values) value = engine() % 1024;
     for (double& value : b_values) value = engine() % 1024;

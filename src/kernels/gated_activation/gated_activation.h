@@ -1,7 +1,7 @@
-// The gate of a gated MLP whose two products lie side by side:
+// Gate of a gated MLP whose two products are stored side by side:
 //   y[r, i] = activation(x[r, i]) * x[r, cols + i]
 //
-// Bindings: 0 params, 1 x [rows, 2 * cols], 2 y [rows, cols]. Computed in f32, rounded once.
+// Operands: x [rows, 2 * cols], y [rows, cols]. Computed in f32, rounded once.
 #pragma once
 
 #include <cstddef>
@@ -28,29 +28,30 @@ struct GatedActivationRoles {
 
 struct GatedActivationShape {
   uint32_t rows = 1;
-  uint32_t cols = 1;  // of y
+  uint32_t cols = 1;  // columns of y
   GatedActivation activation = GatedActivation::kSilu;
   DType dtype = DType::kF32;
 };
 
 // Mirrors Params in gated_activation.wgsl.
 struct GatedActivationParams {
-  uint32_t threads;  // with work
-  uint32_t cols;     // of y, in what a thread computes
+  uint32_t threads;  // threads with work
+  uint32_t cols;     // columns of y, divided by the elements of a thread
   uint32_t grid_x;
   uint32_t pad;
 };
 static_assert(sizeof(GatedActivationParams) == 16);
 
-// `vec4` (a thread computes four neighbours; cols a multiple of four) and `scalar`; the preferred
-// one first.
+// Returns the variants that fit the shape, the preferred one first: `vec4` (a thread computes four
+// neighbours; cols must be a multiple of four) and `scalar`.
 std::vector<std::string> GatedActivationVariants(const GatedActivationShape& shape);
 
-// Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and f32.
+// Plans one dispatch. Throws Error for a variant that is unknown or does not fit, and for a type
+// other than f16 and f32.
 KernelPlan PlanGatedActivation(const Caps& caps, const GatedActivationShape& shape,
                                std::string_view variant = "");
 
-// The definition above in doubles.
+// Returns y by the definition above, in double.
 std::vector<double> GatedActivationReference(const GatedActivationShape& shape,
                                              std::span<const double> x);
 

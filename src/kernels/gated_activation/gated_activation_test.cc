@@ -23,7 +23,7 @@ std::vector<Operand> MakeOperands(const GatedActivationShape& shape, bool widen)
   const DType dtype = widen ? DType::kF32 : shape.dtype;
   auto x = RandomValues(shape.dtype, size_t{shape.rows} * 2 * shape.cols, 7, 2.0);
   // Within 10 the activations are off by at most 2^-18 absolutely and 2^-17 relatively (the bounds
-  // of the elementwise kernel); the product carries both, times |up| <= 8.
+  // of the elementwise kernel). The product carries both errors, times |up| <= 8.
   for (double& value : x) value = std::clamp(value, -kMostUp, kMostUp);
   const bool half = dtype == DType::kF16;
   return {Operand::Input(dtype, x),

@@ -14,7 +14,7 @@ namespace {
 constexpr uint32_t kGatherWorkgroup = 64;
 
 uint64_t InnerBytes(const Caps& caps, const GatherShape& shape) {
-  // WgslType refuses what has no form on the GPU, packed u8 too.
+  // WgslType throws for types without a form on the GPU, packed u8 too.
   WgslType(caps, shape.dtype);
   return uint64_t{shape.inner} * DTypeBits(DeviceDType(caps, shape.dtype)) / 8;
 }

@@ -1,10 +1,10 @@
-// ONNX Gather: out[o, i, :] = data[o, index[i], :], data seen as [outer, axis, inner].
+// ONNX Gather: out[o, i, :] = data[o, index[i], :], with data seen as [outer, axis, inner].
 //
-// Bindings: 0 params, 1 data, 2 indices, 3 out.
+// Operands:
 //   data     [outer, axis, inner] of any type on the GPU (f32, f16, i32, u32)
 //   indices  [indices] i32; negative ones count from the end; any out of range is clamped
 //   out      [outer, indices, inner], the type of data
-// A copy: bits are moved as they are, in units of up to 16 bytes.
+// Bits are copied unchanged, in units of up to 16 bytes.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ struct GatherShape {
   uint32_t outer = 1, axis = 1, inner = 1;
   uint32_t indices = 1;
   DType dtype = DType::kF32;  // ONNX type of data
-  // The rows along the axis that are bound (data starts at row_begin): only indices that fall into
-  // them are written. Other than all (row_count 0) only where outer is 1.
+  // Rows along the axis that are bound; data starts at row_begin. Only indices that fall into them
+  // are written. row_count 0 means all rows; other values require outer 1.
   uint32_t row_begin = 0, row_count = 0;
 };
 
@@ -45,17 +45,17 @@ struct GatherParams {
 static_assert(sizeof(GatherParams) == 32);
 static_assert(offsetof(GatherParams, grid_x) == 24);
 
-// Variants: the unit that one thread copies: `b16`, `b8`, `b4` or `b2` bytes, where `inner` is a
-// multiple of it; the widest is chosen. Throws Error for an unknown variant, or a row range with
-// outer > 1.
+// Plans one dispatch. The variants `b16`, `b8`, `b4` and `b2` name the bytes that one thread
+// copies, of which `inner` must be a multiple; the widest is preferred. Throws Error for an unknown
+// variant, and for a row range with outer > 1.
 KernelPlan PlanGather(const Caps& caps, const GatherShape& shape, std::string_view variant = "");
 
 std::vector<std::string> GatherVariants(const Caps& caps, const GatherShape& shape);
 
-// Row ranges (row_begin, row_count) for the dispatches that together write all of `out`.
+// Returns the ranges (row_begin, row_count) of the dispatches that together write all of `out`.
 std::vector<RowRange> SplitGather(const Caps& caps, const GatherShape& shape);
 
-// out in double, from the whole data (row_begin and row_count are ignored).
+// Returns out in double, from the whole data; ignores row_begin and row_count.
 std::vector<double> GatherReference(const GatherShape& shape, std::span<const double> data,
                                     std::span<const double> indices);
 

@@ -1,4 +1,4 @@
-// Cases of Gather: any axis and type, copies of every width, indices of every sign and beyond the
+// Cases of Gather: any axis and type, copies of every width, indices of every sign and past the
 // axis.
 
 #include "kernels/gather/gather.h"
@@ -15,7 +15,7 @@
 namespace sinter::kernels {
 namespace {
 
-// Rows that are not bound must stay as they were.
+// Rows that are not bound must keep their values.
 constexpr double kUntouched = 7.0;
 
 std::vector<double> Indices(const GatherShape& shape) {
@@ -79,14 +79,14 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   add({.outer = 1, .axis = 1, .inner = 1, .indices = 1, .dtype = DType::kI64});
   add({.outer = 1, .axis = 5005, .inner = 13, .indices = 77, .dtype = DType::kF16});
   add({.outer = 2, .axis = 9, .inner = 6, .indices = 4, .dtype = DType::kF16}, true);
-  // Only the rows [16, 48) are bound.
+  // Binds only rows [16, 48).
   add({.axis = 64,
        .inner = 24,
        .indices = 40,
        .dtype = DType::kF16,
        .row_begin = 16,
        .row_count = 32});
-  // Embedding of a prompt of 512 tokens, 2048 wide.
+  // Embeddings of a prompt of 512 tokens, 2048 wide.
   KernelCase& model = add({.axis = 4096, .inner = 2048, .indices = 512, .dtype = DType::kF16});
   model.bytes = 512.0 * 2048 * 2 * 2;
   return cases;

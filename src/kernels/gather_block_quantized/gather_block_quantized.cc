@@ -104,7 +104,7 @@ std::vector<RowRange> SplitGatherBlockQuantized(const Caps& caps,
   const uint64_t rows_at_most =
       std::numeric_limits<uint32_t>::max() / (uint64_t{shape.slice_rows} * shape.cols);
   if (data_bits % 8 != 0 || zero_points_bits % 8 != 0) {
-    // Rows that start inside a byte: pairs of rows are whole bytes.
+    // A row may start inside a byte, but pairs of rows are whole bytes.
     const uint64_t pair_bytes[] = {data_bits / 4, shape.slice_rows * shape.blocks() * act_bytes * 2,
                                    zero_points_bits / 4};
     std::vector<RowRange> ranges =

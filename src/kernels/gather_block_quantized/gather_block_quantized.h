@@ -1,13 +1,14 @@
-// com.microsoft.GatherBlockQuantized along axis 0 of data quantized along its last axis:
-//   out[i, c] = (code[index[i], c] - zero[index[i], c / block_size]) * scale[index[i], c /
-//   block_size]
+// com.microsoft.GatherBlockQuantized along axis 0 of data that is quantized along its last axis:
+//   out[i, c] = (code[index[i], c] - zero[index[i], c / block_size])
+//               * scale[index[i], c / block_size]
 //
-// Bindings: 0 params, 1 data, 2 indices, 3 scales, 4 zero_points (optional), 5 out.
+// Operands:
 //   data         [rows, slice_rows, cols] codes of `bits`, from the lowest bits of each byte up
 //   indices      [indices] i32; negative ones count from the end; any out of range is clamped
 //   scales       [rows, slice_rows, ceil(cols / block_size)] act_t
-//   zero_points  packed like the codes: rows padded to a byte for kU8 data, unpadded for kU4 and
-//   kI4 out          [indices, slice_rows, cols] act_t
+//   zero_points  (optional) packed like the codes: rows padded to a byte for kU8 data, unpadded for
+//                kU4 and kI4
+//   out          [indices, slice_rows, cols] act_t
 // Without zero points the zero is 2^(bits - 1) for kU8 data, and 0 for kU4 and kI4 data.
 // Source: ONNX Runtime, docs/ContribOperators.md.
 #pragma once
@@ -32,24 +33,24 @@ struct GatherBlockQuantizedRoles {
 };
 
 struct GatherBlockQuantizedShape {
-  uint32_t rows = 1;        // of the whole table
+  uint32_t rows = 1;        // rows of the whole table
   uint32_t slice_rows = 1;  // product of the dimensions between the first and the last
   uint32_t cols = 1;        // codes of a row (twice the bytes for 4-bit codes in kU8 data)
   uint32_t indices = 1;
   uint32_t bits = 4;             // 2, 4 or 8; 4 for kU4 and kI4
   uint32_t block_size = 32;      // a power of two, at least 16
   DType data_type = DType::kU8;  // kU8, kU4 or kI4
-  DType dtype = DType::kF32;     // of scales and out: kF32 or kF16
+  DType dtype = DType::kF32;     // type of scales and out: kF32 or kF16
   bool zero_points = false;
-  // The rows of the table that are bound (data, scales, zero_points start at row_begin): only
-  // indices that fall into them are written. row_count 0 means all.
+  // Rows of the table that are bound; data, scales and zero_points start at row_begin. Only indices
+  // that fall into them are written. row_count 0 means all rows.
   uint32_t row_begin = 0, row_count = 0;
 
   uint32_t blocks() const { return (cols + block_size - 1) / block_size; }
-  // Bytes of one entry of the table. For kU4 and kI4 data these are whole only where
-  // slice_rows * cols is even; a table with odd ones can't be split.
+  // Returns the bytes of one entry of the table. For kU4 and kI4 data these are whole only if
+  // slice_rows * cols is even; a table with odd ones cannot be split.
   uint64_t data_row_bytes() const { return (uint64_t{slice_rows} * cols * bits + 7) / 8; }
-  // Zero points from one row to the next.
+  // Returns the number of zero points from one row to the next.
   uint32_t zero_points_stride() const {
     const uint32_t per_byte = 8 / bits;
     return data_type == DType::kU8 ? (blocks() + per_byte - 1) / per_byte * per_byte : blocks();
@@ -61,26 +62,27 @@ struct GatherBlockQuantizedParams {
   uint32_t rows, slice_rows, cols, indices;
   uint32_t row_begin, row_count;
   uint32_t blocks, zero_points_stride;
-  uint32_t threads;  // that have work: indices * slice_rows * cols / elements a thread
+  uint32_t threads;  // threads with work: indices * slice_rows * cols / elements of a thread
   uint32_t grid_x;
   uint32_t pad[2];
 };
 static_assert(sizeof(GatherBlockQuantizedParams) == 48);
 static_assert(offsetof(GatherBlockQuantizedParams, threads) == 32);
 
-// Variants: `vec4` (cols a multiple of 4: four codes a thread), `scalar`. Throws Error for a shape
-// that the kernel does not have (bits, block size, data type) or an unknown variant.
+// Plans one dispatch. Variants: `vec4` (four codes per thread; cols must be a multiple of 4) and
+// `scalar`. Throws Error for an unknown variant, and for a shape that the kernel does not support
+// (bits, block size, data type).
 KernelPlan PlanGatherBlockQuantized(const Caps& caps, const GatherBlockQuantizedShape& shape,
                                     std::string_view variant = "");
 
 std::vector<std::string> GatherBlockQuantizedVariants(const GatherBlockQuantizedShape& shape);
 
-// Row ranges (row_begin, row_count) for the dispatches that together write all of `out`.
+// Returns the ranges (row_begin, row_count) of the dispatches that together write all of `out`.
 std::vector<RowRange> SplitGatherBlockQuantized(const Caps& caps,
                                                 const GatherBlockQuantizedShape& shape);
 
-// out in double, from the whole table (row_begin and row_count are ignored). `zero_points` empty
-// where there are none.
+// Returns out in double, from the whole table; ignores row_begin and row_count. `zero_points` is
+// empty if there are none.
 std::vector<double> GatherBlockQuantizedReference(const GatherBlockQuantizedShape& shape,
                                                   std::span<const std::byte> data,
                                                   std::span<const double> indices,

@@ -1,5 +1,5 @@
-// Cases of GatherBlockQuantized: all packings, indices of every sign and beyond the table, and
-// tables bound in part.
+// Cases of GatherBlockQuantized: all packings, indices of every sign and past the table, and tables
+// that are bound in part.
 
 #include "kernels/gather_block_quantized/gather_block_quantized.h"
 
@@ -15,10 +15,11 @@
 namespace sinter::kernels {
 namespace {
 
-// Rows that are not bound must stay as they were.
+// Rows that are not bound must keep their values.
 constexpr double kUntouched = 7.0;
 
-// First, last, negative, and beyond the table on both sides; then a walk over it.
+// Returns the first index, the last, negative ones, indices past both ends of the table, and then a
+// walk over it.
 std::vector<double> Indices(const GatherBlockQuantizedShape& shape) {
   const double rows = shape.rows;
   std::vector<double> indices = {0, rows - 1, -1, -rows, -rows - 5, rows + 3};
@@ -29,7 +30,7 @@ std::vector<double> Indices(const GatherBlockQuantizedShape& shape) {
   return indices;
 }
 
-// The part of a packed or plain tensor that holds the bound rows.
+// Returns the part of a packed or plain tensor that holds the bound rows.
 template <typename T>
 std::vector<T> Rows(const std::vector<T>& values, const GatherBlockQuantizedShape& shape) {
   if (shape.row_count == 0) return values;
@@ -46,7 +47,7 @@ std::vector<Operand> MakeOperands(const GatherBlockQuantizedShape& shape, DType 
       shape.zero_points ? RandomBytes((rows * shape.zero_points_stride() * shape.bits + 7) / 8, 3)
                         : std::vector<std::byte>();
   const std::vector<double> indices = Indices(shape);
-  // A difference of whole numbers, exact; one product, rounded; one conversion, rounded.
+  // The difference of whole numbers is exact; the product and the conversion round once each.
   Operand out = Operand::Output(
       device, GatherBlockQuantizedReference(shape, data, indices, scales, zero_points), 0,
       2 * Epsilon(device) + Epsilon(DType::kF32));
@@ -91,7 +92,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   for (const auto& [data_type, bits] : kPackings) {
     for (const DType dtype : {DType::kF32, DType::kF16}) {
       for (const bool zero_points : {false, true}) {
-        // 3 blocks of 32 with a tail: zero points of a row end inside a byte.
+        // Three blocks of 32 with a tail: the zero points of a row end inside a byte.
         add({.rows = 19,
              .cols = 88,
              .indices = 11,
@@ -111,12 +112,12 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
          .dtype = DType::kF16,
          .zero_points = true});
   }
-  // Odd columns: 8-bit codes, and 4-bit ones that are packed across rows.
+  // Odd columns: 8-bit codes, and 4-bit codes that are packed across rows.
   add({.rows = 13, .cols = 77, .indices = 8, .bits = 8, .zero_points = true});
   add({.rows = 13, .cols = 77, .indices = 8, .data_type = DType::kU4, .zero_points = true});
   add({.rows = 1, .cols = 2, .indices = 1, .block_size = 16});
   add({.rows = 50, .cols = 128, .indices = 1, .block_size = 128, .dtype = DType::kF16});
-  // Only the rows [8, 24) are bound.
+  // Binds only rows [8, 24).
   for (const bool zero_points : {false, true}) {
     add({.rows = 40,
          .cols = 96,
@@ -128,7 +129,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   }
   add({.rows = 30, .cols = 64, .indices = 9, .dtype = DType::kF16, .zero_points = true}, true);
 
-  // Embedding of a prompt of 512 tokens, 2048 wide.
+  // Embeddings of a prompt of 512 tokens, 2048 wide.
   KernelCase& model = add({.rows = 8192, .cols = 2048, .indices = 512, .dtype = DType::kF16});
   model.bytes = 512.0 * (2048 / 2.0 + 2048 / 32.0 * 2 + 2048 * 2.0);
   return cases;

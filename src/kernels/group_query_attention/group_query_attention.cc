@@ -14,19 +14,19 @@ namespace {
 
 constexpr std::string_view kAttentionName = "group_query_attention", kRowBySubgroups = "row.sg";
 constexpr uint32_t kMaxHeadSize = 1024;
-// 512 is a column of 4 for each of the 128 threads.
+// 512 is four columns for each of the 128 threads.
 constexpr uint32_t kMaxPrefillHeadSize = 512;
 constexpr uint32_t kPrefillRows = 16;  // kRows in group_query_attention_prefill.wgsl
-// From here on most of a prefill tile is used even without grouped heads.
+// Number of rows from which on most of a prefill tile is used even without grouped heads.
 constexpr uint32_t kPrefillFromSequence = 8;
-// More keys than there are, and far from the end of i32 when added to a position.
+// More keys than any cache has, and far from the end of i32 when added to a position.
 constexpr int32_t kAllKeys = 1 << 30;
 
 bool PrefillFits(const GroupQueryAttentionShape& shape) {
   return shape.head_size % 4 == 0 && shape.head_size <= kMaxPrefillHeadSize;
 }
 
-// How the matrix variant cuts its work; names as in group_query_attention_matrix.wgsl.
+// Division of the matrix variant's work; names as in group_query_attention_matrix.wgsl.
 struct MatrixLayout {
   SubgroupMatrixConfig config;
   uint32_t subgroup = 0, subgroups = 0, blocks = 0;
@@ -56,12 +56,12 @@ bool Fits(const Caps& caps, const GroupQueryAttentionShape& shape, const MatrixL
          threads <= caps.limits.max_workgroup_size_x;
 }
 
-// The default first.
+// Returns the layouts that fit, the default first.
 std::vector<MatrixLayout> MatrixLayouts(const Caps& caps, const GroupQueryAttentionShape& shape) {
   std::vector<MatrixLayout> layouts;
   MatrixLayout layout{.subgroup = caps.fixed_subgroup_size()};
   if (layout.subgroup == 0 || !caps.f16 || shape.dtype != DType::kF16) return layouts;
-  // The largest product of f16 with f32 sums whose columns are as many as it is deep, so that
+  // Takes the largest product of f16 with f32 sums that has as many columns as it is deep, so that
   // weights and values need no other shape than queries and keys.
   for (const SubgroupMatrixConfig& config : caps.subgroup_matrix) {
     if (config.component != DType::kF16 || config.result != DType::kF32) continue;
@@ -69,10 +69,10 @@ std::vector<MatrixLayout> MatrixLayouts(const Caps& caps, const GroupQueryAttent
     if (config.m * config.n > layout.config.m * layout.config.n) layout.config = config;
   }
   if (layout.config.m == 0) return layouts;
-  // Small matrices are many: an 8x8 product for each of 16 x 4 of them, unrolled, takes a CPU's
-  // compiler a minute. There loops come first.
-  // Few keys a tile first: an NVIDIA multiprocessor has about 52 KiB of workgroup memory for all of
-  // its workgroups, and two or three of them hide each other's waiting.
+  // Small matrices are many: 16 x 4 unrolled products of 8x8 take a CPU's compiler a minute, so
+  // there loops come first. Otherwise tiles with few keys come first: an NVIDIA multiprocessor has
+  // about 52 KiB of workgroup memory for all of its workgroups, and two or three of them hide each
+  // other's waiting.
   const bool small = layout.config.n < 16;
   for (const bool unroll : {!small, small}) {
     if (unroll && small && shape.head_size > 64) continue;

@@ -1,6 +1,6 @@
-// Attention of grouped query heads over keys and values that lie by head: the part of
-// com.microsoft's GroupQueryAttention after its rotary embedding and cache update
-// (rotary_embedding.h), and ONNX's Attention, causal or not.
+// Attention of grouped query heads over keys and values stored by head: the part of com.microsoft's
+// GroupQueryAttention after its rotary embedding and cache update (rotary_embedding.h), and ONNX's
+// Attention, causal or not.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace sinter::kernels {
 
-// What the lengths of the sequences, binding 4, are.
+// Meaning of the sequences' lengths.
 enum class KeyLengths {
   kSeqlensK,  // total - 1
   kTotal,     // total
@@ -30,21 +30,25 @@ struct GroupQueryAttentionRoles {
 };
 
 // For batch b, head n and row s, with total by `lengths`, limit = min(total, key_limit), and
-// own = clamp(total - sequence, past_min, past_max) + s + 1, the position behind the row's own key:
-//   keys t in [begin, end), end = clamp(causal ? own : own + local_window - 1, 0, limit), or limit
-//     where it is not causal and has no window,
+// own = clamp(total - sequence, past_min, past_max) + s + 1, the position after the row's own key:
+//   keys t in [begin, end), end = clamp(causal ? own : own + local_window - 1, 0, limit); end is
+//     limit if the attention is neither causal nor has a window,
 //     begin = local_window > 0 ? max(min(own, limit) - local_window, 0) : 0
 //   score[t] = softcap(scale * q . k[t]) + attention_bias[b, n, s, t]
 //   softcap(x) = softcap > 0 ? softcap * tanh(x / softcap) : x
 //   output = sum(exp(score[t] - max) v[t]) / (sum(exp(score[t] - max)) [+ exp(sink - max)])
-// The window counts the row's own key, as ONNX Runtime has done since 1.23 (pull request 25927).
-// A row without keys, or whose keys are all masked, gives zeros. The softmax is online
-// (arXiv:1805.02867), in f32; no score matrix goes to memory.
+// The window counts the row's own key, as ONNX Runtime has done since 1.23 (pull request 25927). A
+// row without keys, or whose keys are all masked, gives zeros. The softmax is online
+// (arXiv:1805.02867), in f32; no score matrix is stored.
 //
-// Bindings: 1 q [batch, sequence, heads * head_size] (or kBNSH), 2 k_cache and 3 v_cache
-// [batch, kv_heads, capacity, head_size], 4 lengths i32 [batch], 5 head_sink [heads]
-// (has_head_sink), 6 attention_bias [bias_batch, bias_heads, bias_rows, bias_total] (if
-// bias_total > 0; keys from bias_total on get 0), 7 output like q, by its own layout.
+// Operands:
+//   query           [batch, sequence, heads * head_size], or kBNSH
+//   key, value      caches [batch, kv_heads, capacity, head_size]
+//   lengths         i32 [batch], absent for kCapacity
+//   head_sink       [heads], if has_head_sink
+//   attention_bias  [bias_batch, bias_heads, bias_rows, bias_total], if bias_total > 0; keys from
+//                   bias_total on have bias 0
+//   output          like query, in its own layout
 struct GroupQueryAttentionShape {
   uint32_t batch = 1;
   uint32_t sequence = 1;
@@ -52,26 +56,26 @@ struct GroupQueryAttentionShape {
   uint32_t kv_heads = 1;
   uint32_t head_size = 64;
   uint32_t capacity = 1;
-  DType dtype = DType::kF32;  // of every float operand
+  DType dtype = DType::kF32;  // type of every float operand
   HeadLayout q_layout = HeadLayout::kBSNH;
   HeadLayout output_layout = HeadLayout::kBSNH;
   bool causal = true;
   KeyLengths lengths = KeyLengths::kSeqlensK;
-  uint32_t key_limit = 0;  // 0: the capacity
-  // The rows before the first of these. By default the last row of a sequence is its last key's,
-  // and a prompt that is padded on the right begins with key 0. Equal bounds are a fixed number;
-  // without a lower bound the first rows of a short sequence see nothing.
+  uint32_t key_limit = 0;  // 0 means the capacity
+  // Bounds of the number of positions before the first row. By default the last row of a sequence
+  // belongs to its last key, and a prompt that is padded on the right begins with key 0. Equal
+  // bounds fix the number. Without a lower bound the first rows of a short sequence see no keys.
   int32_t past_min = 0, past_max = INT32_MAX;
   float scale = 0;  // 0 means 1 / sqrt(head_size)
   float softcap = 0;
-  int32_t local_window = -1;    // keys a row sees, its own included; <= 0: all
-  bool has_head_sink = false;   // a logit a head that takes part in the denominator only
-  bool smooth_softmax = false;  // the same with 0 for every head
+  int32_t local_window = -1;    // keys that a row sees, its own included; <= 0 means all
+  bool has_head_sink = false;   // whether each head has a logit that counts in the denominator only
+  bool smooth_softmax = false;  // the same with a logit of 0 for every head
   uint32_t bias_batch = 1;      // 1 or batch
   uint32_t bias_heads = 1;      // 1 or heads
-  uint32_t bias_rows = 0;       // 1 or sequence; 0: sequence
-  uint32_t bias_total = 0;      // 0: no attention_bias
-  // attention_bias is u32, or i32: 0 masks a key, anything else lets it be.
+  uint32_t bias_rows = 0;       // 1 or sequence; 0 means sequence
+  uint32_t bias_total = 0;      // 0 means no attention_bias
+  // If set, attention_bias is u32 or i32: 0 masks a key, and any other value keeps it.
   bool bias_is_mask = false;
 
   bool operator==(const GroupQueryAttentionShape&) const = default;
@@ -88,10 +92,10 @@ struct GroupQueryAttentionParams {
   uint32_t capacity;
   uint32_t key_limit;
   uint32_t local_window;  // 0: all keys
-  int32_t keys_after;     // that a row sees behind its own
+  int32_t keys_after;     // keys that a row sees after its own
   int32_t past_min;
   int32_t past_max;
-  int32_t total_offset;  // total minus what stands in the lengths
+  int32_t total_offset;  // total minus the element of `lengths`
   uint32_t q_batch;      // strides of q in elements
   uint32_t q_sequence;
   uint32_t q_head;
@@ -105,27 +109,30 @@ struct GroupQueryAttentionParams {
   float scale;
   float softcap;
   uint32_t grid_x;
-  uint32_t tiles;  // prefill: tiles of query rows for a (batch, kv head)
+  uint32_t tiles;  // prefill: tiles of query rows per (batch, kv head)
   uint32_t padding[3];
 };
 static_assert(sizeof(GroupQueryAttentionParams) == 112 &&
               offsetof(GroupQueryAttentionParams, scale) == 84);
 
-// `row` and, with subgroups, `row.sg`: a workgroup for each (batch, head, row), whose
-// threads split the keys; any head size up to 1024. `prefill`: a workgroup for 16 (row, head of
-// the group) pairs that share each tile of keys; head sizes that are multiples of 4, up to 512.
-// `matrix.r64.k32`: tiles of 64 pairs and 32 keys on the matrix units, for f16, where every
-// subgroup has the same size and the head size is 1 to 16 of the matrices.
+// Returns the variants that fit.
+//
+// - `row` and, with subgroups, `row.sg`: a workgroup for each (batch, head, row), whose threads
+//   split the keys. Any head size up to 1024.
+// - `prefill`: a workgroup for 16 (row, head of the group) pairs, which share each tile of keys.
+//   Head sizes that are multiples of 4, up to 512.
+// - `matrix.r64.k32`: tiles of 64 pairs and 32 keys on the matrix units. For f16, if every subgroup
+//   has the same size and the head size is 1 to 16 of the matrices.
 std::vector<std::string> GroupQueryAttentionVariants(const Caps& caps,
                                                      const GroupQueryAttentionShape& shape);
 
-// Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and
-// f32, heads that are no multiple of kv_heads, a head size above 1024.
+// Plans one dispatch. Throws Error for a variant that is unknown or does not fit, for a type other
+// than f16 and f32, if heads is no multiple of kv_heads, and for a head size above 1024.
 KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionShape& shape,
                                    std::string_view variant = "");
 
-// The definition above in doubles; spans of absent bindings are empty. Gives the output, by its
-// layout.
+// Returns the output by the definition above, in double and in its layout. Spans of absent operands
+// are empty.
 std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape& shape,
                                                  std::span<const double> q,
                                                  std::span<const double> k_cache,

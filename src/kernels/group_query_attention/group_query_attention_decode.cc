@@ -19,7 +19,7 @@ constexpr uint32_t kMaxDecodeHeadSize = 512;
 constexpr uint32_t kMaxPairs = 4;
 constexpr uint32_t kMaxUnits = 4;
 
-// Who does what in a workgroup; names as in group_query_attention_decode.wgsl.
+// Division of work in a workgroup; names as in group_query_attention_decode.wgsl.
 struct DecodeLayout {
   bool subgroups = false;
   uint32_t workgroup = 0, splits = 0;
@@ -41,7 +41,8 @@ uint32_t Chunks(const GroupQueryAttentionDecodeShape& shape, const DecodeLayout&
   return (AllPairs(shape) + layout.pairs - 1) / layout.pairs;
 }
 
-// The layout of a workgroup of `workgroup` threads, but for the splits; none where it does not fit.
+// Returns the layout of a workgroup of `workgroup` threads, without the splits. Returns nothing if
+// it does not fit.
 std::optional<DecodeLayout> LayoutOf(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
                                      bool subgroups, uint32_t workgroup) {
   const GroupQueryAttentionShape& attention = shape.attention;
@@ -49,7 +50,7 @@ std::optional<DecodeLayout> LayoutOf(const Caps& caps, const GroupQueryAttention
   DecodeLayout layout{.subgroups = subgroups, .workgroup = workgroup};
   const uint32_t max_lanes =
       subgroups ? std::min(std::bit_floor(caps.subgroup_min_size), 32u) : workgroup;
-  // The fewest idle lanes, and among those the fewest units.
+  // Prefers the fewest idle lanes, and among those the fewest units.
   uint32_t best = UINT32_MAX;
   for (uint32_t units = 1; units <= (subgroups ? kMaxUnits : 1); ++units) {
     const uint32_t lanes = std::bit_ceil((cols + units - 1) / units);
@@ -64,7 +65,7 @@ std::optional<DecodeLayout> LayoutOf(const Caps& caps, const GroupQueryAttention
   layout.pairs = std::min(
       {kMaxPairs, std::bit_ceil(AllPairs(shape)), layout.units > 2 ? kMaxPairs / 2 : kMaxPairs});
   layout.parts = workgroup / (subgroups ? std::bit_floor(caps.subgroup_min_size) : layout.lanes);
-  // Sums and statistics of the parts, statistics of at most 64 splits, the flag, team sums.
+  // Sums and statistics of the parts, statistics of at most 64 splits, the flag, and team sums.
   const uint32_t shared = layout.parts * (layout.pairs * attention.head_size * 4 + 32) +
                           64 * layout.pairs * 8 + 16 + (subgroups ? 0 : workgroup * 16);
   const bool fits = layout.parts > 0 && shared <= caps.limits.max_workgroup_storage_bytes &&
@@ -85,8 +86,8 @@ bool Fits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
          StorageBuffers(shape) <= caps.limits.max_storage_buffers_per_stage;
 }
 
-// As many workgroups as keep a large GPU busy (two for each of an H200's 132 units) or a CPU's
-// cores, no more splits than there can be tiles.
+// Returns the number of splits with enough workgroups to keep a large GPU busy (two for each of an
+// H200's 132 multiprocessors) or a CPU's cores. There are no more splits than tiles.
 uint32_t DefaultSplits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
                        const DecodeLayout& layout) {
   const uint32_t others = shape.attention.batch * shape.attention.kv_heads * Chunks(shape, layout);
@@ -99,7 +100,8 @@ std::string VariantName(const DecodeLayout& layout) {
   return fmt::format("{}s{}.wg{}", layout.subgroups ? "sg." : "", layout.splits, layout.workgroup);
 }
 
-// The default first. Without subgroups only the smallest workgroup that fits.
+// Returns the layouts that fit, the default first. Without subgroups only the smallest workgroup is
+// included.
 std::vector<DecodeLayout> Layouts(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   std::vector<DecodeLayout> layouts;
   if (!Fits(caps, shape)) return layouts;
@@ -256,7 +258,7 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
   define(attention.smooth_softmax && !attention.has_head_sink, "smooth");
   define(attention.bias_total > 0, "bias");
   define(attention.local_window > 0, "window");
-  // An adapter's subgroups are all of a kind: their size needs no place in the name.
+  // An adapter's subgroups all have one kind of sizes, so the name need not tell it.
   kernel.variant += fmt::format(".c{}.{}", Chunks(shape, *layout), VariantName(*layout));
   kernel.defines.push_back(layout->pairs == 1   ? "pairs1"
                            : layout->pairs == 2 ? "pairs2"
@@ -268,7 +270,7 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
   kernel.SetParams(GroupQueryAttentionDecodeParamsOf(shape));
   const uint32_t chunks = Chunks(shape, *layout);
   kernel.workgroups = {layout->splits, attention.kv_heads, attention.batch * chunks};
-  // For each split of each item: sums, maxima, denominators.
+  // Each split of each item has sums, maxima and denominators.
   kernel.scratch_words = kCounterWords + uint64_t{attention.batch} * attention.kv_heads * chunks *
                                              layout->splits * layout->pairs *
                                              (attention.head_size + 2);

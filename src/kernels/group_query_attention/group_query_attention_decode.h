@@ -1,5 +1,5 @@
 // com.microsoft's GroupQueryAttention for a few rows in one dispatch: norm and rotary embedding of
-// queries and keys, the append to the in-place KV cache, and the attention itself.
+// queries and keys, the append to the KV cache in place, and the attention.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@
 
 namespace sinter::kernels {
 
-// Inputs of the node as both kernels that append to the caches bind them.
+// Inputs of the node that both kernels which append to the caches bind.
 struct GroupQueryAttentionInputRoles {
   static constexpr Role kQuery{1}, kKey{2}, kValue{3}, kSeqlens{6}, kCos{7, Access::kReadRows},
       kSin{8, Access::kReadRows}, kQNormWeight{9}, kKNormWeight{10}, kPositionIds{11};
@@ -26,27 +26,29 @@ struct GroupQueryAttentionDecodeRoles : GroupQueryAttentionInputRoles {
       kScratch{15, Access::kScratch};
 };
 
-// The composition of RotaryEmbedding of the keys and a move of the values into the caches,
-// RotaryEmbedding of the queries, and GroupQueryAttention over the caches; see their headers. Rows
-// seqlens_k[b] + 1 - sequence (no less than 0) and following of the caches are written where they
-// are below `capacity`. What lies behind a sequence's rows in the caches takes no part.
+// Composition of RotaryEmbedding of the keys, a copy of keys and values to the caches,
+// RotaryEmbedding of the queries, and GroupQueryAttention over the caches; see their headers.
+// Writes the rows of the caches from seqlens_k[b] + 1 - sequence (at least 0) on, as far as they
+// are below `capacity`. Later rows of the caches are ignored.
 //
-// Bindings, rows of the inputs being [batch, sequence, row]: 1 query of heads * head_size, resp.
-// (packed) of query, key and value one after the other; 2 key and 3 value of kv_heads * head_size
-// (if not packed); 4 k_cache and 5 v_cache; 6 seqlens_k; 7 cos and 8 sin (rotary_dim > 0);
-// 9 q_norm_weight and 10 k_norm_weight [head_size] (has_norm); 11 position_ids [batch, sequence]
-// (positions = kPositionIds); 12 head_sink; 13 attention_bias; 14 output; 15 scratch, of the
-// plan's scratch_words u32: the first kCounterWords are 0 before and after each dispatch,
-// the others are of no matter.
+// Operands; rows of the inputs are [batch, sequence, row]:
+//   query           rows of heads * head_size; if packed, of query, key and value concatenated
+//   key, value      rows of kv_heads * head_size, if not packed
+//   caches, seqlens as in group_query_attention.h, kSeqlensK
+//   cos, sin        if rotary_dim > 0, as in rotary_embedding.h
+//   q_norm, k_norm  weights [head_size], if has_norm
+//   position_ids    [batch, sequence], if positions is kPositionIds
+//   head_sink, attention_bias, output  as in group_query_attention.h
+//   scratch         the plan's scratch_words u32
 struct GroupQueryAttentionDecodeShape {
-  // Causal, of seqlens_k, with kBSNH layouts; no key_limit, bounds of the past, mask or broadcast
-  // rows of the bias.
+  // Causal, with kSeqlensK and kBSNH layouts; without key_limit, bounds of the past, a mask, or
+  // broadcast rows of the bias.
   GroupQueryAttentionShape attention;
   bool packed = false;
   uint32_t rotary_dim = 0;
   bool interleaved = false;
   RotaryPositions positions = RotaryPositions::kSeqlens;  // or kPositionIds
-  uint32_t rotary_rows = 1;                               // of cos and sin
+  uint32_t rotary_rows = 1;                               // rows of cos and sin
   bool has_norm = false;
   float epsilon = 1e-6f;
 
@@ -56,7 +58,7 @@ struct GroupQueryAttentionDecodeShape {
   }
 };
 
-// Rows of queries from which on the other kernels take over.
+// Largest number of query rows; the other kernels take more.
 constexpr uint32_t kMaxDecodeSequence = 8;
 
 // Mirrors Params in group_query_attention_decode.wgsl.
@@ -82,24 +84,26 @@ static_assert(sizeof(GroupQueryAttentionDecodeParams) == 64 &&
 GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
     const GroupQueryAttentionDecodeShape& shape);
 
-// `sg.s16.wg256`: with subgroups, 16 splits of the keys, workgroups of 256 threads; `s16.wg64`:
-// without subgroups. The one that Plan takes is the first. Empty where the kernel does not fit:
-// more rows than kMaxDecodeSequence, a head size that is no multiple of 8 or above 512, half of
-// rotary_dim no multiple of 8, more storage buffers than the adapter can bind.
+// Returns the variants that fit, the default first. `sg.s16.wg256` has subgroups, 16 splits of the
+// keys and workgroups of 256 threads; `s16.wg64` has no subgroups. Empty if the kernel does not
+// fit: more rows than kMaxDecodeSequence, a head size that is no multiple of 8 or above 512, half
+// of rotary_dim no multiple of 8, or more storage buffers than the adapter can bind.
 std::vector<std::string> GroupQueryAttentionDecodeVariants(
     const Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
-// Plans the dispatch. Throws Error: an unknown or unfitting variant, a shape that has none.
+// Plans one dispatch. Throws Error for a variant that is unknown or does not fit, and for a shape
+// without variants.
 KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape,
                                          std::string_view variant = "");
 
-// The same plans, for measuring.
+// Returns the same plans for measuring.
 Tunable GroupQueryAttentionDecodeTunable(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape);
 
-// The part of a prelude that group_query_attention_pairs.wgsl and group_query_attention_inputs.wgsl
-// ask for, but for kUnits, kLanes and kWorkgroupSize. `pairs`: 1, 2 or 4; `f16`: of activations.
+// Returns the part of a prelude that group_query_attention_pairs.wgsl and
+// group_query_attention_inputs.wgsl require, without kUnits, kLanes and kWorkgroupSize. `pairs` is
+// 1, 2 or 4. `f16` tells whether activations are f16.
 std::string GroupQueryAttentionInputsPrelude(const GroupQueryAttentionDecodeShape& shape,
                                              uint32_t pairs, bool f16);
 
@@ -108,8 +112,8 @@ struct GroupQueryAttentionDecodeInputs {
       position_ids, head_sink, attention_bias;
 };
 
-// The composition in doubles, from the references of its parts; updates the caches. The cached
-// keys and values are rounded to `cache_dtype`.
+// Returns the output of the composition in double, from the references of its parts, and updates
+// the caches. Cached keys and values are rounded to `cache_dtype`.
 std::vector<double> GroupQueryAttentionDecodeReference(
     const GroupQueryAttentionDecodeShape& shape, const GroupQueryAttentionDecodeInputs& inputs,
     std::span<double> k_cache, std::span<double> v_cache, DType cache_dtype);

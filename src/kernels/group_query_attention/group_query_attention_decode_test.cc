@@ -22,7 +22,7 @@ using Shape = GroupQueryAttentionDecodeShape;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 using Roles = GroupQueryAttentionDecodeRoles;
 
-// Place among the operands.
+// Returns the index of an operand in a case's table.
 constexpr size_t PlaceOf(const Role& role) { return role.binding - 1; }
 
 std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>& seqlens_k,
@@ -32,7 +32,7 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   const DType dtype = widen ? DType::kF32 : logical;
   const size_t size = attention.head_size;
   gqa_testing::Inputs node = gqa_testing::MakeInputs(shape, seqlens_k);
-  // Nothing may come from behind the past.
+  // Rows after the past must not be read.
   for (size_t b = 0; b < attention.batch; ++b) {
     const auto past =
         static_cast<size_t>(std::max(seqlens_k[b] + 1 - double(attention.sequence), 0.0));
@@ -58,9 +58,9 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   std::vector<double> k_after = node.k_cache, v_after = node.v_cache;
   const auto output = GroupQueryAttentionDecodeReference(shape, inputs, k_after, v_after, dtype);
 
-  // Scores: a normed and rotated query or key is at most 16 (weights and values below 4), and off
-  // by 8 * 2^-24 of that; the rest as in group_query_attention_test.cc. Where keys are computed and
-  // then rounded to f16, one of them may go the other way: 2^-10 of 4, times a query of 4.
+  // A normed and rotated query or key is at most 16 (weights and values are below 4) and off by 8 *
+  // 2^-24 of that; the rest is as in group_query_attention_test.cc. Keys that are computed and then
+  // rounded to f16 may round differently: 2^-10 of 4, times a query of 4.
   const bool computed = shape.has_norm || shape.rotary_dim > 0;
   const double scale = attention.scale == 0 ? 1 / std::sqrt(double(size)) : attention.scale;
   double score = 0x1p-24 * std::sqrt(double(size)) * 8 + attention.softcap * 0x1p-21;
@@ -69,7 +69,7 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   const double weight = score + 0x1p-23 * (3 + 2 * 16) * 2;
   const double cache_tolerance = computed ? 2 * Epsilon(dtype) + 8 * 0x1p-24 : 0;
 
-  // NaN is anything: only the counters matter.
+  // NaN matches anything: only the counters are checked.
   std::vector<double> scratch(scratch_words), scratch_after(scratch_words, kNaN);
   std::fill_n(scratch_after.begin(), kCounterWords, 0.0);
   std::vector<Operand> operands = gqa_testing::MakeOperands(
@@ -82,7 +82,7 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   return operands;
 }
 
-// The default, and one without subgroups.
+// Returns the default, and one variant without subgroups.
 std::vector<std::string> SomeVariants(const std::vector<std::string>& all) {
   std::vector<std::string> some = {all[0]};
   for (const std::string& variant : all) {
@@ -103,7 +103,7 @@ Shape ShapeOf(DType dtype, uint32_t sequence, uint32_t heads, uint32_t kv_heads,
   return shape;
 }
 
-// As Qwen3 has it: packed, normed, rotated.
+// Returns the shape with packed, normed and rotated inputs, as in Qwen3.
 Shape Packed(Shape shape) {
   shape.packed = shape.has_norm = true;
   shape.rotary_dim = shape.attention.head_size / 16 * 16;
@@ -128,7 +128,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
     c.plan = [=](const Caps& device, std::string_view variant) {
       return PlanGroupQueryAttentionDecode(widen ? WithoutF16(device) : device, shape, variant);
     };
-    // Enough scratch for every variant.
+    // The scratch is large enough for every variant.
     uint64_t scratch_words = 0;
     for (const std::string& variant : c.variants) {
       scratch_words = std::max(scratch_words,
@@ -147,15 +147,15 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
                                   uint32_t size, uint32_t capacity) {
       return ShapeOf(dtype, sequence, heads, kv_heads, size, capacity);
     };
-    // Shaders as large as this compile slowly on a CPU: f16 has what differs by type, and only
-    // some cases have every variant.
+    // Such large shaders compile slowly on a CPU. So f16 runs only cases that differ by type, and
+    // only some cases run every variant.
     const Which most = dtype == DType::kF32 ? kSome : kDefault;
-    // Lengths; the cache is much longer than most of them.
+    // Various lengths, most of them much shorter than the cache.
     for (const double length : {1, 2, 63, 64, 65, 127, 128, 129, 1000}) {
       add(fmt::format(".len{}", length), Packed(shape_of(1, 4, 2, 64, 1024)), {length - 1},
           length == 1000 ? kAll : most);
     }
-    // Several rows: after a past, from the start, right-padded, and over the cache's end.
+    // Several rows: after a past, from the start, right-padded, and past the end of the cache.
     for (const uint32_t sequence : {2u, 5u, 8u}) {
       const Shape shape = Packed(shape_of(sequence, 4, 2, 64, 300));
       add(".past", shape, {200}, sequence == 8 ? kAll : most);
@@ -173,7 +173,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
       add(".group", Packed(shape_of(1, 2 * group, 2, 64, 150)), {140}, most);
       add(".group", Packed(shape_of(3, 2 * group, 2, 128, 150)), {140}, kDefault);
     }
-    // Several sequences of their own lengths.
+    // Several sequences of different lengths.
     Shape batch = Packed(shape_of(1, 4, 2, 64, 300));
     batch.attention.batch = 3;
     add(".batch", batch, {0, 130, 299}, kAll);
@@ -184,7 +184,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
     for (const bool interleaved : {false, true}) {
       Shape shape = shape_of(2, 4, 2, 64, 100);
       shape.rotary_dim = 32;
-      shape.rotary_rows = 40;  // Later positions take the last row.
+      shape.rotary_rows = 40;  // later positions take the last row
       shape.interleaved = interleaved;
       add(interleaved ? ".interleaved.partial" : ".rotary.partial", shape, {30});
       add(interleaved ? ".interleaved.clamped" : ".rotary.clamped", shape, {80});
@@ -222,7 +222,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
       add(".smooth", shape, {100});
       add(".smooth.short", shape, {sequence - 1.0});
       attention.smooth_softmax = false;
-      attention.bias_total = 180;  // Less than the keys: the rest has none.
+      attention.bias_total = 180;  // fewer than the keys: the others have no bias
       add(".bias", shape, {190});
       attention.batch = 2;
       add(".bias.batch", shape, {190, 100});
@@ -250,8 +250,8 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
   return cases;
 });
 
-// A list that runs the kernel again and again must find its counters as they were; the results do
-// not depend on which split is the last.
+// A list that runs the kernel repeatedly must find its counters at zero each time. The results do
+// not depend on which split finishes last.
 TEST(GroupQueryAttentionDecode, RepeatsInOneList) {
   const Shape shape = Packed(ShapeOf(DType::kF32, 1, 4, 2, 64, 1024));
   gpu::Device& device = TestDevice();

@@ -1,4 +1,5 @@
-// What com.microsoft's GroupQueryAttention does before the attention of many rows, in one dispatch.
+// Everything that com.microsoft's GroupQueryAttention does before the attention of many rows, in
+// one dispatch.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +13,10 @@
 
 namespace sinter::kernels {
 
-// The composition of RotaryEmbedding of the keys and a move of the values into the caches, and
-// RotaryEmbedding of the queries to `q`, which GroupQueryAttention takes; see their headers.
-// Bindings: 1 to 11 as in group_query_attention_decode.h, 12 q [batch, sequence, heads *
-// head_size].
+// Composition of RotaryEmbedding of the keys, a copy of keys and values to the caches, and
+// RotaryEmbedding of the queries to `q` [batch, sequence, heads * head_size], which
+// GroupQueryAttention reads; see their headers. The other operands are those of
+// group_query_attention_decode.h.
 
 struct GroupQueryAttentionPrepareRoles : GroupQueryAttentionInputRoles {
   static constexpr Role kKeyCache{4, Access::kWrite}, kValueCache{5, Access::kWrite},
@@ -38,18 +39,19 @@ struct GroupQueryAttentionPrepareParams {
 static_assert(sizeof(GroupQueryAttentionPrepareParams) == 48 &&
               offsetof(GroupQueryAttentionPrepareParams, epsilon) == 32);
 
-// `wg128` and, with subgroups that hold a head, `sg.wg128`, which Plan takes. Empty where the
-// kernel does not fit: a head size that is no multiple of 8 or above 512, half of rotary_dim no
-// multiple of 8, more storage buffers than the adapter can bind.
+// Returns the variants that fit, the default first: `sg.wg128` if subgroups hold a head, and
+// `wg128`. Empty if the kernel does not fit: a head size that is no multiple of 8 or above 512,
+// half of rotary_dim no multiple of 8, or more storage buffers than the adapter can bind.
 std::vector<std::string> GroupQueryAttentionPrepareVariants(
     const Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
-// Plans one dispatch. Throws Error: an unknown or unfitting variant, a type other than f16 and f32.
+// Plans one dispatch. Throws Error for a variant that is unknown or does not fit, and for a type
+// other than f16 and f32.
 KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
                                           const GroupQueryAttentionDecodeShape& shape,
                                           std::string_view variant = "");
 
-// The composition in doubles, from the references of its parts: updates the caches, gives q.
+// Returns q of the composition in double, from the references of its parts, and updates the caches.
 std::vector<double> GroupQueryAttentionPrepareReference(
     const GroupQueryAttentionDecodeShape& shape, const GroupQueryAttentionDecodeInputs& inputs,
     std::span<double> k_cache, std::span<double> v_cache);

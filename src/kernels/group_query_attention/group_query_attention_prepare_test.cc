@@ -27,7 +27,7 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   std::vector<double> k_after = node.k_cache, v_after = node.v_cache;
   const auto q = GroupQueryAttentionPrepareReference(shape, inputs, k_after, v_after);
   // Two products below 16 * 5 of values, weights and sines of at most 5, with a few roundings of
-  // f32 and that of the mean of squares; then the type's own.
+  // f32 and that of the mean of squares, and then the rounding to the type.
   const double tolerance = 2 * 16 * 5 * 8 * 0x1p-24;
   std::vector<Operand> operands = gqa_testing::MakeOperands(
       node, dtype, std::move(k_after), std::move(v_after), tolerance, Epsilon(dtype));
@@ -68,7 +68,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_prepare", []
     cases.push_back(std::move(c));
   };
   for (const DType dtype : {DType::kF32, DType::kF16}) {
-    // Nothing but the move; then by head size, packed, normed and rotated.
+    // A plain copy; then various head sizes, packed, normed and rotated.
     add(".move", ShapeOf(dtype, 5, 3, 1, 24), {9});
     for (const uint32_t size : {8u, 16u, 64u, 80u, 96u, 128u, 256u, 512u}) {
       Shape shape = ShapeOf(dtype, 9, 4, 2, size);
@@ -115,7 +115,7 @@ TEST(GroupQueryAttentionPrepare, LeavesToOthersWhatItCannotDo) {
   EXPECT_TRUE(variants(ShapeOf(DType::kF32, 40, 4, 2, 60)).empty());
   EXPECT_TRUE(variants(ShapeOf(DType::kF32, 40, 4, 2, 520)).empty());
   shape.rotary_dim = 64;
-  shape.has_norm = true;  // 11 buffers; an adapter of WebGPU's defaults binds 8.
+  shape.has_norm = true;  // 11 buffers; an adapter with WebGPU's defaults binds 8
   EXPECT_TRUE(variants(shape).empty());
   EXPECT_THROW(PlanGroupQueryAttentionPrepare({}, ShapeOf(DType::kI32, 40, 4, 2, 64)), Error);
 }

@@ -73,7 +73,7 @@ std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape&
           scores.push_back(score);
           largest = std::max(largest, score);
         }
-        if (std::isinf(largest)) continue;  // No key that counts: zeros.
+        if (std::isinf(largest)) continue;  // no visible key: zeros
         if (shape.has_head_sink || shape.smooth_softmax) sum = std::exp(sink - largest);
         double* out = &output[row_of(shape.output_layout, b, h, s)];
         for (int64_t t = begin; t < end; ++t) {

@@ -26,7 +26,8 @@ int64_t TotalOf(const GroupQueryAttentionShape& shape, const std::vector<double>
   return shape.capacity;
 }
 
-// A bias with masked keys in every row, and all of the first row masked where `whole_rows`.
+// Returns a bias with masked keys in every row. If `whole_rows`, all keys of the first row are
+// masked.
 std::vector<double> MakeBias(const GroupQueryAttentionShape& shape, bool whole_rows) {
   const double infinity = std::numeric_limits<double>::infinity();
   auto bias = RandomValues(
@@ -52,7 +53,7 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
   auto k =
       RandomValues(shape.dtype, size_t{shape.batch} * shape.kv_heads * shape.capacity * size, 2);
   auto v = RandomValues(shape.dtype, k.size(), 3);
-  // Nothing may come from behind a sequence's end.
+  // Rows after a sequence's end must not be read.
   for (size_t b = 0; b < shape.batch; ++b) {
     for (size_t n = 0; n < shape.kv_heads; ++n) {
       const size_t begin = (b * shape.kv_heads + n) * shape.capacity * size;
@@ -69,17 +70,15 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
   auto bias = MakeBias(shape, whole_rows);
 
   // Scores are sums of head_size products of normal values: |score| < 8 with the usual scale. Their
-  // f32 error is less than 2^-24 * sqrt(head_size) times that, exp's 3 + 2 * 16 units in the last
-  // place (twice: rescaling); tanh, where there is a softcap, is off by 2^-21 of it. A weight's
-  // relative error reaches the output at most twice (numerator and denominator) times the largest
-  // value, 5.
+  // f32 error is less than 2^-24 * sqrt(head_size) times that; exp is off by 3 + 2 * 16 units in
+  // the last place (twice: rescaling); tanh, for a softcap, by 2^-21 of it. A weight's relative
+  // error reaches the output at most twice (numerator and denominator) times the largest value, 5.
   const double scale = shape.scale == 0 ? 1 / std::sqrt(double(size)) : shape.scale;
   const double largest = 8 * std::max(1.0, scale * std::sqrt(double(size)));
   const double score = 0x1p-24 * std::sqrt(double(size)) * largest + shape.softcap * 0x1p-21;
   const double weight = score + 0x1p-23 * (3 + 2 * 16) * 2;
-  // On the matrix units weights are rounded to f16, each on its own: that moves a weighted mean of
-  // values, whose magnitudes are 0.8 in the mean and with any weights hardly above 2, by 2^-11 of
-  // that.
+  // On the matrix units each weight is rounded to f16 on its own. This moves a weighted mean of
+  // values by 2^-11 of their magnitude, which is 0.8 on average and hardly above 2 for any weights.
   const double rounded = dtype == DType::kF16 ? 2 * Epsilon(dtype) : 0;
   Operand output =
       Operand::Output(dtype, GroupQueryAttentionReference(shape, q, k, v, lengths, sink, bias),
@@ -96,7 +95,8 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
           std::move(output)};
 }
 
-// All but the matrix variants, of which one is enough in most cases: they differ by constants.
+// Returns all variants but one only of the matrix variants, which is enough in most cases because
+// they differ by constants.
 std::vector<std::string> FewMatrices(const std::vector<std::string>& all) {
   std::vector<std::string> few;
   for (const std::string& variant : all) {
@@ -106,7 +106,8 @@ std::vector<std::string> FewMatrices(const std::vector<std::string>& all) {
   return few;
 }
 
-// Encoders and attention to another sequence: heads of 64, so that few pipelines do.
+// Adds encoders and attention to another sequence, with heads of 64, so that few pipelines are
+// enough.
 template <typename Add>
 void AddBidirectional(DType dtype, const Add& add) {
   GroupQueryAttentionShape shape{
@@ -120,7 +121,7 @@ void AddBidirectional(DType dtype, const Add& add) {
   shape.capacity = 1000;
   shape.key_limit = 700;
   add(".bidirectional.limit", shape, {});
-  // Twelve keys to either side.
+  // Twelve keys to either side are visible.
   shape.sequence = shape.capacity = 128;
   shape.key_limit = 0;
   shape.local_window = 13;
@@ -128,13 +129,13 @@ void AddBidirectional(DType dtype, const Add& add) {
   add(".bidirectional.window.bnsh", shape, {});
   shape.output_layout = HeadLayout::kBNSH;
   shape.local_window = -1;
-  // Lengths of their own, one of them none.
+  // Sequences of different lengths, one of them empty.
   shape.batch = 3;
   shape.sequence = 9;
   shape.capacity = 48;
   shape.lengths = KeyLengths::kTotal;
   add(".bidirectional.batch.bnsh", shape, {0, 31, 48});
-  // Biases of all rows alike, and masks, with rows that see nothing.
+  // Biases that all rows share, and masks, with rows that see nothing.
   shape.lengths = KeyLengths::kCapacity;
   shape.bias_rows = 1;
   shape.bias_batch = 3;
@@ -153,7 +154,7 @@ void AddBidirectional(DType dtype, const Add& add) {
   }
 }
 
-// Where the first row's past is no sequence's length less the rows.
+// Adds cases in which the past of the first row is not the sequence's length minus the rows.
 template <typename Add>
 void AddPasts(DType dtype, const Add& add) {
   GroupQueryAttentionShape shape{.sequence = 17,
@@ -167,7 +168,7 @@ void AddPasts(DType dtype, const Add& add) {
   shape.past_min = shape.past_max = 900;
   shape.capacity = 1000;
   add(".past900", shape, {});
-  // Sequences shorter than the rows: their first rows stand before key 0.
+  // Sequences shorter than the rows: their first rows are before key 0.
   shape.batch = 3;
   shape.capacity = 40;
   shape.lengths = KeyLengths::kTotal;
@@ -199,7 +200,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const C
     for (size_t b = 0; b < shape.batch; ++b) {
       keys += static_cast<double>(std::min<int64_t>(TotalOf(shape, lengths, b), shape.limit()));
     }
-    // The others are there to try every variant.
+    // The other cases only have to try every variant.
     if (keys >= 200 && shape.causal) {
       c.bytes = keys * 2 * shape.kv_heads * shape.head_size * (DTypeBits(shape.dtype) / 8);
       c.flops = keys * 4 * shape.heads * shape.sequence * shape.head_size;
@@ -216,11 +217,11 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const C
                                       .capacity = capacity,
                                       .dtype = dtype};
     };
-    // Decode by length.
+    // One row over various lengths.
     for (const double length : {1, 2, 63, 64, 65, 127, 128, 129, 1000}) {
       add(fmt::format(".len{}", length), shape_of(1, 4, 2, 64, 1024), {length - 1});
     }
-    // Prompts, and one in tiles that the matrix variants cut in all their ways, unrolled too.
+    // Prompts, and one that the matrix variants tile in all their ways, unrolled too.
     for (const uint32_t length : {2u, 17u, 63u, 64u, 65u, 127u, 128u, 129u}) {
       add("", shape_of(length, 2, 1, 64, 130), {length - 1.0});
     }
@@ -239,7 +240,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const C
     for (const uint32_t group : {1u, 2u, 3u, 5u, 8u, 16u}) {
       add(".group", shape_of(7, 2 * group, 2, 64, 80), {70});
     }
-    // Several sequences: lengths of their own, a right-padded prompt, the full cache.
+    // Several sequences of different lengths: a right-padded prompt and the full cache.
     GroupQueryAttentionShape batch = shape_of(9, 4, 2, 64, 48);
     batch.batch = 3;
     add(".batch", batch, {4, 30, 47});
@@ -269,7 +270,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const C
       shape.smooth_softmax = true;
       add(".smooth", shape, {100});
       shape.smooth_softmax = false;
-      shape.bias_total = 180;  // Less than the keys: the rest has none.
+      shape.bias_total = 180;  // fewer than the keys: the others have no bias
       add(".bias", shape, {190});
       shape.batch = 2;
       add(".bias.batch", shape, {190, 100});
@@ -281,10 +282,10 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const C
     }
     AddBidirectional(dtype, add);
     AddPasts(dtype, add);
-    add("", shape_of(200, 16, 8, 128, 256), {199});  // Qwen3's heads.
+    add("", shape_of(200, 16, 8, 128, 256), {199});  // Qwen3's heads
     if (dtype == DType::kF16) add("", shape_of(512, 16, 8, 128, 640), {511});
   }
-  // Llama-3.2-1B's and Phi-3-mini's.
+  // Llama-3.2-1B's and Phi-3-mini's heads.
   for (const auto& [kv_heads, size] : {std::pair{8u, 64u}, {32u, 96u}}) {
     add("",
         {.sequence = 512,
@@ -323,7 +324,8 @@ TEST(GroupQueryAttention, ReferenceMatchesHandComputedRows) {
 }
 
 TEST(GroupQueryAttention, ReferenceSeesTheKeysThatTheShapeSays) {
-  // Values that name their key, and equal scores: a mean of the keys that are seen.
+  // Each value is the number of its key, and scores are equal, so the output is the mean of the
+  // visible keys.
   GroupQueryAttentionShape shape{.sequence = 3,
                                  .head_size = 1,
                                  .capacity = 5,
@@ -336,7 +338,7 @@ TEST(GroupQueryAttention, ReferenceSeesTheKeysThatTheShapeSays) {
   shape.key_limit = 4;
   EXPECT_EQ(keys(), (std::vector<double>{15 / 4., 15 / 4., 15 / 4.}));
   shape.key_limit = 0;
-  // The rows stand at 2, 3 and 4, and see one key to either side.
+  // The rows are at positions 2, 3 and 4, and see one key to either side.
   shape.local_window = 2;
   EXPECT_EQ(keys(), (std::vector<double>{14 / 3., 28 / 3., 24 / 2.}));
   shape.local_window = -1;
@@ -344,7 +346,7 @@ TEST(GroupQueryAttention, ReferenceSeesTheKeysThatTheShapeSays) {
   EXPECT_EQ(keys(), (std::vector<double>{7 / 3., 15 / 4., 31 / 5.}));
   shape.past_max = 0;
   EXPECT_EQ(keys(), (std::vector<double>{1, 3 / 2., 7 / 3.}));
-  // Two keys: the first row stands before them.
+  // There are two keys; the first row is before them.
   lengths = {2};
   shape.lengths = KeyLengths::kTotal;
   EXPECT_EQ(keys(), (std::vector<double>{1, 3 / 2., 3 / 2.}));
@@ -369,7 +371,7 @@ TEST(GroupQueryAttention, PlanPicksByRowsAndHeadSize) {
   EXPECT_EQ(variant(512, 65), "group_query_attention.f32.h65.row");
 }
 
-// Matrices of 16 x 16, subgroups of 32 and 48 KiB of workgroup memory, as an H200 has them.
+// An H200 has matrices of 16 x 16, subgroups of 32 and 48 KiB of workgroup memory.
 TEST(GroupQueryAttention, PlanTakesMatrixUnitsThatAreThere) {
   Caps caps;
   caps.f16 = caps.subgroups = true;

@@ -1,5 +1,5 @@
-// Random inputs of com.microsoft's GroupQueryAttention, for the tests of the kernels that take them
-// as they are. Included by *_test.cc only.
+// Provides random inputs of com.microsoft's GroupQueryAttention for the tests of the kernels that
+// read the node's inputs. Included by *_test.cc only.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace sinter::kernels::gqa_testing {
 
-// Values of the shape's type; empty where the shape has no such input.
+// Values of the shape's type; empty if the shape does not have the input.
 struct Inputs {
   std::vector<double> query, key, value, k_cache, v_cache, seqlens_k, cos, sin, q_norm, k_norm,
       positions;
@@ -48,8 +48,8 @@ inline Inputs MakeInputs(const GroupQueryAttentionDecodeShape& shape,
   return inputs;
 }
 
-// Bindings 1 to 11, of `dtype` on the device. The caches as the kernel must leave them, within
-// these tolerances.
+// Returns bindings 1 to 11, of type `dtype` on the device. `k_after` and `v_after` are the expected
+// contents of the caches; the tolerances apply to keys.
 inline std::vector<Operand> MakeOperands(const Inputs& inputs, DType dtype,
                                          std::vector<double> k_after, std::vector<double> v_after,
                                          double k_abs_tolerance, double k_rel_tolerance = 0) {

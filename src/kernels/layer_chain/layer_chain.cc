@@ -15,22 +15,22 @@ namespace {
 
 constexpr std::string_view kChainName = "layer_chain";
 
-// A lane of a row's products takes this many codes at once: 16 bytes.
+// Codes that a lane of a row's products takes at once: 16 bytes.
 constexpr uint32_t kChunkCodes = 32;
-// Neighbouring threads that bring a chunk of the row into workgroup memory.
+// Neighbouring threads that copy a chunk of the row into workgroup memory.
 constexpr uint32_t kChunkThreads = 8;
-// Chunks of a row that such threads bring one after the other.
+// Upper bound on the chunks of a row that such threads copy in turn.
 constexpr uint32_t kMaxRounds = 8;
-// Chunks of each of its rows that a thread asks for at once.
+// Upper bound on the chunks that a thread loads at once, per row.
 constexpr uint32_t kMaxBlock = 8;
-// Rows of B that a team has.
+// Upper bound on the rows of B of a team.
 constexpr uint32_t kMaxRows = 8;
-// In place of a row's place in `rows`: kNone in layer_chain.wgsl.
+// Stands for "no row" in place of an offset in `rows`: kNone in layer_chain.wgsl.
 constexpr uint64_t kNoRow = UINT32_MAX;
-// Of the attention: heads of a group, splits.
+// Upper bounds of the attention: heads of a group, splits.
 constexpr uint32_t kMaxGroup = 4, kMaxSplits = 16;
 
-// How a link is cut; fields of struct Link in layer_chain.wgsl.
+// Division of a link's work; fields of struct Link in layer_chain.wgsl.
 struct LinkCut {
   uint32_t split, outputs, rows, block, rounds, parts;
 };
@@ -42,7 +42,7 @@ LinkCut CutLink(const Caps& caps, const MatMulNBitsShape& shape, const ChainTuni
   const uint32_t lanes = caps.fixed_subgroup_size() / shape.interleave;
   const uint32_t subgroups = tuning.workgroup / caps.fixed_subgroup_size();
   LinkCut cut = {};
-  // Outputs a workgroup, then chunks a thread: what the slowest have.
+  // Minimizes the outputs of the busiest workgroup, then the chunks of its busiest thread.
   uint64_t best = UINT64_MAX;
   for (uint32_t split = 1; split <= subgroups; split *= 2) {
     const uint32_t group = subgroups / split * shape.interleave;
@@ -60,7 +60,7 @@ LinkCut CutLink(const Caps& caps, const MatMulNBitsShape& shape, const ChainTuni
   }
   if (cut.rows == 0) return cut;
   const uint32_t iterations = CeilDiv(Chunks(shape), lanes * cut.split);
-  // All of them, or parts of which two are in registers at a time.
+  // Loads all chunks at once, or in parts of which two are in registers at a time.
   const uint32_t most = cut.rows * iterations <= tuning.ahead ? tuning.ahead : tuning.ahead / 2;
   cut.block = std::clamp(most / cut.rows, 1u, std::min(kMaxBlock, iterations));
   while (iterations % cut.block != 0) --cut.block;
@@ -74,13 +74,13 @@ uint32_t MaxK(const Chain& chain) {
   return k;
 }
 
-// How the attention is cut; constants of layer_chain_attention.wgsl.
+// Division of the attention's work; constants of layer_chain_attention.wgsl.
 struct AttentionCut {
   uint32_t lanes, pairs, splits;
   uint32_t values(const GroupQueryAttentionDecodeShape& shape) const {
     return pairs * shape.attention.head_size;
   }
-  // Of a split's result: sums, maxima, denominators.
+  // Returns the words of a split's result: sums, maxima, denominators.
   uint32_t partial(const GroupQueryAttentionDecodeShape& shape) const {
     return values(shape) + 2 * pairs;
   }
@@ -92,8 +92,8 @@ AttentionCut CutAttention(const Caps& caps, const GroupQueryAttentionDecodeShape
   AttentionCut cut = {};
   cut.lanes = std::bit_ceil(attention.head_size / 8);
   cut.pairs = std::bit_ceil(attention.heads / attention.kv_heads);
-  // As many as there are workgroups for; where they meet, a subgroup has two elements or more of
-  // them all.
+  // Takes as many splits as there are workgroups for, but so few that a subgroup has two or more
+  // elements of them all when it combines them.
   cut.splits = std::bit_floor(std::clamp(tuning.workgroups / attention.kv_heads, 1u,
                                          std::min(kMaxSplits, caps.fixed_subgroup_size() / 2)));
   while (cut.values(shape) % (2 * cut.splits) != 0) cut.splits /= 2;
@@ -110,8 +110,8 @@ uint64_t BindingCount(const Chain& chain) {
   return count;
 }
 
-// Whether the last link's Y can be the next layer's x, and nothing else comes from outside or goes
-// there on the way.
+// Returns whether the last link's Y can be the next layer's x, and no other operand is read from
+// outside or written on the way.
 bool Repeats(const Chain& chain) {
   const std::vector<ChainLink>& links = chain.links;
   return !(chain.attention && chain.attention_at == 0) &&
@@ -121,7 +121,7 @@ bool Repeats(const Chain& chain) {
          });
 }
 
-// Whether the first link's product can take a row of a table.
+// Returns whether the first link's product can read a row of a table.
 bool FitsTable(const Chain& chain) {
   const ChainTable& table = *chain.table;
   const uint64_t cols = chain.links[0].shape.k;
@@ -130,7 +130,7 @@ bool FitsTable(const Chain& chain) {
          (table.block_size == 0 || (table.block_size % 2 == 0 && cols % table.block_size == 0));
 }
 
-// Whether the parts go together, whatever the tuning.
+// Returns whether the parts fit together with some tuning.
 bool Fit(const Caps& caps, const Chain& chain) {
   const std::vector<ChainLink>& links = chain.links;
   if (links.empty() || links.size() > kMaxChainLinks ||
@@ -148,7 +148,7 @@ bool Fit(const Caps& caps, const Chain& chain) {
   }
   if (chain.table && !FitsTable(chain)) return false;
   if (chain.layers == 0 || (chain.layers > 1 && !Repeats(chain))) return false;
-  // Nobody else can have what the chain ends with.
+  // The result of the chain must be bound.
   if (!links.back().bound) return false;
   Glu glu = Glu::kNone;
   for (size_t i = 0; i < links.size(); ++i) {
@@ -175,7 +175,8 @@ bool Fit(const Caps& caps, const Chain& chain) {
   return true;
 }
 
-// vec4 of workgroup memory: the row in two bytes an element, or before it the attention's sums.
+// Returns the vec4 of workgroup memory that hold the row in two bytes per element or, before it,
+// the attention's sums.
 uint32_t RowSlots(const Caps& caps, const Chain& chain, const ChainTuning& tuning) {
   uint32_t slots = MaxK(chain) / 8;
   if (chain.attention) {
@@ -186,14 +187,14 @@ uint32_t RowSlots(const Caps& caps, const Chain& chain, const ChainTuning& tunin
   return slots;
 }
 
-// Of workgroup memory: a group's queries, its key and its value.
+// Returns the bytes of workgroup memory for a group's queries, its key and its value.
 uint32_t FreshBytes(const Chain& chain) {
   if (!chain.attention) return 0;
   const GroupQueryAttentionShape& attention = chain.attention->attention;
   return (attention.heads / attention.kv_heads + 2) * attention.head_size * 2;
 }
 
-// Rows of B that a thread has, of the link with most of them.
+// Returns the rows of B of a thread, for the link with the most.
 uint32_t MaxRows(const Caps& caps, const Chain& chain, const ChainTuning& tuning) {
   uint32_t rows = 0;
   for (const ChainLink& link : chain.links)
@@ -206,11 +207,12 @@ bool Fits(const Caps& caps, const Chain& chain, const ChainTuning& tuning) {
   if (tuning.ahead == 0 || tuning.workgroups == 0 || !std::has_single_bit(tuning.workgroup) ||
       tuning.workgroup > limits.max_invocations_per_workgroup ||
       tuning.workgroup > limits.max_workgroup_size_x ||
-      // Outputs go in pairs.
+      // Outputs are computed in pairs.
       tuning.workgroup < 2 * caps.fixed_subgroup_size()) {
     return false;
   }
-  // Row or sums, a unit a chunk; of each subgroup its squares, rows, maxima and denominators.
+  // The row or the sums, and a unit per chunk; for each subgroup its squares, rows, maxima and
+  // denominators.
   const uint64_t bytes =
       uint64_t{RowSlots(caps, chain, tuning)} * 16 + MaxK(chain) / kChunkCodes * 4 +
       tuning.workgroup / caps.fixed_subgroup_size() *
@@ -238,7 +240,7 @@ std::string Tag(bool there, std::string_view name) {
   return there ? fmt::format(".{}", name) : std::string();
 }
 
-// A chain's plan while it is put together.
+// Builds a chain's plan.
 class Planner {
  public:
   Planner(const Caps& caps, const Chain& chain, const ChainTuning& tuning)
@@ -262,7 +264,7 @@ class Planner {
     kernel_.variant += fmt::format("-{}.sg{}", ChainVariant(tuning_), caps_.fixed_subgroup_size());
     kernel_.workgroups = {tuning_.workgroups, 1, 1};
     kernel_.SetParams(params);
-    // How often each workgroup ran, and two sets of the rows.
+    // Counters of how often each workgroup ran, and two sets of the rows.
     kernel_.row_words = tuning_.workgroups + 2 * chain_.layers * words_;
     return std::move(kernel_);
   }
@@ -286,7 +288,8 @@ class Planner {
     kernel_.variant += codes ? fmt::format("-table.blk{}", table.block_size) : "-table";
   }
 
-  // Gives the place of its output among the layer's rows. `query`: that of what it takes.
+  // Returns the offset of the attention's output among the layer's rows. `query` is the offset of
+  // its input.
   uint64_t AddAttention(const GroupQueryAttentionDecodeShape& shape, uint64_t query,
                         ChainParams& params) {
     const GroupQueryAttentionShape& attention = shape.attention;
@@ -326,14 +329,14 @@ class Planner {
     const LinkCut cut = CutLink(caps_, shape, tuning_);
     const bool gated = shape.glu != Glu::kNone;
     const bool outside = link.residual == ChainLink::kOutside;
-    // What the next layer takes is a row as well.
+    // The row that the next layer reads is passed on as well.
     const bool handed = i + 1 < chain_.links.size() || Repeats(chain_);
     if (gated) glu_ = shape.glu;
     Define(true, fmt::format("link_{}", i));
     Define(outside, fmt::format("residual_{}", i));
     Define(link.bound, fmt::format("bound_{}", i));
     row_of_.push_back(handed ? words_ : kNoRow);
-    // In the order of struct Link.
+    // The order is that of struct Link.
     kernel_.prelude += fmt::format(
         "const kLink{0} = Link({0}u, {1}u, {2}u, {3}u, {4}u, {5}u, {6}u, {7}u, {8}u, {9}, {10}, "
         "{11:.9e}, {12}, {13}, {14}, {15}u, {16}u, {17}u, {18}u, {19}u);\n",
@@ -355,9 +358,9 @@ class Planner {
           fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(glu_));
       Define(true, "gated");
     }
-    // Some 10 ms where a look at memory takes 0.7 us: a wait is a thousand times shorter, and a
-    // driver's patience with a list of such dispatches longer. A CPU looks more often, and others
-    // keep it from its work.
+    // These looks take some 10 ms, at 0.7 us each. A usual wait is a thousand times shorter, and a
+    // driver's timeout for a list of such dispatches is longer. A CPU looks more often, because
+    // other threads keep it from its work.
     const uint32_t looks = caps_.software ? 1u << 30 : 1u << 14;
     for (const auto& [name, value] :
          {std::pair("kWorkgroupSize", tuning_.workgroup),
@@ -382,8 +385,8 @@ class Planner {
   const ChainVectors vectors_;
   KernelPlan kernel_;
   Glu glu_ = Glu::kNone;
-  uint64_t words_ = 0;            // of a layer's rows, so far
-  std::vector<uint64_t> row_of_;  // each link's Y among them
+  uint64_t words_ = 0;            // words of a layer's rows so far
+  std::vector<uint64_t> row_of_;  // offset of each link's Y among them
 };
 
 }  // namespace
@@ -438,8 +441,8 @@ ChainVectors LayOutChainVectors(const Chain& chain) {
 std::vector<ChainTuning> ChainTunings(const Caps& caps, const Chain& chain) {
   std::vector<ChainTuning> tunings;
   if (!Fit(caps, chain)) return tunings;
-  // A CPU holds one workgroup for sure. GPUs: one or two a multiprocessor, of which an H100 or H200
-  // has 132, others less.
+  // A CPU is sure to run one workgroup. A GPU runs one or two per multiprocessor, of which an H100
+  // or H200 has 132; other GPUs have fewer.
   if (caps.software) {
     for (const uint32_t workgroup : {256u, 512u, 1024u}) {
       const ChainTuning tuning = {workgroup, 1, 12};
@@ -447,9 +450,9 @@ std::vector<ChainTuning> ChainTunings(const Caps& caps, const Chain& chain) {
     }
     return tunings;
   }
-  // Compiling one takes NVIDIA's driver seconds, so few are tried. H200: 6 is best for Llama-3.2-1B
-  // by 3%, 8 for Phi-3-mini by 1%; 132 workgroups are slower than 128, which cut sizes evenly, by
-  // up to 1%.
+  // NVIDIA's driver takes seconds to compile each one, so few are tried. On an H200, 6 is best for
+  // Llama-3.2-1B by 3 % and 8 for Phi-3-mini by 1 %; 132 workgroups are up to 1 % slower than 128,
+  // which divide the sizes evenly.
   for (const ChainTuning& tuning :
        {ChainTuning{512, 128, 6}, ChainTuning{512, 128, 8}, ChainTuning{512, 64, 12}}) {
     if (Fits(caps, chain, tuning)) tunings.push_back(tuning);

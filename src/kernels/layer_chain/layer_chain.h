@@ -1,31 +1,31 @@
-// Several MatMulNBits of one row in one dispatch, each of which takes what the one before gives: a
-// layer's QKV, output projection, gate and up, and down, with the norms, gates, biases and
-// residuals around them, and before one of them its attention; for one layer or for many.
+// Several MatMulNBits of one row in one dispatch, each of which reads the result of the previous
+// one: a layer's QKV, output projection, gate and up, and down, with the norms, gates, biases and
+// residuals around them, and before one of them the layer's attention; for one layer or for many.
 //
 //   row_0 = x
-//   row_i = Y_(i - 1), at `attention_at` GroupQueryAttention of it, whose caches get key and value
+//   row_i = Y_(i - 1); at `attention_at` the GroupQueryAttention of it, which appends to the caches
 //   Y_i = MatMulNBits(row_i) by shape_i (matmul_nbits.h), its residual from outside, x, or a
 //         Y_j, j < i
 //   x of the next layer = Y of the last link
 //
-// The first x is an input, or with a ChainTable the row of a token's embedding, as of
+// The first x is an input or, with a ChainTable, the row of a token's embedding, as in
 // kernels/gather or kernels/gather_block_quantized.
 //
-// Every workgroup has a part of each link, and waits between two links until the others have
-// theirs. So the GPU has to hold all workgroups at once, which WebGPU does not promise; where it
-// does not, waiting ends after a bounded time, and a word says so. Whether a GPU holds so many has
-// to be tried (run/planner.h); a CPU that acts as one holds as many as it has threads.
+// Every workgroup computes a part of each link, and between two links it waits until the others
+// have computed theirs. The GPU must run all workgroups at once, which WebGPU does not guarantee.
+// If it does not, waiting ends after a bounded time, and word kChainStuckWord tells. Only a trial
+// shows how many workgroups a GPU runs at once (run/measurement.h); a software GPU runs as many as
+// it has threads.
 //
-// Bindings: 0 ChainParams; 1 x of the first layer, f16, or the table, f16 or codes; 2 rows u32; 3
-// vectors f16, biases and scales of norms (ChainVectors); of the attention 4 k_cache, 5 v_cache, 6
-// seqlens_k (a uniform) and 7 the rotary caches of cos and sin, one behind the other, as in
-// group_query_attention_decode.h; then for link i from 8 + 4 i on: B, scales, residual (where it is
-// kOutside), Y (where `bound`); of a table 24 the token i32 (a uniform) and, where it has codes, 25
-// their scales f16. Vectors, caches, B and scales are those of all layers, one behind
-// the other.
-//
-// A dispatch's row_words of `rows` have to be zero before its first run. Word kChainStuckWord is
-// none of them, and every chain's.
+// Operands; vectors, caches, B and scales are concatenated over all layers:
+//   x              of the first layer, f16; or table: f16 or codes
+//   rows           u32; the row_words of a dispatch must be zero before its first run. The word
+//                  kChainStuckWord is not among them; all chains share it.
+//   vectors        f16, biases and norm scales (ChainVectors)
+//   key, value     caches of the attention, seqlens (a uniform), and rotary: the caches of cos and
+//                  sin concatenated, as in group_query_attention_decode.h
+//   of each link   B, scales, residual (if it is kOutside), Y (if `bound`)
+//   of a table     token i32 (a uniform) and, for codes, their scales f16
 #pragma once
 
 #include <cstddef>
@@ -43,14 +43,14 @@
 
 namespace sinter::kernels {
 
-// Links that one dispatch takes at most.
+// Upper bound on the links of a dispatch.
 inline constexpr size_t kMaxChainLinks = 4;
 
 struct LayerChainRoles {
   static constexpr Role kX{1}, kTable{1, Access::kReadRows}, kRows{2, Access::kScratch},
       kVectors{3}, kKeyCache{4, Access::kReadWrite}, kValueCache{5, Access::kReadWrite},
       kSeqlens{6}, kRotary{7, Access::kReadRows}, kToken{24}, kTableScales{25, Access::kReadRows};
-  // Of link i.
+  // Roles of the operands of link i.
   static constexpr Role B(size_t i) { return {LinkBinding(i)}; }
   static constexpr Role Scales(size_t i) { return {LinkBinding(i) + 1}; }
   static constexpr Role Residual(size_t i) { return {LinkBinding(i) + 2}; }
@@ -64,45 +64,46 @@ struct ChainLink {
   static constexpr int kNone = -3, kOutside = -2, kInput = -1;
 
   MatMulNBitsShape shape;
-  // Where the residual is from: nowhere, a binding, x, or the link whose Y it is. kNone where and
-  // only where the shape has no residual.
+  // Source of the residual: none, a binding, x, or the link whose Y it is. It is kNone if and only
+  // if the shape has no residual.
   int residual = kNone;
-  // Whether Y goes to a binding, for others than later links; of several layers that of the last
-  // link of the last one, and no other.
+  // Whether Y is written to a binding, for readers other than later links. A chain of several
+  // layers binds only the last Y of the last layer.
   bool bound = true;
   bool operator==(const ChainLink&) const = default;
 };
 
-// [rows, k of the first link], of which a negative token counts from the end, and one past the end
-// is clamped.
+// Table [rows, k of the first link]. A negative token counts from the end, and one past the end is
+// clamped.
 struct ChainTable {
   uint32_t rows = 1;
-  // 0: elements of f16. Else codes of 4 bits, less 8, in blocks of so many.
+  // 0 means elements of f16. Otherwise codes of 4 bits, minus 8, in blocks of this size.
   uint32_t block_size = 0;
   bool operator==(const ChainTable&) const = default;
 };
-// The table that a lookup reads where a chain may begin with it: one token, rows of f16 or of codes
-// of 4 bits as they lie.
+// Return the table of a lookup that a chain may begin with: one token, rows of f16 or of codes of 4
+// bits. Return nothing for other lookups.
 std::optional<ChainTable> ChainTableOf(const Caps& caps, const GatherShape& shape);
 std::optional<ChainTable> ChainTableOf(const Caps& caps, const GatherBlockQuantizedShape& shape);
 
-// The operands of such a lookup.
+// Roles of the operands of such a lookup.
 struct ChainTableRoles {
   Role table, token, scales, row;
 };
 ChainTableRoles RolesOf(const ChainTable& table);
 
-// What a dispatch is that may become part of a chain with others.
+// Kinds of dispatches that may become part of a chain.
 using ChainPart = std::variant<MatMulNBitsShape, GroupQueryAttentionDecodeShape, ChainTable>;
 
 struct Chain {
   std::optional<ChainTable> table;
   std::optional<GroupQueryAttentionDecodeShape> attention;
-  // The link that multiplies what the attention gives: 0, where the attention takes x, or 1.
+  // Index of the link that multiplies the attention's output: 0 if the attention reads x, otherwise
+  // 1.
   size_t attention_at = 0;
   std::vector<ChainLink> links;
   uint32_t layers = 1;
-  // Rows of a head in the caches from one layer to the next.
+  // Distance between layers in the caches, in rows of a head.
   uint32_t cache_layer = 0;
   bool operator==(const Chain&) const = default;
 };
@@ -110,63 +111,63 @@ struct Chain {
 // Mirrors Params in layer_chain_operands.wgsl.
 struct ChainParams {
   GroupQueryAttentionDecodeParams attention;
-  uint32_t rows;  // where in `rows` its own begin, in words
+  uint32_t rows;  // offset of the chain's own rows in `rows`, in words
   uint32_t layers;
   uint32_t cache_layer;
   uint32_t pad;
 };
 static_assert(sizeof(ChainParams) == 80 && offsetof(ChainParams, rows) == 64);
 
-// What does not change the result but for rounding, and is chosen by measurement.
+// Parameters that are chosen by measurement. They change the result only by rounding.
 struct ChainTuning {
   uint32_t workgroup = 512;  // threads
   uint32_t workgroups = 128;
-  uint32_t ahead = 6;  // rows times chunks that a thread asks for at once
+  uint32_t ahead = 6;  // rows times chunks that a thread loads at once
   bool operator==(const ChainTuning&) const = default;
 };
 
-// `chain.wg512x128.a6`.
+// Returns a name such as `chain.wg512x128.a6`.
 std::string ChainVariant(const ChainTuning& tuning);
 
-// The word of `rows` that becomes 1, and stays so, where a workgroup has waited in vain.
+// Word of `rows` that becomes 1, and stays 1, once a workgroup has waited in vain.
 inline constexpr uint32_t kChainStuckWord = 0;
 
-// What `vectors` has of a layer, one behind the other, and where, in elements.
+// Contents of `vectors` for one layer, concatenated: offsets in elements.
 struct ChainVectors {
   struct Link {
     uint32_t norm = 0, bias = 0;  // norm_scale [k], bias [b_rows]
   };
   std::vector<Link> links;
   uint32_t q_norm = 0, k_norm = 0;  // [head_size], the last ones
-  uint32_t count = 0;               // of all elements
+  uint32_t count = 0;               // number of all elements
 };
 ChainVectors LayOutChainVectors(const Chain& chain);
 
-// Whether a product can be a link at all: one row of f16, 4 bits in blocks from 32 on without zero
-// points, norms of f16 without a skip, whole; on an adapter with packed dot products and subgroups
-// of one size.
+// Returns whether a product can be a link: one row of f16, whole, with codes of 4 bits in blocks of
+// 32 or more without zero points, and norms of f16 without a skip. The adapter must have packed dot
+// products and subgroups of one size.
 bool IsChainLink(const Caps& caps, const MatMulNBitsShape& shape);
 
-// Whether a chain can have an attention: one packed row of f16, at most four heads a group that
-// one subgroup's lanes span, no sink, bias or position ids.
+// Returns whether a chain can contain the attention: one packed row of f16, at most four heads per
+// group, heads that one subgroup's lanes span, and no sink, bias or position ids.
 bool IsChainAttention(const Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
-// Those worth a try on this adapter, the best guess first. Empty where the chain does not fit: its
-// bindings, its rows in workgroup memory, its outputs in 8 rows of B a subgroup, or links that do
-// not go together.
+// Returns the tunings worth a try on this adapter, the best guess first. Empty if the chain does
+// not fit: its bindings, its rows in workgroup memory, its outputs in 8 rows of B per subgroup, or
+// links that do not fit together.
 std::vector<ChainTuning> ChainTunings(const Caps& caps, const Chain& chain);
 
-// Plans the dispatch with any numbers that the adapter can do. Its params have no place in `rows`
-// yet. Throws Error where the chain or the tuning does not fit.
+// Plans one dispatch with any tuning that the adapter can run. The params have no offset in `rows`
+// yet (PlaceChainRows). Throws Error if the chain or the tuning does not fit.
 KernelPlan PlanLayerChain(const Caps& caps, const Chain& chain, const ChainTuning& tuning);
-// With the tuning among ChainTunings() that `variant` names, or the best guess. Throws Error where
-// there is none.
+// Plans one dispatch with the tuning among ChainTunings() that `variant` names, or with the best
+// guess. Throws Error if there is none.
 KernelPlan PlanLayerChain(const Caps& caps, const Chain& chain, std::string_view variant = "");
 
-// Puts the plan's place in `rows`, a word, into its params.
+// Sets the offset in `rows`, in words, in the plan's params.
 void PlaceChainRows(uint64_t word, KernelPlan& plan);
 
-// The same plans, for measuring.
+// Returns the same plans for measuring.
 Tunable LayerChainTunable(const Caps& caps, const Chain& chain);
 
 }  // namespace sinter::kernels

@@ -1,4 +1,4 @@
-// Cases of chains of products: each link against the composition of its parts' references.
+// Cases of chains. Each link is checked against the composition of its parts' references.
 
 #include "kernels/layer_chain/layer_chain.h"
 
@@ -36,7 +36,8 @@ MatMulNBitsShape NormProduct(uint32_t n, uint32_t k, Glu glu = Glu::kNone, bool 
 
 constexpr bool kInner = false, kBound = true;
 
-// Output projection, gate and up, down, QKV of a layer: hidden size, heads' and MLP's width.
+// Returns output projection, gate and up, down, and QKV of a layer, for a hidden size and the
+// widths of heads, MLP and QKV.
 Chain Layer(uint32_t hidden, uint32_t heads, uint32_t mlp, uint32_t qkv) {
   return {.links = {{Product(hidden, heads, true), ChainLink::kOutside, kInner},
                     {NormProduct(mlp, hidden, Glu::kSilu), ChainLink::kNone, kInner},
@@ -44,7 +45,7 @@ Chain Layer(uint32_t hidden, uint32_t heads, uint32_t mlp, uint32_t qkv) {
                     {NormProduct(qkv, hidden), ChainLink::kNone, kBound}}};
 }
 
-// Whole layers: QKV, the attention, output projection, gate and up, down.
+// Returns whole layers: QKV, the attention, output projection, gate and up, down.
 Chain Layers(uint32_t layers, uint32_t hidden, uint32_t mlp,
              const GroupQueryAttentionDecodeShape& attention) {
   const GroupQueryAttentionShape& heads = attention.attention;
@@ -60,7 +61,7 @@ Chain Layers(uint32_t layers, uint32_t hidden, uint32_t mlp,
           .cache_layer = heads.kv_heads * heads.capacity + 5};
 }
 
-// An attention, in a cache of `capacity` rows.
+// Returns an attention with a cache of `capacity` rows.
 GroupQueryAttentionDecodeShape Attention(uint32_t heads, uint32_t kv_heads, uint32_t head_size,
                                          uint32_t capacity) {
   GroupQueryAttentionDecodeShape shape;
@@ -85,8 +86,8 @@ struct LinkWeights {
   std::vector<double> scales, bias, norm_scale;
 };
 
-// Weights by which a row keeps its size, so that errors are carried on as they are: codes less 8
-// have a standard deviation of 4.6.
+// Returns weights that keep the size of a row, so that errors are passed on without growing: codes
+// minus 8 have a standard deviation of 4.6.
 LinkWeights MakeWeights(const MatMulNBitsShape& shape, uint32_t seed) {
   LinkWeights weights;
   const size_t rows = shape.b_rows();
@@ -120,22 +121,22 @@ std::vector<double> Reference(const MatMulNBitsShape& shape, const LinkWeights& 
   return y;
 }
 
-// Elements of a link's result are off by the rounding to f16 and, for each link so far, by what its
-// operands are off: errors of a row that is as large as 4 standard deviations, which add up at
-// random in a product that keeps a row's size, five standard deviations of them; a gate multiplies
-// two.
+// Returns the error of an element of a link's result: the rounding to f16 and, for each link so
+// far, the error of its operands. These are the errors of a row as large as 4 standard deviations,
+// which add up at random in a product that keeps a row's size; five standard deviations of them are
+// allowed. A gate multiplies two.
 double Tolerance(size_t link) {
   return 5 * 4 * Epsilon(DType::kF16) * 3 * std::sqrt(static_cast<double>(link) + 1);
 }
 
-// Words of `rows` before the chain's own: the one that tells who is stuck, and some of others.
+// Words of `rows` before the chain's own: kChainStuckWord, and some of other chains.
 constexpr size_t kOwnRows = 123;
 
 void Append(std::vector<double>& to, const std::vector<double>& values) {
   to.insert(to.end(), values.begin(), values.end());
 }
 
-// The attention of a chain, and what its operands hold over all layers.
+// Attention of a chain, and the contents of its operands over all layers.
 struct AttentionData {
   std::vector<double> seqlens, cos, sin, k, v, k_expected, v_expected;
 
@@ -152,7 +153,7 @@ struct AttentionData {
     v_expected = v = RandomValues(DType::kF16, rows * attention.head_size, 3);
   }
 
-  // Appends to the layer's caches.
+  // Returns the attention's output, and appends to the layer's caches.
   std::vector<double> Run(const Chain& chain, uint32_t layer, const std::vector<double>& query,
                           const std::vector<double>& q_norm, const std::vector<double>& k_norm) {
     const GroupQueryAttentionDecodeShape& shape = *chain.attention;
@@ -179,7 +180,7 @@ struct AttentionData {
   }
 };
 
-// A row of a table, and the operands that it is taken from.
+// Row of a table, and the operands that it is read from.
 struct TableData {
   Operand rows, token, scales = Operand::Absent();
   std::vector<double> row;
@@ -206,7 +207,7 @@ struct TableData {
   }
 };
 
-// `total`: rows of the cache with the new one.
+// `total` is the number of the cache's rows including the new one.
 std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t total) {
   const DType f16 = DType::kF16;
   const ChainVectors layout = LayOutChainVectors(chain);
@@ -275,8 +276,8 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
   if (layout.count > 0) operands[2] = Operand::Input(f16, vectors);
   const size_t steps = (chain.layers - 1) * (links + 1) + (chain.attention ? 1 : 0);
   if (attention) {
-    // A rounding to f16 more or less in a key that the norm and the rotation make; behind products
-    // what those are off.
+    // A key after norm and rotation may round to f16 differently; after products it has their error
+    // too.
     const bool first = chain.attention_at == 0;
     const double tolerance = first ? 8 * Epsilon(f16) : Tolerance(steps);
     const double v_tolerance = first ? 0 : tolerance;
@@ -296,7 +297,7 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
     if (chain.attention->rotary_dim > 0) operands[6] = Operand::Input(f16, rotary);
   }
   for (size_t i = 0; i < links; ++i) {
-    // All layers' rows, one behind the other.
+    // Rows of all layers, concatenated.
     MatMulNBitsShape all = chain.links[i].shape;
     all.n *= chain.layers;
     operands.push_back(Operand::Packed(nbits_testing::CodesInOrder(all, b[i])));
@@ -341,7 +342,7 @@ std::string Name(const Chain& chain, uint32_t total) {
 std::vector<KernelCase> MakeCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   if (!IsChainLink(caps, Product(64, 64))) return cases;
-  // Without tunings: the best guess.
+  // Adds a case for the given tunings, or for the best guess if there are none.
   const auto add_in_order = [&](uint32_t total, const Chain& chain,
                                 const std::vector<ChainTuning>& tunings) {
     SINTER_CHECK(!ChainTunings(caps, chain).empty(), "{}", Name(chain, total));
@@ -355,7 +356,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
     std::vector<std::string> variants;
     for (const ChainTuning& tuning : tunings) variants.push_back(ChainVariant(tuning));
     if (variants.empty()) variants = {""};
-    // Enough for every variant.
+    // The buffer of rows is large enough for every variant.
     uint64_t words = 0;
     for (const std::string& variant : variants)
       words = std::max(words, plan(caps, variant).row_words);
@@ -364,7 +365,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
                      .variants = variants,
                      .plan = plan});
   };
-  // Row by row and, where that can be, by eights.
+  // Adds the case row by row and, if possible, with interleaved rows.
   const auto add_at = [&](uint32_t total, const Chain& chain,
                           const std::vector<ChainTuning>& tunings = {}) {
     const bool fits = !ChainTunings(caps, chain).empty();
@@ -379,18 +380,18 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   const auto add = [&](const Chain& chain, const std::vector<ChainTuning>& tunings = {}) {
     add_at(0, chain, tunings);
   };
-  // Cuts of the work on rows off every multiple: one output a team or as many as it can have,
+  // Tunings for rows that are no multiples of anything: one output per team or as many as possible,
   // weights at once or in parts.
   const uint32_t workgroups = caps.software ? 1 : 8;
   std::vector<ChainTuning> cuts = {
       {512, workgroups, 4}, {512, workgroups, 16}, {1024, workgroups, 12}};
-  // Several workgroups that wait for each other: on a CPU as many as it has threads for them.
+  // Several workgroups that wait for each other: on a CPU as many as it has threads for.
   const bool several = !caps.software || std::thread::hardware_concurrency() > 1;
   const ChainTuning shared = {256, several ? 2 * workgroups : 1, 12};
   cuts.push_back(shared);
   add(Layer(160, 288, 224, 222), cuts);
   add(Layer(160, 288, 224, 232), cuts);
-  // What stands around the products.
+  // Parts around the products.
   for (const Glu glu : {Glu::kGelu, Glu::kGeluTanh}) {
     add({.links = {{NormProduct(96, 64, glu, true), ChainLink::kNone, kInner},
                    {Product(64, 96, true, true), ChainLink::kOutside, kBound},
@@ -400,18 +401,18 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   for (ChainLink& link : wide.links) link.shape.block_size = 128;
   wide.links[0].bound = true;
   add(wide);
-  // Parts of a layer, one link, and the least sizes.
+  // Parts of a layer, one link, and the smallest sizes.
   add({.links = {{NormProduct(64, 96, Glu::kSilu), ChainLink::kNone, kInner},
                  {Product(96, 64, true), ChainLink::kOutside, kBound}}});
   add({.links = {{NormProduct(64, 32), ChainLink::kNone, kBound},
                  {Product(2, 64, true), ChainLink::kOutside, kBound}}});
   add({.links = {{Product(250, 64), ChainLink::kNone, kBound}}});
 
-  // With the attention before: groups of one to four heads, sizes with idle lanes, the first row,
-  // one tile, several a split, a full cache.
+  // Chains with an attention: groups of one to four heads, sizes with idle lanes, the first row,
+  // one tile, several tiles per split, a full cache.
   const auto add_attention = [&](const GroupQueryAttentionDecodeShape& shape, uint32_t total,
                                  const std::vector<ChainTuning>& tunings) {
-    // Behind a product, and of the input.
+    // The attention follows a product, or reads the input.
     const Chain whole = Layers(2, 64, 96, shape);
     Chain rest = whole;
     rest.links.erase(rest.links.begin());
@@ -448,7 +449,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   special.attention.local_window = 0;
   add_attention(special, 80, {shared});
 
-  // Several layers, whole ones and others.
+  // Several layers, with and without attention.
   GroupQueryAttentionDecodeShape attention = Attention(4, 2, 32, 70);
   attention.has_norm = true;
   for (const uint32_t layers : {1u, 2u, 5u}) {
@@ -459,7 +460,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
          .layers = layers});
   }
 
-  // A token's embedding before them: elements, and codes.
+  // Chains that begin with a token's embedding: elements, and codes.
   for (const ChainTable& table :
        {ChainTable{5, 0}, ChainTable{1, 0}, ChainTable{7, 32}, ChainTable{3, 16}}) {
     Chain chain = Layers(2, 64, 96, attention);
@@ -470,8 +471,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
                    {Product(64, 96, true, true), ChainLink::kInput, kBound}}});
   }
 
-  // Qwen3-1.7B, Phi-3-mini and Llama-3.2-1B, on more workgroups than a CPU holds. No benchmark:
-  // once the rows are there, nobody waits.
+  // Sizes of Qwen3-1.7B, Phi-3-mini and Llama-3.2-1B, with more workgroups than a CPU runs at once.
+  // They are not timed: once the rows are there, no workgroup waits.
   if (caps.software) return cases;
   GroupQueryAttentionDecodeShape qwen = Attention(16, 8, 128, 1024);
   qwen.has_norm = true;
@@ -550,14 +551,14 @@ TEST(LayerChain, FitsBindingsMemoryAndEachOther) {
   const Caps caps = AllCaps();
   const Chain products = Layer(2048, 2048, 6144, 4096);
   EXPECT_FALSE(ChainTunings(caps, products).empty());
-  // Of each workgroup its runs; two sets of the rows between links.
+  // A counter per workgroup, and two sets of the rows between links.
   EXPECT_EQ(PlanLayerChain(caps, products).row_words, 128u + 2 * (1024 + 3072 + 1024));
-  // All of 28 layers in the 16 bindings that Dawn allows.
+  // All 28 layers in the 16 bindings that Dawn allows.
   GroupQueryAttentionDecodeShape attention = Attention(16, 8, 128, 1024);
   attention.has_norm = true;
   const Chain layer = Layers(28, 2048, 6144, attention);
   EXPECT_FALSE(ChainTunings(caps, layer).empty());
-  // QKV; the output; sums, maxima and denominators of 8 heads' 16 splits; what the others give.
+  // QKV; the output; sums, maxima and denominators of 8 heads' 16 splits; the other links' outputs.
   EXPECT_EQ(PlanLayerChain(caps, layer).row_words,
             128u + 2 * 28 * (2048 + 1024 + 8 * 16 * (2 * 128 + 4) + 1024 + 3072 + 1024));
   const auto refuses = [&](auto change) {
@@ -593,7 +594,7 @@ TEST(LayerChain, FitsBindingsMemoryAndEachOther) {
     EXPECT_THROW(PlanLayerChain(caps, layer, tuning), Error) << ChainVariant(tuning);
   }
   EXPECT_EQ(PlanLayerChain(caps, layer, ChainTuning{512, 100, 4}).workgroups[0], 100u);
-  // By name: those worth a try.
+  // Only names of ChainTunings() are known.
   for (const char* variant : {"chain", "chain.wg512x132", "chain.wg512x100.a4"})
     EXPECT_THROW(PlanLayerChain(caps, layer, variant), Error) << variant;
   const ChainTuning least = ChainTunings(caps, layer).back();

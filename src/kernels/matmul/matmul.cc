@@ -16,17 +16,17 @@
 namespace sinter::kernels {
 namespace {
 
-// Up to this many rows a thread reads a column of B for all of them at once.
+// Upper bound on the rows of A for which a thread reads a column of B once for all of them.
 constexpr uint32_t kVecMaxRows = 8;
 constexpr uint32_t kVecColumns = 32;
 constexpr uint32_t kTile = 64;
 
-// Large ones first: m, n, step, rows, cols, split, buffers.
+// Tiles, the largest first: m, n, step, rows, cols, split, buffers.
 constexpr MatrixTile kMatrixTiles[] = {
     {128, 128, 32, 4, 4, 1, 2}, {128, 128, 32, 4, 4, 1, 1}, {128, 64, 32, 4, 2, 1, 2},
     {64, 64, 32, 2, 2, 1, 2},   {32, 64, 64, 2, 2, 1, 1},   {16, 64, 64, 1, 1, 1, 2},
 };
-// What a thread holds of a step in registers, at most.
+// Upper bound on the vectors of a step that a thread holds in registers.
 constexpr uint32_t kMaxFetches = 8;
 
 std::optional<MatrixTileLayout> LayOutMatrix(const Caps& caps, DType dtype,
@@ -40,8 +40,9 @@ std::optional<MatrixTileLayout> LayOutMatrix(const Caps& caps, DType dtype,
   return layout;
 }
 
-// The tile that `variant` names; for `matrix` the largest that uses most of its rows and of which
-// there are enough to keep all of a GPU busy, or the smallest. Empty: none on this adapter.
+// Returns the tile that `variant` names. For `matrix`, returns the largest tile that uses most of
+// its rows and of which there are enough to keep a GPU busy, or the smallest one. Returns nothing
+// if the adapter has none.
 std::optional<MatrixTile> FindMatrixTile(const Caps& caps, const MatMulShape& shape,
                                          std::string_view variant) {
   constexpr uint32_t kEnough = 128;
@@ -57,7 +58,7 @@ std::optional<MatrixTile> FindMatrixTile(const Caps& caps, const MatMulShape& sh
   return found;
 }
 
-// Dimension `i` of `count`, of dimensions aligned at the end.
+// Returns dimension `i` of `count`, with dimensions aligned at the end.
 uint32_t DimensionAt(const std::vector<uint32_t>& dims, size_t i, size_t count) {
   return i + dims.size() < count ? 1 : dims[i + dims.size() - count];
 }
@@ -66,8 +67,8 @@ struct BatchDim {
   uint32_t size = 1, a_stride = 0, b_stride = 0;
 };
 
-// The batch dimensions of Y, slowest first, without those of size 1 and with neighbours merged
-// where A and B advance through both alike.
+// Returns the batch dimensions of Y, slowest first, without those of size 1. Neighbours are merged
+// if A and B advance through both alike.
 std::vector<BatchDim> FoldBatch(const MatMulShape& shape) {
   const std::vector<uint32_t> batch = MatMulBatch(shape);
   std::vector<BatchDim> folded;

@@ -10,7 +10,8 @@ std::vector<double> MatMulReference(const MatMulShape& shape, std::span<const do
   const std::vector<uint32_t> batch = MatMulBatch(shape);
   size_t matrices = 1;
   for (const uint32_t size : batch) matrices *= size;
-  // The matrix of an operand with batch dimensions `dims` that belongs to matrix `index` of Y.
+  // Returns the matrix of an operand with batch dimensions `dims` that belongs to matrix `index` of
+  // Y.
   const auto matrix = [&](const std::vector<uint32_t>& dims, size_t index) {
     size_t result = 0, stride = 1;
     for (size_t i = 0; i < batch.size(); ++i) {

@@ -1,4 +1,5 @@
-// Cases of MatMul: sizes off every tile, few and many rows, batches that broadcast.
+// Cases of MatMul: sizes that are no multiples of a tile, few and many rows, batches that
+// broadcast.
 
 #include "kernels/matmul/matmul.h"
 
@@ -25,18 +26,19 @@ std::vector<Operand> MakeOperands(const MatMulShape& shape, DType device) {
   std::vector<double> b = RandomValues(shape.dtype, b_count, 2);
   std::vector<double> y = MatMulReference(shape, a, b);
   // The f32 sum of K products of unit size rounds at each step by at most an epsilon of the partial
-  // sum, which for random signs grows as sqrt(k): K / sqrt(2) epsilons, taken 4 times for the
-  // largest of many outputs. The result is then rounded once to the output's type.
+  // sum, which for random signs grows as sqrt(k): K / sqrt(2) epsilons, times 4 for the largest of
+  // many outputs. The result is then rounded once to the output's type.
   const double abs_tolerance = 4.0 * Epsilon(DType::kF32) * (shape.k + 4.0);
   return {Operand::Input(device, std::move(a)), Operand::Input(device, std::move(b)),
           Operand::Output(device, std::move(y), abs_tolerance, 2 * Epsilon(device))};
 }
 
-// One part: B has its rows only, the sums so far are those of the rows before it.
+// Returns the operands of one part: B has only its rows, and the sums so far are those of the rows
+// before it.
 std::vector<Operand> MakePart(const MatMulShape& shape, DType device) {
   const std::vector<double> a = RandomValues(shape.dtype, size_t{shape.m} * shape.k, 1);
   const std::vector<double> b = RandomValues(shape.dtype, size_t{shape.k} * shape.n, 2);
-  // Rows [begin, end) of B times the part's rows of A.
+  // Multiplies rows [begin, end) of B with the part's rows of A.
   const auto product = [&](uint32_t begin, uint32_t end) {
     std::vector<double> a_part, b_part(b.begin() + begin * shape.n, b.begin() + end * shape.n);
     for (uint32_t m = shape.m_begin; m < shape.m_begin + shape.rows(); ++m)
@@ -53,7 +55,7 @@ std::vector<Operand> MakePart(const MatMulShape& shape, DType device) {
       Operand::Input(device, {b.begin() + shape.k_begin * shape.n, b.begin() + end * shape.n}),
       Operand::Absent(), Operand::Input(DType::kF32, before)};
   if (shape.finishes()) {
-    // The other rows of Y stay as they were.
+    // The other rows of Y keep their values.
     std::vector<double> y(size_t{shape.m} * shape.n, 7);
     operands[2] = Operand::Input(device, y);
     std::copy(want.begin(), want.end(), y.begin() + shape.m_begin * shape.n);
@@ -108,14 +110,15 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   add({.m = 128, .n = 128, .k = 64, .dtype = DType::kF16});
   add({.m = 33, .n = 72, .k = 200, .dtype = DType::kF16, .a_batch = {2}, .b_batch = {2}});
   add({.m = 20, .n = 24, .k = 35, .dtype = DType::kF16, .a_batch = {3}, .b_batch = {}});
-  // Broadcast on either side, in the middle, and four strides that do not merge.
+  // Broadcasting on either side, in the middle, and with four strides that do not merge.
   add({.m = 3, .n = 5, .k = 7, .a_batch = {}, .b_batch = {4, 2}});
   add({.m = 3, .n = 5, .k = 7, .a_batch = {2, 1, 3}, .b_batch = {2, 5, 3}});
   add({.m = 3, .n = 5, .k = 7, .a_batch = {2, 1, 3, 1}, .b_batch = {1, 4, 1, 5}});
   add({.m = 70, .n = 66, .k = 9, .a_batch = {2, 3}, .b_batch = {1, 3}});
   add({.m = 20, .n = 40, .k = 50, .dtype = DType::kF16, .a_batch = {2}}, true);
 
-  // The first part of K, one between and the last, of some of the rows; off every vector.
+  // The first part of K, a middle one and the last, of some of the rows; with sizes that are no
+  // whole vectors.
   for (const DType dtype : {DType::kF32, DType::kF16}) {
     for (const auto& [begin, count] : {std::pair(0u, 16u), {16u, 24u}, {40u, 32u}}) {
       add({.m = 11,
@@ -130,7 +133,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   }
   add({.m = 3, .n = 35, .k = 21, .dtype = DType::kF16, .k_begin = 10, .k_count = 11});
 
-  // A 1.7B model's attention output, as a float product.
+  // The attention output of a 1.7B model, as a float product.
   for (const uint32_t m : {1u, 128u, 512u}) {
     KernelCase& model = add({.m = m, .n = 2048, .k = 2048, .dtype = DType::kF16});
     if (m < 512) model.variants = {""};
@@ -189,13 +192,13 @@ TEST(MatMul, SplitsWhatDoesNotFitABinding) {
       result.push_back({part.m_begin, part.rows(), part.k_begin, part.depth()});
     return result;
   };
-  // Rows of 64 bytes fit 64 times; of 80, 48 times, where 8 rows are 640 bytes and begin aligned
-  // every 16.
+  // 64 rows of 64 bytes fit. Of rows of 80 bytes 48 fit: 8 rows are 640 bytes, and ranges begin
+  // aligned every 16.
   EXPECT_EQ(parts({.m = 3, .n = 32, .k = 64, .dtype = DType::kF16}),
             (std::vector<Part>{{0, 3, 0, 64}}));
   EXPECT_EQ(parts({.m = 3, .n = 40, .k = 72, .dtype = DType::kF16}),
             (std::vector<Part>{{0, 3, 0, 48}, {0, 3, 48, 24}}));
-  // Without whole vectors of A any row may be the first: rows of 128 bytes align every two.
+  // Without whole vectors of A any row may be the first: rows of 128 bytes are aligned every two.
   EXPECT_EQ(parts({.m = 1, .n = 64, .k = 35, .dtype = DType::kF16}),
             (std::vector<Part>{{0, 1, 0, 32}, {0, 1, 32, 3}}));
   // 25 rows of 40 sums in f32 fit.

@@ -8,7 +8,7 @@
 namespace sinter::kernels {
 namespace {
 
-// With the size of a unit known, a copy of it is one instruction or two.
+// If the size of a unit is known, copying it takes one or two instructions.
 template <size_t kUnitBytes>
 void Interleave(const std::byte* rows, size_t row_bytes, size_t unit_bytes, size_t first_unit,
                 std::span<std::byte> out) {
@@ -37,7 +37,7 @@ void InterleaveRows(std::span<const std::byte> rows, size_t row_bytes, size_t un
                    first + out.size() <= rows.size(),
                "{} bytes from {} on of {}, in rows of {} and units of {}", out.size(), first,
                rows.size(), row_bytes, unit_bytes);
-  // Parts of units at either end.
+  // Copies parts of units at either end.
   const auto part_of_unit = [&](size_t at, std::span<std::byte> part) {
     const size_t unit = at / unit_bytes;
     const size_t group_bytes = kInterleavedRows * row_bytes;

@@ -1,4 +1,4 @@
-// The order of rows in memory, in pieces of every size.
+// Tests the order of rows in memory, in pieces of every size.
 
 #include "kernels/matmul_nbits/interleave.h"
 
@@ -11,7 +11,8 @@
 namespace sinter::kernels {
 namespace {
 
-// Two groups of rows of `units` units, each byte its own number, as the comment in the header says.
+// Returns two interleaved groups of rows of `units` units; each byte is its own number, as the
+// header's comment says.
 std::vector<std::byte> Expected(const std::vector<std::byte>& rows, size_t units,
                                 size_t unit_bytes) {
   std::vector<std::byte> all;
