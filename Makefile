@@ -1,7 +1,8 @@
 # Everyday commands, thin over the CMake presets. Each sets up what it lacks and builds.
 #   make demo     stream text from the bundled model        make test    run every test
 #   make bench    run the benchmarks (with BENCH_OPTIONS)   make format  format the C++ sources
-#   make fuzz     run the fuzz targets for FUZZ_SECONDS     make clean   delete what was built
+#   make fuzz     run the fuzz targets for FUZZ_SECONDS     make tidy    check them with clang-tidy
+#   make clean    delete what was built
 #   make bench-peers MODEL=FOLDER [PEERS_OPTIONS="--prompt 64 -n 32"]   Sinter beside ONNX Runtime
 #   make test-peers                     the same logits as ONNX Runtime's, on a small model of each kind
 
@@ -11,7 +12,7 @@ FUZZ_SECONDS ?= 60
 BENCH_OPTIONS ?=
 MODEL ?= models/demo
 
-.PHONY: all demo test bench bench-peers test-peers format fuzz clean
+.PHONY: all demo test bench bench-peers test-peers format tidy fuzz clean
 
 all:
 	@tools/build $(PRESET)
@@ -35,6 +36,9 @@ test-peers:
 
 format:
 	@tools/format
+
+tidy:
+	@tools/tidy
 
 fuzz:
 	@tools/run_fuzzers $(FUZZ_SECONDS)

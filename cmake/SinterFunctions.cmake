@@ -70,10 +70,10 @@ function(sinter_precompile_test_headers target)
   target_precompile_headers(${target} REUSE_FROM sinter_test_headers)
 endfunction()
 
-# sinter_test(NAME LABEL label [SHARDS n] [DEPS lib...] [LIBS target...] [SOURCES file...]): GoogleTest program
+# sinter_test(NAME LABEL label [SHARDS n] [COST seconds] [DEPS lib...] [LIBS target...] [SOURCES file...]): GoogleTest program
 # NAME_test. Programs that link Dawn run through the launcher, with Dawn's own loader.
 function(sinter_test name)
-  cmake_parse_arguments(ARG "" "LABEL;SHARDS" "DEPS;LIBS;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "" "LABEL;SHARDS;COST" "DEPS;LIBS;SOURCES" ${ARGN})
   if(NOT BUILD_TESTING)
     return()
   endif()
@@ -104,6 +104,9 @@ function(sinter_test name)
     if(NOT ARG_SHARDS)
       set(ARG_SHARDS 1)
     endif()
+    if(NOT ARG_COST)
+      set(ARG_COST 30)
+    endif()
     foreach(shard RANGE 1 ${ARG_SHARDS})
       set(test ${name})
       if(ARG_SHARDS GREATER 1)
@@ -111,8 +114,8 @@ function(sinter_test name)
       endif()
       math(EXPR index "${shard} - 1")
       add_test(NAME ${test} COMMAND ${name}_test)
-      # Programs that take longest begin first.
-      set_tests_properties(${test} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900 COST 100
+      # Tests that take longest begin first, so that none is left running alone.
+      set_tests_properties(${test} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900 COST ${ARG_COST}
         ENVIRONMENT "GTEST_TOTAL_SHARDS=${ARG_SHARDS};GTEST_SHARD_INDEX=${index}")
     endforeach()
   endif()

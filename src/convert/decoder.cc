@@ -55,8 +55,9 @@ Decoder::Decoder(const HfConfig& config, const DecoderOptions& options, Weights&
 
 Value* Decoder::Op(const std::string& name, const char* domain, const char* op,
                    std::vector<Value*> inputs, Attributes attributes,
-                   std::vector<std::string> outputs) {
+                   const std::vector<std::string>& outputs) {
   std::vector<Value*> values;
+  values.reserve(outputs.size());
   for (const std::string& output : outputs) {
     values.push_back(output.empty() ? nullptr : graph_.AddValue(output));
   }

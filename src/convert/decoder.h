@@ -130,7 +130,7 @@ class Decoder {
   void AddInputs();
   void AddMask();
   Value* Op(const std::string& name, const char* domain, const char* op, std::vector<Value*> inputs,
-            Attributes attributes, std::vector<std::string> outputs);
+            Attributes attributes, const std::vector<std::string>& outputs);
   Value* Op(const std::string& name, const char* op, std::vector<Value*> inputs,
             Attributes attributes = {});
   Value* Cast(const std::string& name, Value* x, DType to);

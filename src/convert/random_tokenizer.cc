@@ -40,7 +40,7 @@ std::string Word(int64_t index) {
 std::map<int64_t, std::string> Specials(const nlohmann::ordered_json& genai_config) {
   const auto& model = genai_config.at("model");
   std::map<int64_t, std::string> specials;
-  const auto eos = model.at("eos_token_id");
+  const auto& eos = model.at("eos_token_id");
   size_t ends = 0;
   for (const auto& id : eos.is_array() ? eos : nlohmann::ordered_json::array({eos})) {
     specials.emplace(id.get<int64_t>(),

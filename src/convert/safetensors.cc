@@ -136,7 +136,7 @@ class Reader {
   struct Range {
     uint64_t begin, end;
     std::string name;
-    auto operator<=>(const Range&) const = default;
+    auto operator<=>(const Range&) const = default;  // NOLINT(modernize-use-nullptr)
   };
 
   std::string path_;

@@ -31,8 +31,9 @@ struct ModelOptions {
   // Names of rewrites to leave out.
   std::set<std::string, std::less<>> disabled_passes;
   compile::ForcedVariants variants;
-  // Uses plans that earlier processes measured, and keeps those measured in this one.
-  bool plans_on_disk = true;
+  // Uses plans that earlier processes measured, and keeps those measured in this one. Open()
+  // (open.h) sets it.
+  bool plans_on_disk = false;
   // Compiles in the background what prompts and generation will want but do not wait for: programs
   // of other lengths, chains. Not on a software GPU, which compiles on the CPU that computes.
   bool prepare_in_background = false;

@@ -104,6 +104,7 @@ std::unique_ptr<Graph> Graph::Clone() const {
   for (const Value* value : captures_) clone->captures_.push_back(twin.at(value));
   const auto twins = [&](const std::vector<Value*>& values) {
     std::vector<Value*> out;
+    out.reserve(values.size());
     for (const Value* value : values) out.push_back(twin.at(value));
     return out;
   };

@@ -89,7 +89,7 @@ class Printer {
 
  private:
   void PrintGraph(const Graph& graph, const Graph* parent, int indent) {
-    const std::string pad(2 * indent + 2, ' ');
+    const std::string pad(2 * static_cast<size_t>(indent) + 2, ' ');
     out_ += "graph";
     if (!graph.name.empty()) out_ += fmt::format(" {}", Name(graph.name));
     out_ += " {\n";
@@ -126,7 +126,7 @@ class Printer {
       out_ += fmt::format("{}{}", i == 0 ? pad + "return " : ", ", Ref(graph.outputs()[i]));
     }
     if (!graph.outputs().empty()) out_ += '\n';
-    out_ += std::string(2 * indent, ' ') + "}";
+    out_ += std::string(2 * static_cast<size_t>(indent), ' ') + "}";
   }
 
   void PrintNode(const Graph& graph, const Node& node, int indent) {

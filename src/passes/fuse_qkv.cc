@@ -49,6 +49,7 @@ int FuseQkv(graph::Graph& graph, const PassOptions&) {
     // A single product gains nothing without its norm.
     if (!norm && products.size() == 1) continue;
     std::vector<Part> parts;
+    parts.reserve(products.size());
     for (const Node* product : products) parts.push_back(PartOf(*product));
     Value* y = products[0]->output(0);
     if (products.size() > 1) {

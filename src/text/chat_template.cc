@@ -20,7 +20,7 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr int64_t kMaxLookups = 1'000'000;
 // Upper bound on the stack that rendering uses, which stops a macro that calls itself. Linux gives
 // a thread 8 MiB.
-constexpr intptr_t kMaxStackBytes = 512 * 1024;
+constexpr intptr_t kMaxStackBytes = intptr_t{512} * 1024;
 constexpr int64_t kMaxRange = 1 << 20;
 constexpr size_t kMaxErrorBytes = 400;
 

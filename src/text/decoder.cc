@@ -12,7 +12,7 @@ namespace {
 // Limit on the output of a Replace, relative to the bytes that go into the chain. One Replace may
 // turn each space into a few bytes, but a chain of them could multiply a text again and again.
 constexpr size_t kMaxDecoderGrowth = 64;
-constexpr size_t kMaxDecoderGrowthBytes = 64 * 1024;
+constexpr size_t kMaxDecoderGrowthBytes = size_t{64} * 1024;
 
 class Link : public DecoderLink {
  public:

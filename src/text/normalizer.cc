@@ -10,7 +10,7 @@ namespace {
 // Limit on the growth of a text. The largest growth of ordinary normalizers is NFKD of U+FDFA (11
 // times its bytes) followed by ByteLevel (2 times).
 constexpr size_t kMaxNormalizerGrowth = 64;
-constexpr size_t kMaxNormalizerGrowthBytes = 64 * 1024;
+constexpr size_t kMaxNormalizerGrowthBytes = size_t{64} * 1024;
 
 // Returns the bytes of white space at the beginning of `text`.
 size_t LeadingSpace(std::string_view text) {

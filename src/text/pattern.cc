@@ -21,9 +21,9 @@ constexpr uint32_t kMaxParenthesesDepth = 64;
 constexpr uint32_t kMatchStepsBase = 1'000'000;
 constexpr uint32_t kMatchStepsPerByte = 16;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
-constexpr size_t kJitStackStartBytes = 32 * 1024;
+constexpr size_t kJitStackStartBytes = size_t{32} * 1024;
 constexpr size_t kJitStackMaxBytes =
-    16 * 1024 * 1024;  // mapped; pages are touched only when needed
+    size_t{16} * 1024 * 1024;  // mapped; pages are touched only when needed
 // Limits on the processor time of the thread, which does not depend on how busy the machine is.
 // Ordinary patterns process 10 MB/s even without JIT, so the limits leave a wide margin.
 constexpr int64_t kTimeBaseNs = 2'000'000'000;

@@ -20,7 +20,7 @@ constexpr std::string_view kWordsPattern = R"([\w\p{Join_Control}]+|[^\w\p{Join_
 // Limit on the growth of a text. ByteLevel doubles bytes that are not ASCII; a chain of them would
 // do so again and again.
 constexpr size_t kMaxPreTokenizerGrowth = 64;
-constexpr size_t kMaxPreTokenizerGrowthBytes = 64 * 1024;
+constexpr size_t kMaxPreTokenizerGrowthBytes = size_t{64} * 1024;
 
 SplitBehavior BehaviorFromJson(const Json& json, const std::string& component, bool required) {
   const auto name = required ? RequireString(json, "behavior", component)

@@ -4,12 +4,20 @@
 // Nearly all of a test's time is a software GPU's compiler, and most shaders are of one case and
 // one variant. So of a case's variants one is tested, by turns, and each variant that no case
 // before it had: every case and every variant, not every pair. SINTER_TEST_ALL=1 tests all pairs.
+//
+// Neighbours share shaders. With GTEST_TOTAL_SHARDS, a shard is therefore a run of neighbours and
+// not, as GoogleTest cuts, every n-th test.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/testing/kernel_case.h"
@@ -76,23 +84,73 @@ std::vector<Pair> ChoosePairs(const std::vector<KernelCase>& cases, bool all) {
   return chosen;
 }
 
-}  // namespace
-}  // namespace sinter::kernels
+// One test of the program.
+struct Test {
+  std::string kernel;
+  // Adds the test to those that run.
+  std::function<void()> choose;
+};
 
-int main(int argc, char** argv) {
-  using namespace sinter::kernels;  // NOLINT: a main of one screen
-  testing::InitGoogleTest(&argc, argv);
+// Appends the tests that the files hold themselves. Choosing one adds it to `filter`.
+void AppendOwnTests(std::vector<Test>& tests, std::string& filter) {
+  const testing::UnitTest& program = *testing::UnitTest::GetInstance();
+  for (int i = 0; i < program.total_test_suite_count(); ++i) {
+    const testing::TestSuite& suite = *program.GetTestSuite(i);
+    for (int j = 0; j < suite.total_test_count(); ++j) {
+      const testing::TestInfo& test = *suite.GetTestInfo(j);
+      std::string kernel = std::filesystem::path(test.file()).stem();
+      kernel.resize(kernel.size() - std::string_view("_test").size());
+      std::string name = std::string(suite.name()) + "." + test.name() + ":";
+      tests.push_back({std::move(kernel), [&filter, name = std::move(name)] { filter += name; }});
+    }
+  }
+}
+
+// Appends the pairs of case and variant. Choosing one registers it and adds its kernel's to
+// `filter`.
+void AppendCases(std::vector<Test>& tests, std::string& filter) {
   const bool all = std::getenv("SINTER_TEST_ALL") != nullptr;
   for (const auto& [kernel, make_cases] : RegisteredKernelCases()) {
     const std::vector<KernelCase> cases = make_cases(TestDevice().caps());
     for (const Pair& pair : ChoosePairs(cases, all)) {
-      const KernelCase& kernel_case = *pair.kernel_case;
-      const std::string& variant = pair.variant;
-      const std::string name = kernel_case.name + (variant.empty() ? "" : "/" + variant);
-      testing::RegisterTest(
-          kernel.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
-          [=]() -> testing::Test* { return new KernelCaseTest(kernel_case, variant); });
+      tests.push_back(
+          {kernel,
+           [&filter, kernel = kernel, kernel_case = *pair.kernel_case, variant = pair.variant] {
+             const std::string name = kernel_case.name + (variant.empty() ? "" : "/" + variant);
+             testing::RegisterTest(
+                 kernel.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
+                 [=]() -> testing::Test* { return new KernelCaseTest(kernel_case, variant); });
+             filter += kernel + ".*:";
+           }});
     }
   }
+}
+
+// Chooses the tests of this process's shard.
+void ChooseTests() {
+  std::string filter;
+  std::vector<Test> tests;
+  AppendOwnTests(tests, filter);
+  AppendCases(tests, filter);
+  std::ranges::stable_sort(tests, {}, &Test::kernel);
+  size_t begin = 0, end = tests.size();
+  if (const char* shards = std::getenv("GTEST_TOTAL_SHARDS")) {
+    const size_t count = std::stoul(shards), index = std::stoul(std::getenv("GTEST_SHARD_INDEX"));
+    begin = tests.size() * index / count;
+    end = tests.size() * (index + 1) / count;
+    unsetenv("GTEST_TOTAL_SHARDS");
+    unsetenv("GTEST_SHARD_INDEX");
+  }
+  const bool sharded = end - begin < tests.size();
+  for (size_t i = begin; i < end; ++i) tests[i].choose();
+  if (sharded) GTEST_FLAG_SET(filter, filter);
+}
+
+}  // namespace
+}  // namespace sinter::kernels
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  sinter::kernels::ChooseTests();
   return RUN_ALL_TESTS();
 }

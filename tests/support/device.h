@@ -8,10 +8,12 @@
 
 namespace sinter::support {
 
-// Opens the adapter that SINTER_TEST_DEVICE names, or the default one, with checks on. Throws Error
-// if there is none.
+// Opens the adapter that SINTER_TEST_DEVICE names, or the default one, with checks on. Shaders come
+// from the user's cache unless `options` names another, as compiling is most of the tests' time.
+// Throws Error if there is no adapter.
 inline std::shared_ptr<gpu::Device> OpenDevice(gpu::DeviceOptions options = {}) {
   options.checked = true;
+  if (options.cache_dir.empty()) options.cache_dir = gpu::DefaultCacheDir();
   if (const char* name = std::getenv("SINTER_TEST_DEVICE")) options.adapter = name;
   return gpu::Device::Open(options);
 }

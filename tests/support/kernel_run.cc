@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 
 #include "base/check.h"
 #include "base/half.h"
 #include "run/record_plan.h"
+#include "support/device.h"
 
 namespace sinter::kernels {
 namespace {
@@ -139,15 +139,6 @@ std::vector<std::vector<std::byte>> RunPlan(gpu::Device& device, const KernelPla
   return results;
 }
 
-gpu::Device& TestDevice() {
-  static const std::shared_ptr<gpu::Device> device = [] {
-    gpu::DeviceOptions options;
-    options.checked = true;
-    options.cache_dir = gpu::DefaultCacheDir();
-    if (const char* name = std::getenv("SINTER_TEST_DEVICE")) options.adapter = name;
-    return gpu::Device::Open(options);
-  }();
-  return *device;
-}
+gpu::Device& TestDevice() { return *support::SharedDevice(); }
 
 }  // namespace sinter::kernels
