@@ -308,6 +308,12 @@ Loaded::~Loaded() {
   leaves_threads = true;
 }
 
+void Leave(Loaded loaded) {
+  LeftModels().push_back(std::move(loaded.model));
+  new std::shared_ptr<engine::Sequence>(std::move(loaded.session));  // never freed
+  leaves_threads = true;
+}
+
 bool LeavesThreads() { return leaves_threads; }
 
 void LeaveRunning(std::unique_ptr<engine::IdleTuner> tuner) {

@@ -96,7 +96,10 @@ struct Loaded {
   Loaded& operator=(Loaded&&) = default;
   ~Loaded();
 };
-// Returns whether threads were left that still compile: the process must then end by _Exit.
+// Leaves a model to the end of the process: to give back gigabytes and a device takes a driver 0.1
+// s and more, which nobody should wait for who has the answer.
+void Leave(Loaded loaded);
+// Returns whether something was left so: the process must then end by _Exit.
 bool LeavesThreads();
 // Keeps `tuner` until the process ends, as Loaded does with a model.
 void LeaveRunning(std::unique_ptr<engine::IdleTuner> tuner);

@@ -76,7 +76,7 @@ void Run(const RunArgs& args) {
                 "prompt: got {} tokens, want at most {} (--max-length; the model's context is {})",
                 tokens.size(), max_length, folder.config.context_length);
   }
-  const Loaded loaded = Load(args.model, std::move(folder), std::move(device));
+  Loaded loaded = Load(args.model, std::move(folder), std::move(device));
   WaitingNotice notice(*loaded.model->device());
   const auto on_text = [&](std::string_view text) {
     notice.End();
@@ -86,9 +86,13 @@ void Run(const RunArgs& args) {
   const generate::Generation result =
       generate::Generator(loaded.session, tokenizer).Run(tokens, options, on_text);
   notice.End();
-  if (args.model.json) return OutJson(ToJson(loaded, result));
-  Out("\n");
-  if (!args.quiet) PrintFigures(loaded, result);
+  if (args.model.json) {
+    OutJson(ToJson(loaded, result));
+  } else {
+    Out("\n");
+    if (!args.quiet) PrintFigures(loaded, result);
+  }
+  Leave(std::move(loaded));
 }
 
 }  // namespace

@@ -69,7 +69,8 @@ const ProgramSet::Chain& ProgramSet::ChainOf(int64_t capacity, const std::vector
   std::lock_guard lock(chain_mutex_);
   const auto [it, fresh] = chains_.try_emplace(key);
   if (fresh) {
-    it->second.lowered = Lower(*model_.Specialize({1, capacity}, length), key);
+    it->second.graph = model_.Specialize({1, capacity}, length);
+    it->second.lowered = Lower(*it->second.graph, key);
     it->second.exists =
         std::ranges::any_of(it->second.lowered.dispatches, &compile::Dispatch::is_chain);
     it->second.identity = run::ChainIdentityOf(it->second.lowered);
@@ -80,11 +81,13 @@ const ProgramSet::Chain& ProgramSet::ChainOf(int64_t capacity, const std::vector
 std::shared_ptr<const CompiledStep> ProgramSet::Build(const StepKey& key, int64_t length) {
   // The chain's weights first: what layers have of a kind lies in one buffer there, of which
   // programs without chains take parts.
+  std::shared_ptr<const graph::Graph> graph;
   if (MayChain()) {
-    if (const Chain& chain = ChainOf(key.capacity, key.branches, length); chain.exists)
-      run::UploadWeights(chain.lowered, model_.weights());
+    const Chain& chain = ChainOf(key.capacity, key.branches, length);
+    if (chain.exists) run::UploadWeights(chain.lowered, model_.weights());
+    if (key.rows == 1) graph = chain.graph;
   }
-  const std::unique_ptr<graph::Graph> graph = model_.Specialize({key.rows, key.capacity}, length);
+  if (graph == nullptr) graph = model_.Specialize({key.rows, key.capacity}, length);
   auto step = std::make_shared<CompiledStep>();
   step->key = key;
   step->program = std::make_shared<run::CompiledProgram>(model_.device(), model_.weights(), *graph,

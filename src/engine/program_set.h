@@ -95,7 +95,8 @@ class ProgramSet {
   // Whether layers may be joined where nobody chose how far to fuse.
   bool MayChain() const;
   struct Chain {
-    bool exists = false;  // lowering joins something
+    bool exists = false;                        // lowering joins something
+    std::shared_ptr<const graph::Graph> graph;  // that of the program without chains, too
     compile::Lowered lowered;
     run::PlanIdentity identity;
   };

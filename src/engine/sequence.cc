@@ -162,9 +162,11 @@ void Sequence::ChooseChunk() {
   if (chunk_is_final_) return;
   ProgramSet& programs = model_->programs();
   const StepKey key = KeyOf(model::kLoadedChunk);
-  const auto loaded = programs.Get(key, branch_length_);
-  const std::optional<run::PlanRecord> known =
-      model_->plans().Find(run::RunIdentityOf(loaded->program->lowered(), kLoadedChunkRun));
+  if (const auto loaded = programs.Get(key, branch_length_); loaded != loaded_chunk_) {
+    loaded_chunk_ = loaded;
+    loaded_chunk_run_ = run::RunIdentityOf(loaded->program->lowered(), kLoadedChunkRun);
+  }
+  const std::optional<run::PlanRecord> known = model_->plans().Find(loaded_chunk_run_);
   if (known) loaded_chunk_microseconds_ = known->microseconds;
   if (!loaded_chunk_microseconds_) return;
   int64_t chunk = model::ChunkFor(*loaded_chunk_microseconds_);

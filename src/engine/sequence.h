@@ -111,6 +111,9 @@ class Sequence {
   model::RunCosts run_costs_;
   bool one_row_of_logits_ = true;
   bool chunk_is_final_ = false;
+  // The program of kLoadedChunk rows, and by what the plan book knows the time of its run.
+  std::shared_ptr<const CompiledStep> loaded_chunk_;
+  run::PlanIdentity loaded_chunk_run_;
   std::optional<double>
       loaded_chunk_microseconds_;  // the least that a run of kLoadedChunk rows took
   StepRunner runner_;
