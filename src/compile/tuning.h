@@ -13,7 +13,7 @@ namespace sinter::compile {
 // Forced variants by kernel (the first part of a plan's variant): {"matmul_nbits", "tile"}.
 using ForcedVariants = std::map<std::string, std::string, std::less<>>;
 
-// What measuring chose (run/planner.h): variants by the kind of dispatch.
+// What measuring chose (run/plan_book.h): variants by the kind of dispatch.
 using Choices = std::map<std::string, std::string, std::less<>>;
 
 // The forced variant of a kernel, or "".

@@ -12,25 +12,17 @@
 #include "kernels/group_query_attention/group_query_attention.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
 #include "kernels/qmoe/qmoe.h"
-#include "support/device.h"
-#include "support/model_builder.h"
+#include "support/engine.h"
 
 namespace sinter::engine {
 namespace {
 
+using support::LoadModel;
 using support::ModelNamed;
 using support::ModelSpec;
 using support::SharedDevice;
 
 constexpr int64_t kMaxLength = 64;
-
-std::shared_ptr<Model> Load(const ModelSpec& spec, std::shared_ptr<gpu::Device> device,
-                            const ModelOptions& options = {}) {
-  const support::TempFolder folder;
-  support::WriteModelFolder(spec, folder.path());
-  // The files stay mapped when the folder goes.
-  return Model::Load(folder.path(), std::move(device), options);
-}
 
 // What the logits must be after the first `n` of a model's tokens, and how far a device may be off.
 class Expected {
@@ -108,7 +100,7 @@ void CheckPrompts(const std::shared_ptr<Model>& model, Expected& expected, int64
 class Logits : public ::testing::TestWithParam<ModelSpec> {};
 
 TEST_P(Logits, MatchTheInterpreter) {
-  const auto model = Load(GetParam(), SharedDevice());
+  const auto model = LoadModel(GetParam(), SharedDevice());
   Expected expected(GetParam());
   CheckPrompts(model, expected, 256, {1, 17, 50}, 3);
   CheckPrompts(model, expected, 16, {17, 50}, 2);
@@ -116,13 +108,13 @@ TEST_P(Logits, MatchTheInterpreter) {
 }
 
 TEST_P(Logits, MatchWithoutFusion) {
-  const auto model = Load(GetParam(), SharedDevice(), {.fusion = passes::Fusion::kNone});
+  const auto model = LoadModel(GetParam(), SharedDevice(), {.fusion = passes::Fusion::kNone});
   Expected expected(GetParam());
   CheckPrompts(model, expected, 16, {17}, 2);
 }
 
 TEST_P(Logits, AreTheSameBitsWithoutCapture) {
-  const auto model = Load(GetParam(), SharedDevice());
+  const auto model = LoadModel(GetParam(), SharedDevice());
   const Expected expected(GetParam());
   Sequence captured(model, {.max_length = kMaxLength, .chunk = 16});
   Sequence bound(model, {.max_length = kMaxLength, .chunk = 16, .run = {.capture = false}});
@@ -135,7 +127,7 @@ TEST_P(Logits, AreTheSameBitsWithoutCapture) {
 }
 
 TEST_P(Logits, ComeBackAfterRewind) {
-  const auto model = Load(GetParam(), SharedDevice());
+  const auto model = LoadModel(GetParam(), SharedDevice());
   Expected expected(GetParam());
   Sequence session(model, {.max_length = kMaxLength, .chunk = 16});
   const bool halves = model->device()->caps().f16;
@@ -155,7 +147,7 @@ TEST_P(Logits, ComeBackAfterRewind) {
 TEST_P(Logits, MatchOnAPlainDevice) {
   static const auto plain =
       support::OpenDevice({.f16 = false, .subgroups = false, .subgroup_matrix = false});
-  const auto model = Load(GetParam(), plain);
+  const auto model = LoadModel(GetParam(), plain);
   Expected expected(GetParam());
   CheckPrompts(model, expected, 16, {33}, 2);
 }
@@ -166,8 +158,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Logits, ::testing::ValuesIn(support::AllModels(
 // The form whose products can all be links (kernels/layer_chain/layer_chain.h).
 TEST(Chains, GiveTheReference) {
   const ModelSpec spec = ModelNamed("qwen3_graph");
-  const auto chained = Load(spec, SharedDevice(), {.fusion = passes::Fusion::kChain});
-  const auto layered = Load(spec, SharedDevice(), {.fusion = passes::Fusion::kLayer});
+  const auto chained = LoadModel(spec, SharedDevice(), {.fusion = passes::Fusion::kChain});
+  const auto layered = LoadModel(spec, SharedDevice(), {.fusion = passes::Fusion::kLayer});
   const SequenceOptions options = {.max_length = kMaxLength, .chunk = 16};
   // The embedding and all layers are one chain.
   EXPECT_EQ(Sequence(chained, options).GreedyDispatches() + 5 * static_cast<size_t>(spec.layers),
@@ -213,7 +205,8 @@ TEST(Variants, AllGiveTheReference) {
   for (const Choice& choice : choices) {
     SCOPED_TRACE(fmt::format("{} with {} {}", choice.model, choice.kernel, choice.variant));
     const ModelSpec spec = ModelNamed(choice.model);
-    const auto model = Load(spec, SharedDevice(), {.variants = {{choice.kernel, choice.variant}}});
+    const auto model =
+        LoadModel(spec, SharedDevice(), {.variants = {{choice.kernel, choice.variant}}});
     Expected expected(spec);
     CheckPrompts(model, expected, 16, {19}, 1);
   }
@@ -233,7 +226,7 @@ TEST(SplitWeights, GiveTheSameBits) {
     // QMoE's decode form takes only weights that fit: the form that takes both gives the same bits.
     const ModelOptions options = {.variants = {{"qmoe", "wg"}}};
     for (const auto& device : {SharedDevice(), small}) {
-      Sequence session(Load(spec, device, options), {.max_length = 40, .chunk = 16});
+      Sequence session(LoadModel(spec, device, options), {.max_length = 40, .chunk = 16});
       session.Append(expected.First(19));
       logits.push_back(session.Logits());
       session.Append(expected.Tokens(19, 20));
@@ -255,7 +248,7 @@ TEST(SplitWeights, UnquantizedGiveTheReference) {
   Expected expected(spec);
   std::vector<size_t> dispatches;
   for (const auto& device : {SharedDevice(), small}) {
-    const auto model = Load(spec, device);
+    const auto model = LoadModel(spec, device);
     dispatches.push_back(Sequence(model, {.max_length = 40, .chunk = 16}).GreedyDispatches());
     CheckPrompts(model, expected, 16, {19}, 1);
   }

@@ -10,20 +10,15 @@
 
 #include "base/error.h"
 #include "engine/sequence.h"
-#include "support/device.h"
-#include "support/model_builder.h"
+#include "support/engine.h"
 
 namespace sinter::engine {
 namespace {
 
 using run::DispatchTime;
-using support::SharedDevice;
 
-std::shared_ptr<Model> Load(const std::string& name,
-                            std::shared_ptr<gpu::Device> device = SharedDevice()) {
-  const support::TempFolder folder;
-  support::WriteModelFolder(support::ModelNamed(name), folder.path());
-  return Model::Load(folder.path(), std::move(device));
+std::shared_ptr<Model> Load(const std::string& name) {
+  return support::LoadModel(support::ModelNamed(name));
 }
 
 std::vector<std::string> Labels(const std::vector<DispatchTime>& times) {

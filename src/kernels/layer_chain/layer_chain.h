@@ -14,7 +14,7 @@
 // Every workgroup has a part of each link, and waits between two links until the others have
 // theirs. So the GPU has to hold all workgroups at once, which WebGPU does not promise; where it
 // does not, waiting ends after a bounded time, and a word says so. Whether a GPU holds so many has
-// to be tried (run/planner.h); a CPU that acts as one holds as many as it has threads.
+// to be tried (run/measurement.h); a CPU that acts as one holds as many as it has threads.
 //
 // Bindings: 0 ChainParams; 1 x of the first layer, f16, or the table, f16 or codes; 2 rows u32; 3
 // vectors f16, biases and scales of norms (ChainVectors); of the attention 4 k_cache, 5 v_cache, 6
