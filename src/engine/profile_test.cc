@@ -1,4 +1,4 @@
-// Profiles of sessions: what was timed, in replay and recorded anew, and that two sessions' never
+// Profiles of sequences: what was timed, in replay and recorded anew, and that two sequences' never
 // mix.
 
 #include <gmock/gmock.h>
@@ -10,20 +10,15 @@
 
 #include "base/error.h"
 #include "engine/sequence.h"
-#include "support/device.h"
-#include "support/model_builder.h"
+#include "support/engine.h"
 
 namespace sinter::engine {
 namespace {
 
 using run::DispatchTime;
-using support::SharedDevice;
 
-std::shared_ptr<Model> Load(const std::string& name,
-                            std::shared_ptr<gpu::Device> device = SharedDevice()) {
-  const support::TempFolder folder;
-  support::WriteModelFolder(support::ModelNamed(name), folder.path());
-  return Model::Load(folder.path(), std::move(device));
+std::shared_ptr<Model> Load(const std::string& name) {
+  return support::LoadModel(support::ModelNamed(name));
 }
 
 std::vector<std::string> Labels(const std::vector<DispatchTime>& times) {
@@ -32,22 +27,22 @@ std::vector<std::string> Labels(const std::vector<DispatchTime>& times) {
   return labels;
 }
 
-std::vector<DispatchTime> ProfileOneStep(Sequence& session) {
-  session.BeginGeneration({});
-  session.Step();
-  std::vector<DispatchTime> times = session.ProfileStep();
-  session.Token(1);
-  session.EndGeneration(2);
+std::vector<DispatchTime> ProfileOneStep(Sequence& sequence) {
+  sequence.BeginGeneration({});
+  sequence.Step();
+  std::vector<DispatchTime> times = sequence.ProfileStep();
+  sequence.Token(1);
+  sequence.EndGeneration(2);
   return times;
 }
 
 TEST(Profile, TimesEveryDispatchOfAStep) {
   for (const bool capture : {true, false}) {
     SCOPED_TRACE(capture);
-    Sequence session(Load("qwen3_f32"), {.run = {.capture = capture}});
-    session.Append(support::RandomTokens(9, 1));
-    const std::vector<DispatchTime> times = ProfileOneStep(session);
-    EXPECT_EQ(times.size(), session.GreedyDispatches());
+    Sequence sequence(Load("qwen3_f32"), {.run = {.capture = capture}});
+    sequence.Append(support::RandomTokens(9, 1));
+    const std::vector<DispatchTime> times = ProfileOneStep(sequence);
+    EXPECT_EQ(times.size(), sequence.GreedyDispatches());
     EXPECT_EQ(times.back().label, "token choice");
     double bytes = 0, flops = 0;
     for (const DispatchTime& time : times) {
@@ -56,7 +51,7 @@ TEST(Profile, TimesEveryDispatchOfAStep) {
       bytes += time.bytes;
       flops += time.flops;
     }
-    const compile::Work work = session.DecodeWork(10);
+    const compile::Work work = sequence.DecodeWork(10);
     EXPECT_DOUBLE_EQ(bytes, work.weight_bytes + work.cache_bytes + work.other_bytes);
     EXPECT_DOUBLE_EQ(flops, work.flops + work.attention_flops);
   }
@@ -81,9 +76,9 @@ TEST(Profile, TakesTheSameStepsAsWithout) {
 }
 
 TEST(Profile, WorkIsTheModels) {
-  Sequence session(Load("qwen3_f32"));
+  Sequence sequence(Load("qwen3_f32"));
   const support::ModelSpec spec = support::ModelNamed("qwen3_f32");
-  const compile::Work work = session.DecodeWork(32);
+  const compile::Work work = sequence.DecodeWork(32);
   // Keys and values of every layer, 32 rows of f32.
   EXPECT_DOUBLE_EQ(work.cache_bytes,
                    static_cast<double>(spec.layers * 2 * 32 * spec.kv_heads * spec.head_size * 4));
@@ -102,9 +97,9 @@ TEST(Profile, WorkIsTheModels) {
 }
 
 TEST(Profile, ExpertsThatAreNotChosenDoNotCount) {
-  Sequence session(Load("gptoss"));
+  Sequence sequence(Load("gptoss"));
   const support::ModelSpec spec = support::ModelNamed("gptoss");
-  const compile::Work work = session.DecodeWork(1);
+  const compile::Work work = sequence.DecodeWork(1);
   const double experts =
       static_cast<double>(spec.layers * spec.top_k * 3 * spec.hidden * spec.intermediate);
   EXPECT_GE(work.flops, 2 * experts);
@@ -114,7 +109,7 @@ TEST(Profile, ExpertsThatAreNotChosenDoNotCount) {
   EXPECT_LT(work.weight_bytes, experts * (0.5 + 2.0 / 32) * 2);
 }
 
-TEST(Profile, TwoSessionsNeverMix) {
+TEST(Profile, TwoSequencesNeverMix) {
   const auto qwen = Load("qwen3_f32");
   const auto phi = Load("phi3");
   Sequence a(qwen), b(phi);
@@ -159,9 +154,9 @@ TEST(Profile, TwoSessionsNeverMix) {
 }
 
 TEST(Profile, AFailedAppendEndsIt) {
-  Sequence session(Load("qwen3_f32"));
-  EXPECT_THROW(session.ProfileAppend(std::vector<int32_t>{-1}), Error);
-  session.Append(
+  Sequence sequence(Load("qwen3_f32"));
+  EXPECT_THROW(sequence.ProfileAppend(std::vector<int32_t>{-1}), Error);
+  sequence.Append(
       support::RandomTokens(4, 5));  // and nothing is written to the profile that is gone
 }
 

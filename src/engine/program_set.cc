@@ -52,10 +52,10 @@ compile::Lowered ProgramSet::Lower(const graph::Graph& graph, const StepKey& key
       model::LayOutKvCache(model_.config(), model_.graph(), model_.device()->caps(), key.capacity);
   run::PlanBook& plans = model_.plans();
   for (;;) {
-    compile::Lowered lowered =
-        compile::Lower(graph, model_.device()->caps(), layout.Places(), model_.options().variants,
-                       plans.choices(), key.chain);
-    if (!plans.DropStale(lowered)) return lowered;
+    const compile::Choices choices = plans.choices();
+    compile::Lowered lowered = compile::Lower(graph, model_.device()->caps(), layout.Places(),
+                                              model_.options().variants, choices, key.chain);
+    if (!plans.DropStale(lowered, choices)) return lowered;
   }
 }
 

@@ -1,4 +1,4 @@
-// Sessions: limits, errors, several at once, generation on the device, and the device's loss.
+// Sequences: limits, errors, several at once, generation on the device, and the device's loss.
 
 #include "engine/sequence.h"
 
@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -16,86 +17,64 @@
 #include "onnx/writer.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
-#include "support/device.h"
-#include "support/model_builder.h"
+#include "support/engine.h"
 
 namespace sinter::engine {
 namespace {
 
+using support::ErrorOf;
+using support::ExpectNear;
+using support::Generate;
+using support::kHalfRounding;
+using support::kMeasuredRounding;
+using support::kRounding;
+using support::LoadModel;
 using support::ModelNamed;
 using support::ModelSpec;
 using support::SharedDevice;
 using ::testing::HasSubstr;
 
-std::shared_ptr<Model> Load(const ModelSpec& spec,
-                            std::shared_ptr<gpu::Device> device = SharedDevice(),
-                            const ModelOptions& options = {}) {
-  const support::TempFolder folder;
-  support::WriteModelFolder(spec, folder.path());
-  return Model::Load(folder.path(), std::move(device), options);
-}
-
-template <typename F>
-std::string ErrorOf(F&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
-}
-
 int32_t Argmax(const std::vector<float>& logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-// `count` greedy tokens by the loop on the device; the sequence keeps all of them.
-std::vector<int32_t> Generate(Sequence& session, int64_t count) {
-  session.BeginGeneration({});
-  std::vector<int32_t> tokens;
-  for (int64_t i = 0; i < count; ++i) session.Step();
-  for (int64_t i = 0; i < count; ++i) tokens.push_back(session.Token(i));
-  session.EndGeneration(count);
-  return tokens;
-}
-
 TEST(SequenceErrors, RefuseWhatDoesNotFit) {
-  const auto model = Load(ModelNamed("qwen3_f32"));
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
   EXPECT_THAT(ErrorOf([&] { Sequence(model, {.max_length = 129}); }),
               HasSubstr("maximum length: got 129, want 1 to 128"));
   EXPECT_THAT(ErrorOf([&] { Sequence(model, {.max_length = -1}); }), HasSubstr("maximum length"));
   EXPECT_THAT(ErrorOf([&] { Sequence(model, {.chunk = -1}); }), HasSubstr("chunk: got -1"));
 
-  Sequence session(model, {.max_length = 20});
-  EXPECT_THAT(ErrorOf([&] { session.Append({}); }), HasSubstr("got no tokens"));
+  Sequence sequence(model, {.max_length = 20});
+  EXPECT_THAT(ErrorOf([&] { sequence.Append({}); }), HasSubstr("got no tokens"));
   EXPECT_THAT(ErrorOf([&] {
-                session.Append(std::vector<int32_t>{1, 128});
+                sequence.Append(std::vector<int32_t>{1, 128});
               }),
               HasSubstr("token: got 128, want 0 to 127"));
-  EXPECT_THAT(ErrorOf([&] { session.Append(std::vector<int32_t>{-1}); }),
+  EXPECT_THAT(ErrorOf([&] { sequence.Append(std::vector<int32_t>{-1}); }),
               HasSubstr("token: got -1"));
-  EXPECT_THAT(ErrorOf([&] { session.Append(support::RandomTokens(21, 1)); }),
+  EXPECT_THAT(ErrorOf([&] { sequence.Append(support::RandomTokens(21, 1)); }),
               HasSubstr("prompt: got 21 tokens, want at most 20"));
-  EXPECT_THAT(ErrorOf([&] { session.BeginGeneration({}); }), HasSubstr("want a prompt"));
-  EXPECT_EQ(session.length(), 0);
+  EXPECT_THAT(ErrorOf([&] { sequence.BeginGeneration({}); }), HasSubstr("want a prompt"));
+  EXPECT_EQ(sequence.length(), 0);
 
-  session.Append(support::RandomTokens(20, 1));
-  EXPECT_THAT(ErrorOf([&] { session.Append(std::vector<int32_t>{1}); }),
+  sequence.Append(support::RandomTokens(20, 1));
+  EXPECT_THAT(ErrorOf([&] { sequence.Append(std::vector<int32_t>{1}); }),
               HasSubstr("got 21 tokens with what came before, want at most 20"));
-  EXPECT_THAT(ErrorOf([&] { session.Rewind(21); }), HasSubstr("rewind: got 21, want 0 to 20"));
-  EXPECT_THAT(ErrorOf([&] { session.Rewind(-1); }), HasSubstr("rewind: got -1"));
+  EXPECT_THAT(ErrorOf([&] { sequence.Rewind(21); }), HasSubstr("rewind: got 21, want 0 to 20"));
+  EXPECT_THAT(ErrorOf([&] { sequence.Rewind(-1); }), HasSubstr("rewind: got -1"));
 }
 
 // A token is still chosen behind a full cache; the next would have to run there.
 TEST(SequenceErrors, GenerationEndsAtTheMaximumLength) {
-  Sequence session(Load(ModelNamed("qwen3_f32")), {.max_length = 20});
-  session.Append(support::RandomTokens(19, 1));
-  session.BeginGeneration({});
-  session.Step();
-  session.Step();
-  EXPECT_THAT(ErrorOf([&] { session.Step(); }), HasSubstr("got 21 tokens, want at most 20"));
-  session.AbandonGeneration();
-  EXPECT_EQ(session.length(), 19);
+  Sequence sequence(LoadModel(ModelNamed("qwen3_f32")), {.max_length = 20});
+  sequence.Append(support::RandomTokens(19, 1));
+  sequence.BeginGeneration({});
+  sequence.Step();
+  sequence.Step();
+  EXPECT_THAT(ErrorOf([&] { sequence.Step(); }), HasSubstr("got 21 tokens, want at most 20"));
+  sequence.AbandonGeneration();
+  EXPECT_EQ(sequence.length(), 19);
 }
 
 TEST(SequenceErrors, ACacheThatIsTooLargeNamesTheLengthThatFits) {
@@ -103,13 +82,13 @@ TEST(SequenceErrors, ACacheThatIsTooLargeNamesTheLengthThatFits) {
   // 2 heads of 16 elements of 4 bytes: 128 bytes a row, 256 rows.
   ModelSpec wide = ModelNamed("qwen3_f32");
   wide.context = 512;
-  const auto long_model = Load(wide, small);
+  const auto long_model = LoadModel(wide, small);
   const std::string too_long =
       ErrorOf([&] { Sequence(long_model, {.max_length = 400, .chunk = 16}); });
   EXPECT_THAT(too_long, HasSubstr("KV cache of a layer"));
   EXPECT_THAT(too_long, HasSubstr("choose a maximum length of 240 or less"));
-  Sequence session(long_model, {.max_length = 240, .chunk = 16});
-  EXPECT_EQ(session.max_length(), 240);
+  Sequence sequence(long_model, {.max_length = 240, .chunk = 16});
+  EXPECT_EQ(sequence.max_length(), 240);
 }
 
 TEST(ModelFolders, RefuseWhatIsMissing) {
@@ -187,164 +166,139 @@ TEST(Loading, ReportsProgressAndCanBeStopped) {
     done.push_back(bytes);
     total = of;
   };
-  Sequence session(Load(ModelNamed("gptoss"), SharedDevice(), options), {.max_length = 32});
+  Sequence sequence(LoadModel(ModelNamed("gptoss"), SharedDevice(), options), {.max_length = 32});
   ASSERT_FALSE(done.empty());
   EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
   EXPECT_LE(done.back(), total);
   EXPECT_GT(done.back(), total / 2);
 
   options.progress = [](uint64_t, uint64_t) { throw Error("test", "enough"); };
-  const auto stopped = Load(ModelNamed("gptoss"), SharedDevice(), options);
+  const auto stopped = LoadModel(ModelNamed("gptoss"), SharedDevice(), options);
   EXPECT_THAT(ErrorOf([&] { Sequence(stopped, {.max_length = 32}); }), HasSubstr("enough"));
   SharedDevice()->Check();
-}
-
-// The same sums in another order, in f32: rounding errors of 2^-24 in some 20 results and in sums
-// of at most 192 terms, as a share of the logits' range. Measured plans may take activations as
-// integers of 16 bits.
-constexpr float kRounding = 1e-5f, kMeasuredRounding = 1e-4f;
-// f16 rounds each of some 20 results by 2^-11.
-constexpr float kHalfRounding = 20 * 0x1p-11f;
-void ExpectNear(const std::vector<float>& got, const std::vector<float>& want,
-                float share = kRounding) {
-  ASSERT_EQ(got.size(), want.size());
-  const auto [low, high] = std::minmax_element(want.begin(), want.end());
-  for (size_t i = 0; i < want.size(); ++i)
-    ASSERT_NEAR(got[i], want[i], share * (*high - *low)) << "logit " << i;
 }
 
 // The logits after each of `tokens`, which run one by one.
 std::vector<std::vector<float>> OneByOne(const std::shared_ptr<Model>& model,
                                          const std::vector<int32_t>& tokens) {
-  Sequence session(model, {.chunk = 1});
+  Sequence sequence(model, {.chunk = 1});
   std::vector<std::vector<float>> logits;
   for (const int32_t token : tokens) {
-    session.Append({&token, 1});
-    logits.push_back(session.Logits());
+    sequence.Append({&token, 1});
+    logits.push_back(sequence.Logits());
   }
   return logits;
 }
 
 TEST(SequenceChunks, GiveTheSameLogitsAtEveryLength) {
-  const auto model = Load(ModelNamed("qwen3_f32"));
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
   const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
   const std::vector<std::vector<float>> want = OneByOne(model, tokens);
   for (const int64_t chunk : {0, 3, 16, 50, 512}) {
-    Sequence session(model, {.chunk = chunk});
-    EXPECT_EQ(session.chunk(), chunk == 0 ? 128 : std::min<int64_t>(chunk, 128));
+    Sequence sequence(model, {.chunk = chunk});
+    EXPECT_EQ(sequence.chunk(), chunk == 0 ? 128 : std::min<int64_t>(chunk, 128));
     for (const size_t length : {1, 2, 15, 16, 17, 24, 63, 64, 65, 90, 127, 128}) {
       SCOPED_TRACE(fmt::format("chunk {}, prompt of {}", chunk, length));
-      session.Rewind(0);
-      session.Append(std::span(tokens).first(length));
-      ExpectNear(session.Logits(), want[length - 1]);
+      sequence.Rewind(0);
+      sequence.Append(std::span(tokens).first(length));
+      ExpectNear(sequence.Logits(), want[length - 1]);
+    }
+  }
+}
+
+// Tuning leaves any bits in the rows behind a sequence, NaN too, and no run clears them.
+TEST(SequenceCache, MayHoldAnythingBehindTheSequence) {
+  for (const ModelSpec& spec : support::AllModels()) {
+    SCOPED_TRACE(spec.name);
+    const auto model = LoadModel(spec);
+    Sequence clean(model, {.max_length = 64, .chunk = 16}),
+        dirty(model, {.max_length = 64, .chunk = 16});
+    for (const auto& [name, range] : dirty.cache()->externals()) {
+      SharedDevice()->Upload(range.buffer, range.offset,
+                             std::vector<std::byte>(range.size_bytes(), std::byte{0xff}));
+    }
+    // 21 tokens are a run of 16 rows and single ones, 30 have padding.
+    for (const size_t length : {21, 1, 30}) {
+      const std::vector<int32_t> tokens = support::RandomTokens(length, length);
+      clean.Append(tokens);
+      dirty.Append(tokens);
+      EXPECT_EQ(dirty.Logits(), clean.Logits()) << length;
     }
   }
 }
 
 // Padding has to fit behind a sequence of the maximum length, at once or in parts.
 TEST(SequenceChunks, FillTheCacheToTheLastToken) {
-  const auto model = Load(ModelNamed("qwen3_f32"));
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
   const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
   const std::vector<std::vector<float>> want = OneByOne(model, tokens);
   for (const int64_t max_length : {1, 5, 33, 70, 128}) {
     for (const int64_t chunk : {0, 2, 40}) {
       SCOPED_TRACE(fmt::format("maximum length {}, chunk {}", max_length, chunk));
-      Sequence session(model, {.max_length = max_length, .chunk = chunk});
+      Sequence sequence(model, {.max_length = max_length, .chunk = chunk});
       const auto all = std::span(tokens).first(static_cast<size_t>(max_length));
-      session.Append(all);
-      ExpectNear(session.Logits(), want[all.size() - 1]);
+      sequence.Append(all);
+      ExpectNear(sequence.Logits(), want[all.size() - 1]);
       if (max_length < 5) continue;
       for (const size_t second : {1, 3, 17}) {
-        session.Rewind(0);
+        sequence.Rewind(0);
         const size_t first = all.size() - std::min(second, all.size() - 1);
-        session.Append(all.first(first));
-        session.Append(all.subspan(first));
-        ExpectNear(session.Logits(), want[all.size() - 1]);
+        sequence.Append(all.first(first));
+        sequence.Append(all.subspan(first));
+        ExpectNear(sequence.Logits(), want[all.size() - 1]);
       }
     }
   }
 }
 
-// A program that is first needed behind other tokens, and measured then, on their cache.
-TEST(SequenceChunks, LongProgramsAreMeasuredWhenTheyAreNeeded) {
-  ModelSpec spec = ModelNamed("qwen3_f32");
-  spec.context = 1100;
-  spec.layers = 1;
-  const auto guessed = Load(spec);
-  const auto measured = Load(spec, SharedDevice(), {.measure_plans = true});
-  const std::vector<int32_t> before = support::RandomTokens(20, 3),
-                             prompt = support::RandomTokens(1020, 4), next = {5, 6};
-  Sequence plain(guessed, {}), chosen(measured, {}), session(measured, {.chunk = 1024});
-  EXPECT_EQ(plain.chunk(), 512);
-  EXPECT_THAT(chosen.chunk(), ::testing::AnyOf(512, 1024));
-  const auto records = [&] { return measured->plans().records().size(); };
-  const size_t loaded = records();
-  EXPECT_GT(loaded, 0u);
-  Sequence again(measured, {});
-  EXPECT_EQ(again.chunk(), chosen.chunk());
-  EXPECT_EQ(records(), loaded) << "a second session knows all";
-  for (Sequence* each : {&plain, &session, &chosen}) {
-    each->Append(before);
-    EXPECT_EQ(records(), loaded);
-  }
-  plain.Append(prompt);
-  session.Append(prompt);
-  EXPECT_GT(records(), loaded);
-  EXPECT_EQ(session.length(), 1040);
-  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
-  for (Sequence* each : {&plain, &session}) each->Append(next);
-  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
-  chosen.Append(prompt);
-  chosen.Append(next);
-  ExpectNear(chosen.Logits(), plain.Logits(), kMeasuredRounding);
-  EXPECT_EQ(Generate(session, 4), Generate(plain, 4));
-}
-
-// A program of 1,024 rows that this adapter has no room for: nobody asked for it.
+// Programs of 1,024 rows are for GPUs that are quick enough, and for those who ask for them.
 TEST(SequenceChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
   ModelSpec spec = ModelNamed("qwen3_f32");
   spec.context = 1100;
   // The first of them has a gate and an up for every row, of 768 bytes.
   spec.layers = 2;
-  const auto small = support::OpenDevice({.max_storage_binding_bytes = 512 << 10});
-  const auto measured = Load(spec, small, {.measure_plans = true});
-  Sequence plain(Load(spec), {}), session(measured, {}), asked(measured, {.chunk = 1024});
+  const auto model = LoadModel(spec, support::OpenDevice({.max_storage_binding_bytes = 512 << 10}));
+  Sequence sequence(model), asked(model, {.chunk = 1024});
+  EXPECT_EQ(asked.chunk(), 1024);
   const std::vector<int32_t> before = support::RandomTokens(20, 3),
                              prompt = support::RandomTokens(1020, 4);
-  for (Sequence* each : {&plain, &session, &asked}) each->Append(before);
-  plain.Append(prompt);
-  session.Append(prompt);
-  EXPECT_EQ(session.chunk(), 512);
-  ExpectNear(session.Logits(), plain.Logits(), kMeasuredRounding);
-  EXPECT_NE(ErrorOf([&] { asked.Append(prompt); }), "");
+  for (Sequence* each : {&sequence, &asked}) each->Append(before);
+  sequence.Append(prompt);
+  EXPECT_EQ(sequence.chunk(), 512);
+  EXPECT_EQ(sequence.length(), 1040);
+  EXPECT_THROW(asked.Append(prompt), gpu::ResourceError);
+  if (!support::TestAll()) return;
+  Sequence long_runs(LoadModel(spec), {.chunk = 1024});
+  for (const auto& tokens : {before, prompt}) long_runs.Append(tokens);
+  ExpectNear(sequence.Logits(), long_runs.Logits());
 }
 
 // The tokens chosen on the device are those that the logits say, one by one.
 TEST(SequenceGeneration, IsTheArgmaxChain) {
   for (const char* name : {"qwen3_f32", "gptoss"}) {
-    const auto model = Load(ModelNamed(name));
-    Sequence session(model, {.max_length = 64, .chunk = 16});
-    std::vector<int32_t> sequence = support::RandomTokens(18, 6);
-    session.Append(sequence);
-    const std::vector<int32_t> generated = Generate(session, 12);
-    EXPECT_EQ(session.length(), 30);
+    const auto model = LoadModel(ModelNamed(name));
+    Sequence sequence(model, {.max_length = 64, .chunk = 16});
+    std::vector<int32_t> all = support::RandomTokens(18, 6);
+    sequence.Append(all);
+    const std::vector<int32_t> generated = Generate(sequence, 12);
+    EXPECT_EQ(sequence.length(), 30);
 
     Sequence chain(model, {.max_length = 64, .chunk = 16});
-    chain.Append(sequence);
+    chain.Append(all);
     for (const int32_t token : generated) {
       EXPECT_EQ(token, Argmax(chain.Logits())) << name;
       chain.Append(std::vector<int32_t>{token});
     }
     // What follows sees the generated tokens, the last one too.
     const std::vector<int32_t> more = support::RandomTokens(5, 7);
-    session.Append(more);
+    sequence.Append(more);
     chain.Append(more);
-    sequence.insert(sequence.end(), generated.begin(), generated.end());
-    sequence.insert(sequence.end(), more.begin(), more.end());
-    EXPECT_EQ(session.length(), static_cast<int64_t>(sequence.size()));
+    all.insert(all.end(), generated.begin(), generated.end());
+    all.insert(all.end(), more.begin(), more.end());
+    EXPECT_EQ(sequence.length(), static_cast<int64_t>(all.size()));
     Sequence fresh(model, {.max_length = 64, .chunk = 16});
-    fresh.Append(sequence);
-    const std::vector<float> want = fresh.Logits(), got = session.Logits();
+    fresh.Append(all);
+    const std::vector<float> want = fresh.Logits(), got = sequence.Logits();
     const auto [low, high] = std::minmax_element(want.begin(), want.end());
     const float tolerance =
         (*high - *low) * (std::string(name) == "gptoss" ? kHalfRounding : kRounding);
@@ -354,24 +308,24 @@ TEST(SequenceGeneration, IsTheArgmaxChain) {
 
 // Tokens queued past those that are kept leave no trace.
 TEST(SequenceGeneration, KeepsWhatItIsToldTo) {
-  const auto model = Load(ModelNamed("qwen3_graph"));
+  const auto model = LoadModel(ModelNamed("qwen3_graph"));
   const std::vector<int32_t> prompt = support::RandomTokens(9, 6), next = {5, 6, 7};
   Sequence plain(model, {.max_length = 64, .chunk = 16});
   plain.Append(prompt);
   const std::vector<int32_t> two = Generate(plain, 2);
   plain.Append(next);
   for (const int64_t kept : {int64_t{0}, int64_t{2}}) {
-    Sequence session(model, {.max_length = 64, .chunk = 16});
-    session.Append(prompt);
-    session.BeginGeneration({});
-    for (int i = 0; i < 6; ++i) session.Step();
-    session.EndGeneration(kept);
-    EXPECT_EQ(session.length(), 9 + kept);
-    if (kept == 0) session.Append(two);
-    session.Append(next);
-    EXPECT_EQ(session.length(), 14);
+    Sequence sequence(model, {.max_length = 64, .chunk = 16});
+    sequence.Append(prompt);
+    sequence.BeginGeneration({});
+    for (int i = 0; i < 6; ++i) sequence.Step();
+    sequence.EndGeneration(kept);
+    EXPECT_EQ(sequence.length(), 9 + kept);
+    if (kept == 0) sequence.Append(two);
+    sequence.Append(next);
+    EXPECT_EQ(sequence.length(), 14);
     if (kept == 2) {
-      EXPECT_EQ(session.Logits(), plain.Logits());
+      EXPECT_EQ(sequence.Logits(), plain.Logits());
     }
   }
 }
@@ -380,16 +334,16 @@ class LongRope : public ::testing::TestWithParam<const char*> {};
 
 // Past the threshold of 24 tokens everything is as if the long factors had held from the start.
 TEST_P(LongRope, GenerationAcrossTheThresholdEqualsAFreshPrefill) {
-  const auto model = Load(ModelNamed(GetParam()));
-  Sequence session(model, {.max_length = 64, .chunk = 16});
-  std::vector<int32_t> sequence = support::RandomTokens(20, 11);
-  session.Append(sequence);
-  const std::vector<int32_t> generated = Generate(session, 10);
+  const auto model = LoadModel(ModelNamed(GetParam()));
+  Sequence sequence(model, {.max_length = 64, .chunk = 16});
+  std::vector<int32_t> all = support::RandomTokens(20, 11);
+  sequence.Append(all);
+  const std::vector<int32_t> generated = Generate(sequence, 10);
   for (const int32_t token : generated) {
     Sequence fresh(model, {.max_length = 64, .chunk = 16});
-    fresh.Append(sequence);
-    EXPECT_EQ(Argmax(fresh.Logits()), token) << "after " << sequence.size();
-    sequence.push_back(token);
+    fresh.Append(all);
+    EXPECT_EQ(Argmax(fresh.Logits()), token) << "after " << all.size();
+    all.push_back(token);
   }
   EXPECT_NE(model->BranchDecisions(24), model->BranchDecisions(25));
 }
@@ -397,67 +351,51 @@ TEST_P(LongRope, GenerationAcrossTheThresholdEqualsAFreshPrefill) {
 // Token by token across the threshold, and back by Rewind.
 TEST_P(LongRope, AppendingAcrossTheThresholdEqualsAFreshPrefill) {
   const ModelSpec spec = ModelNamed(GetParam());
-  const auto model = Load(spec);
+  const auto model = LoadModel(spec);
   const support::ReferenceModel reference(spec);
   const std::vector<int32_t> tokens = support::RandomTokens(27, 12);
-  Sequence session(model, {.max_length = 64, .chunk = 16});
+  Sequence sequence(model, {.max_length = 64, .chunk = 16});
   const auto check = [&](size_t n) {
     const std::vector<int32_t> prefix(tokens.begin(),
                                       tokens.begin() + static_cast<std::ptrdiff_t>(n));
     const std::vector<double> want = reference.Logits(prefix).back();
-    const std::vector<float> got = session.Logits();
+    const std::vector<float> got = sequence.Logits();
     // The other factors move logits by 0.1 and more.
     for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 0.03) << n;
   };
-  session.Append(std::span(tokens).first(22));
+  sequence.Append(std::span(tokens).first(22));
   for (size_t n = 23; n <= tokens.size(); ++n) {
-    session.Append(std::span(tokens).subspan(n - 1, 1));
+    sequence.Append(std::span(tokens).subspan(n - 1, 1));
     check(n);
   }
-  session.Rewind(23);
-  session.Append(std::span(tokens).subspan(23, 1));
+  sequence.Rewind(23);
+  sequence.Append(std::span(tokens).subspan(23, 1));
   check(24);
-  session.Append(std::span(tokens).subspan(24, 3));
+  sequence.Append(std::span(tokens).subspan(24, 3));
   check(27);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, LongRope,
                          ::testing::Values("longrope_if", "longrope_concatenated"));
 
-// The programs with the long factors are made, and measured, where a sequence becomes long.
-TEST(LongRopeMeasured, LeavesTheSequenceAtTheThreshold) {
-  const ModelSpec spec = ModelNamed("longrope_if");
-  const auto guessed = Load(spec);
-  const auto measured = Load(spec, SharedDevice(), {.measure_plans = true});
-  Sequence want(guessed, {.max_length = 64, .chunk = 16}),
-      got(measured, {.max_length = 64, .chunk = 16});
-  for (Sequence* session : {&want, &got}) session->Append(support::RandomTokens(20, 11));
-  EXPECT_EQ(Generate(got, 10), Generate(want, 10));
-  for (Sequence* session : {&want, &got}) session->Append(support::RandomTokens(3, 12));
-  const std::vector<float> want_logits = want.Logits(), got_logits = got.Logits();
-  // The other factors move logits by 0.1 and more.
-  for (size_t i = 0; i < want_logits.size(); ++i)
-    ASSERT_NEAR(got_logits[i], want_logits[i], 0.03) << i;
-}
-
-// What a session gives for a prompt and eight tokens, in small pieces.
+// What a sequence gives for a prompt and eight tokens, in small pieces.
 struct Script {
   explicit Script(std::shared_ptr<Model> model, uint32_t seed)
-      : session(std::move(model), {.max_length = 64, .chunk = 16}), seed(seed) {}
+      : sequence(std::move(model), {.max_length = 64, .chunk = 16}), seed(seed) {}
   void Piece(int i) {
-    if (i == 0) session.Append(support::RandomTokens(20 + seed % 5, seed));
-    if (i == 1) tokens = Generate(session, 8);
-    if (i == 2) session.Append(support::RandomTokens(3, seed + 1));
-    if (i == 3) logits = session.Logits();
+    if (i == 0) sequence.Append(support::RandomTokens(20 + seed % 5, seed));
+    if (i == 1) tokens = Generate(sequence, 8);
+    if (i == 2) sequence.Append(support::RandomTokens(3, seed + 1));
+    if (i == 3) logits = sequence.Logits();
   }
-  Sequence session;
+  Sequence sequence;
   uint32_t seed;
   std::vector<int32_t> tokens;
   std::vector<float> logits;
 };
 
 TEST(SeveralSequences, InterleavedGiveWhatTheyGiveAlone) {
-  const auto model = Load(ModelNamed("gptoss"));
+  const auto model = LoadModel(ModelNamed("gptoss"));
   Script alone_a(model, 21), alone_b(model, 22);
   for (int i = 0; i < 4; ++i) alone_a.Piece(i);
   for (int i = 0; i < 4; ++i) alone_b.Piece(i);
@@ -473,8 +411,8 @@ TEST(SeveralSequences, InterleavedGiveWhatTheyGiveAlone) {
 }
 
 // What scripts of the seeds 31 and 32 give, one after the other.
-std::vector<Script> Alone(const std::shared_ptr<Model>& model) {
-  std::vector<Script> alone;
+std::deque<Script> Alone(const std::shared_ptr<Model>& model) {
+  std::deque<Script> alone;
   for (uint32_t seed : {31u, 32u}) {
     alone.emplace_back(model, seed);
     for (int i = 0; i < 4; ++i) alone.back().Piece(i);
@@ -483,7 +421,7 @@ std::vector<Script> Alone(const std::shared_ptr<Model>& model) {
 }
 
 // Both scripts, three times over, in a thread each, on the model that `model_of` gives that thread.
-void ExpectFromThreads(const std::vector<Script>& alone,
+void ExpectFromThreads(const std::deque<Script>& alone,
                        const std::function<std::shared_ptr<Model>(size_t thread)>& model_of) {
   std::vector<std::unique_ptr<Script>> scripts(2);
   std::vector<std::string> errors(2);
@@ -518,10 +456,10 @@ TEST(Weights, AreOnTheDeviceOnce) {
     for (const auto& value : graph->values()) {
       if (value->constant) bytes += value->constant->bytes.size();
     }
-    const auto model = Load(spec);
-    Sequence session(model, {.max_length = 96, .chunk = 32});
-    session.Append(std::vector<int32_t>(40, 1));
-    session.Append(std::vector<int32_t>(1, 1));
+    const auto model = LoadModel(spec);
+    Sequence sequence(model, {.max_length = 96, .chunk = 32});
+    sequence.Append(std::vector<int32_t>(40, 1));
+    sequence.Append(std::vector<int32_t>(1, 1));
     EXPECT_LE(model->weights().bytes(), bytes) << name;
   }
 }
@@ -533,10 +471,12 @@ TEST(Weights, GiveTheSameInEveryOrder) {
   for (const auto& [name, share] : {std::pair{"qwen3_f32", kMeasuredRounding},
                                     {"phi3", kHalfRounding},
                                     {"gptoss", kHalfRounding}}) {
-    Sequence want(Load(ModelNamed(name), SharedDevice(), by_layer),
+    Sequence want(LoadModel(ModelNamed(name), SharedDevice(), by_layer),
                   {.max_length = 96, .chunk = 32});
-    Sequence got(Load(ModelNamed(name), as_gpu, by_layer), {.max_length = 96, .chunk = 32});
+    Sequence got(LoadModel(ModelNamed(name), as_gpu, by_layer), {.max_length = 96, .chunk = 32});
     for (const size_t length : {40, 1, 3}) {
+      // The shaders of a GPU's prompts through experts take 15 s to compile for a CPU.
+      if (name == std::string("gptoss") && length == 40 && !support::TestAll()) continue;
       SCOPED_TRACE(fmt::format("{}, {} tokens", name, length));
       const std::vector<int32_t> tokens = support::RandomTokens(length, length);
       want.Append(tokens);
@@ -546,26 +486,26 @@ TEST(Weights, GiveTheSameInEveryOrder) {
   }
 }
 
-// Both threads make sessions, upload weights and compile programs at once.
+// Both threads make sequences, upload weights and compile programs at once.
 TEST(SeveralSequences, ThreadsGiveWhatOneGives) {
-  const auto alone_model = Load(ModelNamed("qwen3_graph"));
-  const std::vector<Script> alone = Alone(alone_model);
-  const auto model = Load(ModelNamed("qwen3_graph"));
+  const auto alone_model = LoadModel(ModelNamed("qwen3_graph"));
+  const std::deque<Script> alone = Alone(alone_model);
+  const auto model = LoadModel(ModelNamed("qwen3_graph"));
   ExpectFromThreads(alone, [&](size_t) { return model; });
   EXPECT_EQ(model->weights().bytes(), alone_model->weights().bytes());
 }
 
 // Each thread opens a device and loads the model, while the other does, too.
 TEST(SeveralDevices, ThreadsGiveWhatOneGives) {
-  const std::vector<Script> alone = Alone(Load(ModelNamed("qwen3_graph")));
-  ExpectFromThreads(alone,
-                    [](size_t) { return Load(ModelNamed("qwen3_graph"), support::OpenDevice()); });
+  const std::deque<Script> alone = Alone(LoadModel(ModelNamed("qwen3_graph")));
+  ExpectFromThreads(
+      alone, [](size_t) { return LoadModel(ModelNamed("qwen3_graph"), support::OpenDevice()); });
 }
 
-// Prompts of every chunk's length and single tokens, replayed in one session by turns, against a
-// session that records every dispatch anew.
-TEST(Captures, OfEveryLengthShareASession) {
-  const auto model = Load(ModelNamed("qwen3_f32"));
+// Prompts of every chunk's length and single tokens, replayed in one sequence by turns, against a
+// sequence that records every dispatch anew.
+TEST(Captures, OfEveryLengthShareASequence) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
   Sequence replayed(model, {.max_length = 96, .chunk = 32});
   Sequence recorded(model, {.max_length = 96, .chunk = 32, .run = {.capture = false}});
   for (int round = 0; round < 2; ++round) {
@@ -585,29 +525,29 @@ TEST(Captures, OfEveryLengthShareASession) {
 TEST(DeviceLoss, EndsGenerationWithAnErrorAndANewDeviceWorks) {
   const ModelSpec spec = ModelNamed("qwen3_f32");
   const std::vector<int32_t> prompt = support::RandomTokens(18, 6);
-  Sequence healthy(Load(spec), {.max_length = 64, .chunk = 16});
+  Sequence healthy(LoadModel(spec), {.max_length = 64, .chunk = 16});
   healthy.Append(prompt);
   const std::vector<int32_t> want = Generate(healthy, 6);
 
   const auto device = support::OpenDevice();
-  Sequence session(Load(spec, device), {.max_length = 64, .chunk = 16});
-  session.Append(prompt);
-  session.BeginGeneration({});
-  session.Step();
-  EXPECT_EQ(session.Token(0), want[0]);
-  session.Step();
+  Sequence sequence(LoadModel(spec, device), {.max_length = 64, .chunk = 16});
+  sequence.Append(prompt);
+  sequence.BeginGeneration({});
+  sequence.Step();
+  EXPECT_EQ(sequence.Token(0), want[0]);
+  sequence.Step();
   device->SimulateLoss();
   EXPECT_THROW(
       {
-        for (int i = 0; i < 4; ++i) session.Step();
-        session.Token(5);
+        for (int i = 0; i < 4; ++i) sequence.Step();
+        sequence.Token(5);
       },
       DeviceLostError);
-  session.AbandonGeneration();
-  EXPECT_EQ(session.length(), 18);
-  EXPECT_THROW(session.Append(prompt), DeviceLostError);
+  sequence.AbandonGeneration();
+  EXPECT_EQ(sequence.length(), 18);
+  EXPECT_THROW(sequence.Append(prompt), DeviceLostError);
 
-  Sequence again(Load(spec, support::OpenDevice()), {.max_length = 64, .chunk = 16});
+  Sequence again(LoadModel(spec, support::OpenDevice()), {.max_length = 64, .chunk = 16});
   again.Append(prompt);
   EXPECT_EQ(Generate(again, 6), want);
 }

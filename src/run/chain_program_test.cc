@@ -3,16 +3,13 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <tuple>
 
 #include "base/error.h"
 #include "graph/text.h"
 #include "kernels/layer_chain/layer_chain.h"
-#include "run/planner.h"
 #include "run/program.h"
 #include "support/device.h"
 #include "support/layer_graph.h"
@@ -25,7 +22,6 @@ using support::Layer;
 using support::LayersOfToken;
 using support::SharedDevice;
 using ::testing::HasSubstr;
-using ::testing::SizeIs;
 
 // Bytes of the outputs x2 and y.
 std::vector<std::vector<std::byte>> Results(Program& program) {
@@ -131,30 +127,6 @@ TEST(Chain, SaysWhereWorkgroupsWaitedInVain) {
     EXPECT_THAT(error.what(), HasSubstr("--fusion layer"));
   }
   apart.CheckProgress();
-  // Such a program is never the quicker one.
-  PlanBook book(SharedDevice()->adapter(), {});
-  EXPECT_FALSE(book.MeasureChain(*SharedDevice(), chained, apart));
-}
-
-TEST(Chain, IsChosenByMeasurementAndKept) {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / fmt::format("chain_test.{}", getpid());
-  std::filesystem::create_directories(folder);
-  WeightStore weights(SharedDevice());
-  Program chained = MakeProgram(weights, true), apart = MakeProgram(weights, false);
-  bool prefers = false;
-  {
-    PlanBook book(SharedDevice()->adapter(), folder);
-    EXPECT_EQ(book.PrefersChain(chained), std::nullopt);
-    prefers = book.MeasureChain(*SharedDevice(), chained, apart);
-    EXPECT_EQ(book.PrefersChain(chained), prefers);
-    ASSERT_THAT(book.records(), SizeIs(1));
-    EXPECT_EQ(book.records()[0].variant, prefers ? "chain" : "layer");
-  }
-  PlanBook again(SharedDevice()->adapter(), folder);
-  EXPECT_EQ(again.PrefersChain(chained), prefers);
-  EXPECT_EQ(again.PrefersChain(apart), std::nullopt);
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -119,7 +119,7 @@ void PlanBook::Use(const std::string& name) {
   if (std::ranges::find(order_, name) == order_.end()) order_.push_back(name);
 }
 
-bool PlanBook::DropStale(const compile::Lowered& lowered) {
+bool PlanBook::DropStale(const compile::Lowered& lowered, const compile::Choices& choices) {
   const std::lock_guard lock(mutex_);
   bool dropped = false;
   std::set<std::string_view> seen;
@@ -131,6 +131,9 @@ bool PlanBook::DropStale(const compile::Lowered& lowered) {
       Use(dispatch.kind);
       continue;
     }
+    // Another thread may have found a choice since the program was lowered without it.
+    const auto chosen = choices.find(dispatch.kind);
+    if (chosen == choices.end() || chosen->second != by_guess_.at(dispatch.kind).variant) continue;
     dropped_.insert(dispatch.kind);
     by_guess_.erase(dispatch.kind);
     std::erase(order_, dispatch.kind);

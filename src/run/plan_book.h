@@ -58,10 +58,10 @@ class PlanBook {
   // Number of records on disk and in memory together.
   size_t size() const;
 
-  // Notes that a program uses the choices for its kinds. Forgets those that were measured with
-  // other sources of their kernels, and returns whether there were any: the program is then to be
-  // lowered anew.
-  bool DropStale(const compile::Lowered& lowered);
+  // Notes that a program uses the choices for its kinds. `choices`: those with which it was
+  // lowered. Forgets those of them that were measured with other sources of their kernels, and
+  // returns whether there were any: the program is then to be lowered anew.
+  bool DropStale(const compile::Lowered& lowered, const compile::Choices& choices);
 
   // Kinds of dispatch that `lowered` offers to measuring and the book does not know: the index of
   // the first dispatch of each.

@@ -27,7 +27,7 @@ ERROR_LINE = re.compile(r"sinter: \[[a-z_]+\] [^\n]+\n", re.ASCII)
 def arguments(*args):
     """Returns the command line. Subcommands that use a GPU get the tests' device."""
     line = [*COMMAND, *(str(arg) for arg in args)]
-    if DEVICE and args and args[0] in ("run", "chat", "verify") and "--device" not in line:
+    if DEVICE and args and args[0] in ("run", "chat", "tune", "verify") and "--device" not in line:
         line += ["--device", DEVICE]
     return line
 

@@ -1,0 +1,69 @@
+// Models and sequences for tests of the engine. Included by *_test.cc only.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/model.h"
+#include "engine/sequence.h"
+#include "support/device.h"
+#include "support/model_builder.h"
+
+namespace sinter::support {
+
+// Returns whether the tests that take minutes on a software GPU are to run, too.
+inline bool TestAll() { return std::getenv("SINTER_TEST_ALL") != nullptr; }
+
+// Loads a model from a folder that is written for it. The files stay mapped when the folder goes.
+inline std::shared_ptr<engine::Model> LoadModel(
+    const ModelSpec& spec, std::shared_ptr<gpu::Device> device = SharedDevice(),
+    const engine::ModelOptions& options = {}) {
+  const TempFolder folder;
+  WriteModelFolder(spec, folder.path());
+  return engine::Model::Load(folder.path(), std::move(device), options);
+}
+
+// Generates `count` greedy tokens by the loop on the device; the sequence keeps all of them.
+inline std::vector<int32_t> Generate(engine::Sequence& sequence, int64_t count) {
+  sequence.BeginGeneration({});
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i) sequence.Step();
+  for (int64_t i = 0; i < count; ++i) tokens.push_back(sequence.Token(i));
+  sequence.EndGeneration(count);
+  return tokens;
+}
+
+// Returns the text of the Error that `call` throws, or "" where it throws none.
+template <typename F>
+std::string ErrorOf(F&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+// Tolerances as a share of the logits' range. The same sums in another order, in f32: rounding
+// errors of 2^-24 in some 20 results and in sums of at most 192 terms. Measured plans may take
+// activations as integers of 16 bits.
+inline constexpr float kRounding = 1e-5f, kMeasuredRounding = 1e-4f;
+// f16 rounds each of some 20 results by 2^-11.
+inline constexpr float kHalfRounding = 20 * 0x1p-11f;
+
+inline void ExpectNear(const std::vector<float>& got, const std::vector<float>& want,
+                       float share = kRounding) {
+  ASSERT_EQ(got.size(), want.size());
+  const auto [low, high] = std::minmax_element(want.begin(), want.end());
+  for (size_t i = 0; i < want.size(); ++i)
+    ASSERT_NEAR(got[i], want[i], share * (*high - *low)) << "logit " << i;
+}
+
+}  // namespace sinter::support
