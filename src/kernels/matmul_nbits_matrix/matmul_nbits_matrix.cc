@@ -67,10 +67,10 @@ constexpr uint32_t kMaxPartTiles = 128;
 
 // Cost of a tiling as measured on an H200, whose 132 multiprocessors run `at_once` of its
 // workgroups each: kLaunchMicroseconds and, if K is 2,048, `round` microseconds for each of the
-// first two rounds of workgroups and `further` for each of the others, in which workgroups no longer
-// begin together. It predicts the fastest tiling of every product of Qwen3-1.7B, Llama-3.2-1B and
-// Phi-3-mini at 512, 1,024 and 2,048 rows. WebGPU does not tell how many multiprocessors a GPU has;
-// on others the guess is as good as any, and measuring corrects it.
+// first two rounds of workgroups and `further` for each of the others, in which workgroups no
+// longer begin together. It predicts the fastest tiling of every product of Qwen3-1.7B,
+// Llama-3.2-1B and Phi-3-mini at 512, 1,024 and 2,048 rows. WebGPU does not tell how many
+// multiprocessors a GPU has; on others the guess is as good as any, and measuring corrects it.
 struct TilingCost {
   uint32_t m, n, step, cols, split, buffers, parts;
   uint32_t at_once;
