@@ -67,7 +67,7 @@ TEST(MemoryPlan, HoldsForRandomPrograms) {
     for (size_t i = 0; i < dispatches; ++i) {
       Dispatch dispatch;
       for (size_t operands = random() % 5; operands > 0; --operands) {
-        // As in real programs, a dispatch names buffers that were created at about the same time.
+        // A dispatch names buffers that were created at about the same time, as in real programs.
         const size_t at = i * buffers / dispatches + random() % 5;
         dispatch.operands.push_back({{}, {static_cast<int>(at % buffers)}});
       }

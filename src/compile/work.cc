@@ -93,8 +93,8 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
       }
     }
     if (!dispatch.is_chain()) work.weight_bytes *= WeightShare(*nodes[dispatch.nodes[0]]);
-    // As many bytes of a table's rows are read as are written, or as come in if the output is the
-    // cache.
+    // The rows read from a table have as many bytes as the output, or as the input if the output is
+    // the cache.
     work.weight_bytes += std::min(rows, written > 0 ? written : work.other_bytes);
     work.other_bytes += written;
     if (!dispatch.is_chain()) node_weight_bytes[dispatch.nodes[0]] += work.weight_bytes;

@@ -16,21 +16,21 @@
 namespace sinter::kernels {
 namespace {
 
-// 64 x 64 x 32 in f32 is just the 16 KiB of workgroup memory that every adapter has.
+// 64 x 64 x 32 in f32 is exactly the 16 KiB of workgroup memory that every adapter has.
 constexpr uint32_t kTileN = 64;
 uint32_t TileRows(const MatMulNBitsShape& shape) {
   return shape.m <= 32 && shape.experts == 0 ? 32 : 64;
 }
 
-// Up to so many rows, two passes over B, the kernel for few rows goes before packed dot products:
-// it needs no tiles to fill the GPU.
+// Number of rows up to which the kernel for few rows is preferred to packed dot products. It reads
+// B twice for them, but needs no tiles to fill the GPU.
 constexpr uint32_t kDotRows = 16;
 
-// Tiles win where there are enough of them to fill the GPU. On an H200 with K = 2048 and N = 2048,
-// 16 rows of A take 23 us by decode and 114 us by tile, 256 rows 180 us and 146 us.
+// Tiles win if there are enough of them to fill the GPU. On an H200 with K = 2048 and N = 2048, 16
+// rows of A take 23 us by decode and 114 us by tile, 256 rows 180 us and 146 us.
 bool PrefersTile(const Caps& caps, const MatMulNBitsShape& shape) {
   if (shape.experts > 0) return true;
-  // The kernel for few rows takes a CPU long to compile in its form for 8 of them.
+  // A CPU takes long to compile the kernel for few rows in its form for 8 of them.
   if (caps.software) return shape.m > kMatMulNBitsDecodeRows;
   if (shape.m <= 16) return false;
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
@@ -39,23 +39,23 @@ bool PrefersTile(const Caps& caps, const MatMulNBitsShape& shape) {
          uint64_t{(shape.m + tile_m - 1) / tile_m} * ((n + kTileN - 1) / kTileN) >= 96;
 }
 
-// From more rows than few on the matrix units win, where they are not emulated: lavapipe takes 3
-// times as long with them as with tiles.
+// For more than a few rows the matrix units win, unless they are emulated: lavapipe takes 3 times
+// as long with them as with tiles.
 bool PrefersMatrix(const Caps& caps, const MatMulNBitsShape& shape) {
   return shape.m > kMatMulNBitsDecodeRows && !shape.norm.present && !caps.software &&
          !MatrixTunings(caps, shape).empty();
 }
 
-// Packed dot products do an f32 tile's work in half its instructions, where they are instructions.
-// They round f32 activations, which only a variant that was asked for may do. A software GPU keeps
-// its tiles: lavapipe takes the bundled model's 256 tokens in 0.33 to 0.36 s instead of 0.42, but
+// Packed dot products need half the instructions of an f32 tile, if the hardware has them. They
+// round f32 activations, which only an explicitly chosen variant may do. A software GPU keeps its
+// tiles: lavapipe would take the bundled model's 256 tokens in 0.33 to 0.36 s instead of 0.42, but
 // compiles each dot shader for 0.5 to 1 s first.
 bool PrefersDot(const Caps& caps, const MatMulNBitsShape& shape) {
   return (shape.m > kDotRows || shape.experts > 0) && !caps.software &&
          shape.dtype == DType::kF16 && !DotTunings(caps, shape).empty();
 }
 
-// Whether nothing stands before or behind the product.
+// Returns whether the dispatch does nothing before or after the product.
 bool IsPlain(const MatMulNBitsShape& shape) {
   return !shape.norm.present && !shape.residual && shape.glu == Glu::kNone;
 }
@@ -78,8 +78,8 @@ void CheckShape(const MatMulNBitsShape& shape) {
                shape.n_begin, shape.n_count, shape.n);
 }
 
-// The tuning that a variant names: the best one for the family's own name; none where it is of
-// another family. `name` gives a tuning's name.
+// Returns the tuning that a variant names; for the name of the family, the best one. Returns
+// nothing for variants of other families. `name` returns a tuning's name.
 template <typename Tuning>
 std::optional<Tuning> FindTuning(const std::vector<Tuning>& tunings, std::string_view family,
                                  std::string (*name)(const Tuning&), std::string_view variant) {
@@ -106,7 +106,7 @@ std::optional<DecodeTuning> FindDecode(const Caps& caps, const MatMulNBitsShape&
   return FindTuning(DecodeTunings(caps, shape), "decode", DecodeVariant, variant);
 }
 
-// The family of the best guess.
+// Returns the family of the best guess.
 std::string_view GuessFamily(const Caps& caps, const MatMulNBitsShape& shape) {
   if (PrefersMatrix(caps, shape)) return "matrix";
   if (PrefersDot(caps, shape)) return "dot";
@@ -171,7 +171,7 @@ MatMulNBitsParams MakeMatMulNBitsParams(const MatMulNBitsShape& shape) {
 std::vector<std::string> MatMulNBitsVariants(const Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<std::string> variants;
   const auto add_dot = [&] {
-    // Real matrix units are quicker by far.
+    // Real matrix units are much faster.
     if (shape.dtype != DType::kF16 || (!MatrixTunings(caps, shape).empty() && !caps.software))
       return;
     for (const DotTuning& tuning : DotTunings(caps, shape)) variants.push_back(DotVariant(tuning));
@@ -221,7 +221,7 @@ Tunable MatMulNBitsTunable(const Caps& caps, const MatMulNBitsShape& shape) {
 
 bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape, std::string_view variant) {
   if (IsPlain(shape)) return true;
-  // A gate's rows are two ranges, which one binding must hold; the largest is that of all rows.
+  // A gate's rows are two ranges, which one binding must hold, so all rows must fit one range.
   if (shape.glu != Glu::kNone && SplitMatMulNBits(caps, shape).size() > 1) {
     return false;
   }
@@ -245,7 +245,7 @@ std::vector<RowRange> SplitMatMulNBits(const Caps& caps, const MatMulNBitsShape&
   const uint64_t row_bytes[] = {shape.b_row_bytes(), shape.blocks() * act_bytes, zero_points_bytes,
                                 shape.bias ? act_bytes : 0};
   if (shape.interleave == 1) return SplitRows(caps, shape.b_rows(), row_bytes);
-  // By whole groups.
+  // Interleaved rows are split by whole groups.
   std::vector<uint64_t> group_bytes;
   for (const uint64_t bytes : row_bytes) group_bytes.push_back(bytes * shape.interleave);
   std::vector<RowRange> ranges = SplitRows(caps, shape.b_rows() / shape.interleave, group_bytes);

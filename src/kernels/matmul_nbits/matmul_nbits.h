@@ -1,21 +1,23 @@
-// com.microsoft.MatMulNBits: Y[M, N] = A[M, K] x dequantize(B)^T (+ bias[N]), B quantized in blocks
-// along K.
+// com.microsoft.MatMulNBits: Y[M, N] = A[M, K] x dequantize(B)^T (+ bias[N]), with B quantized in
+// blocks along K.
 //
 //   blocks = ceil(K / block_size)
 //   w[n, k] = (code[n, k] - zero[n, k / block_size]) * scale[n, k / block_size]
 //
-// Bindings: 0 params, 1 A, 2 B, 3 scales, 4 zero_points (optional), 5 bias (optional), 6 Y.
+// Operands:
 //   A            [M, K] act_t
 //   B            [N, blocks, block_size * bits / 8] u8: codes from the lowest bits of each byte up
 //   scales       [N, blocks] act_t
 //   zero_points  packed: [N, ceil(blocks * bits / 8)] u8; float: [N, blocks] act_t;
 //                absent: 2^(bits - 1)
-//   bias         [N] act_t
+//   bias         [N] act_t (optional)
 //   Y            [M, N] act_t
-// With `interleave` B, scales and zero points have eight rows together (interleave.h), which is
-// what products read quickest: B [N / 8, units, 8] units of unit_words() words, scales and float
-// zero points [N / 8, blocks, 8], packed zero points [N / 8, bytes of a row, 8]. Source: ONNX
-// Runtime, docs/ContribOperators.md.
+// With `interleave`, groups of eight rows of B, scales and zero points are interleaved
+// (interleave.h), the order that products read fastest: B [N / 8, units, 8] units of unit_words()
+// words, scales and float zero points [N / 8, blocks, 8], packed zero points [N / 8, bytes of a
+// row, 8].
+//
+// Source: ONNX Runtime, docs/ContribOperators.md.
 #pragma once
 
 #include <cstddef>
@@ -40,29 +42,29 @@ struct MatMulNBitsRoles {
       kSum{11, Access::kWrite}, kScratch{12, Access::kScratch};
 };
 
-// Where a blockwise quantized weight has its zero points from.
+// Kinds of zero points of a blockwise quantized weight.
 enum class ZeroPoints {
   kDefault,  // none given: 2^(bits - 1)
   kPacked,   // u8, packed like the codes, each row padded to a byte
-  kFloat,    // one of the activation type per block
+  kFloat,    // one value of the activation type per block
 };
 
-// The two halves of a gated product's rows of B meet in Y = activation(gate) * up.
+// Activation of a gated product, whose rows of B are two halves: Y = activation(gate) * up.
 enum class Glu { kNone, kSilu, kGelu, kGeluTanh };
 
-// What is added to the input before it is normalized.
+// Value that is added to the input before the norm.
 enum class Skip {
   kNone,
   kPlain,       // skip
   kNormalized,  // skip / rms(skip) * skip_scale
 };
 
-// How the rows of h that are multiplied with B come from A: x = A (+ skip), h = x / rms(x) * scale.
-// Sources: ONNX Runtime's SimplifiedLayerNormalization and SkipSimplifiedLayerNormalization.
+// Computation of h, the rows that are multiplied with B, from A: x = A (+ skip), h = x / rms(x) *
+// scale. Sources: ONNX Runtime's SimplifiedLayerNormalization and SkipSimplifiedLayerNormalization.
 struct MatMulNBitsNorm {
-  bool present = false;  // false: h = A, and the rest is as it is here
+  bool present = false;  // if false, h = A, and the other fields keep their defaults
   Skip skip = Skip::kNone;
-  bool keeps_sum = false;  // x is an output too, of A's type
+  bool keeps_sum = false;  // whether x is an output too, of A's type
   DType input_dtype = DType::kF32, skip_dtype = DType::kF32;
   DType scale_dtype = DType::kF32, skip_scale_dtype = DType::kF32;
   float epsilon = 1e-6f, skip_epsilon = 1e-6f;
@@ -73,24 +75,23 @@ struct MatMulNBitsShape {
   uint32_t m = 1, n = 1, k = 1;
   uint32_t bits = 4;          // 2, 4 or 8
   uint32_t block_size = 32;   // a power of two from 16 to 256
-  DType dtype = DType::kF32;  // of A, scales, bias and Y: kF32 or kF16
+  DType dtype = DType::kF32;  // type of A, scales, bias and Y: kF32 or kF16
   ZeroPoints zero_points = ZeroPoints::kDefault;
   bool bias = false;
-  // With a gate, B holds 2 n rows: those of the gate, then as many of what it lets through. Scales,
-  // zero points and bias go with them.
+  // With a gate, B has 2 n rows: the gate's rows, then the rows that it multiplies. Scales, zero
+  // points and bias have the same order.
   Glu glu = Glu::kNone;
-  bool residual = false;  // [M, N] of Y's type, added to Y
+  bool residual = false;  // [M, N] of Y's type, is added to Y
   MatMulNBitsNorm norm;
-  // The rows of B that this dispatch computes: B, scales, zero_points and bias are bound from row
+  // Rows of B that this dispatch computes: B, scales, zero_points and bias are bound from row
   // n_begin on, and column n_begin + i of Y is written for i < n_count. n_count 0 means all.
   uint32_t n_begin = 0, n_count = 0;
-  // Above 0 B is that many weights [n, k], one below the other, scales, zero points and bias with
-  // them; rows [64 t, 64 t + 64) of A and Y belong to weight tile_experts[t], or to none where that
-  // is not below `experts`: such rows of Y are not written. m is a multiple of 64. Binding 8:
-  // tile_experts u32 [m / 64].
+  // If above 0, B is that many concatenated weights [n, k], and so are scales, zero points and
+  // bias. Rows [64 t, 64 t + 64) of A and Y use weight tile_experts[t] (u32 [m / 64]). If that is
+  // not below `experts`, these rows of Y are not written. m is a multiple of 64.
   uint32_t experts = 0;
-  // Rows of B that lie together: 1, or kInterleavedRows, which n, n_begin and n_count are then
-  // multiples of; of one weight only.
+  // Rows of B that are interleaved: 1 or kInterleavedRows. In the latter case n, n_begin and
+  // n_count are multiples of it, and B is one weight.
   uint32_t interleave = 1;
 
   bool operator==(const MatMulNBitsShape&) const = default;
@@ -98,7 +99,7 @@ struct MatMulNBitsShape {
   uint32_t blocks() const { return (k + block_size - 1) / block_size; }
   uint64_t b_row_bytes() const { return uint64_t{blocks()} * (block_size * bits / 8); }
   uint64_t packed_zero_points_row_bytes() const { return (uint64_t{blocks()} * bits + 7) / 8; }
-  // Words of B in the widest load that lies inside one block.
+  // Returns the words of the widest load of B that stays inside one block.
   uint32_t unit_words() const { return block_size * bits / 32 < 4 ? block_size * bits / 32 : 4; }
 };
 
@@ -106,46 +107,51 @@ struct MatMulNBitsShape {
 struct MatMulNBitsParams {
   uint32_t m, n, k;
   uint32_t n_begin, n_count;
-  uint32_t blocks;                 // a row
-  uint32_t row_units;              // words of B a row
-  uint32_t zero_points_row_bytes;  // of packed zero points
+  uint32_t blocks;                 // blocks of a row
+  uint32_t row_units;              // words of B per row
+  uint32_t zero_points_row_bytes;  // bytes of a row of packed zero points
 };
 static_assert(sizeof(MatMulNBitsParams) == 32);
 static_assert(offsetof(MatMulNBitsParams, zero_points_row_bytes) == 28);
 
-// Variants: `tile` (many rows: tiles in workgroup memory; nothing before or behind the product),
-// those of matmul_nbits_matrix.h (many rows, on the matrix units; nothing before the product), of
-// which `matrix` is the best guess, those of matmul_nbits_dot.h (many rows, by packed dot products;
-// nothing before the product), of which `dot` is, and those of matmul_nbits_decode.h (few rows), of
-// which `decode` is.
-// Throws Error for a shape that the kernel does not have (bits, block size, or what
-// CanFuseMatMulNBits() refuses) or an unknown variant.
+// Plans one dispatch. Throws Error for an unknown variant, and for a shape that the kernel does not
+// support (bits, block size, or a shape that CanFuseMatMulNBits() refuses). Each family's own name
+// selects its best guess.
+//
+// - `tile`, for many rows: tiles in workgroup memory; nothing before or after the product.
+// - `matrix` and those of matmul_nbits_matrix.h, for many rows: on the matrix units; nothing before
+//   the product.
+// - `dot` and those of matmul_nbits_dot.h, for many rows: by packed dot products; nothing before
+//   the product.
+// - `decode` and those of matmul_nbits_decode.h, for few rows.
 KernelPlan PlanMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant = "");
 
-// Those worth a try for the shape on this adapter: by rows of A, since others are slower by far.
+// Returns the variants worth a try for the shape on this adapter. The rows of A select the
+// families, because the others are slower by far.
 std::vector<std::string> MatMulNBitsVariants(const Caps& caps, const MatMulNBitsShape& shape);
 
-// The same plans, for measuring.
+// Returns the same plans for measuring.
 Tunable MatMulNBitsTunable(const Caps& caps, const MatMulNBitsShape& shape);
 
-// Rows of A and Y that have one of several weights.
+// Number of rows of A and Y that use the same one of several weights.
 inline constexpr uint32_t kMatMulNBitsExpertRows = 64;
 
-// Up to so many rows of A the kernel for few rows takes all that stands around a product.
+// Number of rows of A up to which the kernel for few rows computes everything around a product.
 inline constexpr uint32_t kMatMulNBitsDecodeRows = 8;
 
-// Whether one dispatch can do what the shape asks for before and behind the product, of `variant`
-// where one is forced; plain products always can.
+// Returns whether one dispatch can compute what the shape requires before and after the product,
+// with `variant` if that is forced. Plain products always can.
 bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
                         std::string_view variant = "");
 
-// Row ranges [n_begin, n_count] for the dispatches that together compute all of Y on this adapter.
+// Returns the row ranges [n_begin, n_count] of the dispatches that together compute all of Y on
+// this adapter.
 std::vector<RowRange> SplitMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape);
 
-// Y [M, N] in double. `zero_points_packed` and `zero_points_float` as `shape.zero_points` says, the
-// other empty; `bias` empty where there is none. The tensors are whole (n_begin and n_count are
-// ignored).
+// Returns Y [M, N] in double. `shape.zero_points` selects `zero_points_packed` or
+// `zero_points_float`; the other is empty. `bias` is empty if there is none. The tensors are whole:
+// n_begin and n_count are ignored.
 std::vector<double> MatMulNBitsReference(const MatMulNBitsShape& shape, std::span<const double> a,
                                          std::span<const std::byte> b,
                                          std::span<const double> scales,

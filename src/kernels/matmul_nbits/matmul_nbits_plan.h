@@ -1,4 +1,4 @@
-// What the plans of MatMulNBits have in common.
+// Helpers that the plans of MatMulNBits share.
 #pragma once
 
 #include <fmt/core.h>
@@ -14,7 +14,7 @@
 
 namespace sinter::kernels {
 
-// The function of common/activations.wgsl; "" for none.
+// Returns the name of the function in common/activations.wgsl; "" for none.
 inline std::string_view GluName(Glu glu) {
   switch (glu) {
     case Glu::kSilu:
@@ -28,17 +28,17 @@ inline std::string_view GluName(Glu glu) {
   }
 }
 
-// The WGSL type of a load of B of 1, 2 or 4 words.
+// Returns the WGSL type of a load of 1, 2 or 4 words of B.
 inline std::string UnitType(uint32_t words) {
   return words == 1 ? "u32" : fmt::format("vec{}<u32>", words);
 }
 
-// What plans' variants say of the order of rows; "" for row by row.
+// Returns the part of a variant that names the order of rows; "" for row by row.
 inline std::string_view InterleaveTag(const MatMulNBitsShape& shape) {
   return shape.interleave > 1 ? ".by8" : "";
 }
 
-// The name by which shaders know the kind of zero points.
+// Returns the name of the kind of zero points in shaders.
 inline std::string_view ZeroPointsName(ZeroPoints zero_points) {
   switch (zero_points) {
     case ZeroPoints::kPacked:
@@ -50,7 +50,7 @@ inline std::string_view ZeroPointsName(ZeroPoints zero_points) {
   }
 }
 
-// What plans' variants say of the zero points; "" for the default ones.
+// Returns the part of a variant that names the zero points; "" for the default ones.
 inline std::string_view ZeroPointsTag(ZeroPoints zero_points) {
   switch (zero_points) {
     case ZeroPoints::kPacked:
@@ -62,32 +62,33 @@ inline std::string_view ZeroPointsTag(ZeroPoints zero_points) {
   }
 }
 
-// What the shaders on matmul_nbits_inputs.wgsl share; their own parts follow in variant, prelude,
-// params and workgroups. They load B by `unit_words` words.
+// Returns the common part of the plans whose shaders include matmul_nbits_inputs.wgsl and load B in
+// units of `unit_words` words. The caller completes variant, prelude, params and workgroups.
 KernelPlan PlanMatMulNBitsInputs(const Caps& caps, const MatMulNBitsShape& shape,
                                  uint32_t unit_words);
 
-// All but row_units.
+// Returns the params without row_units.
 MatMulNBitsParams MakeMatMulNBitsParams(const MatMulNBitsShape& shape);
 
-// Brings the best guess to the front of tunings (whose `m` and `n` are a workgroup's tile of Y)
-// that go from large tiles to small ones; `rows_of_b`: those that the dispatch multiplies.
+// Moves the best guess to the front of tunings that are ordered from large tiles to small ones. `m`
+// and `n` of a tuning are a workgroup's tile of Y; `rows_of_b` is the number of rows that the
+// dispatch multiplies.
 template <typename Tuning>
 void BringBestTileToFront(const MatMulNBitsShape& shape, uint32_t rows_of_b,
                           std::vector<Tuning>& tunings) {
-  // Large tiles load least for what they multiply, but only many tiles keep all of a GPU busy.
+  // Large tiles load least per multiplication, but only many tiles keep all of a GPU busy.
   constexpr uint64_t kEnough = 128;
   const auto tiles = [&](const Tuning& tuning) {
     return std::min(kEnough, uint64_t{CeilDiv(shape.m, tuning.m)} * CeilDiv(rows_of_b, tuning.n));
   };
   const auto is_better = [&](const Tuning& x, const Tuning& y) {
-    // Rows past the end are multiplied for nothing.
+    // Rows past the end are multiplied in vain.
     const uint32_t x_rows = CeilDiv(shape.m, x.m) * x.m;
     const uint32_t y_rows = CeilDiv(shape.m, y.m) * y.m;
     if (std::max(x_rows, y_rows) >= 2 * std::min(x_rows, y_rows)) return x_rows < y_rows;
     return tiles(x) > tiles(y);
   };
-  // The first of the best.
+  // Takes the first of the best.
   size_t best = 0;
   for (size_t i = 1; i < tunings.size(); ++i) {
     if (is_better(tunings[i], tunings[best])) best = i;

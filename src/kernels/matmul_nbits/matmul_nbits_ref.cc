@@ -17,7 +17,7 @@ std::vector<double> MatMulNBitsReference(const MatMulNBitsShape& shape, std::spa
   SINTER_CHECK(a.size() == size_t{shape.m} * shape.k);
   SINTER_CHECK(b.size() == shape.n * shape.b_row_bytes());
   SINTER_CHECK(scales.size() == shape.n * blocks);
-  // Code `index` of the packed row that starts at `row`.
+  // Returns code `index` of the packed row that starts at `row`.
   const auto code = [&](std::span<const std::byte> packed, size_t row, size_t index) {
     const auto byte = static_cast<unsigned>(packed[row + index / per_byte]);
     return static_cast<double>(byte >> index % per_byte * shape.bits & ((1u << shape.bits) - 1));

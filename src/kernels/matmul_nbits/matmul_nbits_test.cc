@@ -1,4 +1,5 @@
-// Cases of MatMulNBits: every bits, block size, kind of zero point, tails of K, few and many rows.
+// Cases of MatMulNBits: all bits, block sizes and kinds of zero points, tails of K, few and many
+// rows.
 
 #include "kernels/matmul_nbits/matmul_nbits.h"
 
@@ -19,12 +20,12 @@ using namespace nbits_testing;
 
 // The f32 sum of K products rounds at each step by at most an epsilon of the partial sum, which for
 // random signs grows as sqrt(k): sqrt(sum of k) = K / sqrt(2) epsilons of one product (a is of unit
-// size, and a weight of at most about 1 = 2^bits * scale), taken 4 times for the largest of many
-// outputs. The result is then rounded once to the output's type, and the bias may double it.
+// size, and a weight of at most about 1 = 2^bits * scale), times 4 for the largest of many outputs.
+// The result is then rounded once to the output's type, and the bias may double it.
 //
 // In integer arithmetic (f16 activations, few rows) an element of a rounds to 1 / 65,278 of its
-// chunk's largest one, here at most 1: an error of 0.3 * 2^-16 with a standard deviation's measure,
-// times a weight of at most 1, K times: 5 standard deviations are 2^-15 * sqrt(K).
+// chunk's largest one, here at most 1: an error with a standard deviation of 0.3 * 2^-16, times a
+// weight of at most 1, K times: 5 standard deviations are 2^-15 * sqrt(K).
 double AbsTolerance(const MatMulNBitsShape& shape, DType device) {
   const double integers = device == DType::kF16 ? std::ldexp(std::sqrt(shape.k), -15) : 0.0;
   return 4.0 * Epsilon(DType::kF32) * (shape.k + 16.0) + integers;
@@ -54,23 +55,24 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
                          }});
     return cases.back();
   };
-  // Forms of the kernel for few rows that differ in what they do, and the tiles.
+  // One form of the kernel for few rows, and the tiles.
   const std::vector<std::string> all = {"decode", "tile"};
 
-  // Rows of A, with N and K off every tile and vector size; K is 9 chunks, more than a team has
-  // lanes.
+  // Various numbers of rows of A. N and K are no multiples of a tile or vector; K is 9 chunks, more
+  // than the lanes of a team.
   for (const DType dtype : {DType::kF32, DType::kF16}) {
     for (const uint32_t m : {1u, 2u, 3u, 8u, 9u})
       add({.m = m, .n = 77, .k = 288, .dtype = dtype}, all);
     for (const uint32_t m : {17u, 64u, 130u})
       add({.m = m, .n = 77, .k = 288, .dtype = dtype}, {"tile"});
   }
-  // Every block size with all bits; K is no multiple of the block nor, with a bias, of 4.
+  // All block sizes with all bits. K is no multiple of the block nor, with a bias, of 4.
   for (const uint32_t bits : {2u, 4u, 8u}) {
     for (const uint32_t block_size : {16u, 32u, 64u, 128u, 256u}) {
       add({.m = 2, .n = 70, .k = 204, .bits = bits, .block_size = block_size, .dtype = DType::kF16},
           all);
-      // 13 blocks of 16, 7 of 32, 1 of 256: odd counts end a row of packed zero points in a byte.
+      // 13 blocks of 16, 7 of 32 and 1 of 256: with odd counts a row of packed zero points ends
+      // inside a byte.
       add({.m = 33,
            .n = 70,
            .k = 203,
@@ -97,12 +99,12 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
       }
     }
   }
-  // The smallest, and 5 * 7 * 11 * 13.
+  // The smallest size, and 5 * 7 * 11 * 13.
   add({.m = 1, .n = 1, .k = 1, .block_size = 16, .dtype = DType::kF32}, all);
   add({.m = 1, .n = 3, .k = 5005, .dtype = DType::kF32}, all);
   add({.m = 2, .n = 5005, .k = 40, .dtype = DType::kF16, .zero_points = ZeroPoints::kPacked}, all);
   add({.m = 1, .n = 17000, .k = 64, .dtype = DType::kF16}, all);
-  // Only the rows [n_begin, n_begin + n_count) of B are bound.
+  // Binds only rows [n_begin, n_begin + n_count) of B.
   for (const uint32_t m : {1u, 33u}) {
     add({.m = m,
          .n = 200,
@@ -114,7 +116,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
          .n_count = 75},
         all);
   }
-  // Rows that lie together: bits, blocks and zero points by few rows and by many, a part, odd K.
+  // Interleaved rows: bits, blocks and zero points with few and many rows, a part of the rows, odd
+  // K.
   for (const uint32_t bits : {2u, 4u, 8u}) {
     for (const uint32_t block_size : {16u, 64u, 128u}) {
       for (const uint32_t m : {2u, 33u}) {
@@ -141,14 +144,14 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
          .interleave = kInterleavedRows},
         all);
   }
-  // What an adapter without f16 runs for an f16 model, and one without subgroups by default.
+  // Plans of an adapter without f16 for an f16 model, and the default of one without subgroups.
   for (const uint32_t m : {1u, 20u}) {
     add({.m = m, .n = 77, .k = 160, .dtype = DType::kF16, .zero_points = ZeroPoints::kFloat}, all,
         true);
   }
   add({.m = 1, .n = 88, .k = 160, .dtype = DType::kF16, .interleave = kInterleavedRows}, all, true);
 
-  // Qwen3-1.7B: attention, output and MLP projections; int4 in blocks of 32.
+  // Attention, output and MLP projections of Qwen3-1.7B; int4 in blocks of 32.
   const std::pair<uint32_t, uint32_t> kModel[] = {
       {4096, 2048}, {2048, 2048}, {12288, 2048}, {2048, 6144}, {32768, 2048}};
   for (const auto& [n, k] : kModel) {
@@ -188,7 +191,7 @@ TEST(MatMulNBits, ChoosesByRowsAndCapabilities) {
 }
 
 TEST(MatMulNBits, FoldsLargeGrids) {
-  // Without subgroups 64 threads are two teams, with a row each.
+  // Without subgroups 64 threads are two teams, with one row each.
   const KernelPlan plan =
       PlanMatMulNBits({}, {.m = 1, .n = 1'000'000, .k = 64}, "decode.wg64.r1.b1.g1.s1.f32");
   EXPECT_LE(plan.workgroups[0], 65535u);

@@ -1,4 +1,4 @@
-// Inputs, operands and expected results of MatMulNBits for many rows, for the tests of its
+// Provides inputs, operands and expected results of MatMulNBits for many rows, for the tests of its
 // variants.
 #pragma once
 
@@ -22,10 +22,11 @@ struct Inputs {
   std::vector<std::byte> b, zero_points_packed;
 };
 
-// Which scales and float zero points a case has.
+// Kinds of scales and float zero points of a case.
 enum class Weights {
-  kExact,  // powers of two from 1 / 2^bits down, and quarters: weights are exact in f16, and the
-           // kernel owes nothing but the rounding of f32 sums
+  // Powers of two from 1 / 2^bits down, and quarters: weights are exact in f16, and the kernel's
+  // only error is the rounding of f32 sums.
+  kExact,
   kAny,
 };
 
@@ -66,7 +67,7 @@ inline double Activation(Glu glu, double x) {
   }
 }
 
-// The product by the reference of its parts, then gate and residual.
+// Returns the product by the reference of its parts, then gate and residual.
 inline std::vector<double> Expected(const MatMulNBitsShape& shape, const Inputs& inputs) {
   MatMulNBitsShape product = shape;
   product.n = shape.b_rows();
@@ -103,8 +104,8 @@ std::vector<T> Rows(const std::vector<T>& values, size_t rows, size_t begin, siz
   return {values.begin() + begin * row, values.begin() + (begin + count) * row};
 }
 
-// The bound rows of B, resp. of scales or zero points, in the shape's order; `unit`: values that
-// stay together.
+// Returns the bound rows of B, scales or zero points in the shape's order. `unit` is the number of
+// values that stay together.
 template <typename T>
 std::vector<T> InOrder(const MatMulNBitsShape& shape, const std::vector<T>& rows, size_t unit = 1) {
   if (shape.interleave == 1 || rows.empty()) return rows;
@@ -120,10 +121,10 @@ inline std::vector<std::byte> CodesInOrder(const MatMulNBitsShape& shape,
   return InOrder(shape, rows, shape.unit_words() * size_t{4});
 }
 
-// Columns outside of [n_begin, n_begin + n_count) of Y must stay as they were.
+// Columns of Y outside of [n_begin, n_begin + n_count) must keep their values.
 inline constexpr double kUntouched = 7.0;
 
-// `device`: the type of A, scales, bias, residual and Y there.
+// Returns the operands. `device` is the type of A, scales, bias, residual and Y on the device.
 inline std::vector<Operand> MakeOperands(const MatMulNBitsShape& shape, DType device, Inputs inputs,
                                          std::vector<double> expected, double abs_tolerance) {
   const size_t rows = shape.b_rows();
@@ -154,8 +155,9 @@ inline std::vector<Operand> MakeOperands(const MatMulNBitsShape& shape, DType de
           shape.residual ? Operand::Input(device, std::move(inputs.residual)) : Operand::Absent()};
 }
 
-// For large shapes: the first, a middle and the last row of Y are computed and compared. The last
-// shape's operands are kept, since a benchmark asks for the same ones many times.
+// Returns operands for large shapes, of which only the first, a middle and the last row of Y are
+// computed and compared. Keeps the operands of the last shape, because a benchmark asks for the
+// same ones many times.
 inline std::vector<Operand> MakeSampledOperands(const MatMulNBitsShape& shape,
                                                 double abs_tolerance) {
   static std::pair<std::string, std::vector<Operand>> kept;

@@ -13,12 +13,12 @@
 namespace sinter::kernels {
 namespace {
 
-// Rows of A that a workgroup takes at once.
+// Upper bound on the rows of A that a workgroup computes at once.
 constexpr uint32_t kMaxRowsAtOnce = 8;
-// Octets of a normalized row that a thread keeps in registers.
+// Upper bound on the octets of a normalized row that a thread keeps in registers.
 constexpr uint32_t kMaxOctets = 4;
 
-// How the work is cut: numbers of matmul_nbits_decode.wgsl.
+// Division of the work: constants of matmul_nbits_decode.wgsl.
 struct Cut {
   uint32_t rows_a;       // kM
   uint32_t lanes;        // kLanes
@@ -28,7 +28,7 @@ struct Cut {
   uint32_t octets;       // kOctets
 };
 
-// More than Y, in whose place they are.
+// Returns the number of storage buffers that the shape binds.
 uint64_t BindingCount(const MatMulNBitsShape& shape) {
   const MatMulNBitsNorm& norm = shape.norm;
   return 4 + (shape.zero_points != ZeroPoints::kDefault ? 1 : 0) + (shape.bias ? 1 : 0) +
@@ -38,30 +38,31 @@ uint64_t BindingCount(const MatMulNBitsShape& shape) {
          (norm.present && norm.keeps_sum ? 1 : 0);
 }
 
-// What a team's lanes have to be within.
+// Returns the upper bound on the lanes of a team.
 uint32_t Subgroup(const Caps& caps) {
   return caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
 }
 
-// Threads of a team. A squad's teams are as many threads as a team by itself.
+// Returns the threads of a team. The teams of a squad together have as many threads as a team on
+// its own.
 uint32_t Lanes(const Caps& caps, const MatMulNBitsShape& shape) {
   return std::max(1u, Subgroup(caps) / shape.interleave);
 }
 
 bool UsesIntegers(const Caps& caps, const MatMulNBitsShape& shape, const DecodeTuning& tuning) {
-  // A chunk's octets are in as many neighbouring threads of a subgroup.
+  // The octets of a chunk are in as many neighbouring threads of a subgroup.
   const uint32_t chunk_octets = shape.unit_words() * 4 / shape.bits;
   return tuning.integers && caps.packed_dot_product && caps.subgroups && shape.bits != 2 &&
          DeviceDType(caps, shape.dtype) == DType::kF16 && caps.subgroup_min_size >= chunk_octets;
 }
 
-// Sums of a team in workgroup memory.
+// Returns the sums of a team in workgroup memory.
 uint32_t Partials(const Caps& caps, const Cut& cut, const DecodeTuning& tuning) {
   if (!caps.subgroups) return cut.lanes + 1;
   return tuning.split > 1 ? 1 : 0;
 }
 
-// Empty where the shape does not fit.
+// Returns nothing if the shape does not fit.
 std::optional<Cut> CutWork(const Caps& caps, const MatMulNBitsShape& shape,
                            const DecodeTuning& tuning) {
   const Limits& limits = caps.limits;
@@ -82,7 +83,7 @@ std::optional<Cut> CutWork(const Caps& caps, const MatMulNBitsShape& shape,
   const uint64_t chunk_bytes = integers ? 2 * chunk_codes + 8 : 4 * chunk_codes;
   const uint32_t iterations = CeilDiv(cut.chunks, cut.lanes * tuning.split);
   if (shape.norm.present && (cut.octets > kMaxOctets || shape.k % 8 != 0)) return std::nullopt;
-  // As many rows of A as fit; where they are normalized, whole.
+  // Takes as many rows of A as fit. Rows that are normalized must fit whole.
   for (cut.rows_a = std::bit_ceil(std::min(shape.m, kMaxRowsAtOnce)); cut.rows_a > 0;
        cut.rows_a /= 2) {
     const uint64_t iteration_bytes = uint64_t{cut.rows_a} * cut.lanes * tuning.split * chunk_bytes;
@@ -99,12 +100,12 @@ std::optional<Cut> CutWork(const Caps& caps, const MatMulNBitsShape& shape,
     if (cut.phases == 1 || !shape.norm.present) break;
   }
   if (cut.rows_a == 0) return std::nullopt;
-  // A phase is whole blocks of one group.
+  // A phase consists of whole blocks of one group.
   if (cut.phases > 1 && (tuning.groups > 1 || tuning.block > 1)) return std::nullopt;
   return cut;
 }
 
-// `alias NAME = TYPE;`, or of a vector of 4.
+// Returns `alias NAME = TYPE;`, with a vector of 4 if `vec4`.
 std::string Alias(const Caps& caps, std::string_view name, DType dtype, bool vec4) {
   const std::string_view type = WgslType(caps, dtype);
   return fmt::format("alias {} = {};\n", name,
@@ -128,9 +129,9 @@ std::vector<DecodeTuning> DecodeTunings(const Caps& caps, const MatMulNBitsShape
   const auto add = [&](uint32_t workgroup, uint32_t rows, uint32_t groups, uint32_t split,
                        uint32_t largest_block) {
     if (rows < min_rows) return;
-    // A CPU has no loads in flight to gain from, and compiles long what is written out.
+    // A CPU gains nothing from loads in flight, and takes long to compile unrolled code.
     if (caps.software) largest_block = 1;
-    // Whole groups in flight, as far as registers go.
+    // Whole groups are in flight, as far as registers allow.
     const uint32_t steps = CeilDiv(chunks, lanes * split) * groups;
     uint32_t block = std::min({steps, 16 / rows, largest_block});
     while (steps % block != 0) --block;
@@ -143,9 +144,10 @@ std::vector<DecodeTuning> DecodeTunings(const Caps& caps, const MatMulNBitsShape
       return;
     }
   };
-  // A thousand teams fill a large GPU (none has small subgroups); then more rows at once read h
-  // less often. H200, N x K of Qwen3-1.7B: 4096 x 2048 by 4 rows 5.50 us, by 1 row 6.2; 2048 x 2048
-  // by 2 rows 4.58, by 4 4.78; the gated 2 x 6144 x 2048 by 4 rows 8.28, by 2 rows 8.69.
+  // A thousand teams fill a large GPU (none has small subgroups); beyond that, more rows at once
+  // read h less often. On an H200, for N x K of Qwen3-1.7B: 4096 x 2048 takes 5.50 us by 4 rows and
+  // 6.2 by 1 row; 2048 x 2048 4.58 by 2 rows and 4.78 by 4; the gated 2 x 6144 x 2048 8.28 by 4
+  // rows and 8.69 by 2 rows.
   const uint32_t teams = Subgroup(caps) < 16 ? 0 : 1024;
   const uint32_t rows = std::max(min_rows, b_rows >= 4 * teams   ? 4u
                                            : b_rows >= 2 * teams ? 2u
@@ -153,11 +155,11 @@ std::vector<DecodeTuning> DecodeTunings(const Caps& caps, const MatMulNBitsShape
   const std::vector<uint32_t> workgroups =
       caps.subgroups ? std::vector{256u, 512u, 128u} : std::vector{64u};
   if (shape.interleave > 1) {
-    // Squads have many rows, and so many share them along K. A thread with more rows does well
-    // where weights are in the cache, as when it is measured, and not where they come from memory.
-    // H100, tokens/s of Phi-3-mini and Llama-3.2-1B, products by themselves: 2 rows and 8 squads
-    // 614 and 1,497 (row by row 606 and 1,500), 4 rows and 16 squads 627 and 1,463, 1 row and 8
-    // squads 605 and 1,470, 4 rows and 8 squads 402 and 1,350, 1 row and 1 squad 307 and 895.
+    // Squads have many rows, and as many teams share them along K. A thread with more rows is fast
+    // if weights are in the cache, as while measuring, but not if they come from memory. On an
+    // H100, tokens/s of Phi-3-mini and Llama-3.2-1B with single products: 2 rows and 8 squads 614
+    // and 1,497 (row by row 606 and 1,500), 4 rows and 16 squads 627 and 1,463, 1 row and 8 squads
+    // 605 and 1,470, 4 rows and 8 squads 402 and 1,350, 1 row and 1 squad 307 and 895.
     uint32_t split = teams == 0 ? 1 : 8;
     while (split > 1 &&
            (chunks < lanes * split || lanes * shape.interleave * split > workgroups.front())) {
@@ -182,11 +184,11 @@ std::vector<DecodeTuning> DecodeTunings(const Caps& caps, const MatMulNBitsShape
     for (const uint32_t r : {1u, 2u, 4u}) add(workgroup, r, 1, 1, 8);
   }
   for (const uint32_t workgroup : workgroups) {
-    // Long rows: 2048 x 8192 by two teams 8.3 us, by one 8.5.
+    // Long rows: 2048 x 8192 takes 8.3 us by two teams and 8.5 by one.
     for (const uint32_t split : {2u, 4u}) {
       if (chunks >= lanes * split && b_rows <= 8192) add(workgroup, rows, 1, split, 8);
     }
-    // Many rows: a head of 151,936 rows by groups of 2 or 3 is as quick as by 1 in places.
+    // Many rows: for a head of 151,936 rows, groups of 2 or 3 are as fast as 1 in some cases.
     for (const uint32_t groups : {2u, 3u}) {
       if (b_rows / rows / groups >= 4000) add(workgroup, rows, groups, 1, 4);
     }

@@ -1,4 +1,4 @@
-// Cases of MatMulNBits with what stands before and behind it, and of every way to cut the work.
+// Cases of MatMulNBits with everything that may surround it, and with every division of the work.
 
 #include "kernels/matmul_nbits_decode/matmul_nbits_decode.h"
 
@@ -21,8 +21,8 @@ UnaryOp ActivationOp(Glu glu) {
   return glu == Glu::kGelu ? UnaryOp::kGelu : UnaryOp::kGeluTanh;
 }
 
-// As for the plain product (matmul_nbits_test.cc). Once normalized, h is up to 4 times as large; an
-// activation and a gate of size up to 4 carry the error on.
+// The tolerance is that of the plain product (matmul_nbits_test.cc). After the norm, h is up to 4
+// times as large; an activation and a gate of size up to 4 multiply the error.
 double AbsTolerance(const MatMulNBitsShape& shape, DType device) {
   const double integers = device == DType::kF16 ? std::ldexp(std::sqrt(shape.k), -13) : 0.0;
   const double f32 = 16.0 * Epsilon(DType::kF32) * (shape.k + 16.0);
@@ -138,7 +138,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   };
   const DType f16 = DType::kF16, f32 = DType::kF32;
 
-  // Every cut of the work, on rows off every multiple, plain and with everything around it.
+  // Every division of the work, with rows that are no multiples of anything, plain and with
+  // everything around it.
   const MatMulNBitsShape cut = {.m = 1, .n = 4110, .k = 416, .dtype = f16};
   add(cut, MatMulNBitsVariants(caps, cut));
   const MatMulNBitsShape gated = {
@@ -154,7 +155,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   gated_together.interleave = kInterleavedRows;
   add(gated_together, MatMulNBitsVariants(caps, gated_together));
 
-  // Rows of A, and what stands around the product.
+  // Rows of A, and parts around the product.
   for (const DType dtype : {f16, f32}) {
     for (const uint32_t m : {1u, 2u, 3u, 4u, 8u, 11u}) {
       add({.m = m, .n = 77, .k = 288, .dtype = dtype, .norm = Norm(dtype)});
@@ -202,14 +203,14 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   for (const Skip skip : {Skip::kNone, Skip::kPlain, Skip::kNormalized}) {
     for (const bool sum : {false, true}) {
       add({.m = 1, .n = 40, .k = 640, .dtype = f16, .norm = Norm(f16, skip, sum)});
-      // Gemma's types: the residual stream in f32, what is added to it and the product in f16.
+      // Gemma's types: the residual stream in f32, its addend and the product in f16.
       MatMulNBitsNorm mixed = Norm(f32, skip, sum);
       mixed.skip_dtype = f16;
       add({.m = 2, .n = 40, .k = 640, .dtype = f16, .norm = mixed});
       add({.m = 2, .n = 40, .k = 640, .dtype = f16, .norm = mixed}, {""}, true);
     }
   }
-  // Bits, blocks and zero points behind a norm; 1 to 4 octets of a row a thread, and a single one.
+  // Bits, blocks and zero points after a norm; 1 to 4 octets of a row per thread, and a single one.
   for (const uint32_t bits : {2u, 4u, 8u}) {
     for (const uint32_t block_size : {16u, 32u, 128u}) {
       add({.m = 1,
@@ -226,15 +227,15 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   for (const uint32_t k : {8u, 1024u, 1032u, 2048u, 3000u, 4096u}) {
     add({.m = 1, .n = 20, .k = k, .dtype = f16, .norm = Norm(f16, Skip::kPlain, true)});
   }
-  // Rows of A too long for workgroup memory at once.
+  // Rows of A that do not fit workgroup memory at once.
   add({.m = 8, .n = 20, .k = 9000, .dtype = f16, .residual = true});
   add({.m = 1, .n = 6, .k = 40'000, .dtype = f32, .residual = true});
 
-  // Qwen3-1.7B's layer and a fifth of its head, Llama-3.2-1B's and Phi-3-mini's MLP; int4 in blocks
-  // of 32.
+  // A layer and a fifth of the head of Qwen3-1.7B, and the MLPs of Llama-3.2-1B and Phi-3-mini;
+  // int4 in blocks of 32.
   const auto bench = [&](MatMulNBitsShape shape) {
     shape.dtype = f16;
-    // Heads, which embeddings share, have row behind row.
+    // Heads are shared with embeddings, so their rows are not interleaved.
     if (shape.n < 32768) shape.interleave = kInterleavedRows;
     KernelCase& model = add(shape, {""});
     model.bytes =

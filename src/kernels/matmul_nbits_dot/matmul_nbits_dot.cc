@@ -10,12 +10,12 @@
 namespace sinter::kernels {
 namespace {
 
-// In order of a guess, large ones first: m, n, step, rows.
+// Tilings in the order of preference, large ones first: m, n, step, rows.
 constexpr DotTuning kDotTunings[] = {
     {128, 128, 32, 8}, {128, 64, 32, 8}, {64, 64, 64, 4}, {64, 64, 32, 8}, {32, 64, 64, 4},
 };
 
-// Elements of A that are integers of one unit: inside one block.
+// Elements of A that share a unit as integers; they are inside one block.
 uint32_t Chunk(const MatMulNBitsShape& shape) { return std::min(32u, shape.block_size); }
 
 uint64_t WorkgroupBytes(const MatMulNBitsShape& shape, const DotTuning& tuning) {
@@ -36,11 +36,11 @@ bool Fits(const Caps& caps, const MatMulNBitsShape& shape, const DotTuning& tuni
          tuning.threads() <= limits.max_workgroup_size_x &&
          WorkgroupBytes(shape, tuning) <= limits.max_workgroup_storage_bytes &&
          DotBindingCount(shape) <= limits.max_storage_buffers_per_stage &&
-         // A tile has one weight.
+         // A tile uses one weight.
          (shape.experts == 0 || tuning.m == kMatMulNBitsExpertRows);
 }
 
-// Rows of B that a dispatch multiplies with.
+// Returns the rows of B that a dispatch multiplies.
 uint32_t RowsOfB(const MatMulNBitsShape& shape) {
   const uint32_t n = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
   return shape.glu == Glu::kNone ? n : 2 * n;
@@ -76,7 +76,7 @@ KernelPlan PlanMatMulNBitsDot(const Caps& caps, const MatMulNBitsShape& shape,
   MatMulNBitsParams params = MakeMatMulNBitsParams(shape);
   params.row_units = static_cast<uint32_t>(shape.b_row_bytes() / (2 * shape.bits));
   plan.wgsl = "matmul_nbits_dot/matmul_nbits_dot.wgsl";
-  // 4-bit codes lie in the upper half of a byte.
+  // 4-bit codes are in the upper half of a byte.
   plan.prelude += fmt::format(
       "const kCodeUnit = {};\nconst kChunk = {}u;\nconst kTileM = {}u;\n"
       "const kTileN = {}u;\nconst kStep = {}u;\nconst kRows = {}u;\nconst kExperts = {}u;\n",

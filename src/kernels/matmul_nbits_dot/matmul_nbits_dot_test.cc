@@ -1,5 +1,5 @@
-// Cases of MatMulNBits by packed dot products: every tile, bits, block size and kind of zero point,
-// rows and columns off every tile, gates and residuals.
+// Cases of MatMulNBits by packed dot products: every tile, all bits, block sizes and kinds of zero
+// points, rows and columns that are no multiples of a tile, gates and residuals.
 
 #include "kernels/matmul_nbits_dot/matmul_nbits_dot.h"
 
@@ -20,13 +20,13 @@ namespace {
 using namespace nbits_testing;
 
 // A chunk's sum is exact. Sums of K / chunk of them in f32 round no more than those of K products:
-// K / sqrt(2) epsilons of one product, which is at most of unit size, taken 4 times for the largest
-// of many outputs.
+// K / sqrt(2) epsilons of one product, which is at most of unit size, times 4 for the largest of
+// many outputs.
 //
-// An element of A rounds to 1 / 32639 of its chunk's largest one, which of 32 normal values is 2.3
-// in the mean square; a uniform error deviates by 1 / sqrt(12) of that. It is multiplied with
+// An element of A rounds to 1 / 32639 of its chunk's largest one, which has a mean square of 2.3
+// among 32 normal values; a uniform error deviates by 1 / sqrt(12) of that. It is multiplied with
 // weights whose mean square is at most 0.41^2: the difference of two random codes (0.41 of their
-// range) times a scale of at most 1 / range. 5 deviations of a sum of K.
+// range) times a scale of at most 1 / range. The tolerance is 5 deviations of a sum of K.
 //
 // A gate multiplies two such sums, each of which is below 5 sqrt(K) / 2 and grows by no more than
 // 1.2 through the activation.
@@ -65,7 +65,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
                          }});
     return cases.back();
   };
-  // Every tile: rows, columns and K off all of them, with all that may stand behind the product.
+  // Every tile, with rows, columns and K that are no multiples of it, and with everything that may
+  // follow the product.
   const MatMulNBitsShape odd = {.m = 133,
                                 .n = 141,
                                 .k = 203,
@@ -77,14 +78,14 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   const MatMulNBitsShape gated = {
       .m = 70, .n = 140, .k = 96, .dtype = DType::kF16, .bias = true, .glu = Glu::kSilu};
   add(gated, {"dot", "dot.128x64x32.8x4"});
-  // The choice by rows, from the fewest on, for activations of either type.
+  // The default for various numbers of rows, from the fewest on, for activations of either type.
   for (const uint32_t m : {9u, 33u, 130u}) {
     for (const DType dtype : {DType::kF16, DType::kF32})
       add({.m = m, .n = 77, .k = 288, .dtype = dtype});
   }
-  // Chunks of 16 and of 32 in blocks of one, of two and of more; 13 blocks of 16, 7 of 32, 1 of
-  // 256: odd counts end a row of packed zero points in a byte. K is no multiple of the block nor of
-  // 4.
+  // Chunks of 16 and of 32 in blocks of one, two and more chunks; 13 blocks of 16, 7 of 32 and 1 of
+  // 256: with odd counts a row of packed zero points ends inside a byte. K is no multiple of the
+  // block nor of 4.
   for (const uint32_t bits : {4u, 8u}) {
     for (const uint32_t block_size : {16u, 32u, 256u}) {
       add({.m = 20,
@@ -104,7 +105,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
          .dtype = DType::kF16,
          .zero_points = ZeroPoints::kFloat});
   }
-  // Both halves of gates, of the other kinds.
+  // The other kinds of gates.
   for (const Glu glu : {Glu::kGelu, Glu::kGeluTanh}) {
     add({.m = 20,
          .n = 37,
@@ -116,7 +117,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
          .glu = glu,
          .residual = true});
   }
-  // Rows that lie together.
+  // Interleaved rows.
   for (const uint32_t bits : {4u, 8u}) {
     for (const uint32_t block_size : {16u, 32u, 256u}) {
       add({.m = 20,
@@ -137,11 +138,11 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
          .glu = Glu::kSilu,
          .interleave = kInterleavedRows});
   }
-  // What an adapter without f16 runs for an f16 model.
+  // The plan of an adapter without f16 for an f16 model.
   add({.m = 20, .n = 77, .k = 160, .dtype = DType::kF16, .residual = true}, {"dot"}, true);
   // A long sum.
   add({.m = 9, .n = 8, .k = 8192, .dtype = DType::kF16});
-  // Only the rows [n_begin, n_begin + n_count) of B are bound.
+  // Binds only rows [n_begin, n_begin + n_count) of B.
   add({.m = 33,
        .n = 200,
        .k = 96,
@@ -152,7 +153,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
        .n_begin = 64,
        .n_count = 75});
 
-  // Qwen3-1.7B's QKV and down projections, beside the other kernels, for prompts of several
+  // QKV and down projections of Qwen3-1.7B, also with the other kernels, for prompts of several
   // lengths.
   for (const uint32_t m : {16u, 32u, 64u, 128u, 512u}) {
     for (const auto& [n, k] : {std::pair(4096u, 2048u), {2048u, 6144u}}) {
@@ -188,7 +189,7 @@ TEST(MatMulNBitsDot, ChoosesByRowsAndColumns) {
   EXPECT_EQ(variant(33, 4096), "matmul_nbits.f16.b4.blk32.dot.32x64x64.4x4");
   EXPECT_EQ(variant(32, 4096), "matmul_nbits.f16.b4.blk32.dot.32x64x64.4x4");
   EXPECT_THAT(variant(16, 4096), ::testing::HasSubstr("decode"));
-  // f32 activations are not rounded where nobody asked for it.
+  // f32 activations are rounded only if a variant is forced.
   EXPECT_EQ(variant(512, 4096, DType::kF32), "matmul_nbits.f32.b4.blk32.tile64x64");
   caps.f16 = false;
   EXPECT_EQ(variant(512, 4096), "matmul_nbits.f32.b4.blk32.dot.128x64x32.8x4");

@@ -11,8 +11,9 @@
 namespace sinter::kernels {
 namespace {
 
-// In order of a guess, large ones first: m, n, step, rows, cols, split, buffers, parts, late. Four
-// subgroups or more in each, but for the last: fewer do not hide what loads take.
+// Tilings in the order of preference, large ones first: m, n, step, rows, cols, split, buffers,
+// parts, late. All but the last have four subgroups or more: fewer do not hide the latency of
+// loads.
 constexpr MatrixTuning kTunings[] = {
     {128, 128, 32, 4, 4, 1, 2},
     {128, 128, 64, 4, 4, 2, 1},
@@ -32,27 +33,28 @@ constexpr MatrixTuning kTunings[] = {
     {16, 64, 128, 1, 1, 1, 1},
     {16, 32, 256, 1, 1, 4, 1},
     {16, 16, 512, 1, 1, 8, 1},
-    // Widths that cut a weight's columns into as many tiles as an H100's or H200's 132
-    // multiprocessors hold at once, or a little fewer: with 512 rows, 128 tiles of 96 of 3,072
-    // columns, 256 of 144 of 9,216 (two a multiprocessor, 106 us where 128 x 128 takes 145), 256
-    // of 192 of gates and ups of 6,144. Two workgroups of 192 threads leave a thread 168 registers,
+    // Widths that divide a weight's columns into as many tiles as the 132 multiprocessors of an
+    // H100 or H200 run at once, or a little fewer: with 512 rows, 128 tiles of 96 of 3,072 columns,
+    // 256 of 144 of 9,216 (two per multiprocessor, 106 us instead of 145 with 128 x 128), 256 of
+    // 192 of gates and ups of 6,144. Two workgroups of 192 threads leave a thread 168 registers,
     // too few for early loads.
     {128, 96, 64, 4, 3, 2, 1},
     {128, 144, 32, 4, 3, 1, 1, 1, true},
     {128, 192, 64, 4, 3, 1, 1},
-    // Half the sums in a thread's registers.
+    // Half as many sums in a thread's registers.
     {128, 128, 64, 4, 2, 1, 1},
 };
 
-// From kManyRows on, tiles of fewer than kMinTileOfManyRows are an alternative only where no other
-// fits: each dequantizes all of B again. Compiling what never wins only makes first loads long.
+// From kManyRows rows on, tiles of fewer than kMinTileOfManyRows rows are an alternative only if no
+// other tile fits: each of them dequantizes all of B again. Compiling tilings that never win only
+// makes first loads long.
 constexpr uint32_t kManyRows = 256, kMinTileOfManyRows = 64;
 
-// Two workgroups a tile, for shapes with at most so many tiles: an H100's or H200's 132
-// multiprocessors have two of these each, or one; and for as many steps of K as make halves worth
-// it. A load's measurements, again and again on one scratch, do not tell: of 3,072 columns,
-// 64 tiles of the widest kind, 3,072 of K take 45 us there and 56 in a model, where one workgroup a
-// tile takes 48; 8,192 of K take 92 and 100, instead of 106.
+// Tilings with two workgroups per tile, for shapes with at most this many tiles, so that each of
+// the 132 multiprocessors of an H100 or H200 runs two of them, or one; and with at least this many
+// steps of K, so that halves pay off. Measuring at load, repeatedly with one scratch, does not show
+// the cost: for 3,072 columns, 64 tiles of the widest kind, a K of 3,072 takes 45 us there and 56
+// in a model, while one workgroup per tile takes 48; a K of 8,192 takes 92 and 100 instead of 106.
 struct PartTuning {
   MatrixTuning tuning;
   uint32_t min_steps;
@@ -63,12 +65,12 @@ constexpr PartTuning kPartTunings[] = {{{128, 128, 64, 4, 4, 2, 1, 2}, kMinPartS
                                        {{128, 192, 64, 4, 3, 1, 1, 2}, 64}};
 constexpr uint32_t kMaxPartTiles = 128;
 
-// Time that a tiling takes, as measured on an H200 whose 132 multiprocessors hold `at_once` of its
-// workgroups each: kLaunchMicroseconds, and where K is 2,048 `round` microseconds for each of the
-// first two rounds of workgroups, `further` for the others, in which workgroups no longer begin
-// together. Predicts the quickest tiling of every product of Qwen3-1.7B, Llama-3.2-1B and
-// Phi-3-mini at 512, 1,024 and 2,048 rows. WebGPU does not tell how many multiprocessors a GPU has;
-// where there are others, the guess is as good as any, and measuring corrects it.
+// Cost of a tiling as measured on an H200, whose 132 multiprocessors run `at_once` of its
+// workgroups each: kLaunchMicroseconds and, if K is 2,048, `round` microseconds for each of the
+// first two rounds of workgroups and `further` for each of the others, in which workgroups no
+// longer begin together. It predicts the fastest tiling of every product of Qwen3-1.7B,
+// Llama-3.2-1B and Phi-3-mini at 512, 1,024 and 2,048 rows. WebGPU does not tell how many
+// multiprocessors a GPU has; on others the guess is as good as any, and measuring corrects it.
 struct TilingCost {
   uint32_t m, n, step, cols, split, buffers, parts;
   uint32_t at_once;
@@ -83,8 +85,8 @@ constexpr TilingCost kCosts[] = {
 constexpr uint32_t kMultiprocessors = 132;
 constexpr double kLaunchMicroseconds = 8, kJoinMicroseconds = 7;
 
-// Predicted microseconds of a tiling for a product of `columns` columns of B; none where nothing is
-// known of it.
+// Returns the predicted microseconds of a tiling for a product of `columns` columns of B, or
+// nothing if the tiling's cost is unknown.
 std::optional<double> PredictMicroseconds(const MatMulNBitsShape& shape, uint32_t columns,
                                           const MatrixTuning& tuning) {
   for (const TilingCost& cost : kCosts) {
@@ -104,7 +106,7 @@ std::optional<double> PredictMicroseconds(const MatMulNBitsShape& shape, uint32_
   return {};
 }
 
-// Puts the tiling of the least predicted time first, where one is known.
+// Moves the tiling with the least predicted time to the front, if any is known.
 void BringQuickestToFront(const MatMulNBitsShape& shape, uint32_t columns,
                           std::vector<MatrixTuning>& tunings) {
   auto best = tunings.end();
@@ -118,27 +120,27 @@ void BringQuickestToFront(const MatMulNBitsShape& shape, uint32_t columns,
   if (best != tunings.end()) std::rotate(tunings.begin(), best, best + 1);
 }
 
-// What the kernel holds of a step in registers, at most.
+// Upper bounds on the loads of a step that the kernel holds in registers.
 constexpr uint32_t kMaxAFetches = 8, kMaxBFetches = 4;
 
-// What follows from a tuning on an adapter.
+// Properties of a tuning on an adapter.
 struct MatrixLayout {
   MatrixTileLayout tile;
-  uint32_t unit_words;  // of a load of B
+  uint32_t unit_words;  // words of a load of B
 };
 
 uint32_t PartTiles(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
   return CeilDiv(shape.m, tuning.m) * CeilDiv(shape.n, tuning.n);
 }
 
-// A counter a tile, then every part's sums.
+// Returns the words of a counter per tile and the sums of every part.
 uint64_t ScratchWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning) {
   return kCounterWords + uint64_t{PartTiles(shape, tuning)} * tuning.parts * tuning.m * tuning.n;
 }
 
-// Words of a load of B, which lies inside one block and one step and has at least the 8 codes that
-// are dequantized together. All threads have as many loads if that can be (multiply_tile in the
-// shader says why), else one at least.
+// Returns the words of a load of B, which stays inside one block and one step and has at least the
+// 8 codes that are dequantized together. All threads have the same number of loads if possible
+// (multiply_tile in the shader says why), otherwise at least one.
 uint32_t UnitWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning, uint32_t threads) {
   const uint32_t step_words = tuning.step * shape.bits / 32;
   const uint32_t most = std::min(shape.unit_words(), step_words);
@@ -152,16 +154,16 @@ uint32_t UnitWords(const MatMulNBitsShape& shape, const MatrixTuning& tuning, ui
   return words;
 }
 
-// Empty where the adapter cannot run it.
+// Returns nothing if the adapter cannot run the tuning.
 std::optional<MatrixLayout> LayOut(const Caps& caps, const MatMulNBitsShape& shape,
                                    const MatrixTuning& tuning) {
   const std::optional<MatrixTileLayout> tile = LayOutMatrixTile(caps, tuning, /*turned=*/true);
   if (!tile || shape.dtype != DType::kF16) return {};
-  // A tile has one weight.
+  // A tile uses one weight.
   if (shape.experts > 0 && tuning.m != kMatMulNBitsExpertRows) return {};
-  // Either half of a gated product has whole quads of a subgroup's columns.
+  // Either half of a gated product must have whole quads of a subgroup's columns.
   if (shape.glu != Glu::kNone && tuning.cols * tile->config.n % 8 != 0) return {};
-  // Quads of a row of products are written out, for eight a thread.
+  // Products are written in quads of a row, with eight quads per thread.
   const uint32_t quads =
       tile->config.m * tuning.cols * tile->config.n / (shape.glu == Glu::kNone ? 4 : 8);
   const uint32_t threads = tuning.split * tile->subgroup_size;
@@ -175,7 +177,7 @@ std::optional<MatrixLayout> LayOut(const Caps& caps, const MatMulNBitsShape& sha
   const uint32_t step_words = tuning.step * shape.bits / 32;
   const uint32_t unit_words = UnitWords(shape, tuning, tile->threads);
   const uint32_t units = step_words / unit_words;
-  // Each thread has a place of its own in a row.
+  // Each thread has its own place in a row.
   if (tile->threads % (tuning.step / 8) != 0 || tile->threads % units != 0) return {};
   if (CeilDiv(tuning.m * tuning.step / 8, tile->threads) > kMaxAFetches ||
       CeilDiv(tuning.n * units, tile->threads) > kMaxBFetches) {
@@ -184,7 +186,7 @@ std::optional<MatrixLayout> LayOut(const Caps& caps, const MatMulNBitsShape& sha
   return MatrixLayout{*tile, unit_words};
 }
 
-// Of kPartTunings those that the adapter can run and whose sums are long enough.
+// Returns those of kPartTunings that the adapter can run and whose sums are long enough.
 std::vector<MatrixTuning> PartTunings(const Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<MatrixTuning> tunings;
   for (const auto& [tuning, min_steps] : kPartTunings) {
@@ -201,8 +203,8 @@ std::string MatrixVariant(const MatrixTuning& tuning) { return "matrix." + Matri
 std::vector<MatrixTuning> MatrixTunings(const Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<MatrixTuning> tunings;
   const auto offer = [&](MatrixTuning tuning) {
-    // The loop of early loads has its products twice: a great deal of code to compile where each of
-    // them is many instructions of a CPU. There only the smallest tiles take it.
+    // The loop with early loads contains its products twice, which is a lot of code to compile if
+    // each of them is many instructions of a CPU. There only the smallest tiles use it.
     tuning.late |= caps.software && tuning.rows * tuning.cols > 2;
     if (LayOut(caps, shape, tuning)) tunings.push_back(tuning);
   };

@@ -1,9 +1,7 @@
-// The plan of MatMulNBits for many rows on the matrix units; matmul_nbits_matrix.wgsl has the
-// maths.
+// Plan of MatMulNBits for many rows on the matrix units. matmul_nbits_matrix.wgsl has the maths.
 //
-// Bindings: those of matmul_nbits.h, 7 residual [M, N] where the shape has one, and 12 scratch
-// where the plan has words of it. All of act_t are f16. Weights are rounded to f16 once
-// dequantized; sums are f32.
+// Operands: those of matmul_nbits.h, residual [M, N] if the shape has one, and scratch if the plan
+// uses it. All act_t are f16. Weights are rounded to f16 once dequantized; sums are f32.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +13,7 @@
 
 namespace sinter::kernels {
 
-// Of a gated product a workgroup's tile has n / 2 columns of either half.
+// A tile of a gated product has n / 2 columns of either half.
 using MatrixTuning = MatrixTile;
 
 // Mirrors struct Params in matmul_nbits_matrix.wgsl.
@@ -25,17 +23,19 @@ struct MatMulNBitsMatrixParams {
 };
 static_assert(sizeof(MatMulNBitsMatrixParams) == 16);
 
-// `matrix.128x64x32.4x2`: what a plan can be forced to.
+// Returns the variant's name, such as `matrix.128x64x32.4x2`.
 std::string MatrixVariant(const MatrixTuning& tuning);
 
-// Those that this adapter can run the shape with, the best guess first. Empty where it has no f16
-// matrices with f32 sums, its subgroups vary in size, or the activations are not f16.
+// Returns the tunings that this adapter can run for the shape, the best guess first. Empty if the
+// adapter has no f16 matrices with f32 sums or subgroups of varying size, or if the activations are
+// not f16.
 std::vector<MatrixTuning> MatrixTunings(const Caps& caps, const MatMulNBitsShape& shape);
 
-// The most scratch that any of them has.
+// Returns the largest scratch of all these tunings.
 uint64_t MatrixScratchWords(const Caps& caps, const MatMulNBitsShape& shape);
 
-// `tuning` as MatrixTunings() gives for this shape. Throws BugError for another.
+// Plans one dispatch. `tuning` must be one of MatrixTunings() for this shape; throws BugError for
+// another.
 KernelPlan PlanMatMulNBitsMatrix(const Caps& caps, const MatMulNBitsShape& shape,
                                  const MatrixTuning& tuning);
 

@@ -1,5 +1,5 @@
-// Cases of MatMulNBits on the matrix units: every tile, bits, block size and kind of zero point,
-// rows and columns off every tile, gates and residuals.
+// Cases of MatMulNBits on the matrix units: every tile, all bits, block sizes and kinds of zero
+// points, rows and columns that are no multiples of a tile, gates and residuals.
 
 #include "kernels/matmul_nbits_matrix/matmul_nbits_matrix.h"
 
@@ -18,10 +18,10 @@ namespace {
 
 using namespace nbits_testing;
 
-// As for the other variants: the f32 sum of K products rounds at each step by at most an epsilon of
+// As for the other variants, the f32 sum of K products rounds at each step by at most an epsilon of
 // the partial sum, which for random signs grows as sqrt(k): K / sqrt(2) epsilons of one product,
-// which is at most of unit size, taken 4 times for the largest of many outputs; twice that, since
-// matrix units may truncate where others round. A gate multiplies two such sums, each of which is
+// which is at most of unit size, times 4 for the largest of many outputs; and twice that, because
+// matrix units may truncate instead of rounding. A gate multiplies two such sums, each of which is
 // below 5 sqrt(K) / 2 and grows by no more than 1.2 through the activation.
 double AbsTolerance(const MatMulNBitsShape& shape) {
   const double sum = 8.0 * Epsilon(DType::kF32) * (shape.k + 16.0);
@@ -31,7 +31,7 @@ double AbsTolerance(const MatMulNBitsShape& shape) {
 std::vector<KernelCase> MakeCases(const Caps& caps) {
   std::vector<KernelCase> cases;
   if (MatrixTunings(caps, {.dtype = DType::kF16}).empty()) return cases;
-  // `parts`: those of so many workgroups a tile.
+  // Returns the variants with `parts` workgroups per tile.
   const auto tilings = [&](const MatMulNBitsShape& shape, uint32_t parts = 1) {
     std::vector<std::string> variants;
     for (const MatrixTuning& tuning : MatrixTunings(caps, shape)) {
@@ -39,7 +39,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
     }
     return variants;
   };
-  // Counters are zero before and after; the rest may be anything.
+  // Counters are zero before and after; the other words may be anything.
   const auto with_scratch = [&caps](const MatMulNBitsShape& shape, std::vector<Operand> operands) {
     operands.resize(MatMulNBitsRoles::kScratch.binding, Operand::Absent());
     std::vector<double> values(MatrixScratchWords(caps, shape), 7.0);
@@ -49,10 +49,10 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
     operands.back() = {.dtype = DType::kU32, .values = values, .expected = expected};
     return operands;
   };
-  // A weight is rounded to f16 as (code - zero), which is exact but for float zero points, and as
-  // that times the scale: two roundings of 2^-11 at most, 2^-11 / sqrt(3) each at random, of
-  // products a * w below 0.6 in the mean square. 5 deviations of a sum of K: 2^-11 * sqrt(2 / 3) *
-  // 0.6 * 5.
+  // A weight is rounded to f16 as (code - zero), which is exact except for float zero points, and
+  // again after the multiplication with the scale: two roundings of 2^-11 at most, 2^-11 / sqrt(3)
+  // each at random, of products a * w below 0.6 in the mean square. 5 deviations of a sum of K are
+  // 2^-11 * sqrt(2 / 3) * 0.6 * 5.
   const auto add_rounded = [&](MatMulNBitsShape shape) {
     shape.dtype = DType::kF16;
     cases.push_back({.name = Name(shape) + ".rounded",
@@ -90,8 +90,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
                          }});
     return cases.back();
   };
-  // Every tile: one that fits exactly, and rows, columns and K off all of them, with all that may
-  // stand behind the product.
+  // Every tile: a shape that it divides, and one with rows, columns and K that are no multiples of
+  // it and with everything that may follow the product.
   const MatMulNBitsShape whole = {.m = 128, .n = 128, .k = 64, .dtype = DType::kF16};
   MatMulNBitsShape odd = {.m = 133, .n = 141, .k = 203, .dtype = DType::kF16};
   odd.zero_points = ZeroPoints::kPacked;
@@ -102,7 +102,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   MatMulNBitsShape together = odd;
   together.n = 136;
   together.interleave = kInterleavedRows;
-  // Compiling a tiling takes a software GPU seconds: the odd shapes try them all.
+  // A software GPU takes seconds to compile a tiling, so only the odd shapes try them all.
   for (const MatMulNBitsShape& shape : {together, odd}) add(shape, tilings(shape));
   for (const MatMulNBitsShape& shape : {whole, gated}) {
     std::vector<std::string> some = tilings(shape);
@@ -110,7 +110,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
     add(shape, some);
   }
 
-  // Two workgroups a tile: whole, and off all tiles; an odd number of steps.
+  // Two workgroups per tile: whole tiles, and sizes that are no multiples of a tile; an odd number
+  // of steps.
   MatMulNBitsShape halves = odd;
   halves.k = 8 * 64 + 203;
   for (MatMulNBitsShape shape :
@@ -121,14 +122,15 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
     added.operands = [=, plain = added.operands] { return with_scratch(shape, plain()); };
   }
 
-  // Early loads with two buffers, which no tile has that a software GPU is offered.
+  // Early loads with two buffers, which no tile has that is offered to a software GPU.
   if (caps.software) {
     KernelCase& early = add(together, {"early"});
     early.plan = [=](const Caps& with, std::string_view) {
       return PlanMatMulNBitsMatrix(with, together, {64, 64, 32, 2, 2, 1, 2});
     };
   }
-  // Parts with more quads a thread than those that fit a software GPU's workgroup memory.
+  // Parts with more quads per thread than the tiles that fit a software GPU's workgroup memory
+  // have.
   if (caps.software) {
     MatMulNBitsShape shape = halves;
     shape.n = 140;
@@ -140,8 +142,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
       return PlanMatMulNBitsMatrix(with, shape, tuning);
     };
   }
-  // Rows that lie together, the same way: parts, gates, bits and blocks of either kind of step, a
-  // part of B.
+  // The same with interleaved rows: parts, gates, bits and blocks of either kind of step, a part of
+  // B.
   MatMulNBitsShape together_halves = halves;
   together_halves.n = 136;
   together_halves.interleave = kInterleavedRows;
@@ -186,7 +188,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
        .interleave = kInterleavedRows},
       {"matrix"});
 
-  // The choice by rows, from the fewest on.
+  // The default for various numbers of rows, from the fewest on.
   for (const uint32_t m : {1u, 9u, 17u, 33u, 65u, 130u}) {
     add({.m = m, .n = 77, .k = 288}, {"matrix"});
   }
@@ -194,7 +196,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   for (const uint32_t bits : {2u, 4u, 8u}) {
     for (const uint32_t block_size : {16u, 32u, 64u, 128u, 256u}) {
       add({.m = 40, .n = 72, .k = 520, .bits = bits, .block_size = block_size}, {"matrix"});
-      // 13 blocks of 16, 7 of 32, 1 of 256: odd counts end a row of packed zero points in a byte.
+      // 13 blocks of 16, 7 of 32 and 1 of 256: with odd counts a row of packed zero points ends
+      // inside a byte.
       add({.m = 20,
            .n = 70,
            .k = 203,
@@ -206,7 +209,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
     }
     add({.m = 20, .n = 72, .k = 200, .bits = bits, .zero_points = ZeroPoints::kFloat}, {"matrix"});
   }
-  // Both halves of gates, of every kind; columns off the tile and its quads.
+  // Both halves of gates of every kind; columns that are no multiples of the tile or its quads.
   for (const Glu glu : {Glu::kSilu, Glu::kGelu, Glu::kGeluTanh}) {
     add({.m = 40, .n = 66, .k = 64, .glu = glu}, {"matrix"});
     add({.m = 40,
@@ -225,7 +228,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   }
   // A long sum.
   add({.m = 9, .n = 8, .k = 8192}, {"matrix"});
-  // Only the rows [n_begin, n_begin + n_count) of B are bound; the second has no whole quads.
+  // Binds only rows [n_begin, n_begin + n_count) of B; the second count is no multiple of a quad.
   for (const uint32_t count : {76u, 75u}) {
     add({.m = 33,
          .n = 200,
@@ -238,8 +241,8 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
         {"matrix"});
   }
 
-  // Prompts of 512 tokens: the QKV, output, gate and up, and down projections of Qwen3-1.7B,
-  // Phi-3-mini and Llama-3.2-1B; and shorter ones.
+  // Prompts of 512 tokens: QKV, output, gate and up, and down projections of Qwen3-1.7B, Phi-3-mini
+  // and Llama-3.2-1B; and shorter ones.
   const auto model = [&](MatMulNBitsShape shape) {
     shape.interleave = kInterleavedRows;
     std::vector<std::string> variants = tilings(shape);
@@ -304,7 +307,7 @@ TEST(MatMulNBitsMatrix, ChoosesByRowsAndColumns) {
   EXPECT_EQ(variant(512, 4096, DType::kF16), prefix + "tile64x64");
 }
 
-// The quickest tilings of these products as measured on an H200.
+// The fastest tilings of these products, as measured on an H200.
 TEST(MatMulNBitsMatrix, GuessesWhatAnH200MeasuredAsQuickest) {
   struct Product {
     uint32_t n, k;

@@ -1,5 +1,5 @@
-// A kernel that only multiplies matrices, by which the speed of an adapter's matrix units is
-// measured (run/probes.h).
+// A kernel that only multiplies matrices, to measure the speed of an adapter's matrix units
+// (run/probes.h).
 #pragma once
 
 #include <cstdint>
@@ -30,17 +30,17 @@ struct MatrixPeakParams {
 };
 static_assert(sizeof(MatrixPeakParams) == 16);
 
-// sums[s][4 i + j] = rounds * lefts[i] x rights[j] for every subgroup s, on the adapter's largest
-// product of f16 with f32 sums [m, k] x [k, n]. Bindings: lefts [4, m, k], rights [4, k, n] (f16),
-// sums [4 * workgroups, 16, m, n] (f32, written). One variant, `f16`. Throws Error for a shape out
-// of range, or where the adapter has no such matrices.
+// Plans one dispatch: sums[s][4 i + j] = rounds * lefts[i] x rights[j] for every subgroup s, on the
+// adapter's largest product of f16 with f32 sums [m, k] x [k, n]. Operands: lefts [4, m, k] and
+// rights [4, k, n] f16, sums [4 * workgroups, 16, m, n] f32. The only variant is `f16`. Throws
+// Error for a shape out of range, and if the adapter has no such matrices.
 KernelPlan PlanMatrixPeak(const Caps& caps, const MatrixPeakShape& shape,
                           std::string_view variant = "");
 
-// Floating point operations (a multiplication and an addition are two) of one dispatch.
+// Returns the floating point operations of one dispatch; a multiplication and an addition are two.
 double MatrixPeakFlops(const Caps& caps, const MatrixPeakShape& shape);
 
-// The definition above, for products of the given size.
+// Returns the sums by the definition above, for products of the given size.
 std::vector<double> MatrixPeakReference(const MatrixPeakShape& shape, uint32_t m, uint32_t n,
                                         uint32_t k, std::span<const double> lefts,
                                         std::span<const double> rights);

@@ -14,7 +14,7 @@
 namespace sinter::kernels {
 namespace {
 
-// Small whole numbers, whose sums are exact.
+// Returns small whole numbers, whose sums are exact.
 std::vector<double> WholeNumbers(size_t count, uint32_t seed) {
   std::vector<double> values = RandomValues(DType::kF32, count, seed, 2.0);
   for (double& value : values) value = std::round(value);

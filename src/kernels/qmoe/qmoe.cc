@@ -21,7 +21,7 @@ using qmoe::GateUpLayer;
 using qmoe::Layer;
 
 constexpr uint32_t kExpertWorkgroup = 128;
-constexpr uint32_t kExpertRows = 4;  // of the weight a team
+constexpr uint32_t kExpertRows = 4;  // rows of the weight per team
 constexpr uint32_t kMixWorkgroup = 64;
 
 KernelPlan PlanExpert(const Caps& caps, const QMoEShape& shape, bool gate_up,
@@ -83,7 +83,8 @@ KernelPlan PlanExpert(const Caps& caps, const QMoEShape& shape, bool gate_up,
   params.zero_points_expert_bytes = layer.zero_points_expert_bytes(shape);
   params.alpha = shape.alpha;
   params.beta = shape.beta;
-  // WGSL need not know infinities; no finite value passes the largest float.
+  // WGSL implementations need not support infinities, and no finite value exceeds the largest
+  // float.
   params.limit = std::min(shape.limit, std::numeric_limits<float>::max());
   const uint64_t groups_outputs = kExpertWorkgroup / lanes * outputs;
   plan.workgroups = FoldGrid(caps, slots * ((layer.outputs + groups_outputs - 1) / groups_outputs));

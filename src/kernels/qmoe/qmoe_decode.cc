@@ -1,4 +1,4 @@
-// Plans of the decode form of QMoE's layers; qmoe_decode.wgsl has the maths.
+// Plans of the decode form of QMoE's layers. qmoe_decode.wgsl has the maths.
 
 #include <fmt/format.h>
 
@@ -16,7 +16,7 @@ namespace {
 using qmoe::ActivationName;
 using qmoe::Layer;
 
-// What does not change the result but for rounding.
+// Parameters that change the result only by rounding.
 struct Tuning {
   uint32_t workgroup, rows;
   bool f16_math;
@@ -29,7 +29,7 @@ struct Tuning {
 // Name by which the grouped form is forced.
 constexpr std::string_view kGrouped = "grouped";
 
-// Numbers of qmoe_decode.wgsl.
+// Constants of qmoe_decode.wgsl.
 struct QMoECut {
   uint32_t lanes, chunk_words, chunks, slots, phase_slots, block;
 };
@@ -45,7 +45,7 @@ Layer LayerOf(const QMoEShape& shape, bool gate_up) {
   return gate_up ? qmoe::GateUpLayer(shape) : qmoe::DownLayer(shape);
 }
 
-// Empty where the layer does not fit.
+// Returns nothing if the layer does not fit.
 std::optional<QMoECut> CutWork(const Caps& caps, const QMoEShape& shape, bool gate_up,
                                const Tuning& tuning) {
   const Layer layer = LayerOf(shape, gate_up);
@@ -60,7 +60,7 @@ std::optional<QMoECut> CutWork(const Caps& caps, const QMoEShape& shape, bool ga
   QMoECut cut = {};
   cut.lanes = caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
   cut.chunk_words = qmoe::ChunkWords(shape, layer);
-  // Whole octets of x; with 8 bits an octet is two words.
+  // Rows must be whole octets of x; with 8 bits an octet is two words.
   if (cut.chunk_words == 0 || layer.k % 8 != 0) return std::nullopt;
   if (tuning.f16_math && cut.chunk_words * 32 / shape.bits < 8) return std::nullopt;
   cut.chunks = layer.row_bytes(shape) / 4 / cut.chunk_words;
@@ -72,23 +72,23 @@ std::optional<QMoECut> CutWork(const Caps& caps, const QMoEShape& shape, bool ga
   if (used + row_bytes > limits.max_workgroup_storage_bytes) return std::nullopt;
   const uint64_t fit = (limits.max_workgroup_storage_bytes - used) / row_bytes;
   const uint32_t phases = static_cast<uint32_t>((cut.slots + fit - 1) / fit);
-  // All phases alike.
+  // All phases have the same number of slots.
   cut.phase_slots = (cut.slots + phases - 1) / phases;
   while (cut.slots % cut.phase_slots != 0) --cut.phase_slots;
-  // 4 rows of 3 chunks are 192 bytes a thread in flight, and as many that are computed with.
+  // 4 rows of 3 chunks are 192 bytes in flight per thread, and as many that it computes with.
   const uint32_t phase_steps = cut.phase_slots * ((cut.chunks + cut.lanes - 1) / cut.lanes);
   for (cut.block = tuning.rows == 4 ? 3 : 4; phase_steps % cut.block != 0; --cut.block) {
   }
   return cut;
 }
 
-// Whether all experts' weights fit the bindings.
+// Returns whether the weights of all experts fit the bindings.
 bool FitsBindings(const Caps& caps, const QMoEShape& shape) {
   return shape.expert_count == 0 && SplitQMoEGateUp(caps, shape).size() == 1 &&
          SplitQMoEDown(caps, shape).size() == 1;
 }
 
-// Those of every shape and adapter, the best guess first.
+// Returns the tunings of all shapes and adapters, the best guess first.
 std::vector<Tuning> AllTunings() {
   std::vector<Tuning> tunings;
   for (const bool f16_math : {true, false}) {
@@ -177,7 +177,8 @@ KernelPlan PlanDecode(const Caps& caps, const QMoEShape& shape, bool gate_up,
   const uint32_t group_outputs = tuning.workgroup / cut.lanes * tuning.rows / parts;
   plan.workgroups = {(layer.outputs + group_outputs - 1) / group_outputs,
                      shape.tokens * (gate_up ? shape.top_k : 1), 1};
-  // WGSL need not know infinities; no finite value passes the largest float.
+  // WGSL implementations need not support infinities, and no finite value exceeds the largest
+  // float.
   plan.SetParams(QMoEDecodeParams{.alpha = shape.alpha,
                                   .beta = shape.beta,
                                   .limit = std::min(shape.limit, std::numeric_limits<float>::max()),

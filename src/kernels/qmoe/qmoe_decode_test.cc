@@ -10,7 +10,7 @@ namespace {
 
 using namespace qmoe;  // NOLINT: the helpers of these tests
 
-// Products and sums of 8 in f16 are off by some of its epsilons each, at random signs.
+// Products and sums of 8 in f16 are off by some of its epsilons each, with random signs.
 double ProductTolerance(bool f16_math, double k) {
   return SumTolerance(k) + (f16_math ? 4.0 * Epsilon(DType::kF16) * std::sqrt(k) : 0.0);
 }
@@ -43,7 +43,7 @@ std::vector<Operand> DownOperands(const Caps& caps, const QMoEShape& shape,
   const std::vector<double> indices = MakeIndices(shape);
   const size_t slots = indices.size();
   const std::vector<double> h = RandomValues(hidden, slots * shape.intermediate, 1);
-  // Different shares that add up to 1.
+  // Different shares with a sum of 1.
   std::vector<double> weights;
   for (size_t slot = 0; slot < slots; ++slot) {
     weights.push_back(2.0 * (slot % shape.top_k + 1) / (shape.top_k * (shape.top_k + 1.0)));
@@ -64,7 +64,7 @@ std::vector<Operand> DownOperands(const Caps& caps, const QMoEShape& shape,
 
 std::vector<KernelCase> MakeCases(const Caps& caps, bool gate_up) {
   std::vector<KernelCase> cases;
-  // One case a variant, since they differ in the type of h.
+  // Adds one case per variant, because variants differ in the type of h.
   const auto add = [&](const QMoEShape& shape, const Caps& used, std::string name,
                        bool all_variants) {
     std::vector<std::string> variants = QMoEDecodeVariants(used, shape);
@@ -95,7 +95,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps, bool gate_up) {
     }
   };
 
-  // Every variant, plain and without subgroups; 1 to 8 experts a token.
+  // Every variant, with and without subgroups; 1 to 8 experts per token.
   for (uint32_t top_k = 1; top_k <= 8; ++top_k) {
     const QMoEShape shape = GptOss({.tokens = 2,
                                     .experts = 9,
@@ -108,7 +108,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps, bool gate_up) {
     add(shape, WithoutSubgroups(caps), ".no_subgroups", top_k == 4);
     if (top_k < 3) add(shape, WithoutF16(caps), ".widened", top_k == 2);
   }
-  // Codings: bits, blocks and none, zero points, both element types; loads of 4 to 16 bytes.
+  // Encodings: bits, blocks and no blocks, zero points, both element types; loads of 4 to 16 bytes.
   for (const uint32_t bits : {2u, 4u, 8u}) {
     for (const uint32_t block_size : {0u, 16u, 32u, 64u, 256u}) {
       for (const bool zero_points : {false, true}) {
@@ -157,7 +157,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps, bool gate_up) {
          .fc1_bias = true},
         caps, "", true);
   }
-  // Slots that workgroup memory does not hold all at once.
+  // Slots that do not fit workgroup memory at once.
   Caps small = caps;
   small.limits.max_workgroup_storage_bytes = 4096;
   add({.tokens = 2,
@@ -171,7 +171,7 @@ std::vector<KernelCase> MakeCases(const Caps& caps, bool gate_up) {
       small, ".small_memory", true);
 
   // gpt-oss-20b: 4 of 32 experts (8 are enough to keep 4 apart), 2880 by 2880. Qwen3-30B-A3B: 8 of
-  // 128 (16 here), 2048 by 768.
+  // 128 (here 16), 2048 by 768.
   bench(GptOss({.tokens = 1,
                 .experts = 8,
                 .top_k = 4,

@@ -14,7 +14,7 @@ namespace sinter::kernels {
 namespace {
 
 constexpr uint32_t kThreads = 256;
-// Counters of the experts in workgroup memory.
+// Number of counters, one per expert, in workgroup memory.
 constexpr uint32_t kMaxExperts = 1024;
 
 // Mirrors struct Params in qmoe_group.wgsl.
@@ -74,7 +74,7 @@ KernelPlan PlanRows(const Caps& caps, const QMoEShape& shape, std::string_view w
                             .grid_x = plan.workgroups[0],
                             .alpha = shape.alpha,
                             .beta = shape.beta,
-                            // WGSL need not know infinities.
+                            // WGSL implementations need not support infinities.
                             .limit = std::min(shape.limit, std::numeric_limits<float>::max()),
                             .pad = 0});
   return plan;
@@ -99,7 +99,7 @@ MatMulNBitsShape QMoEGroupedDown(const QMoEShape& shape) {
 
 Tunable QMoEGroupedTunable(const Caps& caps, const MatMulNBitsShape& product) {
   Tunable tunable = MatMulNBitsTunable(caps, product);
-  // Variants that are forced of matmul_nbits are for products of one weight.
+  // A forced variant of matmul_nbits applies to products with one weight only.
   tunable.kernel = {};
   tunable.scratch_words = 0;
   return tunable;
@@ -107,7 +107,8 @@ Tunable QMoEGroupedTunable(const Caps& caps, const MatMulNBitsShape& product) {
 
 bool CanGroupQMoE(const Caps& caps, const QMoEShape& shape) {
   qmoe::CheckShape(shape);
-  // A block size that MatMulNBits has, in whole blocks: rows lie as there.
+  // Blocks must have a size that MatMulNBits supports, and rows must be whole blocks, so that they
+  // have the same layout.
   if (shape.block_size == 0 || shape.block_size > 256 || shape.hidden % shape.block_size != 0 ||
       shape.intermediate % shape.block_size != 0) {
     return false;
@@ -115,7 +116,7 @@ bool CanGroupQMoE(const Caps& caps, const QMoEShape& shape) {
   if (shape.experts > kMaxExperts || shape.expert_count != 0) return false;
   if (SplitQMoEGateUp(caps, shape).size() > 1 || SplitQMoEDown(caps, shape).size() > 1)
     return false;
-  // Activations, too, in one binding each, and their indices in 32 bits.
+  // Activations must also fit one binding each, and their indices 32 bits.
   const uint64_t width = std::max(shape.fc1_rows(), shape.hidden);
   const uint64_t elem_bytes = DTypeBits(DeviceDType(caps, shape.dtype)) / 8;
   return QMoEGroupedRows(shape) * width * elem_bytes <= caps.limits.max_storage_binding_bytes &&

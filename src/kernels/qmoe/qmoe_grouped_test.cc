@@ -1,4 +1,4 @@
-// QMoE for many tokens: grouping, the rows around the products, and the whole operator.
+// Tests QMoE for many tokens: grouping, the rows around the products, and the whole operator.
 
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@ namespace {
 
 using namespace qmoe;  // NOLINT: the helpers of these tests
 
-// Chains plans over named buffers.
+// Runs plans in sequence over named buffers.
 class Chain {
  public:
   explicit Chain(gpu::Device& device) : device_(device), list_(device) {}
@@ -31,7 +31,7 @@ class Chain {
     buffers_[name] = device_.CreateBuffer(bytes, name);
     device_.Upload(buffers_[name], 0, poison);
   }
-  // "" leaves a binding out.
+  // Runs a plan. An empty name leaves a binding out.
   void Run(const KernelPlan& plan, const std::vector<std::string>& names) {
     std::vector<gpu::Buffer> buffers;
     for (const std::string& name : names) {
@@ -57,7 +57,7 @@ class Chain {
   bool ran_ = false;
 };
 
-// Experts that are chosen by many, by few and by none.
+// Returns indices with experts that many slots choose, few, or none.
 std::vector<double> UnevenIndices(const QMoEShape& shape) {
   std::vector<double> indices;
   for (uint32_t token = 0; token < shape.tokens; ++token) {
@@ -149,9 +149,9 @@ void ExpectOperator(const Caps& caps, const QMoEShape& shape, std::string_view p
   const std::vector<double> h = QMoEGateUpReference(shape, x, fc1.view(), indices);
   const std::vector<double> want =
       QMoEMixReference(shape, QMoEDownReference(shape, h, fc2.view(), indices), weights);
-  // Each product is off by some epsilons (of f16: weights and results round to it) of each of its
-  // terms at random signs, and by one of its result; the activation enlarges the first's error,
-  // which passes fc2.
+  // Each product is off by some epsilons of each of its terms with random signs (of f16: weights
+  // and results round to it) and by one of its result. The activation enlarges the error of the
+  // first product, which passes through fc2.
   const double epsilon = Epsilon(device);
   const double first =
       (SumTolerance(shape.hidden) + 8 * epsilon * std::sqrt(shape.hidden)) * Amplification(shape);
@@ -162,8 +162,8 @@ void ExpectOperator(const Caps& caps, const QMoEShape& shape, std::string_view p
   for (size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], want[i], tolerance) << i;
 }
 
-// A product of grouped rows, of which the expected values of every `stride`-th row are known: all
-// of them would take the CPU minutes for a model's shapes.
+// Returns the operands of a product of grouped rows. Expected values are known for every
+// `stride`-th row only: all of them would take the CPU minutes for a model's shapes.
 std::vector<Operand> ProductOperands(const Caps& caps, const MatMulNBitsShape& shape,
                                      uint32_t stride) {
   const DType device = DeviceDType(caps, shape.dtype);

@@ -1,4 +1,4 @@
-// The plan of the router with the norm before it; qmoe_norm_router.wgsl has the maths.
+// Plan of the router with the norm before it. qmoe_norm_router.wgsl has the maths.
 
 #include <fmt/format.h>
 
@@ -25,7 +25,8 @@ uint32_t Lanes(const Caps& caps) {
   return caps.subgroups ? std::clamp(caps.subgroup_min_size, 1u, 32u) : 32;
 }
 
-// A team for each expert, as far as there are threads, and a thread for two quads of x.
+// Returns enough threads for one team per expert, as far as there are threads, and one thread per
+// two quads of x.
 uint32_t Workgroup(const Caps& caps, const QMoEShape& shape) {
   const uint32_t most = std::bit_floor(std::min(
       {1024u, caps.limits.max_invocations_per_workgroup, caps.limits.max_workgroup_size_x}));

@@ -32,7 +32,7 @@ std::vector<Operand> MakeOperands(const Caps& caps, const QMoEShape& shape,
     zero_points = RandomBytes(shape.experts * product.packed_zero_points_row_bytes(), 5);
   std::vector<double> bias;
   if (router.bias) bias = RandomValues(shape.dtype, shape.experts, 6);
-  // Inputs whose chosen logits are not so close to one another that rounding could reorder them.
+  // Chosen logits must differ by more than rounding could reorder.
   const double gap = 8 * Epsilon(device) * 8;
   for (uint32_t seed = 7;; ++seed) {
     const std::vector<double> x =
@@ -52,8 +52,8 @@ std::vector<Operand> MakeOperands(const Caps& caps, const QMoEShape& shape,
     }
     if (!clear) continue;
     const QMoERouting routing = QMoERouterReference(shape, logits);
-    // A weight changes by as much of itself as the logits are off, of which it is the exponential:
-    // two units in the last place of logits of size up to 8 and a sum of f32s.
+    // A weight is the exponential of a logit, so its relative error is the logit's error: two units
+    // in the last place of logits of size up to 8, and the rounding of an f32 sum.
     const double relative =
         4 * 8 * Epsilon(device) + SumTolerance(shape.hidden) + 256 * Epsilon(DType::kF32);
     return {Operand::Input(device, x),
@@ -108,7 +108,7 @@ const bool kRegistered = RegisterKernelCases("qmoe_norm_router", [](const Caps& 
   add({.tokens = 2, .experts = 6, .top_k = 2, .hidden = 64, .dtype = DType::kF16}, {.bias = true},
       WithoutF16(caps), ".widened");
   add({.tokens = 1, .experts = 1, .top_k = 1, .hidden = 4}, {}, caps);
-  // gpt-oss-20b, Qwen3-30B-A3B.
+  // Sizes of gpt-oss-20b and Qwen3-30B-A3B.
   const auto bench = [&](const QMoEShape& shape, const QMoENormRouterShape& router) {
     if (!CanPlanQMoENormRouter(caps, shape, router)) return;
     KernelCase& model = add(shape, router, caps);

@@ -25,14 +25,14 @@ double Activate(QMoEActivation activation, double x) {
   }
 }
 
-// weight[expert] x + bias[expert], weight [E, rows, k].
+// Returns weight[expert] x + bias[expert], with weight [E, rows, k].
 std::vector<double> ExpertProduct(const QMoEShape& shape, const QMoEWeight& weight, size_t rows,
                                   size_t k, size_t expert, std::span<const double> x) {
   const size_t per_byte = 8 / shape.bits;
   const size_t row_bytes = (k * shape.bits + 7) / 8;
   const size_t block_size = shape.block_size == 0 ? k : shape.block_size;
   const size_t blocks = (k + block_size - 1) / block_size;
-  // Code `index` of the packed row that starts at `row`.
+  // Returns code `index` of the packed row that starts at `row`.
   const auto code = [&](std::span<const std::byte> packed, size_t row, size_t index) {
     const auto byte = static_cast<unsigned>(packed[row + index / per_byte]);
     return static_cast<double>(byte >> index % per_byte * shape.bits & ((1u << shape.bits) - 1));

@@ -1,4 +1,4 @@
-// Cases of QMoE: each of its four kernels, and the whole operator through all of them.
+// Cases of QMoE: each of its four kernels, and the whole operator with all of them.
 
 #include "kernels/qmoe/qmoe.h"
 
@@ -18,14 +18,14 @@ namespace {
 
 using namespace qmoe;  // NOLINT: the helpers of these tests
 
-// Slots of other experts must stay as they were.
+// Slots of other experts must keep their values.
 constexpr double kUntouched = 7.0;
 
 std::vector<Operand> LayerOperands(const QMoEShape& shape, DType x_type, DType device,
                                    std::vector<double> x, const Weight& weight,
                                    std::vector<double> expected, double abs_tolerance) {
   const std::vector<double> indices = MakeIndices(shape);
-  // The exponential and the few operations of an activation are each good to some epsilons.
+  // The exponential and the few operations of an activation are accurate to some epsilons each.
   Operand out =
       Operand::Output(DType::kF32, std::move(expected), abs_tolerance, 16 * Epsilon(DType::kF32));
   if (shape.expert_count != 0) {
@@ -84,7 +84,8 @@ std::vector<KernelCase> MakeExpertCases(const Caps& caps, bool gate_up) {
              }});
     return cases.back();
   };
-  // Both codings of both element types, per channel and in blocks, with and without zero points.
+  // Both encodings with both element types, per channel and in blocks, with and without zero
+  // points.
   for (const uint32_t bits : {4u, 8u}) {
     for (const uint32_t block_size : {0u, 16u, 32u, 64u}) {
       for (const bool zero_points : {false, true}) {
@@ -155,7 +156,7 @@ std::vector<KernelCase> MakeExpertCases(const Caps& caps, bool gate_up) {
     halves.fusion = SwiGluFusion::kHalves;
     add(halves);
   }
-  // Only experts [2, 6) are bound.
+  // Binds only experts [2, 6).
   add(GptOss({.tokens = 9,
               .experts = 8,
               .top_k = 4,
@@ -209,7 +210,7 @@ std::vector<KernelCase> MakeRouterCases(const Caps& caps) {
            }
            const QMoERouting routing = QMoERouterReference(shape, logits);
            // WGSL allows an exponential 3 + 2 |x| units in the last place (2 epsilons each); x is
-           // within 30 here. The sum has as many terms as there are experts.
+           // within 30 here. The sum has one term per expert.
            const double relative =
                Epsilon(DType::kF32) * (2 * (3 + 2 * 30.0) + shape.experts + 4.0);
            return {Operand::Input(device, logits), Operand::Output(DType::kI32, routing.indices, 0),
@@ -267,7 +268,7 @@ const bool kRegistered =
                         [](const Caps& caps) { return MakeExpertCases(caps, false); }) &&
     RegisterKernelCases("qmoe_mix", MakeMixCases);
 
-// The buffer of the last operand of a plan's run, as numbers.
+// Returns the buffer of the last operand after the plan's run, as numbers.
 std::vector<double> RunLast(const KernelPlan& plan, const std::vector<Operand>& operands) {
   const auto results = RunPlan(TestDevice(), plan, operands);
   const Operand& last = operands.back();
@@ -309,8 +310,8 @@ TEST(QMoE, FourKernelsMakeTheOperator) {
                Operand::Output(DType::kF32, std::vector<double>(x.size()), 0)});
 
   const std::vector<double> expected = QMoEReference(shape, x, logits, fc1.view(), fc2.view());
-  // Errors of h pass fc2 (sqrt(intermediate) of them add up at random signs, h being at most 7 * 8)
-  // on top of fc2's own.
+  // Errors of h pass through fc2 (sqrt(intermediate) of them add up at random signs, with h at most
+  // 7 * 8), in addition to those of fc2 itself.
   const double tolerance =
       SumTolerance(shape.hidden) * Amplification(shape) * std::sqrt(shape.intermediate) +
       56 * SumTolerance(shape.intermediate);

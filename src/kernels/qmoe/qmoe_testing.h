@@ -1,4 +1,4 @@
-// What the tests of QMoE's kernels share: weights, routing, tolerances, names.
+// Helpers that the tests of QMoE's kernels share: weights, routing, tolerances, names.
 #pragma once
 
 #include <fmt/format.h>
@@ -14,7 +14,7 @@
 
 namespace sinter::kernels::qmoe {
 
-// One layer's tensors of all experts.
+// Tensors of one layer of all experts.
 struct Weight {
   std::vector<std::byte> codes, zero_points;
   std::vector<double> scales, bias;
@@ -48,7 +48,8 @@ inline Weight MakeFc2(const QMoEShape& shape) {
                     20);
 }
 
-// Different experts for the slots of a token, and every expert in use where there are enough slots.
+// Returns different experts for the slots of a token. Every expert is in use if there are enough
+// slots.
 inline std::vector<double> MakeIndices(const QMoEShape& shape) {
   std::vector<double> indices;
   for (uint32_t token = 0; token < shape.tokens; ++token) {
@@ -59,21 +60,21 @@ inline std::vector<double> MakeIndices(const QMoEShape& shape) {
   return indices;
 }
 
-// Error of an f32 sum of k products of unit size: at each step at most an epsilon of the partial
-// sum, which grows as sqrt(k), so k / sqrt(2) epsilons; 4 times that for the largest of many
-// outputs.
+// Returns the error of an f32 sum of k products of unit size: each step adds at most an epsilon of
+// the partial sum, which grows as sqrt(k), so k / sqrt(2) epsilons; 4 times that for the largest of
+// many outputs.
 inline double SumTolerance(double k) { return 4.0 * Epsilon(DType::kF32) * (k + 16.0); }
 
-// How far an activation enlarges an error of its argument. SwiGLU: at most 1.1 * alpha' * |up +
-// beta| for gate (the slope of x sigmoid(alpha x) is below 1.1), and |gate| for up, both of the
-// size of the sum itself (about sqrt(k), taken 4 times) or of the limit.
+// Returns the factor by which an activation enlarges an error of its argument. SwiGLU: at most 1.1
+// * alpha' * |up + beta| for gate (the slope of x sigmoid(alpha x) is below 1.1), and |gate| for
+// up, both of the size of the sum itself (about sqrt(k), times 4) or of the limit.
 inline double Amplification(const QMoEShape& shape) {
   if (shape.activation != QMoEActivation::kSwiGlu) return 1.2;
   const double size = std::min<double>(shape.limit, 4.0 * std::sqrt(shape.hidden));
   return 1.1 * (size + std::abs(shape.beta)) + size;
 }
 
-// The tensors of the bound experts.
+// Returns the tensors of the bound experts.
 template <typename T>
 std::vector<T> BoundExperts(const QMoEShape& shape, const std::vector<T>& values) {
   if (shape.expert_count == 0) return values;
@@ -98,7 +99,7 @@ inline std::string Name(const QMoEShape& shape) {
   return name;
 }
 
-// gpt-oss: interleaved SwiGLU with its constants and biases.
+// Returns the shape with gpt-oss's interleaved SwiGLU, its constants and biases.
 inline QMoEShape GptOss(QMoEShape shape) {
   shape.alpha = 1.702f;
   shape.beta = 1.0f;

@@ -14,11 +14,12 @@ struct ReduceInfo {
   ReduceOp op;
   std::string_view name, onnx_name;
   const char *prepare, *combine, *finish, *identity;
-  // Takes a result from nothing: the identity is the answer.
+  // Whether a reduction of no elements gives the identity.
   bool takes_none;
 };
 
-// In the enum's order. Max and min start from an element: WGSL has no constant for infinity.
+// Rows in the order of the enum. Max and min start from an element, because WGSL has no constant
+// for infinity.
 constexpr ReduceInfo kInfo[] = {
     {ReduceOp::kL2, "l2", "ReduceL2", "x * x", "a + b", "sqrt(x)", "0", true},
     {ReduceOp::kMax, "max", "ReduceMax", "x", "max(a, b)", "x", "0", false},
@@ -32,7 +33,8 @@ constexpr ReduceInfo kInfo[] = {
 
 const ReduceInfo& Info(ReduceOp op) { return kInfo[static_cast<size_t>(op)]; }
 
-// Reductions from this length on go by workgroups: below it most of the 256 threads would idle.
+// Length of reductions from which on a workgroup computes each: below it most of the 256 threads
+// would be idle.
 constexpr int64_t kTreeFrom = 128;
 
 void CheckShape(const ReduceShape& shape) {
@@ -68,7 +70,7 @@ std::vector<std::string> ReduceVariants() { return {"serial", "tree"}; }
 
 KernelPlan PlanReduce(const Caps& caps, const ReduceShape& shape, std::string_view variant) {
   CheckShape(shape);
-  NumElems(shape.shape);  // Throws where x is too large.
+  NumElems(shape.shape);  // throws Error if x is too large
   const std::vector<int64_t> strides = RowMajorStrides(shape.shape);
   StridedSpace kept{{}, {{}}}, reduced{{}, {{}}};
   for (size_t d = 0; d < shape.shape.size(); ++d) {

@@ -43,7 +43,7 @@ double Identity(ReduceOp op) {
 std::vector<double> ReduceReference(ReduceOp op, DType dtype, std::span<const double> x,
                                     std::span<const int64_t> shape, std::span<const int64_t> axes) {
   SINTER_CHECK(x.size() == static_cast<size_t>(NumElems(shape)));
-  // Strides of y over the shape of x: 0 along the axes.
+  // Strides of y over the shape of x: 0 along the reduced axes.
   std::vector<int64_t> y_strides(shape.size(), 0);
   int64_t outputs = 1;
   for (size_t d = shape.size(); d-- > 0;) {

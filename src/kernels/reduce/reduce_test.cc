@@ -21,7 +21,7 @@ constexpr ReduceOp kOps[] = {ReduceOp::kL2,   ReduceOp::kMax, ReduceOp::kMean,  
                              ReduceOp::kProd, ReduceOp::kSum, ReduceOp::kSumSquare};
 
 std::vector<double> Inputs(const ReduceShape& shape, int64_t count) {
-  // Factors near 1, so that products stay in range.
+  // Factors near 1 keep products in range.
   const bool prod = shape.op == ReduceOp::kProd;
   std::vector<double> x = RandomValues(shape.dtype, NumElems(shape.shape), 9, prod ? 0.02 : 1.0);
   for (size_t i = 0; i < x.size(); ++i) {
@@ -34,8 +34,8 @@ std::vector<double> Inputs(const ReduceShape& shape, int64_t count) {
   return RoundTo(shape.dtype, std::move(x));
 }
 
-// One Output with a tolerance for the worst of its elements: a chain of `count` additions in f32 is
-// off by at most count * epsilon * sum(|terms|) (Higham), whatever its order.
+// Returns an output with a tolerance for the worst of its elements: a chain of `count` additions in
+// f32 is off by at most count * epsilon * sum(|terms|) in any order (Higham).
 Operand Expected(const ReduceShape& shape, DType device, const std::vector<double>& x,
                  int64_t count) {
   Operand out = Operand::Output(
@@ -52,7 +52,7 @@ Operand Expected(const ReduceShape& shape, DType device, const std::vector<doubl
   switch (shape.op) {
     case ReduceOp::kMax:
     case ReduceOp::kMin:
-      return out;  // One of the elements.
+      return out;  // the result is one of the elements
     case ReduceOp::kSum:
     case ReduceOp::kMean:
       out.abs_tolerance = growth * largest(shape.op);
@@ -60,13 +60,13 @@ Operand Expected(const ReduceShape& shape, DType device, const std::vector<doubl
     case ReduceOp::kL2:
     case ReduceOp::kProd:
     case ReduceOp::kSumSquare:
-      out.rel_tolerance = growth;  // Terms of one sign.
+      out.rel_tolerance = growth;  // terms of one sign
       break;
   }
   if (shape.op == ReduceOp::kL2) out.rel_tolerance += 0x1p-20;    // sqrt: 4.5 ULP
-  if (shape.op == ReduceOp::kMean) out.rel_tolerance += 0x1p-21;  // The division: 2.5 ULP
+  if (shape.op == ReduceOp::kMean) out.rel_tolerance += 0x1p-21;  // the division: 2.5 ULP
   if (device == DType::kF16) {
-    // The last rounding goes either way; below 2^-14 a result may become 0.
+    // The last rounding may go up or down, and a result below 2^-14 may become 0.
     out.rel_tolerance += 2 * Epsilon(DType::kF16);
     out.abs_tolerance += 0x1p-14;
   }
@@ -123,8 +123,7 @@ const bool kRegistered = RegisterKernelCases("reduce", [](const Caps& caps) {
   AddCase(caps, {ReduceOp::kSum, DType::kF32, {5005, 3}, {1}}, false, cases);
   cases.back() = WithFoldedGrid(cases.back(), 6);
   cases.back().variants = {"serial"};
-  // Rows of -inf are what masked attention scores look like: their maximum is -inf, not the
-  // smallest float.
+  // Masked attention scores are rows of -inf: their maximum is -inf, not the smallest float.
   KernelCase infinity;
   infinity.name = "max_of_minus_infinity.f32";
   infinity.variants = ReduceVariants();
@@ -138,12 +137,12 @@ const bool kRegistered = RegisterKernelCases("reduce", [](const Caps& caps) {
     return PlanReduce(on, {ReduceOp::kMax, DType::kF32, {2, 300}, {1}}, variant);
   };
   cases.push_back(std::move(infinity));
-  // Nothing to add up gives 0.
+  // The sum of no elements is 0.
   KernelCase nothing;
   nothing.name = "sum_of_nothing.f32";
   nothing.variants = ReduceVariants();
   nothing.operands = [] {
-    // A buffer cannot be empty; what it holds is not read.
+    // A buffer cannot be empty; its contents are not read.
     return std::vector<Operand>{Operand::Input(DType::kF32, {1, 2, 3, 4}),
                                 Operand::Output(DType::kF32, {0, 0, 0}, 0)};
   };
@@ -152,7 +151,7 @@ const bool kRegistered = RegisterKernelCases("reduce", [](const Caps& caps) {
   };
   cases.push_back(std::move(nothing));
   AddCase(caps, {ReduceOp::kMean, DType::kF16, {7, 300}, {1}}, true, cases);
-  // The scores of 32 heads of 512 tokens.
+  // Scores of 32 heads of 512 tokens.
   AddCase(caps, {ReduceOp::kMax, DType::kF16, {32, 64, 512}, {2}}, false, cases);
   return cases;
 });

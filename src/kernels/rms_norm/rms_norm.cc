@@ -16,7 +16,7 @@ KernelPlan PlanRmsNorm(const Caps& caps, const RmsNormShape& shape, std::string_
   const std::string_view scale = FloatWgslType(caps, "rms_norm", shape.scale_dtype);
   const std::string_view out = FloatWgslType(caps, "rms_norm", shape.output_dtype);
   SINTER_CHECK(shape.cols > 0, "rms_norm of empty rows");
-  // 256 threads are worth their barrier from one vec4 a thread on.
+  // 256 threads pay for their barrier from one vec4 per thread on.
   const WorkgroupVariant picked =
       PickWorkgroupVariant(caps, "rms_norm", variant, shape.cols >= 1024 ? 256 : 64, {64, 256});
   const bool vec4 = shape.cols % 4 == 0;

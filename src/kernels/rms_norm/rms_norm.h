@@ -1,4 +1,4 @@
-// Root mean square normalisation of rows, with an optional residual addition before it: ONNX's
+// Root mean square normalization of rows, with an optional residual addition before it: ONNX's
 // SimplifiedLayerNormalization and com.microsoft's SkipSimplifiedLayerNormalization.
 #pragma once
 
@@ -24,14 +24,13 @@ struct RmsNormRoles {
 // inv_std = 1 / sqrt(mean(sum^2) + epsilon) over a row. Statistics are of the unrounded sum, in
 // f32.
 //
-// Bindings: 1 input [rows, cols], 2 scale [cols], 3 skip [skip_rows, cols] (optional),
-// 4 bias [cols] (optional), 5 output [rows, cols], 6 inv_std [rows] f32 (optional),
-// 7 sum [rows, cols] (optional).
+// Operands: input [rows, cols], scale [cols], skip [skip_rows, cols] (optional), bias [cols]
+// (optional), output [rows, cols], inv_std [rows] f32 (optional), sum [rows, cols] (optional).
 struct RmsNormShape {
   uint32_t rows = 1;
   uint32_t cols = 1;
   float epsilon = 1e-5f;
-  DType dtype = DType::kF32;         // input, skip, bias and sum
+  DType dtype = DType::kF32;         // type of input, skip, bias and sum
   DType scale_dtype = DType::kF32;   // SimplifiedLayerNormalization allows another type than the
   DType output_dtype = DType::kF32;  // input's for the scale and the output
   bool has_skip = false;
@@ -52,22 +51,22 @@ struct RmsNormParams {
 };
 static_assert(sizeof(RmsNormParams) == 32 && offsetof(RmsNormParams, epsilon) == 16);
 
-// The variants that `caps` can run: `wg64` and `wg256` (threads of a workgroup, which owns one
-// row), and with subgroups `wg64.sg` and `wg256.sg`.
+// Returns the variants that `caps` can run: `wg64` and `wg256` (threads of a workgroup, which
+// computes one row), and with subgroups `wg64.sg` and `wg256.sg`.
 std::vector<std::string> RmsNormVariants(const Caps& caps);
 
-// Plans one dispatch. Throws Error: a variant that is not among RmsNormVariants, a type other than
-// f16 and f32.
+// Plans one dispatch. Throws Error for a variant that is not among RmsNormVariants(), and for a
+// type other than f16 and f32.
 KernelPlan PlanRmsNorm(const Caps& caps, const RmsNormShape& shape, std::string_view variant = "");
 
-// The outputs of RmsNormReference, whichever of them are asked for.
+// All outputs of RmsNormReference.
 struct RmsNormResult {
   std::vector<double> output;   // [rows, cols]
   std::vector<double> inv_std;  // [rows]
   std::vector<double> sum;      // [rows, cols]
 };
 
-// The definition above in doubles. `skip` and `bias` may be empty.
+// Computes the definition above in double. `skip` and `bias` may be empty.
 RmsNormResult RmsNormReference(uint32_t rows, uint32_t cols, double epsilon,
                                std::span<const double> input, std::span<const double> scale,
                                std::span<const double> skip, std::span<const double> bias);

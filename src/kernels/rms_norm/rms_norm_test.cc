@@ -11,8 +11,9 @@
 namespace sinter::kernels {
 namespace {
 
-// Error of the f32 arithmetic: a row's sum of squares in chains of cols / 64 at least, a few
-// roundings for the rest. The sum of three normal values of up to 5 rounds by 2^-24 of 15 twice.
+// Returns the error of the f32 arithmetic: a row's sum of squares in chains of cols / 64 at least,
+// and a few roundings for the rest. The sum of three normal values of up to 5 rounds twice by 2^-24
+// of 15.
 double RelativeError(uint32_t cols) { return 0x1p-24 * (16 + cols / 64.0); }
 constexpr double kSumError = 0x1p-24 * 2 * 15;
 
@@ -33,7 +34,8 @@ std::vector<Operand> MakeOperands(const RmsNormShape& shape, bool widen) {
   const DType sum_dtype = device(shape.dtype);
   // 2^-25 is half a step of a subnormal f16.
   const double subnormal = output_dtype == DType::kF16 ? 0x1p-25 : 0;
-  // inv_std is about 0.6 with a skip, 1 without; a scale of 5 has the sum's error in the output.
+  // inv_std is about 0.6 with a skip and 1 without; a scale of 5 passes the sum's error to the
+  // output.
   const double output_abs = subnormal + 5 * kSumError;
   std::vector<Operand> operands;
   operands.push_back(Operand::Input(device(shape.dtype), input));
@@ -109,7 +111,7 @@ const bool kRegistered = RegisterKernelCases("rms_norm", [](const Caps& caps) {
     shape.epsilon = 0.5f;  // large enough to be seen
     add(".inv_std", shape);
   }
-  // A scale and output of another type than the input.
+  // Scale and output have another type than the input.
   for (const uint32_t cols : {65u, 640u}) {
     RmsNormShape shape = shape_of(4, cols, DType::kF16);
     shape.scale_dtype = DType::kF32;
@@ -142,7 +144,7 @@ TEST(RmsNorm, PlanPicksByWidthAndNamesWhatItDependsOn) {
 
 TEST(RmsNorm, RefusesUnknownVariantsAndTypes) {
   EXPECT_THROW(PlanRmsNorm({}, {.cols = 4}, "wg32"), Error);
-  EXPECT_THROW(PlanRmsNorm({}, {.cols = 4}, "wg64.sg"), Error);  // The adapter has no subgroups.
+  EXPECT_THROW(PlanRmsNorm({}, {.cols = 4}, "wg64.sg"), Error);  // the adapter has no subgroups
   EXPECT_THROW(PlanRmsNorm({}, {.cols = 4, .dtype = DType::kI32}), Error);
 }
 

@@ -1,6 +1,6 @@
 // Rotary position embedding (RoFormer, arXiv:2104.09864) of attention heads, with an optional RMS
-// normalisation of each head before it, written densely or into the KV cache. With the rotation
-// off it is a plain move. Serves com.microsoft's RotaryEmbedding and the Q, K and V of
+// normalization of each head before it, written densely or into the KV cache. Without rotation it
+// is a plain copy. Used for com.microsoft's RotaryEmbedding and for Q, K and V of
 // GroupQueryAttention.
 #pragma once
 
@@ -16,15 +16,15 @@
 
 namespace sinter::kernels {
 
-// Order of the dimensions of a tensor of heads; rows are [.., head_size] of one head.
+// Order of the dimensions of a tensor of heads. The row of one head is [head_size].
 enum class HeadLayout {
   kBSNH,  // [batch, sequence, row]: the heads are head_size apart within a row
   kBNSH,  // [batch, heads, sequence or capacity, head_size]
 };
 
-// Where the position of a row comes from.
+// Source of a row's position.
 enum class RotaryPositions {
-  kSeqlens,      // seqlens_k[b] + 1 - sequence + s, no less than s: GroupQueryAttention's contract
+  kSeqlens,      // seqlens_k[b] + 1 - sequence + s, at least s: GroupQueryAttention's contract
   kPositionIds,  // position_ids[b * sequence + s]
   kOffset,       // position_ids[0] + s
 };
@@ -41,20 +41,20 @@ struct RotaryEmbeddingRoles {
 //   the dimensions from rotary_dim on are copied.
 // The row of the cos and sin caches is the position, clamped to cache_rows - 1.
 //
-// Output row: s; into a KV cache max(seqlens_k[b] + 1 - sequence, 0) + s. Rows from
-// output_rows on are dropped.
+// Output row: s; in a KV cache max(seqlens_k[b] + 1 - sequence, 0) + s. Rows from output_rows on
+// are dropped.
 //
-// Bindings: 1 input, 2 cos [cache_rows, rotary_dim / 2], 3 sin (both if rotary_dim > 0),
-// 4 norm_weight [head_size] (if has_norm), 5 seqlens_k i32 [batch] (if NeedsSeqlens()),
-// 6 position_ids i32 (if rotary_dim > 0 and positions are not kSeqlens), 7 output.
+// Operands: input; cos and sin [cache_rows, rotary_dim / 2] (if rotary_dim > 0); norm_weight
+// [head_size] (if has_norm); seqlens i32 [batch] (if NeedsSeqlens()); position_ids i32 (if
+// rotary_dim > 0 and positions are not kSeqlens); output.
 struct RotaryEmbeddingShape {
   uint32_t batch = 1;
   uint32_t sequence = 1;
   uint32_t heads = 1;
   uint32_t head_size = 64;
-  uint32_t rotary_dim = 64;  // even, <= head_size; 0: no rotation
+  uint32_t rotary_dim = 64;  // even, <= head_size; 0 means no rotation
   bool interleaved = false;
-  DType dtype = DType::kF32;  // input, output, cos and sin
+  DType dtype = DType::kF32;  // type of input, output, cos and sin
   RotaryPositions positions = RotaryPositions::kSeqlens;
   uint32_t cache_rows = 1;  // rows of cos and sin
 
@@ -64,7 +64,7 @@ struct RotaryEmbeddingShape {
 
   HeadLayout input_layout = HeadLayout::kBSNH;
   uint32_t input_row = 0;     // kBSNH: elements of a row; 0 means heads * head_size
-  uint32_t input_offset = 0;  // elements before the first head: in a row (kBSNH) or in all
+  uint32_t input_offset = 0;  // elements before the first head, in a row (kBSNH) or in all
 
   HeadLayout output_layout = HeadLayout::kBSNH;
   bool output_is_cache = false;  // kBNSH with capacity output_rows
@@ -97,17 +97,17 @@ struct RotaryEmbeddingParams {
 static_assert(sizeof(RotaryEmbeddingParams) == 64 &&
               offsetof(RotaryEmbeddingParams, epsilon) == 60);
 
-// `wg64` (one head a workgroup of 64 threads) and, with subgroups, `wg64.sg`; they differ only
-// where has_norm is set.
+// Returns the variants: `wg64` (one head per workgroup of 64 threads) and, with subgroups,
+// `wg64.sg`. They differ only if has_norm is set.
 std::vector<std::string> RotaryEmbeddingVariants(const Caps& caps);
 
-// Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32, an odd or
-// too large rotary_dim, a KV cache that is not kBNSH.
+// Plans one dispatch. Throws Error for an unknown variant, a type other than f16 and f32, an odd or
+// too large rotary_dim, and a KV cache that is not kBNSH.
 KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& shape,
                                std::string_view variant = "");
 
-// The definition above in doubles; spans of absent bindings are empty. Overwrites the rows of
-// `output` that the kernel writes and keeps the others.
+// Computes the definition above in double. Spans of absent operands are empty. Overwrites the rows
+// of `output` that the kernel writes and keeps the others.
 void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const double> input,
                               std::span<const double> cos, std::span<const double> sin,
                               std::span<const double> norm_weight,

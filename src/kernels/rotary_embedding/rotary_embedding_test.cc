@@ -42,7 +42,7 @@ std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Posit
   sin = RoundTo(shape.dtype, sin);
   const auto weight = RandomValues(shape.norm_dtype, shape.head_size, 2);
   const size_t output_rows = shape.output_rows == 0 ? shape.sequence : shape.output_rows;
-  // What the kernel must leave alone is checked too: the cache starts as sevens.
+  // The cache starts as sevens, so that wrong writes show.
   std::vector<double> start(shape.batch * output_rows * hidden, 7.0);
   std::vector<double> want = start;
   RotaryEmbeddingReference(shape, input, cos, sin, weight, positions.seqlens_k,
@@ -53,8 +53,8 @@ std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Posit
     return present ? Operand::Input(DType::kI32, values) : Operand::Absent();
   };
   const bool rotary = shape.rotary_dim > 0;
-  // Two products of up to 5 (25 after normalisation with a weight of 5) and their sum, each
-  // rounded in f32; the mean of squares adds a relative error of head_size / 64 + 8 roundings.
+  // Two products of up to 5 (25 after normalization with a weight of 5) and their sum, each rounded
+  // in f32; the mean of squares adds a relative error of head_size / 64 + 8 roundings.
   const double largest = shape.has_norm ? 25 : 5;
   Operand output =
       Operand::Output(dtype, std::move(want),
@@ -89,7 +89,7 @@ const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const Caps& 
     cases.push_back(std::move(c));
   };
   for (const DType dtype : {DType::kF32, DType::kF16}) {
-    // GroupQueryAttention's Q, K and V out of a packed row of 4 + 2 + 2 heads.
+    // GroupQueryAttention's Q, K and V from a packed row of 4 + 2 + 2 heads.
     for (const auto& [size, rotary] :
          {std::pair{64u, 64u}, {80u, 32u}, {96u, 96u}, {128u, 128u}, {256u, 256u}, {7u, 4u}}) {
       for (const bool interleaved : {false, true}) {
@@ -131,7 +131,7 @@ const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const Caps& 
                            .output_layout = HeadLayout::kBNSH,
                            .output_is_cache = true,
                            .output_rows = 16};
-    // A right-padded prompt of 3 tokens; and one whose last two rows lie past the capacity.
+    // A right-padded prompt of 3 tokens, and one whose last two rows are past the capacity.
     add(".v.padded_and_past_capacity", v, {.seqlens_k = {2, 17}});
     v.output_is_cache = false;
     v.output_rows = 0;
@@ -154,11 +154,11 @@ const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const Caps& 
       x.positions = RotaryPositions::kPositionIds;
       Positions ids;
       for (int i = 0; i < 130; ++i)
-        ids.position_ids.push_back(i * 37 % 103);  // Some past the cache.
+        ids.position_ids.push_back(i * 37 % 103);  // some past the cache
       add(".ids" + suffix, x, ids);
     }
 
-    // Cache rows by seqlens_k, angles by position_ids.
+    // Rows of the cache come from seqlens_k, angles from position_ids.
     RotaryEmbeddingShape both{.sequence = 3,
                               .heads = 2,
                               .head_size = 64,

@@ -48,7 +48,7 @@ SampleResult SampleReference(std::span<const double> logits, std::span<const uin
   const double temperature = greedy ? 1.0 : options.temperature;
   const uint32_t top_k = greedy ? 1 : options.top_k;
 
-  // Tokens from the largest logit down.
+  // Tokens in descending order of their logits.
   std::vector<uint32_t> order(x.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return x[a] > x[b]; });
@@ -73,7 +73,7 @@ SampleResult SampleReference(std::span<const double> logits, std::span<const uin
     bool bound_found = false;
     for (size_t i = 0; i < order.size(); ++i) {
       mass += weight(order[i]) / z;
-      // Only the whole of a tie counts.
+      // Tied tokens are kept or dropped together.
       if (i + 1 < order.size() && x[order[i + 1]] == x[order[i]]) continue;
       result.filter_margin = std::min(result.filter_margin, std::abs(mass - options.top_p));
       if (!bound_found && mass >= options.top_p) {

@@ -15,9 +15,9 @@
 namespace sinter::kernels {
 namespace {
 
-// A probability is exp of at most 22.2 (3 + 2 * 22.2 units in the last place), times 1 / z, rounded
-// to a multiple of 2^-31: draws and bounds that are nearer than the sum of such errors to another
-// outcome have none that is certain. The first kind of error grows with the probability...
+// A probability is the exp of at most 22.2 (3 + 2 * 22.2 units in the last place), times 1 / z,
+// rounded to a multiple of 2^-31. Draws and bounds that are closer to another outcome than the sum
+// of such errors have no certain outcome. The first kind of error grows with the probability...
 constexpr double kMargin = 0x1p-23 * (3 + 2 * 22.2) * 2;
 
 // ... and the second with the number of tokens: half a unit each, of random sign, so that 4 times
@@ -47,8 +47,8 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Config& c
                                   uint32_t position) {
   std::vector<uint32_t> seen((shape.vocab + 31) / 32);
   for (uint32_t token = 0; config.seen && token < shape.vocab; token += 3) MarkSeen(seen, token);
-  // The first logits of which no token is too near a bound, then the first seed whose draw is well
-  // inside a token's share.
+  // Takes the first logits in which no token is too close to a bound, then the first seed whose
+  // draw is well inside a token's share.
   uint32_t logits_seed = shape.vocab + position;
   auto logits = RandomValues(shape.dtype, shape.vocab, logits_seed, config.spread);
   for (uint32_t seed = 42;; ++seed) {
@@ -66,7 +66,7 @@ const bool kRegistered = RegisterKernelCases("sample", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, TokenChoiceShape shape, Config config) {
     if (shape.dtype == DType::kF16 && !caps.f16) config.widen = true;
-    // Three draws of each: a wrong choice may hit the right token by luck.
+    // Three draws of each, because a wrong choice may hit the right token by luck.
     for (const uint32_t position : {0u, 1u, 1000u}) {
       KernelCase c;
       c.name = fmt::format("v{}.{}{}.p{}", shape.vocab, DTypeName(shape.dtype), name, position);
@@ -111,15 +111,15 @@ const bool kRegistered = RegisterKernelCases("sample", [](const Caps& caps) {
       add(".k50.p0.9", {.vocab = vocab, .ring_size = 7, .dtype = dtype},
           {.options = {.temperature = 0.7f, .top_p = 0.9f, .top_k = 50}, .spread = 4});
     }
-    // Two loads a thread.
+    // Two loads per thread.
     add(".k50.p0.9", {.vocab = 300001, .ring_size = 7, .dtype = dtype},
         {.options = {.top_p = 0.9f, .top_k = 50}});
-    // Bins that hold many tokens: logits that are nearly equal, and a bound far down.
+    // Bins with many tokens: logits that are nearly equal, and a bound far down.
     add(".hot", {.vocab = 5000, .ring_size = 7, .dtype = dtype},
         {.options = {.temperature = 100, .top_p = 0.5f, .top_k = 3000}});
     add(".flat", {.vocab = 5000, .ring_size = 7, .dtype = dtype},
         {.options = {.top_p = 0.5f, .top_k = 3000}, .spread = 0.01});
-    // Bins of which most hold nothing: probability 0 from the second token on.
+    // Mostly empty bins: probability 0 from the second token on.
     add(".cold", {.vocab = 5000, .ring_size = 7, .dtype = dtype},
         {.options = {.temperature = 0.001f, .top_p = 0.5f, .top_k = 3000}});
     add(".next_inputs",
@@ -131,8 +131,8 @@ const bool kRegistered = RegisterKernelCases("sample", [](const Caps& caps) {
   return cases;
 });
 
-// Runs `draws` choices from one row in one list, the state stepping by itself, and returns the
-// ring.
+// Runs `draws` choices from one row in one list, in which the kernels advance the state, and
+// returns the ring.
 std::vector<uint32_t> Draw(const std::vector<double>& logits, const SamplingOptions& options,
                            uint32_t seed, uint32_t draws) {
   gpu::Device& device = TestDevice();
@@ -162,7 +162,7 @@ std::vector<uint32_t> Draw(const std::vector<double>& logits, const SamplingOpti
   return tokens;
 }
 
-// 3,000 draws, 750 from each of 4 seeds, against the probabilities that the options leave.
+// Compares 3,000 draws, 750 from each of 4 seeds, with the probabilities after the filters.
 void ExpectDistribution(const SamplingOptions& options, const std::vector<double>& logits,
                         const std::vector<double>& probabilities) {
   std::vector<double> counts(logits.size());
@@ -188,7 +188,7 @@ void ExpectDistribution(const SamplingOptions& options, const std::vector<double
     chi_square += (counts[i] - expected) * (counts[i] - expected) / expected;
     ++freedom;
   }
-  // Mean and 5 standard deviations of the chi-square distribution.
+  // Mean plus 5 standard deviations of the chi-square distribution.
   EXPECT_LT(chi_square, freedom + 5 * std::sqrt(2.0 * freedom));
 }
 
@@ -204,10 +204,11 @@ TEST(Sample, DrawsByProbability) {
 
 TEST(Sample, DrawsByProbabilityAfterFilters) {
   const std::vector<double> p = {0.05, 0.3, 0.15, 0.1, 0.2, 0.08, 0.12};
-  // top_k 5 leaves 0.3, 0.2, 0.15, 0.12, 0.1 of 0.87; top_p 0.7 * 0.87 = 0.609 the first three.
+  // top_k 5 keeps 0.3, 0.2, 0.15, 0.12, 0.1 of 0.87; top_p 0.7 * 0.87 = 0.609 keeps the first
+  // three.
   ExpectDistribution({.top_p = 0.7f, .top_k = 5}, Logarithms(p),
                      {0, 0.3 / 0.65, 0.15 / 0.65, 0, 0.2 / 0.65, 0, 0});
-  // Half the largest: 0.15.
+  // The bound 0.45 * 0.3 keeps 0.15, half the largest.
   ExpectDistribution({.min_p = 0.45f}, Logarithms(p),
                      {0, 0.3 / 0.65, 0.15 / 0.65, 0, 0.2 / 0.65, 0, 0});
   // Temperature 0.5 squares.
@@ -218,7 +219,7 @@ TEST(Sample, DrawsByProbabilityAfterFilters) {
 }
 
 TEST(Sample, KeepsEveryTokenThatTiesWithABound) {
-  // top_k 2 meets three equal logits.
+  // top_k 2 keeps three equal logits.
   ExpectDistribution({.top_k = 2}, {1, 2, 2, 0, 2}, {0, 1.0 / 3, 1.0 / 3, 0, 1.0 / 3});
   ExpectDistribution({.top_p = 0.1f}, {1, 2, 2, 0, 2}, {0, 1.0 / 3, 1.0 / 3, 0, 1.0 / 3});
 }
@@ -236,12 +237,12 @@ TEST(Sample, TakesTokenZeroWhereNothingIsFinite) {
 }
 
 TEST(Sample, PenalisesItsOwnTokens) {
-  // Greedy with a strong penalty: each token once, from the largest down.
+  // Greedy choice with a strong penalty takes each token once, in descending order.
   const SamplingOptions options{.temperature = 0, .repetition_penalty = 100};
   EXPECT_EQ(Draw({1, 4, 3, 2}, options, 1, 4), (std::vector<uint32_t>{1, 2, 3, 0}));
 }
 
-// Philox2x32-10's known answers, from the Random123 distribution's kat_vectors.
+// Known answers of Philox2x32-10, from the Random123 distribution's kat_vectors.
 TEST(Sample, PhiloxMatchesKnownAnswer) { EXPECT_EQ(PhiloxDraw(0, 0), 0xff1dae59u); }
 
 TEST(Sample, RefusesWhatItCannotRead) {

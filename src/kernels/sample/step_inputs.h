@@ -17,14 +17,18 @@ struct StepInputsRoles {
       kLastPosition{6, Access::kWrite};
 };
 
-// With end = past_length + sequence: a padded chunk's padding rows count as real ones, so that
-// GroupQueryAttention finds the past as end - sequence. Their keys and values lie behind every
-// valid row, where no valid row sees them, and later runs overwrite them. mask_length must not be
-// below end.
+// With end = past_length + sequence. Padding rows of a padded chunk count as real ones, so that
+// GroupQueryAttention computes the past as end - sequence. Their keys and values follow every valid
+// row, where no valid row sees them, and later runs overwrite them. mask_length must be at least
+// end.
 //
-// Bindings: 1 state: StepState, and as they are there 2 attention_mask i32 [1, mask_length]
-// (1 below end, else 0), 3 position_ids i32 [1, sequence] (past_length + i), 4 total_length
-// i32 [1] (end), 5 last_row i32 [1] (StepState::last_row), 6 last_position i32 [1] (end - 1).
+// Operands; all but the state are optional:
+//   state           StepState
+//   attention_mask  i32 [1, mask_length], 1 below end, otherwise 0
+//   position_ids    i32 [1, sequence], past_length + i
+//   total_length    i32 [1], end
+//   last_row        i32 [1], StepState::last_row
+//   last_position   i32 [1], end - 1
 struct StepInputsShape {
   uint32_t sequence = 1;
   uint32_t mask_length = 0;
@@ -44,7 +48,7 @@ struct StepInputsParams {
 };
 static_assert(sizeof(StepInputsParams) == 16);
 
-// Plans one dispatch; there is one variant, `wg256`. Throws Error: another variant.
+// Plans one dispatch. The only variant is `wg256`; throws Error for another.
 KernelPlan PlanStepInputs(const Caps& caps, const StepInputsShape& shape,
                           std::string_view variant = "");
 

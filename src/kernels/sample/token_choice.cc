@@ -15,7 +15,8 @@ constexpr uint32_t kMaxWorkgroups = 256;
 }  // namespace
 
 uint64_t TokenChoiceScratchBytes(uint32_t vocab) {
-  // sample.wgsl: 16 words, three for each workgroup, two for each of 1024 bins, two for each token.
+  // As in sample.wgsl: 16 words, three for each workgroup, two for each of 1024 bins, two for each
+  // token.
   return 4 * (16 + 3 * uint64_t{kMaxWorkgroups} + 2 * 1024 + 2 * uint64_t{vocab});
 }
 

@@ -1,4 +1,4 @@
-// What the tests of argmax, sample and step_inputs share: operands of one choice.
+// Operands of one choice, for the tests of argmax, sample and step_inputs.
 #pragma once
 
 #include <algorithm>
@@ -24,12 +24,13 @@ inline Operand OptionsOperand(const SamplingOptions& options) {
   return Operand::Packed({bytes, bytes + sizeof(options)});
 }
 
-// Bit `token` of the words.
+// Sets bit `token` of the words.
 inline void MarkSeen(std::vector<uint32_t>& seen, uint32_t token) {
   seen[token / 32] |= 1u << token % 32;
 }
 
-// The scratch: counters that are 0 before and after, and the rest, which may be anything.
+// Returns the scratch: counters that are 0 before and after, and other words, which may be
+// anything.
 inline Operand ScratchOperand(uint32_t vocab) {
   constexpr double kAnything = std::numeric_limits<double>::quiet_NaN();
   const size_t words = TokenChoiceScratchBytes(vocab) / 4;
@@ -44,8 +45,8 @@ inline Operand ScratchOperand(uint32_t vocab) {
   return scratch;
 }
 
-// The operands of TokenChoiceShape, with the state, ring and flags that must be there after
-// `token`. `dtype` is the type on the device.
+// Returns the operands of TokenChoiceShape, with the expected state, ring and flags after `token`.
+// `dtype` is the type on the device.
 inline std::vector<Operand> TokenChoiceOperands(const TokenChoiceShape& shape, DType dtype,
                                                 std::vector<double> logits, const StepState& state,
                                                 const SamplingOptions& options,

@@ -17,10 +17,8 @@ struct SoftmaxRoles {
   static constexpr Role kInput{1}, kOutput{2, Access::kWrite};
 };
 
-// output[o, a, i] = exp(input[o, a, i] - max) / sum over a of the same, for a tensor seen as
-// [outer, axis, inner]. Accumulates in f32.
-//
-// Bindings: 1 input, 2 output.
+// Computes output[o, a, i] = exp(input[o, a, i] - max) / sum over a of the same, for a tensor seen
+// as [outer, axis, inner]. Accumulates in f32. Operands: input, output.
 struct SoftmaxShape {
   uint32_t outer = 1;
   uint32_t axis = 1;
@@ -37,14 +35,14 @@ struct SoftmaxParams {
 };
 static_assert(sizeof(SoftmaxParams) == 16);
 
-// `wg64` and `wg256` (threads of a workgroup, which owns one row), and with subgroups `wg64.sg`
-// and `wg256.sg`.
+// Returns the variants: `wg64` and `wg256` (threads of a workgroup, which computes one row), and
+// with subgroups `wg64.sg` and `wg256.sg`.
 std::vector<std::string> SoftmaxVariants(const Caps& caps);
 
-// Plans one dispatch. Throws Error: an unknown variant, a type other than f16 and f32.
+// Plans one dispatch. Throws Error for an unknown variant, and for a type other than f16 and f32.
 KernelPlan PlanSoftmax(const Caps& caps, const SoftmaxShape& shape, std::string_view variant = "");
 
-// The definition above in doubles.
+// Returns the output by the definition above, in double.
 std::vector<double> SoftmaxReference(const SoftmaxShape& shape, std::span<const double> input);
 
 }  // namespace sinter::kernels

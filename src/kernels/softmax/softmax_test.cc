@@ -14,9 +14,9 @@ namespace {
 std::vector<Operand> MakeOperands(const SoftmaxShape& shape, bool widen) {
   const DType dtype = widen ? DType::kF32 : shape.dtype;
   const size_t count = size_t{shape.outer} * shape.axis * shape.inner;
-  // Of standard deviation 3: differences to the maximum reach 30.
+  // With a standard deviation of 3, differences to the maximum reach 30.
   const auto input = RandomValues(shape.dtype, count, 7, 3.0);
-  // exp is off by up to 3 + 2 |x| units in the last place (Vulkan's bound, WGSL's too), |x| < 30;
+  // exp is off by up to 3 + 2 |x| units in the last place (the bound of Vulkan and WGSL), |x| < 30;
   // the sum adds a rounding for each step of a thread's chain.
   const double relative = 0x1p-23 * (3 + 2 * 30) * 2 + 0x1p-24 * (8 + shape.axis / 64.0);
   return {Operand::Input(dtype, input),

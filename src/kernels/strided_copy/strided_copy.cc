@@ -11,11 +11,11 @@
 namespace sinter::kernels {
 namespace {
 
-// x and y over the sizes, in as few dimensions as possible.
+// Returns x and y over the sizes, in as few dimensions as possible.
 StridedSpace CopySpace(const StridedCopyShape& shape) {
   SINTER_CHECK(shape.x_strides.size() == shape.sizes.size() &&
                shape.y_strides.size() == shape.sizes.size());
-  NumElems(shape.sizes);  // Throws where they are too many.
+  NumElems(shape.sizes);  // throws Error if they are too many
   return FoldDims({shape.sizes, {shape.x_strides, shape.y_strides}});
 }
 
@@ -120,7 +120,7 @@ StridedCopyShape ExpandCopy(DType dtype, std::span<const int64_t> x_shape,
 
 std::vector<std::string> StridedCopyVariants(const StridedCopyShape& shape) {
   const StridedSpace space = CopySpace(shape);
-  // Vectors must not pass the end of the view: what follows may be another input's part of y.
+  // Vectors must not exceed the end of the view: another input's part of y may follow.
   const bool vectors = CanVectorize(space, false) && IsUnitStride(space, 1) &&
                        shape.y_offset % 4 == 0 &&
                        (shape.x_offset % 4 == 0 || !IsUnitStride(space, 0));
@@ -136,7 +136,7 @@ KernelPlan PlanStridedCopy(const Caps& caps, const StridedCopyShape& shape,
   if (std::find(known.begin(), known.end(), variant) == known.end()) {
     ThrowUnknownVariant("strided_copy", variant, known);
   }
-  // Nothing is computed with: every 4-byte type goes as u32.
+  // Elements are only copied, so every 4-byte type is handled as u32.
   const std::string_view type = WgslType(caps, shape.dtype) == "f16" ? "f16" : "u32";
   KernelPlan plan;
   plan.variant = fmt::format("strided_copy.{}.{}", type, variant);

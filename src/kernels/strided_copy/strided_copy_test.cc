@@ -19,14 +19,14 @@ namespace {
 
 using Dims = std::vector<int64_t>;
 
-// Numbers that every type holds exactly.
+// Returns numbers that every type holds exactly.
 std::vector<double> Numbers(DType dtype, int64_t elems) {
   std::vector<double> values(elems);
   for (int64_t i = 0; i < elems; ++i) values[i] = dtype == DType::kBool ? i % 2 : i % 2048;
   return values;
 }
 
-// y starts as -1s (1s for bool), so that a stray write shows.
+// Returns the operands. y starts as -1s (1s for bool), so that wrong writes show.
 std::vector<Operand> Operands(const Caps& caps, const StridedCopyShape& shape, int64_t x_elems,
                               int64_t y_elems) {
   const DType device = DeviceDType(caps, shape.dtype);
@@ -137,11 +137,11 @@ TEST(StridedCopy, PicksVectorsOnlyWhereTheyStayInside) {
   EXPECT_EQ(first(ConcatCopy(DType::kF16, Dims{9, 64}, Dims{9, 191}, 1, 0)), "strided");
   EXPECT_EQ(first(ConcatCopy(DType::kF16, Dims{5}, Dims{9}, 0, 0)), "strided");
   EXPECT_EQ(first(SplitCopy(DType::kF16, Dims{9, 192}, 1, 2, 64)), "strided");
-  // One element for all four may lie anywhere.
+  // An element that is copied to all four may be anywhere.
   StridedCopyShape splat = ExpandCopy(DType::kF16, Dims{3, 1}, Dims{3, 8});
   splat.x_offset = 1;
   EXPECT_EQ(first(splat), "vec4");
-  // Columns: y is not written by vectors.
+  // A column of y is not written by vectors.
   EXPECT_EQ(first({DType::kF32, {8}, {1}, {3}}), "strided");
   EXPECT_EQ(first({DType::kF32, {8}, {1}, {0}}), "strided");
 }
@@ -154,7 +154,7 @@ TEST(StridedCopy, FoldsGridsAndEmptyTensors) {
   std::memcpy(&params, PlanStridedCopy({}, ExpandCopy(DType::kF32, Dims{1}, Dims{0})).params.data(),
               sizeof params);
   EXPECT_EQ(params.threads, 0u);
-  // A slice of nothing may start anywhere.
+  // An empty slice may start anywhere.
   const StridedCopyShape nothing = SliceCopy(DType::kF32, Dims{4}, Dims{4}, Dims{1}, Dims{0});
   std::memcpy(&params, PlanStridedCopy({}, nothing).params.data(), sizeof params);
   EXPECT_EQ(params.threads, 0u);

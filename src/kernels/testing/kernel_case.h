@@ -1,4 +1,4 @@
-// One table of cases a kernel, which drives both its tests and its benchmarks.
+// Table of cases of a kernel, which its tests and its benchmarks share.
 //
 // A kernel's test file registers its cases once:
 //
@@ -9,7 +9,7 @@
 //   });
 //
 // The test program runs every case with every variant against the expected values, with validation
-// and bounds checks on and the outputs poisoned first; the benchmark program times the same cases
+// and bounds checks on and the outputs poisoned first. The benchmark program times the same cases
 // on an unchecked device.
 #pragma once
 
@@ -24,19 +24,19 @@
 
 namespace sinter::kernels {
 
-// One storage buffer of a dispatch, at the binding of its place in KernelCase::operands plus one.
+// One storage buffer of a dispatch. Its binding is its index in KernelCase::operands plus one.
 struct Operand {
-  // kF16 and kF32 take `values`; kI32, kI64, kBool and kU32 too (narrowed as on the device); kU8
-  // takes `raw`.
+  // Element type. kF16, kF32, kI32, kI64, kBool and kU32 take `values` (narrowed as on the device);
+  // kU8 takes `raw`.
   DType dtype = DType::kF32;
   std::vector<double> values;
   std::vector<std::byte> raw;
-  // Absent: the binding is left out.
+  // If false, the binding is left out.
   bool present = true;
-  // What the buffer must hold afterwards; empty where it is only read. The buffer starts as
-  // `values`, or poisoned (NaN) where `values` is empty. NaN in `expected` means: anything.
+  // Expected contents of the buffer afterwards; empty if it is only read. The buffer starts as
+  // `values`, or poisoned (NaN) if `values` is empty. NaN in `expected` matches anything.
   std::vector<double> expected;
-  // |got - expected| <= abs_tolerance + rel_tolerance * |expected|.
+  // Tolerances: |got - expected| <= abs_tolerance + rel_tolerance * |expected|.
   double abs_tolerance = 0, rel_tolerance = 0;
 
   static Operand Input(DType dtype, std::vector<double> values) {
@@ -56,18 +56,19 @@ struct Operand {
 };
 
 struct KernelCase {
-  // Shape and types: `m1.n1024.k1024.f16.zp`.
+  // Name of shape and types, such as `m1.n1024.k1024.f16.zp`.
   std::string name;
-  // Makes operands (large ones only when the case runs).
+  // Returns the operands. Called only when the case runs, because they may be large.
   std::function<std::vector<Operand>()> operands;
-  // The variants that the adapter can run; {""} for the one that Plan chooses.
+  // Variants that the adapter can run; {""} stands for the one that Plan chooses.
   std::vector<std::string> variants = {""};
   std::function<KernelPlan(const Caps&, std::string_view variant)> plan;
-  // In place of `plan`: dispatches one behind the other over the same operands.
+  // Returns several dispatches, run in order over the same operands. Used in place of `plan`.
   std::function<std::vector<KernelPlan>(const Caps&, std::string_view variant)> plans;
-  // For benchmarks: the work. Cases with zero bytes are tests only.
+  // Work for benchmarks. Cases with zero bytes are tests only.
   double flops = 0, bytes = 0;
-  // Real sizes, too large for the tests on a software GPU; the benchmark checks their results.
+  // Whether the sizes are too large for the tests on a software GPU. The benchmark checks their
+  // results.
   bool benchmark_only = false;
 };
 
@@ -75,22 +76,22 @@ using KernelCaseMaker = std::function<std::vector<KernelCase>(const Caps&)>;
 
 bool RegisterKernelCases(std::string_view kernel, KernelCaseMaker maker);
 
-// Every registered (kernel, maker), in the order of registration.
+// Returns every registered (kernel, maker) in the order of registration.
 const std::vector<std::pair<std::string, KernelCaseMaker>>& RegisteredKernelCases();
 
-// `values` rounded to what `dtype` can hold (f16 and f32), so that a reference sees what the GPU
-// sees.
+// Returns `values` rounded to what `dtype` can hold (f16 and f32), so that a reference sees what
+// the GPU sees.
 std::vector<double> RoundTo(DType dtype, std::vector<double> values);
 
-// Reproducible normally distributed values, rounded to `dtype`.
+// Returns reproducible normally distributed values, rounded to `dtype`.
 std::vector<double> RandomValues(DType dtype, size_t count, uint32_t seed, double scale = 1.0);
 std::vector<std::byte> RandomBytes(size_t count, uint32_t seed);
 
-// The unit roundoff of `dtype`: 2^-11 for f16, 2^-24 for f32.
+// Returns the unit roundoff of `dtype`: 2^-11 for f16, 2^-24 for f32.
 double Epsilon(DType dtype);
 
-// The caps of the device without shader-f16, so that a case can force the widened path: f16 tensors
-// are f32 there.
+// Returns the caps without shader-f16, so that a case can force the widened path, in which f16
+// tensors are f32.
 Caps WithoutF16(Caps caps);
 Caps WithoutSubgroups(Caps caps);
 

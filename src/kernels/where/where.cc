@@ -9,10 +9,10 @@ namespace {
 
 constexpr std::string_view kOperands[] = {"condition", "a", "b"};
 
-// The three operands and y over the shape of y, in as few dimensions as possible.
+// Returns the three operands and y over the shape of y, in as few dimensions as possible.
 StridedSpace WhereSpace(const WhereShape& shape) {
   const std::vector<int64_t> y = WhereOutputShape(shape);
-  NumElems(y);  // Throws where y is too large.
+  NumElems(y);  // throws Error if y is too large
   return FoldDims({y,
                    {BroadcastStrides(shape.condition, y), BroadcastStrides(shape.a, y),
                     BroadcastStrides(shape.b, y), RowMajorStrides(y)}});
@@ -36,7 +36,7 @@ KernelPlan PlanWhere(const Caps& caps, const WhereShape& shape, std::string_view
   if (std::find(known.begin(), known.end(), variant) == known.end()) {
     ThrowUnknownVariant("where", variant, known);
   }
-  // Nothing is computed with: every 4-byte type goes as u32.
+  // Elements are only copied, so every 4-byte type is handled as u32.
   const std::string_view type = WgslType(caps, shape.dtype) == "f16" ? "f16" : "u32";
   KernelPlan plan;
   plan.variant = fmt::format("where.{}.{}", type, variant);

@@ -21,7 +21,7 @@ using Dims = std::vector<int64_t>;
 std::vector<double> Conditions(size_t elems, uint32_t seed) {
   std::mt19937 engine(seed);
   std::vector<double> values(elems);
-  // Any number but 0 counts as true.
+  // Any number other than 0 counts as true.
   for (double& value : values) value = engine() % 2 == 0 ? 0 : 1 + engine() % 3;
   return values;
 }
@@ -43,12 +43,12 @@ void AddCase(const Caps& caps, const WhereShape& shape, bool widened,
         if (!IsFloat(shape.dtype)) value = static_cast<int>(value);
       }
     }
-    // A mask of -inf is what attention masks are made of.
+    // Attention masks contain -inf.
     if (IsFloat(shape.dtype)) b[0] = -INFINITY;
     return std::vector<Operand>{
         Operand::Input(DType::kBool, condition), Operand::Input(device, a),
         Operand::Input(device, b),
-        // Elements are moved, not computed with.
+        // Elements are only copied.
         Operand::Output(device, WhereReference(condition, shape.condition, a, shape.a, b, shape.b),
                         0)};
   };
