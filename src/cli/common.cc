@@ -281,6 +281,10 @@ engine::ModelOptions ToModelOptions(const ModelArgs& args) {
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config) {
   if (args.chunk && *args.chunk < 1)
     throw Error("cli", "--chunk: got {}, want at least 1", *args.chunk);
+  if (args.max_length && (*args.max_length < 1 || *args.max_length > config.context_length)) {
+    throw Error("cli", "--max-length: got {}, want 1 to {} (the model's context length)",
+                *args.max_length, config.context_length);
+  }
   return engine::WantedLength(config, args.max_length);
 }
 
