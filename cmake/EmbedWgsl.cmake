@@ -1,4 +1,4 @@
-# Script: writes OUTPUT, a C++ file with every shader below ROOT as a string. Run with
+# Writes OUTPUT, a C++ file that holds every shader below ROOT as a string. Run this script with
 #   cmake -DROOT=... -DOUTPUT=... -DFILES=a;b -P EmbedWgsl.cmake
 
 set(entries "")

@@ -1,10 +1,10 @@
-# Dawn (WebGPU), minja (chat templates) and the launcher under which programs that use Dawn run.
-# Gives: sinter::dawn, sinter::minja, SINTER_LAUNCHER (a command for add_test), SINTER_PREFIX
-# (empty where the system has Dawn itself), sinter_launcher().
+# Dawn (WebGPU), minja (chat templates) and the launcher that runs programs that use Dawn.
+# Defines: sinter::dawn, sinter::minja, SINTER_LAUNCHER (a command for add_test), SINTER_PREFIX
+# (empty if the system has Dawn), sinter_launcher().
 #
-# Dawn comes from the system's packages or from the private prefix that tools/bootstrap makes. The
-# prefix holds a newer libc than the host's: programs compile against the host's headers plus Dawn's
-# and minja's only, and run through the prefix's loader.
+# Dawn comes from the system's packages or from the private prefix that tools/bootstrap creates. The
+# prefix has a newer libc than the host. Programs therefore compile against the host's headers plus
+# only Dawn's and minja's, and run through the prefix's loader.
 
 if(DEFINED ENV{XDG_CACHE_HOME} AND NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
   set(_cache $ENV{XDG_CACHE_HOME})
@@ -29,11 +29,12 @@ elseif(EXISTS ${SINTER_PREFIX}/sinter-stamp)
     IMPORTED_LOCATION ${SINTER_PREFIX_LIB}/libwebgpu_dawn.so
     IMPORTED_SONAME libwebgpu_dawn.so.0
     INTERFACE_INCLUDE_DIRECTORIES ${SINTER_PREFIX}/sinter-include/dawn
-    # Dawn's own needs (abseil, a newer libc) are the prefix loader's business, not the linker's.
+    # The prefix's loader resolves Dawn's dependencies (abseil, a newer libc), so the linker must
+    # ignore them.
     INTERFACE_LINK_OPTIONS
       "-Wl,--allow-shlib-undefined;-Wl,-rpath-link,${SINTER_PREFIX_LIB}")
   set(_minja_include ${SINTER_PREFIX}/sinter-include/minja)
-  # An rpath would pair the host's loader with the prefix's libc when the launcher is forgotten.
+  # Without the launcher, an rpath would combine the host's loader with the prefix's libc.
   set(CMAKE_SKIP_RPATH ON)
 else()
   message(FATAL_ERROR "Dawn is neither on the system nor in ${SINTER_PREFIX}: run tools/bootstrap")
@@ -43,7 +44,7 @@ add_library(sinter::minja INTERFACE IMPORTED GLOBAL)
 set_target_properties(sinter::minja PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${_minja_include})
 
 # sinter_launcher(OUTPUT LIB shell-word ICD_DIR shell-word PROGRAM shell-word): writes a launcher.
-# The words are put into the script as they stand, so that they may be paths or expansions.
+# The words are inserted into the script without quoting, so they may be paths or shell expansions.
 function(sinter_launcher output)
   cmake_parse_arguments(SINTER_LAUNCH "" "LIB;ICD_DIR;PROGRAM" "" ${ARGN})
   configure_file(${PROJECT_SOURCE_DIR}/tools/launcher.sh.in ${output} @ONLY

@@ -1,4 +1,5 @@
-# Every outside library, in one place. Static where Debian has the archive, so that an installed Sinter carries few files.
+# All external libraries. Static where Debian has the archive, so that an installed Sinter has few
+# files.
 
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
@@ -9,7 +10,8 @@ if(BUILD_TESTING)
   find_package(GTest REQUIRED)
 endif()
 
-# sinter_static_library(TARGET header archive): an imported target for a library without CMake files.
+# sinter_static_library(TARGET header archive): defines an imported target for a library without
+# CMake files.
 function(sinter_static_library target header archive)
   string(MAKE_C_IDENTIFIER ${target} id)
   find_path(${id}_INCLUDE ${header} REQUIRED)

@@ -1,18 +1,20 @@
-# One folder under src/ is one static library and, where it has *_test.cc files, one test program.
+# Functions that define targets. Each folder under src/ is one static library and, if it has
+# *_test.cc files, one test program.
 
 include(GoogleTest)
 
 set(SINTER_COMPILE_OPTIONS -Wall -Wextra -Wno-missing-field-initializers)
 
-# sinter_compile_in_batches(TARGET): compiles several of the target's files as one, which parses the
-# headers that they share once.
+# sinter_compile_in_batches(TARGET): compiles several of the target's files as one, so that their
+# common headers are parsed once.
 function(sinter_compile_in_batches target)
   set_target_properties(${target} PROPERTIES
     UNITY_BUILD ${SINTER_UNITY} UNITY_BUILD_BATCH_SIZE ${SINTER_UNITY_BATCH})
 endfunction()
 
-# sinter_library(NAME [DEPS lib...] [LIBS target...]): static library sinter_NAME of the folder's *.cc files.
-# DEPS are other Sinter libraries by their short name, LIBS are outside targets.
+# sinter_library(NAME [DEPS lib...] [LIBS target...] [SOURCES file...]): defines the static library
+# sinter_NAME from SOURCES, by default the folder's *.cc files. DEPS are other Sinter libraries by
+# short name, LIBS are external targets.
 function(sinter_library name)
   cmake_parse_arguments(ARG "" "" "DEPS;LIBS;SOURCES" ${ARGN})
   set(sources ${ARG_SOURCES})
@@ -28,12 +30,14 @@ function(sinter_library name)
   target_link_libraries(sinter_${name} PUBLIC ${ARG_DEPS} ${ARG_LIBS})
 endfunction()
 
-# The unit tests, which the default target leaves out: they run in the preset `sanitize`.
+# Builds the unit tests. The default target leaves them out, because they run in the preset
+# `sanitize`.
 if(BUILD_TESTING)
   add_custom_target(unit_tests)
 endif()
 
-# sinter_uses_dawn(OUT target...): whether one of the targets needs Dawn, itself or through another.
+# sinter_uses_dawn(OUT target...): sets OUT to whether one of the targets needs Dawn, directly or
+# through another target.
 function(sinter_uses_dawn out)
   set(${out} FALSE PARENT_SCOPE)
   foreach(target IN LISTS ARGN)
@@ -53,8 +57,8 @@ function(sinter_uses_dawn out)
   endforeach()
 endfunction()
 
-# sinter_precompile_test_headers(TARGET): TARGET's sources find the headers that nearly all tests include compiled, which
-# is half of what they take the compiler. Of targets with the options of tests.
+# sinter_precompile_test_headers(TARGET): precompiles the headers that nearly all tests include,
+# which halves the compile time of TARGET's sources. TARGET must use the options of tests.
 function(sinter_precompile_test_headers target)
   if(NOT TARGET sinter_test_headers)
     set(source ${CMAKE_BINARY_DIR}/test_headers.cc)
@@ -70,8 +74,9 @@ function(sinter_precompile_test_headers target)
   target_precompile_headers(${target} REUSE_FROM sinter_test_headers)
 endfunction()
 
-# sinter_test(NAME LABEL label [SHARDS n] [COST seconds] [DEPS lib...] [LIBS target...] [SOURCES file...]): GoogleTest program
-# NAME_test. Programs that link Dawn run through the launcher, with Dawn's own loader.
+# sinter_test(NAME LABEL label [SHARDS n] [COST seconds] [DEPS lib...] [LIBS target...] [SOURCES
+# file...]): defines the GoogleTest program NAME_test. Programs that link Dawn run through the
+# launcher, with Dawn's loader.
 function(sinter_test name)
   cmake_parse_arguments(ARG "" "LABEL;SHARDS;COST" "DEPS;LIBS;SOURCES" ${ARGN})
   if(NOT BUILD_TESTING)
@@ -99,8 +104,9 @@ function(sinter_test name)
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
       PROPERTIES LABELS unit TIMEOUT 120)
   else()
-    # One CTest entry a program, or a few that share its cases: starting an adapter for every case
-    # would cost more than the cases. Compiling shaders, which one thread does, is most of the time.
+    # Adds one CTest entry per program, or a few shards that split its cases: opening an adapter for
+    # every case would take longer than the cases. Most of the time is shader compilation, which
+    # uses one thread.
     if(NOT ARG_SHARDS)
       set(ARG_SHARDS 1)
     endif()
@@ -114,7 +120,7 @@ function(sinter_test name)
       endif()
       math(EXPR index "${shard} - 1")
       add_test(NAME ${test} COMMAND ${name}_test)
-      # Tests that take longest begin first, so that none is left running alone.
+      # COST starts the longest tests first, so that none is left running alone at the end.
       set_tests_properties(${test} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900 COST ${ARG_COST}
         ENVIRONMENT "GTEST_TOTAL_SHARDS=${ARG_SHARDS};GTEST_SHARD_INDEX=${index}")
     endforeach()

@@ -1,9 +1,11 @@
-# The checkout's ./sinter, and `cmake --install BUILD --prefix X`: a folder that runs wherever it is
-# moved, on any x86-64 Linux with a Vulkan driver. Include it once the target `sinter` exists.
+# Creates the checkout's ./sinter and the rules of `cmake --install BUILD --prefix X`. The installed
+# folder can be moved and runs on any x86-64 Linux with a Vulkan driver. Include this file after the
+# target `sinter` is defined.
 #
 #   X/bin/sinter              the launcher
-#   X/lib/sinter/             the program, Dawn, the loader and every library that they need
-#   X/share/doc/sinter/       licences of what is carried
+#   X/lib/sinter/             the program, Dawn, the loader and all libraries that they need
+#   X/share/doc/sinter/       licences of the included packages
+#
 # `--component software` adds lavapipe, a software GPU, to the same folder (170 MiB, mostly LLVM).
 
 if(SINTER_PREFIX)
@@ -36,7 +38,8 @@ sinter_launcher(${PROJECT_BINARY_DIR}/install/sinter
 install(PROGRAMS ${PROJECT_BINARY_DIR}/install/sinter DESTINATION bin COMPONENT runtime)
 install(TARGETS sinter DESTINATION lib/sinter COMPONENT runtime)
 
-# install_runtime.cmake copies what these need, as the loader itself resolves it.
+# Copies the component's objects and their dependencies with install_runtime.cmake, which resolves
+# them with the loader itself.
 macro(_sinter_install_runtime component)
   install(CODE "
     set(SINTER_LOADER ${_loader})
@@ -47,8 +50,9 @@ macro(_sinter_install_runtime component)
     COMPONENT ${component} ${_exclude})
 endmacro()
 
-# A host's driver asks for parts of libc that Sinter itself does not: they must be of the same build
-# as the libc that is loaded already. NVIDIA's starts through X and EGL even without a screen.
+# A host's Vulkan driver loads parts of libc that Sinter does not use. They must come from the same
+# build as the libc that is already loaded. NVIDIA's driver initializes through X and EGL even
+# without a screen.
 set(_libc_parts "")
 foreach(part anl.so.1 dl.so.2 m.so.6 mvec.so.1 nss_dns.so.2 nss_files.so.2 pthread.so.0 resolv.so.2
     rt.so.1 thread_db.so.1 util.so.1)

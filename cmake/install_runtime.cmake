@@ -1,5 +1,6 @@
-# Run by cmake --install: copies SINTER_OBJECTS (shared libraries; a program is only read), all that
-# they need and the loader to lib/sinter, with the licences of the packages that carried them.
+# Script that cmake --install runs. Copies SINTER_OBJECTS (shared libraries; a program is only
+# read), all their dependencies and the loader to lib/sinter, with the licences of the packages that
+# contain them.
 
 set(destination $ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/lib/sinter)
 set(copies ${SINTER_LOADER})
@@ -14,7 +15,7 @@ foreach(object IN LISTS SINTER_OBJECTS)
   if(object MATCHES "\\.so")
     list(APPEND copies ${object})
   endif()
-  # One line a library: `NAME => PATH (ADDRESS)`.
+  # Each library has one line: `NAME => PATH (ADDRESS)`.
   string(REGEX MATCHALL "[^\n]+ => /[^\n]+ \\(" lines "${listing}")
   foreach(line IN LISTS lines)
     string(REGEX REPLACE "^[^\n]+ => (/.+) \\($" "\\1" path "${line}")
@@ -22,7 +23,8 @@ foreach(object IN LISTS SINTER_OBJECTS)
   endforeach()
 endforeach()
 
-# Under the name by which others ask for it (its soname), which a symbolic link's own name is.
+# Installs each library under its soname, by which other libraries load it. The name of the symbolic
+# link is the soname.
 list(REMOVE_DUPLICATES copies)
 foreach(file IN LISTS copies)
   get_filename_component(name ${file} NAME)
@@ -37,7 +39,7 @@ file(MAKE_DIRECTORY ${licences})
 file(GLOB packages LIST_DIRECTORIES true ${SINTER_SHARE}/doc/*)
 foreach(package IN LISTS packages)
   get_filename_component(name ${package} NAME)
-  # A package that shares its licence with another links to that one's folder.
+  # A package may share its licence with another one through a link to that package's folder.
   get_filename_component(real ${package}/copyright REALPATH)
   if(name MATCHES "^(lib|gcc|mesa|zlib)" AND EXISTS ${real})
     file(COPY_FILE ${real} ${licences}/${name} ONLY_IF_DIFFERENT)

@@ -1,4 +1,4 @@
-// What an adapter can do, as plain data: kernels are chosen by it and nothing else. Knows no WebGPU
+// Capabilities of an adapter as plain data. Kernels are chosen by these alone. Uses no WebGPU
 // types.
 #pragma once
 
@@ -10,7 +10,8 @@
 
 namespace sinter {
 
-// One shape of subgroup matrix product: [M, K] x [K, N] of `component` accumulated in `result`.
+// Supported shape of a subgroup matrix product: [M, K] x [K, N] of type `component`, accumulated in
+// type `result`.
 struct SubgroupMatrixConfig {
   DType component = DType::kUndefined;
   DType result = DType::kUndefined;
@@ -18,7 +19,7 @@ struct SubgroupMatrixConfig {
   bool operator==(const SubgroupMatrixConfig&) const = default;
 };
 
-// Limits that planning looks at; the names are WebGPU's.
+// Adapter limits that planning reads, with WebGPU's names and default values.
 struct Limits {
   uint64_t max_buffer_size = 256u << 20;
   uint64_t max_storage_binding_bytes = 128u << 20;
@@ -32,9 +33,9 @@ struct Limits {
 };
 
 struct Caps {
-  bool software = false;   // a CPU pretending to be a GPU: what it has no units for is slow
+  bool software = false;   // a CPU that emulates a GPU: features without CPU support are slow
   bool f16 = false;        // shader-f16
-  bool subgroups = false;  // subgroup operations, f16 ones too where f16 is there
+  bool subgroups = false;  // subgroup operations, including f16 ones if `f16` is set
   uint32_t subgroup_min_size = 0;
   uint32_t subgroup_max_size = 0;
   bool timestamps = false;
@@ -42,7 +43,8 @@ struct Caps {
   std::vector<SubgroupMatrixConfig> subgroup_matrix;
   Limits limits;
 
-  // Every subgroup has this many lanes; 0 where sizes vary or subgroups are missing.
+  // Returns the number of lanes that every subgroup has, or 0 if sizes vary or there are no
+  // subgroups.
   uint32_t fixed_subgroup_size() const {
     return subgroups && subgroup_min_size == subgroup_max_size ? subgroup_min_size : 0;
   }

@@ -1,4 +1,4 @@
-// Finds the adapters and reads what they can do.
+// Finds the adapters and reads their properties, limits and features.
 
 #include <dawn/native/DawnNative.h>
 #include <fmt/format.h>
@@ -59,7 +59,7 @@ std::string_view BackendName(wgpu::BackendType backend) {
   }
 }
 
-// The features that Sinter knows what to do with, by WebGPU's names.
+// Features that Sinter reports for an adapter, with their WebGPU names.
 constexpr std::pair<wgpu::FeatureName, std::string_view> kFeatures[] = {
     {wgpu::FeatureName::ShaderF16, "shader-f16"},
     {wgpu::FeatureName::Subgroups, "subgroups"},
@@ -118,8 +118,8 @@ AdapterInfo ReadAdapter(const wgpu::Adapter& adapter) {
                  .max_workgroups_per_dimension = limits.maxComputeWorkgroupsPerDimension,
                  .min_storage_offset_alignment = limits.minStorageBufferOffsetAlignment,
                  .min_uniform_offset_alignment = limits.minUniformBufferOffsetAlignment};
-  // WebGPU's own defaults: an adapter below them is in compatibility mode, which Sinter's kernels
-  // do not fit.
+  // These minimums are WebGPU's default limits. An adapter below them is in compatibility mode, and
+  // Sinter's kernels do not fit it.
   if (limits.maxStorageBuffersPerShaderStage < 8) {
     result.refused = fmt::format("storage buffers per shader stage: got {}, want at least 8",
                                  limits.maxStorageBuffersPerShaderStage);

@@ -1,4 +1,4 @@
-// Recording, encoding and profiling of command lists.
+// Records, encodes and profiles command lists.
 
 #include "gpu/command_list.h"
 
@@ -12,7 +12,7 @@
 namespace sinter::gpu {
 namespace {
 
-// Two timestamps a dispatch; WebGPU's largest query set.
+// Capacity of one query set, which is WebGPU's maximum. Each dispatch takes two timestamps.
 constexpr uint32_t kQueriesPerSet = 4096;
 
 void EncodeCopy(const CommandList::Impl::Command& command, const wgpu::CommandEncoder& encoder) {

@@ -1,5 +1,5 @@
-// A recorded list of dispatches and copies. Recording makes the bind groups; replaying a list costs
-// only the encoding.
+// Command lists: recorded sequences of dispatches and copies. Recording creates the bind groups, so
+// replaying a list costs only the encoding.
 #pragma once
 
 #include <array>
@@ -13,11 +13,11 @@
 
 namespace sinter::gpu {
 
-// A piece of GPU memory; copies share it.
+// Handle of a GPU buffer. Copies of a handle share the buffer.
 class Buffer {
  public:
   Buffer() = default;
-  // As asked for, rounded up to 16.
+  // Returns the requested size, rounded up to a multiple of 16.
   uint64_t size_bytes() const;
   explicit operator bool() const { return impl_ != nullptr; }
   bool operator==(const Buffer& other) const { return impl_ == other.impl_; }
@@ -30,7 +30,7 @@ class Buffer {
   std::shared_ptr<Impl> impl_;
 };
 
-// Bytes [offset, offset + size) of a buffer. Size 0 means to the end.
+// Byte range [offset, offset + size) of a buffer. A size of 0 means up to the end of the buffer.
 struct BufferRange {
   Buffer buffer;
   uint64_t offset = 0;
@@ -59,8 +59,8 @@ class Pipeline {
   std::shared_ptr<Impl> impl_;
 };
 
-// Bytes [offset, offset + size) of a buffer at @binding(binding) of group 0. Size 0 means to the
-// end.
+// Byte range [offset, offset + size) of a buffer, bound at @binding(binding) of group 0. A size of
+// 0 means up to the end of the buffer.
 struct Binding {
   uint32_t binding = 0;
   Buffer buffer;
@@ -77,17 +77,17 @@ class CommandList {
   CommandList(CommandList&&) noexcept;
   CommandList& operator=(CommandList&&) noexcept;
 
-  // `label` names the dispatch in profiles; the pipeline's own where empty.
+  // Appends one dispatch. `label` names it in profiles; if empty, the pipeline's label does.
   void Dispatch(const Pipeline& pipeline, std::span<const Binding> bindings,
                 std::array<uint32_t, 3> workgroups, std::string_view label = {});
-  // Offsets and size are multiples of 4.
+  // Appends a copy of `bytes` bytes. Offsets and size must be multiples of 4.
   void Copy(const Buffer& from, uint64_t from_offset, const Buffer& to, uint64_t to_offset,
             uint64_t bytes);
   void Clear(const Buffer& buffer, uint64_t offset, uint64_t bytes);
   void Append(const CommandList& other);
 
   size_t num_dispatches() const;
-  // The labels of the dispatches, in order.
+  // Returns the labels of the dispatches, in order.
   std::vector<std::string> labels() const;
 
   struct Impl;

@@ -1,4 +1,4 @@
-// What the files of src/gpu share: Dawn's objects behind the handles. Included nowhere else.
+// Dawn objects behind the public handles, shared by the files of src/gpu. Include it only there.
 #pragma once
 
 #include <webgpu/webgpu_cpp.h>
@@ -23,34 +23,36 @@ namespace sinter::gpu {
 
 inline std::string ToString(wgpu::StringView view) { return std::string(std::string_view(view)); }
 
-// The one instance of the process: adapters and devices come from it, and it lives as long as one
-// of them.
+// Returns the process-wide Dawn instance, which adapters and devices come from. It lives as long as
+// any of them.
 std::shared_ptr<dawn::native::Instance> SharedInstance();
 
-// An adapter with what was read from it.
+// An adapter and its properties.
 struct FoundAdapter {
-  // An adapter and its futures belong to the instance that found it.
+  // Keeps the instance alive: an adapter and its futures belong to the instance that found it.
   std::shared_ptr<dawn::native::Instance> instance;
   wgpu::Adapter adapter;
   AdapterInfo info;
 };
 
-// Best first, as ListAdapters gives them. The toggles decide what an adapter shows.
+// Returns all adapters in the order of ListAdapters (best first). `checked` selects the Dawn
+// toggles, which affect the features that an adapter reports.
 std::vector<FoundAdapter> FindAdapters(bool checked);
 
-// Toggle lists by mode; the pointers are to string literals.
+// Dawn toggles of checked and unchecked devices. The pointers refer to string literals.
 struct Toggles {
   explicit Toggles(bool checked);
   std::vector<const char*> enabled, disabled;
   wgpu::DawnTogglesDescriptor descriptor;
 };
 
-// Where the driver's compiled shaders are kept between runs: a file an entry, named by the key's
-// hash, which holds the key too, so that a collision or a torn file is a miss.
+// On-disk cache of the driver's compiled shaders. Each entry is one file, named by the hash of its
+// key. The file also stores the key, so that a hash collision or a truncated file counts as a miss.
 class DiskCache {
  public:
   explicit DiskCache(std::filesystem::path dir) : dir_(std::move(dir)) {}
-  // Copies the value into `value` where it fits and returns its size; 0 for a miss.
+  // Copies the value into `value` if it fits and returns its size; returns 0 on a miss. With an
+  // empty `value`, returns the size only.
   size_t Load(std::span<const std::byte> key, std::span<std::byte> value) const;
   void Store(std::span<const std::byte> key, std::span<const std::byte> value) const;
 
@@ -62,7 +64,7 @@ class DiskCache {
 struct Buffer::Impl {
   wgpu::Buffer buffer;
   uint64_t size = 0;
-  // Counts into Device::allocated_bytes until the buffer dies.
+  // Counter behind Device::allocated_bytes, which includes this buffer until it is destroyed.
   std::shared_ptr<std::atomic<uint64_t>> allocated;
   ~Impl() {
     if (allocated) *allocated -= size;
@@ -75,7 +77,7 @@ struct Pipeline::Impl {
   wgpu::BindGroupLayout layout;
 };
 
-// Errors that arrive by callback, from any thread, until the next Check().
+// Errors that callbacks report from any thread, kept until the next Check().
 struct ErrorStore {
   std::mutex mutex;
   std::string first_error;
@@ -86,10 +88,10 @@ struct ErrorStore {
   void Throw();
 };
 
-// Unmapped buffers for small downloads, ready for the next one.
+// Pool of unmapped buffers that small downloads reuse.
 class ReadbackPool {
  public:
-  // Null where there is none.
+  // Returns a buffer, or null if the pool is empty.
   wgpu::Buffer Take() {
     std::lock_guard lock(mutex_);
     if (free_.empty()) return nullptr;
@@ -120,20 +122,21 @@ struct Device::Impl {
 
   std::shared_ptr<ReadbackPool> readbacks = std::make_shared<ReadbackPool>();
 
-  // Error scopes are a stack of the whole device: one thread at a time between push and pop.
+  // Serializes error scopes: they form one stack per device, so only one thread at a time may be
+  // between push and pop.
   std::mutex scope_mutex;
 
   std::mutex pipelines_mutex;
   std::map<std::string, Pipeline, std::less<>> pipelines;
   int pipelines_created = 0;
-  // Labels of the shaders that a call of GetPipelines compiles at the moment, and how many were
-  // begun and ended in all. `pipelines_changed` tells of every end.
+  // Labels of the shaders that GetPipelines calls are compiling, and the total counts of
+  // compilations started and ended. `pipelines_changed` is notified at the end of each compilation.
   std::set<std::string, std::less<>> compiling;
   int compilations = 0, compilations_done = 0;
   std::condition_variable pipelines_changed;
 
-  // The staging ring: slots are mapped in turn; `pending` is the map request of a slot that the GPU
-  // may still read.
+  // Slot of the staging ring, whose buffers are mapped in turn. `pending` is the map request of a
+  // slot that the GPU may still be reading.
   struct StagingSlot {
     wgpu::Buffer buffer;
     wgpu::Future pending;
@@ -143,7 +146,7 @@ struct Device::Impl {
   std::vector<StagingSlot> staging;
   size_t next_slot = 0;
 
-  // Waits for a future; false where the device was lost first.
+  // Waits for a future. Returns false if the wait fails because the device was lost.
   bool WaitFor(wgpu::Future future) {
     return instance.WaitAny(future, UINT64_MAX) == wgpu::WaitStatus::Success;
   }
@@ -151,8 +154,7 @@ struct Device::Impl {
                          bool mapped = false);
 };
 
-// Encodes a list; with `timestamps`, each dispatch in a pass of its own that writes queries 2i and
-// 2i+1.
+// Encodes a list. Consecutive dispatches share one compute pass.
 void Encode(const CommandList& list, const wgpu::CommandEncoder& encoder);
 
 struct CommandList::Impl {

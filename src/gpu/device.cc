@@ -1,4 +1,4 @@
-// Opens devices; buffers, errors, submission.
+// Opens devices, creates buffers, reports errors and submits work.
 
 #include "gpu/device.h"
 
@@ -49,7 +49,7 @@ FoundAdapter Choose(const DeviceOptions& options) {
               options.adapter, list);
 }
 
-// What the device is asked for, cut down to what the options allow.
+// Returns the adapter's capabilities without those that the options turn off.
 Caps Restrict(Caps caps, const DeviceOptions& options) {
   if (!options.f16) caps.f16 = false;
   if (options.as_gpu) caps.software = false;
@@ -116,7 +116,7 @@ std::shared_ptr<Device> Device::Open(const DeviceOptions& options) {
   want(wgpu::FeatureName::ImplicitDeviceSynchronization);
 
   Toggles toggles(options.checked);
-  // In C: the C++ header declares these callbacks but cannot convert their arguments.
+  // Uses the C API: the C++ header declares these callbacks but cannot convert their arguments.
   WGPUDawnCacheDeviceDescriptor cache = WGPU_DAWN_CACHE_DEVICE_DESCRIPTOR_INIT;
   if (!options.cache_dir.empty()) {
     impl.disk_cache = std::make_unique<DiskCache>(options.cache_dir);
@@ -147,7 +147,8 @@ std::shared_ptr<Device> Device::Open(const DeviceOptions& options) {
   descriptor.requiredFeatures = features.data();
   descriptor.requiredFeatureCount = features.size();
   descriptor.requiredLimits = &limits;
-  // The callbacks may come after the Device is gone, so they hold the store and not the device.
+  // Callbacks may run after the Device is destroyed, so they hold the error store and not the
+  // Device.
   auto* store = new std::shared_ptr<ErrorStore>(impl.errors);
   descriptor.SetUncapturedErrorCallback(
       [](const wgpu::Device&, wgpu::ErrorType, wgpu::StringView message, ErrorStore* errors) {
@@ -204,8 +205,8 @@ wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,
   descriptor.size = bytes;
   descriptor.usage = usage;
   descriptor.mappedAtCreation = mapped;
-  // Memory that runs out is told here and not by a later Check(): work on a buffer that was never
-  // made would crash.
+  // Reports an out-of-memory error here and not in a later Check(), because using a buffer whose
+  // creation failed would crash.
   std::unique_lock scope(scope_mutex);
   device.PushErrorScope(wgpu::ErrorFilter::OutOfMemory);
   wgpu::Buffer buffer = device.CreateBuffer(&descriptor);

@@ -1,8 +1,8 @@
-// The GPU: adapters, one device with its queue, buffers, transfers, pipelines, errors. Dawn stays
-// behind this header.
+// The GPU: adapters, a device with its queue, buffers, transfers, pipelines and errors. This header
+// hides Dawn.
 //
-// Threads: a Device may be used from several threads. Work is executed in the order of the Submit
-// and Upload calls.
+// Threads: several threads may use one Device. Work runs in the order of the Submit and Upload
+// calls.
 #pragma once
 
 #include <cstddef>
@@ -22,52 +22,57 @@
 
 namespace sinter::gpu {
 
-// One adapter of this machine.
+// Properties of one adapter of this machine.
 struct AdapterInfo {
   int index = 0;
   std::string name;    // "NVIDIA H200"
   std::string vendor;  // "nvidia"
   std::string architecture;
-  std::string driver;     // driver's own name and version
+  std::string driver;     // the driver's name and version
   std::string type;       // "discrete GPU", "integrated GPU", "CPU", "unknown"
   std::string backend;    // "Vulkan"
-  bool software = false;  // a CPU pretending to be a GPU
+  bool software = false;  // the adapter emulates a GPU on the CPU
   Caps caps;
-  std::vector<std::string> features;  // WebGPU's names
-  std::string refused;                // why Sinter cannot use it; empty where it can
+  std::vector<std::string> features;  // WebGPU's feature names
+  std::string refused;                // reason why Sinter cannot use it; empty if it can
 };
 
-// Every adapter that Dawn finds, best first (discrete, integrated, CPU); `index` is the place in
-// this list.
+// Returns all adapters that Dawn finds, best first (discrete, integrated, other, CPU, and last
+// those that Sinter cannot use). `index` is the position in this list.
 std::vector<AdapterInfo> ListAdapters();
 
 struct DeviceOptions {
-  // Empty: the first usable one of ListAdapters(). A number: that index. "software": the first CPU
-  // adapter. Anything else: the first adapter whose name contains it, in any case.
+  // Adapter to open. Empty: the first usable one of ListAdapters(). A number: that index.
+  // "software": the first CPU adapter. Any other text: the first adapter whose name contains it,
+  // ignoring case.
   std::string adapter;
-  // Validation, bounds checks and zeroed memory on: for tests and for debugging. Off: for speed.
+  // Turns on validation, bounds checks and zero-initialized memory, for tests and debugging. False
+  // is faster.
   bool checked = false;
-  // Set to false to run as on an adapter without the feature.
+  // Features that the device may use. Set one to false to behave like an adapter without it.
   bool f16 = true;
   bool subgroups = true;
   bool subgroup_matrix = true;
-  // Set to true to choose kernels as for a GPU where the adapter is a CPU. Not for fusion `chain`:
-  // a CPU does not hold at once all workgroups that wait for each other there.
+  // Chooses kernels as for a GPU even if the adapter is a CPU. Does not work with fusion `chain`,
+  // whose workgroups wait for each other: a CPU does not run all of them at the same time.
   bool as_gpu = false;
-  // Lowers the limit of one storage binding, as on a smaller adapter; 0 leaves it.
+  // Upper bound on the bytes of one storage binding, to imitate a smaller adapter. 0 keeps the
+  // adapter's own limit.
   uint64_t max_storage_binding_bytes = 0;
-  // Where compiled shaders are kept between runs; empty: nowhere.
+  // Folder that keeps compiled shaders between runs. Empty: no disk cache.
   std::filesystem::path cache_dir;
 };
 
-// `${XDG_CACHE_HOME:-~/.cache}/sinter/pipelines`; empty where neither variable is set.
+// Returns `${XDG_CACHE_HOME:-~/.cache}/sinter/pipelines`, or an empty path if neither
+// XDG_CACHE_HOME nor HOME is set.
 std::filesystem::path DefaultCacheDir();
 
-// A download under way: copied on the GPU's timeline at the call, read later.
+// Download in progress. The GPU copies the bytes in the order of submission; Wait() reads them.
 class Readback {
  public:
   Readback() = default;
-  // Waits until the bytes are there. Throws DeviceLostError or Error. Call it once.
+  // Waits for the bytes and returns them. Throws DeviceLostError if the device was lost, Error if
+  // the download failed. May be called only once.
   std::vector<std::byte> Wait();
   explicit operator bool() const { return impl_ != nullptr; }
 
@@ -77,16 +82,16 @@ class Readback {
   std::shared_ptr<Impl> impl_;
 };
 
-// When one dispatch ran.
+// Time span of one dispatch on the GPU.
 struct DispatchSpan {
-  std::string label;     // as given to CommandList::Dispatch
+  std::string label;     // label given to CommandList::Dispatch
   std::string pipeline;  // the pipeline's label
-  // On the GPU's own clock, whose zero is arbitrary but the same for the whole device.
+  // Start time on the GPU's clock. Its zero is arbitrary but the same for all spans of a device.
   double begin_nanoseconds = 0;
   double nanoseconds = 0;
 };
 
-// Error thrown where something is more than an adapter's limits or its free memory allow.
+// Error thrown when a request exceeds an adapter's limits or its free memory.
 class ResourceError : public Error {
  public:
   using Error::Error;
@@ -98,8 +103,8 @@ struct CompileProgress {
 
 class Device {
  public:
-  // Throws Error: no such adapter, or it lacks something, naming what was found and why each was
-  // refused.
+  // Opens a device. Throws Error if no adapter matches the options (the message lists the adapters
+  // found and why any was refused) or if Dawn cannot create the device.
   static std::shared_ptr<Device> Open(const DeviceOptions& options = {});
   ~Device();
   Device(const Device&) = delete;
@@ -109,18 +114,18 @@ class Device {
   const Caps& caps() const;
   const DeviceOptions& options() const;
 
-  // A storage buffer of at least `bytes` (rounded up to 16, never 0). New buffers hold zeros only
-  // where options().checked; nothing may rely on it. Throws Error past the adapter's largest
-  // buffer.
+  // Creates a storage buffer of at least `bytes` bytes (rounded up to a multiple of 16, never 0).
+  // Its contents are zero only if options().checked, so callers must not rely on them. Throws
+  // ResourceError if the size exceeds the adapter's largest buffer or memory runs out.
   Buffer CreateBuffer(uint64_t bytes, std::string_view label);
-  // A buffer that shaders read as uniform, holding `bytes`.
+  // Creates a uniform buffer that holds `bytes`.
   Buffer CreateUniformBuffer(std::span<const std::byte> bytes, std::string_view label);
 
-  // Copies into `buffer` through the staging ring; `data` may be freed on return. `offset` is a
-  // multiple of 4; a size that is not is padded with zeros to the next 4 bytes.
+  // Copies `data` into `buffer` through the staging ring; the caller may free `data` on return.
+  // `offset` must be a multiple of 4. Zeros pad the data to a multiple of 4 bytes.
   void Upload(const Buffer& buffer, uint64_t offset, std::span<const std::byte> data);
-  // The same for `bytes` bytes that `fill(offset, out)` writes piece by piece, straight into
-  // staging memory.
+  // Uploads `bytes` bytes that `fill(offset, out)` writes piece by piece, directly into staging
+  // memory for all but small pieces. `offset` and padding are as for Upload.
   void UploadStream(const Buffer& buffer, uint64_t offset, uint64_t bytes,
                     const std::function<void(uint64_t offset, std::span<std::byte> out)>& fill);
 
@@ -129,31 +134,33 @@ class Device {
     return DownloadAsync(buffer, offset, bytes).Wait();
   }
 
-  // Returns the shaders' pipelines, in order. Compiles those that are missing in parallel, and
-  // waits for those that another thread compiles. Throws Error (area `wgsl`) with the shader's own
-  // file and line.
+  // Returns the shaders' pipelines, in order. Compiles missing ones in parallel and waits for those
+  // that another thread is compiling. Throws Error (area `wgsl`) with the file and line in the
+  // shader's source.
   std::vector<Pipeline> GetPipelines(std::span<const wgsl::Shader> shaders);
-  // Pipelines compiled by this device so far (those found in the disk cache count too).
+  // Returns the number of pipelines that this device has compiled, including those found in the
+  // disk cache.
   int pipelines_created() const;
-  // Compilations that ended and that were begun so far; may be read while another thread compiles.
+  // Returns how many compilations have ended and how many have started. May be called while another
+  // thread compiles.
   CompileProgress compile_progress() const;
 
-  // Runs the list once. Returns as soon as it is queued.
+  // Queues one run of the list and returns without waiting for it.
   void Submit(const CommandList& list);
-  // Runs the list once with a timestamp around each dispatch and waits; nanoseconds by dispatch, in
-  // order.
+  // Runs the list once with timestamps around each dispatch and waits. Returns nanoseconds per
+  // dispatch, in order. Throws Error if the adapter has no timestamp queries.
   std::vector<double> SubmitProfiled(const CommandList& list);
-  // The same, saying of each dispatch what it was and when it began.
+  // Runs the list like SubmitProfiled. Returns each dispatch's labels, start time and duration.
   std::vector<DispatchSpan> SubmitTraced(const CommandList& list);
-  // Waits until everything submitted is done, then Check()s.
+  // Waits until all submitted work is done, then calls Check().
   void Wait();
-  // Throws the first stored asynchronous error; DeviceLostError once the device is gone.
+  // Throws Error for the first stored asynchronous error, or DeviceLostError if the device is lost.
   void Check();
 
-  // For tests: what a driver reset looks like from here.
+  // Simulates a driver reset, for tests.
   void SimulateLoss();
 
-  // Bytes of live buffers made by this device.
+  // Returns the bytes of live buffers made by this device.
   uint64_t allocated_bytes() const;
 
   struct Impl;

@@ -1,4 +1,4 @@
-// The device on whatever adapter there is: transfers, pipelines, errors, loss.
+// Tests transfers, pipelines, errors and device loss on any available adapter.
 
 #include "gpu/device.h"
 
@@ -94,8 +94,8 @@ TEST(Transfer, RoundTripsOddSizesAndOffsets) {
   device->Check();
 }
 
-// Five rings' worth without a wait in between: a slot that is overwritten while the GPU still reads
-// it shows here.
+// Uploads five times the ring's size without waiting in between. Detects a slot that is overwritten
+// while the GPU still reads it.
 TEST(Transfer, StagingRingWrapsWithoutCorruption) {
   const auto device = OpenTestDevice();
   constexpr size_t kBytes = 20u << 20;
@@ -168,7 +168,7 @@ TEST(Commands, ProfileGivesATimePerDispatch) {
   const Buffer a = device->CreateBuffer(1 << 20, "a");
   CommandList list(*device);
   const Binding binding{0, a};
-  // More than one query set's worth.
+  // 2,050 dispatches need more than one query set.
   for (int i = 0; i < 2050; ++i) list.Dispatch(pipeline, {&binding, 1}, {1, 1, 1});
   const std::vector<double> times = device->SubmitProfiled(list);
   ASSERT_EQ(times.size(), 2050u);
@@ -198,7 +198,7 @@ TEST(Pipelines, DiskCacheIsFilledAndUsed) {
   const wgsl::Shader spec = Spec("add_one", kAddOne);
   OpenTestDevice({.cache_dir = dir})->GetPipelines({&spec, 1});
   ASSERT_FALSE(std::filesystem::is_empty(dir));
-  // Torn and foreign files are misses, not errors.
+  // Truncated and foreign files are misses, not errors.
   for (const auto& entry : std::filesystem::directory_iterator(dir))
     std::filesystem::resize_file(entry.path(), 40);
   EXPECT_EQ(OpenTestDevice({.cache_dir = dir})->GetPipelines({&spec, 1}).size(), 1u);
@@ -213,7 +213,7 @@ TEST(Errors, AsynchronousErrorsAreRaisedByCheckOnce) {
   const Pipeline pipeline = device->GetPipelines({&spec, 1})[0];
   const Buffer a = device->CreateBuffer(64, "a");
   CommandList list(*device);
-  const Binding binding{5, a};  // No such binding in the shader.
+  const Binding binding{5, a};  // The shader has no such binding.
   list.Dispatch(pipeline, {&binding, 1}, {1, 1, 1});
   EXPECT_NE(ErrorOf([&] { device->Check(); }), "");
   EXPECT_EQ(ErrorOf([&] { device->Check(); }), "");

@@ -1,5 +1,5 @@
-// The pipeline cache on disk. Failure to read or write is a miss, never an error: it is only a
-// cache.
+// On-disk pipeline cache. A failed read is a miss and a failed write is ignored: a cache must never
+// cause an error.
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 namespace sinter::gpu {
 namespace {
 
-// FNV-1a, with two offset bases for 128 bits of name.
+// Returns the FNV-1a hash. File names combine two offset bases into 128 bits.
 uint64_t Hash(std::span<const std::byte> bytes, uint64_t basis) {
   uint64_t hash = basis;
   for (const std::byte byte : bytes) hash = (hash ^ static_cast<uint64_t>(byte)) * 0x100000001b3u;
@@ -67,7 +67,7 @@ void DiskCache::Store(std::span<const std::byte> key, std::span<const std::byte>
   std::error_code error;
   std::filesystem::create_directories(dir_, error);
   const std::filesystem::path path = PathOf(key);
-  // Written aside and renamed, so that another process never sees half a file.
+  // Writes a temporary file and renames it, so that other processes never see a partial file.
   const std::filesystem::path aside =
       path.string() + fmt::format(".{}.{}", getpid(), static_cast<const void*>(&key));
   Header header;

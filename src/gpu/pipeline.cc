@@ -1,4 +1,4 @@
-// Compiles shaders: all of a batch at once, on Dawn's own threads.
+// Compiles shaders in parallel batches on Dawn's threads.
 
 #include <memory>
 
@@ -9,7 +9,7 @@
 namespace sinter::gpu {
 namespace {
 
-// One compilation under way.
+// Compilation in progress.
 struct Compilation {
   const wgsl::Shader* shader = nullptr;
   wgpu::ComputePipeline pipeline;
@@ -17,7 +17,7 @@ struct Compilation {
   std::string failure;
 };
 
-// Starts the compilation of a shader. Throws Error where its text is not WGSL.
+// Starts the compilation of a shader. Throws Error if its text is not valid WGSL.
 std::unique_ptr<Compilation> Start(Device::Impl& impl, const wgsl::Shader& shader) {
   auto compilation = std::make_unique<Compilation>();
   compilation->shader = &shader;
@@ -63,7 +63,7 @@ std::unique_ptr<Compilation> Start(Device::Impl& impl, const wgsl::Shader& shade
 
 std::vector<Pipeline> Device::GetPipelines(std::span<const wgsl::Shader> shaders) {
   Impl& impl = *impl_;
-  // Shaders that this call compiles. Other calls may compile others of them at the same time.
+  // Shaders that this call compiles. Concurrent calls may compile the others.
   std::vector<const wgsl::Shader*> own;
   {
     std::lock_guard lock(impl.pipelines_mutex);
@@ -73,7 +73,8 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const wgsl::Shader> shaders
     }
     impl.compilations += static_cast<int>(own.size());
   }
-  // A shader that was not finished is given up, so that a call that waits for it compiles it.
+  // Ends the compilation of a shader. A failed one leaves no pipeline, so a call that waits for the
+  // shader compiles it itself.
   const auto finish = [&](const wgsl::Shader& shader, wgpu::ComputePipeline compiled) {
     {
       std::lock_guard lock(impl.pipelines_mutex);
@@ -103,8 +104,8 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const wgsl::Shader> shaders
     }
     finish(*shader, nullptr);
   }
-  // Every callback must have come before a Compilation may go, so failures are raised after the
-  // last wait.
+  // Callbacks write into the Compilations, so this loop waits for all of them before it rethrows
+  // any error.
   for (const auto& compilation : running) {
     impl.WaitFor(compilation->future);
     const wgsl::Shader& shader = *compilation->shader;
@@ -129,7 +130,7 @@ std::vector<Pipeline> Device::GetPipelines(std::span<const wgsl::Shader> shaders
       pipelines.push_back(it->second);
       continue;
     }
-    // Another call failed at it: this one tells why.
+    // The other call failed to compile this shader. Compiling it again throws the reason here too.
     lock.unlock();
     pipelines.push_back(GetPipelines({&shader, 1})[0]);
   }

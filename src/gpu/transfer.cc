@@ -10,12 +10,13 @@
 namespace sinter::gpu {
 namespace {
 
-// Four slots keep the disk, the copy into staging memory and the copy to the GPU busy at once; 8
-// MiB is large enough that a submit (30 us on an H200's host) costs little of a slot's time and
-// small enough for a phone.
+// Four slots keep the disk, the copy into staging memory and the copy to the GPU busy at the same
+// time. 8 MiB is large enough that a submit (30 us on an H200's host) is cheap relative to one
+// slot's transfer, and small enough for a phone.
 constexpr size_t kStagingSlots = 4;
 constexpr uint64_t kStagingBytes = 8u << 20;
-// Below this the queue's own WriteBuffer is as good and needs no map request.
+// Upper bound on the size of uploads that use the queue's WriteBuffer: it is as fast for them and
+// needs no map request.
 constexpr uint64_t kSmallUploadBytes = 64u << 10;
 
 }  // namespace
@@ -47,8 +48,7 @@ void Device::UploadStream(
     Impl::StagingSlot& slot = impl.staging[impl.next_slot];
     impl.next_slot = (impl.next_slot + 1) % kStagingSlots;
     if (slot.waiting) {
-      // The map request of this slot is answered only after the GPU has copied its last contents
-      // out.
+      // The map request completes only after the GPU has copied the slot's previous contents.
       impl.WaitFor(slot.pending);
       slot.waiting = false;
     }
@@ -78,8 +78,8 @@ void Device::Upload(const Buffer& buffer, uint64_t offset, std::span<const std::
   });
 }
 
-// Downloads up to this size keep their buffer for the next one, so that reading a token allocates
-// nothing.
+// Upper bound on the size of downloads that reuse a pooled buffer, so that reading a token
+// allocates nothing.
 constexpr uint64_t kPooledReadbackBytes = 4096;
 
 struct Readback::Impl {
@@ -94,7 +94,8 @@ struct Readback::Impl {
   bool ok = false;
   std::string message;
 
-  // The callback writes into this object, so it stays until that was called, read or not.
+  // The callback writes into this object, so the destructor waits for it even if nobody read the
+  // bytes.
   ~Impl() {
     if (!done) instance.WaitAny(mapped, UINT64_MAX);
     if (pool && ok && buffer) {

@@ -26,7 +26,8 @@ Operator FindOperator(const graph::Node& node) {
   return FindAttention(domain, op);
 }
 
-// What is left are operators that compute shapes and indices (Shape, Range, ConstantOfShape, ...).
+// Handles the remaining operators, which compute shapes and indices (Shape, Range, ConstantOfShape,
+// ...).
 std::vector<HostTensor> RunOnShapes(const graph::Node& node,
                                     const std::vector<const HostTensor*>& inputs) {
   std::vector<graph::Tensor> tensors(inputs.size());
@@ -135,7 +136,7 @@ HostTensors Interpret(const graph::Graph& graph, const HostTensors& inputs,
   for (const graph::Value* value : graph.inputs()) {
     const auto it = inputs.find(value->name());
     if (it == inputs.end()) {
-      // A rewrite may have left an input that nobody reads.
+      // Rewrites may leave an input that no node reads. Such an input may be missing.
       if (value->uses().empty() && !value->is_graph_output()) continue;
       throw Error("interpreter", "input '{}': got nothing, want a tensor", value->name());
     }

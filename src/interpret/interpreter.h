@@ -1,5 +1,5 @@
-// The CPU reference interpreter: runs a specialized graph node by node in double. Slow and plain;
-// what programs on the GPU are checked against.
+// CPU reference interpreter: runs a specialized graph node by node in double. It is slow and
+// simple; GPU programs are checked against it.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +11,12 @@
 
 namespace sinter::interpret {
 
-// A tensor on the host. Elements are row-major; bool is 0 and 1.
+// Tensor on the host. Elements are row-major; bools are 0 and 1.
 struct HostTensor {
   DType dtype = DType::kUndefined;
   graph::Shape shape;
   std::vector<double> values;
-  // In place of `values` for packed weights (u8, u4, i4): the bytes as ONNX has them.
+  // Bytes of packed weights (u8, u4, i4) in ONNX's format, which replace `values`.
   std::vector<std::byte> raw;
 
   static HostTensor FromTensor(const graph::Tensor& tensor);
@@ -25,19 +25,20 @@ struct HostTensor {
 using HostTensors = std::map<std::string, HostTensor>;
 
 struct InterpretOptions {
-  // Rounds what each node gives to its type in the graph (f16, f32), as a device that keeps every
-  // result in memory does. What that changes is the part of an error that no kernel can avoid: a
-  // yardstick for tolerances. Off: floats stay doubles throughout, a Cast between them too.
+  // Rounds each node's outputs to their type in the graph (f16, f32), like a device that stores
+  // every result in memory. The difference to the unrounded result is the part of an error that no
+  // kernel can avoid, which gives a scale for tolerances. If false, floats stay doubles throughout,
+  // even in a Cast between float types.
   bool round = false;
 };
 
-// The graph's outputs by name, from its inputs by name. Every shape in the graph must be a number
-// (passes::Specialize). GroupQueryAttention is ONNX Runtime's: `present` has as many rows as the
-// past or total_sequence_length, whichever is more, so that a past of the whole capacity is updated
-// in place and a shorter one grows.
+// Returns the graph's outputs by name, given its inputs by name. Every shape in the graph must be a
+// number (passes::Specialize). GroupQueryAttention follows ONNX Runtime: `present` has max(rows of
+// the past, total_sequence_length) rows, so a past with the full capacity is updated in place and a
+// shorter one grows.
 //
-// Throws Error naming the node where the operator is not one that the interpreter has, and naming
-// the input where it is missing or has another type or shape than the graph says.
+// Throws Error naming the node if the interpreter does not support its operator. Throws Error
+// naming the input if it is missing or its type or shape differs from the graph's.
 HostTensors Interpret(const graph::Graph& graph, const HostTensors& inputs,
                       const InterpretOptions& options = {});
 

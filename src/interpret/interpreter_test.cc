@@ -1,4 +1,4 @@
-// The interpreter on graphs small enough to compute by hand.
+// Tests the interpreter on graphs small enough to compute by hand.
 
 #include "interpret/interpreter.h"
 
@@ -18,8 +18,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Runs the body of a graph. Constants hide nothing here: the graph is not specialized, so that no
-// node is folded away, and outputs' shapes stand in the text.
+// Runs the body of a graph without specializing it, so that no node with constant inputs is folded
+// away. The text therefore states the outputs' shapes.
 HostTensors Outputs(const std::string& body, const HostTensors& inputs,
                     InterpretOptions options = {}) {
   const auto graph = graph::Parse("graph g { opset ai.onnx 24 opset com.microsoft 1 " + body + "}");
@@ -80,7 +80,7 @@ TEST(Interpreter, ComputesActivations) {
   ExpectNear(out.at("f"), {tanh_form(1), tanh_form(1)});
 }
 
-// Two tokens, of which the second takes the other expert.
+// Two tokens that take different experts.
 TEST(Interpreter, MixesExperts) {
   const auto out =
       Outputs(R"(
@@ -165,7 +165,8 @@ TEST(Interpreter, MultipliesMatrices) {
   EXPECT_THAT(out.at("y").values, ElementsAre(12, 34));
 }
 
-// K = 16 codes, all 9 but the first, which is 8 + 3: with the default zero point 8, scale 0.5.
+// K = 16 codes: the first is 8 + 3, all others are 9. The default zero point is 8 and the scale
+// 0.5.
 TEST(Interpreter, MultipliesQuantizedWeights) {
   const auto graph = graph::Parse(R"(graph g { opset com.microsoft 1
     input %a: f32[1, 16]
@@ -183,7 +184,7 @@ TEST(Interpreter, MultipliesQuantizedWeights) {
   EXPECT_THAT(out.at("y").values, ElementsAre(122.5));
 }
 
-// Sinter's own operators are the composition of their parts.
+// Checks that Sinter's own operators equal the composition of their parts.
 TEST(Interpreter, FusedOperatorsAreTheirCompositions) {
   for (const char* in_type : {"f32", "f16"}) {
     const support::FusedGraph fused = support::MakeFusedGraph("f16", in_type);
@@ -251,7 +252,8 @@ TEST(Interpreter, UpdatesACacheOfTheWholeCapacityInPlace) {
   ExpectNear(out.at("y"), {1 / (1 + std::exp(1.)), 1 / (1 + std::exp(-1.))});
 }
 
-// Equal scores, and values that name their key: each row gives the mean of the keys that it sees.
+// All scores are equal and each value identifies its key, so each row gives the mean of the keys
+// that it sees.
 TEST(Interpreter, AttendsToTheKeysThatOnnxSays) {
   const auto out = Outputs(R"(
     input %q: f32[1, 2, 2] input %k: f32[1, 3, 1] input %v: f32[1, 3, 1]
@@ -279,11 +281,11 @@ TEST(Interpreter, AttendsToTheKeysThatOnnxSays) {
   ExpectNear(out.at("past"), {9 / 2., 9 / 2., 11 / 3., 11 / 3.});
   EXPECT_THAT(out.at("key").values, ElementsAre(9, 5, 6, 7));
   EXPECT_THAT(out.at("value").values, ElementsAre(8, 1, 2, 4));
-  // The mask's columns are the first three of four keys; its second row sees none.
+  // The mask covers the first three of four keys; its second row masks all of them.
   ExpectNear(out.at("masked"), {3 / 2., 3 / 2., 0, 0});
-  // By head.
+  // One value per head.
   ExpectNear(out.at("biased"), {7 / 4., 7 / 3., 7 / 4., 7 / 3.});
-  // The last row is the last key's; a row before the first key sees none.
+  // The last row aligns with the last key. Rows before the first key see no keys.
   ExpectNear(out.at("length"), {3 / 2., 3 / 2., 7 / 3., 7 / 3.});
   ExpectNear(out.at("short"), {0, 0, 1, 1});
 }
@@ -303,13 +305,13 @@ TEST(Interpreter, AttendsByHeadWithBiasesOfProjections) {
                             {"n", Ints({1}, {1}, DType::kI32)}});
   EXPECT_THAT(out.at("key").values, ElementsAre(11, 13, 22, 24));
   EXPECT_THAT(out.at("value").values, ElementsAre(101, 103, 202, 204));
-  // Queries are 1 and 0: the first head's scores are two apart, the second's equal.
+  // The queries are 1 and 0: the first head's scores differ by two, the second's are equal.
   ExpectNear(out.at("y"), {101 + 2 / (1 + std::exp(-2.)), 203});
   ExpectNear(out.at("m"), {3, 4});
   ExpectNear(out.at("l"), {1, 2});
 }
 
-// A quarter turn takes (1, 0) to (0, 1); position 1 is the row that turns.
+// A quarter turn maps (1, 0) to (0, 1). Only position 1 of the caches rotates.
 TEST(Interpreter, Rotates) {
   const auto out = Outputs(R"(
     input %x: f32[1, 2, 2]
@@ -336,7 +338,7 @@ TEST(Interpreter, EvaluatesShapes) {
   EXPECT_THAT(out.at("y").values, ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
-// 1 + 2^-11 lies half way between two halves and rounds to even.
+// 1 + 2^-11 is halfway between two f16 values and rounds to even.
 TEST(Interpreter, RoundsOnlyWhenAsked) {
   const std::string body = R"(
     input %x: f16[1]

@@ -1,4 +1,4 @@
-// What the interpreter's operators see of a node. Internal to src/interpret.
+// Interface between a node and the interpreter's operators. Internal to src/interpret.
 #pragma once
 
 #include <cstdint>
@@ -17,21 +17,21 @@ class Call {
 
   const graph::Node& node() const { return node_; }
   bool has(size_t input) const { return input < inputs_.size() && inputs_[input] != nullptr; }
-  // SINTER_CHECKs has().
+  // Returns the input. Fails a SINTER_CHECK if it is absent.
   const HostTensor& in(size_t input) const;
-  // The elements, resp. the packed bytes; empty where the input is absent.
+  // Returns the input's elements, or its packed bytes; empty if the input is absent.
   std::span<const double> values(size_t input) const;
   std::span<const std::byte> raw(size_t input) const;
   const graph::Shape& shape(size_t input) const { return in(input).shape; }
   DType dtype(size_t input) const { return in(input).dtype; }
-  // The only element, or all as integers.
+  // Returns the only element, or all elements as integers.
   double scalar(size_t input) const;
   std::vector<int64_t> ints(size_t input) const;
 
-  // Type and shape of an output, as the graph says.
+  // Returns the shape or type that the graph gives for an output.
   graph::Shape out_shape(size_t output) const { return node_.output(output)->shape(); }
   DType out_dtype(size_t output) const { return node_.output(output)->dtype; }
-  // Ignored where the output is absent. The second form has a shape of its own.
+  // Stores an output; does nothing if the output is absent. The shape is the graph's unless given.
   void Out(size_t output, std::vector<double> values);
   void Out(size_t output, std::vector<double> values, graph::Shape shape);
   void OutRaw(size_t output, std::vector<std::byte> raw);
@@ -46,14 +46,15 @@ class Call {
 
 using Operator = void (*)(Call&);
 
-// Null where the operator is none of the file's.
+// Returns the operator's function, or null if the named file does not implement it.
 Operator FindMovement(std::string_view op);                             // ops_movement.cc
 Operator FindArithmetic(std::string_view domain, std::string_view op);  // ops_arithmetic.cc
 Operator FindProduct(std::string_view domain, std::string_view op);     // ops_product.cc
 Operator FindAttention(std::string_view domain, std::string_view op);   // ops_attention.cc
 Operator FindFused(std::string_view domain, std::string_view op);       // ops_fused.cc
 
-// A dimension, and the product of shape[begin, end), as the references count.
+// Returns one dimension, or the product of shape[begin, end), as the uint32_t that the kernels'
+// references take.
 uint32_t Count(int64_t value);
 uint32_t Count(const graph::Shape& shape, size_t begin, size_t end);
 

@@ -38,7 +38,7 @@ void FastGelu(Call& call) {
 
 void Cast(Call& call) {
   const DType from = call.dtype(0), to = call.out_dtype(0);
-  // Floats are doubles here, whatever the graph calls them.
+  // The interpreter stores all float types as doubles, so a Cast between them copies.
   if (IsFloat(from) && IsFloat(to)) return call.Out(0, call.in(0).values);
   call.Out(0, IsFloat(to) ? call.in(0).values : kernels::CastReference(to, call.values(0)));
 }

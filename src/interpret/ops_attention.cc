@@ -17,7 +17,8 @@ using kernels::RotaryPositions;
 
 using enum graph::GqaInput;
 
-// A past of [batch, kv_heads, rows, head_size] in a cache of `to` rows; the new ones are zero.
+// Returns a past of [batch, kv_heads, rows, head_size] in a cache of `to` rows. The added rows are
+// zero.
 std::vector<double> Grow(std::span<const double> past, size_t heads, size_t rows, size_t to,
                          size_t head_size) {
   std::vector<double> cache(heads * to * head_size);
@@ -108,8 +109,8 @@ void GroupQueryAttention(Call& call) {
   call.Out(2, std::move(values), present);
 }
 
-// Keys or values of graph/attention.h: the past and what is new, with its bias from `first_bias`
-// on.
+// Returns the keys or values (graph/attention.h): the past followed by the new rows, to which the
+// bias from element `first_bias` on is added.
 std::vector<double> PastAndNew(Call& call, const graph::AttentionForm& form, size_t input,
                                std::optional<size_t> past, size_t first_bias) {
   const auto heads = static_cast<size_t>(form.kv_heads), size = static_cast<size_t>(form.head_size),
@@ -133,7 +134,7 @@ std::vector<double> PastAndNew(Call& call, const graph::AttentionForm& form, siz
   return all;
 }
 
-// ONNX's Attention and com.microsoft's MultiHeadAttention.
+// Computes ONNX's Attention and com.microsoft's MultiHeadAttention.
 void Attention(Call& call) {
   std::vector<std::optional<graph::Shape>> shapes(call.node().inputs().size());
   for (size_t i = 0; i < shapes.size(); ++i) {
@@ -158,8 +159,8 @@ void Attention(Call& call) {
   call.Out(2, std::move(values), form.present());
 }
 
-// Both RotaryEmbedding operators: x [batch, sequence, hidden] or [batch, heads, sequence,
-// head_size].
+// Computes both RotaryEmbedding operators. x is [batch, sequence, hidden] or [batch, heads,
+// sequence, head_size].
 void Rotary(Call& call, size_t cos, size_t sin, size_t positions, RotaryPositions from) {
   const graph::Node& node = call.node();
   const graph::Shape &x = call.shape(0), &cache = call.shape(cos);
@@ -175,13 +176,13 @@ void Rotary(Call& call, size_t cos, size_t sin, size_t positions, RotaryPosition
     shape.sequence = Count(x[2]);
     shape.head_size = Count(x[3]);
   } else {
-    // Without num_heads the heads are as wide as the rotation.
+    // Without num_heads, head_size equals the rotated dimensions.
     const int64_t heads = node.Int("num_heads", 0);
     shape.head_size = heads > 0 ? Count(x[2] / heads) : shape.rotary_dim;
     shape.heads = Count(x[2]) / shape.head_size;
     shape.sequence = Count(x[1]);
   }
-  // Without positions the caches have a row for each token of the batch.
+  // Without positions, the caches have one row for each token of the batch.
   std::vector<double> each_token;
   std::span<const double> at = call.values(positions);
   if (!call.has(positions)) {

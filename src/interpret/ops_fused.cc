@@ -1,4 +1,4 @@
-// Sinter's own operators, as the composition of their parts' references (graph/fused.h).
+// Sinter's own operators, computed by composing the references of their parts (graph/fused.h).
 
 #include "graph/fused.h"
 #include "interpret/ops.h"

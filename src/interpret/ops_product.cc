@@ -1,4 +1,4 @@
-// Matrix products: plain, quantized, and mixtures of experts.
+// Matrix products (float and quantized) and mixtures of experts.
 
 #include <cmath>
 #include <limits>
@@ -16,7 +16,7 @@ namespace {
 
 void MatMul(Call& call) {
   graph::Shape a = call.shape(0), b = call.shape(1);
-  // One-dimensional operands are a row, resp. a column.
+  // A one-dimensional left operand is a row, a right one a column.
   if (a.size() == 1) a.insert(a.begin(), 1);
   if (b.size() == 1) b.push_back(1);
   kernels::MatMulShape shape;
@@ -61,7 +61,7 @@ void GatherBlockQuantized(Call& call) {
                                                      call.values(2), call.raw(3)));
 }
 
-// As graph::CheckNode allows them.
+// Maps the names that graph::CheckNode allows.
 kernels::QMoEActivation ActivationOf(std::string_view name) {
   if (name == "gelu") return kernels::QMoEActivation::kGelu;
   if (name == "silu") return kernels::QMoEActivation::kSilu;
@@ -69,8 +69,8 @@ kernels::QMoEActivation ActivationOf(std::string_view name) {
   return name == "identity" ? kernels::QMoEActivation::kIdentity : kernels::QMoEActivation::kRelu;
 }
 
-// What mixtures of experts have in common. `fc1`, `fc2`: the inputs with the weights; the columns
-// of the second count the inner elements, or bytes of them.
+// Returns the shape that all mixtures of experts share. `fc1` and `fc2` are the indices of the
+// weight inputs. The last dimension of fc2 counts the inner elements, or their bytes if packed.
 kernels::QMoEShape MixtureShape(const Call& call, size_t fc1, size_t fc2) {
   const graph::Node& node = call.node();
   const graph::Shape& x = call.shape(0);
@@ -89,7 +89,7 @@ kernels::QMoEShape MixtureShape(const Call& call, size_t fc1, size_t fc2) {
   return shape;
 }
 
-// A quantized mixture's shape; `fc2` is in bytes.
+// Returns a quantized mixture's shape. The last dimension of `fc2` is in bytes.
 kernels::QMoEShape QuantizedMixtureShape(const Call& call, size_t fc1, size_t fc2) {
   kernels::QMoEShape shape = MixtureShape(call, fc1, fc2);
   shape.bits = Count(call.node().Int("expert_weight_bits", 4));
@@ -105,7 +105,7 @@ void QMoE(Call& call) {
                                      call.values(1), fc1, fc2));
 }
 
-// graph/fused.h
+// Computes NormQMoE, which graph/fused.h defines.
 void NormQMoE(Call& call) {
   const kernels::QMoEShape shape = QuantizedMixtureShape(call, graph::kMoeFc1, graph::kMoeFc2);
   const std::vector<double> h =

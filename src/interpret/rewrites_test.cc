@@ -1,4 +1,5 @@
-// Rewrites change no result: whole models on the interpreter, with each pass and without.
+// Checks that rewrites change no result: runs whole models on the interpreter with and without each
+// pass.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -21,7 +22,8 @@ using support::ModelSpec;
 
 constexpr int64_t kLength = 11, kCapacity = 16;
 
-// The logits after the last token, with a cache of more rows than tokens: what programs run.
+// Returns the logits after the last token, with a cache of more rows than tokens, like the programs
+// that run on a GPU.
 std::vector<double> LastLogits(const ModelSpec& spec, const std::vector<int32_t>& tokens,
                                std::set<std::string, std::less<>> disabled) {
   passes::PassOptions options;
@@ -75,7 +77,8 @@ TEST_P(Rewrites, ChangeNoLogits) {
   std::vector<std::set<std::string, std::less<>>> choices = {{}};
   for (const passes::Stage stage : {passes::Stage::kModel, passes::Stage::kProgram}) {
     for (const passes::Pass& pass : passes::Passes(stage)) {
-      // Without it the concatenated caches mean something else: it interprets a provider option.
+      // Without this pass the concatenated caches are read wrongly, because the pass interprets a
+      // provider option.
       if (pass.name != "split_rotary_cache") choices.push_back({std::string(pass.name)});
     }
   }
@@ -86,14 +89,14 @@ TEST_P(Rewrites, ChangeNoLogits) {
     SCOPED_TRACE(disabled.empty() ? "all passes" : "without " + *disabled.begin());
     const std::vector<double> got = LastLogits(spec, tokens, disabled);
     for (size_t i = 0; i < want.size(); ++i) {
-      // Doubles in the same order but for sums over cache rows that weigh nothing.
+      // Both graphs sum doubles in the same order, except for cache rows with zero weight.
       ASSERT_NEAR(got[i], want[i], 1e-12 * largest) << i;
     }
   }
 }
 
-// Every rewrite finds its pattern in one of the models at least: what the test above compares is
-// not nothing.
+// Checks that every rewrite changes at least one of the models, so that the test above compares
+// different graphs.
 TEST(RewritesOfAllModels, EachFires) {
   std::map<std::string, int, std::less<>> changes;
   for (const ModelSpec& spec : support::AllModels()) {
@@ -115,7 +118,7 @@ TEST(RewritesOfAllModels, EachFires) {
     }
   }
   for (const auto& [name, count] : changes) {
-    // What is dead goes with the rewrite that leaves it behind.
+    // These passes may find nothing: rewrites remove the dead nodes that they leave.
     if (name == "eliminate_dead" || name == "eliminate_identity") continue;
     EXPECT_GT(count, 0) << name;
   }
@@ -124,8 +127,8 @@ TEST(RewritesOfAllModels, EachFires) {
 INSTANTIATE_TEST_SUITE_P(Models, Rewrites, ::testing::ValuesIn(support::AllModels()),
                          [](const auto& info) { return info.param.name; });
 
-// A model that was written and read again is the same model, and steps with a growing past give
-// what one run over the whole sequence gives.
+// Checks that writing a model and reading it again preserves it, and that steps with a growing past
+// give the results of one run over the whole sequence.
 TEST(Interpreter, StepsEqualOneRun) {
   const ModelSpec spec = support::ModelNamed("gptoss");
   const support::TempFolder folder;

@@ -8,24 +8,24 @@
 namespace sinter::model {
 namespace {
 
-// 1,024 is what prompts of 513 to 1,024 tokens want, where 2,048 rows would be mostly padding.
+// 1,024 serves prompts of 513 to 1,024 tokens, for which 2,048 rows would be mostly padding.
 constexpr int64_t kLengths[] = {16, 64, 256, kLoadedChunk, 1024, 2048};
 
-// So long may one run take: the GPU shows nothing else meanwhile, and drivers end what takes
-// seconds.
+// Upper bound on the time of one run. The GPU cannot update the display during a run, and drivers
+// kill work that takes seconds.
 constexpr double kMostMicroseconds = 100'000;
 
-// Padding that there is room for behind the longest sequence: 29 MB of Qwen3-1.7B's cache, where
-// 4,096 tokens are 470 MB. The cheapest cut wants up to 447 rows of it; with these no cut costs 8%
-// more.
+// Rows reserved for padding after the longest sequence. They take 29 MB of Qwen3-1.7B's cache,
+// where 4,096 tokens take 470 MB. The cheapest cut needs up to 447 rows of padding; with this bound
+// every cut costs less than 8% more than the cheapest.
 constexpr int64_t kPaddingRows = 256;
 
 int64_t MostPadding(int64_t chunk) {
   return chunk == 0 ? kPaddingRows : std::min(chunk, kPaddingRows);
 }
 
-// A cost is a number of rows; below it in the same number goes the count of different lengths, by
-// which equals are told apart.
+// Factor between the two parts of a combined cost: rows * kCostUnit + number of different lengths.
+// The number of lengths breaks ties between equal row costs.
 constexpr int64_t kCostUnit = 64;
 constexpr int64_t kNever = INT64_MAX / 2;
 
@@ -48,7 +48,8 @@ int64_t ChunkFor(double microseconds) {
 }
 
 int64_t CacheRows(int64_t max_length, int64_t chunk) {
-  // A short sequence needs no more: no run is longer than the sequence may be.
+  // A short sequence needs at most max_length rows of padding, because no run is longer than the
+  // sequence.
   return max_length + std::min(max_length, MostPadding(chunk));
 }
 
@@ -60,9 +61,10 @@ std::vector<int64_t> CutPrompt(int64_t tokens, int64_t room, std::span<const int
                                const RunCosts& costs) {
   SINTER_CHECK(tokens >= 1 && tokens <= room, "{} tokens, room for {}", tokens, room);
   std::vector<int64_t> runs;
-  // Several runs that together have the rows of the largest cost more than it does, so that a
-  // cheapest cut begins with the largest for as long as that many rows are left. (Lengths that do
-  // not divide the largest, below a --chunk of any number, might do better; hence twice as many.)
+  // Several shorter runs with as many rows as the largest run cost more than it, so a cheapest cut
+  // starts with largest runs as long as enough tokens are left. An arbitrary --chunk may have
+  // lengths that do not divide the largest and combine better, so the loop keeps twice the largest
+  // for the search below.
   const int64_t largest = lengths.back();
   for (; tokens > 2 * largest; tokens -= largest, room -= largest) runs.push_back(largest);
 
@@ -70,14 +72,14 @@ std::vector<int64_t> CutPrompt(int64_t tokens, int64_t room, std::span<const int
   for (const int64_t length : lengths) {
     if (length > 1) sizes.push_back(length);
   }
-  // More rows than the fewest runs have cost more: those of the shortest program that takes all, or
-  // of the largest.
+  // Upper bound on the total rows of a cheapest cut: those of the shortest program that takes all
+  // tokens, or else of the fewest largest runs. More rows cost more.
   const auto fits = std::lower_bound(sizes.begin(), sizes.end(), tokens);
   const int64_t most =
       std::min(room, fits != sizes.end() ? *fits : (tokens + largest - 1) / largest * largest);
 
-  // The least cost of exactly n rows by the first k sizes is any[k][n]; with the k-th among them it
-  // is with[k][n].
+  // any[k][n] is the lowest cost of exactly n rows with the first k sizes. with[k][n] is the lowest
+  // cost if the k-th size is used at least once.
   const auto width = static_cast<size_t>(most) + 1;
   std::vector<std::vector<int64_t>> any(sizes.size() + 1), with(sizes.size() + 1);
   any[0].assign(width, kNever);

@@ -1,4 +1,5 @@
-// Cutting prompts: what is known by hand, and every short prompt against all cuts that there are.
+// Tests prompt cutting against results known by hand and, for short prompts, against all possible
+// cuts.
 
 #include "model/chunking.h"
 
@@ -42,7 +43,7 @@ void ExpectACut(const std::vector<int64_t>& runs, int64_t tokens, int64_t chunk,
   EXPECT_TRUE(std::is_sorted(runs.rbegin(), runs.rend()));
   EXPECT_GE(Sum(runs), tokens);
   EXPECT_LE(Sum(runs), room);
-  // The last run has a token: all padding is in it.
+  // The last run holds at least one token, so all padding is in it.
   EXPECT_LT(Sum(runs) - runs.back(), tokens);
 }
 
@@ -99,13 +100,13 @@ TEST(CutPrompt, OnAGpuTakesFewRuns) {
   EXPECT_THAT(cut(2047), ElementsAre(2048));
   EXPECT_THAT(cut(2048), ElementsAre(2048));
   EXPECT_THAT(cut(2049), ElementsAre(2048, 1));
-  // 48 * 2,048 + 1,696
+  // 100,000 = 48 * 2,048 + 1,696
   EXPECT_EQ(cut(100'000), std::vector<int64_t>(49, 2048));
 }
 
 TEST(CutPrompt, OnACpuTakesFewRows) {
   const auto cut = [](int64_t tokens) { return Cut(tokens, 512, kSoftwareCosts); };
-  // `runs`, and single tokens behind them.
+  // Returns `runs` followed by single tokens.
   const auto and_tokens = [](std::vector<int64_t> runs, size_t tokens) {
     runs.insert(runs.end(), tokens, 1);
     return runs;
@@ -151,7 +152,7 @@ TEST(CutPrompt, CoversEveryToken) {
   }
 }
 
-// All sets of runs, of which the last may be padded, by brute force.
+// Tries all sets of runs by brute force. Only the last run may have padding.
 TEST(CutPrompt, IsTheCheapestOfAll) {
   for (const RunCosts& costs : {RunCosts{1, 0}, RunCosts{6, 5}, kSoftwareCosts, kGpuCosts}) {
     for (const int64_t chunk : {3, 16, 40, 100}) {
@@ -161,7 +162,7 @@ TEST(CutPrompt, IsTheCheapestOfAll) {
           int64_t least = INT64_MAX;
           size_t kinds = 0;
           std::set<int64_t> used;
-          // Runs ascend, so that each set comes once.
+          // Ascending runs produce each set exactly once.
           const std::function<void(size_t, int64_t, int64_t)> search =
               [&](size_t from, int64_t rows, int64_t cost) {
                 if (rows > room || cost > least) return;
@@ -190,8 +191,7 @@ TEST(CutPrompt, IsTheCheapestOfAll) {
   }
 }
 
-// The room that a cache leaves for padding is enough for cuts that cost little more than the
-// cheapest.
+// Checks that a cache's room for padding allows cuts that cost little more than the cheapest.
 TEST(CutPrompt, LosesLittleAtTheEndOfTheCache) {
   for (int64_t tokens = 1; tokens <= 4096; ++tokens) {
     const int64_t free = Cost(Cut(tokens, 2048, kGpuCosts), kGpuCosts);

@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-// A JSON object with its path in the file, for errors.
+// JSON object with its path in the file, for error messages.
 class Section {
  public:
   Section(const json& object, std::string file, std::string path)
@@ -95,12 +95,12 @@ std::vector<int64_t> TokenIds(const Section& section, const char* key) {
 
 std::optional<int64_t> OptionalId(const Section& section, const char* key) {
   if (!section.has(key)) return std::nullopt;
-  // Some models' configs say -1 for "none".
+  // Some models' configurations use -1 for "none".
   const int64_t id = section.Int(key, {}, -1, kMaxId);
   return id < 0 ? std::nullopt : std::optional(id);
 }
 
-// provider_options: [{"webgpu": {"multiRotaryCacheConcatOffset": "4096"}}]
+// Reads provider_options: [{"webgpu": {"multiRotaryCacheConcatOffset": "4096"}}]
 std::optional<int64_t> MultiRotaryOffset(const Section& decoder) {
   const Section session = decoder.Object("session_options");
   if (!session.has("provider_options") || !session.at("provider_options").is_array())
@@ -136,7 +136,8 @@ SearchDefaults ReadSearch(const Section& search) {
   defaults.min_p = search.Number("min_p", defaults.min_p, 0, 1);
   defaults.repetition_penalty =
       search.Number("repetition_penalty", defaults.repetition_penalty, 1e-3, 1e3);
-  // What Sinter does not have, and would change the text if it were left out silently.
+  // Rejects options that Sinter does not support, because ignoring them would silently change the
+  // text.
   search.Int("num_beams", 1, 1, 1);
   search.Int("num_return_sequences", 1, 1, 1);
   search.Int("no_repeat_ngram_size", 0, 0, 0);

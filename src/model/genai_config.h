@@ -1,4 +1,4 @@
-// genai_config.json: what ONNX Runtime GenAI writes beside a model.
+// Reads genai_config.json, which ONNX Runtime GenAI writes next to a model.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace sinter::model {
 
-// The `search` object: how tokens are chosen unless the user says otherwise.
+// Values of the `search` object: the default settings for choosing tokens.
 struct SearchDefaults {
   bool do_sample = false;
   int64_t max_length = 0;  // prompt and generated tokens together; 0: the context length
@@ -32,28 +32,27 @@ struct GenaiConfig {
   std::string filename = "model.onnx";
   int64_t head_size = 0, hidden_size = 0;
   int64_t num_attention_heads = 0, num_key_value_heads = 0, num_hidden_layers = 0;
-  // Names of graph inputs and outputs; `%d` stands for the layer. position_ids may be missing from
-  // the graph.
+  // Names of graph inputs and outputs; `%d` stands for the layer. The graph may lack position_ids.
   std::string input_ids = "input_ids", attention_mask = "attention_mask",
               position_ids = "position_ids";
   std::string past_key_names = "past_key_values.%d.key",
               past_value_names = "past_key_values.%d.value";
   std::string logits = "logits";
   std::string present_key_names = "present.%d.key", present_value_names = "present.%d.value";
-  // The row of the rotary caches where the long-context half begins (provider option
+  // Row of the rotary caches where the half for long contexts starts (provider option
   // multiRotaryCacheConcatOffset).
   std::optional<int64_t> multi_rotary_offset;
 
   SearchDefaults search;
 };
 
-// Throws Error (area `config`) naming the file and the field: a missing field that has no default,
-// a wrong type, a value out of range, an option that Sinter does not have (beam search, n-gram
-// blocking, a minimum length).
+// Reads the file or parses its text. Throws Error (area `config`) naming the file and the field if
+// a field without a default is missing, has a wrong type or is out of range, or if an option is
+// unsupported (beam search, n-gram blocking, a minimum length).
 GenaiConfig ReadGenaiConfig(const std::filesystem::path& file);
 GenaiConfig ParseGenaiConfig(std::string_view json, std::string_view file_name);
 
-// `pattern` with the layer's number in place of `%d`.
+// Returns `pattern` with `%d` replaced by the layer's number.
 std::string LayerName(std::string_view pattern, int64_t layer);
 
 }  // namespace sinter::model

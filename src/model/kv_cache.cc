@@ -46,7 +46,8 @@ KvCacheLayout LayOutKvCache(const GenaiConfig& config, const graph::Graph& graph
                             int64_t capacity) {
   const uint64_t row = KvCacheRowBytes(config, graph, caps);
   const uint64_t bytes = static_cast<uint64_t>(capacity) * row;
-  // A layer begins where a binding can, and at a whole row of a head.
+  // Each layer starts at an offset that a binding may have and that is a multiple of one head's
+  // row.
   const uint64_t unit =
       std::lcm(uint64_t{caps.limits.min_storage_offset_alignment},
                std::max<uint64_t>(row / static_cast<uint64_t>(config.num_key_value_heads), 1));

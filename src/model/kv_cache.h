@@ -1,5 +1,5 @@
-// Where a session's KV cache lies: the keys of all layers one behind the other in one buffer, the
-// values in another, so that one dispatch can go through many layers.
+// Layout of a session's KV cache. One buffer holds the concatenated keys of all layers and another
+// the values, so that one dispatch can process many layers.
 #pragma once
 
 #include <cstdint>
@@ -13,26 +13,28 @@
 namespace sinter::model {
 
 struct KvCacheLayout {
-  // Past and present key, resp. value, of one layer, which are the same memory.
+  // Past and present keys (or values) of one layer. Both names refer to the same memory.
   struct Entry {
     std::string past, present;
     size_t buffer = 0;
     uint64_t offset = 0, bytes = 0;
   };
   std::vector<Entry> entries;
-  // Of each buffer. Where all layers are more than a binding can be, there are more of them, each
-  // with as many layers as fit.
+  // Bytes of each buffer. If all layers exceed the largest binding, they are split over several
+  // buffers, each with as many layers as fit.
   std::vector<uint64_t> buffer_bytes;
 
   uint64_t total_bytes() const;
   compile::ExternalPlaces Places() const;
 };
 
-// `capacity`: rows of a head. Throws Error where the graph lacks a cache that the config names.
+// Lays out a cache with `capacity` rows per head. Throws Error if the graph lacks a cache input
+// that the config names.
 KvCacheLayout LayOutKvCache(const GenaiConfig& config, const graph::Graph& graph, const Caps& caps,
                             int64_t capacity);
 
-// Bytes of a row of all heads of one layer's keys, resp. values.
+// Returns the bytes of one row of keys or values (whichever is larger) of one layer, over all
+// heads.
 uint64_t KvCacheRowBytes(const GenaiConfig& config, const graph::Graph& graph, const Caps& caps);
 
 }  // namespace sinter::model

@@ -17,7 +17,8 @@ void CheckNodes(const graph::Graph& graph) {
       throw Error("model", "{}: got an operator that only Sinter's rewrites make, want ONNX's own",
                   node->Describe());
     }
-    // Specialize puts a branch in the place of an If, which is the one operator without inference.
+    // An If needs no kernel: Specialize replaces it with one of its branches. It is the only
+    // operator without inference.
     if (spec.infer != nullptr && !compile::CanLower(node->domain(), node->op()) &&
         !graph::CanEvaluate(node->domain(), node->op())) {
       throw Error("model", "{}: got an operator without a GPU kernel, want one that has one",
@@ -30,7 +31,7 @@ void CheckNodes(const graph::Graph& graph) {
   }
 }
 
-// The outputs that genai_config.json names, where the sizes of the logits are its own.
+// Checks the outputs that genai_config.json names and the sizes of the logits.
 void CheckOutputs(const graph::Graph& graph, const GenaiConfig& config) {
   const auto output = [&](const std::string& name) -> const graph::Value& {
     const graph::Value* value = graph.FindValue(name);

@@ -1,4 +1,4 @@
-// A model folder, read and checked: configuration, graph, weights. Needs no GPU.
+// Reads and checks a model folder: configuration, graph and weights. Needs no GPU.
 #pragma once
 
 #include <cstdint>
@@ -10,19 +10,20 @@
 
 namespace sinter::model {
 
-// What is read from the files, without a GPU.
+// Contents of a model folder.
 struct ModelFolder {
   std::filesystem::path path;
   GenaiConfig config;
-  // As in the file, checked: every operator, attribute and type is one that Sinter knows, and every
-  // operator, those of subgraphs too, has a GPU kernel or can be folded before the graph runs.
+  // Graph as stored in the file, after checks: Sinter knows every operator, attribute and type.
+  // Every operator, including those in subgraphs, has a GPU kernel or can be folded before the
+  // graph runs.
   std::unique_ptr<graph::Graph> graph;
 
-  // Throws Error: no such folder, a missing or broken file, an operator that Sinter
-  // does not have.
+  // Reads the folder. Throws Error if the folder does not exist, a file is missing or broken, or
+  // the graph has an operator that Sinter does not support.
   static ModelFolder Read(const std::filesystem::path& path);
 
-  // Bytes of all constants as they are in the files.
+  // Returns the bytes of all constants as stored in the files.
   uint64_t weight_bytes() const;
 };
 

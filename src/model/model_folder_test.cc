@@ -1,4 +1,4 @@
-// Reading of model folders: what the graph may hold.
+// Tests which graphs a model folder may contain.
 
 #include "model/model_folder.h"
 
@@ -16,7 +16,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-// Reads a folder whose graph has these nodes, and returns the error.
+// Reads a folder whose graph has these nodes and returns the error message.
 std::string ErrorOf(const std::string& nodes) {
   const support::TempFolder folder;
   support::WriteModelFolder(support::ModelNamed("phi3"), folder.path());
@@ -39,7 +39,7 @@ TEST(ModelFolder, RefusesAnOperatorWithoutAKernel) {
   const auto refused = AllOf(HasSubstr("node 'the_experts' (com.microsoft::MoE, version 1)"),
                              HasSubstr("got an operator without a GPU kernel"));
   EXPECT_THAT(ErrorOf(std::string(kExperts) + "return %y }"), refused);
-  // In a branch, too.
+  // The check covers branches too.
   EXPECT_THAT(ErrorOf("const %yes: bool[] = [1] %z: f32[2, 2] = ai.onnx::If (%yes) {"
                       "then_branch = graph { capture %x " +
                       std::string(kExperts) +
@@ -48,7 +48,7 @@ TEST(ModelFolder, RefusesAnOperatorWithoutAKernel) {
 }
 
 TEST(ModelFolder, TakesOperatorsThatAreOnlyFolded) {
-  // The graph has no logits, which is what is looked for after the nodes.
+  // The nodes pass: the error is the missing logits, which are checked after the nodes.
   EXPECT_THAT(ErrorOf("const %zero: i64[] = [0] const %one: i64[] = [1] const %yes: bool[] = [1] "
                       "%shape: i64[2] = ai.onnx::Shape (%x) "
                       "%rows: i64[] = ai.onnx::Gather (%shape, %zero) {axis = 0} "

@@ -62,8 +62,8 @@ std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiCo
   const graph::Value& ids = Input(graph, config.input_ids, 2);
   bind(ids, 0, 1);
   bind(ids, 1, shape.sequence);
-  // The rewrites may have made the mask superfluous, but its length is still what the real length
-  // is called by.
+  // Binds the mask's length even if the rewrites no longer need the mask, because other dimensions
+  // use its symbol for the real length.
   if (graph.FindValue(config.attention_mask) != nullptr) {
     const graph::Value& mask = Input(graph, config.attention_mask, 2);
     bind(mask, 0, 1);

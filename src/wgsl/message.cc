@@ -24,7 +24,7 @@ std::string MapMessage(const ExpandedWgsl& wgsl, std::string_view message) {
     const std::string_view line = TakeLine(rest);
     std::string quoted;
     for (size_t at = 0; at < line.size();) {
-      // `:LINE:COL` with no file name of its own before it.
+      // Matches `:LINE:COL` that has no file name before it.
       uint32_t number = 0, column = 0;
       const char* const end = line.data() + line.size();
       const char* after = nullptr;

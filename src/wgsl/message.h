@@ -1,4 +1,4 @@
-// Messages of a WGSL compiler about expanded WGSL.
+// Maps messages of a WGSL compiler from expanded WGSL to its source files.
 #pragma once
 
 #include <string>
@@ -8,9 +8,8 @@
 
 namespace sinter::wgsl {
 
-// Returns `message` with every `:LINE:COL` of the expanded source turned into `file:LINE:COL` of
-// the file that was written. Where the message does not quote the line, the line and a caret
-// follow.
+// Returns `message` with every `:LINE:COL` of the expanded source replaced by `file:LINE:COL` of
+// the original file. If the message does not quote the line, appends the line and a caret.
 std::string MapMessage(const ExpandedWgsl& wgsl, std::string_view message);
 
 }  // namespace sinter::wgsl

@@ -11,7 +11,7 @@
 namespace sinter::wgsl {
 namespace {
 
-// Takes the first word, and the blanks around it, off `text`.
+// Removes the first word and the blanks around it from `text`, and returns the word.
 std::string_view TakeWord(std::string_view& text) {
   text = Trim(text);
   const std::string_view word = text.substr(0, text.find_first_of(" \t"));
@@ -20,7 +20,7 @@ std::string_view TakeWord(std::string_view& text) {
 }
 
 struct Directive {
-  std::string_view word;  // With its `#`; empty for a line that is none.
+  std::string_view word;  // Includes the `#`; empty if the line is no directive.
   std::string_view argument;
 };
 
@@ -30,7 +30,7 @@ Directive Parse(std::string_view line) {
   const auto end = std::find_if_not(line.begin() + 1, line.end(), IsWord);
   const std::string_view word = line.substr(0, end - line.begin());
   const std::string_view argument = Trim(line.substr(word.size()));
-  // A path may hold `//` within its quotes, a comment only after them.
+  // Searches for a comment only after the closing quote, because a path may contain `//`.
   const size_t quote = argument.starts_with('"') ? argument.find('"', 1) : 0;
   return {word, Trim(argument.substr(0, argument.find("//", quote)))};
 }
@@ -41,14 +41,14 @@ class Expander {
            std::string_view prelude)
       : resolve_(resolve), defines_(defines), prelude_(prelude) {}
 
-  // Appends text that is not looked into: its `#` would be the compiler's business.
+  // Appends text without expanding it. A `#` in it is left to the WGSL compiler.
   void AddPlain(std::string_view name, std::string_view text) {
     if (text.empty()) return;
     const uint32_t file = AddFile(name);
     for (uint32_t line = 1; !text.empty(); ++line) AddLine(TakeLine(text), {file, line});
   }
 
-  // `from` names who asks, for the error.
+  // Appends the expanded file at `path`. Errors name `from` as the place that includes it.
   void AddSource(std::string_view path, const std::string& from) {
     if (std::find(open_.begin(), open_.end(), path) != open_.end()) {
       throw Error("wgsl", "{}: include: got a cycle through {}, want none", from, path);
@@ -66,7 +66,7 @@ class Expander {
  private:
   using Origin = ExpandedWgsl::Origin;
 
-  // The `#if` that the current line is in: `start` is its line, 0 outside.
+  // The `#if` around the current line. `start` is the line of the `#if`, or 0 outside of any.
   struct Condition {
     uint32_t start = 0;
     bool has_else = false;
@@ -87,8 +87,8 @@ class Expander {
     return fmt::format("{}:{}", out_.files[origin.file], origin.line);
   }
 
-  // Expands a file, or the body of a `#repeat` once. `first` is where its first line comes from,
-  // `condition` the `#if` that the body is in.
+  // Expands a file, or one copy of a `#repeat` body. `first` is the origin of its first line and
+  // `condition` the `#if` around the body.
   void AddLines(std::string_view text, Origin first, Condition condition) {
     for (Origin origin = first; !text.empty(); ++origin.line) {
       const std::string line = Substitute(TakeLine(text));
@@ -98,7 +98,7 @@ class Expander {
       } else if (directive.word == "#repeat") {
         const std::string_view body = TakeBody(text, origin);
         if (condition.active) Repeat(directive.argument, body, origin, condition);
-        // The body's lines, and #endrepeat.
+        // Skips the body's lines and its #endrepeat.
         origin.line += static_cast<uint32_t>(std::count(body.begin(), body.end(), '\n')) + 1;
       } else {
         Follow(directive, origin, first.line, condition);
@@ -109,8 +109,8 @@ class Expander {
     }
   }
 
-  // Follows any directive but `#repeat`. `first_line` is where its file, or the body of the
-  // `#repeat` that it is in, begins.
+  // Executes any directive except `#repeat`. `first_line` is the first line of the enclosing file
+  // or `#repeat` body.
   void Follow(Directive directive, Origin origin, uint32_t first_line, Condition& condition) {
     const auto [word, argument] = directive;
     const std::string where = Where(origin);
@@ -139,7 +139,7 @@ class Expander {
       if (condition.start < first_line || (word == "#else" && condition.has_else)) {
         throw Error("wgsl", "{}: {}: got one without its #if, want a pair", where, word);
       }
-      // After #endif every line counts again.
+      // After #endif all lines are active again.
       condition =
           word == "#else" ? Condition{condition.start, true, !condition.active} : Condition{};
     } else if (word == "#endrepeat") {
@@ -152,8 +152,8 @@ class Expander {
     }
   }
 
-  // Takes the lines up to the `#endrepeat` that ends the `#repeat` at `origin`, and that one, off
-  // `text`. Returns those before it.
+  // Removes the lines up to and including the `#endrepeat` that ends the `#repeat` at `origin` from
+  // `text`. Returns the lines before that `#endrepeat`.
   std::string_view TakeBody(std::string_view& text, Origin origin) const {
     const std::string_view all = text;
     const std::string where = Where(origin);
@@ -201,7 +201,7 @@ class Expander {
     }
   }
 
-  // The value of a number, or of the prelude's `const NAME = NUMBERu;`.
+  // Returns the value of a number or of the prelude's `const NAME = NUMBERu;`.
   std::optional<uint32_t> Number(std::string_view text) const {
     if (text.empty()) return std::nullopt;
     if (!IsDigit(text[0])) {
@@ -229,8 +229,8 @@ class Expander {
   const SourceResolver& resolve_;
   const std::vector<std::string>& defines_;
   const std::string_view prelude_;
-  std::vector<std::string> open_;  // Files from the root to the current one.
-  // Name, with its `$`, and value for each `#repeat` around the line.
+  std::vector<std::string> open_;  // Chain of open files from the root to the current one.
+  // Name (including `$`) and value for each `#repeat` around the line.
   std::vector<std::pair<std::string, std::string>> variables_;
   ExpandedWgsl out_;
 };

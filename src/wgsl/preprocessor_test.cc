@@ -36,7 +36,7 @@ class WgslPreprocessorTest : public ::testing::Test {
     }
   }
 
-  // file:line of each line of the result.
+  // Returns file:line for each line of the result.
   static std::vector<std::string> Origins(const ExpandedWgsl& wgsl) {
     std::vector<std::string> out;
     for (const auto& origin : wgsl.origins)
@@ -165,7 +165,7 @@ TEST_F(WgslPreprocessorTest, NamesFileAndLineOfEveryMistakeInARepeat) {
               "root.wgsl:3: #endif: got one without its #if, want a pair");
   ExpectError("#if on\n#repeat i 0..2\n#else\n#endrepeat\n#endif\n",
               "root.wgsl:3: #else: got one without its #if, want a pair");
-  // A false #if hides no unbalanced #repeat.
+  // An unbalanced #repeat is an error even in an inactive #if.
   ExpectError("#if off\n#repeat i 0..2\n#endif\n",
               "root.wgsl:2: #repeat: got no #endrepeat, want one");
 }
@@ -201,7 +201,7 @@ TEST_F(WgslPreprocessorTest, MapsMessagesToTheFilesThatWereWritten) {
   files_["root.wgsl"] = "#include \"a.wgsl\"\nfn main() { let x = nope; }\n";
   files_["a.wgsl"] = "#if on\nfn a() {}\n#endif\nfn b() {}\n";
   const ExpandedWgsl wgsl = Expand({}, "const k = 1u;\n", {"f16"});
-  // Lines: enable, prelude, b, main.
+  // Expanded lines: enable, prelude, b, main.
   EXPECT_EQ(MapMessage(wgsl, ":4:21 error: unresolved value 'nope'\nfn main() { let x = nope; }\n"),
             "root.wgsl:2:21 error: unresolved value 'nope'\nfn main() { let x = nope; }\n");
   EXPECT_EQ(MapMessage(wgsl, "Error while parsing WGSL: :3:4 error: bad"),

@@ -1,4 +1,4 @@
-// One compute shader's text, ready for a WGSL compiler.
+// Text of one compute shader, ready for a WGSL compiler.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 namespace sinter::wgsl {
 
 struct Shader {
-  // Unique name: two shaders of one label are the same pipeline.
+  // Unique name: shaders with the same label share one pipeline.
   std::string label;
   ExpandedWgsl source;
 };

@@ -1,4 +1,4 @@
-// Lines and words of WGSL text.
+// Helpers that split WGSL text into lines and words.
 #pragma once
 
 #include <string_view>
@@ -17,7 +17,7 @@ inline std::string_view Trim(std::string_view text) {
   return text;
 }
 
-// Takes the first line, without its end, off `text`.
+// Removes the first line from `text` and returns it without its line end.
 inline std::string_view TakeLine(std::string_view& text) {
   const size_t end = text.find('\n');
   std::string_view line = text.substr(0, end);
