@@ -96,7 +96,7 @@ StatusLine::StatusLine(std::function<std::string()> text) : text_(std::move(text
   thread_ = std::thread([this] {
     std::unique_lock lock(mutex_);
     bool drawn = false;
-    // A load that is quick enough needs no line.
+    // A load that ends within the first 100 ms shows no line.
     while (!ended_.wait_for(lock, std::chrono::milliseconds(100), [this] { return done_; })) {
       Err("\r" + text_() + "\x1b[K");
       drawn = true;
@@ -290,14 +290,14 @@ int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config) {
 
 engine::Plans PlansFor(const ModelArgs& args, const gpu::Device& device) {
   if (args.plan == "measure") return engine::Plans::kMeasure;
-  // A software GPU compiles for long, and guesses do.
+  // A software GPU takes long to compile, and guessed plans are good enough there.
   const bool guess = args.plan == "guess" || (args.plan == "auto" && device.adapter().software);
   return guess ? engine::Plans::kGuess : engine::Plans::kKnown;
 }
 
 namespace {
 
-// Models and tuners whose threads still compile; never freed.
+// Models kept until the process ends, because background threads may still compile; never freed.
 std::vector<std::shared_ptr<engine::Model>>& LeftModels() {
   static auto* models = new std::vector<std::shared_ptr<engine::Model>>();
   return *models;

@@ -57,7 +57,7 @@ struct ModelArgs {
   std::string wgsl_dir;
 };
 void AddModelArgs(CLI::App& command, ModelArgs& args);
-// Adds the options that only subcommands have that run the model.
+// Adds the options of those subcommands that run the model.
 void AddExecutionArgs(CLI::App& command, ModelArgs& args);
 
 // Options of the subcommands that generate text.
@@ -78,14 +78,15 @@ generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::Genai
 gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args);
 // Returns the options for loading. Throws Error for a --variant that is not KERNEL=VARIANT.
 engine::ModelOptions ToModelOptions(const ModelArgs& args);
-// Returns the number of tokens that the KV cache is to hold: --max-length, or the model's own
-// maximum. Throws Error for a number outside 1 to the context length, and for a --chunk below 1.
+// Returns the number of tokens for the KV cache: --max-length, or the model's own maximum. Throws
+// Error for a number outside 1 to the context length, and for a --chunk below 1.
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config);
 
-// A loaded model with one sequence, and how long the load took.
+// A loaded model with one sequence, and the seconds that loading took.
 //
-// What still compiles in the background when it goes is left to it: a driver cannot be stopped, and
-// nobody should wait for it. LeavesThreads() tells.
+// If background compilation is in progress at destruction, the model is kept until the process
+// ends: a driver cannot be stopped, and the user should not wait for it. LeavesThreads() then
+// returns true.
 struct Loaded {
   std::shared_ptr<engine::Model> model;
   std::shared_ptr<engine::Sequence> session;
@@ -96,40 +97,42 @@ struct Loaded {
   Loaded& operator=(Loaded&&) = default;
   ~Loaded();
 };
-// Leaves a model to the end of the process: to give back gigabytes and a device takes a driver 0.1
-// s and more, which nobody should wait for who has the answer.
+// Keeps a model until the process ends. A driver takes 0.1 s or more to release gigabytes and a
+// device, and a user who has the answer should not wait for that.
 void Leave(Loaded loaded);
-// Returns whether something was left so: the process must then end by _Exit.
+// Returns whether a model or a tuner was kept until the process ends; the process must then end by
+// _Exit.
 bool LeavesThreads();
-// Keeps `tuner` until the process ends, as Loaded does with a model.
+// Keeps `tuner` until the process ends, unless it is done.
 void LeaveRunning(std::unique_ptr<engine::IdleTuner> tuner);
 
-// The plans that --plan asks for, on this device.
+// Returns the plans that --plan asks for on this device.
 engine::Plans PlansFor(const ModelArgs& args, const gpu::Device& device);
-// Puts a folder's model on the device as the arguments say.
+// Opens a folder's model on the device as the arguments say.
 engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
                             const std::shared_ptr<gpu::Device>& device,
                             std::optional<int64_t> max_length, engine::OpenOptions options = {});
 // Prints the chosen plans and the chunk to standard error.
 void Explain(const Loaded& loaded);
-// Opens the device and loads, with a status line on a terminal; --explain's table follows on
-// standard error. `folder` is what args.model holds: a wrong folder should be told before a GPU is
-// looked for.
+// Opens the device and loads the model, with a status line on a terminal. With --explain, prints
+// the table to standard error afterwards. `folder` is the folder already read from args.model, so
+// that errors in it are reported before a GPU is searched.
 Loaded Load(const ModelArgs& args, model::ModelFolder folder,
             std::future<std::shared_ptr<gpu::Device>> device = {});
-// Begins to open the device, which takes a driver some 0.3 s, while the caller reads files.
+// Starts to open the device in the background while the caller reads files. Opening takes a driver
+// some 0.3 s.
 std::future<std::shared_ptr<gpu::Device>> OpenAhead(const ModelArgs& args);
 
-// A line on the terminal (standard error) that tells what goes on, drawn anew ten times a second
-// and removed at the end. Says nothing where standard error is no terminal.
+// A status line on the terminal (standard error), redrawn ten times a second and removed at the
+// end. Prints nothing if standard error is no terminal.
 class StatusLine {
  public:
-  // `text` gives the line, from a thread of its own.
+  // Calls `text` for the line's content, from another thread.
   explicit StatusLine(std::function<std::string()> text);
   ~StatusLine();
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;
-  // Takes the line off the terminal for good. May be called again.
+  // Removes the line for good. Further calls do nothing.
   void End();
 
  private:

@@ -200,10 +200,10 @@ std::string Problem(const gpu::AdapterInfo& info) {
   }
 }
 
-// How far plans were measured on an adapter (sinter tune).
+// Progress of measuring plans on an adapter (sinter tune).
 struct Tuning {
-  size_t plans = 0;  // of all models
-  // Kinds of dispatch of the model asked for; none where no model was.
+  size_t plans = 0;  // measured plans of all models
+  // Kinds of dispatch of the given model; nullopt if no model was given.
   std::optional<engine::ProgramSet::KindCount> model;
 };
 

@@ -30,7 +30,7 @@ std::string TuningText(const gpu::Device& device, double share,
   const gpu::CompileProgress shaders = device.compile_progress();
   std::string text =
       fmt::format("tuning: {:.0f}%, shaders {} of {}", share * 100, shaders.done, shaders.begun);
-  // Compiling takes the beginning, and tells nothing of the rest.
+  // The beginning is spent compiling, from which the remaining time cannot be estimated.
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
   if (share > 0.1 && passed.count() > 1) {
     text += fmt::format(", about {:.0f} s left", passed.count() / share * (1 - share));

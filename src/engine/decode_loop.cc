@@ -12,7 +12,7 @@ namespace sinter::engine {
 
 bool DecodeLoop::MakesInputs(const CompiledStep& decode) const {
   const kernels::StepInputsShape& shape = decode.inputs;
-  // Beside the inputs, the choice needs the other buffers of TokenChoiceShape.
+  // Besides the inputs, the choice needs the other buffers of TokenChoiceShape.
   const uint32_t buffers = 7 + (shape.has_position_ids || shape.has_last_position ? 1 : 0) +
                            (shape.has_total_length ? 1 : 0);
   return !shape.has_attention_mask && !shape.has_last_row &&
@@ -92,7 +92,7 @@ void DecodeLoop::StepFromLogits(StepProgram& decode) {
 }
 
 void DecodeLoop::Step(StepProgram& decode, int64_t past) {
-  // A program that took the place of another reads its inputs where the other did.
+  // A program that replaced another reads its inputs from the same buffers.
   Record(decode);
   const bool inputs_made = MakesInputs(*decode.step);
   if (runner_.options().capture) {

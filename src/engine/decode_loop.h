@@ -1,5 +1,5 @@
-// Generation without the CPU in the loop: the choice of a token on the GPU, steps queued ahead, the
-// ring through which tokens come back.
+// Generates tokens without the CPU in the loop: tokens are chosen on the GPU, steps are queued
+// ahead, and tokens come back through a ring.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace sinter::engine {
 
-// How tokens are chosen.
+// Parameters of the choice of tokens.
 struct TokenChoice {
   bool greedy = true;
   kernels::SamplingOptions options;
@@ -23,38 +23,41 @@ class DecodeLoop {
  public:
   DecodeLoop(const Model& model, StepRunner& runner) : model_(model), runner_(runner) {}
 
-  // Begins behind `tokens`, whose logits are in the row `logits_row` of the runner's.
+  // Begins a generation after `tokens`. The logits of the last token are in row `logits_row` of the
+  // runner's logits buffer.
   void Begin(const TokenChoice& choice, std::span<const int32_t> tokens, uint32_t logits_row);
-  // Queues the choice of a token from the logits that are there.
+  // Queues the choice of a token from the logits that the runner's buffer holds.
   void StepFromLogits(StepProgram& decode);
-  // Queues a run of the token chosen last, behind `past` others, and the choice of the next one.
+  // Queues a run of the token chosen last, after `past` tokens in the cache, and the choice of the
+  // next token.
   void Step(StepProgram& decode, int64_t past);
-  // Steps queued since Begin.
+  // Returns the number of steps queued since Begin.
   int64_t steps() const { return static_cast<int64_t>(pending_.size()); }
-  // Waits for the token of a step.
+  // Waits for the token of a step and returns it.
   int32_t Token(int64_t step);
-  // Tokens that were waited for, in order.
+  // Returns the tokens that were read back, in order.
   const std::vector<int32_t>& tokens() const { return tokens_; }
   // Forgets the steps.
   void End() noexcept { pending_.clear(); }
 
   const TokenChoice& choice() const { return choice_; }
-  // Returns whether the choice of a token makes the inputs of the program that runs it.
+  // Returns whether the choice of a token also computes the inputs of the program that runs the
+  // token.
   bool MakesInputs(const CompiledStep& decode) const;
-  // Number of dispatches of a step that chooses greedily.
+  // Returns the number of dispatches of a step that chooses greedily.
   size_t GreedyDispatches(const StepProgram& decode) const;
 
  private:
   kernels::TokenChoiceShape ShapeOf(const CompiledStep& decode) const;
   std::vector<kernels::KernelPlan> PlansOf(const CompiledStep& decode, bool greedy) const;
-  // Records the choice, alone and behind the program, where that is not done yet.
+  // Records the choice, alone and after the program, unless that is already done.
   void Record(StepProgram& decode);
   void ReadBack();
 
   const Model& model_;
   StepRunner& runner_;
   TokenChoice choice_;
-  // What is recorded, and of which program and way to choose.
+  // Recorded lists, with the program and the kind of choice that they belong to.
   std::shared_ptr<const CompiledStep> recorded_;
   bool recorded_greedy_ = false;
   std::optional<gpu::CommandList> choose_, decode_and_choose_;

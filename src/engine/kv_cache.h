@@ -16,18 +16,18 @@ class Model;
 
 class KvCache {
  public:
-  // Allocates room for `capacity` tokens, padding included, and fills it with zeros: padding rows
-  // are read before anything was written to them, and must not hold NaN. Throws Error where the
-  // memory runs out.
+  // Allocates room for `capacity` tokens, padding included, and fills it with zeros, because
+  // padding rows are read before they are written and must not hold NaN. Throws Error if memory
+  // runs out.
   KvCache(const Model& model, int64_t capacity);
 
   int64_t capacity() const { return capacity_; }
   uint64_t bytes() const { return bytes_; }
-  // Memory by the names of past and present inputs and outputs.
+  // Returns the memory by the names of past and present inputs and outputs.
   const run::Externals& externals() const { return externals_; }
 
-  // Rows [0, used) hold tokens of the sequence; whoever measures may overwrite the others. Set by
-  // the sequence.
+  // Number of rows from the first on that hold tokens of the sequence. The sequence sets it.
+  // Measuring may overwrite the other rows.
   std::atomic<int64_t> used = 0;
 
  private:

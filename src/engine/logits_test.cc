@@ -1,5 +1,5 @@
-// Logits of whole models on the device against the interpreter, in every form that GenAI's builder
-// writes, on every path that a device may take.
+// Compares the logits of whole models on the device with the interpreter's, in every form that
+// GenAI's builder writes and on every path that a device may take.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ using support::SharedDevice;
 
 constexpr int64_t kMaxLength = 64;
 
-// What the logits must be after the first `n` of a model's tokens, and how far a device may be off.
+// Expected logits after the first `n` of a model's tokens, with the error that a device may have.
 class Expected {
  public:
   explicit Expected(const ModelSpec& spec)
@@ -38,7 +38,8 @@ class Expected {
     return std::span(tokens_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
   }
 
-  // `halves`: activations are f16 on the device.
+  // Compares `got` with the logits after `n` tokens. `halves` says that activations are f16 on the
+  // device.
   void Check(const std::vector<float>& got, int64_t n, bool halves) {
     Row& row = rows_[n];
     if (row.exact.empty()) {
@@ -49,13 +50,15 @@ class Expected {
     }
     double largest = 0;
     for (const double logit : row.exact) largest = std::max(largest, std::fabs(logit));
-    // f32: rounding errors of 2^-24 in some 20 results that a logit passes through and in the at
-    // most 192 terms of their sums, which add up as their root; 3 times that, since devices
-    // approximate exp and tanh to a few units in the last place: 2^-24 * 62 * 3 = 1e-5.
+    // For f32, rounding errors of 2^-24 occur in some 20 results that a logit passes through and in
+    // the at most 192 terms of their sums, which add up as their root. The tolerance is 3 times
+    // that, since devices approximate exp and tanh to a few units in the last place: 2^-24 * 62 * 3
+    // = 1e-5.
     double tolerance = 1e-5 * largest;
     if (half_ && halves) {
-      // What rounding every result to f16 does to this very row, where each device rounds at other
-      // places (a kernel keeps inside it in f32 what the interpreter rounds, and sums otherwise).
+      // For f16, measure the error of this very row if every result is rounded to f16. Devices
+      // round at other places: a kernel keeps in f32 what the interpreter rounds, and sums in
+      // another order.
       double error = 0;
       for (size_t i = 0; i < row.exact.size(); ++i) {
         error = std::max(error, std::fabs(row.rounded[i] - row.exact[i]));
@@ -137,13 +140,14 @@ TEST_P(Logits, ComeBackAfterRewind) {
   EXPECT_EQ(sequence.length(), 30);
   sequence.Append(expected.Tokens(30, 33));
   expected.Check(sequence.Logits(), 33, halves);
-  // LongRoPE's models go back to the short factors here.
+  // LongRoPE models return to the short factors here.
   sequence.Rewind(20);
   sequence.Append(expected.Tokens(20, 21));
   expected.Check(sequence.Logits(), 21, halves);
 }
 
-// No extension: f16 weights and activations are widened, and nothing is reduced in subgroups.
+// The device has no extensions: f16 weights and activations are widened, and nothing is reduced in
+// subgroups.
 TEST_P(Logits, MatchOnAPlainDevice) {
   static const auto plain =
       support::OpenDevice({.f16 = false, .subgroups = false, .subgroup_matrix = false});
@@ -155,7 +159,7 @@ TEST_P(Logits, MatchOnAPlainDevice) {
 INSTANTIATE_TEST_SUITE_P(Models, Logits, ::testing::ValuesIn(support::AllModels()),
                          [](const auto& info) { return info.param.name; });
 
-// The form whose products can all be links (kernels/layer_chain/layer_chain.h).
+// All products of this model can be links of a chain (kernels/layer_chain/layer_chain.h).
 TEST(Chains, GiveTheReference) {
   const ModelSpec spec = ModelNamed("qwen3_graph");
   const auto chained = LoadModel(spec, SharedDevice(), {.fusion = passes::Fusion::kChain});
@@ -179,7 +183,7 @@ TEST(Variants, AllGiveTheReference) {
       choices.push_back({name, "matmul_nbits", variant});
     }
   }
-  // These are f16, as the matrix units want.
+  // These models are f16, which the matrix units require.
   if (kernels::FindMatrixConfig(caps)) {
     choices.push_back({"phi3", "matmul_nbits", "matrix"});
     choices.push_back({"plain_weights", "matmul", "matrix"});
@@ -212,7 +216,8 @@ TEST(Variants, AllGiveTheReference) {
   }
 }
 
-// Tensors larger than a binding go in parts; each element is computed as before.
+// Tensors larger than a binding are split into parts; each element is computed as without the
+// split.
 TEST(SplitWeights, GiveTheSameBits) {
   constexpr uint64_t kLimit = 20 << 10;
   const auto small = support::OpenDevice({.max_storage_binding_bytes = kLimit});
@@ -225,7 +230,8 @@ TEST(SplitWeights, GiveTheSameBits) {
     Expected expected(spec);
     std::vector<std::vector<float>> logits;
     std::vector<size_t> dispatches;
-    // QMoE's decode form takes only weights that fit: the form that takes both gives the same bits.
+    // QMoE's decode variant takes only weights that fit one binding. The variant `wg` takes both,
+    // with the same bits.
     const ModelOptions options = {.variants = {{"qmoe", "wg"}}};
     for (const auto& device : {SharedDevice(), small}) {
       Sequence sequence(LoadModel(spec, device, options), {.max_length = 40, .chunk = 16});
@@ -242,7 +248,7 @@ TEST(SplitWeights, GiveTheSameBits) {
   }
 }
 
-// Unquantized ones go in parts of K, whose sums meet in another order.
+// Unquantized weights are split along K, so their sums are added in another order.
 TEST(SplitWeights, UnquantizedGiveTheReference) {
   const auto small = support::OpenDevice({.max_storage_binding_bytes = 20 << 10});
   ModelSpec spec = ModelNamed("plain_weights");

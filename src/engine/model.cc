@@ -38,7 +38,7 @@ Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
   if (options_.progress) {
     weights_.set_progress(
         [progress = options_.progress, total = folder_.weight_bytes()](uint64_t done) {
-          // Widened and narrowed elements make the bytes uploaded differ from the file's.
+          // Elements may be widened or narrowed, so the bytes uploaded can differ from the file's.
           progress(std::min(done, total), total);
         });
   }

@@ -1,4 +1,4 @@
-// A model on a device: what all its sequences share.
+// A model on a device: the state that all its sequences share.
 #pragma once
 
 #include <cstdint>
@@ -24,20 +24,21 @@
 namespace sinter::engine {
 
 struct ModelOptions {
-  // How far dispatches are fused. None: what measuring finds the quicker for a token, `layer` or
-  // `chain`; `layer` while that is not known. `none` is never tried, as it would take every weight
-  // into memory again, unjoined.
+  // Level of fusion. nullopt: `layer` or `chain`, whichever measuring finds quicker for a token;
+  // `layer` until that is known. `none` is never chosen so, because it would take every weight into
+  // memory again, unjoined.
   std::optional<passes::Fusion> fusion;
   // Names of rewrites to leave out.
   std::set<std::string, std::less<>> disabled_passes;
   compile::ForcedVariants variants;
-  // Uses plans that earlier processes measured, and keeps those measured in this one. Open()
+  // Uses plans that earlier processes measured, and stores those measured in this one. Open()
   // (open.h) sets it.
   bool plans_on_disk = false;
-  // Compiles in the background what prompts and generation will want but do not wait for: programs
-  // of other lengths, chains. Not on a software GPU, which compiles on the CPU that computes.
+  // Compiles in the background the programs that prompts and generation want but do not wait for:
+  // other lengths, chains. Ignored on a software GPU, whose compiler shares the CPU with its
+  // computations.
   bool prepare_in_background = false;
-  // Called while weights go to the GPU; may throw to stop the load.
+  // Called while weights are uploaded; may throw to stop the load.
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
 
   model::RewriteOptions rewrite() const { return {fusion, disabled_passes}; }
@@ -45,7 +46,7 @@ struct ModelOptions {
 
 class Model {
  public:
-  // Reads the folder and prepares its graph. Weights go to the GPU with the first sequence.
+  // Reads the folder and prepares its graph. Weights are uploaded with the first sequence.
   static std::shared_ptr<Model> Load(const std::filesystem::path& path,
                                      std::shared_ptr<gpu::Device> device,
                                      const ModelOptions& options = {});
@@ -60,19 +61,20 @@ class Model {
   run::WeightStore& weights() { return weights_; }
   run::PlanBook& plans() { return plans_; }
   ProgramSet& programs() { return programs_; }
-  // Whoever runs programs of this model holds a WorkGate::Scope.
+  // Returns the gate. A caller that runs programs of this model must hold a WorkGate::Scope.
   WorkGate& gate() { return gate_; }
   const ModelOptions& options() const { return options_; }
-  // The graph after the rewrites; shapes are still symbolic.
+  // Returns the graph after the rewrites; its shapes are still symbolic.
   const graph::Graph& graph() const { return *folder_.graph; }
   DType logits_dtype() const { return logits_dtype_; }
   // Returns whether programs compute the logits of the last valid row only.
   bool has_last_row() const { return has_last_row_; }
 
-  // The graph with numbers for shapes. `length`: the real length of the sequence, by which an If
-  // picks its branch (LongRoPE's short or long factors), where shapes hold the cache's capacity.
+  // Returns the graph with numbers for its symbolic shapes. `length` is the real length of the
+  // sequence, by which an If chooses its branch (LongRoPE's short or long factors). Shapes hold the
+  // cache's capacity instead.
   std::unique_ptr<graph::Graph> Specialize(const model::ProgramShape& shape, int64_t length) const;
-  // Which branch each If takes at that length; programs for equal decisions are the same.
+  // Returns the branch that each If takes at that length. Programs of equal decisions are equal.
   std::vector<bool> BranchDecisions(int64_t length) const;
 
  private:

@@ -11,7 +11,8 @@
 namespace sinter::engine {
 namespace {
 
-// The longest sequence of which one binding of this adapter holds a layer's keys.
+// Returns the length of the longest sequence whose keys of one layer fit one binding of this
+// adapter.
 int64_t LongestThatFits(const model::ModelFolder& folder, const Caps& caps, int64_t chunk) {
   const model::GenaiConfig& config = folder.config;
   const graph::Value* keys = folder.graph->FindValue(model::LayerName(config.past_key_names, 0));
@@ -47,7 +48,7 @@ OpenedModel Open(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
   }
   ModelOptions model_options = options.model;
   model_options.plans_on_disk = options.plans != Plans::kGuess;
-  // What is measured needs no guess to be replaced.
+  // Measured plans replace guessed ones, so compiling guesses in the background would be wasted.
   if (options.plans == Plans::kMeasure) model_options.prepare_in_background = false;
   opened.model = std::make_shared<Model>(std::move(folder), std::move(device), model_options);
   opened.sequence =
@@ -56,7 +57,7 @@ OpenedModel Open(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
     Tuner(opened.model, opened.sequence->cache()).RunAll(options.measuring);
   }
   opened.model->device()->Wait();
-  // The callback's owner may go before the model does.
+  // The callback's owner may be destroyed before the model.
   opened.model->weights().set_progress({});
   return opened;
 }

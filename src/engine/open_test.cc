@@ -1,4 +1,4 @@
-// Opening a model folder: lengths that fit the adapter, and which plans are taken.
+// Tests opening a model folder: lengths that fit the adapter, and the plans that are taken.
 
 #include "engine/open.h"
 
@@ -32,7 +32,8 @@ OpenedModel OpenSpec(const ModelSpec& spec, const std::shared_ptr<gpu::Device>& 
 
 TEST(Open, CutsALengthThatDoesNotFit) {
   const auto small = support::OpenDevice({.max_storage_binding_bytes = 64 << 10});
-  // 2 heads of 16 elements of 4 bytes: 128 bytes a row, 512 rows, of which 256 may be padding.
+  // 2 heads of 16 elements of 4 bytes are 128 bytes a row. A binding holds 512 rows, of which 256
+  // may be padding.
   const ModelSpec spec = Small(1000);
   const OpenedModel cut = OpenSpec(spec, small);
   EXPECT_EQ(cut.wanted_length, 1000);
@@ -41,7 +42,7 @@ TEST(Open, CutsALengthThatDoesNotFit) {
   const OpenedModel padded = OpenSpec(spec, small, {.chunk = 16});
   EXPECT_EQ(padded.wanted_length, 1000);
   EXPECT_EQ(padded.sequence->max_length(), 496);
-  // Nobody is told of what was not cut.
+  // wanted_length is empty if nothing was cut.
   const OpenedModel asked = OpenSpec(spec, small, {.max_length = 100});
   EXPECT_EQ(asked.wanted_length, std::nullopt);
   EXPECT_EQ(asked.sequence->max_length(), 100);
@@ -68,7 +69,7 @@ TEST(Open, TakesTheLengthThatIsWanted) {
   EXPECT_EQ(WantedLength(config, std::nullopt), 48);
 }
 
-// The variants of a program's dispatches.
+// Returns the variants of the dispatches of the program of one token.
 std::vector<std::string> VariantsOf(const OpenedModel& opened) {
   ProgramSet& programs = opened.model->programs();
   std::vector<std::string> variants;
@@ -107,7 +108,7 @@ TEST(Open, TakesThePlansThatAreWanted) {
     measured = VariantsOf(opened);
   }
 
-  // Another choice than the best guess, as if it had been measured.
+  // Store a choice other than the best guess, as if it had been measured.
   shares.clear();
   std::vector<std::string> guessed;
   {

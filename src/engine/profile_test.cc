@@ -1,5 +1,5 @@
-// Profiles of sequences: what was timed, in replay and recorded anew, and that two sequences' never
-// mix.
+// Tests profiles of sequences: the dispatches that are timed, both replayed and recorded again, and
+// that the profiles of two sequences never mix.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -79,18 +79,19 @@ TEST(Profile, WorkIsTheModels) {
   Sequence sequence(Load("qwen3_f32"));
   const support::ModelSpec spec = support::ModelNamed("qwen3_f32");
   const compile::Work work = sequence.DecodeWork(32);
-  // Keys and values of every layer, 32 rows of f32.
+  // The cache holds keys and values of every layer, 32 rows of f32.
   EXPECT_DOUBLE_EQ(work.cache_bytes,
                    static_cast<double>(spec.layers * 2 * 32 * spec.kv_heads * spec.head_size * 4));
   EXPECT_DOUBLE_EQ(work.attention_flops,
                    static_cast<double>(spec.layers * 4 * 32 * spec.heads * spec.head_size));
-  // Projections of queries, keys, values and output, the MLP's three, and the head: 2 a weight.
+  // The weights are those of the projections of queries, keys, values and output, the MLP's three,
+  // and the head. Each takes 2 operations.
   const int64_t attention = spec.hidden * spec.head_size * (2 * spec.heads + 2 * spec.kv_heads);
   const int64_t weights =
       spec.layers * (attention + 3 * spec.hidden * spec.intermediate) + spec.hidden * spec.vocab;
   EXPECT_DOUBLE_EQ(work.flops, 2.0 * static_cast<double>(weights));
-  // Half a byte a weight, and f32 scales of blocks of 32; norms and a row of the embedding are
-  // little.
+  // Each weight takes half a byte, and each block of 32 an f32 scale. Norms and a row of the
+  // embedding add little.
   const double packed = static_cast<double>(weights) * (0.5 + 4.0 / 32);
   EXPECT_GE(work.weight_bytes, packed);
   EXPECT_LT(work.weight_bytes, packed * 1.1);
@@ -103,8 +104,8 @@ TEST(Profile, ExpertsThatAreNotChosenDoNotCount) {
   const double experts =
       static_cast<double>(spec.layers * spec.top_k * 3 * spec.hidden * spec.intermediate);
   EXPECT_GE(work.flops, 2 * experts);
-  // Half a byte a weight, and f16 scales of blocks of 32. All four experts alone would be twice the
-  // two that are chosen.
+  // Each weight takes half a byte, and each block of 32 an f16 scale. All four experts would be
+  // twice the two that are chosen.
   EXPECT_GE(work.weight_bytes, experts * (0.5 + 2.0 / 32));
   EXPECT_LT(work.weight_bytes, experts * (0.5 + 2.0 / 32) * 2);
 }
@@ -119,7 +120,7 @@ TEST(Profile, TwoSequencesNeverMix) {
                                  only_b = Labels(ProfileOneStep(b));
   ASSERT_NE(only_a, only_b);
 
-  // Step by step in turn, one of them profiled while the other has work queued.
+  // The sequences step in turn; one is profiled while the other has work queued.
   a.Append({});
   b.Append({});
   a.BeginGeneration({});
@@ -135,7 +136,7 @@ TEST(Profile, TwoSequencesNeverMix) {
   a.EndGeneration(1);
   b.EndGeneration(1);
 
-  // Both at once, from two threads.
+  // Both sequences run at once in two threads.
   a.Append({});
   b.Append({});
   int wrong_a = 0, wrong_b = 0;
@@ -157,7 +158,7 @@ TEST(Profile, AFailedAppendEndsIt) {
   Sequence sequence(Load("qwen3_f32"));
   EXPECT_THROW(sequence.ProfileAppend(std::vector<int32_t>{-1}), Error);
   sequence.Append(
-      support::RandomTokens(4, 5));  // and nothing is written to the profile that is gone
+      support::RandomTokens(4, 5));  // must not write to the profile, which is already destroyed
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 namespace sinter::engine {
 namespace {
 
-// Whether the graph has an input of that name and reads it.
+// Returns whether the graph has an input of that name and reads it.
 bool Reads(const graph::Graph& graph, std::string_view name) {
   return std::ranges::any_of(graph.inputs(), [&](const graph::Value* input) {
     return input->name() == name && !input->uses().empty();
@@ -79,8 +79,8 @@ const ProgramSet::Chain& ProgramSet::ChainOf(int64_t capacity, const std::vector
 }
 
 std::shared_ptr<const CompiledStep> ProgramSet::Build(const StepKey& key, int64_t length) {
-  // The chain's weights first: what layers have of a kind lies in one buffer there, of which
-  // programs without chains take parts.
+  // The chain's weights are uploaded first. They join the tensors of one kind of all layers in one
+  // buffer, and programs without chains then use parts of that buffer.
   std::shared_ptr<const graph::Graph> graph;
   if (MayChain()) {
     const Chain& chain = ChainOf(key.capacity, key.branches, length);
@@ -204,7 +204,8 @@ void ProgramSet::WorkInBackground() {
     try {
       Get(job.key, job.length);
     } catch (const std::exception&) {
-      // Whoever needs this program tries again and is told; what nobody needs may fail.
+      // A caller that needs this program tries again and gets the error. A program that nobody
+      // needs may fail.
     }
     lock.lock();
     job_under_way_ = false;

@@ -22,7 +22,7 @@ namespace sinter::engine {
 
 class Model;
 
-// What tells one program of a model from another.
+// Key that distinguishes the programs of a model.
 struct StepKey {
   int64_t rows = 1;            // tokens in one run
   int64_t capacity = 1;        // rows of the KV cache
@@ -38,46 +38,48 @@ struct CompiledStep {
   std::vector<compile::Work> work;  // by dispatch
 };
 
-// Threads may share one. The model must outlive it.
+// The compiled programs of a model. Threads may share one set. The model must outlive it.
 class ProgramSet {
  public:
   explicit ProgramSet(Model& model) : model_(model) {}
-  // Waits for the compilation under way.
+  // Waits for the compilation in progress.
   ~ProgramSet();
 
-  // Returns a program, made now where it is not there yet; waits where another thread makes it.
-  // `length` is any length of a sequence at which the branches are taken. Throws Error for what
-  // cannot be lowered or compiled, gpu::ResourceError where it does not fit the adapter.
+  // Returns a program and compiles it if needed; waits if another thread is compiling it. `length`
+  // is any sequence length at which the key's branches are taken. Throws Error if the program
+  // cannot be lowered or compiled, and gpu::ResourceError if it does not fit the adapter.
   std::shared_ptr<const CompiledStep> Get(const StepKey& key, int64_t length);
-  // Returns the same, or null where it is not there yet.
+  // Returns the program, or null if it is not compiled yet.
   std::shared_ptr<const CompiledStep> Peek(const StepKey& key) const;
-  // Returns the program of one token to be used now. Where nobody chose how far to fuse, that is
-  // the chain where measuring found it quicker; the program without chains while that is not known.
+  // Returns the program of one token to use at this time. If the user chose no fusion level, that
+  // is the chain once measuring has found it quicker, and the program without chains until then.
   std::shared_ptr<const CompiledStep> GetDecode(int64_t capacity, const std::vector<bool>& branches,
                                                 int64_t length);
-  // Returns whether a chain of these programs is made, or could be made, but was not compared yet.
+  // Returns whether a chain of these programs exists, or could be compiled, but was not compared
+  // yet.
   bool ChainIsUnknown(int64_t capacity, const std::vector<bool>& branches, int64_t length);
-  // Makes a program anew where the plan book has other choices for it by now, and tells everybody
-  // who holds the one before.
+  // Compiles a program again with the plan book's current choices and replaces the old one. Raises
+  // version(), so that users of the old program fetch the new one.
   void Refresh(const StepKey& key, int64_t length);
 
-  // Returns the shaders of a program and of all the plans that the plan book does not know for it.
+  // Returns the shaders of a program and of all its plans that the plan book does not know.
   std::vector<wgsl::Shader> ShadersToMeasure(const StepKey& key, int64_t length) const;
 
   struct KindCount {
     size_t known = 0, all = 0;
   };
-  // Counts the kinds of dispatch of a program that measuring may choose a plan for, and those of
-  // them that the plan book knows.
+  // Counts the program's kinds of dispatch that measuring may choose a plan for, and those of them
+  // that the plan book knows.
   KindCount CountKinds(const StepKey& key, int64_t length) const;
 
-  // Makes programs in the background, in this order. Errors wait for Get.
+  // Compiles programs in the background, in this order. Errors are not reported here: Get() throws
+  // them when it compiles the program again.
   void Prepare(std::vector<StepKey> keys, int64_t length);
-  // Waits until nothing is made in the background any more.
+  // Waits until no background compilation is queued or in progress.
   void Settle();
-  // Returns whether something is.
+  // Returns whether a background compilation is queued or in progress.
   bool IsPreparing() const;
-  // Goes up whenever a program is added or made anew.
+  // Returns a number that increases whenever a program is added or replaced.
   uint64_t version() const { return version_; }
 
  private:
@@ -89,14 +91,14 @@ class ProgramSet {
     StepKey key;
     int64_t length;
   };
-  // The graph of a program, lowered with the choices of the plan book.
+  // Returns the graph of a program, lowered with the choices of the plan book.
   compile::Lowered Lower(const graph::Graph& graph, const StepKey& key) const;
   std::shared_ptr<const CompiledStep> Build(const StepKey& key, int64_t length);
-  // Whether layers may be joined where nobody chose how far to fuse.
+  // Returns whether layers may be joined although the user chose no fusion level.
   bool MayChain() const;
   struct Chain {
-    bool exists = false;                        // lowering joins something
-    std::shared_ptr<const graph::Graph> graph;  // that of the program without chains, too
+    bool exists = false;                        // whether lowering joins anything
+    std::shared_ptr<const graph::Graph> graph;  // also the graph of the program without chains
     compile::Lowered lowered;
     run::PlanIdentity identity;
   };

@@ -1,5 +1,5 @@
-// Programs that sequences of a model share: made once, in the foreground or the background, and
-// made anew.
+// Tests the programs that sequences of a model share: compiled once, in the foreground or the
+// background, and compiled again with new choices.
 
 #include "engine/program_set.h"
 
@@ -21,7 +21,7 @@ using support::ModelSpec;
 using support::SharedDevice;
 using ::testing::HasSubstr;
 
-// One layer, so that its programs have few shaders.
+// Returns a model of one layer, so that its programs have few shaders.
 ModelSpec Small() {
   ModelSpec spec = support::ModelNamed("qwen3_f32");
   spec.layers = 1;
@@ -30,7 +30,7 @@ ModelSpec Small() {
 
 constexpr int64_t kCapacity = 32;
 StepKey KeyOf(int64_t rows, int64_t capacity = kCapacity) { return {rows, capacity, {}, false}; }
-// A program whose bindings no device of OpenSmall() has room for.
+// Key of a program whose bindings are too large for the devices of OpenSmall().
 const StepKey kTooLarge = KeyOf(1, 1 << 14);
 
 std::shared_ptr<gpu::Device> OpenSmall() {
@@ -67,7 +67,8 @@ TEST(ProgramSet, SequencesShareTheirPrograms) {
   EXPECT_EQ(model->programs().Peek(key), prefill);
   EXPECT_EQ(model->programs().version(), version) << "no program was made";
   EXPECT_EQ(device.pipelines_created(), pipelines);
-  // Beside the cache and the buffers: parameters of small dispatches, and the inputs of 16 rows.
+  // Besides the cache and the buffers, allowance for parameters of small dispatches and the inputs
+  // of 16 rows.
   constexpr uint64_t kSmall = 2 << 10;
   const uint64_t grown = device.allocated_bytes() - before;
   EXPECT_GE(grown, second.cache_bytes() + step_bytes);
@@ -104,7 +105,7 @@ TEST(ProgramSet, PreparesInTheBackground) {
     EXPECT_EQ(programs.Get(KeyOf(rows), 1), step);
   }
   EXPECT_FALSE(programs.Peek(KeyOf(2)));
-  // What is there already is not made again.
+  // An existing program is not compiled again.
   programs.Prepare({KeyOf(1)}, 1);
   programs.Settle();
   EXPECT_EQ(programs.version(), 2u);
@@ -135,7 +136,7 @@ TEST(ProgramSet, MayGoWhileProgramsAreQueued) {
   device->Check();
 }
 
-// A sequence goes on with the new program, and with the same tokens.
+// A sequence continues with the new program and generates the same tokens.
 TEST(ProgramSet, MakesAProgramAnewWithNewChoices) {
   const auto model = LoadModel(Small());
   const SequenceOptions options = {.max_length = kCapacity, .chunk = 16};
@@ -183,7 +184,8 @@ TEST(ProgramSet, MakesAProgramAnewWithNewChoices) {
   sequence.EndGeneration(8);
 }
 
-// A software GPU does not hold all workgroups of a chain at once: there it is for those who ask.
+// A software GPU does not hold all workgroups of a chain at once, so it uses a chain only if the
+// user asks for it.
 TEST(ProgramSet, TakesAChainWhereItIsAskedForOrQuicker) {
   const ModelSpec spec = support::ModelNamed("qwen3_graph");
   const auto automatic = LoadModel(spec);

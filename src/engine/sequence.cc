@@ -83,7 +83,7 @@ Sequence::Sequence(std::shared_ptr<Model> model, const SequenceOptions& options)
 void Sequence::PrepareInBackground() {
   if (!model_->options().prepare_in_background || model_->device()->adapter().software) return;
   std::vector<StepKey> keys;
-  // Short prompts come first, the longest last.
+  // Short programs are compiled first, the longest last.
   for (const int64_t rows : chunks_) {
     if (rows <= model::kLoadedChunk) keys.push_back(KeyOf(rows));
   }
@@ -147,7 +147,7 @@ void Sequence::UpdateBranches(int64_t length) {
   if (branches == branches_) return;
   branches_ = std::move(branches);
   PrepareInBackground();
-  // Keys in the cache were rotated with the other branch's factors: everything runs again.
+  // Keys in the cache were rotated with the other branch's factors, so all tokens run again.
   const std::vector<int32_t> tokens = std::move(tokens_);
   SetTokens({});
   if (!tokens.empty()) RunTokens(tokens);
@@ -172,7 +172,8 @@ void Sequence::ChooseChunk() {
   int64_t chunk = model::ChunkFor(*loaded_chunk_microseconds_);
   while (chunk > max_length_) chunk /= 2;
   if (chunk <= chunks_.back()) return;
-  // Longer programs wait until they are made: a prompt gains less by them than that takes.
+  // Longer programs are compiled in the background: a prompt would gain less from them than
+  // compiling takes.
   std::vector<StepKey> longer;
   for (const int64_t rows : model::ChunkLengths(chunk)) {
     if (rows > model::kLoadedChunk) longer.push_back(KeyOf(rows));
@@ -263,7 +264,7 @@ std::vector<float> Sequence::Logits() {
   const auto vocab = static_cast<uint64_t>(model_->config().vocab_size);
   const DType dtype = kernels::DeviceDType(device.caps(), model_->logits_dtype());
   const uint64_t elem_bytes = DTypeBytes(dtype, 1);
-  // Downloads start at whole words.
+  // Downloads start at multiples of 4 bytes.
   const uint64_t row =
       std::min<uint64_t>(logits_row_, static_cast<uint64_t>(runner_.logits_rows()) - 1);
   const uint64_t begin = row * vocab * elem_bytes;
@@ -320,10 +321,11 @@ void Sequence::Step() {
     throw Error("model", "generation: got {} tokens, want at most {} (the maximum length)", total,
                 max_length_);
   }
-  // While tokens are generated they are in the cache, too.
+  // Generated tokens occupy rows of the cache, too.
   cache_->used = total;
   if (model_->BranchDecisions(total) == branches_) return loop_.Step(DecodeProgram(), total - 1);
-  // The sequence passes the length where other factors hold: run it anew with them, then go on.
+  // The sequence passes the length from which on other factors hold, so it runs again with them and
+  // then continues.
   std::vector<int32_t> sequence = tokens_;
   for (int64_t i = 0; i < step; ++i) sequence.push_back(Token(i));
   std::vector<int32_t> before = std::exchange(tokens_, {});
@@ -342,7 +344,7 @@ void Sequence::Step() {
 void Sequence::EndGeneration(int64_t kept) {
   SINTER_CHECK(generating_ && kept >= 0 && kept <= steps(), "{} of {} tokens kept", kept, steps());
   if (kept > 0) Token(kept - 1);
-  // Tokens queued past the end were decoded too: their rows lie behind the sequence and are
+  // Tokens queued past the end were decoded too. Their rows come after the sequence and are
   // overwritten later.
   const std::vector<int32_t> generated = loop_.tokens();
   loop_.End();
@@ -374,7 +376,7 @@ void Sequence::AbandonGeneration() noexcept {
   generating_.reset();
 }
 
-// The logits of the sequence's last token may be gone: it runs again with what comes next.
+// Marks the last token as pending. Its logits may be lost, so it runs again with the next tokens.
 void Sequence::KeepNone() noexcept {
   logits_valid_ = false;
   has_pending_ = true;

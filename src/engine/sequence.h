@@ -1,4 +1,4 @@
-// One sequence of tokens on a model: its KV cache, the tokens in it, prompts and generation.
+// One sequence of tokens on a model: its KV cache, its tokens, prompts and generation.
 #pragma once
 
 #include <cstdint>
@@ -20,20 +20,20 @@
 namespace sinter::engine {
 
 struct SequenceOptions {
-  // Tokens that the KV cache holds, prompt and generated ones; 0: search.max_length of the model's
-  // config. At most the context length.
+  // Number of tokens that the KV cache holds, prompt and generated ones; 0 for search.max_length of
+  // the model's config. At most the context length.
   int64_t max_length = 0;
-  // Largest number of prompt tokens in one run. 0: 512, or 1,024 or 2,048 where the adapter is
+  // Largest number of prompt tokens in one run. 0 for 512, or for 1,024 or 2,048 if the adapter is
   // quick enough for such runs to stay short (chunking.h).
   int64_t chunk = 0;
   run::RunOptions run;
 };
 
-// A sequence belongs to one thread at a time. Several sequences, also in several threads, share the
-// programs of their model.
+// A sequence may be used by one thread at a time. Several sequences, also in several threads, share
+// the programs of their model.
 class Sequence {
  public:
-  // Allocates the KV cache and makes the program of one token. Throws Error where the cache does
+  // Allocates the KV cache and compiles the program of one token. Throws Error if the cache does
   // not fit the adapter.
   Sequence(std::shared_ptr<Model> model, const SequenceOptions& options = {});
   Sequence(const Sequence&) = delete;
@@ -42,61 +42,64 @@ class Sequence {
   const model::GenaiConfig& config() const { return model_->config(); }
   const std::shared_ptr<Model>& model() const { return model_; }
   int64_t max_length() const { return max_length_; }
-  // Largest number of prompt tokens in one run, as far as that is known: what was asked for, or
-  // chosen, and max_length() at most.
+  // Returns the largest number of prompt tokens in one run: the number asked for, or the one chosen
+  // so far. At most max_length().
   int64_t chunk() const { return chunks_.back(); }
-  // Tokens of the sequence, whether they have run yet or not.
+  // Returns the number of tokens in the sequence, including one that has not run yet.
   int64_t length() const { return static_cast<int64_t>(tokens_.size()) + (has_pending_ ? 1 : 0); }
   const gpu::Device& device() const { return *model_->device(); }
   const std::shared_ptr<KvCache>& cache() const { return cache_; }
-  // Bytes of the KV cache.
+  // Returns the bytes of the KV cache.
   uint64_t cache_bytes() const { return cache_->bytes(); }
-  // Waits until everything queued is done. Throws what the device met.
+  // Waits until all queued work is done. Throws the device's pending errors.
   void Wait() { model_->device()->Wait(); }
 
-  // Number of dispatches of a step that chooses greedily, the choice of its token with them.
+  // Returns the number of dispatches of a step that chooses greedily, including those that choose
+  // the token.
   size_t GreedyDispatches();
-  // The sum over one decode run's dispatches where `total` tokens are in the cache, the run's own
-  // with them.
+  // Returns the work of one decode run, summed over its dispatches, if the cache then holds `total`
+  // tokens including the run's own.
   compile::Work DecodeWork(int64_t total);
 
-  // Runs `tokens` behind what there is. Throws Error: no tokens, an id outside the vocabulary, past
-  // max_length().
+  // Runs `tokens` after the tokens in the sequence. Throws Error if there is no token to run, if an
+  // id is outside the vocabulary, or if max_length() would be exceeded.
   void Append(std::span<const int32_t> tokens);
-  // The same with a timestamp around every dispatch, run by run; gives all of them in order. Throws
-  // Error, too, where the adapter has no timestamps.
+  // Does the same with a timestamp around every dispatch, and returns the times of all runs in
+  // order. Also throws Error if the adapter has no timestamps.
   std::vector<run::DispatchTime> ProfileAppend(std::span<const int32_t> tokens);
-  // The logits after the last token, [vocab_size].
+  // Returns the logits after the last token, [vocab_size].
   std::vector<float> Logits();
-  // Forgets everything from the token at `length` on.
+  // Drops all tokens from index `length` on.
   void Rewind(int64_t length);
 
-  // Generation without the CPU in the loop: each Step queues one more token and returns at once;
-  // Token(i) waits for the i-th. Several steps may be queued before the first is read.
+  // Begins a generation without the CPU in the loop. Each Step() queues one more token and returns
+  // at once; Token(i) waits for token i. Several steps may be queued before the first token is
+  // read.
   void BeginGeneration(const TokenChoice& choice);
   void Step();
-  // The same with a timestamp around every dispatch, as ProfileAppend.
+  // Does the same with a timestamp around every dispatch, like ProfileAppend.
   std::vector<run::DispatchTime> ProfileStep();
-  // Steps queued since BeginGeneration.
+  // Returns the number of steps queued since BeginGeneration.
   int64_t steps() const { return loop_.steps(); }
   int32_t Token(int64_t step) { return loop_.Token(step); }
-  // Ends it: of the queued tokens the first `kept` belong to the sequence.
+  // Ends the generation. The first `kept` of the queued tokens belong to the sequence.
   void EndGeneration(int64_t kept);
-  // Ends it after an error, whatever state the device is in; the sequence is as it was before
-  // BeginGeneration.
+  // Ends the generation after an error, in any state of the device. Restores the sequence as it was
+  // before BeginGeneration.
   void AbandonGeneration() noexcept;
 
  private:
   StepKey KeyOf(int64_t rows) const { return {rows, cache_->capacity(), branches_, false}; }
   StepProgram& ProgramFor(int64_t rows);
-  // The program of one token as it is now; takes a quicker one where that is made by then.
+  // Returns the current program of one token; switches to a quicker one if that is compiled.
   StepProgram& DecodeProgram();
-  // Asks for the programs that later prompts and generation want, where a GPU has room for that.
+  // Queues the background compilation of the programs that later prompts and generation want, on a
+  // GPU with room for them.
   void PrepareInBackground();
-  // Sets chunks_ where nobody asked for a chunk: by the time that a run takes, as the plan book
-  // knows it or as runs here took.
+  // Sets chunks_ if the user asked for no chunk, by the time of a run that the plan book holds or
+  // that was measured here.
   void ChooseChunk();
-  // The runs for `count` tokens behind what is in the cache.
+  // Returns the lengths of the runs for `count` tokens after those in the cache.
   std::vector<int64_t> PlanRuns(int64_t count);
   void RunTokens(std::span<const int32_t> tokens);
   void UpdateBranches(int64_t length);
@@ -111,25 +114,25 @@ class Sequence {
   model::RunCosts run_costs_;
   bool one_row_of_logits_ = true;
   bool chunk_is_final_ = false;
-  // The program of kLoadedChunk rows, and by what the plan book knows the time of its run.
+  // Program of kLoadedChunk rows, and the identity under which the plan book has the time of its
+  // run.
   std::shared_ptr<const CompiledStep> loaded_chunk_;
   run::PlanIdentity loaded_chunk_run_;
-  std::optional<double>
-      loaded_chunk_microseconds_;  // the least that a run of kLoadedChunk rows took
+  std::optional<double> loaded_chunk_microseconds_;  // least time of a run of kLoadedChunk rows
   StepRunner runner_;
   DecodeLoop loop_;
 
   std::vector<bool> branches_;
-  int64_t branch_length_ = 1;  // a length with these decisions
+  int64_t branch_length_ = 1;  // a length at which branches_ are taken
   std::shared_ptr<const CompiledStep> decode_;
-  uint64_t decode_version_ = 0;  // of the program set, when decode_ was taken from it
+  uint64_t decode_version_ = 0;  // version of the program set when decode_ was fetched
 
-  std::vector<int32_t> tokens_;  // in the cache
-  bool has_pending_ = false;     // a token that belongs to the sequence and has not run yet
+  std::vector<int32_t> tokens_;  // tokens in the cache
+  bool has_pending_ = false;     // whether the last token has not run yet
   int32_t pending_ = 0;
-  uint32_t logits_row_ = 0;  // the row of the logits after the last token
+  uint32_t logits_row_ = 0;  // row of the logits after the last token
   bool logits_valid_ = false;
-  // Work under way: a generation.
+  // Set during a generation, which counts as work.
   std::optional<WorkGate::Scope> generating_;
 };
 

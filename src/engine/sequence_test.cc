@@ -1,4 +1,5 @@
-// Sequences: limits, errors, several at once, generation on the device, and the device's loss.
+// Tests sequences: limits, errors, several at once, generation on the device, and loss of the
+// device.
 
 #include "engine/sequence.h"
 
@@ -65,7 +66,7 @@ TEST(SequenceErrors, RefuseWhatDoesNotFit) {
   EXPECT_THAT(ErrorOf([&] { sequence.Rewind(-1); }), HasSubstr("rewind: got -1"));
 }
 
-// A token is still chosen behind a full cache; the next would have to run there.
+// A token can still be chosen when the cache is full; only the next one would have to run there.
 TEST(SequenceErrors, GenerationEndsAtTheMaximumLength) {
   Sequence sequence(LoadModel(ModelNamed("qwen3_f32")), {.max_length = 20});
   sequence.Append(support::RandomTokens(19, 1));
@@ -79,7 +80,7 @@ TEST(SequenceErrors, GenerationEndsAtTheMaximumLength) {
 
 TEST(SequenceErrors, ACacheThatIsTooLargeNamesTheLengthThatFits) {
   const auto small = support::OpenDevice({.max_storage_binding_bytes = 32 << 10});
-  // 2 heads of 16 elements of 4 bytes: 128 bytes a row, 256 rows.
+  // 2 heads of 16 elements of 4 bytes are 128 bytes a row, so a binding holds 256 rows.
   ModelSpec wide = ModelNamed("qwen3_f32");
   wide.context = 512;
   const auto long_model = LoadModel(wide, small);
@@ -109,7 +110,8 @@ TEST(ModelFolders, RefuseWhatIsMissing) {
   EXPECT_THAT(ErrorOf(load), HasSubstr("model.onnx"));
 }
 
-// A file with the nodes that rewrites make: they are no format that others could read.
+// Files must not contain the nodes that only rewrites make, because no other program could read
+// them.
 TEST(ModelFolders, RefuseSintersOwnOperators) {
   const support::TempFolder folder;
   support::WriteModelFolder(ModelNamed("phi3"), folder.path());
@@ -125,7 +127,7 @@ TEST(ModelFolders, RefuseSintersOwnOperators) {
                     HasSubstr("got an operator that only Sinter's rewrites make")));
 }
 
-// genai_config.json and the graph must be of one model.
+// genai_config.json and the graph must describe the same model.
 TEST(ModelFolders, RefuseAConfigOfAnotherModel) {
   const ModelSpec graph = ModelNamed("qwen3_f32");
   const auto error_with = [&](ModelSpec config, std::string from = "", const std::string& to = "") {
@@ -178,7 +180,7 @@ TEST(Loading, ReportsProgressAndCanBeStopped) {
   SharedDevice()->Check();
 }
 
-// The logits after each of `tokens`, which run one by one.
+// Returns the logits after each of `tokens`, which run one by one.
 std::vector<std::vector<float>> OneByOne(const std::shared_ptr<Model>& model,
                                          const std::vector<int32_t>& tokens) {
   Sequence sequence(model, {.chunk = 1});
@@ -206,7 +208,7 @@ TEST(SequenceChunks, GiveTheSameLogitsAtEveryLength) {
   }
 }
 
-// Tuning leaves any bits in the rows behind a sequence, NaN too, and no run clears them.
+// Tuning leaves arbitrary bits, even NaN, in the rows after a sequence, and no run clears them.
 TEST(SequenceCache, MayHoldAnythingBehindTheSequence) {
   for (const ModelSpec& spec : support::AllModels()) {
     SCOPED_TRACE(spec.name);
@@ -217,7 +219,7 @@ TEST(SequenceCache, MayHoldAnythingBehindTheSequence) {
       SharedDevice()->Upload(range.buffer, range.offset,
                              std::vector<std::byte>(range.size_bytes(), std::byte{0xff}));
     }
-    // 21 tokens are a run of 16 rows and single ones, 30 have padding.
+    // 21 tokens are a run of 16 rows and single ones; 30 tokens have padding.
     for (const size_t length : {21, 1, 30}) {
       const std::vector<int32_t> tokens = support::RandomTokens(length, length);
       clean.Append(tokens);
@@ -227,7 +229,7 @@ TEST(SequenceCache, MayHoldAnythingBehindTheSequence) {
   }
 }
 
-// Padding has to fit behind a sequence of the maximum length, at once or in parts.
+// Padding must fit after a sequence of the maximum length, in one run or several.
 TEST(SequenceChunks, FillTheCacheToTheLastToken) {
   const auto model = LoadModel(ModelNamed("qwen3_f32"));
   const std::vector<int32_t> tokens = support::RandomTokens(128, 9);
@@ -251,11 +253,12 @@ TEST(SequenceChunks, FillTheCacheToTheLastToken) {
   }
 }
 
-// Programs of 1,024 rows are for GPUs that are quick enough, and for those who ask for them.
+// Programs of 1,024 rows are used on GPUs that are quick enough, and if the user asks for them.
 TEST(SequenceChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
   ModelSpec spec = ModelNamed("qwen3_f32");
   spec.context = 1100;
-  // The first of them has a gate and an up for every row, of 768 bytes.
+  // The last layer's MLP runs for one row only, so a second layer is needed: the first one has a
+  // gate and an up of 768 bytes for every row.
   spec.layers = 2;
   const auto model = LoadModel(spec, support::OpenDevice({.max_storage_binding_bytes = 512 << 10}));
   Sequence sequence(model), asked(model, {.chunk = 1024});
@@ -273,7 +276,7 @@ TEST(SequenceChunks, ALongProgramThatDoesNotFitIsDoneWithout) {
   ExpectNear(sequence.Logits(), long_runs.Logits());
 }
 
-// The tokens chosen on the device are those that the logits say, one by one.
+// The tokens chosen on the device equal the argmax of the logits, one by one.
 TEST(SequenceGeneration, IsTheArgmaxChain) {
   for (const char* name : {"qwen3_f32", "gptoss"}) {
     const auto model = LoadModel(ModelNamed(name));
@@ -289,7 +292,7 @@ TEST(SequenceGeneration, IsTheArgmaxChain) {
       EXPECT_EQ(token, Argmax(chain.Logits())) << name;
       chain.Append(std::vector<int32_t>{token});
     }
-    // What follows sees the generated tokens, the last one too.
+    // Tokens appended later see all generated tokens, including the last one.
     const std::vector<int32_t> more = support::RandomTokens(5, 7);
     sequence.Append(more);
     chain.Append(more);
@@ -332,7 +335,7 @@ TEST(SequenceGeneration, KeepsWhatItIsToldTo) {
 
 class LongRope : public ::testing::TestWithParam<const char*> {};
 
-// Past the threshold of 24 tokens everything is as if the long factors had held from the start.
+// Past the threshold of 24 tokens, results are as if the long factors had been used from the start.
 TEST_P(LongRope, GenerationAcrossTheThresholdEqualsAFreshPrefill) {
   const auto model = LoadModel(ModelNamed(GetParam()));
   Sequence sequence(model, {.max_length = 64, .chunk = 16});
@@ -348,7 +351,7 @@ TEST_P(LongRope, GenerationAcrossTheThresholdEqualsAFreshPrefill) {
   EXPECT_NE(model->BranchDecisions(24), model->BranchDecisions(25));
 }
 
-// Token by token across the threshold, and back by Rewind.
+// Crosses the threshold token by token, and returns by Rewind.
 TEST_P(LongRope, AppendingAcrossTheThresholdEqualsAFreshPrefill) {
   const ModelSpec spec = ModelNamed(GetParam());
   const auto model = LoadModel(spec);
@@ -360,7 +363,7 @@ TEST_P(LongRope, AppendingAcrossTheThresholdEqualsAFreshPrefill) {
                                       tokens.begin() + static_cast<std::ptrdiff_t>(n));
     const std::vector<double> want = reference.Logits(prefix).back();
     const std::vector<float> got = sequence.Logits();
-    // The other factors move logits by 0.1 and more.
+    // The other factors change logits by 0.1 or more.
     for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 0.03) << n;
   };
   sequence.Append(std::span(tokens).first(22));
@@ -378,7 +381,7 @@ TEST_P(LongRope, AppendingAcrossTheThresholdEqualsAFreshPrefill) {
 INSTANTIATE_TEST_SUITE_P(Models, LongRope,
                          ::testing::Values("longrope_if", "longrope_concatenated"));
 
-// What a sequence gives for a prompt and eight tokens, in small pieces.
+// A prompt and eight generated tokens on one sequence, run in small pieces.
 struct Script {
   explicit Script(std::shared_ptr<Model> model, uint32_t seed)
       : sequence(std::move(model), {.max_length = 64, .chunk = 16}), seed(seed) {}
@@ -410,7 +413,7 @@ TEST(SeveralSequences, InterleavedGiveWhatTheyGiveAlone) {
   EXPECT_EQ(b.logits, alone_b.logits);
 }
 
-// What scripts of the seeds 31 and 32 give, one after the other.
+// Returns the finished scripts of the seeds 31 and 32, run one after the other.
 std::deque<Script> Alone(const std::shared_ptr<Model>& model) {
   std::deque<Script> alone;
   for (uint32_t seed : {31u, 32u}) {
@@ -420,7 +423,8 @@ std::deque<Script> Alone(const std::shared_ptr<Model>& model) {
   return alone;
 }
 
-// Both scripts, three times over, in a thread each, on the model that `model_of` gives that thread.
+// Runs both scripts three times, each in a thread of its own, on the model that `model_of` returns
+// for that thread. Expects the results of `alone`.
 void ExpectFromThreads(const std::deque<Script>& alone,
                        const std::function<std::shared_ptr<Model>(size_t thread)>& model_of) {
   std::vector<std::unique_ptr<Script>> scripts(2);
@@ -447,7 +451,7 @@ void ExpectFromThreads(const std::deque<Script>& alone,
   }
 }
 
-// Programs of every length read one copy of each constant, in whatever order its rows lie.
+// Programs of every length read one copy of each constant, in any order of its rows.
 TEST(Weights, AreOnTheDeviceOnce) {
   for (const char* name : {"qwen3_f32", "qwen3_graph", "phi3", "gptoss"}) {
     const ModelSpec spec = ModelNamed(name);
@@ -464,7 +468,7 @@ TEST(Weights, AreOnTheDeviceOnce) {
   }
 }
 
-// A GPU keeps rows of quantized weights by groups, a CPU one by one.
+// A GPU stores rows of quantized weights in interleaved groups, a software GPU row by row.
 TEST(Weights, GiveTheSameInEveryOrder) {
   const auto as_gpu = support::OpenDevice({.as_gpu = true});
   const ModelOptions by_layer{.fusion = passes::Fusion::kLayer};
@@ -475,7 +479,7 @@ TEST(Weights, GiveTheSameInEveryOrder) {
                   {.max_length = 96, .chunk = 32});
     Sequence got(LoadModel(ModelNamed(name), as_gpu, by_layer), {.max_length = 96, .chunk = 32});
     for (const size_t length : {40, 1, 3}) {
-      // The shaders of a GPU's prompts through experts take 15 s to compile for a CPU.
+      // A software GPU takes 15 s to compile a GPU's shaders for prompts through experts.
       if (name == std::string("gptoss") && length == 40 && !support::TestAll()) continue;
       SCOPED_TRACE(fmt::format("{}, {} tokens", name, length));
       const std::vector<int32_t> tokens = support::RandomTokens(length, length);
@@ -486,7 +490,7 @@ TEST(Weights, GiveTheSameInEveryOrder) {
   }
 }
 
-// Both threads make sequences, upload weights and compile programs at once.
+// Both threads create sequences, upload weights and compile programs at the same time.
 TEST(SeveralSequences, ThreadsGiveWhatOneGives) {
   const auto alone_model = LoadModel(ModelNamed("qwen3_graph"));
   const std::deque<Script> alone = Alone(alone_model);
@@ -495,15 +499,15 @@ TEST(SeveralSequences, ThreadsGiveWhatOneGives) {
   EXPECT_EQ(model->weights().bytes(), alone_model->weights().bytes());
 }
 
-// Each thread opens a device and loads the model, while the other does, too.
+// Each thread opens a device and loads the model while the other one does the same.
 TEST(SeveralDevices, ThreadsGiveWhatOneGives) {
   const std::deque<Script> alone = Alone(LoadModel(ModelNamed("qwen3_graph")));
   ExpectFromThreads(
       alone, [](size_t) { return LoadModel(ModelNamed("qwen3_graph"), support::OpenDevice()); });
 }
 
-// Prompts of every chunk's length and single tokens, replayed in one sequence by turns, against a
-// sequence that records every dispatch anew.
+// Runs prompts of every chunk's length and single tokens in turn in a sequence that replays, and
+// compares with a sequence that records every dispatch again.
 TEST(Captures, OfEveryLengthShareASequence) {
   const auto model = LoadModel(ModelNamed("qwen3_f32"));
   Sequence replayed(model, {.max_length = 96, .chunk = 32});

@@ -65,7 +65,7 @@ StepProgram& StepRunner::Bind(const std::shared_ptr<const CompiledStep>& step) {
   externals[config.position_ids] = positions;
   externals[std::string(passes::kTotalLength)] = buffers_.total_length;
   externals[passes::kLastRow] = buffers_.last_row;
-  // The only position is the last one.
+  // With one row, the only position is also the last one.
   externals[passes::kLastPosition] = rows == 1 ? positions : buffers_.last_position;
 
   gpu::CommandList prepare(*device_);
@@ -129,7 +129,7 @@ void StepRunner::Submit(const gpu::CommandList& list, const StepProgram* program
   for (size_t i = 0; i < spans.size(); ++i) {
     run::DispatchTime time{spans[i].label, spans[i].pipeline, spans[i].nanoseconds,
                            spans[i].begin_nanoseconds};
-    // Before and behind the program are small dispatches whose work is not known.
+    // The list has small dispatches before and after the program whose work is not known.
     if (program != nullptr && i >= first && i - first < program->step->work.size()) {
       const compile::Work work =
           AtLength(program->step->work[i - first], past, rows, cache_->capacity());
@@ -142,7 +142,7 @@ void StepRunner::Submit(const gpu::CommandList& list, const StepProgram* program
 
 compile::Work AtLength(compile::Work work, int64_t past, int64_t rows, int64_t capacity) {
   work.cache_bytes *= static_cast<double>(past + rows) / static_cast<double>(capacity);
-  // Row i of the new ones sees past + i + 1 tokens.
+  // New row i attends to past + i + 1 tokens.
   work.attention_flops *= (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2) /
                           static_cast<double>(capacity);
   return work;

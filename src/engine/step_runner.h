@@ -17,29 +17,29 @@ namespace sinter::engine {
 
 class Model;
 
-// The memory that the programs of a sequence read and write beside the KV cache.
+// Memory of a sequence that its programs read and write besides the KV cache.
 struct StepBuffers {
-  // `logits_rows` rows of logits are kept.
+  // Allocates the buffers. The logits buffer has `logits_rows` rows.
   StepBuffers(const Model& model, int64_t capacity, int64_t logits_rows);
 
   gpu::Buffer state;     // kernels::StepState
   gpu::Buffer sampling;  // kernels::SamplingOptions
-  gpu::Buffer seen;      // a bit a token of the vocabulary
-  gpu::Buffer ring;      // tokens that were generated, i32 [capacity]
+  gpu::Buffer seen;      // one bit for each token of the vocabulary
+  gpu::Buffer ring;      // generated tokens, i32 [capacity]
   gpu::Buffer logits;
   gpu::Buffer attention_mask, total_length, last_row, last_position;
-  // Of the program of one token.
+  // Inputs of the program of one token.
   gpu::Buffer input_ids, position_ids;
   gpu::Buffer choice_scratch;
 };
 
-// A program bound to a sequence, with the dispatch before it that derives its inputs from
+// A program bound to a sequence, preceded by the dispatch that derives the program's inputs from
 // StepState.
 struct StepProgram {
   std::shared_ptr<const CompiledStep> step;
   std::shared_ptr<run::Program> program;
   gpu::CommandList inputs;
-  gpu::CommandList captured;  // inputs, then the program
+  gpu::CommandList captured;  // inputs followed by the program
   gpu::Buffer input_ids;
 };
 
@@ -54,22 +54,22 @@ class StepRunner {
   const run::RunOptions& options() const { return options_; }
   int64_t logits_rows() const { return logits_rows_; }
 
-  // Returns the program bound to this memory, bound once.
+  // Returns the program bound to this memory. The first call binds it.
   StepProgram& Bind(const std::shared_ptr<const CompiledStep>& step);
 
-  // Sets the state before a run: `past` tokens in the cache, `total` with the run's own, the row of
-  // the logits to choose from, the index of the next generated token, the seed.
+  // Sets the state before a run: `past` tokens in the cache, `total` tokens including the run's
+  // own, the row of the logits to choose from, the index of the next generated token, and the seed.
   void UploadState(int64_t past, int64_t total, uint32_t last_row, uint32_t position = 0,
                    uint32_t seed = 0);
-  // Queues a program for `rows` tokens behind the `past` ones in the cache. `inputs_made`: the
-  // choice of the token has made the program's inputs.
+  // Queues a program for `rows` tokens after the `past` ones in the cache. `inputs_made` says that
+  // the choice of the token has already computed the program's inputs.
   void Run(const StepProgram& program, int64_t past, int64_t rows, bool inputs_made = false);
-  // Queues a list that has a program's dispatches from the one at `first` on; while profiling waits
-  // and notes their times. `program`: null where the list has none.
+  // Queues a list whose dispatches from index `first` on are those of `program`. While profiling,
+  // waits and records the dispatches' times. `program` is null if the list contains none.
   void Submit(const gpu::CommandList& list, const StepProgram* program, size_t first, int64_t past,
               int64_t rows);
 
-  // Where dispatches' times go, run by run, while it is set.
+  // Sets the vector that collects the dispatches' times of all runs until it is set to null.
   void set_profile(std::vector<run::DispatchTime>* times) { profile_ = times; }
 
  private:
@@ -83,8 +83,8 @@ class StepRunner {
   std::vector<run::DispatchTime>* profile_ = nullptr;
 };
 
-// Returns the part of a dispatch's work that is left where `past` tokens are in a cache of
-// `capacity` rows, and `rows` more come with the run.
+// Returns the part of a dispatch's work that remains if a cache of `capacity` rows holds `past`
+// tokens and the run adds `rows` more.
 compile::Work AtLength(compile::Work work, int64_t past, int64_t rows, int64_t capacity);
 
 }  // namespace sinter::engine

@@ -10,16 +10,16 @@
 namespace sinter::engine {
 namespace {
 
-// The length of the sequence behind which plans are measured.
+// Length of the sequence after which plans are measured.
 constexpr int64_t kMeasuredRows = 512;
 // Idle time after which a GPU clocks down.
 constexpr std::chrono::milliseconds kCoolsAfter{20};
 
-// Rounds of samples of the short comparison.
+// Rounds of samples in the short comparison.
 constexpr int kTrialRounds = 3;
 
-// Gives a program the inputs under which it is measured: behind kMeasuredRows tokens, or behind all
-// that are in use where those are more. False where the cache has no room for its rows there.
+// Sets the inputs under which a program is measured: after kMeasuredRows tokens, or after all those
+// in use if they are more. Returns false if the cache has no room there for the program's rows.
 bool Place(StepRunner& runner, StepProgram& program) {
   const KvCache& cache = *runner.cache();
   const int64_t rows = program.step->key.rows;
@@ -86,7 +86,7 @@ void Tuner::Compile() {
   try {
     step = programs.Get(stage.key, 1);
   } catch (const gpu::ResourceError&) {
-    // A program that nobody asked for may be more than the adapter has room for.
+    // A longer program, which nobody asked for, may need more than the adapter has; skip it.
     if (stage.key.rows <= model::kLoadedChunk) throw;
     return FinishMeasurement();
   }
@@ -141,7 +141,7 @@ void Tuner::FinishMeasurement() {
 }
 
 double Tuner::Share() const {
-  // Half of a stage's time is compiling, most of the rest its kinds.
+  // Compiling takes half of a stage's time; measuring its kinds takes most of the rest.
   double stage = compares_ ? 0.9 : 0;
   if (measurement_ && first_samples_ > 0) {
     const double left =
@@ -156,7 +156,7 @@ void Tuner::RunAll(const std::function<void(double share)>& progress) {
     if (progress) progress(Share());
   };
   report();
-  // All at once: each program by itself would wait for its slowest shader.
+  // Compile all shaders at once; program by program, each would wait for its slowest shader.
   std::vector<wgsl::Shader> shaders;
   for (const Stage& stage : stages_) {
     std::ranges::move(model_->programs().ShadersToMeasure(stage.key, 1),
@@ -234,7 +234,8 @@ void IdleTuner::Loop() {
       }
     }
   } catch (const std::exception&) {
-    // The device is lost, or a kernel does not compile: whoever works with it is told. Tuning ends.
+    // The device is lost, or a kernel does not compile. Other users of the device get the error;
+    // tuning just ends.
   }
   done_ = true;
 }

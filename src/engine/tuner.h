@@ -1,5 +1,5 @@
-// Finds the quickest plans of a model's programs by measuring: at once, or bit by bit while the GPU
-// has nothing else to do.
+// Finds the quickest plans of a model's programs by measuring, either at once or in slices while
+// the GPU is otherwise idle.
 #pragma once
 
 #include <atomic>
@@ -20,51 +20,52 @@
 
 namespace sinter::engine {
 
-// By which the time of a run of model::kLoadedChunk rows is known to the plan book.
+// Name in the plan book for the time of a run of model::kLoadedChunk rows.
 inline constexpr char kLoadedChunkRun[] = "512 rows";
 
-// Measures the programs of a model in turn: of one token without and with chains, and which of the
-// two is quicker; of a chunk of prompt, and of longer chunks where the adapter is quick enough.
-// What is found goes to the plan book, and programs are made anew with it.
+// Measures the programs of a model in turn: those of one token without and with chains, and which
+// of the two is quicker; that of a prompt chunk, and those of longer chunks if the adapter is quick
+// enough. Stores the results in the plan book and compiles the programs again with them.
 //
-// Runs on rows of a sequence's KV cache behind those in use, and on buffers of its own, so the
-// sequence is none the worse for it.
+// Measuring uses rows of a sequence's KV cache after those in use, and buffers of its own, so the
+// sequence stays intact.
 class Tuner {
  public:
   Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache);
   ~Tuner();
 
-  // What is left to do.
+  // Next thing to do.
   enum class State { kCompile, kMeasure, kDone };
   State state() const { return state_; }
 
-  // Compiles what the next measurement needs, without running anything on the GPU. In state
-  // kCompile.
+  // Compiles the shaders of the next measurement without running anything on the GPU. Call it in
+  // state kCompile.
   void Compile();
-  // Measures until `budget` is spent or `stop` returns true, a few milliseconds late at most. In
-  // state kMeasure. Gives false where there is no room behind the sequence at the moment.
+  // Measures until `budget` is spent or `stop` returns true, and overruns by a few milliseconds at
+  // most. Call it in state kMeasure. Returns false if the cache has no room after the sequence at
+  // the moment.
   bool Measure(std::chrono::microseconds budget, const std::function<bool()>& stop);
 
-  // Compiles and measures everything; `progress` gets the share done, 0 to 1, and may throw to
-  // stop. What was found until then is kept.
+  // Compiles and measures everything. `progress` gets the fraction done, 0 to 1, and may throw to
+  // stop. Results up to then are kept.
   void RunAll(const std::function<void(double share)>& progress = {});
-  // Programs that were measured, and all of them.
+  // Return the number of measured programs, and of all programs to measure.
   size_t stages_done() const { return next_; }
   size_t stages() const { return stages_.size(); }
 
   // A program to measure.
   struct Stage {
     StepKey key;
-    bool compares_chain = false;  // with the program without chains
+    bool compares_chain = false;  // whether to compare with the program without chains
     bool times_run = false;
   };
-  // The programs that are measured whatever the adapter.
+  // Returns the programs that are measured on any adapter.
   static std::vector<Stage> FirstStages(const Model& model, int64_t capacity);
 
  private:
-  // The share of all that is done, 0 to 1.
+  // Returns the fraction done of all stages, 0 to 1.
   double Share() const;
-  // The stages behind the one of a chunk, once its time is known.
+  // Adds the stages of longer chunks once the time of a chunk's run is known.
   void AddLongerChunks();
   std::shared_ptr<run::Program> Bind(const StepKey& key);
   bool PlaceInputs(const StepKey& key);
@@ -76,29 +77,29 @@ class Tuner {
   StepRunner runner_;
   std::vector<Stage> stages_;
   size_t next_ = 0;
-  bool compares_ = false;  // of the stage under way, the second part
+  bool compares_ = false;  // whether the current stage is in its second part, the comparison
   std::optional<run::Measurement> measurement_;
-  size_t first_samples_ = 0;  // when the measurement began
-  bool measured_ = false;     // since the stage began
+  size_t first_samples_ = 0;  // samples_left() when the measurement began
+  bool measured_ = false;     // whether anything was measured since the stage began
   std::chrono::steady_clock::time_point last_sample_{};
   State state_ = State::kCompile;
 };
 
-// Compares the program of a token with chains to the one without, if both are made: some 20 ms in
-// the middle of a generation. The plan book keeps the answer.
+// Compares the programs of a token with and without chains, if both are compiled. Takes some 20 ms
+// in the middle of a generation. Stores the result in the plan book.
 void TryChain(Model& model, const std::shared_ptr<KvCache>& cache,
               const std::vector<bool>& branches);
 
-// Counts what a tuner of this model and cache length would measure at first, and what of it is
-// known. Puts nothing on the GPU.
+// Counts the kinds that a tuner of this model and cache length would measure at first, and those
+// already known. Uses no GPU memory.
 ProgramSet::KindCount CountTunedKinds(Model& model, int64_t capacity);
 
-// A thread that tunes while nothing else runs: in slices of at most kSlice that end as soon as work
-// waits. What was found is kept as it comes.
+// A thread that tunes while nothing else runs, in slices of at most kSlice that end as soon as work
+// waits. Each result is stored as soon as it is found.
 class IdleTuner {
  public:
   IdleTuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache);
-  // Ends after the sample or the compilation under way.
+  // Ends the thread after the sample or compilation in progress.
   ~IdleTuner();
   IdleTuner(const IdleTuner&) = delete;
   IdleTuner& operator=(const IdleTuner&) = delete;
@@ -106,7 +107,7 @@ class IdleTuner {
   bool done() const { return done_; }
 
   static constexpr std::chrono::milliseconds kSlice{50};
-  // So long nothing ran before a slice begins.
+  // Idle time that must pass before a slice begins.
   static constexpr std::chrono::milliseconds kQuiet{300};
 
  private:

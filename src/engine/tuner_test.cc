@@ -1,5 +1,4 @@
-// Tuning: what it finds and keeps, that sequences are none the worse for it, and that it gives way
-// to work.
+// Tests tuning: what it finds and keeps, that sequences stay intact, and that it gives way to work.
 
 #include "engine/tuner.h"
 
@@ -25,12 +24,14 @@ using support::ModelSpec;
 using support::SharedDevice;
 using ::testing::HasSubstr;
 
-// The chunk that is measured has as many rows; the cache has 16 more, for padding.
+// Context length, which is also the number of rows of the measured chunk. The cache has 16 more
+// rows for padding.
 constexpr int64_t kContext = 40;
 const SequenceOptions kOptions = {.max_length = kContext, .chunk = 16};
 
-// One layer and short chunks. Products are measured in all their plans only where `products` says
-// so, as each takes a software GPU some 50 shaders; one kind is left, the attention of a token.
+// Loads a model with one layer and short chunks. Products are measured in all their plans only if
+// `products` is set, because each needs some 50 shaders on a software GPU. Otherwise one kind is
+// left, the attention of a token.
 std::shared_ptr<Model> Load(const std::shared_ptr<gpu::Device>& device = SharedDevice(),
                             bool products = support::TestAll()) {
   ModelSpec spec = support::ModelNamed("qwen3_f32");
@@ -41,7 +42,7 @@ std::shared_ptr<Model> Load(const std::shared_ptr<gpu::Device>& device = SharedD
   return LoadModel(spec, device, options);
 }
 
-// Takes all steps of a tuner; returns how many of them measured.
+// Runs a tuner to its end and returns the number of its measuring steps.
 int Finish(Tuner& tuner) {
   int measured = 0;
   while (tuner.state() != Tuner::State::kDone) {
@@ -84,7 +85,7 @@ TEST(Tuner, LeavesAConversationAsItIs) {
   }
   ExpectNear(tuned.Logits(), plain.Logits(), kMeasuredRounding);
 
-  // Another one has nothing left to do.
+  // A second tuner has nothing left to do.
   const size_t known = book.size();
   const uint64_t version = tuned.model()->programs().version();
   const int pipelines = SharedDevice()->pipelines_created();
@@ -106,7 +107,7 @@ TEST(Tuner, SaysWhereThereIsNoRoomBehindTheSequence) {
   ASSERT_EQ(tuner.state(), Tuner::State::kMeasure);
   EXPECT_FALSE(tuner.Measure(milliseconds(50), {}));
   const std::vector<float> logits = sequence.Logits();
-  // With room it goes on where it was.
+  // Once there is room, it continues where it stopped.
   sequence.Rewind(0);
   tuner.RunAll();
   EXPECT_EQ(tuner.state(), Tuner::State::kDone);
@@ -127,14 +128,14 @@ TEST(Tuner, StopsForWorkAndKeepsWhatItFound) {
   }
   const size_t known = book.size();
   EXPECT_GT(known, 0u);
-  // The gate is open again.
+  // The gate must be open again.
   ASSERT_TRUE(sequence.model()->gate().BeginSlice({}));
   sequence.model()->gate().EndSlice();
 
   Tuner rest(sequence.model(), sequence.cache());
   while (rest.state() == Tuner::State::kCompile) rest.Compile();
   ASSERT_EQ(rest.state(), Tuner::State::kMeasure);
-  // One sample at a time.
+  // Each call stops after one sample.
   int asked = 0;
   EXPECT_TRUE(rest.Measure(std::chrono::hours(1), [&] { return ++asked > 0; }));
   EXPECT_EQ(asked, 1);
@@ -142,7 +143,7 @@ TEST(Tuner, StopsForWorkAndKeepsWhatItFound) {
   EXPECT_GT(book.size(), known);
 }
 
-// A chain is made by hand, as a software GPU gets none unasked.
+// The chain is compiled explicitly, because a software GPU gets none by default.
 TEST(TryChain, KeepsTheAnswerAndLeavesTheSequence) {
   const auto model = LoadModel(support::ModelNamed("qwen3_graph"));
   const SequenceOptions options = {.max_length = 64, .chunk = 16};
@@ -167,7 +168,7 @@ TEST(TryChain, KeepsTheAnswerAndLeavesTheSequence) {
   sequence.EndGeneration(8);
 }
 
-// Waits for something that another thread does, for a minute at most.
+// Waits until `done` returns true through another thread, for a minute at most.
 template <typename F>
 bool Eventually(F&& done) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
@@ -187,7 +188,7 @@ TEST(IdleTuner, TunesWhileNothingElseRuns) {
   EXPECT_EQ(Generate(sequence, 4), Generate(plain, 4));
 }
 
-// Work goes on between slices, and no slice begins during work.
+// Work runs between slices, and no slice begins during work.
 TEST(IdleTunerThreads, GiveWayToWork) {
   Sequence plain(Load(), kOptions), sequence(Load(), kOptions);
   run::PlanBook& book = sequence.model()->plans();
@@ -206,7 +207,7 @@ TEST(IdleTunerThreads, GiveWayToWork) {
       std::this_thread::sleep_for(milliseconds(2));
       EXPECT_EQ(book.size(), known);
     }
-    // In the second half slices come between the turns.
+    // In the second half, slices run between the turns.
     if (seed >= 10 && !tuner.done()) std::this_thread::sleep_for(IdleTuner::kQuiet * 1.2);
   }
   EXPECT_TRUE(Eventually([&] { return tuner.done(); }));

@@ -1,5 +1,5 @@
-// Lets work on a GPU go before measuring on it: measuring runs in slices while nothing else does,
-// and ends a slice as soon as work waits.
+// Gives work on a GPU priority over measuring. Measuring runs in slices while there is no work, and
+// ends a slice as soon as work waits.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@ class WorkGate {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Waits for the end of a slice under way. Work of several threads goes on at the same time.
+  // Waits for the end of the current slice. Work of several threads may run at the same time.
   void BeginWork() {
     std::unique_lock lock(mutex_);
     ++work_;
@@ -24,8 +24,8 @@ class WorkGate {
     last_work_ = Clock::now();
   }
 
-  // Begins a slice unless there is work, or there was some less than `quiet` ago; returns whether
-  // it did. One thread at a time.
+  // Begins a slice unless work is in progress or ended less than `quiet` ago. Returns whether the
+  // slice began. Only one thread may run slices.
   bool BeginSlice(Clock::duration quiet) {
     std::lock_guard lock(mutex_);
     if (work_ > 0 || Clock::now() - last_work_ < quiet) return false;
@@ -45,7 +45,7 @@ class WorkGate {
     return work_ > 0;
   }
 
-  // Work for as long as it lives.
+  // Counts as work during its lifetime.
   class Scope {
    public:
     explicit Scope(WorkGate& gate) : gate_(gate) { gate_.BeginWork(); }

@@ -1,4 +1,4 @@
-// The gate between work and measuring: who waits for whom.
+// Tests the gate between work and measuring: which side waits for the other.
 
 #include "engine/work_gate.h"
 
@@ -49,7 +49,7 @@ TEST(WorkGate, ASliceBeginsNeitherDuringWorkNorSoonAfter) {
   gate.EndSlice();
 }
 
-// A slice is no work: the next one may begin at once.
+// A slice does not count as work, so the next one may begin at once.
 TEST(WorkGate, SlicesFollowEachOther) {
   WorkGate gate;
   for (int i = 0; i < 3; ++i) {
@@ -58,7 +58,7 @@ TEST(WorkGate, SlicesFollowEachOther) {
   }
 }
 
-// No slice is under way while work is, however they meet.
+// Slices and work are never in progress at the same time, in any interleaving.
 TEST(WorkGateThreads, NeverMixWorkWithSlices) {
   WorkGate gate;
   std::atomic<int> work = 0, slices = 0, mixed = 0;
@@ -71,7 +71,7 @@ TEST(WorkGateThreads, NeverMixWorkWithSlices) {
       }
       mixed += work;
       ++slices;
-      // Work that waits for the slice is not under way.
+      // Work that waits for the slice does not count as in progress.
       while (!gate.WorkWaits() && !done) std::this_thread::yield();
       mixed += work;
       gate.EndSlice();

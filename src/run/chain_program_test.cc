@@ -1,4 +1,5 @@
-// Chains on a GPU: the same results, and what happens where a GPU does not go on.
+// Tests chains on a GPU: results equal to those of separate dispatches, and the error if workgroups
+// make no progress.
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -23,10 +24,10 @@ using support::LayersOfToken;
 using support::SharedDevice;
 using ::testing::HasSubstr;
 
-// Bytes of the outputs x2 and y.
+// Runs the program twice and returns the bytes of its outputs x2 and y.
 std::vector<std::vector<std::byte>> Results(Program& program) {
   program.Run();
-  program.Run();  // It waits for rows anew.
+  program.Run();  // The second run waits for new rows.
   program.CheckProgress();
   std::vector<std::vector<std::byte>> results;
   for (const char* name : {"x2", "y"}) {
@@ -58,11 +59,11 @@ TEST(Chain, GivesWhatItsPartsGive) {
   EXPECT_TRUE(chained.has_chains());
   EXPECT_FALSE(apart.has_chains());
   EXPECT_EQ(chained.num_dispatches(), 1u);
-  // The same sums of integers, and the same roundings: the same bits.
+  // Both compute the same integer sums with the same roundings, so the bits are equal.
   EXPECT_EQ(Results(chained), Results(apart));
 }
 
-// Several steps, so that rows are waited for anew and keys of earlier steps are read.
+// Runs several steps, so that each waits for new rows and reads keys of earlier steps.
 TEST(Chain, GivesOverLayersWhatItsPartsGive) {
   constexpr int kLayers = 3;
   const uint64_t alignment = std::max<uint64_t>(
@@ -101,7 +102,8 @@ TEST(Chain, GivesOverLayersWhatItsPartsGive) {
     program.CheckProgress();
     for (const gpu::Buffer& cache : caches)
       results[chain].push_back(SharedDevice()->Download(cache, 0, cache.size_bytes()));
-    // The weights of the layers apart are parts of those that lie together.
+    // The weights of the single layers are parts of the joined weights, so nothing is uploaded
+    // again.
     if (!chain) {
       EXPECT_EQ(weights.bytes(), bytes);
     }

@@ -1,5 +1,5 @@
-// A graph of fixed shapes, compiled for a device: what all who run it share. program.h binds it to
-// memory and runs it.
+// A graph of fixed shapes, compiled for a device: the part that all its users share. program.h
+// binds it to memory and runs it.
 #pragma once
 
 #include <cstdint>
@@ -16,28 +16,29 @@
 
 namespace sinter::run {
 
-// Pipelines, weights and memory for intermediate results. Several Programs may be bound to one: a
-// device runs what is submitted to it one after the other, so they may share the memory.
+// Pipelines, weights and memory for intermediate results. Several Programs may be bound to one
+// CompiledProgram. They may share its memory because a device runs submitted work in order.
 class CompiledProgram {
  public:
-  // Compiles what `graph` was lowered to: pipelines, then weights that `weights` lacks. Throws
-  // Error for a shader that does not compile, a buffer larger than one binding, or memory that runs
-  // out.
+  // Compiles the pipelines of `lowered`, the lowered form of `graph`, then uploads the weights that
+  // `weights` lacks. Throws Error if a shader does not compile, a buffer is larger than one
+  // binding, or memory runs out.
   CompiledProgram(std::shared_ptr<gpu::Device> device, WeightStore& weights,
                   const graph::Graph& graph, compile::Lowered lowered);
 
   const std::shared_ptr<gpu::Device>& device() const { return device_; }
   const compile::Lowered& lowered() const { return lowered_; }
-  // Bytes of intermediate results.
+  // Returns the bytes of memory for intermediate results.
   uint64_t workspace_bytes() const { return memory_.total_bytes(); }
   bool has_chains() const;
-  // Memory through which the chains hand rows on; none where there are no chains.
+  // Returns the memory through which workgroups of the chains exchange rows; an empty buffer if
+  // there are no chains.
   gpu::Buffer rows() const;
 
  private:
   friend class Program;
   void CheckBindingSizes() const;
-  // Memory of zeros through which chains hand rows on.
+  // Allocates zeroed memory through which workgroups of the chains exchange rows.
   gpu::Buffer MakeRows(const compile::BufferInfo& info) const;
 
   std::shared_ptr<gpu::Device> device_;
@@ -46,11 +47,11 @@ class CompiledProgram {
   std::set<std::string> inputs_;           // names of the graph's inputs
   std::vector<gpu::BufferRange> buffers_;  // by number in lowered_; empty for externals
   std::vector<gpu::Pipeline> pipelines_;   // by dispatch
-  gpu::Buffer params_;                     // every dispatch's uniform, one after the other
+  gpu::Buffer params_;                     // the dispatches' uniforms, concatenated
   std::vector<uint64_t> params_offset_;
 };
 
-// Uploads the weights of a program that is not compiled yet.
+// Uploads the weights of a program before it is compiled.
 void UploadWeights(const compile::Lowered& lowered, WeightStore& weights);
 
 }  // namespace sinter::run

@@ -8,8 +8,8 @@
 namespace sinter::run {
 namespace {
 
-// Runs of one reading. Its length is more than the 60 ms of work that an H200 needs to clock up, so
-// that two readings do not agree on the low clock.
+// Least number of runs and duration of one reading. The duration exceeds the 60 ms of work that an
+// H200 needs to clock up, so that two readings cannot agree while the clock is still low.
 constexpr size_t kMinRuns = 3;
 constexpr double kReadingSeconds = 0.1;
 

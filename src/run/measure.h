@@ -1,4 +1,4 @@
-// The time of recorded work, for what is measured about an adapter itself.
+// Measures the GPU time of recorded commands, for probes of the adapter itself.
 #pragma once
 
 #include <functional>
@@ -7,24 +7,24 @@
 
 namespace sinter::run {
 
-// When a measurement has settled.
+// Conditions that end a measurement.
 struct SettleOptions {
   // Largest difference between two readings that agree, as a share of the larger one.
   double tolerance = 0.03;
-  // Time after which the last reading is taken as it is.
+  // Time limit, after which the last reading is returned even if it does not agree.
   double max_seconds = 1;
 };
 
-// Calls `read` until two readings in succession agree, and returns the later one. A GPU that was
-// idle runs at a low clock first, so its first readings are wrong. Always reads twice at least.
-// When options.max_seconds have passed by `now` (seconds from any beginning), returns the last
-// reading.
+// Calls `read` until two consecutive readings agree, and returns the later one. A GPU that was idle
+// starts at a low clock, so its first readings are too slow. Reads at least twice. Returns the last
+// reading once options.max_seconds have passed on the clock `now` (seconds since an arbitrary
+// start).
 double ReadSettled(const std::function<double()>& read, const std::function<double()>& now,
                    const SettleOptions& options = {});
 
 // Returns the seconds that the GPU takes for the list, once readings agree (ReadSettled). Each
-// reading is the median of the runs of 0.1 s, three at least. Times come from timestamps where the
-// adapter has them, else from the host's clock.
+// reading is the median of the runs that fit in 0.1 s, at least three. Uses GPU timestamps if the
+// adapter has them, otherwise the host's clock.
 double MedianSeconds(gpu::Device& device, const gpu::CommandList& list);
 
 }  // namespace sinter::run

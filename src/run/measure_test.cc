@@ -1,4 +1,4 @@
-// When a measurement has settled: made-up readings and a made-up clock.
+// Tests when a measurement settles, with made-up readings and a made-up clock.
 
 #include "run/measure.h"
 
@@ -16,7 +16,7 @@ struct Outcome {
   size_t readings = 0;
 };
 
-// Gives `readings` one by one, the last one again and again; each takes `seconds`.
+// Runs ReadSettled on `readings` in order, the last one repeated; each reading takes `seconds`.
 Outcome Settle(const std::vector<double>& readings, double seconds,
                const SettleOptions& options = {}) {
   Outcome outcome;
@@ -59,7 +59,7 @@ TEST(ReadSettled, ReadingsThatAgreeOnlyWithAnEarlierOneDoNotCount) {
 TEST(ReadSettled, TakesTheLastReadingWhenTimeIsUp) {
   ExpectOutcome(Settle({1, 2, 4, 8, 16, 32}, 0.25), 8, 4);
   ExpectOutcome(Settle({1, 2, 4, 8, 16, 32}, 0.25, {.max_seconds = 0.5}), 2, 2);
-  // One slow reading cannot be compared with nothing.
+  // A single slow reading has nothing to be compared with, so a second one is taken.
   ExpectOutcome(Settle({1, 2, 4}, 5), 2, 2);
 }
 

@@ -9,14 +9,16 @@ namespace sinter::run {
 namespace {
 
 constexpr double kWarmUpMicroseconds = 250'000;
-// A sample is as many runs as pass this time.
+// Duration of a sample, which repeats its runs until this time has passed.
 constexpr double kSampleMicroseconds = 1500;
 constexpr int kMaxRuns = 64;
-// Samples of whole programs: tokens run one behind the other, so that the CPU's time to queue one
-// hides behind the GPU's time for another. At most this time, so that work need not wait long.
+// Limits of a sample of whole programs. It queues several runs, so that the CPU's time to queue one
+// is hidden by the GPU's time for another. The time is bounded so that waiting work is not delayed
+// for long.
 constexpr double kProgramMicroseconds = 30'000;
 constexpr int kProgramRuns = 24;
-// Times of the same scatter by so much, those of 0.2 ms and more by less.
+// Ratio by which repeated measurements of the same work scatter. Times of kLongMicroseconds (0.2
+// ms) or more scatter less.
 constexpr double kScatter = 1.03, kLongScatter = 1.002, kLongMicroseconds = 200;
 
 }  // namespace
@@ -122,8 +124,8 @@ double Measurement::Sample() {
     Candidate& candidate = kind.candidates[kind.next];
     candidate.tried = true;
     if (candidate.rows) {
-      // Does the GPU hold all workgroups at once that wait for each other? A chain that gets stuck
-      // does so in its first run, and takes long each time.
+      // Check that the GPU holds all workgroups that wait for each other at once. A chain that gets
+      // stuck does so in its first run, and takes long each time.
       const double time = Time(kind, candidate.list, 1);
       if (kind.program->IsStuck(candidate.rows)) {
         kind.candidates.erase(kind.candidates.begin() + static_cast<std::ptrdiff_t>(kind.next));
@@ -181,7 +183,7 @@ void Measurement::Finish(Kind& kind) {
     const auto guess = std::ranges::find(kind.candidates, true, &Candidate::is_guess);
     if (guess != kind.candidates.end()) {
       record.guess_microseconds = guess->microseconds;
-      // Less than what measurements scatter by is no reason.
+      // A gain smaller than the scatter of measurements is no reason to leave the guess.
       const double scatter = record.microseconds < kLongMicroseconds ? kScatter : kLongScatter;
       if (guess->microseconds <= scatter * record.microseconds) take(*guess);
     }

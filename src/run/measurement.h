@@ -1,4 +1,4 @@
-// Measures plans a sample at a time, so that whoever measures can stop between any two samples.
+// Measures kernel plans one sample at a time, so that the caller can stop between any two samples.
 #pragma once
 
 #include <memory>
@@ -12,26 +12,28 @@
 
 namespace sinter::run {
 
-// Returns the shaders that measuring the unknown kinds of `lowered` needs. Compiling takes most of
-// the time: whoever measures several programs compiles all of them at once.
+// Returns the shaders needed to measure the kinds of `lowered` that the book does not know.
+// Compiling takes most of the time, so a caller that measures several programs should compile all
+// their shaders at once.
 std::vector<wgsl::Shader> ShadersToMeasure(const PlanBook& book, const compile::Lowered& lowered);
 
-// A queue of kinds to measure. All alternatives of a kind are timed in turn, round by round, and
-// the least time of each counts: GPUs take their time to clock up (an H200's first 60 ms of work
-// are up to 8 times as slow), and an alternative that was slow by chance gets other chances. The
-// result goes to the book as soon as a kind is done.
+// A queue of kinds of dispatch to measure. The alternatives of a kind are timed in turn, round by
+// round, and the least time of each counts. GPUs take time to clock up (an H200's first 60 ms of
+// work are up to 8 times as slow), and an alternative that was slow by chance gets other chances.
+// The result is written to the book as soon as a kind is done.
 //
-// Measuring runs the programs' dispatches on their own memory: inputs must hold what they do in a
-// run, and what the dispatches write to external memory (rows of a KV cache) is lost.
+// Measuring runs the programs' dispatches on their own memory. Inputs must hold the values of a
+// real run, and the dispatches overwrite external memory (rows of a KV cache).
 class Measurement {
  public:
-  // `rounds` of samples for each alternative. `warm`: the GPU is at work already.
+  // Takes `rounds` samples of each alternative. `warm` says that the GPU is already busy and needs
+  // no warm-up.
   explicit Measurement(PlanBook& book, int rounds = kRounds, bool warm = false)
       : book_(book), rounds_(rounds), warm_(warm) {}
 
   // Adds the kinds of a program that the book does not know.
   void AddKinds(const std::shared_ptr<const Program>& program);
-  // Adds the choice between two programs that do the same, unless the book knows it. A program with
+  // Adds the choice between two equivalent programs, unless the book knows it. A program with
   // chains whose workgroups get stuck on this adapter is never chosen.
   void AddChain(const std::shared_ptr<const Program>& chained,
                 const std::shared_ptr<const Program>& layered);
@@ -39,11 +41,12 @@ class Measurement {
   void AddRun(const std::shared_ptr<const Program>& program, std::string_view what);
 
   bool done() const { return kinds_.empty(); }
-  // Upper bound on the calls of Sample() until done().
+  // Returns an upper bound on the remaining calls of Sample() until done().
   size_t samples_left() const;
-  // Runs the next sample and waits for it; gives its microseconds. Call it unless done().
+  // Runs the next sample, waits for it and returns its microseconds. Must not be called once
+  // done().
   double Sample();
-  // Tells that the GPU idled since the last sample, so that it must warm up again.
+  // Records that the GPU idled since the last sample, so that it must warm up again.
   void Cool() { warm_ = false; }
 
   static constexpr int kRounds = 7;
@@ -52,16 +55,16 @@ class Measurement {
   struct Candidate {
     std::string variant;
     gpu::CommandList list;
-    gpu::Buffer rows;  // of chains
+    gpu::Buffer rows;  // rows exchanged within chains
     bool is_guess = false;
     bool tried = false;
     double microseconds = 0;
   };
-  // What is measured at once.
+  // One entry of the queue: alternatives that are compared with each other.
   struct Kind {
     PlanRecord record;
     std::vector<std::string> sources;  // by candidate, as the book keeps them
-    std::string default_source;        // of record.variant, where nothing could be timed
+    std::string default_source;        // for record.variant if nothing could be timed
     double dispatches = 1;             // in each candidate's list
     int max_runs = 1;
     bool is_choice_of_chain = false;
@@ -78,7 +81,7 @@ class Measurement {
   const int rounds_;
   bool warm_ = false;
   double warm_microseconds_ = 0;
-  std::vector<Kind> kinds_;  // the next one last
+  std::vector<Kind> kinds_;  // the next to measure is the last element
 };
 
 }  // namespace sinter::run

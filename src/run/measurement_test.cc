@@ -1,5 +1,5 @@
-// Plans by measurement: what is chosen and kept, that it can stop after any sample, and that
-// results stay the same.
+// Tests plans by measurement: what is chosen and kept, that measuring can stop after any sample,
+// and that results stay the same.
 
 #include "run/measurement.h"
 
@@ -42,7 +42,7 @@ std::vector<std::byte> Results(Program& program) {
   return all;
 }
 
-// Runs all samples; returns how many there were. The GPU counts as warm, to save its warm-up.
+// Runs all samples and returns their number. Treats the GPU as warm, to skip the warm-up.
 size_t Finish(Measurement& measurement) {
   size_t samples = 0;
   for (; !measurement.done(); ++samples) {
@@ -99,7 +99,7 @@ TEST(Measurement, EveryChoiceGivesTheSame) {
   }
 }
 
-// Whoever stops between two samples has what was finished until then, and goes on with the rest.
+// A caller that stops between two samples keeps the finished kinds and continues with the rest.
 TEST(Measurement, StopsAfterAnySample) {
   WeightStore weights(SharedDevice());
   const auto program = MakeProducts(weights);
@@ -149,7 +149,7 @@ TEST(Measurement, KeepsTheTimeOfARun) {
   EXPECT_TRUE(kept->from_disk);
 }
 
-// Two programs of a layer, with and without chains.
+// One layer as two programs, with and without chains.
 struct Layered {
   std::shared_ptr<Program> chained, apart;
   explicit Layered(WeightStore& weights) {
@@ -189,7 +189,7 @@ TEST(Measurement, ChoosesBetweenChainsAndNone) {
   EXPECT_EQ(again.PrefersChain(ChainIdentityOf(layer.apart->lowered())), std::nullopt);
 }
 
-// Whatever its time was, a chain whose workgroups wait in vain is not chosen.
+// A chain whose workgroups wait in vain is not chosen, however short its time was.
 TEST(Measurement, NeverChoosesAChainThatIsStuck) {
   WeightStore weights(SharedDevice());
   const Layered layer(weights);
@@ -210,7 +210,7 @@ TEST(Measurement, NeverChoosesAChainThatIsStuck) {
     if (at_first) get_stuck();
     while (!measurement.done()) {
       measurement.Sample();
-      // Before the last sample.
+      // Get stuck just before the last sample.
       if (!at_first && measurement.samples_left() == 2) get_stuck();
     }
     EXPECT_EQ(book.PrefersChain(identity), false);

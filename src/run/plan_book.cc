@@ -30,7 +30,8 @@ std::string SourceHash(const kernels::KernelPlan& plan) {
 }
 
 PlanIdentity IdentityOf(const compile::Dispatch& dispatch, const kernels::KernelPlan& chosen) {
-  // With the names of all alternatives, so that a kernel that offers others is measured anew.
+  // The names of all alternatives are part of the hash, so that a kernel that offers others is
+  // measured again.
   std::string all = SourceHash(chosen);
   for (const compile::Alternative& alternative : dispatch.alternatives())
     all += " " + alternative.variant;
@@ -91,7 +92,7 @@ void PlanBook::ReadUnknown() {
       source_of_[guess] = std::move(source);
       by_guess_[guess] = std::move(record);
     } catch (const nlohmann::json::exception&) {
-      // An entry that somebody edited is measured again.
+      // A malformed entry, such as one edited by hand, is skipped and measured again.
     }
   }
 }
@@ -191,7 +192,7 @@ void PlanBook::Keep(PlanRecord record, const std::string& source) {
 
 void PlanBook::Save() {
   if (path_.empty()) return;
-  // Other processes may have measured since.
+  // Other processes may have added measurements to the file.
   ReadUnknown();
   nlohmann::json json = {
       {"format", kFormat}, {"adapter", adapter_}, {"plans", nlohmann::json::object()}};
@@ -202,8 +203,8 @@ void PlanBook::Save() {
                             {"alternatives", record.alternatives},
                             {"source", source_of_.at(guess)}};
   }
-  // Written aside and renamed, so that another process never sees half a file. A cache that cannot
-  // be written is no error.
+  // Write to a temporary file and rename it, so that another process never sees half a file.
+  // Failing to write a cache is no error.
   std::error_code error;
   std::filesystem::create_directories(path_.parent_path(), error);
   const std::filesystem::path aside = path_.string() + fmt::format(".{}", getpid());

@@ -1,4 +1,5 @@
-// The plan book: what it keeps and finds, what it believes of a file, and books that share one.
+// Tests the plan book: what it keeps and finds, which entries of a file it accepts, and several
+// books on one file.
 
 #include "run/plan_book.h"
 
@@ -24,7 +25,7 @@ using support::TempFolder;
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
-// A graph with one kind to measure, and the identity by which it is kept.
+// A graph with one kind to measure, and the identity under which the book keeps that kind.
 struct Products {
   std::unique_ptr<graph::Graph> graph = support::TwoProducts();
   compile::Lowered lowered = compile::Lower(*graph, SharedDevice()->caps(), {}, {});
@@ -42,7 +43,7 @@ PlanRecord Record(const std::string& name, const std::string& variant = "some", 
 
 PlanBook OpenIn(const TempFolder& folder) { return {SharedDevice()->adapter(), folder.path()}; }
 
-// The one file in the folder.
+// Returns the only file in the folder.
 std::filesystem::path FileIn(const TempFolder& folder) {
   return std::filesystem::directory_iterator(folder.path())->path();
 }
@@ -105,7 +106,7 @@ TEST(PlanBook, CountsAFileThatItCannotBelieveAsEmpty) {
     PlanBook book = OpenIn(folder);
     EXPECT_EQ(book.size(), 0u);
     EXPECT_EQ(book.Find(identity), std::nullopt);
-    // What is measured anew takes its place.
+    // A new measurement replaces the entry.
     book.Keep(Record(identity.name, "anew"), identity.source);
     EXPECT_EQ(OpenIn(folder).choices().at(identity.name), "anew");
   }
@@ -125,7 +126,7 @@ TEST(PlanBook, DropsWhatWasMeasuredWithOtherSources) {
   EXPECT_EQ(book.size(), 0u);
   EXPECT_THAT(book.UnknownKinds(lowered), SizeIs(1));
   EXPECT_FALSE(book.DropStale(lowered, book.choices())) << "once";
-  // Writing something else does not bring it back.
+  // Writing another record does not bring the dropped one back.
   book.Keep(Record("something else"), "source");
   EXPECT_THAT(book.choices(), SizeIs(1));
   EXPECT_THAT(OpenIn(folder).choices(), ElementsAre(std::pair("something else", "some")));
@@ -134,7 +135,7 @@ TEST(PlanBook, DropsWhatWasMeasuredWithOtherSources) {
   EXPECT_EQ(OpenIn(folder).choices().at(identity.name), "anew");
 }
 
-// A thread keeps a choice while another one lowers a program, still without it.
+// One thread stores a choice while another lowers a program without that choice.
 TEST(PlanBook, DropsNothingThatCameSinceTheProgramWasLowered) {
   const auto& [graph, lowered, identity] = TheProducts();
   PlanBook book(SharedDevice()->adapter(), {});
@@ -151,7 +152,7 @@ TEST(PlanBook, BooksOfOneFileMergeWhatTheyFound) {
   one.Keep(Record("a", "one's"), "source");
   other.Keep(Record("b", "other's"), "source");
   EXPECT_THAT(other.choices(), ElementsAre(std::pair("a", "one's"), std::pair("b", "other's")));
-  // The last word counts on disk, one's own in a book.
+  // On disk the last writer wins; a book keeps its own record.
   other.Keep(Record("a", "other's"), "source");
   one.Keep(Record("c", "one's"), "source");
   EXPECT_EQ(one.choices().at("a"), "one's");
@@ -170,7 +171,7 @@ TEST(PlanBook, Forgets) {
   EXPECT_THAT(book.UnknownKinds(lowered), SizeIs(1));
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   EXPECT_EQ(OpenIn(folder).size(), 0u);
-  book.Forget();  // nothing
+  book.Forget();  // has nothing to forget
   book.Keep(Record(identity.name), identity.source);
   EXPECT_EQ(OpenIn(folder).size(), 1u);
 }

@@ -23,7 +23,7 @@ double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes) {
   const uint64_t largest =
       std::min({limits.max_storage_binding_bytes, limits.max_buffer_size, bytes}) / 16 * 16;
   kernels::BandwidthShape shape{.bytes = largest};
-  // A CPU has few threads, and starts workgroups slowly.
+  // A software GPU has few threads and starts workgroups slowly.
   if (device.adapter().software) shape.workgroups = 64;
   const kernels::KernelPlan plan = kernels::PlanBandwidth(device.caps(), shape);
   const gpu::Buffer sums = device.CreateBuffer(
@@ -32,7 +32,7 @@ double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes) {
   uint64_t total = 0;
   for (; total < bytes; total += largest) {
     const gpu::Buffer data = device.CreateBuffer(largest, "bandwidth");
-    // Memory that was never written may have no pages behind it.
+    // Memory that was never written may have no physical pages, so write it first.
     gpu::CommandList clear(device);
     clear.Clear(data, 0, largest);
     device.Submit(clear);
@@ -47,7 +47,7 @@ double MeasureMatrixPeak(gpu::Device& device) {
   const auto config = kernels::FindMatrixConfig(device.caps());
   if (!config) return 0;
   kernels::MatrixPeakShape shape;
-  // A CPU has few threads and no matrix units.
+  // A software GPU has few threads and no matrix units.
   if (device.adapter().software) shape = {.workgroups = 4, .rounds = 64};
   const gpu::Buffer lefts =
       device.CreateBuffer(uint64_t{4} * config->m * config->k * 2, "matrix_peak lefts");
@@ -57,7 +57,8 @@ double MeasureMatrixPeak(gpu::Device& device) {
       device.CreateBuffer(uint64_t{shape.workgroups} * kernels::kMatrixPeakSubgroups *
                               kernels::kMatrixPeakProducts * config->m * config->n * 4,
                           "matrix_peak sums");
-  // Ones, rather than what the memory happens to hold: zeros take less power, and NaNs are odd.
+  // Fill with ones instead of leaving the memory uninitialized: zeros draw less power, and NaNs may
+  // be treated specially.
   const std::vector<uint16_t> ones(lefts.size_bytes() / 2, 0x3c00);
   device.Upload(lefts, 0, std::as_bytes(std::span(ones)));
   const std::vector<uint16_t> more_ones(rights.size_bytes() / 2, 0x3c00);

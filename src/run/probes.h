@@ -1,4 +1,4 @@
-// Measures the speed that an adapter itself reaches, as a bound to judge programs by.
+// Measures the peak speeds of an adapter, as bounds to judge programs by.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,15 @@
 
 namespace sinter::run {
 
-// Returns the bytes per second that `device` reads, once readings agree (MedianSeconds): 0.2 s of a
-// GPU at work, and up to 1 s of one that was idle. A run reads `bytes` in total, spread over as
-// many buffers as bindings need. 0 bytes: 1 GiB, which no cache holds, or 64 MiB on a CPU that acts
-// as a GPU. The memory is given back. Throws Error if it does not fit.
+// Returns the bytes per second that `device` reads, once readings agree (MedianSeconds). Takes 0.2
+// s on a busy GPU and up to 1 s on one that was idle. A run reads `bytes` in total, split over as
+// many buffers as the binding limit requires. If `bytes` is 0, it reads 1 GiB, which no cache
+// holds, or 64 MiB on a software GPU. Frees the memory afterwards. Throws Error if the memory does
+// not fit.
 double MeasureReadBandwidth(gpu::Device& device, uint64_t bytes = 0);
 
-// Returns the floating point operations per second on matrices of f16 with f32 sums, in the same
-// time; 0 if the adapter has no matrix units for them.
+// Returns the floating point operations per second of f16 matrix products with f32 sums, or 0 if
+// the adapter has no matrix units for them. Takes as long as MeasureReadBandwidth.
 double MeasureMatrixPeak(gpu::Device& device);
 
 }  // namespace sinter::run

@@ -104,7 +104,7 @@ Program::Recorded Program::RecordWith(const compile::Alternative& alternative,
     params = device_->CreateUniformBuffer(alternative.plan.params, "params");
   for (const size_t i : which) {
     const compile::Dispatch& dispatch = lowered().dispatches[i];
-    // Each has its own rows.
+    // Each chain gets rows of its own.
     if (dispatch.is_chain()) params = device_->CreateUniformBuffer(dispatch.plan.params, "params");
     std::vector<gpu::Binding> bindings;
     if (params) bindings.push_back({0, params});

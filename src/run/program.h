@@ -18,8 +18,8 @@
 namespace sinter::run {
 
 struct RunOptions {
-  // Replay what was recorded at build time. Off: bind and record every dispatch anew, as a check on
-  // the recording.
+  // Replays the commands recorded at build time. If false, binds and records every dispatch again,
+  // as a check on the recording.
   bool capture = true;
 };
 
@@ -29,25 +29,25 @@ struct DispatchTime {
   std::string variant;  // kernel
   double nanoseconds = 0;
   double begin_nanoseconds = 0;  // on the GPU's clock
-  // What it had to move and compute (work.h), where that is known.
+  // Bytes moved and operations computed (work.h); 0 if not known.
   double bytes = 0, flops = 0;
 };
 
-// Memory of graph inputs and outputs by name.
+// Memory of graph inputs and outputs, by name.
 using Externals = std::map<std::string, gpu::BufferRange>;
 
-// Where they lie, as Lower() takes it.
+// Returns the places of the externals in the form that Lower() takes.
 compile::ExternalPlaces PlacesOf(const Externals& externals);
 
-// A CompiledProgram bound to the memory of its inputs and outputs, recorded.
+// A CompiledProgram bound to the memory of its inputs and outputs, with its commands recorded.
 class Program {
  public:
-  // Binds `compiled`. `externals` has the memory of every graph input and output; two names may
-  // have the same where the graph updates it in place. Outputs that are not in it get memory of
-  // their own. Throws Error for an external buffer that is missing or too small.
+  // Binds `compiled` to memory. `externals` has the memory of every graph input and output. Two
+  // names may have the same memory if the graph updates it in place. Outputs missing from it get
+  // memory of their own. Throws Error if an external buffer is missing or too small.
   Program(std::shared_ptr<const CompiledProgram> compiled, Externals externals);
-  // Lowers, compiles and binds `graph`, whose shapes are all numbers. `chain`: as for Lower().
-  // Throws Error, too, for what cannot be lowered.
+  // Lowers, compiles and binds `graph`, whose shapes are all numbers. `chain` is passed to Lower().
+  // Also throws Error if the graph cannot be lowered.
   Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
           Externals externals, const compile::ForcedVariants& variants = {},
           const compile::Choices& choices = {}, bool chain = false);
@@ -59,31 +59,32 @@ class Program {
 
   // Queues one run.
   void Run(const RunOptions& options = {});
-  // What Run replays, to be joined with other work into one list.
+  // Returns the list that Run replays, so that it can be joined with other commands.
   const gpu::CommandList& captured() const { return *captured_; }
-  // Records what Run replays anew, with every dispatch bound anew.
+  // Returns the list that Run replays, recorded again with every dispatch bound again.
   gpu::CommandList Record() const;
   // Runs once with a timestamp around every dispatch, and waits.
   std::vector<DispatchTime> Profile();
 
-  // The dispatches `which` (of one operator and shape) with another plan. Their intermediate
-  // results all go to the same place, so that each waits for the one before, as in a run; they are
-  // of no use. For the planner.
+  // Records the dispatches `which` (of one operator and shape) with another plan, for measuring.
+  // Their intermediate results all go to the same buffers, so that each dispatch waits for the one
+  // before, as in a run. The results are meaningless.
   struct Recorded {
     gpu::CommandList list;
-    gpu::Buffer rows;  // the dispatches' own, where they are chains
+    gpu::Buffer rows;  // memory of their own in which chains exchange rows
   };
   Recorded RecordWith(const compile::Alternative& alternative, std::span<const size_t> which) const;
 
-  // Waits, and throws Error where workgroups of a dispatch waited for others that did not go on:
-  // what the program gave since then is wrong. Only programs with chains have such dispatches.
+  // Waits, and throws Error if workgroups of a dispatch waited in vain for others that made no
+  // progress. The program's results since then are wrong. Only programs with chains have such
+  // dispatches.
   void CheckProgress() const;
   // Waits, and returns whether CheckProgress would throw.
   bool IsStuck() const { return IsStuck(compiled_->rows()); }
-  // Returns the same of what was recorded with rows of its own.
+  // Waits, and returns the same for a list recorded with `rows` of its own.
   bool IsStuck(const gpu::Buffer& rows) const;
 
-  // The buffer in which a graph input or output lies.
+  // Returns the buffer of a graph input or output.
   const gpu::Buffer& external(const std::string& name) const;
 
  private:

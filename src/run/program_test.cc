@@ -1,4 +1,5 @@
-// Programs: every operator's lowering against the interpreter, buffers from outside, errors, times.
+// Tests programs: every operator's lowering against the interpreter, external buffers, errors,
+// times.
 
 #include "run/program.h"
 
@@ -50,7 +51,8 @@ std::vector<double> Decode(DType dtype, const std::vector<std::byte>& bytes, siz
   return tensor.ToDoubles();
 }
 
-// Small whole numbers for integers, [-2, 2) in eighths for floats, which f16 has exactly.
+// Fills a tensor with small whole numbers for integers and with multiples of 1/8 in [-2, 2) for
+// floats, which f16 represents exactly.
 HostTensor RandomTensor(const graph::Value& value, std::mt19937& random) {
   HostTensor tensor{value.dtype, value.shape(), {}, {}};
   tensor.values.resize(static_cast<size_t>(graph::NumElements(tensor.shape)));
@@ -103,7 +105,7 @@ const Case kCases[] = {
       %a: f16[2, 3, 1], %b: f16[2, 3, 3] = ai.onnx::Split (%x, %sizes) {axis = -1}
       %c: f16[2, 3, 4] = ai.onnx::Concat (%b, %a) {axis = 2}
       %e: f16[2, 2, 3, 4] = ai.onnx::Expand (%x, %wide) return %t, %s, %a, %c, %e)"},
-    // Views have no dispatch of their own but where they are outputs.
+    // Views have no dispatch of their own unless they are outputs.
     {"views", R"(input %x: f32[2, 6] const %shape: i64[2] = [4, 3] const %front: i64[1] = [0]
       %r: f32[4, 3] = ai.onnx::Reshape (%x, %shape)
       %u: f32[1, 4, 3] = ai.onnx::Unsqueeze (%r, %front)
@@ -161,9 +163,9 @@ const Case kCases[] = {
 
 class Lowering : public ::testing::TestWithParam<Case> {};
 
-// Runs the graph on random inputs, and expects what the interpreter gives. Inputs are short binary
-// fractions, so only functions, means and f16 results round: `f16_unit`, resp. a few units of f32,
-// relative to sums of at most 32 products below 64.
+// Runs the graph on random inputs and expects the interpreter's results. Inputs are short binary
+// fractions, so only functions, means and f16 results round. The tolerances `f16_unit` and
+// `f32_unit` (a few units of f32) are relative to sums of at most 32 products below 64.
 void ExpectInterpreted(const graph::Graph& graph, double f16_unit, double f32_unit,
                        const std::shared_ptr<gpu::Device>& device,
                        const compile::ForcedVariants& variants = {}) {
@@ -215,7 +217,7 @@ const Case kAttentions[] = {
       %z: f32[2, 4, 3, 8], %same: f32[2, 2, 3, 8] = ai.onnx::Attention (%q, %k, %v) {softcap = 1.5f}
       %twice: f32[2, 2, 3, 8] = ai.onnx::Add (%same, %same)
       return %y, %key, %value, %z, %twice)"},
-    // More rows than keys, and more keys than rows.
+    // The rows outnumber the keys, and the keys outnumber the rows.
     {"by_row", R"(input %q: f16[2, 9, 12] input %k: f16[2, 7, 6] input %v: f16[2, 7, 6]
       input %m: bool[9, 6] input %pk: f16[2, 2, 30, 3] input %pv: f16[2, 2, 30, 3]
       %y: f16[2, 9, 12], %key: f16[2, 2, 7, 3] = ai.onnx::Attention (%q, %k, %v, %m) {q_num_heads = 4, kv_num_heads = 2}
@@ -239,9 +241,9 @@ const Case kAttentions[] = {
 
 class AttentionLowering : public ::testing::TestWithParam<Case> {};
 
-// exp and its rescaling are off by 3 + 2 * 16 units in the last place each, which moves a weighted
-// mean of values up to 4 (2, with a bias of 2) by twice that. On the matrix units weights are
-// rounded to f16, and so is a result.
+// exp and its rescaling are each off by 3 + 2 * 16 units in the last place. This moves a weighted
+// mean of values up to 4 (up to 2, with a bias of 2) by twice that. On the matrix units the weights
+// are rounded to f16, and so is a result.
 TEST_P(AttentionLowering, GivesWhatTheInterpreterGives) {
   const double f32_unit = 2 * 4 * 2 * 35 * 0x1p-23;
   ExpectInterpreted(GetParam().body, f32_unit + 2 * 0x1p-11 + 0x1p-11, f32_unit);
@@ -252,14 +254,16 @@ INSTANTIATE_TEST_SUITE_P(Operators, AttentionLowering, ::testing::ValuesIn(kAtte
 
 TEST(FusedLowering, GivesWhatTheInterpreterGives) {
   ExpectInterpreted(support::MakeFusedGraph("f32", "f32").body);
-  // Norms and products are f16 in memory between: each of the 32 terms is off by 2^-11 of up to 2,
-  // in the worst case all to one side, and the gate multiplies that by up to 2.
+  // Norms and products are f16 in memory between dispatches. Each of the 32 terms is off by 2^-11
+  // of up to 2, in the worst case all in the same direction, and the gate multiplies that by up to
+  // 2.
   ExpectInterpreted(support::MakeFusedGraph("f16", "f32").body, 0x1p-4);
   ExpectInterpreted(support::MakeFusedGraph("f16", "f16").body, 0x1p-4);
 }
 
-// Of B 48 rows and 24, of the sums as many rows of A as fit. All sums are exact in f32, so that Y
-// is off by one rounding, as it would not be were the parts' sums rounded to f16.
+// B is split into 48 and 24 rows (along K), and the f32 sums into as many rows of A as fit one
+// binding. All sums are exact in f32, so Y is off by one rounding. It would be off by more if the
+// parts' sums were rounded to f16.
 TEST(Lowering, SplitsAWeightOfAPlainProduct) {
   const auto small = support::OpenDevice({.max_storage_binding_bytes = 4096});
   const bool halves = small->caps().f16;
@@ -299,7 +303,7 @@ Externals AttentionBuffers() {
   for (const char* name : {"q", "k", "v"}) buffers[name] = Filled({1, 2, 3, 4});
   buffers["pk"] = buffers["key"] = Filled(std::vector<float>(32, 0.5f));
   buffers["pv"] = buffers["value"] = Filled(std::vector<float>(32, 0.25f));
-  // Bits of the integers 2 and 3: two past rows.
+  // Bit patterns of the integers 2 and 3: the cache holds two past rows.
   buffers["seqlens"] = Filled({std::bit_cast<float>(2)});
   buffers["total"] = Filled({std::bit_cast<float>(3)});
   return buffers;
@@ -318,7 +322,8 @@ TEST(Program, UpdatesACacheInPlace) {
   EXPECT_EQ(std::count(keys.begin(), keys.end(), 0.5), 28);
 }
 
-// Eight rows at most are one dispatch, whose counters are as they were after every run.
+// Attention of at most eight rows is one dispatch. Its counters have their initial values after
+// every run.
 TEST(Program, AttendsInOneDispatch) {
   const auto graph = ParseBody(R"(
   input %q: f32[1, 1, 96] input %pk: f32[1, 1, 700, 16] input %pv: f32[1, 1, 700, 16]
@@ -361,7 +366,7 @@ TEST(Program, AttendsInOneDispatch) {
   }
 }
 
-// The label of every dispatch with a time that a timestamp could have measured.
+// Checks that every dispatch has a label and a time that a timestamp could have measured.
 TEST(Program, ProfileTimesEveryDispatch) {
   const auto graph = ParseBody(kAttention);
   WeightStore weights(SharedDevice());

@@ -1,4 +1,4 @@
-// One plan over given buffers, recorded: for what is not part of a lowered graph (token choice,
+// Records one plan over given buffers, for work that is not part of a lowered graph (token choice,
 // tests).
 #pragma once
 
@@ -16,11 +16,13 @@ struct RoleBuffer {
   gpu::Buffer buffer;
 };
 
-// Compiles the plan unless it is compiled, and appends its dispatch. Empty buffers are left out.
+// Compiles the plan unless it is already compiled, and appends its dispatch to `list`. Empty
+// buffers are not bound.
 void RecordPlan(gpu::Device& device, const kernels::KernelPlan& plan,
                 std::span<const RoleBuffer> buffers, gpu::CommandList& list,
                 std::string_view label = {});
-// The same, with `buffers` at the bindings from 1 on: for tests, whose operands are tables.
+// Does the same with `buffers` at consecutive bindings from 1 on, for tests, whose operands are
+// tables.
 void RecordPlan(gpu::Device& device, const kernels::KernelPlan& plan,
                 std::span<const gpu::Buffer> buffers, gpu::CommandList& list,
                 std::string_view label = {});

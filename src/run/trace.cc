@@ -31,7 +31,7 @@ std::vector<KernelTime> SumByKernel(std::span<const DispatchTime> times) {
 
 void WriteChromeTrace(std::span<const TraceTrack> tracks, std::ostream& stream) {
   const auto put = [&](const nlohmann::json& event, bool first) {
-    // Names come from model files: what is not UTF-8 gets replacement characters.
+    // Names come from model files, so ill-formed UTF-8 is replaced by replacement characters.
     stream << (first ? "" : ",\n")
            << event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };

@@ -1,4 +1,4 @@
-// Sums and traces of made-up profiles. The profiles themselves: model/profile_test.cc.
+// Tests sums and traces of made-up profiles. model/profile_test.cc tests the profiles themselves.
 
 #include "run/trace.h"
 

@@ -9,13 +9,13 @@
 namespace sinter::run {
 namespace {
 
-// Pages of a mapped file that were copied to the GPU need not stay in memory. The range shrinks to
-// whole pages.
+// Releases the pages of a mapped file after their copy to the GPU. Shrinks the range to whole
+// pages.
 void ReleasePages(std::span<const std::byte> bytes) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto begin = (reinterpret_cast<uintptr_t>(bytes.data()) + page - 1) / page * page;
   const auto end = (reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size()) / page * page;
-  // MADV_COLD leaves private memory intact, whatever the bytes' owner is.
+  // MADV_COLD leaves private memory intact, so any owner of the bytes is safe.
   if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_COLD);
 }
 
@@ -29,7 +29,7 @@ gpu::BufferRange WeightStore::Find(const compile::WeightKey& key, uint64_t bytes
   const uint64_t alignment = device_->caps().limits.min_storage_offset_alignment;
   for (const Part& part : it->second) {
     const auto& all = part.whole->tensors;
-    // A binding has whole words.
+    // A binding consists of whole 4-byte words.
     if (part.offset % alignment == 0 && bytes > 0 && bytes % 4 == 0 &&
         all.size() - part.index >= tensors.size() &&
         std::equal(tensors.begin(), tensors.end(),
@@ -44,7 +44,7 @@ gpu::BufferRange WeightStore::Get(std::span<const graph::Tensor> tensors,
                                   const compile::WeightForm& form, const std::string& name) {
   std::lock_guard lock(mutex_);
   compile::WeightKey key = compile::KeyOf(tensors, form);
-  // Where each tensor ends.
+  // End offset of each tensor in the joined buffer.
   std::vector<uint64_t> ends;
   for (const graph::Tensor& tensor : tensors) {
     ends.push_back((ends.empty() ? 0 : ends.back()) + compile::DeviceBytes(tensor, form.dtype));

@@ -1,4 +1,4 @@
-// The constants of a model on the GPU: uploaded once, shared by all its programs.
+// The constants of a model on the GPU, uploaded once and shared by all its programs.
 #pragma once
 
 #include <cstdint>
@@ -16,25 +16,27 @@
 
 namespace sinter::run {
 
-// Sessions in several threads may share one.
+// The GPU buffers of a model's constants. Threads may share one store.
 class WeightStore {
  public:
   explicit WeightStore(std::shared_ptr<gpu::Device> device) : device_(std::move(device)) {}
 
-  // Called with the bytes uploaded so far, from the loading thread. It may throw to stop the load.
+  // Sets a function that is called from the loading thread with the bytes uploaded so far. It may
+  // throw to stop the load.
   void set_progress(std::function<void(uint64_t uploaded_bytes)> progress) {
     std::lock_guard lock(mutex_);
     progress_ = std::move(progress);
   }
 
-  // The tensor's elements in a form. Streams the tensor's range of the file through staging memory
-  // and lets the pages of the file go. Throws Error for a conversion that does not exist.
+  // Returns the tensor's elements in the given form and uploads them if needed. Streams the
+  // tensor's range of the file through staging memory and releases the file's pages afterwards.
+  // Throws Error if the conversion does not exist.
   gpu::BufferRange Get(const graph::Tensor& tensor, const compile::WeightForm& form,
                        const std::string& name) {
     return Get(std::span(&tensor, 1), form, name);
   }
-  // The same for several tensors, one behind the other. Where more of them lie so already, and
-  // these begin where a binding can, it is that part.
+  // Returns several tensors, concatenated. If a buffer already holds them as part of a longer
+  // concatenation, and they begin at an offset where a binding may begin, returns that part.
   gpu::BufferRange Get(std::span<const graph::Tensor> tensors, const compile::WeightForm& form,
                        const std::string& name);
 
@@ -45,11 +47,11 @@ class WeightStore {
 
  private:
   std::shared_ptr<gpu::Device> device_;
-  // Held through an upload: who asks for a tensor that another thread is uploading waits for it.
+  // Held during an upload, so that a thread that asks for a tensor under upload waits for it.
   mutable std::mutex mutex_;
   std::function<void(uint64_t)> progress_;
   std::map<compile::WeightKey, gpu::Buffer> buffers_;
-  // Where in a buffer a tensor begins, and the key of that buffer.
+  // Offset of a tensor in a joined buffer, and the key of that buffer.
   struct Part {
     const compile::WeightKey* whole = nullptr;
     size_t index = 0;
@@ -57,10 +59,10 @@ class WeightStore {
   };
   gpu::BufferRange Find(const compile::WeightKey& key, uint64_t bytes) const;
 
-  // By a tensor's bytes and form.
+  // Parts of joined buffers, by the tensor's address and form.
   std::map<std::pair<const std::byte*, compile::WeightForm>, std::vector<Part>> parts_;
-  // Keeps the bytes behind the keys above, so that no other tensor can come to lie at the same
-  // address.
+  // Owners of the bytes behind the keys above. Holding them ensures that no other tensor gets the
+  // same address.
   std::vector<std::shared_ptr<const void>> owners_;
   uint64_t bytes_ = 0;
 };

@@ -1,4 +1,4 @@
-// Constants on their way to the device: conversions, pieces, sharing.
+// Tests the upload of constants to the device: conversions, staging in pieces, sharing.
 
 #include "run/weight_store.h"
 
@@ -78,7 +78,8 @@ TEST(ConvertElements, RefusesWhatHasNoForm) {
   EXPECT_TRUE(refuses(DType::kU8, DType::kI32));
 }
 
-// More than one piece of staging memory, and a size that is no multiple of anything.
+// The tensor needs more than one piece of staging memory, and its size is an odd number of
+// elements.
 TEST(WeightStore, UploadsInPieces) {
   const auto& device = support::SharedDevice();
   std::vector<double> values((5 << 20) + 3);
@@ -100,7 +101,7 @@ TEST(WeightStore, UploadsInPieces) {
   EXPECT_EQ(store.bytes(), values.size() * 4);
 }
 
-// Converted tensors of odd sizes, one behind the other, over the edge of a piece of staging memory.
+// Concatenates converted tensors of odd sizes across the end of a piece of staging memory.
 TEST(WeightStore, JoinsTensors) {
   const auto& device = support::SharedDevice();
   std::vector<Tensor> tensors;
@@ -123,7 +124,7 @@ TEST(WeightStore, JoinsTensors) {
   EXPECT_EQ(store.bytes(), values.size() * 4);
 }
 
-// What lies in a buffer with others is not uploaded again, where it can be bound there.
+// A tensor that is part of a joined buffer is not uploaded again if it can be bound there.
 TEST(WeightStore, FindsTensorsAmongJoinedOnes) {
   const auto& device = support::SharedDevice();
   const size_t count = std::max<size_t>(device->caps().limits.min_storage_offset_alignment / 4, 4);
@@ -143,14 +144,15 @@ TEST(WeightStore, FindsTensorsAmongJoinedOnes) {
   EXPECT_TRUE(store.Get(parts.subspan(1, 3), {DType::kF32}, "b to d") ==
               gpu::BufferRange(all.buffer, whole, whole + 32));
   EXPECT_EQ(store.bytes(), bytes);
-  // Not as another type, in another order, or where no binding can begin.
+  // The part is not used for another type, another order, or an offset where no binding may begin.
   EXPECT_FALSE(store.Get(tensors[1], {DType::kF16}, "half").buffer == all.buffer);
   const std::vector<Tensor> turned = {tensors[1], tensors[0]};
   EXPECT_FALSE(store.Get(turned, {DType::kF32}, "turned").buffer == all.buffer);
   EXPECT_FALSE(store.Get(tensors[3], {DType::kF32}, "d").buffer == all.buffer);
 }
 
-// Groups of rows of two tensors, converted, over the edge of a piece of staging memory.
+// Converts and interleaves groups of rows of two tensors across the end of a piece of staging
+// memory.
 TEST(WeightStore, InterleavesRows) {
   const auto& device = support::SharedDevice();
   constexpr size_t kCols = 6, kUnit = 2, kGroup = kernels::kInterleavedRows * kCols;
@@ -177,7 +179,7 @@ TEST(WeightStore, InterleavesRows) {
     std::memcpy(&value, bytes.data() + i * 4, 4);
     ASSERT_EQ(value, values[group * kGroup + row * kCols + unit * kUnit + i % kUnit]) << i;
   }
-  // The same rows, one behind the other, are another weight.
+  // The same rows in plain row-major order are another weight.
   EXPECT_TRUE(store.Get(tensors, form, "again") == buffer);
   EXPECT_FALSE(store.Get(tensors, {DType::kF32}, "row by row").buffer == buffer.buffer);
   EXPECT_EQ(store.bytes(), 2 * values.size() * 4);

@@ -1,12 +1,13 @@
-// Turns every registered kernel case into GoogleTest tests, beside the tests that the files hold
-// themselves.
+// Turns every registered kernel case into GoogleTest tests, in addition to the tests that the files
+// define themselves.
 //
-// Nearly all of a test's time is a software GPU's compiler, and most shaders are of one case and
-// one variant. So of a case's variants one is tested, by turns, and each variant that no case
-// before it had: every case and every variant, not every pair. SINTER_TEST_ALL=1 tests all pairs.
+// A software GPU's compiler takes nearly all of a test's time, and most shaders belong to one case
+// and one variant. So each case is tested with one of its variants, in turn, and with each variant
+// that no earlier case had. This covers every case and every variant, but not every pair.
+// SINTER_TEST_ALL=1 tests all pairs.
 //
-// Neighbours share shaders. With GTEST_TOTAL_SHARDS, a shard is therefore a run of neighbours and
-// not, as GoogleTest cuts, every n-th test.
+// Neighbouring tests share shaders. With GTEST_TOTAL_SHARDS, a shard is therefore a range of
+// consecutive tests, instead of every n-th test as in GoogleTest.
 
 #include <gtest/gtest.h>
 
@@ -26,7 +27,8 @@
 namespace sinter::kernels {
 namespace {
 
-// What a case moves from which on it is of real size, and takes a software GPU long.
+// Bytes moved by a case from which on it counts as one of real size, which takes a software GPU
+// long.
 constexpr double kRealBytes = 3e5;
 
 class KernelCaseTest : public testing::Test {
@@ -57,8 +59,8 @@ struct Pair {
   std::string variant;
 };
 
-// The pairs of a kernel's cases and variants that are tested. Neighbours of one name are one case,
-// whose operands depend on the variant.
+// Returns the pairs of a kernel's cases and variants that are tested. Consecutive cases of one name
+// are one case whose operands depend on the variant.
 std::vector<Pair> ChoosePairs(const std::vector<KernelCase>& cases, bool all) {
   std::vector<Pair> chosen, group;
   std::set<std::string> seen;
@@ -76,7 +78,7 @@ std::vector<Pair> ChoosePairs(const std::vector<KernelCase>& cases, bool all) {
     if (!group.empty() && group.front().kernel_case->name != kernel_case.name) choose_of_group();
     for (const std::string& variant : kernel_case.variants) {
       group.push_back({&kernel_case, variant});
-      // Cases of real sizes are there to be timed.
+      // Cases of real sizes exist for timing, so one variant is enough.
       if (kernel_case.bytes >= kRealBytes) break;
     }
   }
@@ -84,14 +86,14 @@ std::vector<Pair> ChoosePairs(const std::vector<KernelCase>& cases, bool all) {
   return chosen;
 }
 
-// One test of the program.
+// One test of this program.
 struct Test {
   std::string kernel;
-  // Adds the test to those that run.
+  // Selects the test to run.
   std::function<void()> choose;
 };
 
-// Appends the tests that the files hold themselves. Choosing one adds it to `filter`.
+// Appends the tests that the files define themselves. Choosing one adds it to `filter`.
 void AppendOwnTests(std::vector<Test>& tests, std::string& filter) {
   const testing::UnitTest& program = *testing::UnitTest::GetInstance();
   for (int i = 0; i < program.total_test_suite_count(); ++i) {
@@ -106,7 +108,7 @@ void AppendOwnTests(std::vector<Test>& tests, std::string& filter) {
   }
 }
 
-// Appends the pairs of case and variant. Choosing one registers it and adds its kernel's to
+// Appends the pairs of case and variant. Choosing one registers it and adds its kernel's tests to
 // `filter`.
 void AppendCases(std::vector<Test>& tests, std::string& filter) {
   const bool all = std::getenv("SINTER_TEST_ALL") != nullptr;

@@ -8,9 +8,9 @@
 
 namespace sinter::support {
 
-// Opens the adapter that SINTER_TEST_DEVICE names, or the default one, with checks on. Shaders come
-// from the user's cache unless `options` names another, as compiling is most of the tests' time.
-// Throws Error if there is no adapter.
+// Opens the adapter that SINTER_TEST_DEVICE names, or the default one, with checks on. Uses the
+// user's shader cache unless `options` names another, because compiling takes most of the tests'
+// time. Throws Error if there is no adapter.
 inline std::shared_ptr<gpu::Device> OpenDevice(gpu::DeviceOptions options = {}) {
   options.checked = true;
   if (options.cache_dir.empty()) options.cache_dir = gpu::DefaultCacheDir();

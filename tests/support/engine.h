@@ -18,10 +18,11 @@
 
 namespace sinter::support {
 
-// Returns whether the tests that take minutes on a software GPU are to run, too.
+// Returns whether to run also the tests that take minutes on a software GPU.
 inline bool TestAll() { return std::getenv("SINTER_TEST_ALL") != nullptr; }
 
-// Loads a model from a folder that is written for it. The files stay mapped when the folder goes.
+// Writes a model to a temporary folder and loads it. The files stay mapped after the folder is
+// removed.
 inline std::shared_ptr<engine::Model> LoadModel(
     const ModelSpec& spec, std::shared_ptr<gpu::Device> device = SharedDevice(),
     const engine::ModelOptions& options = {}) {
@@ -30,7 +31,7 @@ inline std::shared_ptr<engine::Model> LoadModel(
   return engine::Model::Load(folder.path(), std::move(device), options);
 }
 
-// Generates `count` greedy tokens by the loop on the device; the sequence keeps all of them.
+// Generates `count` greedy tokens with the loop on the device. The sequence keeps all of them.
 inline std::vector<int32_t> Generate(engine::Sequence& sequence, int64_t count) {
   sequence.BeginGeneration({});
   std::vector<int32_t> tokens;
@@ -40,7 +41,7 @@ inline std::vector<int32_t> Generate(engine::Sequence& sequence, int64_t count) 
   return tokens;
 }
 
-// Returns the text of the Error that `call` throws, or "" where it throws none.
+// Returns the text of the Error that `call` throws, or "" if it throws none.
 template <typename F>
 std::string ErrorOf(F&& call) {
   try {
@@ -51,9 +52,9 @@ std::string ErrorOf(F&& call) {
   return {};
 }
 
-// Tolerances as a share of the logits' range. The same sums in another order, in f32: rounding
-// errors of 2^-24 in some 20 results and in sums of at most 192 terms. Measured plans may take
-// activations as integers of 16 bits.
+// Tolerances as a fraction of the logits' range. kRounding is for the same sums in another order in
+// f32, with rounding errors of 2^-24 in some 20 results and in sums of at most 192 terms.
+// kMeasuredRounding is for measured plans, which may convert activations to 16-bit integers.
 inline constexpr float kRounding = 1e-5f, kMeasuredRounding = 1e-4f;
 // f16 rounds each of some 20 results by 2^-11.
 inline constexpr float kHalfRounding = 20 * 0x1p-11f;

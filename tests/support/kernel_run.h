@@ -1,4 +1,4 @@
-// Runs one KernelCase on a device: operands to buffers, dispatch, buffers back to numbers.
+// Runs one KernelCase on a device: uploads operands, dispatches, and decodes the buffers.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,15 @@
 
 namespace sinter::kernels {
 
-// The operand's bytes as they lie on the GPU. A buffer to be written without start values is
+// Returns the operand's bytes in their GPU layout. An output buffer without start values is
 // poisoned with NaN.
 std::vector<std::byte> EncodeOperand(const Operand& operand);
 
-// Elements of `dtype` as numbers.
+// Decodes elements of `dtype` to doubles.
 std::vector<double> DecodeElements(DType dtype, std::span<const std::byte> bytes, size_t count);
 
-// Empty where every expected value is met, else a text that names the first element that is not.
+// Returns an empty text if every expected value is met, otherwise a text that names the first
+// element that differs.
 std::string CompareOperand(const Operand& operand, std::span<const std::byte> bytes);
 
 // The case's buffers and pipelines on a device, with its dispatches recorded.
@@ -27,18 +28,18 @@ struct PreparedCase {
   std::vector<Operand> operands;
   std::vector<gpu::Buffer> buffers;  // by operand; empty where absent
   gpu::CommandList list;
-  std::string variant;  // of the last dispatch
+  std::string variant;  // variant of the last dispatch
 };
 PreparedCase PrepareCase(gpu::Device& device, const KernelCase& kernel_case,
                          std::string_view variant);
 
-// Runs one plan over `operands` and returns each buffer's bytes afterwards (empty where absent).
+// Runs one plan on `operands` and returns the bytes of each buffer afterwards (empty if absent).
 // For tests that chain kernels or compare two runs.
 std::vector<std::vector<std::byte>> RunPlan(gpu::Device& device, const KernelPlan& plan,
                                             std::span<const Operand> operands);
 
-// The device that the tests of this process share: checked, by SINTER_TEST_DEVICE or the first one
-// there is.
+// Returns the device that the tests of this process share, with checks on: the one that
+// SINTER_TEST_DEVICE names, or the first available one.
 gpu::Device& TestDevice();
 
 }  // namespace sinter::kernels
