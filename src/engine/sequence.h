@@ -35,7 +35,7 @@ class Sequence {
  public:
   // Allocates the KV cache and compiles the program of one token. Throws Error if the cache does
   // not fit the adapter.
-  Sequence(std::shared_ptr<Model> model, const SequenceOptions& options = {});
+  explicit Sequence(std::shared_ptr<Model> model, const SequenceOptions& options = {});
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 

@@ -63,6 +63,7 @@ Tuner::Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache)
       branches_(model_->BranchDecisions(1)),
       runner_(*model_, cache_, model_->has_last_row() ? 1 : model::kLoadedChunk) {
   stages_ = FirstStages(*model_, cache_->capacity());
+  if (stages_.empty()) state_ = State::kDone;
 }
 
 Tuner::~Tuner() = default;
@@ -141,6 +142,7 @@ void Tuner::FinishMeasurement() {
 }
 
 double Tuner::Share() const {
+  if (state_ == State::kDone) return 1;
   // Compiling takes half of a stage's time; measuring its kinds takes most of the rest.
   double stage = compares_ ? 0.9 : 0;
   if (measurement_ && first_samples_ > 0) {

@@ -42,7 +42,8 @@ std::vector<int64_t> ChunkLengths(int64_t chunk) {
 
 int64_t ChunkFor(double microseconds) {
   for (const int64_t chunk : {int64_t{2048}, int64_t{1024}}) {
-    if (microseconds * static_cast<double>(chunk / kLoadedChunk) < kMostMicroseconds) return chunk;
+    const int64_t runs = chunk / kLoadedChunk;
+    if (microseconds * static_cast<double>(runs) < kMostMicroseconds) return chunk;
   }
   return kLoadedChunk;
 }

@@ -29,8 +29,8 @@ class Section {
   const json& at(const char* key) const { return object_[key]; }
 
   Section Object(const char* key) const {
-    static const json kEmpty = json::object();
-    return {has(key) ? object_[key] : kEmpty, file_, path_ + key + "."};
+    static const json empty = json::object();
+    return {has(key) ? object_[key] : empty, file_, path_ + key + "."};
   }
   int64_t Int(const char* key, std::optional<int64_t> fallback, int64_t low, int64_t high) const {
     if (!has(key)) return Missing(key, fallback);

@@ -64,10 +64,10 @@ PlanIdentity RunIdentityOf(const compile::Lowered& lowered, std::string_view wha
   return {fmt::format("run of {} {}", what, HashText(all)), ChainIdentityOf(lowered).source};
 }
 
-PlanBook::PlanBook(const gpu::AdapterInfo& adapter, std::filesystem::path dir)
+PlanBook::PlanBook(const gpu::AdapterInfo& adapter, const std::filesystem::path& dir)
     : adapter_(fmt::format("{}; {}; {}", adapter.name, adapter.backend, adapter.driver)) {
   if (dir.empty()) return;
-  path_ = std::move(dir) / fmt::format("plans-{}.json", HashText(adapter_));
+  path_ = dir / fmt::format("plans-{}.json", HashText(adapter_));
   ReadUnknown();
 }
 

@@ -49,7 +49,7 @@ class PlanBook {
  public:
   // Reads this adapter's file in `dir`. An empty `dir` keeps nothing on disk. A file that cannot be
   // read, or that another version wrote, counts as empty.
-  PlanBook(const gpu::AdapterInfo& adapter, std::filesystem::path dir);
+  PlanBook(const gpu::AdapterInfo& adapter, const std::filesystem::path& dir);
 
   // Returns all known choices, including those of earlier processes.
   compile::Choices choices() const;

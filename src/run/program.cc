@@ -22,8 +22,8 @@ compile::ExternalPlaces PlacesOf(const Externals& externals) {
   return places;
 }
 
-Program::Program(std::shared_ptr<gpu::Device> device, WeightStore& weights,
-                 const graph::Graph& graph, Externals externals,
+Program::Program(const std::shared_ptr<gpu::Device>& device, WeightStore& weights,
+                 const graph::Graph& graph, const Externals& externals,
                  const compile::ForcedVariants& variants, const compile::Choices& choices,
                  bool chain)
     : Program(

@@ -48,9 +48,10 @@ class Program {
   Program(std::shared_ptr<const CompiledProgram> compiled, Externals externals);
   // Lowers, compiles and binds `graph`, whose shapes are all numbers. `chain` is passed to Lower().
   // Also throws Error if the graph cannot be lowered.
-  Program(std::shared_ptr<gpu::Device> device, WeightStore& weights, const graph::Graph& graph,
-          Externals externals, const compile::ForcedVariants& variants = {},
-          const compile::Choices& choices = {}, bool chain = false);
+  Program(const std::shared_ptr<gpu::Device>& device, WeightStore& weights,
+          const graph::Graph& graph, const Externals& externals,
+          const compile::ForcedVariants& variants = {}, const compile::Choices& choices = {},
+          bool chain = false);
 
   const std::shared_ptr<const CompiledProgram>& compiled() const { return compiled_; }
   const compile::Lowered& lowered() const { return compiled_->lowered(); }

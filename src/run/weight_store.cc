@@ -16,6 +16,7 @@ void ReleasePages(std::span<const std::byte> bytes) {
   const auto begin = (reinterpret_cast<uintptr_t>(bytes.data()) + page - 1) / page * page;
   const auto end = (reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size()) / page * page;
   // MADV_COLD leaves private memory intact, so any owner of the bytes is safe.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): a page begins at a number.
   if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_COLD);
 }
 
