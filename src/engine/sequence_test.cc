@@ -226,6 +226,10 @@ TEST(SequenceCache, MayHoldAnythingBehindTheSequence) {
       dirty.Append(tokens);
       EXPECT_EQ(dirty.Logits(), clean.Logits()) << length;
     }
+    // No run has written to the last row.
+    const gpu::BufferRange last = dirty.cache()->externals().begin()->second;
+    EXPECT_EQ(SharedDevice()->Download(last.buffer, last.offset + last.size_bytes() - 4, 4),
+              std::vector<std::byte>(4, std::byte{0xff}));
   }
 }
 

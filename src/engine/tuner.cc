@@ -63,20 +63,30 @@ Tuner::Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache)
       branches_(model_->BranchDecisions(1)),
       runner_(*model_, cache_, model_->has_last_row() ? 1 : model::kLoadedChunk) {
   stages_ = FirstStages(*model_, cache_->capacity());
-  if (stages_.empty()) state_ = State::kDone;
+  if (stages_.empty()) {
+    state_ = State::kDone;
+    return;
+  }
+  // Sequences use no longer chunks on a software GPU or where they keep all rows of logits.
+  if (stages_.back().key.rows < model::kLoadedChunk || !model_->has_last_row() ||
+      model_->device()->adapter().software) {
+    return;
+  }
+  for (const int64_t rows : model::ChunkLengths(model::ChunkFor(0))) {
+    if (rows > model::kLoadedChunk && rows <= cache_->capacity() - model::kLoadedChunk)
+      longer_chunks_.push_back(rows);
+  }
 }
 
 Tuner::~Tuner() = default;
 
 void Tuner::AddLongerChunks() {
-  const StepKey& key = stages_[next_].key;
-  const auto loaded = model_->programs().Get(key, 1);
+  const auto loaded = model_->programs().Get(stages_[next_].key, 1);
   const std::optional<run::PlanRecord> run =
       model_->plans().Find(run::RunIdentityOf(loaded->program->lowered(), kLoadedChunkRun));
-  if (!run || !model_->has_last_row() || key.rows < model::kLoadedChunk) return;
-  for (const int64_t rows : model::ChunkLengths(model::ChunkFor(run->microseconds))) {
-    if (rows > model::kLoadedChunk && rows <= cache_->capacity() - model::kLoadedChunk)
-      stages_.push_back({{rows, cache_->capacity(), branches_, false}});
+  const int64_t longest = run ? model::ChunkFor(run->microseconds) : 0;
+  for (const int64_t rows : std::exchange(longer_chunks_, {})) {
+    if (rows <= longest) stages_.push_back({{rows, cache_->capacity(), branches_, false}});
   }
 }
 
@@ -150,7 +160,9 @@ double Tuner::Share() const {
         static_cast<double>(measurement_->samples_left()) / static_cast<double>(first_samples_);
     stage = compares_ ? 0.9 + 0.1 * (1 - left) : 0.9 * (1 - left);
   }
-  return (static_cast<double>(next_) + stage) / static_cast<double>(stages_.size());
+  // Counts the longer chunks that may come, so that the fraction does not decrease if they do.
+  return (static_cast<double>(next_) + stage) /
+         static_cast<double>(stages_.size() + longer_chunks_.size());
 }
 
 void Tuner::RunAll(const std::function<void(double share)>& progress) {

@@ -67,8 +67,6 @@ class Tuner {
   double Share() const;
   // Adds the stages of longer chunks once the time of a chunk's run is known.
   void AddLongerChunks();
-  std::shared_ptr<run::Program> Bind(const StepKey& key);
-  bool PlaceInputs(const StepKey& key);
   void FinishMeasurement();
 
   std::shared_ptr<Model> model_;
@@ -77,6 +75,7 @@ class Tuner {
   StepRunner runner_;
   std::vector<Stage> stages_;
   size_t next_ = 0;
+  std::vector<int64_t> longer_chunks_;  // rows of the stages that AddLongerChunks may add
   bool compares_ = false;  // whether the current stage is in its second part, the comparison
   std::optional<run::Measurement> measurement_;
   size_t first_samples_ = 0;  // samples_left() when the measurement began

@@ -143,6 +143,20 @@ TEST(Tuner, StopsForWorkAndKeepsWhatItFound) {
   EXPECT_GT(book.size(), known);
 }
 
+// A software GPU measures no chains, and the cache has no room for a chunk of the context's length.
+TEST(Tuner, MayHaveNothingToDo) {
+  ModelSpec spec = support::ModelNamed("qwen3_graph");
+  spec.layers = 1;
+  const auto model = LoadModel(spec, SharedDevice(), {.fusion = passes::Fusion::kChain});
+  if (!model->device()->adapter().software) return;
+  Tuner tuner(model, std::make_shared<KvCache>(*model, 40));
+  EXPECT_EQ(tuner.state(), Tuner::State::kDone);
+  std::vector<double> shares;
+  tuner.RunAll([&](double share) { shares.push_back(share); });
+  EXPECT_EQ(shares.back(), 1);
+  EXPECT_EQ(model->plans().size(), 0u);
+}
+
 // The chain is compiled explicitly, because a software GPU gets none by default.
 TEST(TryChain, KeepsTheAnswerAndLeavesTheSequence) {
   const auto model = LoadModel(support::ModelNamed("qwen3_graph"));

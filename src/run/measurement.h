@@ -41,7 +41,8 @@ class Measurement {
   void AddRun(const std::shared_ptr<const Program>& program, std::string_view what);
 
   bool done() const { return kinds_.empty(); }
-  // Returns an upper bound on the remaining calls of Sample() until done().
+  // Returns an upper bound on the remaining samples, apart from those that warm the GPU up or try a
+  // chain.
   size_t samples_left() const;
   // Runs the next sample, waits for it and returns its microseconds. Must not be called once
   // done().
