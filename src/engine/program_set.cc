@@ -63,19 +63,21 @@ bool ProgramSet::MayChain() const {
   return !model_.options().fusion && !model_.device()->adapter().software;
 }
 
-const ProgramSet::Chain& ProgramSet::ChainOf(int64_t capacity, const std::vector<bool>& branches,
-                                             int64_t length) {
+std::shared_ptr<const ProgramSet::Chain> ProgramSet::ChainOf(int64_t capacity,
+                                                             const std::vector<bool>& branches,
+                                                             int64_t length) {
   const StepKey key = {1, capacity, branches, /*chain=*/true};
   std::lock_guard lock(chain_mutex_);
-  const auto [it, fresh] = chains_.try_emplace(key);
-  if (fresh) {
-    it->second.graph = model_.Specialize({1, capacity}, length);
-    it->second.lowered = Lower(*it->second.graph, key);
-    it->second.exists =
-        std::ranges::any_of(it->second.lowered.dispatches, &compile::Dispatch::is_chain);
-    it->second.identity = run::ChainIdentityOf(it->second.lowered);
+  std::shared_ptr<const Chain>& known = chains_[key];
+  if (known == nullptr) {
+    auto chain = std::make_shared<Chain>();
+    chain->graph = model_.Specialize({1, capacity}, length);
+    chain->lowered = Lower(*chain->graph, key);
+    chain->exists = std::ranges::any_of(chain->lowered.dispatches, &compile::Dispatch::is_chain);
+    chain->identity = run::ChainIdentityOf(chain->lowered);
+    known = std::move(chain);
   }
-  return it->second;
+  return known;
 }
 
 std::shared_ptr<const CompiledStep> ProgramSet::Build(const StepKey& key, int64_t length) {
@@ -83,9 +85,9 @@ std::shared_ptr<const CompiledStep> ProgramSet::Build(const StepKey& key, int64_
   // buffer, and programs without chains then use parts of that buffer.
   std::shared_ptr<const graph::Graph> graph;
   if (MayChain()) {
-    const Chain& chain = ChainOf(key.capacity, key.branches, length);
-    if (chain.exists) run::UploadWeights(chain.lowered, model_.weights());
-    if (key.rows == 1) graph = chain.graph;
+    const std::shared_ptr<const Chain> chain = ChainOf(key.capacity, key.branches, length);
+    if (chain->exists) run::UploadWeights(chain->lowered, model_.weights());
+    if (key.rows == 1) graph = chain->graph;
   }
   if (graph == nullptr) graph = model_.Specialize({key.rows, key.capacity}, length);
   auto step = std::make_shared<CompiledStep>();
@@ -102,12 +104,13 @@ std::shared_ptr<const CompiledStep> ProgramSet::Build(const StepKey& key, int64_
   return step;
 }
 
-std::shared_ptr<const CompiledStep> ProgramSet::Get(const StepKey& key, int64_t length) {
+std::shared_ptr<const CompiledStep> ProgramSet::Make(const StepKey& key, int64_t length,
+                                                     bool again) {
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return !slots_[key].building; });
     Slot& slot = slots_[key];
-    if (slot.step) return slot.step;
+    if (slot.step && !again) return slot.step;
     slot.building = true;
   }
   std::shared_ptr<const CompiledStep> step;
@@ -119,12 +122,18 @@ std::shared_ptr<const CompiledStep> ProgramSet::Get(const StepKey& key, int64_t 
   }
   {
     std::lock_guard lock(mutex_);
-    slots_[key] = {step, false};
+    Slot& slot = slots_[key];
+    if (step) slot.step = step;
+    slot.building = false;
     ++version_;
   }
   changed_.notify_all();
   if (error) std::rethrow_exception(error);
   return step;
+}
+
+std::shared_ptr<const CompiledStep> ProgramSet::Get(const StepKey& key, int64_t length) {
+  return Make(key, length, /*again=*/false);
 }
 
 std::shared_ptr<const CompiledStep> ProgramSet::Peek(const StepKey& key) const {
@@ -138,8 +147,8 @@ std::shared_ptr<const CompiledStep> ProgramSet::GetDecode(int64_t capacity,
                                                           int64_t length) {
   StepKey key = {1, capacity, branches, model_.options().fusion == passes::Fusion::kChain};
   if (MayChain()) {
-    const Chain& chain = ChainOf(capacity, branches, length);
-    key.chain = chain.exists && model_.plans().PrefersChain(chain.identity) == true;
+    const std::shared_ptr<const Chain> chain = ChainOf(capacity, branches, length);
+    key.chain = chain->exists && model_.plans().PrefersChain(chain->identity) == true;
   }
   return Get(key, length);
 }
@@ -147,8 +156,8 @@ std::shared_ptr<const CompiledStep> ProgramSet::GetDecode(int64_t capacity,
 bool ProgramSet::ChainIsUnknown(int64_t capacity, const std::vector<bool>& branches,
                                 int64_t length) {
   if (!MayChain()) return false;
-  const Chain& chain = ChainOf(capacity, branches, length);
-  return chain.exists && !model_.plans().PrefersChain(chain.identity);
+  const std::shared_ptr<const Chain> chain = ChainOf(capacity, branches, length);
+  return chain->exists && !model_.plans().PrefersChain(chain->identity);
 }
 
 std::vector<wgsl::Shader> ProgramSet::ShadersToMeasure(const StepKey& key, int64_t length) const {
@@ -170,13 +179,7 @@ void ProgramSet::Refresh(const StepKey& key, int64_t length) {
     std::lock_guard lock(chain_mutex_);
     if (key.chain) chains_.erase({1, key.capacity, key.branches, true});
   }
-  std::shared_ptr<const CompiledStep> step = Build(key, length);
-  {
-    std::lock_guard lock(mutex_);
-    slots_[key].step = std::move(step);
-    ++version_;
-  }
-  changed_.notify_all();
+  Make(key, length, /*again=*/true);
 }
 
 void ProgramSet::Prepare(std::vector<StepKey> keys, int64_t length) {

@@ -94,6 +94,9 @@ class ProgramSet {
   // Returns the graph of a program, lowered with the choices of the plan book.
   compile::Lowered Lower(const graph::Graph& graph, const StepKey& key) const;
   std::shared_ptr<const CompiledStep> Build(const StepKey& key, int64_t length);
+  // Builds a program, or returns the one that is there unless `again`. One thread at a time builds
+  // the program of a key, so an older program never replaces a newer one.
+  std::shared_ptr<const CompiledStep> Make(const StepKey& key, int64_t length, bool again);
   // Returns whether layers may be joined although the user chose no fusion level.
   bool MayChain() const;
   struct Chain {
@@ -102,7 +105,8 @@ class ProgramSet {
     compile::Lowered lowered;
     run::PlanIdentity identity;
   };
-  const Chain& ChainOf(int64_t capacity, const std::vector<bool>& branches, int64_t length);
+  std::shared_ptr<const Chain> ChainOf(int64_t capacity, const std::vector<bool>& branches,
+                                       int64_t length);
   void WorkInBackground();
 
   Model& model_;
@@ -110,7 +114,7 @@ class ProgramSet {
   std::condition_variable changed_;
   std::map<StepKey, Slot> slots_;
   std::mutex chain_mutex_;
-  std::map<StepKey, Chain> chains_;
+  std::map<StepKey, std::shared_ptr<const Chain>> chains_;
   std::atomic<uint64_t> version_ = 0;
 
   std::deque<Job> jobs_;

@@ -24,11 +24,11 @@ class WorkGate {
     last_work_ = Clock::now();
   }
 
-  // Begins a slice unless work is in progress or ended less than `quiet` ago. Returns whether the
-  // slice began. Only one thread may run slices.
+  // Begins a slice unless work or another slice is in progress, or work ended less than `quiet`
+  // ago. Returns whether the slice began.
   bool BeginSlice(Clock::duration quiet) {
     std::lock_guard lock(mutex_);
-    if (work_ > 0 || Clock::now() - last_work_ < quiet) return false;
+    if (slice_ || work_ > 0 || Clock::now() - last_work_ < quiet) return false;
     slice_ = true;
     return true;
   }

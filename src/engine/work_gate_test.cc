@@ -17,6 +17,7 @@ using std::chrono::milliseconds;
 TEST(WorkGate, WorkWaitsForTheEndOfASlice) {
   WorkGate gate;
   ASSERT_TRUE(gate.BeginSlice({}));
+  EXPECT_FALSE(gate.BeginSlice({})) << "one slice at a time";
   EXPECT_FALSE(gate.WorkWaits());
   std::atomic<bool> began = false;
   std::thread work([&] {
