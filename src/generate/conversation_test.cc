@@ -52,7 +52,7 @@ std::shared_ptr<engine::Sequence> NewSession(int64_t max_length = 96) {
 }
 
 text::ChatTemplate TemplateOf(std::string_view source) {
-  return text::ChatTemplate::FromSource(source, "", "<|end|>");
+  return text::ChatTemplate::FromSource(source, {{"eos_token", "<|end|>"}});
 }
 
 Conversation NewConversation(const std::shared_ptr<engine::Sequence>& session,

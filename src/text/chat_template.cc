@@ -93,6 +93,23 @@ std::string TokenFromConfig(const OrderedJson& config, const char* key) {
   return token.get<std::string>();
 }
 
+// Returns tokenizer_config.json of a model folder; an empty object if there is none.
+OrderedJson ReadConfig(const std::filesystem::path& folder) {
+  const auto path = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(path)) return OrderedJson::object();
+  OrderedJson config = ParseJson(ReadFile(path), "tokenizer_config.json");
+  if (!config.is_object()) {
+    throw Error("chat_template", "tokenizer_config.json: got {}, want an object",
+                config.type_name());
+  }
+  return config;
+}
+
+SpecialTokens TokensFromConfig(const OrderedJson& config) {
+  return {{"bos_token", TokenFromConfig(config, "bos_token")},
+          {"eos_token", TokenFromConfig(config, "eos_token")}};
+}
+
 // Returns the template named `name`, or nullopt if the file has no templates at all.
 std::optional<std::string> SourceFromConfig(const OrderedJson& config, std::string_view name) {
   const auto it = config.find("chat_template");
@@ -162,15 +179,12 @@ std::string Shorten(std::string_view message) {
 
 struct ChatTemplate::Parsed {
   std::shared_ptr<minja::TemplateNode> root;
-  std::string bos_token;
-  std::string eos_token;
+  SpecialTokens tokens;
 };
 
-ChatTemplate ChatTemplate::FromSource(std::string_view source, std::string bos_token,
-                                      std::string eos_token) {
+ChatTemplate ChatTemplate::FromSource(std::string_view source, SpecialTokens tokens) {
   auto parsed = std::make_shared<Parsed>();
-  parsed->bos_token = std::move(bos_token);
-  parsed->eos_token = std::move(eos_token);
+  parsed->tokens = std::move(tokens);
   const std::string guarded = GuardTemplate(SanitizeUtf8(source));
   try {
     // These are the options with which Hugging Face's apply_chat_template calls Jinja.
@@ -184,21 +198,17 @@ ChatTemplate ChatTemplate::FromSource(std::string_view source, std::string bos_t
 
 std::optional<ChatTemplate> ChatTemplate::FromFolder(const std::filesystem::path& folder,
                                                      std::string_view name) {
-  OrderedJson config = OrderedJson::object();
-  const auto config_path = folder / "tokenizer_config.json";
-  if (std::filesystem::exists(config_path)) {
-    config = ParseJson(ReadFile(config_path), "tokenizer_config.json");
-    if (!config.is_object()) {
-      throw Error("chat_template", "tokenizer_config.json: got {}, want an object",
-                  config.type_name());
-    }
-  }
+  const OrderedJson config = ReadConfig(folder);
   const auto jinja_path = folder / "chat_template.jinja";
   const std::optional<std::string> source =
       std::filesystem::exists(jinja_path) ? ReadFile(jinja_path) : SourceFromConfig(config, name);
   if (!source) return std::nullopt;
-  return FromSource(*source, TokenFromConfig(config, "bos_token"),
-                    TokenFromConfig(config, "eos_token"));
+  return FromSource(*source, TokensFromConfig(config));
+}
+
+ChatTemplate ChatTemplate::FromFile(const std::filesystem::path& file,
+                                    const std::filesystem::path& folder) {
+  return FromSource(ReadFile(file), TokensFromConfig(ReadConfig(folder)));
 }
 
 std::string ChatTemplate::Render(std::span<const ChatMessage> messages,
@@ -218,16 +228,11 @@ std::string ChatTemplate::RenderJson(std::string_view messages_json,
     throw Error("chat_template", "messages: got {}, want an array", messages.type_name());
   }
   OrderedJson values = {{"messages", std::move(messages)},
-                        {"add_generation_prompt", options.add_generation_prompt},
-                        {"bos_token", parsed_->bos_token},
-                        {"eos_token", parsed_->eos_token}};
+                        {"add_generation_prompt", options.add_generation_prompt}};
+  for (const auto& [name, token] : parsed_->tokens) values[name] = token;
   if (!options.tools_json.empty()) values["tools"] = ParseJson(options.tools_json, "tools");
-  if (!options.extra_context_json.empty()) {
-    const OrderedJson extra = ParseJson(options.extra_context_json, "extra context");
-    if (!extra.is_object()) {
-      throw Error("chat_template", "extra context: got {}, want an object", extra.type_name());
-    }
-    values.update(extra);
+  for (const auto& [name, json] : options.arguments) {
+    values[name] = ParseJson(json, fmt::format("argument \"{}\"", name));
   }
   std::shared_ptr<RootContext> context;
   try {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,11 +23,15 @@ struct ChatTemplateOptions {
   bool add_generation_prompt = true;
   // JSON array of tool definitions in the form of the OpenAI API; empty for none.
   std::string tools_json;
-  // JSON object of further variables, such as {"enable_thinking": false}; empty for none.
-  std::string extra_context_json;
+  // Further variables: the JSON text of each by its name, such as {"enable_thinking", "false"}.
+  std::map<std::string, std::string> arguments;
   // Time that strftime_now() in the template formats.
   std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
 };
+
+// Special tokens that a template sees, by the names of tokenizer_config.json: "bos_token",
+// "eos_token" and so on.
+using SpecialTokens = std::map<std::string, std::string>;
 
 // Parsed chat template. Immutable and cheap to copy; rendering is safe from several threads at
 // once.
@@ -35,16 +40,20 @@ class ChatTemplate {
   // Parses a template. Throws Error (area "chat_template") on a syntax error, and if the source
   // exceeds limits that no ordinary template reaches: 1 MiB in all; 4 KiB of code and 64 brackets
   // in one tag; 64 nested blocks.
-  static ChatTemplate FromSource(std::string_view source, std::string bos_token,
-                                 std::string eos_token);
+  static ChatTemplate FromSource(std::string_view source, SpecialTokens tokens = {});
 
   // Returns the template of a model folder: chat_template.jinja, else tokenizer_config.json's
   // "chat_template" (a string, or a list of named ones, of which `name` is taken, "default" if
-  // empty). In both cases the template sees the bos_token and eos_token of tokenizer_config.json.
+  // empty). In both cases the template sees the special tokens of tokenizer_config.json.
   // Returns nullopt if the folder has no template. Throws Error if a file cannot be read or is
   // malformed, or if `name` is not in the list.
   static std::optional<ChatTemplate> FromFolder(const std::filesystem::path& folder,
                                                 std::string_view name = {});
+
+  // Returns the template in `file` with the special tokens of a model folder. Throws Error if a
+  // file cannot be read or is malformed.
+  static ChatTemplate FromFile(const std::filesystem::path& file,
+                               const std::filesystem::path& folder);
 
   // Returns the prompt. It contains its own special tokens, so encode it with add_special_tokens =
   // false. Throws Error if the template raises one (raise_exception), uses what minja does not

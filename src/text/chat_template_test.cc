@@ -16,7 +16,8 @@ const std::vector<ChatMessage> kHello = {{"system", "Be brief."}, {"user", "Hi!"
 
 std::string Render(const std::string& source, const ChatTemplateOptions& options = {},
                    const std::vector<ChatMessage>& messages = kHello) {
-  return ChatTemplate::FromSource(source, "<s>", "</s>").Render(messages, options);
+  return ChatTemplate::FromSource(source, {{"bos_token", "<s>"}, {"eos_token", "</s>"}})
+      .Render(messages, options);
 }
 
 TEST(ChatTemplate, ChatMl) {
@@ -50,7 +51,7 @@ TEST(ChatTemplate, RolesMustAlternate) {
 TEST(ChatTemplate, ToolsAndContext) {
   ChatTemplateOptions options;
   options.tools_json = R"([{"type":"function","function":{"name":"add"}}])";
-  options.extra_context_json = R"({"enable_thinking":false})";
+  options.arguments = {{"enable_thinking", "false"}};
   EXPECT_EQ(
       Render("{% if tools %}{{ tools[0].function.name }}{% endif %} {{ enable_thinking is false }}",
              options),
@@ -61,13 +62,12 @@ TEST(ChatTemplate, ToolsAndContext) {
   options.tools_json = "{";
   EXPECT_ERROR(Render("", options), "tools: got no valid JSON");
   options.tools_json = "";
-  options.extra_context_json = "[]";
-  EXPECT_ERROR(Render("", options), "extra context: got array, want an object");
+  options.arguments = {{"x", "{"}};
+  EXPECT_ERROR(Render("", options), "argument \"x\": got no valid JSON");
 }
 
 TEST(ChatTemplate, MessagesAsJson) {
-  const ChatTemplate chat =
-      ChatTemplate::FromSource("{{ messages[0].tool_calls[0].name }}", "", "");
+  const ChatTemplate chat = ChatTemplate::FromSource("{{ messages[0].tool_calls[0].name }}");
   EXPECT_EQ(chat.RenderJson(R"([{"role":"assistant","tool_calls":[{"name":"add"}]}])"), "add");
   EXPECT_ERROR(chat.RenderJson("{}"), "messages: got object, want an array");
   EXPECT_ERROR(chat.RenderJson("{"), "messages: got no valid JSON");
@@ -158,6 +158,9 @@ TEST_F(ChatTemplateFolder, JinjaFileComesFirst) {
   EXPECT_EQ(ChatTemplate::FromFolder(folder_)->Render(kHello), "config</s>");
   Write("chat_template.jinja", "file{{bos_token}}{{eos_token}}\n");
   EXPECT_EQ(ChatTemplate::FromFolder(folder_)->Render(kHello), "file<s></s>");
+  Write("other.jinja", "other{{eos_token}}");
+  EXPECT_EQ(ChatTemplate::FromFile(folder_ / "other.jinja", folder_).Render(kHello), "other</s>");
+  EXPECT_ERROR(ChatTemplate::FromFile(folder_ / "none", folder_), "none: cannot be read");
 }
 
 TEST_F(ChatTemplateFolder, NamedTemplates) {
