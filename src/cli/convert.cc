@@ -180,14 +180,17 @@ void Convert(ConvertArgs& args) {
                          : convert::ConvertCheckpoint(args.folders[0], args.folders[1], options);
     options.progress = nullptr;
   }
+  if (!report.unknown_fields.empty()) {
+    Err(fmt::format("sinter: note: config.json has fields that convert does not know: {}\n",
+                    convert::Excerpt(report.unknown_fields)));
+  }
   std::optional<Verified> verified;
   if (reference) verified = Verify(args.folders[1], *reference);
   if (args.json) {
-    nlohmann::json json = {{"folder", args.folders.back()},
-                           {"architecture", report.architecture},
-                           {"layers", report.layers},
-                           {"vocabulary", report.vocab},
-                           {"bytes", report.bytes}};
+    nlohmann::json json = {
+        {"folder", args.folders.back()}, {"architecture", report.architecture},
+        {"layers", report.layers},       {"vocabulary", report.vocab},
+        {"bytes", report.bytes},         {"unknown_fields", report.unknown_fields}};
     if (verified) {
       json["verify"] = {{"max_abs", verified->max_abs},
                         {"min_cosine", verified->cosine},

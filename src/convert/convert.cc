@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "convert/architectures.h"
+#include "convert/config_fields.h"
 #include "convert/genai_config.h"
 #include "convert/json.h"
 #include "convert/random_tokenizer.h"
@@ -115,6 +117,21 @@ bool IsExpected(const std::string& name, const HfConfig& config) {
   return layer >= config.layers && layer < all_layers;
 }
 
+// Throws if the checkpoint has a head of its own although config.json ties it to the embedding. A
+// copy of the embedding may be there.
+void CheckTiedHead(const CheckpointTensors& tensors, const HfConfig& config) {
+  const auto head = tensors.find("lm_head.weight"),
+             table = tensors.find("model.embed_tokens.weight");
+  if (!config.tied_embeddings || head == tensors.end() || table == tensors.end()) return;
+  if (head->second.dtype != table->second.dtype ||
+      !std::ranges::equal(head->second.bytes, table->second.bytes)) {
+    throw Error("convert",
+                "tensor 'lm_head.weight': got other values than model.embed_tokens.weight's, want "
+                "the same, because {} says tie_word_embeddings",
+                config.file);
+  }
+}
+
 void CheckUnused(const CheckpointWeights& weights, const HfConfig& config) {
   for (const std::string& name : weights.Unused()) {
     if (IsExpected(name, config)) continue;
@@ -129,11 +146,12 @@ Decoder::Result BuildDecoder(const HfConfig& config, const ConvertOptions& optio
   FindArchitecture(config).build(decoder);
   Decoder::Result result = decoder.Finish();
   for (const auto& node : result.graph->nodes()) graph::CheckNode(*node);
+  CheckIgnoredFields(config);
   return result;
 }
 
 ConvertReport ReportOf(const HfConfig& config, uint64_t bytes) {
-  return {config.model_type, config.layers, config.vocab, bytes};
+  return {config.model_type, config.layers, config.vocab, bytes, UnknownFields(config)};
 }
 
 nlohmann::ordered_json GenaiConfigOf(const HfConfig& config, const nlohmann::json& generation,
@@ -158,7 +176,7 @@ HfConfig ReadConfig(const fs::path& checkpoint, const ConvertOptions& options) {
   }
   const fs::path file = checkpoint / "config.json";
   HfConfig config = ParseHfConfig(ReadJson(file), file.string(), options.layers);
-  FindArchitecture(config);
+  CheckQuantization(config);
   return config;
 }
 
@@ -217,6 +235,7 @@ ConvertReport ConvertCheckpoint(const fs::path& checkpoint, const fs::path& out,
   CheckpointWeights weights(tensors);
   Decoder::Result result = BuildDecoder(config, options, weights);
   CheckUnused(weights, config);
+  CheckTiedHead(tensors, config);
   const nlohmann::ordered_json genai =
       GenaiConfigOf(config, generation, generation_file.string(), options, result);
   AddProgress(options, result);
@@ -231,7 +250,6 @@ ConvertReport ConvertRandom(const nlohmann::json& json, const std::string& confi
                             uint64_t seed, const fs::path& out, const ConvertOptions& options) {
   CheckOptions(options);
   const HfConfig config = ParseHfConfig(json, config_name, options.layers);
-  FindArchitecture(config);
   RandomWeights weights(seed);
   Decoder::Result result = BuildDecoder(config, options, weights);
   const nlohmann::ordered_json genai =

@@ -29,6 +29,8 @@ struct ConvertReport {
   std::string architecture;  // model_type
   int64_t layers = 0, vocab = 0;
   uint64_t bytes = 0;  // total of all files
+  // Fields of config.json that the conversion ignored without knowing what they mean.
+  std::vector<std::string> unknown_fields;
 };
 
 // Reads config.json, generation_config.json, the safetensors files and the tokenizer's files of
@@ -37,8 +39,8 @@ struct ConvertReport {
 // rotary tables.
 //
 // Throws Error("convert"), which names the file and the tensor or field, if something is missing,
-// damaged or unknown, or if the architecture does not use a tensor of the checkpoint. Throws
-// Error("onnx") if the disk is full.
+// damaged or unknown, or if the architecture does not use a tensor of the checkpoint or a field of
+// config.json that changes the maths. Throws Error("onnx") if the disk is full.
 ConvertReport ConvertCheckpoint(const std::filesystem::path& checkpoint,
                                 const std::filesystem::path& out, const ConvertOptions& options);
 

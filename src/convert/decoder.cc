@@ -164,7 +164,7 @@ Tensor Decoder::RotaryTable(const RotaryAngles& angles, int64_t rows, bool sine)
 
 Decoder::Rotary Decoder::RotaryCaches(const RopeConfig& rope, const std::string& suffix) {
   if (rope.type == RopeConfig::Type::kLongRope) return LongRopeCaches(rope, suffix);
-  const RotaryAngles angles = AnglesFor(rope, config_.rotary_dim, config_.context, false);
+  const RotaryAngles angles = AnglesFor(rope, config_.context, false);
   return {graph_.AddConstant("cos_cache" + suffix, RotaryTable(angles, config_.context, false)),
           graph_.AddConstant("sin_cache" + suffix, RotaryTable(angles, config_.context, true))};
 }
@@ -173,7 +173,7 @@ Decoder::Rotary Decoder::RotaryCaches(const RopeConfig& rope, const std::string&
 Decoder::Rotary Decoder::LongRopeCaches(const RopeConfig& rope, const std::string& suffix) {
   const int64_t original = rope.original_max_positions;
   const auto table = [&](bool is_long, bool sine) {
-    return RotaryTable(AnglesFor(rope, config_.rotary_dim, config_.context, is_long),
+    return RotaryTable(AnglesFor(rope, config_.context, is_long),
                        is_long ? config_.context : original, sine);
   };
   if (options_.graph_capture) {

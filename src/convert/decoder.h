@@ -88,7 +88,6 @@ class Decoder {
     bool sinks = false;
     std::optional<int64_t> window;
     std::optional<double> scale;  // factor of the scores; 1 / sqrt(head_size) by default
-    double softcap = 0;
   };
   Value* Attention(int64_t layer, Value* x, const AttentionOptions& options);
 

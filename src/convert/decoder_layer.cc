@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/error.h"
 #include "convert/decoder.h"
 #include "convert/tensor_sources.h"
 
@@ -164,7 +165,7 @@ Value* Decoder::Attention(int64_t layer, Value* x, const AttentionOptions& optio
   Attributes attributes = {{"num_heads", config_.heads},
                            {"kv_num_heads", config_.kv_heads},
                            {"scale", static_cast<float>(scale)},
-                           {"softcap", static_cast<float>(options.softcap)},
+                           {"softcap", 0.0f},
                            {"local_window_size", options.window.value_or(-1)},
                            {"do_rotary", int64_t{options.rotary != nullptr}},
                            {"rotary_interleaved", int64_t{0}}};
@@ -217,6 +218,10 @@ Value* Decoder::GatedMlp(int64_t layer, Value* x, const MlpOptions& options) {
 
 Value* Decoder::MixtureOfExperts(int64_t layer, Value* x, const Experts& experts) {
   const std::string at = NodePrefix(layer) + "moe", to = LayerPrefix(layer) + "moe.experts.";
+  if (experts.chosen < 1 || experts.chosen > experts.count) {
+    throw Error("convert", "{}: num_experts_per_tok: got {}, want 1 to {}, the number of experts",
+                config_.file, experts.chosen, experts.count);
+  }
   std::vector<std::string> router_bias;
   if (experts.router_bias) router_bias.push_back(experts.router + ".bias");
   Value* logits =

@@ -4,30 +4,20 @@
 
 #include "base/error.h"
 #include "convert/architectures.h"
-#include "convert/json.h"
 
 namespace sinter::convert {
 namespace {
 
-std::vector<bool> SlidingLayers(const HfConfig& config) {
-  if (!config.sliding_layers.empty()) return config.sliding_layers;
+std::vector<bool> GemmaSlidingLayers(const HfConfig& config) {
+  if (!config.sliding_window) {
+    throw Error("convert", "{}: sliding_window: got none, want one", config.file);
+  }
   const int64_t pattern = config.Int("sliding_window_pattern", 6);
   if (pattern < 1) {
     throw Error("convert", "{}: sliding_window_pattern: got {}, want 1 or more", config.file,
                 pattern);
   }
-  std::vector<bool> sliding;
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    sliding.push_back((layer + 1) % pattern != 0);
-  }
-  return sliding;
-}
-
-RopeConfig LocalRope(const HfConfig& config) {
-  const double theta = config.Double("rope_local_base_freq", 10000);
-  const nlohmann::json* both = FindField(config.json, "rope_parameters");
-  const nlohmann::json* local = both ? FindField(*both, "sliding_attention") : nullptr;
-  return ParseRope(local ? *local : nlohmann::json::object(), config, theta);
+  return config.SlidingLayers(true, [&](int64_t layer) { return (layer + 1) % pattern != 0; });
 }
 
 }  // namespace
@@ -37,15 +27,21 @@ void BuildGemma3(Decoder& m) {
   config.Want("hidden_activation", "gelu_pytorch_tanh");
   config.Want("attention_bias", false);
   config.Want("use_bidirectional_attention", false);
-  const std::vector<bool> sliding = SlidingLayers(config);
+  // transformers reads this field and does not use it.
+  config.Want("attn_logit_softcapping", 0);
+  const std::vector<bool> sliding = GemmaSlidingLayers(config);
   if (!config.sliding_window) {
     throw Error("convert", "{}: sliding_window: got none, want one", config.file);
   }
-  const double scalar =
-      config.Double("query_pre_attn_scalar", static_cast<double>(config.head_size));
+  const double scalar = config.Double("query_pre_attn_scalar", 256);
   if (!(scalar > 0)) {
     throw Error("convert", "{}: query_pre_attn_scalar: got {}, want more than 0", config.file,
                 scalar);
+  }
+  const RopeConfig local_rope = ReadSlidingRope(config, "rope_local_base_freq", 10000);
+  if (local_rope.rotary_dim != config.head_size || config.rope.rotary_dim != config.head_size) {
+    throw Error("convert", "{}: partial_rotary_factor: got one, want none: gemma3_text has none",
+                config.file);
   }
   const NormOptions norm = {.gemma = true};
 
@@ -54,14 +50,11 @@ void BuildGemma3(Decoder& m) {
   for (int64_t layer = 0; layer < m.layers(); ++layer) {
     Decoder::Rotary& rotary = sliding[layer] ? local : global;
     if (rotary.cos == nullptr) {
-      rotary = sliding[layer] ? m.RotaryCaches(LocalRope(config), "_local")
+      rotary = sliding[layer] ? m.RotaryCaches(local_rope, "_local")
                               : m.RotaryCaches(config.rope, "_global");
     }
-    Decoder::AttentionOptions attention = {.rotary = &rotary,
-                                           .qk_norm = true,
-                                           .gemma_norm = true,
-                                           .scale = 1 / std::sqrt(scalar),
-                                           .softcap = config.Double("attn_logit_softcapping", 0)};
+    Decoder::AttentionOptions attention = {
+        .rotary = &rotary, .qk_norm = true, .gemma_norm = true, .scale = 1 / std::sqrt(scalar)};
     if (sliding[layer]) attention.window = config.sliding_window;
     Decoder::Value* x = m.Attention(layer, m.Norm(layer, "input_layernorm", norm), attention);
     m.Add(m.BranchNorm(layer, "post_attention_layernorm", x, norm));

@@ -18,7 +18,7 @@ struct GenaiOptions {
 
 // Returns the content of genai_config.json. `generation` is generation_config.json or an empty
 // object. Throws Error("convert"), which names the field, if a token id or a sampling option is not
-// valid or eos_token_id is missing.
+// valid, if it asks for another way to choose tokens (beams, say), or if eos_token_id is missing.
 nlohmann::ordered_json GenaiConfig(const HfConfig& config, const nlohmann::json& generation,
                                    const std::string& generation_file, const GenaiOptions& options);
 

@@ -1,5 +1,6 @@
 // gpt-oss: attention with sinks and biases, a sliding window in every other layer, and experts with
 // a clamped SwiGLU. The published checkpoints hold the experts as MXFP4.
+#include "base/error.h"
 #include "convert/architectures.h"
 
 namespace sinter::convert {
@@ -13,8 +14,9 @@ Decoder::Experts GptOssExperts(Decoder& m, int64_t layer) {
   experts.router_bias = true;
   experts.count = config.Int("num_local_experts");
   experts.chosen = config.Int("num_experts_per_tok", config.Int("experts_per_token", 4));
+  config.Want("experts_per_token", experts.chosen);
   experts.intermediate = config.intermediate;
-  experts.alpha = 1.702f;
+  experts.alpha = static_cast<float>(config.Double("swiglu_alpha", 1.702));
   experts.beta = 1;
   experts.limit = static_cast<float>(config.Double("swiglu_limit", 7));
   // Output features are rows of the packed (MXFP4) tensor, but columns of the plain one.
@@ -36,16 +38,22 @@ Decoder::Experts GptOssExperts(Decoder& m, int64_t layer) {
 
 void BuildGptOss(Decoder& m) {
   const HfConfig& config = m.config();
-  config.Want("hidden_act", "silu");
+  config.WantSilu();
+  config.Want("norm_topk_prob", true);
+  if (config.Find("rope_parameters") == nullptr && config.Find("rope_scaling") == nullptr) {
+    throw Error("convert", "{}: rope_scaling: got none, want gpt-oss's parameters (yarn)",
+                config.file);
+  }
+  const bool bias = config.Flag("attention_bias", true);
+  const std::vector<bool> sliding = config.SlidingLayers(
+      config.sliding_window.has_value(), [](int64_t layer) { return layer % 2 == 0; });
 
   m.Embed();
   const Decoder::Rotary rotary = m.RotaryCaches(config.rope);
   for (int64_t layer = 0; layer < m.layers(); ++layer) {
-    const bool slides =
-        config.sliding_layers.empty() ? layer % 2 == 0 : config.sliding_layers[layer];
     Decoder::AttentionOptions attention = {
-        .rotary = &rotary, .qkv_bias = true, .output_bias = true, .sinks = true};
-    if (slides) attention.window = config.sliding_window;
+        .rotary = &rotary, .qkv_bias = bias, .output_bias = bias, .sinks = true};
+    if (sliding[layer]) attention.window = config.sliding_window;
     m.Add(m.Attention(layer, m.Norm(layer, "input_layernorm"), attention));
     m.Add(m.MixtureOfExperts(layer, m.Norm(layer, "post_attention_layernorm"),
                              GptOssExperts(m, layer)));

@@ -2,28 +2,20 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "convert/rope_config.h"
 
 namespace sinter::convert {
 
-// Scaling of the rotary angles beyond the length that the model was first trained for. It is the
-// field rope_scaling, or rope_parameters in newer files. Comments name the types that use a member.
-struct RopeConfig {
-  enum class Type { kDefault, kLinear, kLlama3, kLongRope, kYarn };
-  Type type = Type::kDefault;
-  double theta = 10000;
-  double factor = 1;
-  double low_freq_factor = 1, high_freq_factor = 4;  // kLlama3
-  double beta_fast = 32, beta_slow = 1;              // kYarn
-  bool truncate = true;                              // kYarn
-  std::vector<double> short_factor, long_factor;     // kLongRope
-  std::optional<double> attention_factor;            // kLongRope, kYarn
-  int64_t original_max_positions = 0;                // kLlama3, kLongRope, kYarn
-};
+// Upper bound on a model's context.
+inline constexpr int64_t kMaxContext = int64_t{1} << 24;
 
 // The fields that several architectures share. An architecture's own file reads from `json` the
 // fields that it alone has.
@@ -35,14 +27,17 @@ struct HfConfig {
   std::string architecture;  // "Qwen3ForCausalLM"
   int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0;
   int64_t intermediate = 0, vocab = 0, context = 0;
-  int64_t rotary_dim = 0;  // elements of a head that the rotary embedding rotates
   double norm_epsilon = 1e-6;
   bool tied_embeddings = false;
   RopeConfig rope;
   std::optional<int64_t> sliding_window;
   // layer_types: true for each layer that attends to its sliding window only. Empty without it.
   std::vector<bool> sliding_layers;
+  // Names of the fields that Find() and the functions below it were asked for.
+  mutable std::set<std::string, std::less<>> asked;
 
+  // Returns the field of `json`, or a null pointer if it is absent or null.
+  const nlohmann::json* Find(std::string_view name) const;
   // Return one field of `json`, or `fallback` if it is absent. Throw Error("convert") if the field
   // has another type, or is absent and there is no fallback.
   bool Flag(std::string_view name, bool fallback) const;
@@ -50,15 +45,24 @@ struct HfConfig {
   double Double(std::string_view name, double fallback) const;
   // Throws Error("convert") if the field is present with any value but `only`.
   void Want(std::string_view name, const nlohmann::json& only) const;
+  // Throws Error("convert") if hidden_act is present and not SiLU under one of its names.
+  void WantSilu() const;
+
+  // Returns for each layer whether it attends to its sliding window only: as layer_types says, or
+  // else as `by_default` does. Throws Error("convert") if there is such a layer but no window,
+  // which `windows` tells.
+  std::vector<bool> SlidingLayers(bool windows,
+                                  const std::function<bool(int64_t layer)>& by_default) const;
+  // Returns the window that every layer has, or none if it is as large as the context and hides
+  // nothing. Throws Error("convert") if layer_types or use_sliding_window says otherwise.
+  std::optional<int64_t> UniformWindow() const;
+  // Throws Error("convert") if config.json asks for a window, which the architecture does not have.
+  void WantNoWindow() const;
 };
 
 // Parses config.json, keeping only the first `layers` layers if given. `file` is named in errors.
 // Throws Error("convert"), which names the file and the field, for missing or invalid fields.
 HfConfig ParseHfConfig(nlohmann::json json, const std::string& file,
                        std::optional<int64_t> layers = {});
-
-// Parses the object rope_scaling or rope_parameters. `theta` is the base if the object has none.
-// Throws Error("convert") for missing or invalid fields and unknown types.
-RopeConfig ParseRope(const nlohmann::json& parameters, const HfConfig& config, double theta);
 
 }  // namespace sinter::convert

@@ -5,7 +5,8 @@ namespace sinter::convert {
 
 void BuildLlama(Decoder& m) {
   const HfConfig& config = m.config();
-  config.Want("hidden_act", "silu");
+  config.WantSilu();
+  config.WantNoWindow();
   const bool bias = config.Flag("attention_bias", false);
   const bool mlp_bias = config.Flag("mlp_bias", false);
 

@@ -241,7 +241,7 @@ class PlainForward {
   }
 
   Vec Mlp(const Vec& x) const {
-    if (type_ == "qwen3_moe" || type_ == "gpt_oss") return Experts(x);
+    if (Has(at_ + "mlp.gate.weight") || Has(at_ + "mlp.router.weight")) return Experts(x);
     const std::string from = at_ + "mlp.";
     Vec gate, up;
     if (Has(from + "gate_up_proj.weight")) {
@@ -263,9 +263,14 @@ class PlainForward {
     std::iota(order.begin(), order.end(), size_t{0});
     std::sort(order.begin(), order.end(),
               [&](size_t a, size_t b) { return logits[a] > logits[b]; });
-    order.resize(c_["num_experts_per_tok"]);
     double sum = 0;
-    for (const size_t expert : order) sum += std::exp(logits[expert]);
+    if (!oss && !c_["norm_topk_prob"].get<bool>()) {
+      for (const double logit : logits) sum += std::exp(logit);
+      order.resize(c_["num_experts_per_tok"]);
+    } else {
+      order.resize(c_["num_experts_per_tok"]);
+      for (const size_t expert : order) sum += std::exp(logits[expert]);
+    }
     Vec y(x.size());
     for (const size_t expert : order) {
       const Vec out = oss ? OssExpert(x, expert) : QwenExpert(x, expert);

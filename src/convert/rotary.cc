@@ -24,9 +24,9 @@ double Llama3Frequency(const RopeConfig& rope, double frequency) {
 // from 0 to 1 between the dimensions that rotate beta_fast and beta_slow times within the original
 // context.
 struct YarnRamp {
-  YarnRamp(const RopeConfig& rope, int64_t rotary_dim) {
+  explicit YarnRamp(const RopeConfig& rope) {
     const auto dimension = [&](double turns) {
-      return static_cast<double>(rotary_dim) *
+      return static_cast<double>(rope.rotary_dim) *
              std::log(static_cast<double>(rope.original_max_positions) / (turns * kTwoPi)) /
              (2 * std::log(rope.theta));
     };
@@ -37,7 +37,7 @@ struct YarnRamp {
       high = std::ceil(high);
     }
     low = std::max(low, 0.0);
-    high = std::min(high, static_cast<double>(rotary_dim - 1));
+    high = std::min(high, static_cast<double>(rope.rotary_dim - 1));
     if (low == high) high += 0.001;
   }
   double At(int64_t i) const {
@@ -48,10 +48,11 @@ struct YarnRamp {
 
 }  // namespace
 
-RotaryAngles AnglesFor(const RopeConfig& rope, int64_t rotary_dim, int64_t context, bool is_long) {
+RotaryAngles AnglesFor(const RopeConfig& rope, int64_t context, bool is_long) {
+  const int64_t rotary_dim = rope.rotary_dim;
   using Type = RopeConfig::Type;
   RotaryAngles angles;
-  const YarnRamp ramp(rope, rotary_dim);
+  const YarnRamp ramp(rope);
   for (int64_t i = 0; i < rotary_dim / 2; ++i) {
     double frequency =
         std::pow(rope.theta, -2 * static_cast<double>(i) / static_cast<double>(rotary_dim));

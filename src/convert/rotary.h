@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "convert/hf_config.h"
+#include "convert/rope_config.h"
 
 namespace sinter::convert {
 
@@ -18,6 +18,6 @@ struct RotaryAngles {
 
 // Returns the angles for a context of `context` tokens. `is_long` selects LongRoPE's factors for
 // sequences longer than the original context.
-RotaryAngles AnglesFor(const RopeConfig& rope, int64_t rotary_dim, int64_t context, bool is_long);
+RotaryAngles AnglesFor(const RopeConfig& rope, int64_t context, bool is_long);
 
 }  // namespace sinter::convert

@@ -10,7 +10,7 @@ namespace {
 // for a layer with it and 0 for one without.
 std::vector<bool> TurningLayers(const HfConfig& config) {
   std::vector<bool> turning;
-  if (FindField(config.json, "no_rope_layers") != nullptr) {
+  if (config.Find("no_rope_layers") != nullptr) {
     for (const int64_t layer : GetInts(config.json, "no_rope_layers", config.file)) {
       turning.push_back(layer != 0);
     }
@@ -35,20 +35,20 @@ std::vector<bool> TurningLayers(const HfConfig& config) {
 
 void BuildSmolLm3(Decoder& m) {
   const HfConfig& config = m.config();
-  config.Want("hidden_act", "silu");
+  config.WantSilu();
   const bool bias = config.Flag("attention_bias", false);
   const bool mlp_bias = config.Flag("mlp_bias", false);
   const bool windows = config.Flag("use_sliding_window", false) && config.sliding_window;
   const std::vector<bool> turning = TurningLayers(config);
+  const std::vector<bool> sliding =
+      config.SlidingLayers(windows, [&](int64_t layer) { return windows && !turning[layer]; });
 
   m.Embed();
   const Decoder::Rotary rotary = m.RotaryCaches(config.rope);
   for (int64_t layer = 0; layer < m.layers(); ++layer) {
     Decoder::AttentionOptions attention = {.qkv_bias = bias, .output_bias = bias};
     if (turning[layer]) attention.rotary = &rotary;
-    if (windows && !config.sliding_layers.empty() && config.sliding_layers[layer]) {
-      attention.window = config.sliding_window;
-    }
+    if (sliding[layer]) attention.window = config.sliding_window;
     m.Add(m.Attention(layer, m.Norm(layer, "input_layernorm"), attention));
     m.Add(m.GatedMlp(layer, m.Norm(layer, "post_attention_layernorm"), {.bias = mlp_bias}));
   }

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -171,7 +172,8 @@ inline TestTensors SmallTensors(const std::string& name) {
       norm(at + "self_attn.k_norm.weight", head);
     }
     const std::string mlp = at + "mlp.";
-    if (type == "qwen3_moe") {
+    const std::vector<int64_t> dense = config.value("mlp_only_layers", std::vector<int64_t>());
+    if (type == "qwen3_moe" && std::find(dense.begin(), dense.end(), layer) == dense.end()) {
       const int64_t experts = config["num_experts"], inner = config["moe_intermediate_size"];
       t.Linear(mlp + "gate.weight", experts, hidden);
       for (int64_t expert = 0; expert < experts; ++expert) {
@@ -221,8 +223,9 @@ inline void WriteCheckpoint(const std::string& name, const TestFolder& folder) {
 
 inline const std::vector<std::string>& SmallNames() {
   static const std::vector<std::string> names = {
-      "qwen2", "qwen3",         "qwen3_moe",   "llama",   "llama_plain", "mistral",
-      "phi3",  "phi3_longrope", "gemma3_text", "smollm3", "gpt_oss",     "gpt_oss_mxfp4"};
+      "qwen2",       "qwen3",   "qwen3_moe",    "qwen3_moe_mixed", "llama",
+      "llama_plain", "mistral", "phi3",         "phi3_longrope",   "gemma3_text",
+      "smollm3",     "gpt_oss", "gpt_oss_mxfp4"};
   return names;
 }
 

@@ -131,8 +131,10 @@ SearchDefaults ReadSearch(const Section& search) {
   defaults.do_sample = search.Bool("do_sample", defaults.do_sample);
   defaults.max_length = search.Int("max_length", defaults.max_length, 0, kMaxId);
   defaults.temperature = search.Number("temperature", defaults.temperature, 0, 1e6);
-  defaults.top_k = search.Int("top_k", defaults.top_k, 0, kMaxId);
+  // -1 and 0 both mean no limit in files of other programs, and top_p 0 does in GenAI's.
+  defaults.top_k = std::max<int64_t>(search.Int("top_k", defaults.top_k, -1, kMaxId), 0);
   defaults.top_p = search.Number("top_p", defaults.top_p, 0, 1);
+  if (defaults.top_p == 0) defaults.top_p = 1;
   defaults.min_p = search.Number("min_p", defaults.min_p, 0, 1);
   defaults.repetition_penalty =
       search.Number("repetition_penalty", defaults.repetition_penalty, 1e-3, 1e3);
@@ -143,6 +145,31 @@ SearchDefaults ReadSearch(const Section& search) {
   search.Int("no_repeat_ngram_size", 0, 0, 0);
   search.Int("min_length", 0, 0, 0);
   return defaults;
+}
+
+// Rejects the parts of models that Sinter does not run: other graphs than one decoder, and caches
+// other than one tensor of keys and one of values a layer.
+void CheckParts(const Section& model, const Section& decoder) {
+  constexpr char kOnly[] = "none: Sinter runs one decoder-only language model";
+  for (const char* part : {"encoder", "embedding", "vision", "speech", "joiner"}) {
+    if (model.has(part) && !model.at(part).empty()) model.Fail(part, "one", kOnly);
+  }
+  if (decoder.has("pipeline") && !decoder.at("pipeline").empty()) {
+    decoder.Fail("pipeline", "a model in several graphs", "one graph, named by decoder.filename");
+  }
+  // A window that only says which layers have one is fine: the graph has it, too.
+  const Section window = decoder.Object("sliding_window");
+  for (const char* slides : {"slide_inputs", "slide_key_value_cache"}) {
+    if (decoder.has("sliding_window") && window.Bool(slides, true)) {
+      window.Fail(slides, "true", "false: such graphs have a fixed number of tokens a run");
+    }
+  }
+  const Section inputs = decoder.Object("inputs");
+  for (const char* name : {"past_names", "cross_past_key_names", "encoder_hidden_states"}) {
+    if (!inputs.Text(name, "").empty()) {
+      inputs.Fail(name, "a name", "none: past_key_names and past_value_names alone");
+    }
+  }
 }
 
 }  // namespace
@@ -162,6 +189,7 @@ GenaiConfig ParseGenaiConfig(std::string_view text, std::string_view file_name) 
   if (!model.has("decoder"))
     model.Fail("decoder", "nothing", "an object (Sinter runs decoder-only models)");
   const Section decoder = model.Object("decoder");
+  CheckParts(model, decoder);
   const Section inputs = decoder.Object("inputs");
   const Section outputs = decoder.Object("outputs");
 

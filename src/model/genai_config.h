@@ -48,7 +48,8 @@ struct GenaiConfig {
 
 // Reads the file or parses its text. Throws Error (area `config`) naming the file and the field if
 // a field without a default is missing, has a wrong type or is out of range, or if an option is
-// unsupported (beam search, n-gram blocking, a minimum length).
+// unsupported (beam search, n-gram blocking, a minimum length), and so are encoders, embeddings of
+// images and speech, pipelines of several graphs, and inputs that slide.
 GenaiConfig ReadGenaiConfig(const std::filesystem::path& file);
 GenaiConfig ParseGenaiConfig(std::string_view json, std::string_view file_name);
 

@@ -75,6 +75,21 @@ TEST(GenaiConfig, FillsDefaultsAndTakesOneEndToken) {
   EXPECT_EQ(parsed.search.top_k, 50);
 }
 
+TEST(GenaiConfig, ValuesThatTurnSomethingOff) {
+  json config = Config();
+  config["search"]["top_k"] = -1;
+  config["search"]["top_p"] = 0.0;
+  config["search"]["temperature"] = 0.0;
+  config["model"]["vision"] = nullptr;
+  config["model"]["encoder"] = json::object();
+  config["model"]["decoder"]["sliding_window"] = {
+      {"window_size", 64}, {"slide_inputs", false}, {"slide_key_value_cache", false}};
+  const GenaiConfig parsed = ParseGenaiConfig(config.dump(), "genai_config.json");
+  EXPECT_EQ(parsed.search.top_k, 0);
+  EXPECT_EQ(parsed.search.top_p, 1);
+  EXPECT_EQ(parsed.search.temperature, 0);
+}
+
 TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
   const auto expect = [](const char* pointer, const json& value, const std::string& message) {
     json config = Config();
@@ -110,6 +125,22 @@ TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
   expect("/search/top_p", 1.5, "search.top_p: got 1.5, want 0 to 1");
   expect("/search/num_beams", 4, "search.num_beams: got 4, want 1 to 1");
   expect("/search/min_length", 10, "search.min_length: got 10, want 0 to 0");
+  expect("/search/top_k", -2, "search.top_k: got -2, want -1 to 2147483647");
+  for (const char* part : {"encoder", "embedding", "vision", "speech"}) {
+    expect(("/model/" + std::string(part)).c_str(), {{"filename", "x.onnx"}},
+           "model." + std::string(part) +
+               ": got one, want none: Sinter runs one decoder-only language model");
+  }
+  expect("/model/decoder/pipeline", json::array({{{"embedding", {{"filename", "e.onnx"}}}}}),
+         "model.decoder.pipeline: got a model in several graphs, want one graph, named by "
+         "decoder.filename");
+  expect(
+      "/model/decoder/sliding_window", {{"window_size", 64}},
+      "model.decoder.sliding_window.slide_inputs: got true, want false: such graphs have a fixed "
+      "number of tokens a run");
+  expect("/model/decoder/inputs/past_names", "past_%d",
+         "model.decoder.inputs.past_names: got a name, want none: past_key_names and "
+         "past_value_names alone");
 }
 
 TEST(GenaiConfig, RefusesTextThatIsNotJsonAndMissingFiles) {
