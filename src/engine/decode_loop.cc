@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "engine/logits_fault.h"
 #include "engine/model.h"
 #include "kernels/argmax/argmax.h"
 #include "kernels/sample/sample.h"
@@ -82,6 +83,7 @@ void DecodeLoop::Begin(const TokenChoice& choice, std::span<const int32_t> token
   for (const int32_t token : tokens) seen[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
   device.Upload(runner_.buffers().seen, 0, std::as_bytes(std::span(seen)));
   const auto length = static_cast<int64_t>(tokens.size());
+  begin_ = length;
   runner_.UploadState(length, length, logits_row, 0, choice_.seed);
 }
 
@@ -113,12 +115,22 @@ void DecodeLoop::ReadBack() {
 
 int32_t DecodeLoop::Token(int64_t step) {
   SINTER_CHECK(step >= 0 && step < steps(), "token {} of {}", step, steps());
+  // Tokens are read up to the first fault, which stays the last.
+  const auto check = [&](size_t index) {
+    const auto fault = kernels::FaultOf(static_cast<uint32_t>(tokens_[index]));
+    if (!fault) return;
+    // A chain that did not finish gives logits that mean nothing, and an error of its own.
+    runner_.Bind(recorded_).program->CheckProgress();
+    throw LogitsError(model_, *fault, begin_ + static_cast<int64_t>(index));
+  };
   while (static_cast<int64_t>(tokens_.size()) <= step) {
+    if (!tokens_.empty()) check(tokens_.size() - 1);
     const std::vector<std::byte> bytes = pending_[tokens_.size()].Wait();
     int32_t token = 0;
     std::memcpy(&token, bytes.data(), sizeof(token));
     tokens_.push_back(token);
   }
+  check(static_cast<size_t>(step));
   return tokens_[static_cast<size_t>(step)];
 }
 

@@ -33,7 +33,8 @@ class DecodeLoop {
   void Step(StepProgram& decode, int64_t past);
   // Returns the number of steps queued since Begin.
   int64_t steps() const { return static_cast<int64_t>(pending_.size()); }
-  // Waits for the token of a step and returns it.
+  // Waits for the token of a step and returns it. Throws Error if the step's logits, or those of a
+  // step before, allow no choice.
   int32_t Token(int64_t step);
   // Returns the tokens that were read back, in order.
   const std::vector<int32_t>& tokens() const { return tokens_; }
@@ -63,6 +64,7 @@ class DecodeLoop {
   std::optional<gpu::CommandList> choose_, decode_and_choose_;
   std::vector<gpu::Readback> pending_;
   std::vector<int32_t> tokens_;
+  int64_t begin_ = 0;  // tokens of the sequence before the generation
 };
 
 }  // namespace sinter::engine

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/half.h"
+#include "engine/logits_fault.h"
 #include "engine/tuner.h"
 #include "model/kv_cache.h"
 #include "run/plan_book.h"
@@ -282,6 +283,7 @@ std::vector<float> Sequence::Logits() {
       std::memcpy(&values[i], from + i * 4, 4);
     }
   }
+  if (const auto fault = kernels::FaultOf(values)) throw LogitsError(*model_, *fault, length());
   return values;
 }
 

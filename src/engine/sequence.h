@@ -67,7 +67,8 @@ class Sequence {
   // Does the same with a timestamp around every dispatch, and returns the times of all runs in
   // order. Also throws Error if the adapter has no timestamps.
   std::vector<run::DispatchTime> ProfileAppend(std::span<const int32_t> tokens);
-  // Returns the logits after the last token, [vocab_size].
+  // Returns the logits after the last token, [vocab_size]. Throws Error if no token can be chosen
+  // from them, because one is NaN or +inf or all are -inf.
   std::vector<float> Logits();
   // Drops all tokens from index `length` on.
   void Rewind(int64_t length);
@@ -81,6 +82,7 @@ class Sequence {
   std::vector<run::DispatchTime> ProfileStep();
   // Returns the number of steps queued since BeginGeneration.
   int64_t steps() const { return loop_.steps(); }
+  // Waits for the token of a step and returns it. Throws Error like Logits().
   int32_t Token(int64_t step) { return loop_.Token(step); }
   // Ends the generation. The first `kept` of the queued tokens belong to the sequence.
   void EndGeneration(int64_t kept);

@@ -13,8 +13,8 @@
 namespace sinter::kernels {
 
 // Sets the token to the lowest index of the largest logit of row StepState::last_row, after the
-// repetition penalty if SamplingOptions has one. NaN never wins; a row of only NaN gives 0. Then
-// advances the state (token_choice.h). Operands: TokenChoiceRoles.
+// repetition penalty if SamplingOptions has one, or to a TokenFault. Then advances the state
+// (token_choice.h). Operands: TokenChoiceRoles.
 //
 // Variants: `wg256` and, with subgroups, `wg256.sg`. Many workgroups read the row, and the last one
 // to finish chooses.
@@ -24,8 +24,8 @@ std::vector<std::string> ArgmaxVariants(const Caps& caps);
 KernelPlan PlanArgmax(const Caps& caps, const TokenChoiceShape& shape,
                       std::string_view variant = "");
 
-// Returns the token by the definition above, for the logits of one row. `seen` has a bit for every
-// token, as on the GPU.
+// Returns the token or TokenFault by the definition above, for the logits of one row. `seen` has a
+// bit for every token, as on the GPU.
 uint32_t ArgmaxReference(std::span<const double> logits, std::span<const uint32_t> seen,
                          double repetition_penalty);
 

@@ -9,8 +9,8 @@
 #include "sample/token_choice.wgsl"
 
 // Words of `scratch`: the largest logit of each workgroup, then its token.
-const kLargest = kFirstPartial;
-const kToken = kLargest + kMaxWorkgroups;
+const kLargestOf = kFirstPartial;
+const kTokenOf = kLargestOf + kMaxWorkgroups;
 
 @compute @workgroup_size(kWorkgroupSize)
 fn main(
@@ -30,17 +30,17 @@ fn main(
   }
   let best = workgroup_best(own, local, lanes);
   if (local == 0u) {
-    atomicStore(&scratch[kLargest + workgroup.x], bitcast<u32>(best.logit));
-    atomicStore(&scratch[kToken + workgroup.x], best.token);
+    atomicStore(&scratch[kLargestOf + workgroup.x], bitcast<u32>(best.logit));
+    atomicStore(&scratch[kTokenOf + workgroup.x], best.token);
   }
   if (!finish_workgroup(local)) {
     return;
   }
   var found = kNothing;
   if (local < params.workgroups) {
-    found = Best(bitcast<f32>(atomicLoad(&scratch[kLargest + local])),
-                 atomicLoad(&scratch[kToken + local]));
+    found = Best(bitcast<f32>(atomicLoad(&scratch[kLargestOf + local])),
+                 atomicLoad(&scratch[kTokenOf + local]));
   }
   let chosen = workgroup_best(found, local, lanes);
-  take_step(select(chosen.token, 0u, chosen.logit == kNone), local);
+  take_step(token_or_fault(chosen.token, chosen.logit), local);
 }

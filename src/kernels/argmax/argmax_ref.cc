@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include "kernels/argmax/argmax.h"
 
@@ -11,7 +12,11 @@ uint32_t ArgmaxReference(std::span<const double> logits, std::span<const uint32_
   for (uint32_t token = 1; token < penalised.size(); ++token) {
     if (penalised[token] > penalised[best]) best = token;
   }
-  return best;
+  const auto fault = [](TokenFault f) { return static_cast<uint32_t>(f); };
+  if (penalised[best] == std::numeric_limits<double>::infinity()) {
+    return fault(TokenFault::kNotFinite);
+  }
+  return std::isinf(penalised[best]) ? fault(TokenFault::kNothingFinite) : best;
 }
 
 }  // namespace sinter::kernels

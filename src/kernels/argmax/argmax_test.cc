@@ -23,7 +23,17 @@ constexpr StepState kState{.past_length = 5,
                            .token = 0};
 
 // Kinds of rows of logits.
-enum class Row { kRandom, kTies, kNan, kAllNan, kInfinities, kZeros };
+enum class Row {
+  kRandom,
+  kTies,
+  kNan,
+  kAllNan,
+  kInfinity,
+  kNothingFinite,
+  kMasked,
+  kLargest,
+  kZeros
+};
 
 struct Options {
   Row row = Row::kRandom;
@@ -45,14 +55,22 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& 
       for (const size_t i : {shape.vocab / 3, shape.vocab / 2, shape.vocab - 1}) row[i] = 100;
       break;
     case Row::kNan:
-      for (size_t i = 0; i < shape.vocab; i += 2) row[i] = kNan;
+      row[shape.vocab / 2] = kNan;
       break;
     case Row::kAllNan:
       for (size_t i = 0; i < shape.vocab; ++i) row[i] = kNan;
       break;
-    case Row::kInfinities:
-      for (size_t i = 0; i < shape.vocab; ++i) row[i] = -kInf;
+    case Row::kInfinity:
       row[shape.vocab / 2] = kInf;
+      break;
+    case Row::kNothingFinite:
+      for (size_t i = 0; i < shape.vocab; ++i) row[i] = -kInf;
+      break;
+    case Row::kMasked:
+      for (size_t i = 0; i < shape.vocab; ++i) row[i] = i == shape.vocab / 2 ? -5 : -kInf;
+      break;
+    case Row::kLargest:
+      row[shape.vocab / 2] = shape.dtype == DType::kF16 ? 65504 : std::numeric_limits<float>::max();
       break;
     case Row::kZeros:
       for (size_t i = 0; i < shape.vocab; ++i) row[i] = i % 3 == 0 ? -1 : i % 3 == 1 ? -0.0 : 0;
@@ -101,9 +119,12 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
                          .total_length = true});
     add(".position_ids", {.vocab = 50, .ring_size = 4, .dtype = dtype, .position_ids = true});
     add(".total_length", {.vocab = 50, .ring_size = 4, .dtype = dtype, .total_length = true});
-    for (const Row row : {Row::kTies, Row::kNan, Row::kAllNan, Row::kInfinities, Row::kZeros}) {
-      add(fmt::format(".row{}", int(row)), {.vocab = 5000, .ring_size = 16, .dtype = dtype},
-          {.row = row});
+    for (const Row row : {Row::kTies, Row::kNan, Row::kAllNan, Row::kInfinity, Row::kNothingFinite,
+                          Row::kMasked, Row::kLargest, Row::kZeros}) {
+      for (const float penalty : {1.0f, 3.0f}) {
+        add(fmt::format(".row{}.penalty{}", int(row), penalty),
+            {.vocab = 5000, .ring_size = 16, .dtype = dtype}, {.row = row, .penalty = penalty});
+      }
     }
     add(".rows", {.vocab = 777, .rows = 4, .ring_size = 3, .dtype = dtype});
     add(".rows.ties", {.vocab = 777, .rows = 4, .ring_size = 3, .dtype = dtype},
@@ -119,12 +140,24 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
 });
 
 TEST(Argmax, ReferencePenalisesSeenTokens) {
-  const std::vector<double> logits = {1, 4, 3, kNan};
+  const std::vector<double> logits = {1, 4, 3, -kInf};
   EXPECT_EQ(ArgmaxReference(logits, std::vector<uint32_t>{0b0010}, 1), 1u);
   EXPECT_EQ(ArgmaxReference(logits, std::vector<uint32_t>{0b0010}, 2), 2u);
   // The penalty makes a negative logit smaller.
   EXPECT_EQ(ArgmaxReference(std::vector<double>{-2, -3}, std::vector<uint32_t>{0b01}, 2), 1u);
-  EXPECT_EQ(ArgmaxReference(std::vector<double>{kNan, kNan}, std::vector<uint32_t>{0}, 2), 0u);
+}
+
+TEST(Argmax, ReferenceSaysWhyThereIsNoToken) {
+  const auto fault_of = [](const std::vector<double>& logits) {
+    // Token 0 is seen: the penalty must not hide a fault.
+    return FaultOf(ArgmaxReference(logits, std::vector<uint32_t>{1}, 2));
+  };
+  EXPECT_EQ(fault_of({kNan, 1}), TokenFault::kNotFinite);
+  EXPECT_EQ(fault_of({1, kInf}), TokenFault::kNotFinite);
+  EXPECT_EQ(fault_of({kInf, 1}), TokenFault::kNotFinite);
+  EXPECT_EQ(fault_of({-kInf, kNan}), TokenFault::kNotFinite);
+  EXPECT_EQ(fault_of({-kInf, -kInf}), TokenFault::kNothingFinite);
+  EXPECT_EQ(fault_of({-kInf, -9}), std::nullopt);
 }
 
 TEST(Argmax, RefusesWhatItCannotRead) {

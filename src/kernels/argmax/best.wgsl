@@ -4,7 +4,7 @@
 
 struct Best {
   logit: f32,
-  token: u32,  // The largest u32 if no logit is finite.
+  token: u32,  // Any if no logit is above kNone.
 }
 
 const kNothing = Best(kNone, 0xffffffffu);

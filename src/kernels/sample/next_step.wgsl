@@ -27,14 +27,29 @@
 const kFinished = 0u;
 const kFirstPartial = 16u;
 
-// The logit of what must not be chosen: NaN, -inf, and indices past the vocabulary.
+// The logit of what must not be chosen: -inf, and indices past the vocabulary.
 const kNone = -3.4028234663852886e+38f;
+// The largest finite logit, and what stands for NaN and +inf: larger than every finite logit, so
+// that the search for the largest one finds it.
+const kLargest = 3.4028232635611926e+38f;
+const kBad = 3.4028234663852886e+38f;
 
+// What a choice gives instead of a token. They mirror TokenFault in token_choice.h.
+const kNothingFinite = 0xfffffffeu;
+const kNotFinite = 0xffffffffu;
+
+// Replaces NaN and +inf by kBad, and clamps the others to finite numbers below it.
 fn finite_logits(raw: vec4<f32>) -> vec4<f32> {
-  let none = vec4<f32>(kNone);
-  // Checked by its bits: a compiler may assume that there is no NaN.
-  let is_nan = (bitcast<vec4<u32>>(raw) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-  return select(clamp(raw, none, -none), none, is_nan);
+  // Checked by its bits: a compiler may assume that there is neither NaN nor infinity.
+  let bits = bitcast<vec4<u32>>(raw);
+  let bad = ((bits & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f800000u)) &
+            (bits != vec4<u32>(0xff800000u));
+  return select(clamp(raw, vec4<f32>(kNone), vec4<f32>(kLargest)), vec4<f32>(kBad), bad);
+}
+
+// Returns the token, or why there is none, if the largest logit of all says so.
+fn token_or_fault(token: u32, largest: f32) -> u32 {
+  return select(select(token, kNothingFinite, largest == kNone), kNotFinite, largest == kBad);
 }
 
 var<workgroup> is_last: bool;
@@ -63,14 +78,17 @@ fn finish_workgroup(local: u32) -> bool {
   return workgroupUniformLoad(&is_last);
 }
 
-// Takes the step from this run to the next, in the last workgroup. Every thread must call, from
-// uniform control flow, after all have read what they need of state and seen.
-fn take_step(token: u32, local: u32) {
+// Takes the step from this run to the next, in the last workgroup. `choice` is a token or a fault,
+// which goes only to the ring and the state: the next run reads token 0. Every thread must call,
+// from uniform control flow, after all have read what they need of state and seen.
+fn take_step(choice: u32, local: u32) {
+  let is_token = choice < kNothingFinite;
+  let token = select(0u, choice, is_token);
   if (local == 0u) {
     atomicStore(&ends_text, 0u);
   }
   workgroupBarrier();
-  if (local < min(options.eos_count, kMaxEosTokens) && options.eos_tokens[local] == token) {
+  if (local < min(options.eos_count, kMaxEosTokens) && options.eos_tokens[local] == choice) {
     atomicStore(&ends_text, 1u);
   }
   workgroupBarrier();
@@ -78,15 +96,15 @@ fn take_step(token: u32, local: u32) {
     return;
   }
   let before = state;
-  tokens[before.position % ring_size()] = token;
+  tokens[before.position % ring_size()] = choice;
   input_ids[0] = i32(token);
-  seen[token / 32u] |= 1u << (token % 32u);
+  seen[token / 32u] |= select(0u, 1u << (token % 32u), is_token);
   state.past_length = before.total_length;
   state.total_length = before.total_length + 1u;
   state.last_row = 0u;
   state.position = before.position + 1u;
   state.eos_hit = before.eos_hit | atomicLoad(&ends_text);
-  state.token = token;
+  state.token = choice;
 #if position_ids
   position_ids[0] = i32(before.total_length);
 #endif

@@ -24,7 +24,7 @@ namespace sinter::kernels {
 // Philox2x32-10 (Salmon et al., SC 2011) with counter (position, 0) and key seed, over the tokens
 // in the order of their index.
 //
-// NaN counts as -inf; a row without a finite logit gives token 0. Then advances the state
+// A row from which no token can be chosen gives a TokenFault. Then advances the state
 // (token_choice.h). Operands: TokenChoiceRoles.
 //
 // Variants: `wg256` and, with subgroups, `wg256.sg`.
@@ -36,8 +36,8 @@ std::vector<KernelPlan> PlanSample(const Caps& caps, const TokenChoiceShape& sha
                                    std::string_view variant = "");
 
 struct SampleResult {
-  uint32_t token = 0;
-  uint32_t kept = 0;      // tokens that the filters kept; 0 if no logit is finite
+  uint32_t token = 0;     // or a TokenFault
+  uint32_t kept = 0;      // tokens that the filters kept; 0 with a TokenFault
   double share = 1;       // share of all probability of the tokens that top-k kept
   double kept_share = 1;  // share of all probability of the kept tokens
   // Distance from another result, as a share of the mass: of the draw from the border between two

@@ -243,5 +243,5 @@ fn main(
     }
   }
   let token = workgroupUniformLoad(&found);
-  take_step(token.x, local);
+  take_step(token_or_fault(token.x, d.largest), local);
 }

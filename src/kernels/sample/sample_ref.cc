@@ -18,13 +18,12 @@ std::vector<double> PenalisedLogits(std::span<const double> logits, std::span<co
   std::vector<double> result(logits.begin(), logits.end());
   for (size_t token = 0; token < result.size(); ++token) {
     double& logit = result[token];
-    if (std::isnan(logit) || logit <= -kLargest) {
-      logit = kNone;
+    if (std::isnan(logit)) logit = -kNone;
+    if (logit <= -kLargest) logit = kNone;
+    if (std::isinf(logit) || repetition_penalty == 1 || (seen[token / 32] >> token % 32 & 1) == 0)
       continue;
-    }
-    logit = std::min(logit, kLargest);
-    if (repetition_penalty == 1 || (seen[token / 32] >> token % 32 & 1) == 0) continue;
     logit = logit > 0 ? logit / repetition_penalty : logit * repetition_penalty;
+    logit = std::min(logit, kLargest);
   }
   return result;
 }
@@ -56,8 +55,12 @@ SampleResult SampleReference(std::span<const double> logits, std::span<const uin
     while (!order.empty() && x[order.back()] < bound) order.pop_back();
   };
   while (!order.empty() && x[order.back()] == kNone) order.pop_back();
-  if (order.empty()) return result;
-  const double largest = x[order.front()];
+  const double largest = order.empty() ? kNone : x[order.front()];
+  if (std::isinf(largest)) {
+    result.token =
+        static_cast<uint32_t>(largest > 0 ? TokenFault::kNotFinite : TokenFault::kNothingFinite);
+    return result;
+  }
   const auto weight = [&](uint32_t token) { return std::exp((x[token] - largest) / temperature); };
   double z_all = 0;
   for (uint32_t token : order) z_all += weight(token);

@@ -224,15 +224,29 @@ TEST(Sample, KeepsEveryTokenThatTiesWithABound) {
   ExpectDistribution({.top_p = 0.1f}, {1, 2, 2, 0, 2}, {0, 1.0 / 3, 1.0 / 3, 0, 1.0 / 3});
 }
 
-TEST(Sample, TakesTokenZeroWhereNothingIsFinite) {
+TEST(Sample, SaysWhyThereIsNoToken) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double inf = std::numeric_limits<double>::infinity();
   for (const SamplingOptions& options :
-       {SamplingOptions{}, SamplingOptions{.top_p = 0.5f, .min_p = 0.1f, .top_k = 3}}) {
-    EXPECT_EQ(Draw({nan, -inf, nan, -inf, nan, -inf}, options, 1, 2),
-              (std::vector<uint32_t>{0, 0}));
-    EXPECT_EQ(Draw({nan, -inf, nan, 1, nan, -inf}, options, 1, 2), (std::vector<uint32_t>{3, 3}));
-    EXPECT_EQ(Draw({nan, 9, nan, 1, inf, -inf}, options, 1, 2), (std::vector<uint32_t>{4, 4}));
+       {SamplingOptions{}, SamplingOptions{.temperature = 0}, SamplingOptions{.top_k = 2},
+        SamplingOptions{.top_p = 0.5f}, SamplingOptions{.min_p = 0.1f},
+        SamplingOptions{.top_p = 0.5f, .min_p = 0.1f, .repetition_penalty = 2, .top_k = 3}}) {
+    const auto both = [](TokenFault fault) {
+      return std::vector<uint32_t>(2, static_cast<uint32_t>(fault));
+    };
+    const std::vector<uint32_t> seen = {1};
+    for (const std::vector<double>& logits : {std::vector<double>{nan, 1, 2, 3, 4, 5},
+                                              {0, 1, nan, -inf, 4, 5},
+                                              {0, 9, 1, inf, 2, -inf},
+                                              {nan, nan, nan, nan, nan, nan},
+                                              {inf, inf, inf, inf, inf, inf}}) {
+      EXPECT_EQ(Draw(logits, options, 1, 2), both(TokenFault::kNotFinite));
+      EXPECT_EQ(FaultOf(SampleReference(logits, seen, options, 1, 0).token),
+                TokenFault::kNotFinite);
+    }
+    EXPECT_EQ(Draw({-inf, -inf, -inf, -inf, -inf}, options, 1, 2),
+              both(TokenFault::kNothingFinite));
+    EXPECT_EQ(Draw({-inf, -inf, -inf, 1, -inf}, options, 1, 2), (std::vector<uint32_t>{3, 3}));
   }
 }
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <limits>
+
 #include "base/check.h"
 #include "base/error.h"
 #include "kernels/common/plan_util.h"
@@ -18,6 +21,23 @@ uint64_t TokenChoiceScratchBytes(uint32_t vocab) {
   // As in sample.wgsl: 16 words, three for each workgroup, two for each of 1024 bins, two for each
   // token.
   return 4 * (16 + 3 * uint64_t{kMaxWorkgroups} + 2 * 1024 + 2 * uint64_t{vocab});
+}
+
+std::optional<TokenFault> FaultOf(std::span<const float> logits) {
+  bool any_finite = false;
+  for (const float logit : logits) {
+    if (std::isnan(logit) || logit == std::numeric_limits<float>::infinity()) {
+      return TokenFault::kNotFinite;
+    }
+    any_finite |= std::isfinite(logit);
+  }
+  return any_finite ? std::nullopt : std::optional(TokenFault::kNothingFinite);
+}
+
+std::optional<TokenFault> FaultOf(uint32_t choice) {
+  const auto fault = static_cast<TokenFault>(choice);
+  if (fault == TokenFault::kNothingFinite || fault == TokenFault::kNotFinite) return fault;
+  return std::nullopt;
 }
 
 KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,

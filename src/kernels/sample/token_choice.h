@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,18 @@
 namespace sinter::kernels {
 
 inline constexpr uint32_t kMaxVocab = 1u << 20;
+
+// What a choice gives instead of a token when the logits of the row allow none.
+enum class TokenFault : uint32_t {
+  kNothingFinite = 0xfffffffe,  // Every logit is -inf.
+  kNotFinite = 0xffffffff,      // A logit is NaN or +inf.
+};
+
+// Returns the fault of a row of logits, or none if a token can be chosen from it: no logit is NaN
+// or +inf, and one at least is finite.
+std::optional<TokenFault> FaultOf(std::span<const float> logits);
+// Returns the fault that a choice gave, or none if it gave a token.
+std::optional<TokenFault> FaultOf(uint32_t choice);
 
 struct TokenChoiceRoles {
   static constexpr Role kLogits{1}, kState{2, Access::kReadWrite}, kOptions{3},
@@ -36,8 +49,9 @@ struct TokenChoiceRoles {
 //
 // Advancing the state: the token goes to tokens, input_ids, seen and state.token; past_length =
 // total_length, total_length += 1, last_row = 0, position += 1, eos_hit = 1 if the token is among
-// eos_tokens. position_ids and total_length become what step_inputs (step_inputs.h) would compute
-// for a run of that one token.
+// eos_tokens. A TokenFault goes to tokens and state.token only; input_ids becomes 0, so that the
+// next run, which may be queued already, reads inside its tables. position_ids and total_length
+// become what step_inputs (step_inputs.h) would compute for a run of that one token.
 //
 // The scratch must be cleared before its first use, and after a choice that was not finished. Its
 // counters are 0 again after each choice. argmax and sample may share it.
@@ -71,7 +85,7 @@ uint64_t TokenChoiceScratchBytes(uint32_t vocab);
 KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,
                            std::string_view wgsl, const WorkgroupVariant& variant);
 
-// Returns the logits of one row after the repetition penalty; -inf for NaN. `seen` has a bit for
+// Returns the logits of one row after the repetition penalty; +inf for NaN. `seen` has a bit for
 // every token, as on the GPU.
 std::vector<double> PenalisedLogits(std::span<const double> logits, std::span<const uint32_t> seen,
                                     double repetition_penalty);

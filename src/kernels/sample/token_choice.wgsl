@@ -71,7 +71,8 @@ fn load_logits(v: u32) -> vec4<f32> {
     let is_seen = (vec4<u32>(bits) & vec4<u32>(1u, 2u, 4u, 8u)) != vec4<u32>(0u);
     let penalised = select(x * options.repetition_penalty, x / options.repetition_penalty,
                            x > vec4<f32>(0.0));
-    x = select(x, clamp(penalised, none, -none), is_seen & (x > none));
+    let finite = (x > none) & (x < vec4<f32>(kBad));
+    x = select(x, clamp(penalised, none, vec4<f32>(kLargest)), is_seen & finite);
   }
   return x;
 }

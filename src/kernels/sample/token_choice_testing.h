@@ -61,7 +61,8 @@ inline std::vector<Operand> TokenChoiceOperands(const TokenChoiceShape& shape, D
     if (options.eos_tokens[i] == token) after.eos_hit = 1;
   }
   std::vector<uint32_t> seen_after = seen;
-  MarkSeen(seen_after, token);
+  const bool is_token = !FaultOf(token);
+  if (is_token) MarkSeen(seen_after, token);
 
   const auto in_place = [](DType type, std::vector<double> before, std::vector<double> want) {
     Operand operand = Operand::Output(type, std::move(want), 0);
@@ -78,7 +79,7 @@ inline std::vector<Operand> TokenChoiceOperands(const TokenChoiceShape& shape, D
           OptionsOperand(options),
           in_place(DType::kU32, {seen.begin(), seen.end()}, {seen_after.begin(), seen_after.end()}),
           in_place(DType::kU32, std::move(ring), std::move(ring_after)),
-          in_place(DType::kI32, {55, 66}, {static_cast<double>(token), 66}),
+          in_place(DType::kI32, {55, 66}, {is_token ? static_cast<double>(token) : 0, 66}),
           ScratchOperand(shape.vocab),
           next_input(shape.position_ids, after.past_length),
           next_input(shape.total_length, after.total_length)};
