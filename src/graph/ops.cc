@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/check.h"
@@ -174,6 +175,17 @@ const OpSpec* FindOp(std::string_view domain, std::string_view name, int version
     if (version >= spec.min_version && version <= spec.max_version) return &spec;
   }
   return nullptr;
+}
+
+std::vector<const OpSpec*> AllOps() {
+  std::vector<const OpSpec*> all;
+  for (const auto& [name, specs] : Table()) {
+    for (const OpSpec& spec : specs) all.push_back(&spec);
+  }
+  std::ranges::sort(all, {}, [](const OpSpec* spec) {
+    return std::tuple(spec->domain, spec->name, spec->min_version);
+  });
+  return all;
 }
 
 const OpSpec& CheckNode(const Node& node) {

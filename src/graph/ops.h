@@ -48,6 +48,9 @@ inline constexpr int kMaxOpset = 25;
 // Returns the table's entry, or null if there is none.
 const OpSpec* FindOp(std::string_view domain, std::string_view name, int version);
 
+// Returns all entries of the table, sorted by domain, name and version.
+std::vector<const OpSpec*> AllOps();
+
 // Returns the node's entry. Throws Error that names node, operator, domain and version if Sinter
 // does not know the operator, its version, an attribute, an attribute's value, or the number of
 // inputs or outputs.

@@ -99,8 +99,11 @@ double Call::scalar(size_t input) const {
 }
 
 std::vector<int64_t> Call::ints(size_t input) const {
-  const auto elements = values(input);
-  return {elements.begin(), elements.end()};
+  // INT64_MAX, which stands for an open end, is 2^63 as a double.
+  std::vector<int64_t> integers;
+  for (const double x : values(input))
+    integers.push_back(x >= 0x1p63 ? INT64_MAX : static_cast<int64_t>(x));
+  return integers;
 }
 
 void Call::Out(size_t output, std::vector<double> values) {

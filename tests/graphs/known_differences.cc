@@ -1,0 +1,41 @@
+#include "graphs/known_differences.h"
+
+#include "graph/tensor.h"
+
+namespace sinter::graphs {
+
+std::string KnownDifference(const graph::Node& node, Platform platform,
+                            const interpret::HostTensors& values) {
+  if (platform != Platform::kOnnxRuntime) return {};
+  const auto is_empty = [&](size_t input) {
+    const auto found = node.input(input) == nullptr ? values.end()
+                                                    : values.find(node.input(input)->name());
+    return found != values.end() && graph::NumElements(found->second.shape) == 0;
+  };
+  if (node.op() == "QMoE" && node.Int("normalize_routing_weights", 0) == 0)
+    return "QMoE: ONNX Runtime's CPU provider always normalizes the weights of the chosen experts";
+  // ONNX's own shape inference removes the dimensions that are listed, and all only without a list.
+  if (node.op() == "Squeeze" && is_empty(1))
+    return "Squeeze: ONNX Runtime takes an empty list of axes for none";
+  if (node.op().starts_with("Reduce") && is_empty(0))
+    return "ONNX Runtime keeps the input's shape where it reduces a tensor without elements";
+  return {};
+}
+
+std::string KnownRefusal(std::string_view /*error*/) { return {}; }
+
+std::string ShortRefusal(std::string_view message) {
+  // Numbers and names of nodes would make every message a reason of its own.
+  std::string text;
+  for (const char c : message.substr(0, message.find('\n'))) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit) {
+      text += c;
+    } else if (text.empty() || text.back() != '#') {
+      text += '#';
+    }
+  }
+  return text.substr(0, 200);
+}
+
+}  // namespace sinter::graphs
