@@ -3,6 +3,7 @@
 #   make bench    run the benchmarks (with BENCH_OPTIONS)   make format  format the C++ sources
 #   make fuzz     run the fuzz targets for FUZZ_SECONDS     make tidy    check them with clang-tidy
 #   make clean    delete what was built
+#   make fuzz-graphs FUZZ_SECONDS=N [SEED=N]   random graphs on the GPU, the interpreter, ONNX Runtime
 #   make bench-peers MODEL=FOLDER [PEERS_OPTIONS="--prompt 64 -n 32"]   Sinter beside ONNX Runtime
 #   make test-peers                     the same logits as ONNX Runtime's, on a small model of each kind
 
@@ -11,8 +12,9 @@ PROMPT ?= Write a short story about Lily and a lost kite.
 FUZZ_SECONDS ?= 60
 BENCH_OPTIONS ?=
 MODEL ?= models/demo
+SEED ?=
 
-.PHONY: all demo test bench bench-peers test-peers format tidy fuzz clean
+.PHONY: all demo test bench bench-peers test-peers format tidy fuzz fuzz-graphs clean
 
 all:
 	@tools/build $(PRESET)
@@ -42,6 +44,9 @@ tidy:
 
 fuzz:
 	@tools/run_fuzzers $(FUZZ_SECONDS)
+
+fuzz-graphs:
+	@tools/fuzz_graphs $(FUZZ_SECONDS) $(SEED)
 
 clean:
 	@rm -rf build sinter

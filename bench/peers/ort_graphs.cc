@@ -3,8 +3,8 @@
 //
 // Numbers are u64, little endian; a text is its length and its bytes. A request: the model, the
 // number of inputs, for each its name, ONNX's number of its type, its rank, its dimensions and its
-// bytes, then the number of outputs and their names. An answer: a text that is empty or says why the
-// model did not run, then for each output its type, rank, dimensions and bytes.
+// bytes, then the number of outputs and their names. An answer: a text that is empty or says why
+// the model did not run, then for each output its type, rank, dimensions and bytes.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -122,7 +122,8 @@ int main() {
       const std::vector<int64_t> shape = info.GetShape();
       WriteNumber(shape.size());
       for (const int64_t dim : shape) WriteNumber(static_cast<uint64_t>(dim));
-      WriteText(output.GetTensorRawData(), info.GetElementCount() * ElementBytes(info.GetElementType()));
+      WriteText(output.GetTensorRawData(),
+                info.GetElementCount() * ElementBytes(info.GetElementType()));
     }
     std::fflush(stdout);
   }

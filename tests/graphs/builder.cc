@@ -155,8 +155,7 @@ Value* Builder::Constant(Tensor tensor) {
 }
 
 Value* Builder::Constant(DType dtype, const Shape& shape, Fill fill) {
-  Value* value =
-      Constant(Tensor::FromDoubles(dtype, shape, Elements(dtype, shape, fill).values));
+  Value* value = Constant(Tensor::FromDoubles(dtype, shape, Elements(dtype, shape, fill).values));
   pool_.push_back(value);
   return value;
 }
@@ -313,8 +312,7 @@ RandomGraph Builder::Finish() {
     for (Value* output : node->outputs()) {
       if (output == nullptr) continue;
       const bool leaf = output->uses().empty() && !graph.IsCaptured(output);
-      if (leaf || Chance(0.1) || result_.in_place.contains(output->name()))
-        graph.AddOutput(output);
+      if (leaf || Chance(0.1) || result_.in_place.contains(output->name())) graph.AddOutput(output);
     }
   }
   return std::move(result_);

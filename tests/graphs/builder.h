@@ -70,6 +70,11 @@ class Builder {
   int64_t Axis(int64_t axis, int64_t rank) { return Chance(0.5) ? axis : axis - rank; }
 
   int opset() const { return opset_; }
+  // Notes that the graph has values of a type that a GPU need not have, and returns the type.
+  DType WithoutKernel(DType dtype) {
+    result_.may_be_refused = true;
+    return dtype;
+  }
   bool empty() const { return result_.graph->num_nodes() == 0; }
   DType dtype(const Value* value) const { return known_.at(value).dtype; }
   const Shape& shape(const Value* value) const { return known_.at(value).shape; }

@@ -60,7 +60,8 @@ class Fuzzer {
     int failures = 0;
     for (uint64_t seed = args_.seed; failures < args_.most_failures; ++seed) {
       const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-      if (args_.count > 0 ? seed >= args_.seed + args_.count : passed.count() > args_.seconds) break;
+      if (args_.count > 0 ? seed >= args_.seed + args_.count : passed.count() > args_.seconds)
+        break;
       SetSeed(seed);
       failures += Try(seed) ? 0 : 1;
     }
@@ -83,8 +84,8 @@ class Fuzzer {
       for (;;) {
         std::this_thread::sleep_for(std::chrono::seconds(1));
         const std::chrono::steady_clock::duration since(since_.load());
-        if (seed_ == 0 || std::chrono::steady_clock::now().time_since_epoch() - since <
-                              std::chrono::seconds(120))
+        if (seed_ == 0 ||
+            std::chrono::steady_clock::now().time_since_epoch() - since < std::chrono::seconds(120))
           continue;
         fmt::print("seed {}: FAILED: it hangs\n", seed_.load());
         std::fflush(stdout);
@@ -122,10 +123,11 @@ class Fuzzer {
 
   void PrintTotals(int failures) const {
     const graphs::Totals& totals = harness_.totals();
-    fmt::print("{} graphs, {} nodes, {} rewritten graphs, {} compared with ONNX Runtime, {} faults "
-               "refused, {} failures\n",
-               totals.graphs, totals.nodes, totals.rewritten, totals.compared_with_peer,
-               totals.faults, failures);
+    fmt::print(
+        "{} graphs, {} nodes, {} rewritten graphs, {} compared with ONNX Runtime, {} faults "
+        "refused, {} failures\n",
+        totals.graphs, totals.nodes, totals.rewritten, totals.compared_with_peer, totals.faults,
+        failures);
     for (const auto& [reason, count] : totals.skipped)
       fmt::print("  not compared: {} times: {}\n", count, reason);
   }

@@ -14,9 +14,6 @@ namespace sinter::graphs {
 std::string KnownDifference(const graph::Node& node, Platform platform,
                             const interpret::HostTensors& values);
 
-// Returns the reason why Sinter may refuse a valid graph with this error; empty if it must not.
-std::string KnownRefusal(std::string_view error);
-
 // Returns the part of ONNX Runtime's message that says why it refuses a graph, for totals.
 std::string ShortRefusal(std::string_view message);
 

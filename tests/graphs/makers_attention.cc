@@ -45,10 +45,9 @@ void Rotary(Builder& b, bool onnx) {
     return;
   }
   const Tables tables = RotaryTables(b, dtype, {rows, half});
-  Value* positions =
-      b.Chance(0.4)
-          ? b.Operand(DType::kI64, {1}, {Kind::kIndices, 0, rows - sequence + 1})
-          : b.Operand(DType::kI64, {batch, sequence}, {Kind::kIndices, 0, rows});
+  Value* positions = b.Chance(0.4)
+                         ? b.Operand(DType::kI64, {1}, {Kind::kIndices, 0, rows - sequence + 1})
+                         : b.Operand(DType::kI64, {batch, sequence}, {Kind::kIndices, 0, rows});
   b.Add1("com.microsoft", "RotaryEmbedding", {x, positions, tables.cos, tables.sin}, attributes);
 }
 
@@ -71,9 +70,11 @@ void GroupQueryAttention(Builder& b) {
   }
   inputs[3] = b.Cache(dtype, {batch, kv_heads, capacity, head_size});
   inputs[4] = b.Cache(dtype, {batch, kv_heads, capacity, head_size});
-  const Fill last = {Kind::kConstant, total - 1};
-  inputs[5] = b.Chance(0.5) ? b.Input(DType::kI32, {batch}, last)
-                            : b.Constant(DType::kI32, {batch}, last);
+  // Sequences of one new row may have different lengths.
+  const int64_t least = sequence == 1 && b.Chance(0.4) ? std::max<int64_t>(1, total - 2) : total;
+  const Fill last = {Kind::kIndices, least - 1, total};
+  inputs[5] =
+      b.Chance(0.5) ? b.Input(DType::kI32, {batch}, last) : b.Constant(DType::kI32, {batch}, last);
   inputs[6] = b.Chance(0.5) ? b.Input(DType::kI32, {1}, {Kind::kConstant, total})
                             : b.Constant(DType::kI32, {1}, {Kind::kConstant, total});
   Attributes attributes = {{"num_heads", heads}, {"kv_num_heads", kv_heads}};
@@ -104,8 +105,8 @@ void GroupQueryAttention(Builder& b) {
   while (inputs.back() == nullptr) inputs.pop_back();
   const auto outputs =
       b.Add("com.microsoft", "GroupQueryAttention", inputs, attributes, {true, true, true});
-  b.InPlace(outputs[1], inputs[3], total);
-  b.InPlace(outputs[2], inputs[4], total);
+  b.InPlace(outputs[1], inputs[3], least);
+  b.InPlace(outputs[2], inputs[4], least);
 }
 
 void MultiHeadAttention(Builder& b) {

@@ -19,14 +19,12 @@ constexpr std::initializer_list<DType> kNumbers = {DType::kF32, DType::kF32, DTy
                                                    DType::kI64, DType::kI32};
 
 Maker BinaryMaker(std::string_view op, std::initializer_list<DType> types) {
-  return {"", op, [op, types = std::vector<DType>(types)](Builder& b) {
-            Binary(b, op, {b.Pick(types)});
-          }};
+  return {"", op,
+          [op, types = std::vector<DType>(types)](Builder& b) { Binary(b, op, {b.Pick(types)}); }};
 }
 
 Maker UnaryMaker(std::string_view domain, std::string_view op, double weight = 1) {
-  return {domain, op,
-          [domain, op](Builder& b) { b.Add1(domain, op, {b.Base(kFloats)}); }, weight};
+  return {domain, op, [domain, op](Builder& b) { b.Add1(domain, op, {b.Base(kFloats)}); }, weight};
 }
 
 // Max and Min take any number of inputs.
@@ -38,8 +36,8 @@ Maker ExtremeMaker(std::string_view op) {
               Shape shape = b.Partner(b.shape(x));
               // Only one operand may be wider than the first, so that all of them broadcast.
               Shape common;
-              if (inputs.size() > 1 && (!graph::Broadcast(b.shape(x), shape, &common) ||
-                                        common != b.shape(x)))
+              if (inputs.size() > 1 &&
+                  (!graph::Broadcast(b.shape(x), shape, &common) || common != b.shape(x)))
                 shape = b.shape(x);
               inputs.push_back(b.Operand(b.dtype(x), shape));
             }
@@ -63,16 +61,19 @@ void Pow(Builder& b) {
                              IsFloat(base) ? Fill{Kind::kPositive} : Fill{Kind::kIndices, -3, 5});
   const Shape shape = b.Partner(b.shape(x));
   // A negative power of an integer zero has no result in ONNX.
-  Value* y = IsFloat(exponent) && IsFloat(base)
-                 ? b.Operand(exponent, shape, b.Chance(0.5) ? Fill{Kind::kConstant, b.Int(-1, 3)}
-                                                             : Fill{Kind::kMild})
-                 : b.Operand(exponent, shape, {Kind::kConstant, b.Int(0, 4)});
+  Value* y =
+      IsFloat(exponent) && IsFloat(base)
+          ? b.Operand(exponent, shape,
+                      b.Chance(0.5) ? Fill{Kind::kConstant, b.Int(-1, 3)} : Fill{Kind::kMild})
+          : b.Operand(exponent, shape, {Kind::kConstant, b.Int(0, 4)});
   b.Add1("", "Pow", {x, y});
 }
 
 void Cast(Builder& b) {
   Value* x = b.Base({b.AnyType()});
-  b.Add1("", "Cast", {x}, {{"to", static_cast<int64_t>(b.AnyType())}});
+  DType to = b.AnyType();
+  if (b.Chance(0.04)) to = b.WithoutKernel(b.Pick({DType::kF64, DType::kBF16, DType::kI16}));
+  b.Add1("", "Cast", {x}, {{"to", static_cast<int64_t>(to)}});
 }
 
 void Where(Builder& b) {
@@ -86,8 +87,7 @@ void Where(Builder& b) {
 
 void Gelu(Builder& b) {
   Attributes attributes;
-  if (b.Chance(0.7))
-    attributes["approximate"] = std::string(b.Chance(0.5) ? "tanh" : "none");
+  if (b.Chance(0.7)) attributes["approximate"] = std::string(b.Chance(0.5) ? "tanh" : "none");
   b.Add1("", "Gelu", {b.Base(kFloats)}, attributes);
 }
 
@@ -114,8 +114,8 @@ std::vector<Maker> ElementwiseMakers() {
     makers.push_back(BinaryMaker(op, kNumbers));
     makers.back().weight = 0.5;
   }
-  makers.push_back(BinaryMaker("Equal", {DType::kF32, DType::kF16, DType::kI64, DType::kI32,
-                                         DType::kBool}));
+  makers.push_back(
+      BinaryMaker("Equal", {DType::kF32, DType::kF16, DType::kI64, DType::kI32, DType::kBool}));
   for (const std::string_view op : {"And", "Or"}) {
     makers.push_back(BinaryMaker(op, {DType::kBool}));
     makers.back().weight = 0.5;
@@ -123,8 +123,7 @@ std::vector<Maker> ElementwiseMakers() {
   for (const std::string_view op : {"Sqrt", "Reciprocal", "Sigmoid", "Tanh", "Relu", "Erf"})
     makers.push_back(UnaryMaker("", op, 0.7));
   makers.push_back(UnaryMaker("com.microsoft", "Gelu", 0.5));
-  makers.push_back(
-      {"", "Neg", [](Builder& b) { b.Add1("", "Neg", {b.Base(kNumbers)}); }, 0.7});
+  makers.push_back({"", "Neg", [](Builder& b) { b.Add1("", "Neg", {b.Base(kNumbers)}); }, 0.7});
   makers.push_back(
       {"", "Not", [](Builder& b) { b.Add1("", "Not", {b.Base({DType::kBool})}); }, 0.5});
   makers.push_back(ExtremeMaker("Max"));

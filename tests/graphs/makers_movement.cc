@@ -20,9 +20,8 @@ Value* ShapeOperand(Builder& b, std::vector<int64_t> numbers) {
   if (numbers[0] <= 0) return b.Ints(numbers);
   Value* like = b.Operand(DType::kF32, {numbers[0], b.Int(1, 3)}, {Kind::kMild});
   Value* shape = b.Add1("", "Shape", {like});
-  Value* first = b.Chance(0.5)
-                     ? b.Add1("", "Gather", {shape, b.Ints({0})})
-                     : b.Add1("", "Slice", {shape, b.Ints({0}), b.Ints({1})});
+  Value* first = b.Chance(0.5) ? b.Add1("", "Gather", {shape, b.Ints({0})})
+                               : b.Add1("", "Slice", {shape, b.Ints({0}), b.Ints({1})});
   if (numbers.size() == 1) return first;
   return b.Add1("", "Concat", {first, b.Ints({numbers.begin() + 1, numbers.end()})},
                 {{"axis", int64_t{0}}});
@@ -213,8 +212,7 @@ void If(Builder& b) {
   Value* x = b.Base({DType::kF32, DType::kF16});
   Value* condition = nullptr;
   if (b.Chance(0.5)) {
-    condition =
-        b.Constant(Tensor::FromInts(DType::kBool, {}, std::vector<int64_t>{b.Int(0, 1)}));
+    condition = b.Constant(Tensor::FromInts(DType::kBool, {}, std::vector<int64_t>{b.Int(0, 1)}));
   } else {
     Value* like = AnyBase(b, 1);
     Value* index = b.Constant(Tensor::FromInts(DType::kI64, {}, std::vector<int64_t>{0}));

@@ -75,8 +75,7 @@ void Residual(Builder& b) {
   Shape shape = b.shape(x);
   shape.back() = b.Pick({8, 32});
   Value* y = AddProduct(b, x, form, shape.back(), false);
-  if (b.Chance(0.4))
-    y = b.Add1("", "Add", {y, b.Constant(b.dtype(y), {shape.back()}, kMild)});
+  if (b.Chance(0.4)) y = b.Add1("", "Add", {y, b.Constant(b.dtype(y), {shape.back()}, kMild)});
   Value* residual = b.Operand(b.dtype(y), shape, kMild);
   if (b.Chance(0.5)) {
     b.Add1("", "Add", b.Chance(0.5) ? std::vector{y, residual} : std::vector{residual, y});
@@ -106,8 +105,7 @@ void LayerAttention(Builder& b) {
   for (size_t i = 0; i < 2; ++i) {
     const int64_t count = i == 0 ? heads : kv_heads;
     if (norms) {
-      Value* by_head =
-          b.Add1("", "Reshape", {inputs[i], b.Ints({1, sequence, count, size})});
+      Value* by_head = b.Add1("", "Reshape", {inputs[i], b.Ints({1, sequence, count, size})});
       inputs[i] = b.Add1("", "Reshape", {Norm(b, by_head), b.Ints({1, sequence, count * size})});
     }
     if (rotates) {
@@ -149,8 +147,8 @@ void Experts(Builder& b) {
 
 std::vector<Maker> PatternMakers() {
   return {
-      {"pattern", "head", Head, 0.7},          {"pattern", "mlp", Mlp},
-      {"pattern", "residual", Residual},       {"pattern", "attention", LayerAttention},
+      {"pattern", "head", Head, 0.7},       {"pattern", "mlp", Mlp},
+      {"pattern", "residual", Residual},    {"pattern", "attention", LayerAttention},
       {"pattern", "experts", Experts, 0.5},
   };
 }

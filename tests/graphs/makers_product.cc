@@ -43,9 +43,8 @@ void GatherBlockQuantized(Builder& b) {
   const int64_t blocks = CeilDiv(columns, block);
   const bool bytes = data_type == DType::kU8;
   Value* indices = b.Operand(b.Integer(), b.RandomShape(0, 2), {Kind::kIndices, 0, rows});
-  std::vector<Value*> inputs = {
-      b.Codes(data_type, {rows, bytes ? columns * bits / 8 : columns}), indices,
-      b.Constant(dtype, {rows, blocks}, {Kind::kScale})};
+  std::vector<Value*> inputs = {b.Codes(data_type, {rows, bytes ? columns * bits / 8 : columns}),
+                                indices, b.Constant(dtype, {rows, blocks}, {Kind::kScale})};
   if (b.Chance(0.5))
     inputs.push_back(b.Codes(data_type, {rows, bytes ? CeilDiv(blocks * bits, 8) : blocks}));
   Attributes attributes = {{"block_size", block}};
@@ -60,8 +59,8 @@ void GatherBlockQuantized(Builder& b) {
 void QMoE(Builder& b) {
   const DType dtype = b.Float();
   const int64_t hidden = b.Pick({32, 64});
-  const Shape shape = b.Chance(0.5) ? Shape{b.Pick({1, 2, 5, 9}), hidden}
-                                    : Shape{1, b.Pick({1, 3}), hidden};
+  const Shape shape =
+      b.Chance(0.5) ? Shape{b.Pick({1, 2, 5, 9}), hidden} : Shape{1, b.Pick({1, 3}), hidden};
   Value* x = b.Operand(dtype, shape);
   const int64_t experts = b.Int(1, 4);
   AddExperts(b, x, b.Operand(dtype, {graph::NumElements(shape) / hidden, experts}), experts);

@@ -30,6 +30,9 @@ struct RandomGraph {
   std::map<std::string, int64_t> defined_rows;
   // Fault that was put into the graph, which must therefore be refused; empty if it is valid.
   std::string fault;
+  // Whether the graph is valid but has types for which there need not be a kernel, so that it may
+  // be refused when it is loaded.
+  bool may_be_refused = false;
 };
 
 // Returns the graph of `seed`. `with_faults` puts a fault into one graph of sixteen.
