@@ -56,7 +56,7 @@ std::string Normalize(std::string_view text, NormalForm form) {
 
   std::vector<utf8proc_int32_t> code_points;
   code_points.reserve(text.size());
-  // U+FDFA, the longest decomposition, has 18 code points (Unicode 14).
+  // U+FDFA, the longest decomposition, has 18 code points (Unicode 17).
   utf8proc_int32_t decomposed[32];
   int boundary_class = 0;
   for (size_t pos = 0; pos < text.size();) {
