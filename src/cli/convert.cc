@@ -182,7 +182,7 @@ void Convert(ConvertArgs& args) {
   }
   if (!report.unknown_fields.empty()) {
     Err(fmt::format("sinter: note: config.json has fields that convert does not know: {}\n",
-                    convert::Excerpt(report.unknown_fields)));
+                    JsonExcerpt(report.unknown_fields)));
   }
   std::optional<Verified> verified;
   if (reference) verified = Verify(args.folders[1], *reference);

@@ -189,7 +189,7 @@ void CheckQuantization(const HfConfig& config) {
     // gpt-oss's experts in MXFP4 are the one packed form that is read.
     if (config.model_type == "gpt_oss" && method != nullptr && *method == "mxfp4") continue;
     throw Error("convert", "{}: {}: got {}, want none: weights in bf16, f16 or f32", config.file,
-                name, Excerpt(method != nullptr ? *method : *field));
+                name, JsonExcerpt(method != nullptr ? *method : *field));
   }
 }
 
@@ -201,7 +201,7 @@ void CheckIgnoredFields(const HfConfig& config) {
     }
     const json neutral = json::parse(field.neutral);
     throw Error("convert", "{}: {}: got {}, want {}: {} is converted without it", config.file,
-                field.name, Excerpt(*value), field.neutral == kOff ? "none" : neutral[0].dump(),
+                field.name, JsonExcerpt(*value), field.neutral == kOff ? "none" : neutral[0].dump(),
                 config.model_type);
   }
   const auto head = static_cast<double>(config.head_size);

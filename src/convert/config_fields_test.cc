@@ -91,7 +91,7 @@ TEST(ConfigFields, RefusesWhatTheArchitectureIgnores) {
            {"llama", "hidden_act", "gelu"}}) {
     EXPECT_THAT(
         BuildError(name, {{field, value}}),
-        AllOf(HasSubstr("[convert] c: " + field + ": got " + value.dump()), HasSubstr(", want ")))
+        AllOf(HasSubstr("[convert] c: " + field + ": got " + JsonExcerpt(value)), HasSubstr(", want ")))
         << name;
   }
 }
@@ -136,7 +136,7 @@ TEST(ConfigFields, RefusesPackedWeights) {
   };
   EXPECT_THAT(error("llama", {{"quant_method", "gptq"}, {"bits", 4}}),
               HasSubstr("config.json: quantization_config: got \"gptq\", want none: weights in"));
-  EXPECT_THAT(error("llama", {{"bits", 4}}), HasSubstr("quantization_config: got {\"bits\":4}"));
+  EXPECT_THAT(error("llama", {{"bits", 4}}), HasSubstr("quantization_config: got {\"bits\": 4}"));
   EXPECT_EQ(error("gpt_oss_mxfp4", {{"quant_method", "mxfp4"}}), "no error");
 }
 
@@ -211,7 +211,7 @@ TEST(Rope, BothFieldsHaveToAgree) {
   const json plain = {{"rope_theta", 10000.0}, {"rope_type", "default"}};
   EXPECT_THAT(ParseError("qwen3", {{"rope_parameters", plain}, {"rope_scaling", scaled}}),
               AllOf(HasSubstr("[convert] c: rope_parameters and rope_scaling: got {"),
-                    HasSubstr(" and {\"factor\":4.0"), HasSubstr("want one of them")));
+                    HasSubstr(" and {\"factor\": 4.0"), HasSubstr("want one of them")));
   const HfConfig both =
       Parsed("qwen3",
              {{"rope_parameters", {{"rope_theta", 10000}, {"rope_type", "linear"}, {"factor", 4}}},
@@ -349,7 +349,7 @@ TEST(GenerationConfig, NegativeTokensAreNone) {
   EXPECT_THAT(ErrorOf([] {
                 SearchOf({{"eos_token_id", {4, -5}}});
               }),
-              HasSubstr("g: eos_token_id: got [4,-5], want a token's id below 320"));
+              HasSubstr("g: eos_token_id: got [4, -5], want a token's id below 320"));
   EXPECT_THAT(ErrorOf([] {
                 SearchOf({}, {{"eos_token_id", -1}});
               }),

@@ -30,7 +30,7 @@ nlohmann::json TokenIds(const HfConfig& config, const nlohmann::json& generation
     }
     if (!valid) {
       throw Error("convert", "{}: {}: got {}, want a token's id below {}", *file, name,
-                  Excerpt(*field), config.vocab);
+                  JsonExcerpt(*field), config.vocab);
     }
     return *field;
   }
@@ -99,7 +99,7 @@ void RefuseOtherChoices(const nlohmann::json& generation, const std::string& fil
     const nlohmann::json off = nlohmann::json::parse(choice.off);
     if (std::find(off.begin(), off.end(), *field) != off.end()) continue;
     throw Error("convert", "{}: {}: got {}, want {} or none: it is not implemented", file,
-                choice.name, Excerpt(*field), off[0].dump());
+                choice.name, JsonExcerpt(*field), off[0].dump());
   }
 }
 

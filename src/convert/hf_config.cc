@@ -44,7 +44,7 @@ void HfConfig::Want(std::string_view name, const nlohmann::json& only) const {
   const nlohmann::json* field = Find(name);
   if (field != nullptr && *field != only) {
     throw Error("convert", "{}: {}: got {}, want {}: nothing else is implemented", file, name,
-                Excerpt(*field), only.dump());
+                JsonExcerpt(*field), only.dump());
   }
 }
 
@@ -52,7 +52,7 @@ void HfConfig::WantSilu() const {
   const nlohmann::json* field = Find("hidden_act");
   if (field != nullptr && *field != "silu" && *field != "swish") {
     throw Error("convert", "{}: hidden_act: got {}, want \"silu\": nothing else is implemented",
-                file, Excerpt(*field));
+                file, JsonExcerpt(*field));
   }
 }
 
@@ -150,7 +150,7 @@ HfConfig ParseHfConfig(nlohmann::json json, const std::string& file,
     for (const nlohmann::json& type : *types) {
       if (type != "full_attention" && type != "sliding_attention") {
         throw Error("convert", "{}: layer_types: got {}, want full_attention or sliding_attention",
-                    file, Excerpt(type));
+                    file, JsonExcerpt(type));
       }
       config.sliding_layers.push_back(type == "sliding_attention");
     }

@@ -45,13 +45,6 @@ nlohmann::json ReadJson(const std::filesystem::path& file) {
   return ParseJson(text, file.string());
 }
 
-std::string Excerpt(const nlohmann::json& value) {
-  constexpr size_t kMaxBytes = 80;
-  std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  if (text.size() > kMaxBytes) text = text.substr(0, kMaxBytes) + "...";
-  return text;
-}
-
 const nlohmann::json* FindField(const nlohmann::json& object, std::string_view name) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(name);

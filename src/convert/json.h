@@ -9,15 +9,14 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
+
 namespace sinter::convert {
 
 // Parse JSON text or a file. Every function here that fails throws Error("convert") whose text
 // begins with `what`, the file and the object inside it.
 nlohmann::json ParseJson(std::string_view text, const std::string& what);
 nlohmann::json ReadJson(const std::filesystem::path& file);
-
-// Returns the value's text for an error message, cut after 80 bytes.
-std::string Excerpt(const nlohmann::json& value);
 
 // Returns the field, or a null pointer if it is absent or JSON's null.
 const nlohmann::json* FindField(const nlohmann::json& object, std::string_view name);

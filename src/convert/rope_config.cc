@@ -54,7 +54,7 @@ class RopeReader {
     const json* outer = config_.Find(top_level);
     if (inner != nullptr && outer != nullptr && *inner != *outer) {
       throw Error("convert", "{}: {}: got {}, want {}, as {} beside it says", what_, name,
-                  Excerpt(*inner), Excerpt(*outer), top_level);
+                  JsonExcerpt(*inner), JsonExcerpt(*outer), top_level);
     }
     return inner != nullptr ? GetDouble(parameters_, name, what_)
                             : config_.Double(top_level, fallback);
@@ -115,7 +115,7 @@ void RopeReader::CheckFields(std::string_view type, std::span<const std::string_
     if (value.is_null() || has(used, name) || has(kRopeAnyType, name)) continue;
     if (name == "factor" && value == 1) continue;
     throw Error("convert", "{}: {}: got {}, want none: rope_type {} has no such parameter", what_,
-                Excerpt(name), Excerpt(value), type);
+                JsonExcerpt(name), JsonExcerpt(value), type);
   }
 }
 
@@ -243,7 +243,7 @@ RopeConfig ReadRope(const HfConfig& config, double theta) {
       if (name != "full_attention" && name != "sliding_attention" && !value.is_null()) {
         throw Error("convert",
                     "{}: rope_parameters: {}: got one, want full_attention and sliding_attention",
-                    config.file, Excerpt(name));
+                    config.file, JsonExcerpt(name));
       }
     }
     newer = full;
@@ -259,7 +259,7 @@ RopeConfig ReadRope(const HfConfig& config, double theta) {
     throw Error("convert",
                 "{}: rope_parameters and rope_scaling: got {} and {}, want one of them, or both "
                 "with the same meaning",
-                config.file, Excerpt(*newer), Excerpt(*older));
+                config.file, JsonExcerpt(*newer), JsonExcerpt(*older));
   }
   return rope;
 }
