@@ -34,6 +34,19 @@ inline uint16_t FloatToHalf(float value) {
   return sign | static_cast<uint16_t>((magnitude - 0x38000000u + 0xfffu + odd) >> 13);
 }
 
+// Rounds to one of the two neighbouring floats, the one with an odd mantissa, unless the value is a
+// float. Rounding the result again, to fewer bits, gives what rounding the value at once gives.
+inline float RoundToOdd(double value) {
+  const auto nearest = static_cast<float>(value);
+  const uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  if (static_cast<double>(nearest) == value || value != value || (bits & 1u) != 0) return nearest;
+  const bool below = (value < 0 ? -static_cast<double>(nearest) : static_cast<double>(nearest)) <
+                     (value < 0 ? -value : value);
+  return std::bit_cast<float>(below ? bits + 1 : bits - 1);
+}
+
+inline uint16_t DoubleToHalf(double value) { return FloatToHalf(RoundToOdd(value)); }
+
 inline float BFloat16ToFloat(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
 
 inline uint16_t FloatToBFloat16(float value) {
@@ -41,5 +54,7 @@ inline uint16_t FloatToBFloat16(float value) {
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
+
+inline uint16_t DoubleToBFloat16(double value) { return FloatToBFloat16(RoundToOdd(value)); }
 
 }  // namespace sinter

@@ -117,5 +117,27 @@ TEST(BFloat16, OverflowAndNaN) {
   EXPECT_TRUE(std::isnan(BFloat16ToFloat(FloatToBFloat16(std::bit_cast<float>(0x7fffffffu)))));
 }
 
+TEST(Half, DoublesAreRoundedOnce) {
+  for (uint32_t half = 0; half < 0x7c00; half += 7) {
+    const double low = ByDefinition(half);
+    const double high = half == 0x7bff ? 65536.0 : ByDefinition(half + 1);
+    const double middle = (low + high) / 2;
+    for (const uint32_t sign : {0u, 0x8000u}) {
+      const double s = sign ? -1 : 1;
+      ASSERT_EQ(DoubleToHalf(s * low), sign | half);
+      ASSERT_EQ(DoubleToHalf(s * middle), sign | (half + half % 2)) << half;
+      ASSERT_EQ(DoubleToHalf(s * std::nextafter(middle, 0.0)), sign | half) << half;
+      ASSERT_EQ(DoubleToHalf(s * std::nextafter(middle, 1e9)), sign | (half + 1)) << half;
+    }
+  }
+  EXPECT_EQ(DoubleToHalf(1e300), 0x7c00);
+  EXPECT_EQ(DoubleToHalf(-1e-300), 0x8000);
+  EXPECT_EQ(DoubleToHalf(std::numeric_limits<double>::infinity()), 0x7c00);
+  EXPECT_TRUE(IsNaNHalf(DoubleToHalf(std::nan(""))));
+  EXPECT_EQ(DoubleToBFloat16(1 + 0x1p-8 + 0x1p-50), 0x3f81);
+  EXPECT_EQ(DoubleToBFloat16(1 + 0x1p-8), 0x3f80);
+  EXPECT_EQ(DoubleToBFloat16(-1e300), 0xff80);
+}
+
 }  // namespace
 }  // namespace sinter

@@ -104,8 +104,8 @@ Tensor FromValues(DType dtype, Shape shape, std::span<const From> values) {
     case DType::kF16:
     case DType::kBF16:
       for (size_t i = 0; i < values.size(); ++i) {
-        const float value = static_cast<float>(values[i]);
-        const uint16_t half = dtype == DType::kF16 ? FloatToHalf(value) : FloatToBFloat16(value);
+        const auto value = static_cast<double>(values[i]);
+        const uint16_t half = dtype == DType::kF16 ? DoubleToHalf(value) : DoubleToBFloat16(value);
         std::memcpy(out + i * sizeof(half), &half, sizeof(half));
       }
       break;

@@ -49,6 +49,17 @@ TEST(Tensor, Int64IsExact) {
               ElementsAre(big));
 }
 
+TEST(Tensor, DoublesAreRoundedOnce) {
+  // Just above the midpoint of 1 and its neighbour. Rounded to float first, each would be the
+  // midpoint, which goes to the even one, 1.
+  const auto f16 =
+      Tensor::FromDoubles(DType::kF16, {1}, std::vector<double>{1 + 0x1p-11 + 0x1p-40});
+  EXPECT_THAT(f16.ToDoubles(), ElementsAre(1 + 0x1p-10));
+  const auto bf16 =
+      Tensor::FromDoubles(DType::kBF16, {1}, std::vector<double>{1 + 0x1p-8 + 0x1p-40});
+  EXPECT_THAT(bf16.ToDoubles(), ElementsAre(1 + 0x1p-7));
+}
+
 TEST(Tensor, FloatsTruncateAndSaturate) {
   const std::vector<double> values = {1.9, -1.9, 1e30, -1e30, kInf, std::nan("")};
   EXPECT_THAT(

@@ -24,7 +24,7 @@ double CastValue(DType to, double x) {
     case DType::kF32:
       return static_cast<float>(x);
     case DType::kF16:
-      return HalfToFloat(FloatToHalf(static_cast<float>(x)));
+      return HalfToFloat(DoubleToHalf(x));
     case DType::kI32:
       return ToInteger(x, 32);
     case DType::kI64:
