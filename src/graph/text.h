@@ -15,7 +15,7 @@
 // A type consists of an element type or `?`, and the dimensions in brackets: numbers, symbols, `?`
 // for an unknown one, or `*` for an unknown rank. `_` stands for an absent input or output. `#`
 // starts a comment. Names with characters other than letters, digits and `_./:-` are quoted. A
-// subgraph that names no operator sets has those of its parent.
+// subgraph that names no operator sets has those of its parent; `opset _` says that it has none.
 #pragma once
 
 #include <memory>
@@ -27,7 +27,7 @@
 namespace sinter::graph {
 
 // Returns the graph as text. Constants of more than 64 elements are written as `elided`, which
-// Parse reads as zeros.
+// Parse reads as zeros, or as a constant without bytes if they are more than 2^25.
 std::string Print(const Graph& graph);
 
 // Parses a graph. Throws Error that names line and column if `text` is not a graph, or if a

@@ -193,8 +193,12 @@ class Parser {
     }
     const int64_t elems = NumElements(shape);
     if (IsWord("zeros") || IsWord("elided")) {
+      const bool elided = IsWord("elided");
       Advance();
-      if (elems > kMaxZeroBytes / 8) Fail(start, "at most 2^25 zeros");
+      if (elems > kMaxZeroBytes / 8) {
+        if (elided) return Tensor{type.dtype, std::move(shape), {}, nullptr};
+        Fail(start, "at most 2^25 zeros");
+      }
       auto zeros = std::make_shared<std::vector<std::byte>>(DTypeBytes(type.dtype, elems));
       return Tensor{type.dtype, std::move(shape), *zeros, zeros};
     }
@@ -305,6 +309,10 @@ class Parser {
         Advance();
         if (!own_opsets) graph.opsets.clear();
         own_opsets = true;
+        if (IsWord("_")) {
+          Advance();
+          continue;
+        }
         const std::string domain = ExpectName();
         graph.opsets[domain == "ai.onnx" ? "" : domain] = ExpectNumber<int>("a version");
       } else if (IsWord("input") || IsWord("capture")) {

@@ -94,6 +94,8 @@ class Printer {
     if (!graph.name.empty()) out_ += fmt::format(" {}", Name(graph.name));
     out_ += " {\n";
     if (parent == nullptr || parent->opsets != graph.opsets) {
+      // Without this line a subgraph has its parent's.
+      if (parent != nullptr && graph.opsets.empty()) out_ += fmt::format("{}opset _\n", pad);
       for (const auto& [domain, version] : graph.opsets) {
         out_ +=
             fmt::format("{}opset {} {}\n", pad, Name(domain.empty() ? "ai.onnx" : domain), version);

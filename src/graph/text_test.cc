@@ -102,6 +102,24 @@ TEST(Text, BigConstantsComeBackAsZeros) {
   EXPECT_THAT(Print(*graph), HasSubstr("%b: i64[2] = [0, 0]"));
 }
 
+TEST(Text, HugeConstantsComeBackWithoutBytes) {
+  const auto graph = Parse("graph { const %a: f16[8192, 8192] = elided }");
+  const Tensor& tensor = *graph->FindValue("a")->constant;
+  EXPECT_EQ(tensor.num_elements(), int64_t{1} << 26);
+  EXPECT_FALSE(tensor.has_all_bytes());
+  EXPECT_EQ(Print(*Parse(Print(*graph))), Print(*graph));
+}
+
+TEST(Text, ASubgraphMayHaveNoOpsets) {
+  const auto graph = Parse(R"(graph { opset ai.onnx 21 input %c: bool[1]
+    %y = ai.onnx::If(%c) {then_branch = graph { opset _ }, else_branch = graph { }} })");
+  const Node& node = *graph->nodes().front();
+  EXPECT_TRUE(std::get<std::shared_ptr<Graph>>(*node.Find("then_branch"))->opsets.empty());
+  EXPECT_EQ(std::get<std::shared_ptr<Graph>>(*node.Find("else_branch"))->opsets, graph->opsets);
+  EXPECT_THAT(Print(*graph), HasSubstr("then_branch = graph {\n    opset _\n"));
+  EXPECT_EQ(Print(*Parse(Print(*graph))), Print(*graph));
+}
+
 TEST(Text, CommentsAndForwardReferencesAreRead) {
   const auto graph = Parse(R"(
     graph {  # two nodes in the wrong order
