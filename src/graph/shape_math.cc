@@ -114,4 +114,15 @@ int64_t RangeCount(const Node& node, double start, double limit, double delta) {
   return std::max<int64_t>(0, static_cast<int64_t>(std::max(count, 0.0)));
 }
 
+uint32_t Count(int64_t value) {
+  if (value < 0 || value > INT32_MAX)
+    throw Error("graph", "size: got {}, want at most {}", value, INT32_MAX);
+  return static_cast<uint32_t>(value);
+}
+
+uint32_t Count(const Shape& shape, size_t begin, size_t end) {
+  return Count(NumElements(Shape(shape.begin() + static_cast<std::ptrdiff_t>(begin),
+                                 shape.begin() + static_cast<std::ptrdiff_t>(end))));
+}
+
 }  // namespace sinter::graph

@@ -1,7 +1,9 @@
 // Meaning of the attributes and list inputs of the shape operators, shared by inference and
-// evaluation. Each function throws Error that names the node if they do not fit the shape.
+// evaluation, and sizes as the kernels take them. Each function throws Error, which names the node
+// if it is given one, for what does not fit.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -32,5 +34,10 @@ std::vector<int64_t> SplitSizes(const Node& node, int64_t size, size_t parts,
 // Returns the number of elements of Range: from `start` up to but excluding `limit`, in steps of
 // `delta`.
 int64_t RangeCount(const Node& node, double start, double limit, double delta);
+
+// Returns one dimension, or the product of shape[begin, end), as the 32-bit count that the kernels
+// and their references take. Throws Error if it is more than 2^31 - 1.
+uint32_t Count(int64_t value);
+uint32_t Count(const Shape& shape, size_t begin, size_t end);
 
 }  // namespace sinter::graph

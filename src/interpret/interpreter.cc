@@ -122,17 +122,6 @@ void Call::OutRaw(size_t output, std::vector<std::byte> raw) {
   outputs_[output] = {out_dtype(output), out_shape(output), {}, std::move(raw)};
 }
 
-uint32_t Count(int64_t value) {
-  SINTER_CHECK(value >= 0 && value <= INT32_MAX, "{}", value);
-  return static_cast<uint32_t>(value);
-}
-
-uint32_t Count(const graph::Shape& shape, size_t begin, size_t end) {
-  int64_t count = 1;
-  for (size_t i = begin; i < end; ++i) count *= shape[i];
-  return Count(count);
-}
-
 HostTensors Interpret(const graph::Graph& graph, const HostTensors& inputs,
                       const InterpretOptions& options) {
   std::unordered_map<const graph::Value*, HostTensor> known;

@@ -6,9 +6,12 @@
 #include <string_view>
 #include <vector>
 
+#include "graph/shape_math.h"
 #include "interpret/interpreter.h"
 
 namespace sinter::interpret {
+
+using graph::Count;
 
 class Call {
  public:
@@ -52,10 +55,5 @@ Operator FindArithmetic(std::string_view domain, std::string_view op);  // ops_a
 Operator FindProduct(std::string_view domain, std::string_view op);     // ops_product.cc
 Operator FindAttention(std::string_view domain, std::string_view op);   // ops_attention.cc
 Operator FindFused(std::string_view domain, std::string_view op);       // ops_fused.cc
-
-// Returns one dimension, or the product of shape[begin, end), as the uint32_t that the kernels'
-// references take.
-uint32_t Count(int64_t value);
-uint32_t Count(const graph::Shape& shape, size_t begin, size_t end);
 
 }  // namespace sinter::interpret

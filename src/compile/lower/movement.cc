@@ -21,17 +21,6 @@ void EmitCopy(LowerContext& context, const kernels::StridedCopyShape& shape, Buf
                {{Roles::kX, from}, {Roles::kY, to}});
 }
 
-uint32_t Count(int64_t value) {
-  if (value < 0 || value > INT32_MAX)
-    throw Error("kernels", "size: got {}, want at most {}", value, INT32_MAX);
-  return static_cast<uint32_t>(value);
-}
-
-uint32_t Count(const graph::Shape& shape, size_t begin, size_t end) {
-  return Count(graph::NumElements(graph::Shape(shape.begin() + static_cast<std::ptrdiff_t>(begin),
-                                               shape.begin() + static_cast<std::ptrdiff_t>(end))));
-}
-
 void LowerView(LowerContext& context) { context.Alias(0, 0); }
 
 void LowerTranspose(LowerContext& context) {

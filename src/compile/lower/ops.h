@@ -5,6 +5,7 @@
 
 #include "compile/lower/context.h"
 #include "graph/fused.h"
+#include "graph/shape_math.h"
 #include "kernels/cast/cast.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
@@ -12,6 +13,8 @@
 #include "kernels/strided_copy/strided_copy.h"
 
 namespace sinter::compile {
+
+using graph::Count;
 
 // elementwise.cc
 void EmitBinary(LowerContext& context, const kernels::BinaryShape& shape, BufferRef a, BufferRef b,
@@ -87,10 +90,5 @@ void LowerAttention(LowerContext& context);
 void LowerGroupQueryAttention(LowerContext& context);
 void LowerRotaryEmbedding(LowerContext& context);
 void LowerOnnxRotaryEmbedding(LowerContext& context);
-
-// Converts a dimension to the 32-bit counts of the kernels. Throws Error past 2^31 - 1.
-uint32_t Count(int64_t value);
-// Returns the product of shape[begin, end).
-uint32_t Count(const graph::Shape& shape, size_t begin, size_t end);
 
 }  // namespace sinter::compile
