@@ -20,9 +20,9 @@
 
 #include "base/error.h"
 #include "graph/text.h"
+#include "graphs/devices.h"
 #include "graphs/harness.h"
 #include "onnx/writer.h"
-#include "support/device.h"
 
 namespace {
 
@@ -52,7 +52,7 @@ class Fuzzer {
   explicit Fuzzer(const Args& args)
       : args_(args),
         peer_(args.peer.empty() ? nullptr : std::make_unique<graphs::Peer>(args.peer)),
-        harness_(support::SharedDevice(), peer_.get()) {}
+        harness_(peer_.get()) {}
 
   int Run() {
     Watch();
@@ -96,9 +96,12 @@ class Fuzzer {
 
   bool Try(uint64_t seed) {
     const graphs::RandomGraph random = graphs::MakeRandomGraph(seed);
+    const size_t form = graphs::FormIndex(seed);
+    harness_.set_device(graphs::DeviceOf(form));
     const std::optional<graphs::Failure> failure = harness_.Check(random);
     if (!failure) return true;
-    std::string report = fmt::format("seed {}: FAILED: {}\n", seed, failure->text);
+    std::string report = fmt::format("seed {}: FAILED: {}\nThe device: {}\n", seed, failure->text,
+                                     graphs::FormOf(form).name);
     const graph::Graph* graph = random.graph.get();
     const interpret::HostTensors* inputs = &random.inputs;
     if (failure->node) {

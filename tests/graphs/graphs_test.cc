@@ -8,9 +8,9 @@
 
 #include "graph/ops.h"
 #include "graph/text.h"
+#include "graphs/devices.h"
 #include "graphs/harness.h"
 #include "graphs/random_graph.h"
-#include "support/device.h"
 
 namespace sinter::graphs {
 namespace {
@@ -41,11 +41,13 @@ TEST(RandomGraphs, AreTheSameForASeed) {
 }
 
 TEST(RandomGraphs, GiveTheSameOnTheGpuAndTheInterpreter) {
-  Harness harness(support::SharedDevice(), nullptr);
+  Harness harness(nullptr);
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const RandomGraph random = MakeRandomGraph(seed);
+    harness.set_device(DeviceOf(FormIndex(seed)));
     const std::optional<Failure> failure = harness.Check(random);
-    EXPECT_FALSE(failure) << "seed " << seed << ": " << failure->text << "\n"
+    EXPECT_FALSE(failure) << "seed " << seed << " on the device " << FormOf(FormIndex(seed)).name
+                          << ": " << failure->text << "\n"
                           << graph::Print(*random.graph);
   }
   const Totals& totals = harness.totals();

@@ -34,9 +34,10 @@ struct Totals {
 class Harness {
  public:
   // `peer` may be null.
-  Harness(std::shared_ptr<gpu::Device> device, Peer* peer)
-      : device_(std::move(device)), peer_(peer) {}
+  explicit Harness(Peer* peer) : peer_(peer) {}
 
+  // Sets the device on which graphs run from now on.
+  void set_device(std::shared_ptr<gpu::Device> device) { device_ = std::move(device); }
   std::optional<Failure> Check(const RandomGraph& random);
   // Runs one node alone, as a failure holds it.
   std::optional<Failure> CheckAlone(const IsolatedNode& node);
