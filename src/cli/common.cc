@@ -327,7 +327,13 @@ void LeaveRunning(std::unique_ptr<engine::IdleTuner> tuner) {
   leaves_threads = true;
 }
 
+std::string RunFormText(const model::RunForm& form) {
+  if (!form.exact) return "prompts: cut into runs of any length, the last one padded";
+  return fmt::format("prompts: each in one run of exactly its tokens, because of {}", form.reason);
+}
+
 void Explain(const Loaded& loaded) {
+  Err(RunFormText(loaded.model->run_form()) + "\n");
   Err(fmt::format("chunk: {} prompt tokens in one run at most\n", loaded.session->chunk()));
   const std::vector<run::PlanRecord> records = loaded.model->plans().records();
   if (records.empty()) return Err("plans: best guesses, nothing was measured\n");

@@ -112,7 +112,9 @@ engine::Plans PlansFor(const ModelArgs& args, const gpu::Device& device);
 engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
                             const std::shared_ptr<gpu::Device>& device,
                             std::optional<int64_t> max_length, engine::OpenOptions options = {});
-// Prints the chosen plans and the chunk to standard error.
+// Returns how a model's prompts run, as one line for the user.
+std::string RunFormText(const model::RunForm& form);
+// Prints how prompts run, the chosen plans and the chunk to standard error.
 void Explain(const Loaded& loaded);
 // Opens the device and loads the model, with a status line on a terminal. With --explain, prints
 // the table to standard error afterwards. `folder` is the folder already read from args.model, so

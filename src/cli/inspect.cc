@@ -129,8 +129,9 @@ MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
   // The one-token program comes last, so that its counts are the ones kept.
   if (lengths.front() != 1) lengths.push_back(1);
   for (const int64_t sequence : lengths) {
-    const auto graph = model::SpecializeFor(*folder.graph, config, {sequence, capacity}, sequence,
-                                            options.rewrite());
+    const auto graph =
+        model::SpecializeFor(*folder.graph, config, {sequence, capacity, folder.run_form.exact},
+                             sequence, options.rewrite());
     const compile::Lowered lowered = compile::Lower(*graph, caps, places, options.variants, {},
                                                     options.fusion == passes::Fusion::kChain);
     estimate.workspace += compile::PlanMemory(lowered).total_bytes();
@@ -199,7 +200,8 @@ void Inspect(const InspectArgs& args) {
   const nlohmann::json inputs = ValuesJson(folder.graph->inputs()),
                        outputs = ValuesJson(folder.graph->outputs());
   const size_t nodes = folder.graph->num_nodes();
-  model::Rewrite(*folder.graph, config, ToModelOptions(args.model).rewrite());
+  model::Rewrite(*folder.graph, config, ToModelOptions(args.model).rewrite(),
+                 folder.run_form.one_row);
   if (args.program) {
     const model::ProgramShape shape = {1,
                                        model::CacheRows(max_length, args.model.chunk.value_or(0))};
@@ -230,7 +232,9 @@ void Inspect(const InspectArgs& args) {
                            {"total_bytes", total},
                            {"dispatches_per_token", memory.dispatches_per_token},
                            {"dispatches_per_layer", memory.dispatches_per_layer},
-                           {"layers_per_dispatch", memory.layers_per_dispatch}};
+                           {"layers_per_dispatch", memory.layers_per_dispatch},
+                           {"prompts", folder.run_form.exact ? "exact" : "padded"},
+                           {"prompts_reason", folder.run_form.reason}};
     if (args.tensors) json["tensors"] = tensor_list;
     OutJson(json);
     return;
@@ -260,6 +264,7 @@ void Inspect(const InspectArgs& args) {
                     fmt::join(tensor_list[i]["shape"].get<std::vector<int64_t>>(), ", "),
                     tensor_list[i]["name"].get<std::string>());
   }
+  text += fmt::format("\n{}\n", RunFormText(folder.run_form));
   text +=
       fmt::format("\nmemory on the GPU at a maximum length of {} (--max-length):\n", max_length);
   text += fmt::format("  {:>10}  weights ({} in the files)\n", BytesText(memory.weights),

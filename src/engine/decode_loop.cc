@@ -16,7 +16,7 @@ bool DecodeLoop::MakesInputs(const CompiledStep& decode) const {
   // Besides the inputs, the choice needs the other buffers of TokenChoiceShape.
   const uint32_t buffers = 7 + (shape.has_position_ids || shape.has_last_position ? 1 : 0) +
                            (shape.has_total_length ? 1 : 0);
-  return !shape.has_attention_mask && !shape.has_last_row &&
+  return !shape.has_attention_mask && !shape.has_last_row && !shape.has_past_length &&
          buffers <= runner_.device().caps().limits.max_storage_buffers_per_stage;
 }
 

@@ -21,7 +21,7 @@ Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
       options_(options),
       weights_(device_),
       plans_(device_->adapter(), options_.plans_on_disk ? device_->options().cache_dir : "") {
-  model::Rewrite(*folder_.graph, folder_.config, options_.rewrite());
+  model::Rewrite(*folder_.graph, folder_.config, options_.rewrite(), folder_.run_form.one_row);
   const graph::Value* logits = graph().FindValue(config().logits);
   if (logits == nullptr) {
     throw Error("model",
@@ -29,9 +29,10 @@ Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
                 config().logits);
   }
   logits_dtype_ = logits->dtype;
-  has_last_row_ = std::ranges::any_of(graph().inputs(), [](const graph::Value* input) {
-    return input->name() == passes::kLastRow && !input->uses().empty();
-  });
+  has_last_row_ = folder_.run_form.one_row ||
+                  std::ranges::any_of(graph().inputs(), [](const graph::Value* input) {
+                    return input->name() == passes::kLastRow && !input->uses().empty();
+                  });
   has_branches_ = std::ranges::any_of(graph().nodes(), [](const auto& node) {
     return node->op() == "If" && node->domain().empty();
   });
@@ -46,12 +47,15 @@ Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
 
 std::unique_ptr<graph::Graph> Model::Specialize(const model::ProgramShape& shape,
                                                 int64_t length) const {
-  return model::SpecializeFor(graph(), config(), shape, length, options_.rewrite());
+  return model::SpecializeFor(graph(), config(),
+                              {shape.sequence, shape.capacity, folder_.run_form.exact}, length,
+                              options_.rewrite());
 }
 
 std::vector<bool> Model::BranchDecisions(int64_t length) const {
   if (!has_branches_) return {};
-  return passes::BranchDecisions(graph(), model::BindDims(graph(), config(), {1, length}, length));
+  return passes::BranchDecisions(graph(),
+                                 model::BindDims(graph(), config(), {1, length - 1}, length));
 }
 
 }  // namespace sinter::engine

@@ -69,6 +69,8 @@ class Model {
   DType logits_dtype() const { return logits_dtype_; }
   // Returns whether programs compute the logits of the last valid row only.
   bool has_last_row() const { return has_last_row_; }
+  // Returns how programs run: with padding, or on exactly their number of rows.
+  const model::RunForm& run_form() const { return folder_.run_form; }
 
   // Returns the graph with numbers for its symbolic shapes. `length` is the real length of the
   // sequence, by which an If chooses its branch (LongRoPE's short or long factors). Shapes hold the

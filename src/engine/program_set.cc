@@ -10,6 +10,7 @@
 #include "passes/fold_attention_mask.h"
 #include "passes/fold_last_position.h"
 #include "passes/last_row_logits.h"
+#include "passes/step_analysis.h"
 #include "run/measurement.h"
 
 namespace sinter::engine {
@@ -32,6 +33,7 @@ kernels::StepInputsShape InputsOf(const graph::Graph& graph, const model::GenaiC
   inputs.has_total_length = Reads(graph, passes::kTotalLength);
   inputs.has_last_row = Reads(graph, passes::kLastRow);
   inputs.has_last_position = Reads(graph, passes::kLastPosition);
+  inputs.has_past_length = Reads(graph, passes::kPastLength);
   return inputs;
 }
 
@@ -180,6 +182,12 @@ void ProgramSet::Refresh(const StepKey& key, int64_t length) {
     if (key.chain) chains_.erase({1, key.capacity, key.branches, true});
   }
   Make(key, length, /*again=*/true);
+}
+
+void ProgramSet::Forget(const StepKey& key) {
+  std::lock_guard lock(mutex_);
+  const auto it = slots_.find(key);
+  if (it != slots_.end() && !it->second.building) slots_.erase(it);
 }
 
 void ProgramSet::Prepare(std::vector<StepKey> keys, int64_t length) {

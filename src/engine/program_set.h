@@ -62,6 +62,9 @@ class ProgramSet {
   // version(), so that users of the old program fetch the new one.
   void Refresh(const StepKey& key, int64_t length);
 
+  // Drops a program. Those who use it keep it.
+  void Forget(const StepKey& key);
+
   // Returns the shaders of a program and of all its plans that the plan book does not know.
   std::vector<wgsl::Shader> ShadersToMeasure(const StepKey& key, int64_t length) const;
 

@@ -60,6 +60,12 @@ std::shared_ptr<KvCache> MakeCache(const Model& model, int64_t max_length, int64
   return std::make_shared<KvCache>(model, capacity);
 }
 
+// Returns the lengths of the runs of a prompt, ascending.
+std::vector<int64_t> ChunksFor(const Model& model, int64_t max_length, int64_t chunk) {
+  if (model.run_form().exact) return {max_length};
+  return model::ChunkLengths(std::min(chunk != 0 ? chunk : model::kLoadedChunk, max_length));
+}
+
 }  // namespace
 
 Sequence::Sequence(std::shared_ptr<Model> model, const SequenceOptions& options)
@@ -67,15 +73,14 @@ Sequence::Sequence(std::shared_ptr<Model> model, const SequenceOptions& options)
       options_(options),
       max_length_(MaxLength(*model_, options_)),
       cache_(MakeCache(*model_, max_length_, options_.chunk)),
-      chunks_(model::ChunkLengths(
-          std::min(options_.chunk != 0 ? options_.chunk : model::kLoadedChunk, max_length_))),
+      chunks_(ChunksFor(*model_, max_length_, options_.chunk)),
       run_costs_(model_->device()->adapter().software ? model::kSoftwareCosts : model::kGpuCosts),
       one_row_of_logits_(model_->has_last_row()),
       runner_(*model_, cache_, one_row_of_logits_ ? 1 : chunks_.back(), options_.run),
       loop_(*model_, runner_),
       branches_(model_->BranchDecisions(1)) {
   // Logits of all rows would take much memory.
-  chunk_is_final_ = options_.chunk != 0 || !one_row_of_logits_ ||
+  chunk_is_final_ = options_.chunk != 0 || !one_row_of_logits_ || model_->run_form().exact ||
                     max_length_ < 2 * model::kLoadedChunk || model_->device()->adapter().software;
   DecodeProgram();
   PrepareInBackground();
@@ -86,7 +91,7 @@ void Sequence::PrepareInBackground() {
   std::vector<StepKey> keys;
   // Short programs are compiled first, the longest last.
   for (const int64_t rows : chunks_) {
-    if (rows <= model::kLoadedChunk) keys.push_back(KeyOf(rows));
+    if (rows <= model::kLoadedChunk && !model_->run_form().exact) keys.push_back(KeyOf(rows));
   }
   ProgramSet& programs = model_->programs();
   if (programs.ChainIsUnknown(cache_->capacity(), branches_, branch_length_))
@@ -190,6 +195,15 @@ void Sequence::ChooseChunk() {
 }
 
 std::vector<int64_t> Sequence::PlanRuns(int64_t count) {
+  if (model_->run_form().exact) {
+    // Each length of a prompt has a program, of which only the last one is kept.
+    if (count > 1 && exact_ && exact_->rows != count) {
+      runner_.Forget(*exact_);
+      model_->programs().Forget(*exact_);
+    }
+    if (count > 1) exact_ = KeyOf(count);
+    return {count};
+  }
   if (count > model::kLoadedChunk) ChooseChunk();
   const int64_t room = cache_->capacity() - static_cast<int64_t>(tokens_.size());
   return model::CutPrompt(count, room, chunks_, run_costs_);

@@ -24,7 +24,8 @@ struct SequenceOptions {
   // the model's config. At most the context length.
   int64_t max_length = 0;
   // Largest number of prompt tokens in one run. 0 for 512, or for 1,024 or 2,048 if the adapter is
-  // quick enough for such runs to stay short (chunking.h).
+  // quick enough for such runs to stay short (chunking.h). Ignored if each prompt must be one run
+  // (model::RunForm::exact).
   int64_t chunk = 0;
   run::RunOptions run;
 };
@@ -43,7 +44,7 @@ class Sequence {
   const std::shared_ptr<Model>& model() const { return model_; }
   int64_t max_length() const { return max_length_; }
   // Returns the largest number of prompt tokens in one run: the number asked for, or the one chosen
-  // so far. At most max_length().
+  // so far. At most max_length(), which it is if each prompt must be one run (RunForm::exact).
   int64_t chunk() const { return chunks_.back(); }
   // Returns the number of tokens in the sequence, including one that has not run yet.
   int64_t length() const { return static_cast<int64_t>(tokens_.size()) + (has_pending_ ? 1 : 0); }
@@ -116,6 +117,7 @@ class Sequence {
   model::RunCosts run_costs_;
   bool one_row_of_logits_ = true;
   bool chunk_is_final_ = false;
+  std::optional<StepKey> exact_;  // program of the last prompt, if each prompt must be one run
   // Program of kLoadedChunk rows, and the identity under which the plan book has the time of its
   // run.
   std::shared_ptr<const CompiledStep> loaded_chunk_;

@@ -8,6 +8,7 @@
 #include "passes/fold_attention_mask.h"
 #include "passes/fold_last_position.h"
 #include "passes/last_row_logits.h"
+#include "passes/step_analysis.h"
 #include "run/record_plan.h"
 
 namespace sinter::engine {
@@ -26,6 +27,7 @@ StepBuffers::StepBuffers(const Model& model, int64_t capacity, int64_t logits_ro
   total_length = words(1, "total length");
   last_row = words(1, "last row");
   last_position = words(1, "last position");
+  past_length = words(1, "past length");
   input_ids = words(1, "input ids");
   position_ids = words(1, "position ids");
   choice_scratch = device.CreateBuffer(
@@ -65,6 +67,7 @@ StepProgram& StepRunner::Bind(const std::shared_ptr<const CompiledStep>& step) {
   externals[config.position_ids] = positions;
   externals[std::string(passes::kTotalLength)] = buffers_.total_length;
   externals[passes::kLastRow] = buffers_.last_row;
+  externals[passes::kPastLength] = buffers_.past_length;
   // With one row, the only position is also the last one.
   externals[passes::kLastPosition] = rows == 1 ? positions : buffers_.last_position;
 
@@ -84,9 +87,10 @@ StepProgram& StepRunner::Bind(const std::shared_ptr<const CompiledStep>& step) {
       {Roles::kPositionIds, where(shape.has_position_ids, positions)},
       {Roles::kTotalLength, where(shape.has_total_length, buffers_.total_length)},
       {Roles::kLastRow, where(shape.has_last_row, buffers_.last_row)},
-      {Roles::kLastPosition, where(shape.has_last_position, buffers_.last_position)}};
+      {Roles::kLastPosition, where(shape.has_last_position, buffers_.last_position)},
+      {Roles::kPastLength, where(shape.has_past_length, buffers_.past_length)}};
   if (shape.has_attention_mask || shape.has_position_ids || shape.has_total_length ||
-      shape.has_last_row || shape.has_last_position) {
+      shape.has_last_row || shape.has_last_position || shape.has_past_length) {
     run::RecordPlan(*device_, kernels::PlanStepInputs(device_->caps(), shape), operands, prepare,
                     "step inputs");
   }

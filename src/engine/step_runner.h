@@ -27,7 +27,7 @@ struct StepBuffers {
   gpu::Buffer seen;      // one bit for each token of the vocabulary
   gpu::Buffer ring;      // generated tokens, i32 [capacity]
   gpu::Buffer logits;
-  gpu::Buffer attention_mask, total_length, last_row, last_position;
+  gpu::Buffer attention_mask, total_length, last_row, last_position, past_length;
   // Inputs of the program of one token.
   gpu::Buffer input_ids, position_ids;
   gpu::Buffer choice_scratch;
@@ -56,6 +56,8 @@ class StepRunner {
 
   // Returns the program bound to this memory. The first call binds it.
   StepProgram& Bind(const std::shared_ptr<const CompiledStep>& step);
+  // Drops a bound program.
+  void Forget(const StepKey& key) { bound_.erase(key); }
 
   // Sets the state before a run: `past` tokens in the cache, `total` tokens including the run's
   // own, the row of the logits to choose from, the index of the next generated token, and the seed.

@@ -43,7 +43,9 @@ std::vector<Tuner::Stage> Tuner::FirstStages(const Model& model, int64_t capacit
   if (chain && !model.device()->adapter().software)
     stages.push_back({{1, capacity, branches, true}, /*compares_chain=*/!fusion});
   const int64_t rows = std::min(model::kLoadedChunk, model.config().context_length);
-  if (rows <= capacity) stages.push_back({{rows, capacity, branches, false}, false, true});
+  // Programs of exactly a prompt's length are compiled when the prompt comes.
+  if (rows <= capacity && !model.run_form().exact)
+    stages.push_back({{rows, capacity, branches, false}, false, true});
   return stages;
 }
 

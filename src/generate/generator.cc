@@ -95,8 +95,7 @@ Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions
   const auto start = std::chrono::steady_clock::now();
   session_->Append(prompt);
   session_->BeginGeneration(choice);
-  // The last token is chosen but never run, so it needs no row in the cache.
-  const int64_t room = session_->max_length() - session_->length() + 1;
+  const int64_t room = session_->max_length() - session_->length();
   const int64_t limit = options.max_new_tokens > 0 ? std::min(options.max_new_tokens, room) : room;
   result.reason = limit < room ? FinishReason::kMaxNewTokens : FinishReason::kMaxLength;
 

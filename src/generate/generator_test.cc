@@ -178,10 +178,14 @@ TEST(Generator, TheConfigHasTheEndTokensAndDefaults) {
 TEST(Generator, EndsAtTheMaximumLength) {
   Generator generator = NewGenerator(24);
   const Generation result = generator.Run(Prompt(), {}, {});
-  // A prompt of 18 tokens and 6 new ones fill the cache; one more token is chosen after them.
-  EXPECT_EQ(result.tokens.size(), 7u);
+  // A prompt of 18 tokens leaves room for 6 new ones, and one of 24 for none.
+  EXPECT_EQ(result.tokens.size(), 6u);
   EXPECT_EQ(result.reason, FinishReason::kMaxLength);
-  EXPECT_EQ(result.tokens, Generated({.max_new_tokens = 7}).tokens);
+  EXPECT_EQ(result.tokens, Generated({.max_new_tokens = 6}).tokens);
+  EXPECT_EQ(Generated({.max_new_tokens = 6}, 24).reason, FinishReason::kMaxLength);
+  const Generation none = NewGenerator(18).Run(Prompt(), {.max_new_tokens = 3}, {});
+  EXPECT_TRUE(none.tokens.empty() && none.text.empty());
+  EXPECT_EQ(none.reason, FinishReason::kMaxLength);
   EXPECT_THROW(generator.Run({}, {}, {}), Error);
 }
 

@@ -1,9 +1,12 @@
 #include "model/model_folder.h"
 
+#include <set>
+
 #include "base/error.h"
 #include "compile/lowering.h"
 #include "graph/evaluate.h"
 #include "graph/fused.h"
+#include "graph/gqa_inputs.h"
 #include "graph/ops.h"
 #include "onnx/reader.h"
 
@@ -56,6 +59,47 @@ void CheckOutputs(const graph::Graph& graph, const GenaiConfig& config) {
   }
 }
 
+// Checks that the configuration names every input that a node reads.
+void CheckInputs(const graph::Graph& graph, const GenaiConfig& config) {
+  std::set<std::string> known = {config.input_ids, config.attention_mask, config.position_ids};
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    known.insert(LayerName(config.past_key_names, layer));
+    known.insert(LayerName(config.past_value_names, layer));
+  }
+  for (const graph::Value* input : graph.inputs()) {
+    if (known.contains(input->name())) continue;
+    if (input->uses().empty() && !input->is_graph_output() && !graph.IsCaptured(input)) continue;
+    throw Error("model",
+                "graph input '{}': got an input that genai_config.json does not name, want only "
+                "'{}', '{}', '{}' and the KV cache of {} layers ('{}', '{}')",
+                input->name(), config.input_ids, config.attention_mask, config.position_ids,
+                config.num_hidden_layers, config.past_key_names, config.past_value_names);
+  }
+}
+
+// Checks that attention updates each layer's cache in place. A branch of an If may do so, too; then
+// FindRunForm checks the branch.
+void CheckCache(const graph::Graph& graph, const GenaiConfig& config) {
+  const auto check = [&](const std::string& present, const std::string& past, size_t input) {
+    const graph::Node* node = graph.FindValue(present)->producer();
+    if (node != nullptr && node->op() == "If" && node->domain().empty()) return;
+    const bool in_place = node != nullptr && node->op() == "GroupQueryAttention" &&
+                          node->domain() == "com.microsoft" && node->input(input) != nullptr &&
+                          node->input(input)->name() == past;
+    if (in_place) return;
+    throw Error("model",
+                "graph output '{}': got {}, want a GroupQueryAttention that updates the cache '{}' "
+                "in place (Sinter has no other KV cache)",
+                present, node == nullptr ? "no node" : node->Describe(), past);
+  };
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    check(LayerName(config.present_key_names, layer), LayerName(config.past_key_names, layer),
+          graph::kPastKey);
+    check(LayerName(config.present_value_names, layer), LayerName(config.past_value_names, layer),
+          graph::kPastValue);
+  }
+}
+
 uint64_t ConstantBytes(const graph::Graph& graph) {
   uint64_t bytes = 0;
   for (const graph::Value* value : graph.values()) {
@@ -85,6 +129,9 @@ ModelFolder ModelFolder::Read(const std::filesystem::path& path) {
   folder.graph = onnx::ReadModel(file);
   CheckNodes(*folder.graph);
   CheckOutputs(*folder.graph, folder.config);
+  CheckInputs(*folder.graph, folder.config);
+  CheckCache(*folder.graph, folder.config);
+  folder.run_form = FindRunForm(*folder.graph, folder.config);
   return folder;
 }
 

@@ -7,6 +7,7 @@
 
 #include "graph/graph.h"
 #include "model/genai_config.h"
+#include "model/rewrite.h"
 
 namespace sinter::model {
 
@@ -18,9 +19,12 @@ struct ModelFolder {
   // Every operator, including those in subgraphs, has a GPU kernel or can be folded before the
   // graph runs.
   std::unique_ptr<graph::Graph> graph;
+  // How the graph's programs run, so that neither padding nor the cache's capacity shows.
+  RunForm run_form;
 
   // Reads the folder. Throws Error if the folder does not exist, a file is missing or broken, or
-  // the graph has an operator that Sinter does not support.
+  // the graph has an operator that Sinter does not support, an input that the configuration does
+  // not name, a cache that is not updated in place, or results that Sinter's programs cannot give.
   static ModelFolder Read(const std::filesystem::path& path);
 
   // Returns the bytes of all constants as stored in the files.

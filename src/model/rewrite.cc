@@ -1,10 +1,14 @@
 #include "model/rewrite.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
+#include "compile/lowering.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
+#include "passes/step_analysis.h"
 
 namespace sinter::model {
 namespace {
@@ -31,6 +35,45 @@ passes::PassOptions PassOptionsFor(const GenaiConfig& config, const RewriteOptio
   pass_options.attention_mask = config.attention_mask;
   pass_options.logits = config.logits;
   return pass_options;
+}
+
+// Sizes of a program that stands for all when a graph is checked. They are odd and different, so
+// that no operator takes one for another or for a size of the model.
+constexpr ProgramShape kProbe = {.sequence = 7, .capacity = 13};
+
+// Returns the graph of a program before its rewrites. Sets `one_row` unless it is null.
+std::unique_ptr<graph::Graph> SpecializeOnly(const graph::Graph& graph, const GenaiConfig& config,
+                                             const ProgramShape& shape, int64_t length,
+                                             bool* one_row) {
+  passes::StepRoles roles;
+  roles.input_ids = config.input_ids;
+  roles.attention_mask = config.attention_mask;
+  roles.position_ids = config.position_ids;
+  roles.logits = config.logits;
+  roles.results = {config.logits};
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    for (const std::string& names : {config.past_key_names, config.past_value_names})
+      roles.caches.insert(LayerName(names, layer));
+    for (const std::string& names : {config.present_key_names, config.present_value_names})
+      roles.results.insert(LayerName(names, layer));
+  }
+  roles.exact = shape.exact;
+  // Conditions depend on the sequence's total length only, so one new token after the others stands
+  // for every run that ends at this length.
+  return passes::Specialize(graph, BindDims(graph, config, shape, shape.capacity),
+                            BindDims(graph, config, {1, length - 1}, length), &roles, one_row);
+}
+
+// Throws StepError if a node has no GPU kernel: one that is folded in other graphs, but here
+// computes with numbers that change from run to run.
+void CheckKernels(const graph::Graph& graph) {
+  for (const auto& node : graph.nodes()) {
+    if (compile::CanLower(node->domain(), node->op())) continue;
+    throw passes::StepError(fmt::format(
+        "{}: got numbers that are known only when the model runs, want constants: the operator has "
+        "no GPU kernel",
+        node->Describe()));
+  }
 }
 
 }  // namespace
@@ -86,18 +129,37 @@ std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiCo
   return dims;
 }
 
-void Rewrite(graph::Graph& graph, const GenaiConfig& config, const RewriteOptions& options) {
-  passes::RunPasses(graph, passes::Stage::kModel, PassOptionsFor(config, options));
+void Rewrite(graph::Graph& graph, const GenaiConfig& config, const RewriteOptions& options,
+             bool one_row) {
+  passes::PassOptions pass_options = PassOptionsFor(config, options);
+  if (one_row) pass_options.disabled.insert("last_row_logits");
+  passes::RunPasses(graph, passes::Stage::kModel, pass_options);
 }
 
 std::unique_ptr<graph::Graph> SpecializeFor(const graph::Graph& graph, const GenaiConfig& config,
                                             const ProgramShape& shape, int64_t length,
                                             const RewriteOptions& options) {
-  std::unique_ptr<graph::Graph> special =
-      passes::Specialize(graph, BindDims(graph, config, shape, shape.capacity),
-                         BindDims(graph, config, shape, length));
+  std::unique_ptr<graph::Graph> special = SpecializeOnly(graph, config, shape, length, nullptr);
   passes::RunPasses(*special, passes::Stage::kProgram, PassOptionsFor(config, options));
   return special;
+}
+
+RunForm FindRunForm(const graph::Graph& graph, const GenaiConfig& config) {
+  RunForm form;
+  ProgramShape shape = kProbe;
+  const auto specialize = [&] {
+    const auto special = SpecializeOnly(graph, config, shape, kProbe.capacity, &form.one_row);
+    CheckKernels(*special);
+  };
+  try {
+    specialize();
+    return form;
+  } catch (const passes::StepError& error) {
+    form.reason = error.reason();
+  }
+  form.exact = shape.exact = true;
+  specialize();
+  return form;
 }
 
 }  // namespace sinter::model

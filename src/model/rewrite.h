@@ -20,6 +20,9 @@ namespace sinter::model {
 struct ProgramShape {
   int64_t sequence = 1;
   int64_t capacity = 1;
+  // Whether every run has as many tokens as the program has rows, and a prompt is one run
+  // (RunForm::exact).
+  bool exact = false;
 };
 
 // Options for rewriting graphs.
@@ -38,9 +41,28 @@ std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiCo
 
 // Rewrites the symbolic graph, and specializes it to a program's graph. Model does the same; tools
 // can call these without a GPU.
-void Rewrite(graph::Graph& graph, const GenaiConfig& config, const RewriteOptions& options);
+// `one_row` says that the logits are one row (RunForm), so that no row of them is to be chosen.
+void Rewrite(graph::Graph& graph, const GenaiConfig& config, const RewriteOptions& options,
+             bool one_row = false);
+// `length` is a length of the sequence at which each If takes the branch wanted. SpecializeFor
+// throws passes::StepError if the program's results could differ from the graph's on real lengths.
 std::unique_ptr<graph::Graph> SpecializeFor(const graph::Graph& graph, const GenaiConfig& config,
                                             const ProgramShape& shape, int64_t length,
                                             const RewriteOptions& options);
+
+// How the programs of a graph may run.
+struct RunForm {
+  // Whether each prompt must be one run of a program with exactly its number of rows. Otherwise a
+  // prompt may be cut into runs, and the last one may have padding.
+  bool exact = false;
+  // The node that is the reason, as text for the user; empty if the form is not exact.
+  std::string reason;
+  // Whether the logits are one row, not one for each token.
+  bool one_row = false;
+};
+
+// Returns the form of runs that gives the same results as the graph, as it is in the file, gives on
+// real lengths. Throws passes::StepError, naming the node that is the reason, if no form does.
+RunForm FindRunForm(const graph::Graph& graph, const GenaiConfig& config);
 
 }  // namespace sinter::model

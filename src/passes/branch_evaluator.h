@@ -26,6 +26,9 @@ class BranchEvaluator {
   // if its condition depends on data.
   bool Decide(const graph::Node& node);
 
+  // Sets what Decide() returns for `node`.
+  void Fix(const graph::Node& node, bool decision) { decisions_[&node] = decision; }
+
   // Returns the evaluator of the branch that `node`, an If of the graph, takes. This evaluator owns
   // it.
   BranchEvaluator& Branch(const graph::Node& node);

@@ -1,6 +1,7 @@
 #include "passes/specialize.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -19,7 +20,8 @@ using graph::Value;
 
 class Specializer {
  public:
-  Specializer(const Graph& source, const DimBinding& dims, const DimBinding& branch_dims)
+  Specializer(const Graph& source, const DimBinding& dims, const DimBinding& branch_dims,
+              const StepRoles* roles)
       : graph_(source.Clone()), evaluator_(source, Override(dims, branch_dims)) {
     Pair(source, *graph_);
     for (Value* value : graph_->values()) {
@@ -34,9 +36,11 @@ class Specializer {
       graph_->inputs()[i]->set_shape(BindInput(*source.inputs()[i], dims));
     }
     graph_->SortTopologically();
+    if (roles != nullptr) analysis_.emplace(*graph_, *roles);
   }
 
-  std::unique_ptr<Graph> Run() {
+  // Sets `one_row` if the graph's results are analyzed.
+  std::unique_ptr<Graph> Run(bool* one_row) {
     // Stack of nodes to visit, the next one on top. An If is replaced by the nodes of its branch,
     // which are pushed onto it.
     std::vector<Node*> pending;
@@ -52,7 +56,13 @@ class Specializer {
       std::vector<Node*> inlined = Inline(node);
       pending.insert(pending.end(), inlined.rbegin(), inlined.rend());
     }
+    if (analysis_) {
+      analysis_->CheckResults();
+      if (one_row != nullptr) *one_row = analysis_->has_one_row();
+    }
     graph_->RemoveDead();
+    if (Value* past = graph_->FindValue(kPastLength); past != nullptr && past->uses().empty())
+      graph_->RemoveInput(past);
     for (const Value* value : graph_->outputs()) {
       if (value->dtype == DType::kUndefined || !value->has_static_shape()) {
         throw Error("graph", "output '{}': nothing produces it", value->name());
@@ -92,11 +102,20 @@ class Specializer {
       }
       type = {input->dtype, input->shape(), input->constant ? &*input->constant : nullptr};
     }
-    const std::optional<std::vector<Tensor>> tensors = graph::Evaluate(*node, inputs);
+    std::optional<std::vector<Tensor>> tensors;
+    try {
+      tensors = graph::Evaluate(*node, inputs);
+    } catch (const Error&) {
+      // Constants of lengths that stand for others may be out of a table's range, for example.
+      if (!analysis_ || !analysis_->ReadsStale(*node)) throw;
+    }
     if (!tensors) {
+      if (analysis_) analysis_->Bind(node);
       graph::InferNode(*node);
+      if (analysis_) analysis_->Derive(*node);
       return;
     }
+    if (analysis_) analysis_->Fold(node, *tensors);
     const std::vector<Value*> outputs = node->outputs();
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (outputs[i] == nullptr) continue;
@@ -115,6 +134,10 @@ class Specializer {
   // Replaces `node` by the nodes of the branch that it takes, and returns these nodes in order.
   std::vector<Node*> Inline(Node* node) {
     const Origin origin = origins_.at(node);
+    if (analysis_) {
+      if (const std::optional<bool> decided = analysis_->Decision(*node))
+        origin.evaluator->Fix(*origin.node, *decided);
+    }
     const bool decision = origin.evaluator->Decide(*origin.node);
     BranchEvaluator& branch = origin.evaluator->Branch(*origin.node);
     // Uses the branch of the copied node, because the values that it captures may have been renamed
@@ -172,13 +195,15 @@ class Specializer {
   std::unique_ptr<Graph> graph_;
   BranchEvaluator evaluator_;
   std::unordered_map<const Node*, Origin> origins_;
+  std::optional<StepAnalysis> analysis_;
 };
 
 }  // namespace
 
 std::unique_ptr<Graph> Specialize(const Graph& graph, const DimBinding& dims,
-                                  const DimBinding& branch_dims) {
-  return Specializer(graph, dims, branch_dims).Run();
+                                  const DimBinding& branch_dims, const StepRoles* roles,
+                                  bool* one_row) {
+  return Specializer(graph, dims, branch_dims, roles).Run(one_row);
 }
 
 std::vector<bool> BranchDecisions(const Graph& graph, const DimBinding& dims) {

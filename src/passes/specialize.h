@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "passes/step_analysis.h"
 
 namespace sinter::passes {
 
@@ -24,8 +25,14 @@ using DimBinding = std::map<std::string, int64_t>;
 // on the true length. `graph` must pass Verify(). Throws Error naming the symbol that is not bound,
 // the node whose inputs do not fit or whose output shape depends on data, or the If whose condition
 // depends on data.
+//
+// With `roles`, the graph is a decoder's, and the copy computes what the decoder's results are on a
+// run's real lengths (step_analysis.h), for which it may get the input kPastLength. Throws
+// StepError naming the node that is the reason if that is not proved. `one_row` is set to whether
+// the logits are one row.
 std::unique_ptr<graph::Graph> Specialize(const graph::Graph& graph, const DimBinding& dims,
-                                         const DimBinding& branch_dims = {});
+                                         const DimBinding& branch_dims = {},
+                                         const StepRoles* roles = nullptr, bool* one_row = nullptr);
 
 // Returns the branch that each If at the top level of `graph` takes (true: then), in the order of
 // the nodes; empty if there is no If. Evaluates only the conditions, which is cheap enough for

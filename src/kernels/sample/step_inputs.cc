@@ -32,6 +32,7 @@ KernelPlan PlanStepInputs(const Caps& caps, const StepInputsShape& shape,
   define(shape.has_total_length, "total_length");
   define(shape.has_last_row, "last_row");
   define(shape.has_last_position, "last_position");
+  define(shape.has_past_length, "past_length");
   plan.variant += "." + picked;
   plan.prelude = fmt::format("const kWorkgroupSize = {}u;\n", kStepWorkgroupSize);
   const uint32_t longest =

@@ -14,7 +14,7 @@ namespace sinter::kernels {
 struct StepInputsRoles {
   static constexpr Role kState{1}, kAttentionMask{2, Access::kWrite},
       kPositionIds{3, Access::kWrite}, kTotalLength{4, Access::kWrite}, kLastRow{5, Access::kWrite},
-      kLastPosition{6, Access::kWrite};
+      kLastPosition{6, Access::kWrite}, kPastLength{7, Access::kWrite};
 };
 
 // With end = past_length + sequence. Padding rows of a padded chunk count as real ones, so that
@@ -29,6 +29,7 @@ struct StepInputsRoles {
 //   total_length    i32 [1], end
 //   last_row        i32 [1], StepState::last_row
 //   last_position   i32 [1], end - 1
+//   past_length     i32 [1], past_length
 struct StepInputsShape {
   uint32_t sequence = 1;
   uint32_t mask_length = 0;
@@ -37,6 +38,7 @@ struct StepInputsShape {
   bool has_total_length = false;
   bool has_last_row = false;
   bool has_last_position = false;
+  bool has_past_length = false;
 };
 
 // Mirrors Params in step_inputs.wgsl.

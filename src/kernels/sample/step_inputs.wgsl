@@ -29,6 +29,9 @@ struct Params {
 #if last_position
 @group(0) @binding(6) var<storage, read_write> last_position: array<i32>;
 #endif
+#if past_length
+@group(0) @binding(7) var<storage, read_write> past_length: array<i32>;
+#endif
 
 @compute @workgroup_size(kWorkgroupSize)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -55,5 +58,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 #endif
 #if last_position
   last_position[0] = i32(end) - 1;
+#endif
+#if past_length
+  past_length[0] = i32(state.past_length);
 #endif
 }

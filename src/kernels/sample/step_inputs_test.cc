@@ -29,7 +29,8 @@ std::vector<Operand> MakeOperands(const StepInputsShape& shape, uint32_t past) {
           output(shape.has_position_ids, ids),
           output(shape.has_total_length, {double(end)}),
           output(shape.has_last_row, {5}),
-          output(shape.has_last_position, {double(end) - 1})};
+          output(shape.has_last_position, {double(end) - 1}),
+          output(shape.has_past_length, {double(past)})};
 }
 
 const bool kRegistered = RegisterKernelCases("step_inputs", [](const Caps&) {
@@ -50,7 +51,8 @@ const bool kRegistered = RegisterKernelCases("step_inputs", [](const Caps&) {
                           .has_position_ids = true,
                           .has_total_length = true,
                           .has_last_row = true,
-                          .has_last_position = true};
+                          .has_last_position = true,
+                          .has_past_length = true};
     for (const uint32_t past : {0u, 1u, mask - sequence}) {
       if (past + sequence <= mask) add(".all", shape, past);
     }
