@@ -29,7 +29,7 @@ kernels::GroupQueryAttentionShape AttentionShapeOf(const graph::AttentionForm& f
   } else {
     shape.lengths = kernels::KeyLengths::kCapacity;
   }
-  if (form.places.lengths && !form.places.past_key) {
+  if (form.ends_by_lengths) {
     shape.past_min = INT32_MIN;
   } else {
     shape.past_min = shape.past_max = static_cast<int32_t>(count(form.past));

@@ -40,9 +40,11 @@ struct BufferRef {
 };
 
 struct BufferInfo {
-  // kCounters: scratch whose counters are zero before the first run. kRows: the buffer through
-  // which chains (chain.h) pass rows; all zero before the first run.
-  enum class Kind { kIntermediate, kWeight, kExternal, kCounters, kRows };
+  // kFaults: a word that dispatches raise to the number of a node, counted from 1, whose int64
+  // result does not fit 32 bits; zero before the first run. kCounters: scratch whose counters are
+  // zero before the first run. kRows: the buffer through which chains (chain.h) pass rows; all zero
+  // before the first run.
+  enum class Kind { kIntermediate, kWeight, kExternal, kCounters, kRows, kFaults };
   Kind kind = Kind::kIntermediate;
   std::string name;
   uint64_t bytes = 0;

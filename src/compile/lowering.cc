@@ -38,6 +38,7 @@ constexpr OpLowering kLowerings[] = {
     {kMicrosoft, "SimplifiedLayerNormalization", LowerSimplifiedLayerNormalization},
     {"", "SimplifiedLayerNormalization", LowerSimplifiedLayerNormalization},
     {"", "RMSNormalization", LowerSimplifiedLayerNormalization},
+    {"", "LayerNormalization", LowerLayerNormalization},
     {"", "MatMul", LowerMatMul},
     {"", "Gather", LowerGather},
     {"", "Softmax", LowerSoftmax},
@@ -104,6 +105,7 @@ Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces&
       throw Error("compile", "{}: {}", node->Describe(), error.what());
     }
   }
+  context.AddEmptyOutputs(graph);
   Lowered lowered = context.Take();
   if (chain) ChainProducts(lowered, caps, variants, choices);
   return lowered;

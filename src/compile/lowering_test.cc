@@ -236,9 +236,26 @@ TEST(LoweringErrors, NameTheNodeThatCannotBeLowered) {
   EXPECT_THAT(error_of(R"(input %x: f32[2, 2] input %axes: i64[1]
                 %y: f32[2, 1] = ai.onnx::ReduceSum @the_node (%x, %axes) return %y)"),
               HasSubstr("input 'axes': got a value computed at run time, want a constant"));
-  EXPECT_THAT(error_of(R"(input %x: f32[1, 2, 4] input %c: f32[1, 2, 2] input %s: f32[1, 2, 2]
-                %y: f32[1, 2, 4] = ai.onnx::RotaryEmbedding @the_node (%x, %c, %s) {num_heads = 1} return %y)"),
-              HasSubstr("got no position_ids"));
+  // int64 has 32 bits on the GPU.
+  for (const char* node :
+       {"Add @the_node (%x, %c)", "Sub @the_node (%c, %x)", "Pow @the_node (%x, %c)",
+        "Max @the_node (%x, %c)", "Where @the_node (%b, %c, %x)"}) {
+    EXPECT_THAT(
+        error_of(fmt::format("input %x: i64[2] input %b: bool[2] const %c: i64[2] = "
+                             "[5, 4294967296] %y: i64[2] = ai.onnx::{} return %y",
+                             node)),
+        AllOf(HasSubstr("the_node"), HasSubstr("input 'c': got the int64 constant 4294967296, "
+                                               "want -2147483648 to 2147483647")));
+  }
+  EXPECT_THAT(error_of("input %x: i64[2] const %c: i64[2] = [5, -4294967296] "
+                       "%y: bool[2] = ai.onnx::Less @the_node (%x, %c) return %y"),
+              HasSubstr("got the int64 constant -4294967296"));
+  EXPECT_THAT(error_of("input %x: i64[2] const %c: i64[] = [-4294967296] "
+                       "%y: i64[2] = ai.onnx::Min @the_node (%x, %c) return %y"),
+              HasSubstr("got the int64 constant -4294967296"));
+  EXPECT_EQ(error_of("input %x: i64[4] const %s: i64[1] = [1] const %e: i64[1] = "
+                     "[9223372036854775807] %y: i64[3] = ai.onnx::Slice (%x, %s, %e) return %y"),
+            "");
   EXPECT_THAT(error_of(R"(input %q: f32[1, 1, 12] input %l: i32[1] input %t: i32[1]
                 %y: f32[1, 1, 4], %k: f32[1, 1, 1, 4], %v: f32[1, 1, 1, 4] = com.microsoft::GroupQueryAttention @the_node (%q, _, _, _, _, %l, %t) {num_heads = 1, kv_num_heads = 1} return %y)"),
               HasSubstr("want a KV cache that is updated in place"));

@@ -119,8 +119,8 @@ int32_t DecodeLoop::Token(int64_t step) {
   const auto check = [&](size_t index) {
     const auto fault = kernels::FaultOf(static_cast<uint32_t>(tokens_[index]));
     if (!fault) return;
-    // A chain that did not finish gives logits that mean nothing, and an error of its own.
-    runner_.Bind(recorded_).program->CheckProgress();
+    // Runs that went wrong give logits that mean nothing, and errors of their own.
+    runner_.CheckRuns();
     throw LogitsError(model_, *fault, begin_ + static_cast<int64_t>(index));
   };
   while (static_cast<int64_t>(tokens_.size()) <= step) {

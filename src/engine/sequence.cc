@@ -274,7 +274,7 @@ void Sequence::Append(std::span<const int32_t> tokens) {
 
 std::vector<float> Sequence::Logits() {
   SINTER_CHECK(logits_valid_, "logits before any token has run");
-  DecodeProgram().program->CheckProgress();
+  runner_.CheckRuns();
   const gpu::Device& device = *model_->device();
   const auto vocab = static_cast<uint64_t>(model_->config().vocab_size);
   const DType dtype = kernels::DeviceDType(device.caps(), model_->logits_dtype());
@@ -369,7 +369,7 @@ void Sequence::EndGeneration(int64_t kept) {
     generating_.reset();
   };
   try {
-    runner_.Bind(decode_).program->CheckProgress();
+    runner_.CheckRuns();
   } catch (...) {
     end();
     throw;

@@ -144,6 +144,13 @@ void StepRunner::Submit(const gpu::CommandList& list, const StepProgram* program
   }
 }
 
+void StepRunner::CheckRuns() const {
+  for (const auto& [key, bound] : bound_) {
+    bound.program->CheckProgress();
+    bound.program->CheckRange();
+  }
+}
+
 compile::Work AtLength(compile::Work work, int64_t past, int64_t rows, int64_t capacity) {
   work.cache_bytes *= static_cast<double>(past + rows) / static_cast<double>(capacity);
   // New row i attends to past + i + 1 tokens.

@@ -71,6 +71,9 @@ class StepRunner {
   void Submit(const gpu::CommandList& list, const StepProgram* program, size_t first, int64_t past,
               int64_t rows);
 
+  // Waits, and throws the errors that the runs left behind: Program::CheckProgress and CheckRange.
+  void CheckRuns() const;
+
   // Sets the vector that collects the dispatches' times of all runs until it is set to null.
   void set_profile(std::vector<run::DispatchTime>* times) { profile_ = times; }
 

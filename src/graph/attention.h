@@ -8,8 +8,11 @@
 // Row s sees key t if all of these hold; Y is zero in a row that sees no key:
 // - t < total, or t < length of sequence b if lengths are given.
 // - The mask allows it.
-// - In causal attention, t <= s + past. If lengths are given and there is no past, past is the
+// - In causal attention, t <= s + past. If Attention is given lengths and no past, past is the
 //   length of sequence b minus `sequence`.
+//
+// In ONNX Runtime's MultiHeadAttention the last row sees all keys, even if there are more new keys
+// than rows. One row is therefore not causal, and several rows with more new keys are refused.
 //
 // Sources: onnx/docs/Operators.md, with the erratum of pull request 8068 on causality by lengths
 // and on rows without keys; ONNX Runtime 1.30's docs/ContribOperators.md.
@@ -38,6 +41,8 @@ struct AttentionForm {
   // [batch, rows, heads * head_size]. `kv_by_head`: the same for keys and values.
   bool by_head = false, kv_by_head = false;
   bool causal = false;
+  // Whether the last row of a sequence belongs to its last key, by lengths.
+  bool ends_by_lengths = false;
   float scale = 0;  // 0 stands for 1 / sqrt(head_size).
   float softcap = 0;
   // Shape of the mask: [batch or 1, heads or 1, sequence or 1, at most total]. Keys beyond its last

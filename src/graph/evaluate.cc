@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <unordered_map>
 
 #include "base/check.h"
@@ -285,23 +286,20 @@ Tensor Reduce(const Call& call) {
   for (size_t d = 0; d < shape.size(); ++d) kept.push_back(reduced[d] ? 1 : shape[d]);
   const Shape strides = BroadcastStrides(kept, shape);
   const std::vector<T> values = Elements<T>(call.in(0));
-  std::vector<T> out(call.out_elems(), T(0));
-  std::vector<bool> started(out.size(), false);
+  // Without elements the maximum is the smallest number, and the mean 0 as in ONNX Runtime.
+  const T smallest = std::is_same_v<T, double>         ? -std::numeric_limits<T>::infinity()
+                     : call.in(0).dtype == DType::kI32 ? std::numeric_limits<int32_t>::min()
+                                                       : std::numeric_limits<T>::min();
+  const bool max = op == "ReduceMax";
+  std::vector<T> out(call.out_elems(), max ? smallest : T(0));
   Odometer at(shape, {strides});
   for (size_t i = 0; i < values.size(); ++i, at.Next()) {
-    const int64_t to = at.offset(0);
-    if (op == "ReduceMax") {
-      out[to] = started[to] ? Pick<T>(out[to], values[i], true) : values[i];
-    } else {
-      out[to] = Wrap<T>(out[to], values[i], std::plus<>());
-    }
-    started[to] = true;
-  }
-  if (op != "ReduceSum" && std::find(started.begin(), started.end(), false) != started.end()) {
-    throw Error("graph", "{}: reduces an empty tensor", call.node.Describe());
+    T& to = out[at.offset(0)];
+    to = max ? Pick<T>(to, values[i], true) : Wrap<T>(to, values[i], std::plus<>());
   }
   if (op == "ReduceMean") {
-    const auto count = static_cast<T>(out.empty() ? 1 : values.size() / out.size());
+    const auto count =
+        static_cast<T>(out.empty() ? 1 : std::max<size_t>(values.size() / out.size(), 1));
     for (T& value : out) value = value / count;
   }
   return FromElements<T>(call.in(0).dtype, call.out_shape(), out);

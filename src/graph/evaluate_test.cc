@@ -124,9 +124,11 @@ const Case kReductions[] = {
     {"const %a: f32[2] = [1, 2] %y = ai.onnx::ReduceSum(%a) {noop_with_empty_axes = 1}",
      "f32[2] = [1, 2]"},
     {"const %a: f32[0] = [] %y = ai.onnx::ReduceSum(%a)", "f32[1] = [0]"},
-    {"const %a: f32[0] = [] %y = ai.onnx::ReduceMax @m (%a)",
-     "'m' (ai.onnx::ReduceMax, version 21): "
-     "reduces an empty tensor"},
+    {"const %a: f32[0] = [] %y = ai.onnx::ReduceMax(%a)", "f32[1] = [-inf]"},
+    {"const %a: i32[0] = [] %y = ai.onnx::ReduceMax(%a)", "i32[1] = [-2147483648]"},
+    {"const %a: i64[0] = [] %y = ai.onnx::ReduceMax(%a)", "i64[1] = [-9223372036854775808]"},
+    {"const %a: f32[0] = [] %y = ai.onnx::ReduceMean(%a)", "f32[1] = [0]"},
+    {"const %a: i64[2] = [-5, -3] %y = ai.onnx::ReduceMax(%a)", "i64[1] = [-3]"},
     {"const %a: i64[] = [3] %y = ai.onnx::ReduceMax(%a)", "i64[] = [3]"},
 };
 

@@ -29,12 +29,21 @@ class Reader {
       ReadProjections("q_num_heads", "kv_num_heads");
       ReadPast();
       if (form_.places.mask) ReadMask(3);
+      form_.ends_by_lengths = form_.places.lengths && !form_.places.past_key;
     } else {
       form_.places = {Place(5), Place(6), Place(7), std::nullopt, Place(3)};
       form_.causal = node_.Int("unidirectional", 0) != 0;
       ReadProjections("num_heads", "num_heads");
       ReadPast();
       ReadBiases();
+      if (form_.sequence == 1) form_.causal = false;
+      if (form_.causal && form_.new_keys > form_.sequence) {
+        Fail(
+            node_,
+            "attribute 'unidirectional': got {} rows and {} new keys, want no more keys than rows: "
+            "which of them the rows see is not defined",
+            form_.sequence, form_.new_keys);
+      }
     }
     form_.scale = node_.Float("scale", 0.0f);
     if (form_.places.lengths) Want(*form_.places.lengths, {form_.batch});

@@ -137,8 +137,12 @@ TEST(MultiHeadAttention, Infers) {
   EXPECT_EQ(Infer(MultiHead("", "", "num_heads = 4", "2, 3, 32", "2, 4, 5, 8")), types);
   EXPECT_EQ(Infer(MultiHead("input %b: f32[96] input %m: i32[2]", ", %b, %m")), types);
   EXPECT_EQ(Infer(MultiHead("input %m: i32[2, 5]", ", _, %m",
-                            "num_heads = 4, unidirectional = 1, mask_filter_value = -10000f")),
+                            "num_heads = 4, unidirectional = 0, mask_filter_value = -10000f")),
             types);
+  EXPECT_EQ(Infer(MultiHead("", "", "num_heads = 4, unidirectional = 1", "2, 5, 32", "2, 5, 32")),
+            "f32[2, 5, 32] f32[2, 4, 5, 8] f32[2, 4, 5, 8] ");
+  EXPECT_EQ(Infer(MultiHead("", "", "num_heads = 4, unidirectional = 1", "2, 1, 32", "2, 5, 32")),
+            "f32[2, 1, 32] f32[2, 4, 5, 8] f32[2, 4, 5, 8] ");
   EXPECT_EQ(Infer(MultiHead("input %m: i32[2, 3, 5]", ", _, %m")), types);
   EXPECT_EQ(Infer(MultiHead("input %m: i32[2] input %a: f32[1, 4, 3, 5]", ", _, %m, %a")), types);
   EXPECT_EQ(Infer(MultiHead("input %p: f32[2, 4, 6, 8]", ", _, _, _, %p, %p")),
@@ -146,6 +150,9 @@ TEST(MultiHeadAttention, Infers) {
 }
 
 TEST(MultiHeadAttention, Refuses) {
+  EXPECT_THAT(
+      Infer(MultiHead("", "", "num_heads = 4, unidirectional = 1")),
+      HasSubstr("'unidirectional': got 3 rows and 5 new keys, want no more keys than rows"));
   EXPECT_THAT(Infer(MultiHead("input %b: f32[95]", ", %b")), HasSubstr("want [96]"));
   EXPECT_THAT(Infer(MultiHead("input %m: i32[2, 4]", ", _, %m")),
               HasSubstr("input 4: got shape [2, 4], want [2], [2, 5] or [2, 3, 5]"));

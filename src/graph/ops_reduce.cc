@@ -61,10 +61,21 @@ void InferRmsNorm(Inference& in) {
   in.WantDType(0, kFloats);
   in.WantDType(1, kFloats);
   const int64_t axis = in.Axis(in.node().Int("axis", -1), in.rank(0));
-  if (axis != in.rank(0) - 1)
-    in.Fail("attribute 'axis': got {}, want the last one: others are not implemented", axis);
-  in.WantShape(1, {in.shape(0).back()});
+  in.WantShape(1, Shape(in.shape(0).begin() + axis, in.shape(0).end()));
   in.Out(0, in.dtype(1), in.shape(0));
+}
+
+// Input and scale may have different types. The output has the scale's type.
+void InferLayerNorm(Inference& in) {
+  InferRmsNorm(in);
+  if (in.has(2)) {
+    in.WantSameDType(2, 1);
+    in.WantShape(2, in.shape(1));
+  }
+  Shape statistics = in.shape(0);
+  std::fill(statistics.end() - in.rank(1), statistics.end(), 1);
+  in.Out(1, DType::kF32, statistics);
+  in.Out(2, DType::kF32, statistics);
 }
 
 void InferSkipRmsNorm(Inference& in) {
@@ -120,6 +131,9 @@ std::vector<OpSpec> ReduceOps() {
                  norm, InferRmsNorm});
   ops.push_back({"com.microsoft", "SimplifiedLayerNormalization", 1, 1, "X scale", "Y inv_std_var!",
                  norm, InferRmsNorm});
+  // ONNX Runtime knows it since version 1, ONNX since 17.
+  ops.push_back({"", "LayerNormalization", 1, kMaxOpset, "X Scale B?", "Y Mean? InvStdDev?", norm,
+                 InferLayerNorm});
   ops.push_back({"", "RMSNormalization", 23, kMaxOpset, "X scale", "Y", norm, InferRmsNorm});
   ops.push_back({"com.microsoft",
                  "SkipSimplifiedLayerNormalization",

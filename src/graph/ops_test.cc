@@ -276,7 +276,17 @@ const Case kReductions[] = {
     {"input %a: f16[2, 3] input %g: f16[2] %y = ai.onnx::RMSNormalization(%a, %g)",
      "got shape [2], want [3]"},
     {"input %a: f16[2, 3] input %g: f16[3] %y = ai.onnx::RMSNormalization(%a, %g) {axis = 0}",
-     "'axis': got 0"},
+     "got shape [3], want [2, 3]"},
+    {"input %a: f16[2, 3, 4] input %g: f32[3, 4] %y = ai.onnx::RMSNormalization(%a, %g) {axis = 1}",
+     "f32[2, 3, 4]"},
+    {"input %a: f32[2, 3] input %g: f16[3] %y, %m, %s = ai.onnx::LayerNormalization(%a, %g, %g)",
+     "f16[2, 3] f32[2, 1] f32[2, 1]"},
+    {"input %a: f16[2, 3, 4] input %g: f16[3, 4] %y, %m, %s = ai.onnx::LayerNormalization(%a, %g) "
+     "{axis = -2}",
+     "f16[2, 3, 4] f32[2, 1, 1] f32[2, 1, 1]"},
+    {"input %a: f16[2, 3] input %g: f16[3] input %b: f16[2] %y = ai.onnx::LayerNormalization(%a, "
+     "%g, %b)",
+     "got shape [2], want [3]"},
     {"input %a: f16[2, 3] input %g: f16[3] %y, %v = ai.onnx::SimplifiedLayerNormalization(%a, %g)",
      "output 1 (inv_std_var): got 'v', want none"},
     {"input %a: f16[2, 3] input %g: f16[3] %y, _, _, %s = "

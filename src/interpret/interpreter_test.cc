@@ -311,6 +311,77 @@ TEST(Interpreter, AttendsByHeadWithBiasesOfProjections) {
   ExpectNear(out.at("l"), {1, 2});
 }
 
+// ONNX Runtime's CPU provider masks no key of the last row, and the rows begin at the first key.
+TEST(Interpreter, AttendsInOneDirection) {
+  const auto out = Outputs(R"(
+    input %one: f32[1, 1, 1] input %three: f32[1, 3, 1] input %k: f32[1, 3, 1] input %v: f32[1, 3, 1]
+    input %n: i32[1]
+    %y: f32[1, 1, 1] = com.microsoft::MultiHeadAttention (%one, %k, %v) {num_heads = 1, unidirectional = 1}
+    %z: f32[1, 3, 1] = com.microsoft::MultiHeadAttention (%three, %k, %v) {num_heads = 1, unidirectional = 1}
+    %w: f32[1, 3, 1] = com.microsoft::MultiHeadAttention (%three, %k, %v, _, %n) {num_heads = 1, unidirectional = 1}
+    return %y, %z, %w)",
+                           {{"one", Floats({1, 1, 1}, {0})},
+                            {"three", Floats({1, 3, 1}, {0, 0, 0})},
+                            {"k", Floats({1, 3, 1}, {1, 2, 3})},
+                            {"v", Floats({1, 3, 1}, {0, 1, 5})},
+                            {"n", Ints({1}, {2}, DType::kI32)}});
+  ExpectNear(out.at("y"), {2});
+  ExpectNear(out.at("z"), {0, 0.5, 2});
+  ExpectNear(out.at("w"), {0, 0.5, 0.5});
+}
+
+TEST(Interpreter, FoldsAnyNumberOfInputs) {
+  const auto out = Outputs(R"(
+    input %a: f32[2] input %b: f32[2, 1] input %c: f32[1] input %d: f64[2]
+    %one: f32[2] = ai.onnx::Max (%a)
+    %three: f32[2, 2] = ai.onnx::Max (%a, %c, %b)
+    %min: f32[2, 2] = ai.onnx::Min (%c, %b, %a)
+    %doubles: f64[2] = ai.onnx::Min (%d, %d)
+    return %one, %three, %min, %doubles)",
+                           {{"a", Floats({2}, {1, 5})},
+                            {"b", Floats({2, 1}, {0, NAN})},
+                            {"c", Floats({1}, {3})},
+                            {"d", {DType::kF64, {2}, {1e300, -1e300}, {}}}});
+  EXPECT_THAT(out.at("one").values, ElementsAre(1, 5));
+  EXPECT_THAT(out.at("three").values, ElementsAre(3, 5, ::testing::IsNan(), ::testing::IsNan()));
+  EXPECT_THAT(out.at("min").values, ElementsAre(0, 0, ::testing::IsNan(), ::testing::IsNan()));
+  EXPECT_THAT(out.at("doubles").values, ElementsAre(1e300, -1e300));
+}
+
+TEST(Interpreter, RaisesToExponentsOfAnotherType) {
+  const auto out = Outputs(R"(
+    input %x: f32[3] input %n: i64[3] input %e: f32[3]
+    %a: f32[3] = ai.onnx::Pow (%x, %n)
+    %b: i64[3] = ai.onnx::Pow (%n, %e)
+    return %a, %b)",
+                           {{"x", Floats({3}, {2, 1.5, -3})},
+                            {"n", Ints({3}, {5, -1, 3})},
+                            {"e", Floats({3}, {0.5, 2, 3})}});
+  ExpectNear(out.at("a"), {32, 1 / 1.5, -27});
+  EXPECT_THAT(out.at("b").values, ElementsAre(2, 1, 27));
+}
+
+TEST(Interpreter, ReducesAndMultipliesNothing) {
+  const auto out = Outputs(R"(
+    input %a: f32[2, 0] input %b: f32[0, 3] input %i: i64[2, 0] const %axis: i64[1] = [1]
+    input %nan: f32[3]
+    %y: f32[2, 3] = ai.onnx::MatMul (%a, %b)
+    %max: f32[2, 1] = ai.onnx::ReduceMax (%a, %axis)
+    %most: i64[2, 1] = ai.onnx::ReduceMax (%i, %axis)
+    %mean: f32[2, 1] = ai.onnx::ReduceMean (%a, %axis)
+    %kept: f32[1] = ai.onnx::ReduceMax (%nan)
+    return %y, %max, %most, %mean, %kept)",
+                           {{"a", Floats({2, 0}, {})},
+                            {"b", Floats({0, 3}, {})},
+                            {"i", Ints({2, 0}, {})},
+                            {"nan", Floats({3}, {1, NAN, 2})}});
+  EXPECT_THAT(out.at("y").values, ElementsAre(0, 0, 0, 0, 0, 0));
+  EXPECT_THAT(out.at("max").values, ElementsAre(-INFINITY, -INFINITY));
+  EXPECT_THAT(out.at("most").values, ElementsAre(-0x1p63, -0x1p63));
+  EXPECT_THAT(out.at("mean").values, ElementsAre(0, 0));
+  EXPECT_THAT(out.at("kept").values, ElementsAre(::testing::IsNan()));
+}
+
 // A quarter turn maps (1, 0) to (0, 1). Only position 1 of the caches rotates.
 TEST(Interpreter, Rotates) {
   const auto out = Outputs(R"(

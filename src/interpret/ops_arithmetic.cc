@@ -6,6 +6,7 @@
 #include "interpret/ops.h"
 #include "kernels/cast/cast.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/layer_norm/layer_norm.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/softmax/softmax.h"
@@ -24,9 +25,16 @@ void Unary(Call& call) {
            kernels::UnaryReference(op, call.dtype(0), call.values(0), node.Float("alpha", 1.702f)));
 }
 
+// Max and Min take any number of inputs.
 void BinaryOf(Call& call, kernels::BinaryOp op) {
-  call.Out(0, kernels::BinaryReference(op, call.dtype(0), call.values(0), call.shape(0),
-                                       call.values(1), call.shape(1)));
+  std::vector<double> result(call.values(0).begin(), call.values(0).end());
+  graph::Shape shape = call.shape(0);
+  for (size_t i = 1; i < call.node().inputs().size(); ++i) {
+    result =
+        kernels::BinaryReference(op, call.dtype(0), result, shape, call.values(i), call.shape(i));
+    shape = kernels::BroadcastShape(shape, call.shape(i));
+  }
+  call.Out(0, std::move(result));
 }
 
 void Binary(Call& call) { BinaryOf(call, *kernels::BinaryOpFromName(call.node().op())); }
@@ -82,6 +90,18 @@ void RmsNorm(Call& call) {
   call.Out(1, std::move(result.inv_std));
 }
 
+void LayerNorm(Call& call) {
+  const graph::Shape& shape = call.shape(0);
+  const auto axis = static_cast<size_t>(graph::NormalizeAxis(
+      call.node(), call.node().Int("axis", -1), static_cast<int64_t>(shape.size())));
+  kernels::LayerNormResult result = kernels::LayerNormReference(
+      Count(shape, 0, axis), Count(shape, axis, shape.size()), call.node().Float("epsilon", 1e-5f),
+      call.values(0), call.values(1), call.values(2));
+  call.Out(0, std::move(result.output));
+  call.Out(1, std::move(result.mean));
+  call.Out(2, std::move(result.inv_std));
+}
+
 void SkipRmsNorm(Call& call) {
   const graph::Shape& shape = call.shape(0);
   kernels::RmsNormResult result = kernels::RmsNormReference(
@@ -104,6 +124,7 @@ Operator FindArithmetic(std::string_view domain, std::string_view op) {
     return op == "Gelu" || op == "QuickGelu" ? Unary : nullptr;
   }
   if (op == "Cast") return Cast;
+  if (op == "LayerNormalization") return LayerNorm;
   if (op == "Where") return Where;
   if (op == "Softmax") return Softmax;
   if (kernels::ReduceOpFromName(op)) return Reduce;

@@ -8,6 +8,7 @@
 #include "graph/fused.h"
 #include "graph/gqa_inputs.h"
 #include "graph/ops.h"
+#include "model/check_lowering.h"
 #include "onnx/reader.h"
 
 namespace sinter::model {
@@ -20,8 +21,8 @@ void CheckNodes(const graph::Graph& graph) {
       throw Error("model", "{}: got an operator that only Sinter's rewrites make, want ONNX's own",
                   node->Describe());
     }
-    // An If needs no kernel: Specialize replaces it with one of its branches. It is the only
-    // operator without inference.
+    // CheckLowering sees only the nodes of the branch that is taken. An If needs no kernel:
+    // Specialize replaces it with one of its branches. It is the only operator without inference.
     if (spec.infer != nullptr && !compile::CanLower(node->domain(), node->op()) &&
         !graph::CanEvaluate(node->domain(), node->op())) {
       throw Error("model", "{}: got an operator without a GPU kernel, want one that has one",
@@ -131,6 +132,7 @@ ModelFolder ModelFolder::Read(const std::filesystem::path& path) {
   CheckOutputs(*folder.graph, folder.config);
   CheckInputs(*folder.graph, folder.config);
   CheckCache(*folder.graph, folder.config);
+  CheckLowering(*folder.graph, folder.config);
   folder.run_form = FindRunForm(*folder.graph, folder.config);
   return folder;
 }

@@ -23,8 +23,9 @@ struct ModelFolder {
   RunForm run_form;
 
   // Reads the folder. Throws Error if the folder does not exist, a file is missing or broken, or
-  // the graph has an operator that Sinter does not support, an input that the configuration does
-  // not name, a cache that is not updated in place, or results that Sinter's programs cannot give.
+  // the graph has an operator, a type or a shape that Sinter does not support, an input that the
+  // configuration does not name, a cache that is not updated in place, or results that Sinter's
+  // programs cannot give.
   static ModelFolder Read(const std::filesystem::path& path);
 
   // Returns the bytes of all constants as stored in the files.

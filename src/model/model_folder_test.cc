@@ -5,6 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <utility>
+#include <vector>
+
 #include "base/error.h"
 #include "graph/text.h"
 #include "onnx/writer.h"
@@ -57,6 +61,78 @@ TEST(ModelFolder, TakesOperatorsThatAreOnlyFolded) {
                       "then_branch = graph { capture %range return %range }, "
                       "else_branch = graph { capture %shape return %shape }} return %y }"),
               HasSubstr("graph output 'logits'"));
+}
+
+// Returns the error of a model whose logits go through a Cast to `dtype`, the operator, if there is
+// one, and a Cast back.
+std::string ErrorOfType(DType dtype, const std::string& op) {
+  const support::TempFolder folder;
+  support::WriteModelFolder(support::ModelNamed("phi3"), folder.path());
+  const auto graph = support::ReadGraph(folder.path());
+  graph::Value* logits = graph->FindValue("logits");
+  graph::Value* value = graph->AddValue("before");
+  graph->SetOutput(logits->producer(), 0, value);
+  const auto add = [&](const std::string& name, std::vector<graph::Value*> inputs,
+                       graph::Value* y = nullptr) {
+    if (y == nullptr) y = graph->AddValue("");
+    graph::Node* node = graph->AddNode("the_" + name, "", name, std::move(inputs), {y});
+    return std::pair(node, y);
+  };
+  const auto cast = [&](graph::Value* from, DType to, graph::Value* y = nullptr) {
+    const auto [node, result] = add("Cast", {from}, y);
+    node->attributes["to"] = static_cast<int64_t>(to);
+    return result;
+  };
+  const auto ints = [&](std::vector<int64_t> values) {
+    return graph->AddConstant(
+        "", graph::Tensor::FromInts(DType::kI64, {static_cast<int64_t>(values.size())}, values));
+  };
+  value = cast(value, dtype);
+  if (op == "Where") {
+    value = add(op, {cast(value, DType::kBool), value, value}).second;
+  } else if (op == "Transpose") {
+    const auto [node, result] = add(op, {value});
+    node->attributes["perm"] = std::vector<int64_t>{0, 1, 2};
+    value = result;
+  } else if (op == "Slice") {
+    value = add(op, {value, ints({0}), ints({INT64_MAX})}).second;
+  } else if (op == "Concat") {
+    const auto [node, result] = add(op, {value});
+    node->attributes["axis"] = int64_t{0};
+    value = result;
+  } else if (op == "Expand") {
+    value = add(op, {value, ints({1, 1, 1})}).second;
+  } else if (op == "Gather") {
+    value = add(op, {value, ints({0})}).second;
+  } else if (!op.empty()) {
+    value = add(op, {value}).second;
+  }
+  cast(value, logits->dtype, logits);
+  onnx::WriteModel(*graph, folder.path() / "model.onnx");
+  try {
+    ModelFolder::Read(folder.path());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+// What the operator table takes is refused at load if no kernel can do it.
+TEST(ModelFolder, RefusesTypesWithoutAKernel) {
+  const std::vector<std::string> moves = {"Where",  "Transpose", "Slice",
+                                          "Concat", "Expand",    "Gather"};
+  EXPECT_EQ(ErrorOfType(DType::kF32, ""), "");
+  for (const DType dtype : {DType::kU8, DType::kF64, DType::kBF16, DType::kI8, DType::kU64}) {
+    EXPECT_THAT(ErrorOfType(dtype, ""),
+                AllOf(HasSubstr("node 'the_Cast'"), HasSubstr(DTypeName(dtype))));
+  }
+  for (const std::string& op : moves) {
+    EXPECT_EQ(ErrorOfType(DType::kI64, op), "");
+    EXPECT_THAT(ErrorOfType(DType::kU8, op), HasSubstr("got u8"));
+  }
+  // Operators of the table whose kernels take other types.
+  EXPECT_THAT(ErrorOfType(DType::kF64, "Neg"), HasSubstr("got f64"));
+  EXPECT_THAT(ErrorOfType(DType::kF64, "ReduceMax"), HasSubstr("got f64"));
 }
 
 }  // namespace

@@ -30,8 +30,12 @@ bool IsElementwise(const Node* node) {
 }
 
 bool IsNorm(const Node* node) {
-  return Is(node, "", "SimplifiedLayerNormalization") ||
-         Is(node, kMicrosoft, "SimplifiedLayerNormalization") || Is(node, "", "RMSNormalization");
+  if (!Is(node, "", "SimplifiedLayerNormalization") &&
+      !Is(node, kMicrosoft, "SimplifiedLayerNormalization") && !Is(node, "", "RMSNormalization")) {
+    return false;
+  }
+  const std::optional<graph::Dims>& scale = node->input(1)->dims;
+  return !scale || scale->size() == 1;
 }
 
 bool IsRead(const Value* value) {

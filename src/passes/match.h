@@ -22,7 +22,8 @@ bool IsRead(const graph::Value* value);
 // elements at the same place of its inputs, which it broadcasts.
 bool IsElementwise(const graph::Node* node);
 
-// Returns whether `node` is SimplifiedLayerNormalization, of either domain, or RMSNormalization.
+// Returns whether `node` is SimplifiedLayerNormalization, of either domain, or RMSNormalization,
+// and normalizes the last dimension only.
 bool IsNorm(const graph::Node* node);
 
 // Returns whether `node` is a MatMulNBits whose weight, scales, zero points and bias (the last two

@@ -14,17 +14,20 @@
 #include "passes/fold_last_position.h"
 #include "passes/fold_total_sequence_length.h"
 #include "passes/fuse_head_norm.h"
+#include "passes/fuse_layer_norm.h"
 #include "passes/fuse_mlp.h"
 #include "passes/fuse_moe.h"
 #include "passes/fuse_post_norm.h"
 #include "passes/fuse_qk_norm.h"
 #include "passes/fuse_qkv.h"
 #include "passes/fuse_residual.h"
+#include "passes/fuse_rms_norm.h"
 #include "passes/fuse_rotary.h"
 #include "passes/fuse_silu.h"
 #include "passes/hoist_gather.h"
 #include "passes/last_row_logits.h"
 #include "passes/split_rotary_cache.h"
+#include "passes/widen_reductions.h"
 
 namespace sinter::passes {
 namespace {
@@ -41,6 +44,8 @@ constexpr Pass kProgramPasses[] = {
     {"eliminate_unit_gather", EliminateUnitGather},
     {"eliminate_identity", EliminateIdentity},
     {"hoist_gather", HoistGather},
+    {"fuse_layer_norm", FuseLayerNorm, Fusion::kLayer},
+    {"fuse_rms_norm", FuseRmsNorm, Fusion::kLayer},
     {"fold_bias", FoldBias, Fusion::kLayer},
     {"fuse_silu", FuseSilu, Fusion::kLayer},
     {"fuse_rotary", FuseRotary, Fusion::kLayer},
@@ -52,6 +57,7 @@ constexpr Pass kProgramPasses[] = {
     {"fuse_moe", FuseMoe, Fusion::kLayer},
     {"fuse_head_norm", FuseHeadNorm, Fusion::kLayer},
     {"fuse_post_norm", FusePostNorm, Fusion::kLayer},
+    {"widen_reductions", WidenReductions},
     {"eliminate_dead", EliminateDead},
 };
 

@@ -40,6 +40,9 @@ CompiledProgram::CompiledProgram(std::shared_ptr<gpu::Device> device, WeightStor
                       std::vector<std::byte>(kernels::kCounterWords * sizeof(uint32_t)));
     } else if (info.kind == Kind::kRows) {
       buffer = MakeRows(info);
+    } else if (info.kind == Kind::kFaults) {
+      buffer = faults_ = device_->CreateBuffer(info.bytes, info.name);
+      device_->Upload(faults_, 0, std::vector<std::byte>(info.bytes));
     }
     buffers_.push_back(std::move(buffer));
   }

@@ -34,6 +34,9 @@ class CompiledProgram {
   // Returns the memory through which workgroups of the chains exchange rows; an empty buffer if
   // there are no chains.
   gpu::Buffer rows() const;
+  // Returns the word of BufferInfo::Kind::kFaults; an empty buffer if no dispatch computes int64
+  // that may need more than 32 bits.
+  const gpu::Buffer& faults() const { return faults_; }
 
  private:
   friend class Program;
@@ -47,7 +50,8 @@ class CompiledProgram {
   std::set<std::string> inputs_;           // names of the graph's inputs
   std::vector<gpu::BufferRange> buffers_;  // by number in lowered_; empty for externals
   std::vector<gpu::Pipeline> pipelines_;   // by dispatch
-  gpu::Buffer params_;                     // the dispatches' uniforms, concatenated
+  gpu::Buffer faults_;
+  gpu::Buffer params_;  // the dispatches' uniforms, concatenated
   std::vector<uint64_t> params_offset_;
 };
 

@@ -137,6 +137,25 @@ void Program::Run(const RunOptions& options) {
   } else {
     device_->Submit(Record());
   }
+  CheckRange();
+}
+
+void Program::CheckRange() const {
+  const gpu::Buffer& faults = compiled_->faults();
+  if (!faults) return;
+  uint32_t word = 0;
+  const std::vector<std::byte> bytes = device_->Download(faults, 0, sizeof(word));
+  std::memcpy(&word, bytes.data(), sizeof(word));
+  if (word == 0) return;
+  // Other sequences that share the program's memory go on.
+  device_->Upload(faults, 0, std::vector<std::byte>(sizeof(word)));
+  for (const compile::Dispatch& dispatch : lowered().dispatches) {
+    if (std::ranges::find(dispatch.nodes, word - 1) == dispatch.nodes.end()) continue;
+    throw Error("run",
+                "{}: got a result of int64 beyond 32 bits, want -2147483648 to 2147483647: on the "
+                "GPU integers have 32 bits",
+                dispatch.label);
+  }
 }
 
 bool Program::IsStuck(const gpu::Buffer& rows) const {

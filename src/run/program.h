@@ -58,7 +58,8 @@ class Program {
   bool has_chains() const { return compiled_->has_chains(); }
   size_t num_dispatches() const { return lowered().dispatches.size(); }
 
-  // Queues one run.
+  // Queues one run. If the program computes int64 that may need more than 32 bits, also waits and
+  // calls CheckRange.
   void Run(const RunOptions& options = {});
   // Returns the list that Run replays, so that it can be joined with other commands.
   const gpu::CommandList& captured() const { return *captured_; }
@@ -80,6 +81,9 @@ class Program {
   // progress. The program's results since then are wrong. Only programs with chains have such
   // dispatches.
   void CheckProgress() const;
+  // Waits, and throws Error that names the node if a result of int64 did not fit the 32 bits that
+  // integers have on the GPU. Does nothing if the program has no such results.
+  void CheckRange() const;
   // Waits, and returns whether CheckProgress would throw.
   bool IsStuck() const { return IsStuck(compiled_->rows()); }
   // Waits, and returns the same for a list recorded with `rows` of its own.

@@ -128,6 +128,15 @@ const Case kCases[] = {
       %y: f32[3, 8], _, _, %sum: f32[3, 8] = com.microsoft::SkipSimplifiedLayerNormalization (%x, %skip, %scale, %bias)
       %unread: f32[3, 8], _, _, %only: f32[3, 8] = com.microsoft::SkipSimplifiedLayerNormalization (%x, %skip, %scale)
       %r: f32[3, 8] = ai.onnx::RMSNormalization (%x, %scale) return %n, %h, %y, %sum, %only, %r)"},
+    // Over more dimensions than the last one, and with every output.
+    {"more_norms", R"(input %x: f32[3, 2, 8] input %scale: f32[2, 8] input %bias: f32[2, 8]
+      input %row: f32[8] input %h: f16[3, 8] input %half: f16[8]
+      %r: f32[3, 2, 8] = ai.onnx::RMSNormalization (%x, %scale) {axis = 1}
+      %y: f32[3, 2, 8], %mean: f32[3, 1, 1], %inv: f32[3, 1, 1] = ai.onnx::LayerNormalization (%x, %scale, %bias) {axis = -2, epsilon = 0.01f}
+      %z: f32[3, 2, 8] = ai.onnx::LayerNormalization (%x, %row)
+      %w: f16[3, 8] = ai.onnx::LayerNormalization (%h, %half, %half)
+      %unread: f32[3, 2, 8], %only: f32[3, 2, 1] = ai.onnx::LayerNormalization (%x, %row)
+      return %r, %y, %mean, %inv, %z, %w, %only)"},
     {"matmul",
      R"(input %a: f32[2, 3, 4] input %b: f32[4, 5] input %v: f32[4] input %m: f32[2, 1, 4, 3]
       %y: f32[2, 3, 5] = ai.onnx::MatMul (%a, %b)
@@ -159,6 +168,51 @@ const Case kCases[] = {
       %r: f32[1, 2, 3, 4] = com.microsoft::RotaryEmbedding (%h, %at, %cos, %sin)
       %n: f32[1, 3, 8] = ai.onnx::RotaryEmbedding (%x, %cos, %sin, %at) {num_heads = 2}
       return %y, %o, %p, %r, %n)"},
+    // Caches with a row for each row of x.
+    {"rotary_without_positions",
+     R"(input %x: f32[2, 3, 8] input %cos: f32[2, 3, 2] input %sin: f32[2, 3, 2]
+      %y: f32[2, 3, 8] = ai.onnx::RotaryEmbedding (%x, %cos, %sin) {num_heads = 2} return %y)"},
+    {"any_number_of_inputs", R"(input %a: f32[2, 3] input %b: f32[3] input %c: f32[2, 1]
+      input %d: f16[5] input %i: i64[4] input %j: i64[1] input %k: i64[4]
+      %one: f16[5] = ai.onnx::Max (%d)
+      %two: f32[2, 3] = ai.onnx::Min (%b, %c)
+      %three: f32[2, 3] = ai.onnx::Max (%b, %c, %a)
+      %four: f32[2, 3] = ai.onnx::Min (%b, %a, %c, %three)
+      %ints: i64[4] = ai.onnx::Max (%j, %i, %k)
+      %again: f16[5] = ai.onnx::Min (%one) %used: f16[5] = ai.onnx::Add (%again, %d)
+      return %one, %two, %three, %four, %ints, %used)"},
+    {"exponents", R"(input %x: f32[6] input %h: f16[6] input %i: i64[6] input %n: i32[6]
+      const %two: i64[] = [2] const %half: f32[1] = [0.5] const %cube: f16[] = [3]
+      %a: f32[6] = ai.onnx::Pow (%x, %two)
+      %b: f32[6] = ai.onnx::Pow (%x, %n)
+      %c: i64[6] = ai.onnx::Pow (%i, %half)
+      %d: f16[6] = ai.onnx::Pow (%h, %n)
+      %e: f32[6] = ai.onnx::Pow (%x, %cube)
+      %f: i32[6] = ai.onnx::Pow (%n, %i) return %a, %b, %c, %d, %e, %f)"},
+    // Constants beyond 32 bits that decide a comparison, a maximum or a minimum. %n has the
+    // largest number of 32 bits.
+    {"int64_beyond_32_bits", R"(input %x: i64[3] const %big: i64[] = [4294967296]
+      const %low: i64[1] = [-9223372036854775808] const %ends: i64[3] = [2147483647, 1, -2147483647]
+      const %far: i64[3] = [2147483648, 4294967297, 9223372036854775807]
+      %n: i64[3] = ai.onnx::Max (%ends, %x)
+      %a: bool[3] = ai.onnx::Less (%n, %far) %b: bool[3] = ai.onnx::LessOrEqual (%far, %n)
+      %c: bool[3] = ai.onnx::Equal (%n, %big) %d: bool[3] = ai.onnx::Greater (%n, %low)
+      %e: bool[3] = ai.onnx::GreaterOrEqual (%low, %n) %f: bool[3] = ai.onnx::Greater (%far, %n)
+      %g: bool[3] = ai.onnx::GreaterOrEqual (%n, %big) %h: bool[3] = ai.onnx::Less (%low, %n)
+      %i: i64[3] = ai.onnx::Min (%n, %far) %j: i64[3] = ai.onnx::Max (%low, %x)
+      %k: bool[3] = ai.onnx::Equal (%low, %n) %l: bool[3] = ai.onnx::LessOrEqual (%n, %low)
+      return %a, %b, %c, %d, %e, %f, %g, %h, %i, %j, %k, %l)"},
+    // Products and reductions of nothing.
+    {"nothing", R"(input %a: f32[2, 3, 0] input %b: f32[0, 4] input %h: f16[0] input %i: i32[3, 0]
+      input %s: f32[2, 4] const %last: i64[1] = [-1]
+      %y: f32[2, 3, 4] = ai.onnx::MatMul (%a, %b)
+      %z: f16[] = ai.onnx::MatMul (%h, %h)
+      %sum: f32[2, 3] = ai.onnx::ReduceSum (%a, %last) {keepdims = 0}
+      %max: i32[3, 1] = ai.onnx::ReduceMax (%i, %last)
+      %mean: f32[2, 3, 1] = ai.onnx::ReduceMean (%a, %last)
+      %e: f32[2, 3, 0] = ai.onnx::Add (%a, %a)
+      %c: f32[2, 4] = ai.onnx::Concat (%s, %b) {axis = 0}
+      return %y, %z, %sum, %max, %mean, %e, %c)"},
 };
 
 class Lowering : public ::testing::TestWithParam<Case> {};
@@ -236,7 +290,8 @@ const Case kAttentions[] = {
       %l: f32[3, 9, 16] = com.microsoft::MultiHeadAttention (%q, %k, %v, _, %n, %a) {num_heads = 2, scale = 0.25f}
       %p: f32[3, 9, 16] = com.microsoft::MultiHeadAttention (%q, %k, %v, %bias, _, _, %pk, %pv) {num_heads = 2, unidirectional = 1}
       %t: f32[3, 9, 16] = com.microsoft::MultiHeadAttention (%q, %turned, %turned) {num_heads = 2}
-      return %y, %key, %l, %p, %t)"},
+      %u: f32[3, 9, 16] = com.microsoft::MultiHeadAttention (%q, %k, %v, _, %n) {num_heads = 2, unidirectional = 1}
+      return %y, %key, %l, %p, %t, %u)"},
 };
 
 class AttentionLowering : public ::testing::TestWithParam<Case> {};
@@ -399,6 +454,40 @@ std::string BuildError(const std::string& body, Externals externals,
     WeightStore weights(device);
     Program(device, weights, *ParseBody(body), std::move(externals), variants);
   });
+}
+
+// On the GPU int64 has 32 bits. A result beyond is an error that names the node, and only of that
+// run.
+TEST(ProgramErrors, NameTheNodeWhoseInt64DoesNotFit) {
+  for (const char* node : {"%y: i64[2] = ai.onnx::Cast @the_node (%x) {to = 7}",
+                           "%i: i64[2] = ai.onnx::Cast (%x) {to = 7} "
+                           "%y: i64[2] = ai.onnx::Add @the_node (%i, %i)",
+                           "%i: i64[2] = ai.onnx::Cast (%x) {to = 7} "
+                           "%y: i64[2] = ai.onnx::Pow @the_node (%i, %four)",
+                           "%i: i64[2] = ai.onnx::Cast (%x) {to = 7} "
+                           "%y: i64[1] = ai.onnx::ReduceSum @the_node (%i)"}) {
+    const auto graph =
+        ParseBody(fmt::format("input %x: f32[2] const %four: i64[] = [4] {} return %y", node));
+    const std::string op = std::string(node).find("Add") != std::string::npos         ? "Add"
+                           : std::string(node).find("Pow") != std::string::npos       ? "Pow"
+                           : std::string(node).find("ReduceSum") != std::string::npos ? "ReduceSum"
+                                                                                      : "Cast";
+    WeightStore weights(SharedDevice());
+    const float large = op == "Cast" ? 3e9f : 1610612736.0f;
+    const gpu::Buffer x = Filled({1, 2});
+    Program program(SharedDevice(), weights, *graph, {{"x", x}});
+    const auto run = [&](std::vector<float> values, bool capture) {
+      SharedDevice()->Upload(x, 0, std::as_bytes(std::span(values)));
+      return ErrorOf([&] { program.Run({.capture = capture}); });
+    };
+    for (const bool capture : {true, false}) {
+      EXPECT_EQ(run({1, 2}, capture), "");
+      EXPECT_THAT(run({large, large}, capture),
+                  ::testing::AllOf(HasSubstr(op + " the_node"),
+                                   HasSubstr("got a result of int64 beyond 32 bits")));
+    }
+    EXPECT_EQ(run({3, 4}, true), "");
+  }
 }
 
 TEST(ProgramErrors, NameTheBufferThatDoesNotFit) {

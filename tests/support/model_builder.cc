@@ -82,6 +82,7 @@ class Builder {
   Value* Linear(const std::string& name, Value* x, int64_t n, int64_t k, double gain, bool bias);
   Value* Embed();
   Value* Norm(const std::string& name, Value* x);
+  Value* SpelledNorm(const std::string& name, Value* x);
   // Returns the RMS norm of residual + add. The sum becomes the residual.
   Value* AddAndNorm(const std::string& name, Value** residual, Value* add);
   Value* QkNorm(const std::string& name, Value* x, int64_t heads, Value* weight);
@@ -96,6 +97,7 @@ class Builder {
         *total_ = nullptr, *cos_ = nullptr, *sin_ = nullptr;
   std::vector<std::pair<Value*, Value*>> past_;
   Quantized head_ = {};
+  int spelled_ = 0;  // norms spelled out so far
 };
 
 void Builder::AddInputs() {
@@ -256,8 +258,29 @@ Value* Builder::Embed() {
   return Cast("/model/embed_tokens/Cast", x, DType::kF32);
 }
 
+Value* Builder::SpelledNorm(const std::string& name, Value* x) {
+  const bool centered = spelled_++ % 2 == 1;
+  const auto mean = [&](const std::string& what, Value* of) {
+    return Op(name + what, "", "ReduceMean", {of, Ints({-1})}, {{"keepdims", int64_t{1}}});
+  };
+  Value* t = Op(name + "/Mul", "", "Mul", {x, Scalar(200, spec_.dtype)});
+  if (centered) t = Op(name + "/Sub", "", "Sub", {t, mean("/ReduceMean", t)});
+  Value* square = Op(name + "/Pow", "", "Pow", {t, Scalar(2, spec_.dtype)});
+  Value* variance =
+      Op(name + "/Add", "", "Add", {mean("/ReduceMean_1", square), Scalar(0.01, spec_.dtype)});
+  Value* root = Op(name + "/Sqrt", "", "Sqrt", {variance});
+  Value* y = Op(name + "/Div", "", "Div", {t, root});
+  const std::string weight = "model." + name;
+  y = Op(name + "/Mul_1", "", "Mul",
+         {y, Floats(weight + ".weight", spec_.dtype, {spec_.hidden}, 1, 0.3)});
+  if (!centered) return y;
+  return Op(name + "/Add_1", "", "Add",
+            {y, Floats(weight + ".bias", spec_.dtype, {spec_.hidden}, 0, 0.1)});
+}
+
 // Adds a norm. With wide_norms it computes in f32 and its result is cast to the model's type.
 Value* Builder::Norm(const std::string& name, Value* x) {
+  if (spec_.spelled_norms) return SpelledNorm(name, x);
   const DType dtype = spec_.wide_norms ? DType::kF32 : spec_.dtype;
   Value* y = Op(name + "/LayerNorm", "", "SimplifiedLayerNormalization",
                 {x, Floats("model." + name + ".weight", dtype, {spec_.hidden}, 1, 0.3)},
@@ -266,6 +289,10 @@ Value* Builder::Norm(const std::string& name, Value* x) {
 }
 
 Value* Builder::AddAndNorm(const std::string& name, Value** residual, Value* add) {
+  if (spec_.spelled_norms) {
+    *residual = Op(name + "/Add_2", "", "Add", {*residual, add});
+    return SpelledNorm(name, *residual);
+  }
   const DType dtype = spec_.wide_norms ? DType::kF32 : spec_.dtype;
   if (spec_.wide_norms) {
     // Gemma normalizes the output of attention and MLP before it is added.
@@ -511,6 +538,7 @@ std::vector<ModelSpec> AllModels() {
        .zero_points = true,
        .bias = S::Bias::kInput,
        .rope = S::Rope::kNodes},
+      {.name = "spelled_norms", .dtype = kHalf, .spelled_norms = true},
       {.name = "plain_weights",
        .dtype = kHalf,
        .vocab = 131,

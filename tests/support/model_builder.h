@@ -46,6 +46,9 @@ struct ModelSpec {
   float attention_softcap = 0, logits_softcap = 0;
   // Writes Gemma's norms: in f32 with casts around them, and also after attention and MLP.
   bool wide_norms = false;
+  // Writes norms as products, means, roots and quotients: RMS norms and layer norms by turns. Their
+  // squares are beyond f16.
+  bool spelled_norms = false;
 
   Mlp mlp = Mlp::kSilu;
   int64_t experts = 4, top_k = 2, swiglu_fusion = 1;

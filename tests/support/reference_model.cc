@@ -5,6 +5,7 @@
 #include "interpret/interpreter.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
+#include "passes/widen_reductions.h"
 #include "support/model_builder.h"
 
 namespace sinter::support {
@@ -32,6 +33,8 @@ std::vector<std::vector<double>> ReferenceModel::Logits(const std::vector<int32_
                                                     {"sequence_length", length},
                                                     {"past_sequence_length", 0},
                                                     {"total_sequence_length", length}});
+  // Programs keep these values in f32, so they are not rounded to f16 here either.
+  if (round) passes::WidenReductions(*graph, {});
   interpret::HostTensors inputs;
   inputs["input_ids"] = {DType::kI64, {1, length}, {tokens.begin(), tokens.end()}, {}};
   inputs["attention_mask"] = {DType::kI64, {1, length}, std::vector<double>(tokens.size(), 1), {}};

@@ -1,5 +1,7 @@
 // Lowers attention and rotary embeddings.
 
+#include <numeric>
+
 #include "base/error.h"
 #include "compile/lower/ops.h"
 #include "graph/gqa_inputs.h"
@@ -229,7 +231,7 @@ void LowerGroupQueryAttention(LowerContext& context) {
 namespace {
 
 // Lowers either RotaryEmbedding operator: x is [batch, sequence, hidden] or [batch, heads,
-// sequence, head_size].
+// sequence, head_size]. Without positions the caches have a row for each row of x.
 void LowerRotary(LowerContext& context, size_t cos, size_t sin, size_t positions,
                  kernels::RotaryPositions from) {
   const graph::Node& node = context.node();
@@ -255,8 +257,16 @@ void LowerRotary(LowerContext& context, size_t cos, size_t sin, size_t positions
     shape.heads = Count(x[2]) / shape.head_size;
     shape.sequence = Count(x[1]);
   }
-  EmitRotary(context, shape, context.In(0), context.In(cos), context.In(sin), {}, {},
-             context.In(positions), context.Out(0));
+  BufferRef rows = context.In(positions);
+  if (!context.has(positions)) {
+    std::vector<int64_t> in_order(shape.cache_rows);
+    std::iota(in_order.begin(), in_order.end(), 0);
+    rows = context.Constant(
+        graph::Tensor::FromInts(DType::kI32, {static_cast<int64_t>(in_order.size())}, in_order),
+        "position_ids");
+  }
+  EmitRotary(context, shape, context.In(0), context.In(cos), context.In(sin), {}, {}, rows,
+             context.Out(0));
 }
 
 }  // namespace
@@ -268,10 +278,6 @@ void LowerRotaryEmbedding(LowerContext& context) {
 }
 
 void LowerOnnxRotaryEmbedding(LowerContext& context) {
-  if (!context.has(3)) {
-    throw Error("compile", "{}: got no position_ids, want them (caches by position)",
-                context.node().Describe());
-  }
   LowerRotary(context, 1, 2, 3, kernels::RotaryPositions::kPositionIds);
 }
 

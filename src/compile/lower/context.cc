@@ -21,6 +21,7 @@ constexpr std::string_view kKernels[] = {"binary",
                                          "group_query_attention",
                                          "group_query_attention_decode",
                                          "group_query_attention_prepare",
+                                         "layer_norm",
                                          "matmul",
                                          "matmul_nbits",
                                          "layer_chain",
@@ -64,6 +65,12 @@ void LowerContext::Begin(const graph::Node& node, size_t index) {
   index_ = index;
 }
 
+void LowerContext::AddEmptyOutputs(const graph::Graph& graph) {
+  for (const graph::Value* value : graph.outputs()) {
+    if (!value->constant && graph::NumElements(value->shape()) == 0) BufferOf(value);
+  }
+}
+
 bool LowerContext::wants(size_t output) const {
   const graph::Value* value = node_->output(output);
   return value != nullptr && (!value->uses().empty() || value->is_graph_output());
@@ -103,7 +110,32 @@ int LowerContext::BufferOf(const graph::Value* value) {
   return buffer;
 }
 
+std::optional<LowerContext::Bounds> LowerContext::Int64Bounds(size_t input) const {
+  const graph::Value* value = node_->input(input);
+  if (value == nullptr || !value->constant || value->dtype != DType::kI64 ||
+      value->constant->num_elements() == 0) {
+    return std::nullopt;
+  }
+  const std::vector<int64_t> elements = value->constant->ToInts();
+  const auto [least, largest] = std::ranges::minmax(elements);
+  return Bounds{least, largest};
+}
+
 BufferRef LowerContext::In(size_t input) {
+  if (const std::optional<Bounds> bounds = Int64Bounds(input)) {
+    if (bounds->least < INT32_MIN || bounds->largest > INT32_MAX) {
+      throw Error("compile",
+                  "{}: input '{}': got the int64 constant {}, want {} to {}: on the GPU integers "
+                  "have 32 bits",
+                  node_->Describe(), node_->input(input)->name(),
+                  bounds->least < INT32_MIN ? bounds->least : bounds->largest, INT32_MIN,
+                  INT32_MAX);
+    }
+  }
+  return InSaturated(input);
+}
+
+BufferRef LowerContext::InSaturated(size_t input) {
   const graph::Value* value = node_->input(input);
   return value == nullptr ? BufferRef{} : BufferRef{BufferOf(value)};
 }
@@ -193,6 +225,11 @@ BufferRef LowerContext::Scratch(uint64_t bytes, std::string_view what) {
       {BufferInfo::Kind::kIntermediate, fmt::format("{}.{}", node_->name(), what), bytes})};
 }
 
+BufferRef LowerContext::Constant(graph::Tensor tensor, std::string_view what) {
+  const DType device = kernels::DeviceDType(caps_, tensor.dtype);
+  return {WeightBuffer({std::move(tensor)}, {device}, fmt::format("{}.{}", node_->name(), what))};
+}
+
 BufferRef LowerContext::Counters(uint64_t words) {
   const uint64_t bytes = words * sizeof(uint32_t);
   for (size_t i = 0; i < lowered_.buffers.size(); ++i) {
@@ -203,6 +240,13 @@ BufferRef LowerContext::Counters(uint64_t words) {
   }
   lowered_.buffers.push_back({BufferInfo::Kind::kCounters, "counters", bytes});
   return {static_cast<int>(lowered_.buffers.size()) - 1, 0, bytes};
+}
+
+BufferRef LowerContext::Faults() {
+  const auto it = std::ranges::find(lowered_.buffers, BufferInfo::Kind::kFaults, &BufferInfo::kind);
+  if (it != lowered_.buffers.end())
+    return {static_cast<int>(it - lowered_.buffers.begin()), 0, sizeof(uint32_t)};
+  return {AddBuffer({BufferInfo::Kind::kFaults, "faults", sizeof(uint32_t)}), 0, sizeof(uint32_t)};
 }
 
 std::string_view LowerContext::variant(std::string_view kernel) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -25,6 +26,8 @@ class LowerContext {
 
   // Makes `node`, the graph's node number `index`, the current node.
   void Begin(const graph::Node& node, size_t index);
+  // Adds buffers for the graph's outputs without elements, which no dispatch writes.
+  void AddEmptyOutputs(const graph::Graph& graph);
   Lowered Take() { return std::move(lowered_); }
 
   const Caps& caps() const { return caps_; }
@@ -37,9 +40,17 @@ class LowerContext {
   graph::Shape output_shape(size_t output) const { return node_->output(output)->shape(); }
   DType output_dtype(size_t output) const { return node_->output(output)->dtype; }
 
-  // Return the buffer of an input and of an output; an empty reference if it is absent.
+  // Return the buffer of an input and of an output; an empty reference if it is absent. On the GPU
+  // int64 has 32 bits: In throws Error that names the node for a constant with an element beyond,
+  // and InSaturated takes the nearest number of 32 bits for it.
   BufferRef In(size_t input);
+  BufferRef InSaturated(size_t input);
   BufferRef Out(size_t output);
+  // Least and largest element of an input that is a constant of int64 and has elements.
+  struct Bounds {
+    int64_t least, largest;
+  };
+  std::optional<Bounds> Int64Bounds(size_t input) const;
   // Returns the buffer of an input in the bytes of the file, whatever its type: packed weights and
   // packed zero points.
   BufferRef InRaw(size_t input);
@@ -54,6 +65,8 @@ class LowerContext {
   bool IsOfProductsOnly(size_t input) const;
   // Returns rows [begin, begin + count) of `row_bytes` each.
   static BufferRef Rows(BufferRef ref, uint64_t begin, uint64_t count, uint64_t row_bytes);
+  // Returns the buffer of a constant that the graph does not have.
+  BufferRef Constant(graph::Tensor tensor, std::string_view what);
   // Adds a buffer that lives from the node's first dispatch that names it to the last one.
   BufferRef Scratch(uint64_t bytes, std::string_view what);
 
@@ -61,6 +74,11 @@ class LowerContext {
   // program's first run, and each kernel that uses them must leave them at zero. All nodes of a
   // program share one buffer, so dispatches that bind it run one after the other.
   BufferRef Counters(uint64_t words);
+
+  // Returns the word in which dispatches of int64 note results beyond 32 bits, and the number that
+  // the current node puts there.
+  BufferRef Faults();
+  uint32_t fault_word() const { return static_cast<uint32_t>(index_) + 1; }
 
   // Returns the forced variant of a kernel, or "".
   std::string_view variant(std::string_view kernel) const;

@@ -9,6 +9,7 @@
 #include "kernels/cast/cast.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul_nbits/matmul_nbits.h"
+#include "kernels/reduce/reduce.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/strided_copy/strided_copy.h"
 
@@ -48,8 +49,10 @@ struct RmsNormOperands {
 };
 void EmitRmsNorm(LowerContext& context, const kernels::RmsNormShape& shape,
                  const RmsNormOperands& operands);
+void EmitReduce(LowerContext& context, const kernels::ReduceShape& shape, BufferRef x, BufferRef y);
 void LowerReduce(LowerContext& context);
 void LowerSoftmax(LowerContext& context);
+void LowerLayerNormalization(LowerContext& context);
 void LowerSimplifiedLayerNormalization(LowerContext& context);
 void LowerSkipSimplifiedLayerNormalization(LowerContext& context);
 

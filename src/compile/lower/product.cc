@@ -21,6 +21,15 @@ std::vector<uint32_t> BatchDims(const graph::Shape& shape) {
 void LowerMatMul(LowerContext& context) {
   graph::Shape a = context.shape(0), b = context.shape(1);
   if (graph::NumElements(context.output_shape(0)) == 0) return;
+  if (a.back() == 0) {
+    // The sums have no terms: they are the sums of no elements.
+    return EmitReduce(context,
+                      {kernels::ReduceOp::kSum,
+                       context.dtype(0),
+                       {graph::NumElements(context.output_shape(0)), 0},
+                       {1}},
+                      context.In(0), context.Out(0));
+  }
   // A one-dimensional A is a row, a one-dimensional B a column.
   if (a.size() == 1) a.insert(a.begin(), 1);
   if (b.size() == 1) b.push_back(1);

@@ -4,6 +4,7 @@
 
 #include "compile/lower/ops.h"
 #include "graph/ops.h"
+#include "kernels/layer_norm/layer_norm.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/softmax/softmax.h"
@@ -11,12 +12,13 @@
 namespace sinter::compile {
 namespace {
 
-// Returns output 0, or scratch in its place if only another output is read: the kernel always
-// writes it.
-BufferRef OutOrScratch(LowerContext& context, const kernels::RmsNormShape& norm) {
+// Returns output 0, or scratch in its place if only another output is read: the kernels always
+// write it.
+BufferRef OutOrScratch(LowerContext& context) {
   if (context.wants(0)) return context.Out(0);
-  const DType device = kernels::DeviceDType(context.caps(), norm.output_dtype);
-  return context.Scratch(DTypeBytes(device, size_t{norm.rows} * norm.cols), "output");
+  const DType device = kernels::DeviceDType(context.caps(), context.output_dtype(0));
+  const int64_t elems = graph::NumElements(context.output_shape(0));
+  return context.Scratch(DTypeBytes(device, static_cast<size_t>(elems)), "output");
 }
 
 }  // namespace
@@ -34,6 +36,15 @@ void EmitRmsNorm(LowerContext& context, const kernels::RmsNormShape& shape,
                 {Roles::kSum, operands.sum}});
 }
 
+void EmitReduce(LowerContext& context, const kernels::ReduceShape& shape, BufferRef x,
+                BufferRef y) {
+  using Roles = kernels::ReduceRoles;
+  context.Emit(kernels::PlanReduce(context.caps(), shape, context.variant("reduce")),
+               {{Roles::kX, x},
+                {Roles::kY, y},
+                {Roles::kFaults, shape.fault_word != 0 ? context.Faults() : BufferRef{}}});
+}
+
 void LowerReduce(LowerContext& context) {
   const graph::Node& node = context.node();
   kernels::ReduceShape shape;
@@ -49,9 +60,9 @@ void LowerReduce(LowerContext& context) {
     std::iota(shape.axes.begin(), shape.axes.end(), 0);
   }
   if (graph::NumElements(context.output_shape(0)) == 0) return;
-  using Roles = kernels::ReduceRoles;
-  context.Emit(kernels::PlanReduce(context.caps(), shape, context.variant("reduce")),
-               {{Roles::kX, context.In(0)}, {Roles::kY, context.Out(0)}});
+  if (shape.dtype == DType::kI64 && kernels::MayLeaveRange(shape.op))
+    shape.fault_word = context.fault_word();
+  EmitReduce(context, shape, context.In(0), context.Out(0));
 }
 
 void LowerSoftmax(LowerContext& context) {
@@ -83,8 +94,34 @@ void LowerSimplifiedLayerNormalization(LowerContext& context) {
   EmitRmsNorm(context, norm,
               {.input = context.In(0),
                .scale = context.In(1),
-               .output = OutOrScratch(context, norm),
+               .output = OutOrScratch(context),
                .inv_std = context.Out(1)});
+}
+
+void LowerLayerNormalization(LowerContext& context) {
+  const graph::Node& node = context.node();
+  const graph::Shape shape = context.shape(0);
+  const auto axis = static_cast<size_t>(
+      graph::NormalizeAxis(node, node.Int("axis", -1), static_cast<int64_t>(shape.size())));
+  kernels::LayerNormShape norm;
+  norm.rows = Count(shape, 0, axis);
+  norm.cols = Count(shape, axis, shape.size());
+  norm.epsilon = node.Float("epsilon", 1e-5f);
+  norm.dtype = context.dtype(0);
+  norm.scale_dtype = context.dtype(1);
+  norm.output_dtype = context.output_dtype(0);
+  norm.has_bias = context.has(2);
+  norm.has_mean = context.wants(1);
+  norm.has_inv_std = context.wants(2);
+  if (norm.rows == 0 || norm.cols == 0) return;
+  using Roles = kernels::LayerNormRoles;
+  context.Emit(kernels::PlanLayerNorm(context.caps(), norm, context.variant("layer_norm")),
+               {{Roles::kInput, context.In(0)},
+                {Roles::kScale, context.In(1)},
+                {Roles::kBias, context.In(2)},
+                {Roles::kOutput, OutOrScratch(context)},
+                {Roles::kMean, context.Out(1)},
+                {Roles::kInvStd, context.Out(2)}});
 }
 
 void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
@@ -108,7 +145,7 @@ void LowerSkipSimplifiedLayerNormalization(LowerContext& context) {
                .scale = context.In(2),
                .skip = context.In(1),
                .bias = context.In(3),
-               .output = OutOrScratch(context, norm),
+               .output = OutOrScratch(context),
                .inv_std = context.Out(2),
                .sum = context.Out(3)});
 }

@@ -35,10 +35,14 @@ KernelPlan PlanCast(const Caps& caps, const CastShape& shape, std::string_view v
       "alias from_t = {};\nalias to_t = {};\nfn convert(x: from_t) -> to_t {{ return {}; }}\n",
       from, to, Conversion(from, to));
   if (from == "f16" || to == "f16") plan.defines.push_back("f16");
+  if (shape.fault_word != 0) {
+    plan.defines.push_back("faults");
+    plan.variant += ".faults";
+  }
   const int64_t elems = NumElems(std::array{shape.elems});
   const int64_t per_group = 4 * kElementwiseThreads;
   plan.workgroups = FoldGrid(caps, (elems + per_group - 1) / per_group);
-  plan.SetParams(CastParams{static_cast<uint32_t>(elems), plan.workgroups[0], {}});
+  plan.SetParams(CastParams{static_cast<uint32_t>(elems), plan.workgroups[0], shape.fault_word, 0});
   return plan;
 }
 

@@ -18,18 +18,22 @@
 namespace sinter::kernels {
 
 struct CastRoles {
-  static constexpr Role kX{1}, kY{2, Access::kWrite};
+  static constexpr Role kX{1}, kY{2, Access::kWrite}, kFaults{3, Access::kReadWrite};
 };
 
 struct CastShape {
   DType from = DType::kF32, to = DType::kF32;
   int64_t elems = 0;
+  // If not 0, a float beyond 32 bits puts this number into the word of kFaults, unless a larger one
+  // is there. For casts to int64.
+  uint32_t fault_word = 0;
 };
 
 struct CastParams {
   uint32_t elems;
   uint32_t grid_x;  // workgroups in a row of the grid
-  uint32_t padding[2];
+  uint32_t fault_word;
+  uint32_t padding;
 };
 static_assert(sizeof(CastParams) == 16);
 

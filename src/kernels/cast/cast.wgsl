@@ -9,13 +9,27 @@
 struct Params {
   elems: u32,
   grid_x: u32,
-  padding_0: u32,
-  padding_1: u32,
+  fault_word: u32,
+  padding: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<from_t>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<to_t>>;
+
+#if faults
+const kFaultBinding = 3u;
+#include "common/int64_fault.wgsl"
+
+// Notes the elements from `first` on that are NaN or do not fit 32 bits.
+fn note_floats(first: u32, v: vec4<f32>) {
+  let there = vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.elems);
+  let fits = (v >= vec4<f32>(-2147483648.0)) & (v < vec4<f32>(2147483648.0));
+  note_beyond(any(there & !fits));
+}
+#else
+fn note_floats(first: u32, v: vec4<f32>) {}
+#endif
 
 // Rounds towards zero. Saturates past the range of i32 (2147483520 is the largest f32 below 2^31);
 // NaN gives 0.
@@ -38,5 +52,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     return;
   }
   let v = x[id];
+  note_floats(4u * id, vec4<f32>(v));
   y[id] = vec4<to_t>(convert(v.x), convert(v.y), convert(v.z), convert(v.w));
 }

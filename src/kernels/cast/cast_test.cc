@@ -79,6 +79,25 @@ const bool kRegistered = RegisterKernelCases("cast", [](const Caps& caps) {
       if (from == DType::kF16 || to == DType::kF16) AddCase(caps, from, to, 1025, true, cases);
     }
   }
+  // Casts to int64 that note what does not fit 32 bits. The element behind the last one is padding.
+  for (const double value : {2147483520.0, 2147483648.0, -2147483648.0, -3e9, 1e30, double{NAN}}) {
+    KernelCase c;
+    c.name = fmt::format("faults.{}", value);
+    c.operands = [=] {
+      const std::vector<double> x = {1, -2, 3, 4, value, 1e30};
+      const bool fits = value >= -0x1p31 && value < 0x1p31;
+      Operand faults = Operand::Output(DType::kU32, {fits ? 3.0 : 7.0}, 0);
+      faults.values = {3};
+      return std::vector<Operand>{
+          Operand::Input(DType::kF32, x),
+          Operand::Output(DType::kI32, CastReference(DType::kI32, std::span(x).first(5)), 0),
+          std::move(faults)};
+    };
+    c.plan = [=](const Caps& on, std::string_view variant) {
+      return PlanCast(on, {DType::kF32, DType::kI64, 5, 7}, variant);
+    };
+    cases.push_back(std::move(c));
+  }
   AddCase(caps, DType::kI32, DType::kF32, 5005, false, cases);
   cases.back() = WithFoldedGrid(cases.back(), 3);
   AddCase(caps, DType::kF16, DType::kF32, 512 * 2048, false, cases);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace sinter::kernels {
@@ -32,7 +33,7 @@ constexpr UnaryInfo kUnary[] = {
     {UnaryOp::kQuickGelu, "quick_gelu", "QuickGelu", "quick_gelu(x, params.alpha)", nullptr,
      nullptr},
     {UnaryOp::kReciprocal, "reciprocal", "Reciprocal", "1.0 / x", nullptr, nullptr},
-    {UnaryOp::kRelu, "relu", "Relu", "max(x, 0.0)", "max(x, 0)", nullptr},
+    {UnaryOp::kRelu, "relu", "Relu", "max_f32(x, 0.0)", "max(x, 0)", nullptr},
     {UnaryOp::kRound, "round", "Round", "round(x)", nullptr, nullptr},
     {UnaryOp::kSigmoid, "sigmoid", "Sigmoid", "sigmoid(x)", nullptr, nullptr},
     {UnaryOp::kSign, "sign", "Sign", "sign(x)", "sign(x)", nullptr},
@@ -62,8 +63,8 @@ constexpr BinaryInfo kBinary[] = {
      true},
     {BinaryOp::kLess, "less", "Less", "a < b", "a < b", nullptr, true},
     {BinaryOp::kLessOrEqual, "less_or_equal", "LessOrEqual", "a <= b", "a <= b", nullptr, true},
-    {BinaryOp::kMax, "max", "Max", "max(a, b)", "max(a, b)", nullptr},
-    {BinaryOp::kMin, "min", "Min", "min(a, b)", "min(a, b)", nullptr},
+    {BinaryOp::kMax, "max", "Max", "max_f32(a, b)", "max(a, b)", nullptr},
+    {BinaryOp::kMin, "min", "Min", "min_f32(a, b)", "min(a, b)", nullptr},
     {BinaryOp::kMod, "mod", "Mod", nullptr, "mod_i32(a, b)", nullptr},
     {BinaryOp::kMul, "mul", "Mul", "a * b", "a * b", nullptr},
     {BinaryOp::kOr, "or", "Or", nullptr, nullptr, "select(0u, 1u, a != 0u || b != 0u)"},
@@ -105,6 +106,22 @@ const char* ExpressionOrThrow(const Info& info, DType dtype) {
 // Returns the type that computations with elements of WGSL type `element` use.
 std::string_view ComputeType(std::string_view element) {
   return element == "f16" ? "f32" : element;
+}
+
+// Returns the expression that notes results beyond 32 bits, or null if there are none.
+const char* NotedExpression(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::kAdd:
+      return "add_noted(a, b)";
+    case BinaryOp::kSub:
+      return "sub_noted(a, b)";
+    case BinaryOp::kMul:
+      return "mul_noted(a, b)";
+    case BinaryOp::kPow:
+      return "pow_i32_noted(a, b)";
+    default:
+      return nullptr;
+  }
 }
 
 // Returns a, b and y over the shape of y, in as few dimensions as possible.
@@ -174,23 +191,36 @@ KernelPlan PlanUnary(const Caps& caps, const UnaryShape& shape, std::string_view
 }
 
 std::vector<std::string> BinaryVariants(const BinaryShape& shape) {
-  if (CanVectorize(BinarySpace(shape), true)) return {"vec4", "strided"};
+  // Vectors would take the padding behind the last element for results.
+  if (shape.fault_word == 0 && CanVectorize(BinarySpace(shape), true)) return {"vec4", "strided"};
   return {"strided"};
 }
+
+bool MayLeaveRange(BinaryOp op) { return NotedExpression(op) != nullptr; }
 
 KernelPlan PlanBinary(const Caps& caps, const BinaryShape& shape, std::string_view variant) {
   const BinaryInfo& info = Info(shape.op);
   const char* expression = ExpressionOrThrow(info, shape.dtype);
+  const DType b_dtype = shape.exponent_dtype.value_or(shape.dtype);
+  ExpressionOrThrow(info, b_dtype);
+  SINTER_CHECK(b_dtype == shape.dtype || shape.op == BinaryOp::kPow);
+  if (!IsFloat(shape.dtype) && IsFloat(b_dtype)) expression = "pow_i32_f32(a, b)";
+  const bool notes = shape.fault_word != 0;
+  SINTER_CHECK(!notes || (shape.dtype == DType::kI64 && MayLeaveRange(shape.op)));
+  if (notes && !IsFloat(b_dtype)) expression = NotedExpression(shape.op);
   StridedSpace space = BinarySpace(shape);
   const std::vector<std::string> known = BinaryVariants(shape);
   if (variant.empty()) variant = known.front();
   if (std::find(known.begin(), known.end(), variant) == known.end()) {
     ThrowUnknownVariant("elementwise", variant, known);
   }
-  const std::string_view type = WgslType(caps, shape.dtype);
+  const std::string_view type = WgslType(caps, shape.dtype), b_type = WgslType(caps, b_dtype);
   const std::string_view out_type = WgslType(caps, BinaryResultDType(shape.op, shape.dtype));
+  // A base of floats takes integer exponents as floats.
+  const std::string_view b_compute = ComputeType(IsFloat(shape.dtype) ? type : b_type);
   KernelPlan plan;
-  plan.variant = fmt::format("elementwise.{}.{}.{}", info.name, type, variant);
+  plan.variant = fmt::format("elementwise.{}.{}{}.{}", info.name, type,
+                             type == b_type ? std::string() : fmt::format("_{}", b_type), variant);
   if (variant == "vec4") {
     plan.defines.push_back("vec4");
     plan.defines.push_back("a_vec4");
@@ -205,17 +235,24 @@ KernelPlan PlanBinary(const Caps& caps, const BinaryShape& shape, std::string_vi
     }
     space = ToVectors(space);
   }
-  if (type == "f16") plan.defines.push_back("f16");
+  if (type == "f16" || b_type == "f16") plan.defines.push_back("f16");
+  if (notes) {
+    plan.defines.push_back("faults");
+    plan.variant += ".faults";
+  }
   plan.wgsl = "elementwise/elementwise_binary.wgsl";
   plan.prelude = fmt::format(
-      "alias in_t = {};\nalias out_t = {};\nalias compute_t = {};\n"
-      "fn op(a: compute_t, b: compute_t) -> {} {{ return {}; }}\n",
-      type, out_type, ComputeType(type), info.compares ? "bool" : "compute_t", expression);
+      "alias a_t = {};\nalias b_t = {};\nalias out_t = {};\nalias compute_t = {};\n"
+      "alias b_compute_t = {};\n"
+      "fn op(a: compute_t, b: b_compute_t) -> {} {{ return {}; }}\n",
+      type, b_type, out_type, ComputeType(type), b_compute, info.compares ? "bool" : "compute_t",
+      expression);
   const int64_t threads = NumElems(space.sizes);
   plan.workgroups = FoldGrid(caps, (threads + kElementwiseThreads - 1) / kElementwiseThreads);
   plan.SetParams(BinaryParams{.threads = static_cast<uint32_t>(threads),
                               .grid_x = plan.workgroups[0],
                               .rank = static_cast<uint32_t>(space.sizes.size()),
+                              .fault_word = shape.fault_word,
                               .sizes = ToDeviceDims(space.sizes, 1),
                               .a_strides = ToDeviceDims(space.strides[0], 0),
                               .b_strides = ToDeviceDims(space.strides[1], 0)});

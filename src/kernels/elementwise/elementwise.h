@@ -34,7 +34,7 @@ enum class UnaryOp {
   kNot,        // bool only
   kQuickGelu,  // x * sigmoid(alpha * x)
   kReciprocal,
-  kRelu,
+  kRelu,   // keeps NaN
   kRound,  // rounds halves to even
   kSigmoid,
   kSign,
@@ -56,12 +56,12 @@ enum class BinaryOp {
   kGreaterOrEqual,
   kLess,
   kLessOrEqual,
-  kMax,
+  kMax,  // NaN if either operand is NaN; so does kMin
   kMin,
   kMod,  // Mod with fmod = 0, integers only: the sign of b; x mod 0 is 0.
   kMul,
   kOr,   // bool only
-  kPow,  // integers: a negative exponent gives the truncated result
+  kPow,  // integers: truncates the result
   kSub,
   kXor,  // bool only
 };
@@ -111,27 +111,31 @@ static_assert(sizeof(UnaryParams) == 16 && offsetof(UnaryParams, alpha) == 8);
 KernelPlan PlanUnary(const Caps& caps, const UnaryShape& shape, std::string_view variant = "");
 
 struct BinaryRoles {
-  static constexpr Role kA{1}, kB{2}, kY{3, Access::kWrite};
+  static constexpr Role kA{1}, kB{2}, kY{3, Access::kWrite}, kFaults{4, Access::kReadWrite};
 };
 
 struct BinaryShape {
   BinaryOp op = BinaryOp::kAdd;
   DType dtype = DType::kF32;  // type of a and b
   std::vector<int64_t> a, b;
+  std::optional<DType> exponent_dtype = {};  // type of b, if it differs: kPow only
+  // If not 0, a result beyond 32 bits puts this number into the word of kFaults, unless a larger
+  // one is there. For int64, in the variant `strided`.
+  uint32_t fault_word = 0;
 };
 
 struct BinaryParams {
   uint32_t threads;  // threads with work: elements, or vectors of four
   uint32_t grid_x;   // workgroups in a row of the grid
   uint32_t rank;     // dimensions in use below, innermost first
-  uint32_t padding;
+  uint32_t fault_word;
   std::array<int32_t, kMaxDims> sizes;
   std::array<int32_t, kMaxDims> a_strides, b_strides;  // in elements
 };
 static_assert(sizeof(BinaryParams) == 112 && offsetof(BinaryParams, sizes) == 16 &&
               offsetof(BinaryParams, a_strides) == 48 && offsetof(BinaryParams, b_strides) == 80);
 
-// Plans one dispatch: y = op(a, b) over BroadcastShape(a, b); y has the type of a and b, or u32 for
+// Plans one dispatch: y = op(a, b) over BroadcastShape(a, b); y has the type of a, or u32 for
 // comparisons. Throws Error for an operator that does not take `dtype`, for shapes that do not
 // broadcast, and for more than kMaxDims folded dimensions.
 //
@@ -140,6 +144,8 @@ static_assert(sizeof(BinaryParams) == 112 && offsetof(BinaryParams, sizes) == 16
 //   end, within the padding of the buffer to 16 bytes.
 // - `strided`: a thread computes one element, for any shapes.
 KernelPlan PlanBinary(const Caps& caps, const BinaryShape& shape, std::string_view variant = "");
+// Returns whether results of the operator on int64 may have more bits than the operands.
+bool MayLeaveRange(BinaryOp op);
 // Returns the variants that fit the shapes, the preferred one first.
 std::vector<std::string> BinaryVariants(const BinaryShape& shape);
 

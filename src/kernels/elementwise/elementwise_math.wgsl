@@ -1,14 +1,23 @@
 // Operators that WGSL lacks or leaves undefined for some arguments.
 
+#include "common/nan.wgsl"
+
 // Returns NaN; a constant NaN would be a shader-creation error.
 fn nan_f32() -> f32 {
   var bits = 0x7fc00000u;
   return bitcast<f32>(bits);
 }
 
+// Returns +inf, for the same reason.
+fn infinity_f32() -> f32 {
+  var bits = 0x7f800000u;
+  return bitcast<f32>(bits);
+}
+
 // a^b. WGSL's pow is undefined for a negative base, and exp2(b * log2(a)) loses bits on the common
 // small powers.
 fn pow_f32(a: f32, b: f32) -> f32 {
+  if (a == 1.0) { return 1.0; }  // even where b is NaN
   if (b == 2.0) { return a * a; }
   if (b == 3.0) { return a * a * a; }
   if (b == 1.0) { return a; }
@@ -16,7 +25,9 @@ fn pow_f32(a: f32, b: f32) -> f32 {
   if (b == -1.0) { return 1.0 / a; }
   if (b == 0.0) { return 1.0; }
   let magnitude = pow(abs(a), b);
-  if (a >= 0.0) { return magnitude; }
+  // exp2(b * log2(0)) is the product of b and an infinity, which a compiler may get wrong.
+  if (a == 0.0) { return select(0.0, infinity_f32(), b < 0.0); }
+  if (a > 0.0) { return magnitude; }
   // Past 2^24 every float is an even integer.
   if (b != floor(b)) { return nan_f32(); }
   let odd = abs(b) < 16777216.0 && (i32(abs(b)) & 1) == 1;
@@ -40,6 +51,20 @@ fn pow_i32(a: i32, b: i32) -> i32 {
     rest >>= 1u;
   }
   return result;
+}
+
+// a^b truncated, at most the largest i32. Exact if b is an integer. Else the power in f32 is off by
+// some units of its last place, 2^-23 of it, and more the larger it is; one so close to an integer
+// counts as the integer: 27^(1/3) is 3.
+fn pow_i32_f32(a: i32, b: f32) -> i32 {
+  let x = pow_f32(f32(a), b);
+  note_power(x);
+  if (b == floor(b) && abs(b) < 2147483648.0) { return pow_i32(a, i32(b)); }
+  let near = round(x);
+  let error = (4.0 + abs(b * log2(abs(f32(a))))) * 0x1p-22;
+  let whole = select(trunc(x), near, abs(x - near) <= abs(near) * error);
+  return select(select(i32(clamp(whole, -2147483648.0, 2147483520.0)), 2147483647,
+                       whole >= 2147483648.0), 0, is_nan_f32(x));
 }
 
 // a / b truncated towards zero; 0 for b = 0. The divisor is replaced beforehand: devices may run

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -15,9 +16,14 @@ double Sigmoid(double x) {
   return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
 }
 
+// Returns the type whose operators handle elements of `dtype`: those of f64 are f32's.
+DType OperatorDType(DType dtype) { return dtype == DType::kF64 ? DType::kF32 : dtype; }
+
 // The largest int64 becomes 2^63 as a double, which does not convert back.
 int64_t ToInt64(double x) {
-  return x >= 0x1p63 ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(x);
+  if (std::isnan(x)) return 0;
+  if (x >= 0x1p63) return std::numeric_limits<int64_t>::max();
+  return x < -0x1p63 ? std::numeric_limits<int64_t>::min() : static_cast<int64_t>(x);
 }
 
 // Computes integer operators on exact 64-bit integers, which wrap on overflow.
@@ -45,7 +51,8 @@ int64_t IntegerMod(int64_t a, int64_t b, bool sign_of_b) {
 }  // namespace
 
 double UnaryReferenceValue(UnaryOp op, DType dtype, double x, double alpha) {
-  SINTER_CHECK(UnaryOpTakes(op, dtype), "{} of {}", UnaryOpName(op), DTypeName(dtype));
+  SINTER_CHECK(UnaryOpTakes(op, OperatorDType(dtype)), "{} of {}", UnaryOpName(op),
+               DTypeName(dtype));
   switch (op) {
     case UnaryOp::kAbs:
       return std::fabs(x);
@@ -96,7 +103,8 @@ double UnaryReferenceValue(UnaryOp op, DType dtype, double x, double alpha) {
 }
 
 double BinaryReferenceValue(BinaryOp op, DType dtype, double a, double b) {
-  SINTER_CHECK(BinaryOpTakes(op, dtype), "{} of {}", BinaryOpName(op), DTypeName(dtype));
+  SINTER_CHECK(BinaryOpTakes(op, OperatorDType(dtype)), "{} of {}", BinaryOpName(op),
+               DTypeName(dtype));
   const bool integer = !IsFloat(dtype);
   const int64_t int_a = integer ? ToInt64(a) : 0, int_b = integer ? ToInt64(b) : 0;
   switch (op) {
@@ -121,9 +129,9 @@ double BinaryReferenceValue(BinaryOp op, DType dtype, double a, double b) {
     case BinaryOp::kLessOrEqual:
       return a <= b;
     case BinaryOp::kMax:
-      return a < b ? b : a;
+      return std::isnan(a) || std::isnan(b) ? a + b : std::max(a, b);
     case BinaryOp::kMin:
-      return b < a ? b : a;
+      return std::isnan(a) || std::isnan(b) ? a + b : std::min(a, b);
     case BinaryOp::kMod:
       return static_cast<double>(IntegerMod(int_a, int_b, true));
     case BinaryOp::kMul:
@@ -131,7 +139,10 @@ double BinaryReferenceValue(BinaryOp op, DType dtype, double a, double b) {
     case BinaryOp::kOr:
       return a != 0 || b != 0;
     case BinaryOp::kPow:
-      return integer ? static_cast<double>(IntegerPow(int_a, int_b)) : std::pow(a, b);
+      if (!integer) return std::pow(a, b);
+      // The exponent may be a float.
+      return b == std::floor(b) ? static_cast<double>(IntegerPow(int_a, int_b))
+                                : static_cast<double>(ToInt64(std::pow(a, b)));
     case BinaryOp::kSub:
       return a - b;
     case BinaryOp::kXor:

@@ -251,10 +251,11 @@ std::vector<double> RunBinary(const BinaryShape& shape, std::string_view variant
                               std::span<const double> a, std::span<const double> b) {
   gpu::Device& device = TestDevice();
   const DType in = DeviceDType(device.caps(), shape.dtype);
+  const DType in_b = DeviceDType(device.caps(), shape.exponent_dtype.value_or(shape.dtype));
   const DType out = DeviceDType(device.caps(), BinaryResultDType(shape.op, shape.dtype));
   const size_t elems = NumElems(BroadcastShape(shape.a, shape.b));
   const std::vector<Operand> operands = {Operand::Input(in, {a.begin(), a.end()}),
-                                         Operand::Input(in, {b.begin(), b.end()}),
+                                         Operand::Input(in_b, {b.begin(), b.end()}),
                                          Operand::Output(out, std::vector<double>(elems), 0)};
   return DecodeElements(
       out, RunPlan(device, PlanBinary(device.caps(), shape, variant), operands)[2], elems);
@@ -290,6 +291,89 @@ TEST(Elementwise, BroadcastsAnyShapes) {
   }
 }
 
+// A base of any type takes an exponent of any type.
+TEST(Elementwise, RaisesToExponentsOfAnotherType) {
+  constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kI32, DType::kI64};
+  for (const DType base : kTypes) {
+    for (const DType exponent : kTypes) {
+      if (base == exponent) continue;
+      std::vector<double> a, b;
+      for (const double x : {-3., -2., -1., 0., 1., 2., 3., 10.}) {
+        for (const double n : {0., 1., 2., 3., 4., 5.}) {
+          a.push_back(x == 0 ? 7 : x);
+          b.push_back(n);
+        }
+      }
+      // The whole part of a root, of exact powers too.
+      for (const double x : {4., 8., 9., 16., 17., 27., 1000., 1024.}) {
+        for (const double n : {0.5, 0.25, 1.5, -0.5}) {
+          a.push_back(x);
+          b.push_back(IsFloat(exponent) ? n : 2);
+        }
+      }
+      const auto elems = static_cast<int64_t>(a.size());
+      const BinaryShape shape{BinaryOp::kPow, base, {elems}, {elems}, exponent};
+      const std::vector<double> want =
+          BinaryReference(BinaryOp::kPow, base, a, shape.a, b, shape.b);
+      for (const char* variant : {"vec4", "strided"}) {
+        const std::vector<double> got = RunBinary(shape, variant, a, b);
+        for (size_t i = 0; i < a.size(); ++i) {
+          const double tolerance =
+              !IsFloat(base) ? 0 : std::abs(want[i]) * (base == DType::kF16 ? 0x1p-9 : 0x1p-16);
+          if (base == DType::kF16 && std::abs(want[i]) > 65504) continue;
+          EXPECT_NEAR(got[i], want[i], tolerance) << fmt::format(
+              "{} {}^{} {} {}", DTypeName(base), a[i], DTypeName(exponent), b[i], variant);
+        }
+      }
+    }
+  }
+  // Powers of 0, without the sign of -0.
+  const std::vector<double> zeros(5, 0), exponents = {-1.04, -1, 2.5, 0.5, 0};
+  EXPECT_EQ(RunBinary({BinaryOp::kPow, DType::kF32, {5}, {5}}, "", zeros, exponents),
+            (std::vector<double>{INFINITY, INFINITY, 0, 0, 1}));
+  const BinaryShape scalar{BinaryOp::kPow, DType::kF32, {2, 4}, {}, DType::kI64};
+  const std::vector<double> a = {1, 2, 3, 4, 5, 6, 7, 8}, b = {2};
+  EXPECT_EQ(RunBinary(scalar, "", a, b), (std::vector<double>{1, 4, 9, 16, 25, 36, 49, 64}));
+  EXPECT_EQ(BinaryReference(BinaryOp::kPow, DType::kI64, std::vector<double>{27, 26, -8}, Dims{3},
+                            std::vector<double>{1.0 / 3, 0.5, 0.5}, Dims{3}),
+            (std::vector<double>{3, 5, 0}));
+}
+
+// As ONNX Runtime's CPU provider does, Max, Min and Relu give NaN for NaN.
+TEST(Elementwise, KeepsNan) {
+  const std::vector<double> a = {NAN, 1, NAN, 1, -1, INFINITY, -INFINITY, NAN},
+                            b = {1, NAN, NAN, 2, -2, NAN, NAN, -INFINITY};
+  const auto same = [](const std::vector<double>& got, const std::vector<double>& want) {
+    for (size_t i = 0; i < want.size(); ++i) {
+      EXPECT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i])))
+          << i << ": got " << got[i] << ", want " << want[i];
+    }
+  };
+  const std::vector<double> max = {NAN, NAN, NAN, 2, -1, NAN, NAN, NAN},
+                            min = {NAN, NAN, NAN, 1, -2, NAN, NAN, NAN},
+                            relu = {NAN, 1, NAN, 1, 0, INFINITY, 0, NAN};
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    for (const char* variant : {"vec4", "strided"}) {
+      same(RunBinary({BinaryOp::kMax, dtype, {8}, {8}}, variant, a, b), max);
+      same(RunBinary({BinaryOp::kMin, dtype, {8}, {8}}, variant, a, b), min);
+    }
+    gpu::Device& device = TestDevice();
+    const DType type = DeviceDType(device.caps(), dtype);
+    const std::vector<Operand> operands = {Operand::Input(type, a),
+                                           Operand::Output(type, std::vector<double>(8), 0)};
+    const KernelPlan plan = PlanUnary(device.caps(), {UnaryOp::kRelu, dtype, 8});
+    same(DecodeElements(type, RunPlan(device, plan, operands)[1], 8), relu);
+    same(BinaryReference(BinaryOp::kMax, dtype, a, Dims{8}, b, Dims{8}), max);
+    same(BinaryReference(BinaryOp::kMin, dtype, a, Dims{8}, b, Dims{8}), min);
+    same(UnaryReference(UnaryOp::kRelu, dtype, a), relu);
+  }
+}
+
+TEST(Elementwise, ReferenceComputesDoubles) {
+  EXPECT_EQ(BinaryReferenceValue(BinaryOp::kMax, DType::kF64, 1e300, 2), 1e300);
+  EXPECT_EQ(UnaryReferenceValue(UnaryOp::kNeg, DType::kF64, 1e300, 0), -1e300);
+}
+
 TEST(Elementwise, SurvivesIntegerOverflowInDivision) {
   const double least = std::numeric_limits<int32_t>::min();
   const std::vector<double> a = {least, least, 7, -7, 7, -7}, b = {-1, 0, 2, 2, -2, 0};
@@ -297,6 +381,51 @@ TEST(Elementwise, SurvivesIntegerOverflowInDivision) {
   EXPECT_EQ(run(BinaryOp::kDiv), (std::vector<double>{least, 0, 3, -3, -3, 0}));
   EXPECT_EQ(run(BinaryOp::kFmod), (std::vector<double>{0, 0, 1, -1, 1, 0}));
   EXPECT_EQ(run(BinaryOp::kMod), (std::vector<double>{0, 0, 1, 1, -1, 0}));
+}
+
+// Results of int64 that need more than 32 bits are noted, and only those.
+TEST(Elementwise, NotesResultsBeyond32Bits) {
+  gpu::Device& device = TestDevice();
+  std::mt19937 engine(5);
+  const double least = std::numeric_limits<int32_t>::min(), most = -1 - least;
+  std::vector<std::pair<double, double>> pairs;
+  for (const double a : {least, least + 1, -65536.0, -46341.0, -1.0, 0.0, 1.0, 2.0, 46340.0,
+                         46341.0, 65536.0, most - 1, most}) {
+    for (const double b : {least, -65536.0, -46341.0, -2.0, -1.0, 0.0, 1.0, 2.0, 31.0, 46340.0,
+                           46341.0, 65536.0, most})
+      pairs.emplace_back(a, b);
+  }
+  for (int i = 0; i < 100; ++i) {
+    const double a = static_cast<int32_t>(engine()), b = static_cast<int32_t>(engine());
+    pairs.emplace_back(a, b);
+    pairs.emplace_back(static_cast<int32_t>(engine()) >> 16, static_cast<int32_t>(engine()) >> 15);
+  }
+  for (const BinaryOp op : {BinaryOp::kAdd, BinaryOp::kSub, BinaryOp::kMul, BinaryOp::kPow}) {
+    EXPECT_TRUE(MayLeaveRange(op));
+    for (const auto& [a, b] : pairs) {
+      if (op == BinaryOp::kPow && b > 40 && std::abs(a) > 1) continue;
+      const std::vector<double> as = {1, a, 0}, bs = {1, b, 0};
+      const double want = op == BinaryOp::kPow   ? (b < 0 ? 0 : std::pow(a, b))
+                          : op == BinaryOp::kMul ? a * b
+                          : op == BinaryOp::kAdd ? a + b
+                                                 : a - b;
+      const bool fits = want >= least && want <= most;
+      Operand faults = Operand::Output(DType::kU32, {0}, 0);
+      faults.values = {3};
+      const std::vector<Operand> operands = {
+          Operand::Input(DType::kI32, as), Operand::Input(DType::kI32, bs),
+          Operand::Output(DType::kI32, std::vector<double>(3), 0), std::move(faults)};
+      const KernelPlan plan =
+          PlanBinary(device.caps(), {op, DType::kI64, {3}, {3}, std::nullopt, 7});
+      const auto buffers = RunPlan(device, plan, operands);
+      EXPECT_EQ(DecodeElements(DType::kU32, buffers[3], 1)[0], fits ? 3 : 7)
+          << fmt::format("{} {} {}", a, BinaryOpName(op), b);
+      if (fits && op != BinaryOp::kPow) {
+        EXPECT_EQ(DecodeElements(DType::kI32, buffers[2], 3)[1], want);
+      }
+    }
+  }
+  EXPECT_FALSE(MayLeaveRange(BinaryOp::kMax));
 }
 
 TEST(Elementwise, HasATableInTheOrderOfTheOperators) {

@@ -9,6 +9,8 @@
 #include "common/activations.wgsl"
 #include "elementwise/elementwise_math.wgsl"
 
+fn note_power(x: f32) {}
+
 struct Params {
   elems: u32,
   grid_x: u32,

@@ -3,6 +3,13 @@
 // with codes. The sums of products with 32 codes fit 31 bits: |upper|, |lower| and |code| are at
 // most 128.
 
+// Returns the absolute values' bits. They are in the order of the values, and those of NaN above all:
+// the largest of a chunk makes the unit, and so every product of the chunk, NaN or infinite if an
+// element is.
+fn size_bits(x: vec4<f32>) -> vec4<u32> {
+  return bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
+}
+
 #if integers_bits4
 // Returns the codes of a word of 8, the low nibbles of its bytes and then the high ones, each as 16
 // (code - 8) in a signed byte. That is the nibble in the upper half of the byte with its highest

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "kernels/matmul_nbits/matmul_nbits_testing.h"
 #include "kernels/testing/kernel_case.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -188,6 +189,46 @@ TEST(MatMulNBits, ChoosesByRowsAndCapabilities) {
   EXPECT_EQ(variant(3), "matmul_nbits.f16.b4.blk32.3x64x64.decode.wg256.r4.b1.g1.s1.sg8");
   EXPECT_EQ(PlanMatMulNBits(WithoutSubgroups(caps), {.dtype = DType::kF16}).variant,
             "matmul_nbits.f16.b4.blk32.1x1x1.decode.wg64.r1.b1.g1.s1.f32");
+}
+
+// An element that is not a finite number must not vanish in a product: an overflow upstream would
+// become a wrong answer without a word. The other rows stay as they are.
+TEST(MatMulNBits, KeepsWhatIsNotFinite) {
+  gpu::Device& device = TestDevice();
+  for (const uint32_t m : {1u, 6u, 64u}) {
+    for (const ZeroPoints kind : {ZeroPoints::kDefault, ZeroPoints::kFloat}) {
+      const MatMulNBitsShape shape = {
+          .m = m, .n = 72, .k = 64, .block_size = 16, .dtype = DType::kF16, .zero_points = kind};
+      const DType type = DeviceDType(device.caps(), shape.dtype);
+      Inputs inputs = MakeInputs(shape);
+      const std::vector<double> finite = Expected(shape, inputs);
+      // One variant of each family.
+      std::vector<std::string> variants = {"decode", "tile", ""};
+      for (const std::string& variant : MatMulNBitsVariants(device.caps(), shape)) {
+        const std::string family = variant.substr(0, variant.find('.'));
+        if (std::ranges::find(variants, family) == variants.end()) variants.push_back(family);
+      }
+      for (const double value : {NAN, INFINITY, -INFINITY}) {
+        const uint32_t row = m / 2;
+        inputs.a = MakeInputs(shape).a;
+        inputs.a[row * shape.k + 37] = value;
+        for (const std::string& variant : variants) {
+          const std::vector<Operand> operands =
+              nbits_testing::MakeOperands(shape, type, inputs, finite, 0);
+          const KernelPlan plan = PlanMatMulNBits(device.caps(), shape, variant);
+          if (plan.scratch_words > 0) continue;
+          const std::vector<double> y =
+              DecodeElements(type, RunPlan(device, plan, operands)[5], finite.size());
+          size_t wrong = 0;
+          for (size_t i = 0; i < y.size(); ++i) {
+            wrong += std::isfinite(y[i]) == (i / shape.n == row) ? 1 : 0;
+          }
+          EXPECT_EQ(wrong, 0u) << fmt::format("{} of {} in row {} of {}", value, plan.variant, row,
+                                              m);
+        }
+      }
+    }
+  }
 }
 
 TEST(MatMulNBits, FoldsLargeGrids) {

@@ -130,14 +130,14 @@ fn chunk_sum(parts: vec4<i32>) -> i32 {
 // are `outside` store nothing.
 #if integers
 fn store_octet(m: u32, octet: u32, x: Octet, outside: bool) {
-  let sizes = max(abs(x.low), abs(x.high));
+  let sizes = max(size_bits(x.low), size_bits(x.high));
   var largest = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
   // The octets of a chunk are in neighbouring threads.
   for (var distance = 1u; distance < kChunkEntries; distance *= 2u) {
     largest = max(largest, subgroupShuffleXor(largest, distance));
   }
   // The upper byte of the largest element must not exceed 127 after rounding.
-  let unit = largest / 32639.0;
+  let unit = bitcast<f32>(largest) / 32639.0;
   let scale = select(1.0 / unit, 0.0, unit < 1e-35);
   let low = vec4<i32>(round(x.low * scale));
   let high = vec4<i32>(round(x.high * scale));

@@ -62,8 +62,9 @@ fn load_half(m: u32, k: u32) -> Half {
   return Half(load_a(m, k), load_a(m, k + 4u), load_a(m, k + 8u), load_a(m, k + 12u));
 }
 
-fn largest_of(half: Half) -> f32 {
-  let sizes = max(max(abs(half.x_0), abs(half.x_1)), max(abs(half.x_2), abs(half.x_3)));
+fn largest_of(half: Half) -> u32 {
+  let sizes = max(max(size_bits(half.x_0), size_bits(half.x_1)),
+                  max(size_bits(half.x_2), size_bits(half.x_3)));
   return max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
 }
 
@@ -121,7 +122,7 @@ fn stage_a(index: u32, first_m: u32, first_k: u32) {
     second = load_half(m, k + 16u);
   }
   // The upper byte of the largest element must not exceed 127 after rounding.
-  let unit = max(largest_of(first), largest_of(second)) / 32639.0;
+  let unit = bitcast<f32>(max(largest_of(first), largest_of(second))) / 32639.0;
   let factor = select(1.0 / unit, 0.0, unit < 1e-35);
   var sums = store_half(row, chunk * kChunk / 8u, first, factor);
   if (kChunk > 16u) {

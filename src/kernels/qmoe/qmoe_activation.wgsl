@@ -2,11 +2,12 @@
 // The including shader's `params` has alpha, beta and limit.
 
 #include "common/activations.wgsl"
+#include "common/nan.wgsl"
 
 fn activate(value: f32) -> f32 {
   switch (kActivation) {
     case kRelu: {
-      return max(value, 0.0);
+      return max_f32(value, 0.0);
     }
     case kGelu: {
       return gelu_tanh(value);
@@ -21,7 +22,7 @@ fn activate(value: f32) -> f32 {
 }
 
 fn swiglu(gate_sum: f32, up_sum: f32) -> f32 {
-  let gate = min(gate_sum, params.limit);
-  let up = clamp(up_sum, -params.limit, params.limit);
+  let gate = min_f32(gate_sum, params.limit);
+  let up = max_f32(min_f32(up_sum, params.limit), -params.limit);
   return gate * sigmoid(params.alpha * gate) * (up + params.beta);
 }

@@ -4,7 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
+#include <limits>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace sinter::kernels {
@@ -13,22 +16,30 @@ namespace {
 struct ReduceInfo {
   ReduceOp op;
   std::string_view name, onnx_name;
-  const char *prepare, *combine, *finish, *identity;
-  // Whether a reduction of no elements gives the identity.
-  bool takes_none;
+  const char *prepare, *combine, *finish;
+  // Results of no elements.
+  float of_no_floats;
+  int32_t of_no_ints;
+  // The combination of floats, if it differs.
+  const char* combine_floats = nullptr;
 };
 
-// Rows in the order of the enum. Max and min start from an element, because WGSL has no constant
-// for infinity.
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr int32_t kLargestInt = std::numeric_limits<int32_t>::max(),
+                  kSmallestInt = std::numeric_limits<int32_t>::min();
+
+// Rows in the order of the enum.
 constexpr ReduceInfo kInfo[] = {
-    {ReduceOp::kL2, "l2", "ReduceL2", "x * x", "a + b", "sqrt(x)", "0", true},
-    {ReduceOp::kMax, "max", "ReduceMax", "x", "max(a, b)", "x", "0", false},
-    {ReduceOp::kMean, "mean", "ReduceMean", "x", "a + b", "x / compute_t(params.reduced)", "0",
-     false},
-    {ReduceOp::kMin, "min", "ReduceMin", "x", "min(a, b)", "x", "0", false},
-    {ReduceOp::kProd, "prod", "ReduceProd", "x", "a * b", "x", "1", true},
-    {ReduceOp::kSum, "sum", "ReduceSum", "x", "a + b", "x", "0", true},
-    {ReduceOp::kSumSquare, "sum_square", "ReduceSumSquare", "x * x", "a + b", "x", "0", true},
+    {ReduceOp::kL2, "l2", "ReduceL2", "x * x", "a + b", "sqrt(x)", 0, 0},
+    {ReduceOp::kMax, "max", "ReduceMax", "x", "max(a, b)", "x", -kInfinity, kSmallestInt,
+     "max_f32(a, b)"},
+    {ReduceOp::kMean, "mean", "ReduceMean", "x", "a + b", "x / compute_t(max(params.reduced, 1u))",
+     0, 0},
+    {ReduceOp::kMin, "min", "ReduceMin", "x", "min(a, b)", "x", kInfinity, kLargestInt,
+     "min_f32(a, b)"},
+    {ReduceOp::kProd, "prod", "ReduceProd", "x", "a * b", "x", 1, 1},
+    {ReduceOp::kSum, "sum", "ReduceSum", "x", "a + b", "x", 0, 0},
+    {ReduceOp::kSumSquare, "sum_square", "ReduceSumSquare", "x * x", "a + b", "x", 0, 0},
 };
 
 const ReduceInfo& Info(ReduceOp op) { return kInfo[static_cast<size_t>(op)]; }
@@ -66,6 +77,9 @@ std::optional<ReduceOp> ReduceOpFromName(std::string_view onnx_name) {
 
 std::string_view ReduceOpName(ReduceOp op) { return Info(op).name; }
 
+// Maxima and minima are elements.
+bool MayLeaveRange(ReduceOp op) { return op != ReduceOp::kMax && op != ReduceOp::kMin; }
+
 std::vector<std::string> ReduceVariants() { return {"serial", "tree"}; }
 
 KernelPlan PlanReduce(const Caps& caps, const ReduceShape& shape, std::string_view variant) {
@@ -84,28 +98,41 @@ KernelPlan PlanReduce(const Caps& caps, const ReduceShape& shape, std::string_vi
   reduced = FoldDims(reduced);
   const int64_t outputs = NumElems(kept.sizes), count = NumElems(reduced.sizes);
   const ReduceInfo& info = Info(shape.op);
-  if (count == 0 && outputs > 0 && !info.takes_none) {
-    throw Error("kernels", "reduce {}: got shape [{}], want elements to reduce", info.name,
-                fmt::join(shape.shape, ", "));
+  const bool floats = IsFloat(shape.dtype);
+  const bool extreme = shape.op == ReduceOp::kMax || shape.op == ReduceOp::kMin;
+  if (count == 0 && outputs > 0 && extreme && shape.dtype == DType::kI64) {
+    throw Error("kernels",
+                "reduce {}: got int64 of shape [{}], want elements to reduce: the result of none "
+                "has 64 bits, which the GPU does not have",
+                info.name, fmt::join(shape.shape, ", "));
   }
+  const uint32_t identity = floats ? std::bit_cast<uint32_t>(info.of_no_floats)
+                                   : std::bit_cast<uint32_t>(info.of_no_ints);
   if (variant.empty()) variant = count >= kTreeFrom ? "tree" : "serial";
   const std::vector<std::string> known = ReduceVariants();
   if (std::find(known.begin(), known.end(), variant) == known.end())
     ThrowUnknownVariant("reduce", variant, known);
   const bool tree = variant == "tree";
   const std::string_view type = WgslType(caps, shape.dtype);
-  const bool from_first = shape.op == ReduceOp::kMax || shape.op == ReduceOp::kMin;
+  const char* combine =
+      floats && info.combine_floats != nullptr ? info.combine_floats : info.combine;
+  const char* prepare = info.prepare;
+  const bool notes = shape.fault_word != 0;
+  SINTER_CHECK(!notes || (shape.dtype == DType::kI64 && MayLeaveRange(shape.op)));
+  if (notes) {
+    combine = shape.op == ReduceOp::kProd ? "mul_noted(a, b)" : "add_noted(a, b)";
+    if (shape.op == ReduceOp::kSumSquare) prepare = "mul_noted(x, x)";
+  }
   KernelPlan plan;
-  plan.variant = fmt::format("reduce.{}.{}.{}", info.name, type, variant);
+  plan.variant = fmt::format("reduce.{}.{}.{}{}", info.name, type, variant, notes ? ".faults" : "");
+  if (notes) plan.defines.push_back("faults");
   plan.wgsl = "reduce/reduce.wgsl";
   plan.prelude = fmt::format(
-      "alias act_t = {};\nalias compute_t = {};\nconst kFromFirst = {};\nconst kIdentity = "
-      "compute_t({});\n"
+      "alias act_t = {};\nalias compute_t = {};\n"
       "fn prepare(x: compute_t) -> compute_t {{ return {}; }}\n"
       "fn combine(a: compute_t, b: compute_t) -> compute_t {{ return {}; }}\n"
       "fn finish(x: compute_t) -> compute_t {{ return {}; }}\n",
-      type, type == "f16" ? "f32" : type, from_first, info.identity, info.prepare, info.combine,
-      info.finish);
+      type, type == "f16" ? "f32" : type, prepare, combine, info.finish);
   if (tree) plan.defines.push_back("tree");
   if (type == "f16") plan.defines.push_back("f16");
   plan.workgroups =
@@ -115,6 +142,8 @@ KernelPlan PlanReduce(const Caps& caps, const ReduceShape& shape, std::string_vi
                               .grid_x = plan.workgroups[0],
                               .kept_rank = static_cast<uint32_t>(kept.sizes.size()),
                               .reduced_rank = static_cast<uint32_t>(reduced.sizes.size()),
+                              .identity = identity,
+                              .fault_word = shape.fault_word,
                               .kept_sizes = ToDeviceDims(kept.sizes, 1),
                               .kept_strides = ToDeviceDims(kept.strides[0], 0),
                               .reduced_sizes = ToDeviceDims(reduced.sizes, 1),

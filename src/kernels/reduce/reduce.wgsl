@@ -3,14 +3,13 @@
 //
 // With `tree` a workgroup owns an output element: thread t takes elements t, t + 256, ... of the
 // reduction, and a tree in workgroup memory combines the partial results. Otherwise a thread owns
-// an output element. The prelude gives act_t (element of x and y), compute_t (f32 for floats),
-// kFromFirst (whether a result starts from an element rather than from kIdentity, for max and min)
-// and
+// an output element. The prelude gives act_t (element of x and y), compute_t (f32 for floats) and
 //   fn prepare(x: compute_t) -> compute_t
 //   fn combine(a: compute_t, b: compute_t) -> compute_t
 //   fn finish(x: compute_t) -> compute_t
 
 #include "common/indexing.wgsl"
+#include "common/nan.wgsl"
 
 struct Params {
   outputs: u32,
@@ -18,9 +17,9 @@ struct Params {
   grid_x: u32,
   kept_rank: u32,
   reduced_rank: u32,
-  padding_0: u32,
-  padding_1: u32,
-  padding_2: u32,
+  identity: u32,  // bits of the result of no elements
+  fault_word: u32,
+  padding: u32,
   // Innermost first; strides of x in elements.
   kept_sizes: array<vec4<u32>, 2>,
   kept_strides: array<vec4<i32>, 2>,
@@ -29,6 +28,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+
+#if faults
+const kFaultBinding = 3u;
+#include "common/int64_fault.wgsl"
+#endif
+
 @group(0) @binding(1) var<storage, read> x: array<act_t>;
 @group(0) @binding(2) var<storage, read_write> y: array<act_t>;
 
@@ -64,11 +69,7 @@ fn load(base: i32, r: u32) -> compute_t {
 
 // Returns the result over elements first, first + step, ...
 fn reduce_every(base: i32, first: u32, step: u32) -> compute_t {
-  var result = kIdentity;
-  if (kFromFirst) {
-    // Starts from element 0 also in a thread that has none: a maximum may count it twice.
-    result = load(base, 0u);
-  }
+  var result = bitcast<compute_t>(params.identity);
   for (var r = first; r < params.reduced; r += step) {
     result = combine(result, load(base, r));
   }

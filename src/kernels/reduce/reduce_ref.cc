@@ -13,9 +13,9 @@ double Combine(ReduceOp op, double a, double x) {
     case ReduceOp::kSumSquare:
       return a + x * x;
     case ReduceOp::kMax:
-      return a < x ? x : a;
+      return std::isnan(a) || std::isnan(x) ? a + x : std::max(a, x);
     case ReduceOp::kMin:
-      return x < a ? x : a;
+      return std::isnan(a) || std::isnan(x) ? a + x : std::min(a, x);
     case ReduceOp::kProd:
       return a * x;
     case ReduceOp::kMean:
@@ -25,12 +25,15 @@ double Combine(ReduceOp op, double a, double x) {
   FailCheck(__FILE__, __LINE__, "the operator is known");
 }
 
-double Identity(ReduceOp op) {
+double Identity(ReduceOp op, DType dtype) {
+  const double largest = IsFloat(dtype)         ? INFINITY
+                         : dtype == DType::kI64 ? static_cast<double>(INT64_MAX)
+                                                : static_cast<double>(INT32_MAX);
   switch (op) {
     case ReduceOp::kMax:
-      return -INFINITY;
+      return IsFloat(dtype) ? -INFINITY : -largest - 1;
     case ReduceOp::kMin:
-      return INFINITY;
+      return largest;
     case ReduceOp::kProd:
       return 1;
     default:
@@ -51,11 +54,12 @@ std::vector<double> ReduceReference(ReduceOp op, DType dtype, std::span<const do
     y_strides[d] = outputs;
     outputs *= shape[d];
   }
-  std::vector<double> y(outputs, Identity(op));
+  std::vector<double> y(outputs, Identity(op, dtype));
   ForEachOffset({{shape.begin(), shape.end()}, {RowMajorStrides(shape), y_strides}},
                 [&](std::span<const int64_t> at) { y[at[1]] = Combine(op, y[at[1]], x[at[0]]); });
   if (op == ReduceOp::kMean && outputs > 0) {
-    const double count = static_cast<double>(x.size()) / static_cast<double>(outputs);
+    const double count =
+        std::max(1.0, static_cast<double>(x.size()) / static_cast<double>(outputs));
     for (double& value : y) value = IsFloat(dtype) ? value / count : std::trunc(value / count);
   }
   if (op == ReduceOp::kL2) {

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <tuple>
 
 #include "base/error.h"
 #include "kernels/common/indexing_testing.h"
@@ -137,19 +139,73 @@ const bool kRegistered = RegisterKernelCases("reduce", [](const Caps& caps) {
     return PlanReduce(on, {ReduceOp::kMax, DType::kF32, {2, 300}, {1}}, variant);
   };
   cases.push_back(std::move(infinity));
-  // The sum of no elements is 0.
-  KernelCase nothing;
-  nothing.name = "sum_of_nothing.f32";
-  nothing.variants = ReduceVariants();
-  nothing.operands = [] {
-    // A buffer cannot be empty; its contents are not read.
-    return std::vector<Operand>{Operand::Input(DType::kF32, {1, 2, 3, 4}),
-                                Operand::Output(DType::kF32, {0, 0, 0}, 0)};
-  };
-  nothing.plan = [](const Caps& on, std::string_view variant) {
-    return PlanReduce(on, {ReduceOp::kSum, DType::kF32, {3, 0}, {1}}, variant);
-  };
-  cases.push_back(std::move(nothing));
+  // NaN anywhere in a reduction is its maximum and its minimum.
+  for (const ReduceOp op : {ReduceOp::kMax, ReduceOp::kMin}) {
+    KernelCase nan;
+    nan.name = fmt::format("{}_of_nan.f32", ReduceOpName(op));
+    nan.variants = ReduceVariants();
+    nan.operands = [=] {
+      std::vector<double> x = RandomValues(DType::kF32, 4 * 300, 3);
+      x[17] = x[300] = x[2 * 300 + 299] = NAN;
+      // NaN as an expectation would match anything, so the kernel's result is compared by its bits.
+      const float clean =
+          static_cast<float>(ReduceReference(op, DType::kF32, x, Dims{4, 300}, Dims{1})[3]);
+      std::vector<double> bits(3, 0x7fc00000);
+      bits.push_back(std::bit_cast<uint32_t>(clean));
+      return std::vector<Operand>{Operand::Input(DType::kF32, x),
+                                  Operand::Output(DType::kU32, bits, 0)};
+    };
+    nan.plan = [=](const Caps& on, std::string_view variant) {
+      return PlanReduce(on, {op, DType::kF32, {4, 300}, {1}}, variant);
+    };
+    cases.push_back(std::move(nan));
+  }
+  // Sums of int64 that note what does not fit 32 bits.
+  for (const ReduceOp op : {ReduceOp::kSum, ReduceOp::kProd, ReduceOp::kSumSquare}) {
+    for (const bool fits : {true, false}) {
+      KernelCase c;
+      c.name = fmt::format("{}_{}.i64", ReduceOpName(op), fits ? "that_fits" : "beyond_32_bits");
+      c.variants = ReduceVariants();
+      c.operands = [=] {
+        std::vector<double> x(300, op == ReduceOp::kProd ? 1 : 0);
+        x[17] = x[250] = op == ReduceOp::kSum ? 0x1p30 - (fits ? 1 : 0) : fits ? 30000 : 60000;
+        Operand faults = Operand::Output(DType::kU32, {fits ? 3.0 : 7.0}, 0);
+        faults.values = {3};
+        const double y = ReduceReference(op, DType::kI64, x, Dims{300}, Dims{0})[0];
+        return std::vector<Operand>{Operand::Input(DType::kI32, x),
+                                    Operand::Output(DType::kI32, {fits ? y : NAN}, 0),
+                                    std::move(faults)};
+      };
+      c.plan = [=](const Caps& on, std::string_view variant) {
+        return PlanReduce(on, {op, DType::kI64, {300}, {0}, 7}, variant);
+      };
+      cases.push_back(std::move(c));
+    }
+  }
+  // Reductions of no elements.
+  for (const auto& [op, dtype, result] : {std::tuple(ReduceOp::kSum, DType::kF32, 0.0),
+                                          {ReduceOp::kProd, DType::kI32, 1.0},
+                                          {ReduceOp::kMean, DType::kF32, 0.0},
+                                          {ReduceOp::kMean, DType::kI64, 0.0},
+                                          {ReduceOp::kMax, DType::kF32, -INFINITY},
+                                          {ReduceOp::kMin, DType::kF16, INFINITY},
+                                          {ReduceOp::kMax, DType::kI32, -0x1p31},
+                                          {ReduceOp::kMin, DType::kI32, 0x1p31 - 1}}) {
+    KernelCase nothing;
+    nothing.name = fmt::format("{}_of_nothing.{}", ReduceOpName(op), DTypeName(dtype));
+    nothing.variants = ReduceVariants();
+    nothing.operands = [=] {
+      // A buffer cannot be empty; its contents are not read.
+      const DType device = DeviceDType(caps, dtype);
+      EXPECT_EQ(ReduceReference(op, dtype, {}, Dims{3, 0}, Dims{1})[2], result);
+      return std::vector<Operand>{Operand::Input(device, {1, 2, 3, 4}),
+                                  Operand::Output(device, {result, result, result}, 0)};
+    };
+    nothing.plan = [=](const Caps& on, std::string_view variant) {
+      return PlanReduce(on, {op, dtype, {3, 0}, {1}}, variant);
+    };
+    cases.push_back(std::move(nothing));
+  }
   AddCase(caps, {ReduceOp::kMean, DType::kF16, {7, 300}, {1}}, true, cases);
   // Scores of 32 heads of 512 tokens.
   AddCase(caps, {ReduceOp::kMax, DType::kF16, {32, 64, 512}, {2}}, false, cases);
@@ -207,8 +263,7 @@ TEST(Reduce, RefusesWhatItCannotDo) {
   EXPECT_THROW(PlanReduce({}, {ReduceOp::kSum, DType::kF32, {2}, {-1}}), Error);
   EXPECT_THROW(PlanReduce({}, {ReduceOp::kSum, DType::kF32, {2, 2}, {1, 1}}), Error);
   EXPECT_THROW(PlanReduce({}, {ReduceOp::kSum, DType::kF32, {2}, {0}}, "vec4"), Error);
-  EXPECT_THROW(PlanReduce({}, {ReduceOp::kMax, DType::kF32, {2, 0}, {1}}), Error);
-  EXPECT_THROW(PlanReduce({}, {ReduceOp::kMean, DType::kF32, {2, 0}, {1}}), Error);
+  EXPECT_THROW(PlanReduce({}, {ReduceOp::kMax, DType::kI64, {2, 0}, {1}}), Error);
 }
 
 }  // namespace
