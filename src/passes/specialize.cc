@@ -61,8 +61,10 @@ class Specializer {
       if (one_row != nullptr) *one_row = analysis_->has_one_row();
     }
     graph_->RemoveDead();
-    if (Value* past = graph_->FindValue(kPastLength); past != nullptr && past->uses().empty())
+    if (Value* past = analysis_ ? graph_->FindValue(kPastLength) : nullptr;
+        past != nullptr && past->uses().empty()) {
       graph_->RemoveInput(past);
+    }
     for (const Value* value : graph_->outputs()) {
       if (value->dtype == DType::kUndefined || !value->has_static_shape()) {
         throw Error("graph", "output '{}': nothing produces it", value->name());

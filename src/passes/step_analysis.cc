@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "graph/gqa_inputs.h"
 #include "graph/ops.h"
@@ -66,6 +67,7 @@ StepAnalysis::StepAnalysis(Graph& graph, const StepRoles& roles) : graph_(graph)
       program_past_ = std::max<int64_t>(0, shape.at(2) - program_rows_);
     } else if (input->name() == kLastRow) {
       facts.is_last_row = true;
+      if (cut_) facts.content = Content::kLast;
     }
     facts_[input] = std::move(facts);
   }
@@ -108,6 +110,18 @@ Value* StepAnalysis::PastLength() {
   facts.axes = {1};
   facts_[past] = std::move(facts);
   return past;
+}
+
+Value* StepAnalysis::LastRow(const Node& node) {
+  Value* row = graph_.FindValue(kLastRow);
+  if (row == nullptr) row = graph_.AddInput(kLastRow, DType::kI64, graph::Dims{graph::Dim(1)});
+  Facts facts;
+  facts.axes = {1};
+  facts.is_last_row = true;
+  facts.content = Content::kLast;
+  facts.reason = fmt::format("{}: takes the row of a prompt's last token", node.Describe());
+  facts_[row] = std::move(facts);
+  return row;
 }
 
 // Adds a node of one output, and infers its type. `to` is the element type of a Cast.
@@ -231,8 +245,52 @@ void StepAnalysis::Repeat(Node* node, std::vector<Facts>& outputs) {
   }
 }
 
+void StepAnalysis::BindLastRow(Node* node) {
+  const bool is_gather = Is(node, "", "Gather"), is_slice = Is(node, "", "Slice");
+  if (!cut_ || (!is_gather && !is_slice) || !IsKnown(node->input(0))) return;
+  const auto number = [&](size_t i) -> std::optional<int64_t> {
+    const Value* list = node->input(i);
+    if (list == nullptr || !list->constant || list->constant->num_elements() != 1) return {};
+    const Facts& facts = FactsOf(list);
+    if (!facts.numbers || !(*facts.numbers)[0].is_constant()) return {};
+    return (*facts.numbers)[0].constant;
+  };
+  const Facts& data = FactsOf(node->input(0));
+  const auto rank = static_cast<int64_t>(data.axes.size());
+  const int64_t axis = is_gather ? node->Int("axis", 0) : number(3).value_or(0);
+  if (number(1) != -1 || data.content == Content::kWrong ||
+      data.axes.at(static_cast<size_t>(graph::NormalizeAxis(*node, axis, rank))) != rows_) {
+    return;
+  }
+  if (is_gather) {
+    Value* row = LastRow(*node);
+    const Shape shape = node->input(1)->shape();
+    if (shape != row->shape()) {
+      const auto dims = static_cast<int64_t>(shape.size());
+      Value* target = graph_.AddConstant("sinter.shape", Ints(DType::kI64, {dims}, shape));
+      row = Emit("Reshape", {row, target}, node);
+      Facts facts = FactsOf(graph_.FindValue(kLastRow));
+      facts.axes = {shape.begin(), shape.end()};
+      Note(row, std::move(facts));
+    }
+    graph_.SetInput(node, 1, row);
+    return;
+  }
+  if (number(2).value_or(0) < std::numeric_limits<int32_t>::max() || number(4).value_or(1) != 1)
+    return;
+  // The slice is then of an axis of one row, all of it.
+  Value* rows = graph_.AddValue(node->input(0)->name());
+  Node* gather =
+      graph_.AddNode(node->name(), "", "Gather", {node->input(0), LastRow(*node)}, {rows}, node);
+  gather->attributes["axis"] = axis;
+  graph::InferNode(*gather);
+  Derive(*gather);
+  graph_.SetInput(node, 0, rows);
+}
+
 void StepAnalysis::Bind(Node* node) {
   using enum graph::GqaInput;
+  BindLastRow(node);
   const bool is_attention = Is(node, "com.microsoft", "GroupQueryAttention");
   for (size_t i = 0; i < node->inputs().size(); ++i) {
     Value* input = node->input(i);
@@ -329,14 +387,15 @@ void StepAnalysis::CheckResults() {
   for (const Value* output : graph_.outputs()) {
     if (!roles_.results.contains(output->name())) continue;
     const Facts& facts = FactsOf(output);
-    if (facts.content != Content::kEqual) {
+    const bool is_logits = output->name() == roles_.logits;
+    if (facts.content != Content::kEqual && !(is_logits && facts.content == Content::kLast)) {
       throw StepError(!facts.reason.empty()
                           ? facts.reason
                           : fmt::format("graph output '{}': got numbers of the run's lengths, want "
                                         "them computed from the tokens",
                                         output->name()));
     }
-    if (output->name() != roles_.logits) continue;
+    if (!is_logits) continue;
     const bool one = facts.axes.size() == 3 && facts.axes[1].is(1);
     has_one_row_ = one;
     if (facts.axes.size() != 3 || !facts.axes[0].is(1) || (!one && facts.axes[1] != rows_)) {

@@ -78,6 +78,8 @@ class StepAnalysis {
   void Note(const graph::Value* value, Facts facts);
   std::vector<Facts> FactsOfOutputs(const graph::Node& node,
                                     const std::vector<graph::Shape>& shapes);
+  // Makes a node that takes the last row of the sequence by its index take the last valid one.
+  void BindLastRow(graph::Node* node);
   // Returns a value that the run computes in place of the stale `value`, made of nodes before
   // `before`. Returns null, with a reason in the facts, if there is none.
   graph::Value* TwinOf(graph::Value* value, graph::Node* before);
@@ -86,6 +88,8 @@ class StepAnalysis {
   void Repeat(graph::Node* node, std::vector<Facts>& outputs);
 
   graph::Value* PastLength();
+  // Returns the index of the last valid row, i64 [1], for `node`.
+  graph::Value* LastRow(const graph::Node& node);
   graph::Value* Emit(const char* op, std::vector<graph::Value*> inputs, graph::Node* before,
                      int64_t to = 0);
   graph::Value* Compute(const Affine& number, graph::Node* before);

@@ -50,6 +50,7 @@ struct Iota {
 // Relation between the elements of a program's value and the reference's, from best to worst.
 enum class Content {
   kEqual,   // the same at corresponding places
+  kLast,    // the same in the last run of a prompt only, so the cache must not depend on it
   kLength,  // a length of this run, padding included; only attention may read it
   kStale,   // a constant computed from the program's sizes instead of the run's
   kWrong,   // depends on padding, on the capacity, or on where the prompt is cut
@@ -60,7 +61,8 @@ struct Facts {
   // reference's; elements from this size on are padding.
   std::vector<Affine> axes;
   Content content = Content::kEqual;
-  // Why the content is wrong, or why a stale value cannot be computed by the run: names the node.
+  // Why the content is wrong or that of the last run, or why a stale value cannot be computed by
+  // the run: names the node.
   std::string reason;
   // The reference's elements, if they are few whole numbers; row-major. All axes are then constant.
   std::optional<std::vector<Affine>> numbers;

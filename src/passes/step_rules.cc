@@ -53,6 +53,8 @@ void JoinContent(const RuleCall& call, Facts& out) {
     }
     if (IsShapeOperand(call.node, i)) continue;
     if (input.content == Content::kLength && IsLength(call.node, i)) continue;
+    if (input.content == Content::kLast && out.content != Content::kStale)
+      out.reason = input.reason;
     worst = std::max(worst, input.content);
   }
   if (out.numbers) {
@@ -68,6 +70,7 @@ void JoinContent(const RuleCall& call, Facts& out) {
                 "computes with the number of tokens, which padding and the cut of a prompt change");
     return;
   }
+  if (worst != Content::kLast) out.reason.clear();
   out.content = worst;
 }
 
