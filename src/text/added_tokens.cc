@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -79,7 +80,7 @@ AddedTokens::AddedTokens(const Json* json, const Bpe& model, const Normalizer& n
   for (const Json& entry : *json) {
     AddedToken token;
     token.content = RequireString(entry, "content", "added token");
-    const std::string component = fmt::format("added token \"{}\"", token.content.substr(0, 80));
+    const std::string component = fmt::format("added token \"{}\"", Excerpt(token.content));
     token.id = static_cast<int32_t>(RequireInt(entry, "id", component, 0, kMaxTokens - 1));
     token.single_word = BoolOr(entry, "single_word", component, false);
     token.lstrip = BoolOr(entry, "lstrip", component, false);
@@ -96,11 +97,11 @@ AddedTokens::AddedTokens(const Json* json, const Bpe& model, const Normalizer& n
       token.id = *id;
     } else if (const std::string* other = model.IdToToken(token.id)) {
       throw Error("tokenizer", "{}: got id {}, which \"{}\" has already, want one token an id",
-                  component, token.id, *other);
+                  component, token.id, Excerpt(*other));
     }
     if (by_id_.contains(token.id)) {
       throw Error("tokenizer", "{}: got id {}, which \"{}\" has already, want one token an id",
-                  component, token.id, Find(token.id)->content);
+                  component, token.id, Excerpt(Find(token.id)->content));
     }
     const size_t index = tokens_.size();
     by_id_.emplace(token.id, index);

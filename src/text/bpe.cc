@@ -1,9 +1,10 @@
 #include "text/bpe.h"
 
 #include <algorithm>
-#include <queue>
+#include <span>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "text/utf8.h"
 
 namespace sinter::text {
@@ -13,12 +14,23 @@ namespace {
 // each time.
 constexpr size_t kMaxCachedWords = 10000;
 constexpr size_t kMaxCachedWordBytes = 256;
+// Words with fewer ids are merged in one part.
+constexpr size_t kMinIdsForParts = 32;
+
+// Returns the last character of one token and the first of another as one number. Neither token may
+// be empty.
+uint64_t Joint(std::string_view left, std::string_view right) {
+  size_t last = left.size() - 1;
+  while (last > 0 && (static_cast<uint8_t>(left[last]) & 0xC0) == 0x80) --last;
+  size_t first = 0;
+  return uint64_t{NextCodePoint(left, &last)} << 32 | NextCodePoint(right, &first);
+}
 
 }  // namespace
 
 Bpe::Bpe(const Json& model) {
   const std::string type = OptionalString(model, "type", "model").value_or("BPE");
-  if (type != "BPE") throw Error("tokenizer", "model: got type \"{}\", want BPE", type);
+  if (type != "BPE") throw Error("tokenizer", "model: got type \"{}\", want BPE", Excerpt(type));
   if (const Json* dropout = FindField(model, "dropout", "model")) {
     if (!dropout->is_number() || dropout->get<double>() != 0) {
       throw Error("tokenizer", "model: dropout: got {}, want null or 0 (it makes encoding random)",
@@ -57,7 +69,7 @@ void Bpe::LoadVocabulary(const Json& model) {
     if (tokens_[id] != nullptr) {
       throw Error("tokenizer",
                   "model vocab: got id {} for both \"{}\" and \"{}\", want one token an id", id,
-                  *tokens_[id], token);
+                  Excerpt(*tokens_[id]), Excerpt(token));
     }
     tokens_[id] = &token;
   }
@@ -65,7 +77,7 @@ void Bpe::LoadVocabulary(const Json& model) {
 
 void Bpe::LoadMerges(const Json& model) {
   const Json& merges = RequireArray(model, "merges", "model");
-  merges_.reserve(merges.size());
+  merges_.Reserve(merges.size());
   uint32_t rank = 0;
   for (const Json& merge : merges) {
     if (merge.is_string()) {
@@ -75,7 +87,7 @@ void Bpe::LoadMerges(const Json& model) {
       if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) {
         throw Error("tokenizer",
                     "model merges, entry {}: got \"{}\", want two tokens with a space between",
-                    rank, line);
+                    rank, Excerpt(line));
       }
       const std::string_view view = line;
       AddMerge(view.substr(0, space), view.substr(space + 1), rank++);
@@ -97,7 +109,7 @@ void Bpe::AddMerge(std::string_view left, std::string_view right, uint32_t rank)
     if (!found) {
       throw Error("tokenizer",
                   "model merges, entry {}: got token \"{}\", want one of the vocabulary", rank,
-                  token);
+                  Excerpt(token));
     }
     return *found;
   };
@@ -108,12 +120,18 @@ void Bpe::AddMerge(std::string_view left, std::string_view right, uint32_t rank)
   if (right.size() < continuing_subword_prefix_.size()) {
     throw Error("tokenizer",
                 "model merges, entry {}: got \"{}\", want a token that begins with \"{}\"", rank,
-                right, continuing_subword_prefix_);
+                Excerpt(right), Excerpt(continuing_subword_prefix_));
   }
   std::string merged(left);
   merged += right.substr(continuing_subword_prefix_.size());
   // If a pair is given twice, the last one counts, as in the reference tokenizer.
-  merges_[Pair(left_id, right_id)] = {rank, id(merged)};
+  merges_.Add(left_id, right_id, rank, id(merged));
+  // The argument for parts needs merged tokens that are the characters' tokens, concatenated.
+  if (left.empty() || right.empty() || !continuing_subword_prefix_.empty()) {
+    has_parts_ = false;
+  } else {
+    joints_.insert(Joint(left, right));
+  }
 }
 
 std::optional<int32_t> Bpe::TokenToId(std::string_view token) const {
@@ -193,7 +211,7 @@ std::vector<int32_t> Bpe::Characters(std::string_view word) const {
       throw Error(
           "tokenizer",
           "model: got no token for \"{}\" and unk_token \"{}\", want that one in the vocabulary",
-          character, *unk_token_);
+          character, Excerpt(*unk_token_));
     }
     if (!fuse_unk_) flush_unk();
     pending_unk = *unk;
@@ -202,58 +220,25 @@ std::vector<int32_t> Bpe::Characters(std::string_view word) const {
   return ids;
 }
 
-// Applies the merge of lowest rank, leftmost first, until none is left. The symbols form a linked
-// list. Candidates wait in a priority queue and are checked against the list when they are taken
-// out, because an earlier merge may have changed their symbols.
+bool Bpe::MayJoin(int32_t left, int32_t right) const {
+  return joints_.contains(Joint(*tokens_[left], *tokens_[right]));
+}
+
 void Bpe::MergeAll(std::vector<int32_t>* ids) const {
-  struct Symbol {
-    int32_t id;  // -1 once merged into its left neighbour
-    int32_t previous;
-    int32_t next;
-  };
-  struct Candidate {
-    uint32_t rank;
-    int32_t position;
-    int32_t id;
-    bool operator>(const Candidate& other) const {
-      return rank != other.rank ? rank > other.rank : position > other.position;
-    }
-  };
-  const auto count = static_cast<int32_t>(ids->size());
-  std::vector<Symbol> symbols;
-  symbols.reserve(ids->size());
-  for (int32_t i = 0; i < count; ++i)
-    symbols.push_back({(*ids)[i], i - 1, i + 1 < count ? i + 1 : -1});
-
-  std::vector<Candidate> storage;
-  storage.reserve(ids->size());
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue({},
-                                                                               std::move(storage));
-  const auto add = [&](int32_t position) {
-    if (position < 0 || symbols[position].next < 0) return;
-    const auto it = merges_.find(Pair(symbols[position].id, symbols[symbols[position].next].id));
-    if (it != merges_.end()) queue.push({it->second.rank, position, it->second.id});
-  };
-  for (int32_t i = 0; i < count; ++i) add(i);
-
-  while (!queue.empty()) {
-    const Candidate top = queue.top();
-    queue.pop();
-    Symbol& symbol = symbols[top.position];
-    if (symbol.id < 0 || symbol.next < 0) continue;
-    Symbol& right = symbols[symbol.next];
-    const auto it = merges_.find(Pair(symbol.id, right.id));
-    if (it == merges_.end() || it->second.id != top.id) continue;
-    symbol.id = top.id;
-    right.id = -1;
-    symbol.next = right.next;
-    if (symbol.next >= 0) symbols[symbol.next].previous = top.position;
-    add(symbol.previous);
-    add(top.position);
+  const std::span<int32_t> all = *ids;
+  if (!has_parts_ || all.size() < kMinIdsForParts) {
+    ids->resize(merges_.Apply(all));
+    return;
   }
-
-  ids->clear();
-  for (int32_t i = count > 0 ? 0 : -1; i >= 0; i = symbols[i].next) ids->push_back(symbols[i].id);
+  size_t done = 0;
+  for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+    end = begin + 1;
+    while (end < all.size() && MayJoin(all[end - 1], all[end])) ++end;
+    const size_t left = merges_.Apply(all.subspan(begin, end - begin));
+    std::copy_n(all.begin() + begin, left, all.begin() + done);
+    done += left;
+  }
+  ids->resize(done);
 }
 
 }  // namespace sinter::text

@@ -8,10 +8,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "text/json_fields.h"
+#include "text/merge_table.h"
 #include "text/string_map.h"
 
 namespace sinter::text {
@@ -41,31 +42,28 @@ class Bpe {
   size_t size() const { return ids_.size(); }
 
  private:
-  struct Merge {
-    uint32_t rank;
-    int32_t id;
-  };
-  struct PairHash {
-    // Multiplication by 2^64 / golden ratio spreads pairs of small ids over the whole word.
-    size_t operator()(uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15u) >> 16; }
-  };
   struct Cache {
     std::mutex mutex;
     StringMap<std::vector<int32_t>> words;
   };
 
-  static uint64_t Pair(int32_t left, int32_t right) {
-    return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
-  }
   void LoadVocabulary(const Json& model);
   void LoadMerges(const Json& model);
   void AddMerge(std::string_view left, std::string_view right, uint32_t rank);
   std::vector<int32_t> Characters(std::string_view word) const;
+  // Applies the merges to all ids of a word, part by part.
   void MergeAll(std::vector<int32_t>* ids) const;
+  // Returns whether a merge may cross the place between these two ids of characters.
+  bool MayJoin(int32_t left, int32_t right) const;
 
   StringMap<int32_t> ids_;
   std::vector<const std::string*> tokens_;  // indexed by id; null if no token has it
-  std::unordered_map<uint64_t, Merge, PairHash> merges_;
+  MergeTable merges_;
+  // Pairs of characters at which merges join: the last of the left token and the first of the right
+  // one. A word falls into parts wherever two of its characters are no such pair, because no merge
+  // crosses that place. In text without a pre-tokenizer these parts are about the words.
+  std::unordered_set<uint64_t> joints_;
+  bool has_parts_ = true;
   std::optional<std::string> unk_token_;
   std::string continuing_subword_prefix_;
   std::string end_of_word_suffix_;

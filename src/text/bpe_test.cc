@@ -146,19 +146,23 @@ TEST(Bpe, Errors) {
   EXPECT_THAT(Encode(Bpe(model), "a"), ElementsAre(0));
 }
 
-// Compares random merges over three letters with the definition: merge the pair of lowest rank,
-// leftmost first, one at a time.
+// Compares random merges over a few letters with the definition: merge the pair of lowest rank,
+// leftmost first, one at a time. With more letters most pairs of letters are in no token, so that
+// long words fall into parts.
 TEST(Bpe, SameAsTheDefinition) {
+  const std::vector<std::string> alphabet = {"a", "b", "é", "▁", "中", "f"};
   std::mt19937 random(7);
-  for (int round = 0; round < 200; ++round) {
-    std::vector<std::string> tokens = {"a", "b", "c"};
-    Json vocab = {{"a", 0}, {"b", 1}, {"c", 2}};
+  for (int round = 0; round < 100; ++round) {
+    const size_t letters = 2 + random() % (alphabet.size() - 1);
+    std::vector<std::string> tokens(alphabet.begin(), alphabet.begin() + letters);
+    Json vocab = Json::object();
+    for (const std::string& token : tokens) vocab[token] = vocab.size();
     Json merges = Json::array();
     std::map<std::pair<std::string, std::string>, int> ranks;
     while (tokens.size() < 15) {
       const std::string left = tokens[random() % tokens.size()];
       const std::string right = tokens[random() % tokens.size()];
-      if (left.size() + right.size() > 6 || ranks.contains({left, right})) continue;
+      if (left.size() + right.size() > 9 || ranks.contains({left, right})) continue;
       ranks[{left, right}] = static_cast<int>(ranks.size());
       merges.push_back({left, right});
       if (!vocab.contains(left + right)) {
@@ -168,9 +172,9 @@ TEST(Bpe, SameAsTheDefinition) {
     }
     const Bpe bpe(Model(vocab, merges));
     for (int word = 0; word < 20; ++word) {
-      std::vector<std::string> parts(random() % 30);
+      std::vector<std::string> parts(word == 0 ? 50 + random() % 100 : random() % 30);
       std::string text;
-      for (std::string& part : parts) text += part = std::string(1, "abc"[random() % 3]);
+      for (std::string& part : parts) text += part = alphabet[random() % letters];
       while (true) {
         int best = INT32_MAX;
         size_t at = 0;
@@ -193,7 +197,49 @@ TEST(Bpe, LongWordIsNotQuadratic) {
   const Bpe bpe(Model({{"a", 0}, {"aa", 1}, {"aaaa", 2}}, {"a a", "aa aa"}));
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(Encode(bpe, std::string(1'000'000, 'a')).size(), 250'000u);
+  // Merges with the whole text after them, once to its left and once to its right.
+  const Bpe chain(Model({{"a", 0}, {"b", 1}, {"ab", 2}, {"aab", 3}, {"ba", 4}, {"baa", 5}},
+                        {"a b", "a ab", "b a", "ba a"}));
+  EXPECT_EQ(Encode(chain, std::string(100'000, 'a') + 'b').size(), 99'999u);
+  EXPECT_EQ(Encode(chain, 'b' + std::string(100'000, 'a')).size(), 99'999u);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+// The characters of unknown tokens and byte tokens in a word of several parts.
+TEST(Bpe, PartsOfWordsWithUnknownCharacters) {
+  Json model =
+      Model({{"<unk>", 0}, {"a", 1}, {"b", 2}, {"ab", 3}, {"<0xC3>", 4}, {"<0xA9>", 5}}, {"a b"});
+  model["unk_token"] = "<unk>";
+  model["byte_fallback"] = true;
+  model["fuse_unk"] = true;
+  const Bpe bpe(model);
+  std::string word;
+  std::vector<int32_t> want;
+  for (int i = 0; i < 40; ++i) {
+    word += "abéxya";
+    want.insert(want.end(), {3, 4, 5, 0, 1});
+  }
+  EXPECT_EQ(Encode(bpe, word), want);
+}
+
+TEST(Bpe, ErrorsQuoteTheBeginningOfLongTokens) {
+  const std::string huge(1'000'000, 'x');
+  const auto length = [](const Json& model) {
+    try {
+      const Bpe bpe(model);
+    } catch (const Error& error) {
+      return std::string_view(error.what()).size();
+    }
+    return size_t{0};
+  };
+  Json vocab = {{"a", 0}};
+  vocab[huge] = 0;
+  for (const Json& model : {Model(vocab), Model({{huge, -1}}), Model({{"a", 0}}, {huge}),
+                            Model({{"a", 0}}, {huge + " a"}), Json({{"type", huge}})}) {
+    const size_t bytes = length(model);
+    EXPECT_GT(bytes, 0u);
+    EXPECT_LT(bytes, 400u);
+  }
 }
 
 TEST(Bpe, ThreadsShareTheCache) {

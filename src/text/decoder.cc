@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "text/byte_level.h"
 #include "text/utf8.h"
 
@@ -391,7 +392,7 @@ void Decoder::Append(const Json& json, int depth) {
                 "decoder: got type \"{}\", want ByteLevel, Replace, ByteFallback, Fuse, Strip, "
                 "Metaspace, BPEDecoder "
                 "or Sequence",
-                type);
+                Excerpt(type));
   }
 }
 

@@ -1,11 +1,12 @@
 #include "text/json_fields.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "text/utf8.h"
 
 namespace sinter::text {
 
-const Json* FindField(const Json& object, const char* key, std::string_view component) {
+const Json* FindField(const Json& object, const std::string& key, std::string_view component) {
   if (!object.is_object()) {
     throw Error("tokenizer", "{}: got {}, want an object", component, object.type_name());
   }
@@ -65,8 +66,8 @@ int64_t IntIn(const Json& value, std::string_view component, std::string_view wh
                         : value.is_number_integer() && value.get<int64_t>() <= high;
   if (!fits || value.get<int64_t>() < low) {
     std::string got = value.is_primitive() && !value.is_string() ? value.dump() : value.type_name();
-    throw Error("tokenizer", "{}: {}: got {}, want an integer from {} to {}", component, what, got,
-                low, high);
+    throw Error("tokenizer", "{}: {}: got {}, want an integer from {} to {}", component,
+                Excerpt(what), got, low, high);
   }
   return value.get<int64_t>();
 }
@@ -82,7 +83,7 @@ std::string RequireCharacter(const Json& object, const char* key, std::string_vi
   if (!value.empty()) NextCodePoint(value, &pos);
   if (value.empty() || pos != value.size()) {
     throw Error("tokenizer", "{}: field \"{}\": got \"{}\", want one character", component, key,
-                value.substr(0, 40));
+                Excerpt(value, 40));
   }
   return value;
 }

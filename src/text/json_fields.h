@@ -16,7 +16,7 @@ using Json = nlohmann::json;
 inline constexpr int kMaxSequenceDepth = 16;
 
 // Returns the field, or null if it is missing or null. Throws Error if `object` is not an object.
-const Json* FindField(const Json& object, const char* key, std::string_view component);
+const Json* FindField(const Json& object, const std::string& key, std::string_view component);
 // Returns the field. Throws Error if it is missing or null.
 const Json& RequireField(const Json& object, const char* key, std::string_view component);
 

@@ -1,6 +1,7 @@
 #include "text/normalizer.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "text/byte_level.h"
 #include "text/utf8.h"
 
@@ -90,7 +91,7 @@ void Normalizer::Append(const Json& json, int depth) {
                 "normalizer: got type \"{}\", want NFC, NFD, NFKC, NFKD, Lowercase, Prepend, "
                 "Replace, Strip, "
                 "StripAccents, ByteLevel or Sequence",
-                type);
+                Excerpt(type));
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "text/regex_syntax.h"
 #include "text/utf8.h"
 
@@ -15,6 +16,8 @@ namespace {
 
 // The longest pattern in use (o200k) has 400 bytes.
 constexpr size_t kMaxPatternBytes = 16384;
+// Upper bound on the bytes of a pattern in an error message.
+constexpr size_t kMaxQuotedBytes = 600;
 constexpr uint32_t kMaxParenthesesDepth = 64;
 // Upper bound on the steps of one match. A match may try every length of a run of spaces, so the
 // bound grows with the text.
@@ -28,6 +31,8 @@ constexpr size_t kJitStackMaxBytes =
 // Ordinary patterns process 10 MB/s even without JIT, so the limits leave a wide margin.
 constexpr int64_t kTimeBaseNs = 2'000'000'000;
 constexpr int64_t kTimePerByteNs = 2'000;
+
+std::string Quoted(std::string_view pattern) { return Excerpt(pattern, kMaxQuotedBytes); }
 
 int64_t ThreadTimeNs() {
   timespec now = {};
@@ -106,8 +111,8 @@ void ForEachMatch(const pcre2_code* code, const std::string& source, std::string
     }
     if (rc == PCRE2_ERROR_NOMATCH) return;
     if (rc < 0) {
-      throw Error("tokenizer", "pattern \"{}\" on {} bytes of text: {}", source, text.size(),
-                  Pcre2Message(rc));
+      throw Error("tokenizer", "pattern \"{}\" on {} bytes of text: {}", Quoted(source),
+                  text.size(), Pcre2Message(rc));
     }
     const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(scratch.data());
     const size_t begin = ends[0];
@@ -116,7 +121,8 @@ void ForEachMatch(const pcre2_code* code, const std::string& source, std::string
     // end.
     if (begin > end || begin < position) {
       throw Error("tokenizer",
-                  "pattern \"{}\": got a match that begins outside itself, want no \\K", source);
+                  "pattern \"{}\": got a match that begins outside itself, want no \\K",
+                  Quoted(source));
     }
     if (begin == end && end == last_end) {
       position += position < text.size() ? CharacterLength(text, position) : 1;
@@ -127,8 +133,8 @@ void ForEachMatch(const pcre2_code* code, const std::string& source, std::string
     last_end = end;
     if (count % 64 == 0 && ThreadTimeNs() > deadline) {
       throw Error("tokenizer",
-                  "pattern \"{}\" on {} bytes of text: got no end within the time limit", source,
-                  text.size());
+                  "pattern \"{}\" on {} bytes of text: got no end within the time limit",
+                  Quoted(source), text.size());
     }
   }
 }
@@ -157,8 +163,8 @@ Pattern Pattern::Regex(std::string_view expression) {
                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
                     &offset, context.get());
   if (code == nullptr) {
-    throw Error("tokenizer", "pattern \"{}\": {} (at byte {} of its PCRE2 form \"{}\")", expression,
-                Pcre2Message(error), offset, translated);
+    throw Error("tokenizer", "pattern \"{}\": {} (at byte {} of its PCRE2 form \"{}\")",
+                Quoted(expression), Pcre2Message(error), offset, Quoted(translated));
   }
   pattern.code_.reset(code, [](pcre2_code* p) { pcre2_code_free(p); });
   // If there is no JIT, or none for this pattern, pcre2_match interprets.
@@ -207,7 +213,7 @@ std::string Pattern::Replace(std::string_view text, std::string_view content,
       throw Error("tokenizer",
                   "Replace of \"{}\": got more than {} bytes from {}, want a replacement that does "
                   "not explode",
-                  source_, max_bytes, text.size());
+                  Quoted(source_), max_bytes, text.size());
     }
   }
   return out;

@@ -1,6 +1,7 @@
 #include "text/post_processor.h"
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace sinter::text {
 
@@ -22,7 +23,7 @@ void PostProcessor::Append(const Json& json, int32_t id_limit, int depth) {
   if (type != "TemplateProcessing") {
     throw Error("tokenizer",
                 "post_processor: got type \"{}\", want TemplateProcessing, ByteLevel or Sequence",
-                type);
+                Excerpt(type));
   }
   const Json* special_tokens = FindField(json, "special_tokens", component);
   std::vector<int32_t> before;
@@ -36,10 +37,10 @@ void PostProcessor::Append(const Json& json, int32_t id_limit, int depth) {
     const std::string name =
         RequireString(RequireField(item, "SpecialToken", component), "id", component);
     const Json* special =
-        special_tokens == nullptr ? nullptr : FindField(*special_tokens, name.c_str(), component);
+        special_tokens == nullptr ? nullptr : FindField(*special_tokens, name, component);
     if (special == nullptr) {
       throw Error("tokenizer", "{}: got \"{}\" in the template, want it among special_tokens",
-                  component, name);
+                  component, Excerpt(name));
     }
     for (const Json& id : RequireArray(*special, "ids", component)) {
       (texts == 0 ? before : after)

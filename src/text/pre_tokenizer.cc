@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "text/byte_level.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
@@ -34,7 +35,7 @@ SplitBehavior BehaviorFromJson(const Json& json, const std::string& component, b
               "{}: field \"behavior\": got \"{}\", want Removed, Isolated, MergedWithPrevious, "
               "MergedWithNext or "
               "Contiguous",
-              component, name);
+              component, Excerpt(name));
 }
 
 // Returns segments in which every character that `is_match` accepts is a match of its own.
@@ -156,7 +157,7 @@ void PreTokenizer::Append(const Json& json, int depth) {
         "tokenizer",
         "pre_tokenizer: got type \"{}\", want ByteLevel, Split, Metaspace, Digits, Whitespace, "
         "WhitespaceSplit, Punctuation, CharDelimiterSplit or Sequence",
-        type);
+        Excerpt(type));
   }
 }
 
@@ -175,14 +176,14 @@ void PreTokenizer::AppendMetaspace(const Json& json, const std::string& componen
   } else {
     throw Error("tokenizer",
                 "{}: field \"prepend_scheme\": got \"{}\", want always, first or never", component,
-                name);
+                Excerpt(name));
   }
   // Older files have only add_prefix_space.
   if (!BoolOr(json, "add_prefix_space", component, true)) {
     if (scheme && step.prepend != PrependScheme::kNever) {
       throw Error("tokenizer",
                   "{}: add_prefix_space false and prepend_scheme \"{}\" contradict each other",
-                  component, name);
+                  component, Excerpt(name));
     }
     step.prepend = PrependScheme::kNever;
   }

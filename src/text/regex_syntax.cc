@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace sinter::text {
 namespace {
@@ -26,7 +27,7 @@ class Translator {
   std::string Run() {
     if (pattern_.starts_with("(*")) {
       throw Error("tokenizer", "pattern \"{}\": got a leading (*VERB), want a plain expression",
-                  pattern_);
+                  Excerpt(pattern_));
     }
     std::string out;
     while (pos_ < pattern_.size()) {
@@ -171,8 +172,8 @@ class Translator {
   // Translates the set that begins at pos_ into an expression that matches exactly one character.
   std::string Set(int depth) {
     if (depth > kMaxSetDepth) {
-      throw Error("tokenizer", "pattern \"{}\": sets are nested more than {} deep", pattern_,
-                  kMaxSetDepth);
+      throw Error("tokenizer", "pattern \"{}\": sets are nested more than {} deep",
+                  Excerpt(pattern_), kMaxSetDepth);
     }
     ++pos_;
     const bool negated = pos_ < pattern_.size() && pattern_[pos_] == '^';
@@ -181,7 +182,7 @@ class Translator {
     for (bool first = true;; first = false) {
       if (pos_ >= pattern_.size()) {
         throw Error("tokenizer", "pattern \"{}\": got a set without end, want a closing ]",
-                    pattern_);
+                    Excerpt(pattern_));
       }
       Operand& operand = operands.back();
       const char c = pattern_[pos_];
