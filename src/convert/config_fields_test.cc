@@ -89,9 +89,9 @@ TEST(ConfigFields, RefusesWhatTheArchitectureIgnores) {
            {"smollm3", "rope_interleaved", true},
            {"llama", "sliding_window", 16},
            {"llama", "hidden_act", "gelu"}}) {
-    EXPECT_THAT(
-        BuildError(name, {{field, value}}),
-        AllOf(HasSubstr("[convert] c: " + field + ": got " + JsonExcerpt(value)), HasSubstr(", want ")))
+    EXPECT_THAT(BuildError(name, {{field, value}}),
+                AllOf(HasSubstr("[convert] c: " + field + ": got " + JsonExcerpt(value)),
+                      HasSubstr(", want ")))
         << name;
   }
 }

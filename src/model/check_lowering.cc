@@ -4,7 +4,6 @@
 
 #include "compile/lowering.h"
 #include "model/kv_cache.h"
-#include "model/rewrite.h"
 
 namespace sinter::model {
 namespace {
@@ -24,10 +23,10 @@ Caps CapsWithoutLimits() {
 
 }  // namespace
 
-void CheckLowering(const graph::Graph& graph, const GenaiConfig& config) {
+void CheckLowering(const graph::Graph& graph, const GenaiConfig& config, const RunForm& form) {
   const std::unique_ptr<graph::Graph> rewritten = graph.Clone();
-  Rewrite(*rewritten, config, {});
-  ProgramShape shape = {1, kCacheRows};
+  Rewrite(*rewritten, config, {}, form.one_row);
+  ProgramShape shape = {1, kCacheRows, form.exact};
   const graph::Value* past = rewritten->FindValue(LayerName(config.past_key_names, 0));
   if (past != nullptr && past->dims && past->dims->size() == 4 && (*past->dims)[2].known())
     shape.capacity = (*past->dims)[2].value;

@@ -132,8 +132,8 @@ ModelFolder ModelFolder::Read(const std::filesystem::path& path) {
   CheckOutputs(*folder.graph, folder.config);
   CheckInputs(*folder.graph, folder.config);
   CheckCache(*folder.graph, folder.config);
-  CheckLowering(*folder.graph, folder.config);
   folder.run_form = FindRunForm(*folder.graph, folder.config);
+  CheckLowering(*folder.graph, folder.config, folder.run_form);
   return folder;
 }
 
