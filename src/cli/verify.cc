@@ -121,8 +121,11 @@ Difference Compare(std::span<const float> got, std::span<const float> want) {
   }
   Difference result;
   result.max_abs = max_abs;
-  result.cosine =
-      std::isfinite(max_abs) ? dot / std::sqrt(std::max(got_norm * want_norm, 1e-300)) : -1;
+  // Vectors of zeros, which have no direction, count as parallel if they are equal.
+  if (!std::isfinite(max_abs))
+    result.cosine = -1;
+  else if (max_abs > 0)
+    result.cosine = dot / std::sqrt(std::max(got_norm * want_norm, 1e-300));
   result.same_token = std::max_element(got.begin(), got.end()) - got.begin() ==
                       std::max_element(want.begin(), want.end()) - want.begin();
   return result;
