@@ -1,10 +1,10 @@
-# Dawn (WebGPU), minja (chat templates) and the launcher that runs programs that use Dawn.
-# Defines: sinter::dawn, sinter::minja, SINTER_LAUNCHER (a command for add_test), SINTER_PREFIX
-# (empty if the system has Dawn), sinter_launcher().
+# Dawn (WebGPU) and the launcher that runs programs that use Dawn.
+# Defines: sinter::dawn, SINTER_LAUNCHER (a command for add_test), SINTER_PREFIX (empty if the
+# system has Dawn), sinter_launcher().
 #
 # Dawn comes from the system's packages or from the private prefix that tools/bootstrap creates. The
 # prefix has a newer libc than the host. Programs therefore compile against the host's headers plus
-# only Dawn's and minja's, and run through the prefix's loader.
+# only Dawn's, and run through the prefix's loader.
 
 if(DEFINED ENV{XDG_CACHE_HOME} AND NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
   set(_cache $ENV{XDG_CACHE_HOME})
@@ -15,13 +15,11 @@ set(SINTER_PREFIX ${_cache}/sinter/prefix CACHE PATH
   "Private prefix with Dawn, made by tools/bootstrap; not used where the system has Dawn")
 
 find_package(Dawn CONFIG QUIET)
-find_path(SINTER_MINJA_INCLUDE minja/minja.hpp)
-mark_as_advanced(Dawn_DIR SINTER_MINJA_INCLUDE)
+mark_as_advanced(Dawn_DIR)
 
-if(TARGET dawn::webgpu_dawn AND SINTER_MINJA_INCLUDE)
+if(TARGET dawn::webgpu_dawn)
   set(SINTER_PREFIX "")
   add_library(sinter::dawn ALIAS dawn::webgpu_dawn)
-  set(_minja_include ${SINTER_MINJA_INCLUDE})
 elseif(EXISTS ${SINTER_PREFIX}/sinter-stamp)
   set(SINTER_PREFIX_LIB ${SINTER_PREFIX}/usr/lib/x86_64-linux-gnu)
   add_library(sinter::dawn SHARED IMPORTED GLOBAL)
@@ -33,15 +31,11 @@ elseif(EXISTS ${SINTER_PREFIX}/sinter-stamp)
     # ignore them.
     INTERFACE_LINK_OPTIONS
       "-Wl,--allow-shlib-undefined;-Wl,-rpath-link,${SINTER_PREFIX_LIB}")
-  set(_minja_include ${SINTER_PREFIX}/sinter-include/minja)
   # Without the launcher, an rpath would combine the host's loader with the prefix's libc.
   set(CMAKE_SKIP_RPATH ON)
 else()
   message(FATAL_ERROR "Dawn is neither on the system nor in ${SINTER_PREFIX}: run tools/bootstrap")
 endif()
-
-add_library(sinter::minja INTERFACE IMPORTED GLOBAL)
-set_target_properties(sinter::minja PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${_minja_include})
 
 # sinter_launcher(OUTPUT LIB shell-word ICD_DIR shell-word PROGRAM shell-word): writes a launcher.
 # The words are inserted into the script without quoting, so they may be paths or shell expansions.

@@ -1,13 +1,12 @@
 #include "text/chat_template.h"
 
-#include <ctime>
 #include <fstream>
-#include <minja/minja.hpp>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/error.h"
-#include "text/chat_template_guard.h"
+#include "text/jinja/json.h"
+#include "text/jinja/template.h"
 #include "text/utf8.h"
 
 namespace sinter::text {
@@ -15,51 +14,7 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// Upper bound on name lookups during one rendering. Ordinary templates look up about ten names per
-// message; a million lookups take a second or two.
-constexpr int64_t kMaxLookups = 1'000'000;
-// Upper bound on the stack that rendering uses, which stops a macro that calls itself. Linux gives
-// a thread 8 MiB.
-constexpr intptr_t kMaxStackBytes = intptr_t{512} * 1024;
-constexpr int64_t kMaxRange = 1 << 20;
 constexpr size_t kMaxErrorBytes = 400;
-
-// Outermost scope of the template. Every lookup of a name that is not local ends here, so this is
-// where endless loops and endless recursion are detected.
-class RootContext : public minja::Context {
- public:
-  explicit RootContext(minja::Value&& values) : Context(std::move(values), Context::builtins()) {}
-
-  minja::Value get(const minja::Value& key) override {
-    Guard();
-    return Context::get(key);
-  }
-  minja::Value& at(const minja::Value& key) override {
-    Guard();
-    return Context::at(key);
-  }
-  bool contains(const minja::Value& key) override {
-    Guard();
-    return Context::contains(key);
-  }
-  // Empties the scope. Macros hold the scope that holds them; emptying it frees both.
-  void Clear() { values_ = minja::Value::object(); }
-
- private:
-  void Guard() {
-    // The stack grows downwards wherever Sinter runs; the absolute value does not rely on it.
-    if (std::abs(StackPosition() - start_) > kMaxStackBytes) {
-      throw std::runtime_error("the template recurses without end");
-    }
-    if (++lookups_ > kMaxLookups) throw std::runtime_error("the template does not come to an end");
-  }
-  // Returns the frame address instead of the address of a local variable, because AddressSanitizer
-  // may keep local variables elsewhere.
-  static intptr_t StackPosition() { return reinterpret_cast<intptr_t>(__builtin_frame_address(0)); }
-
-  intptr_t start_ = StackPosition();
-  int64_t lookups_ = 0;
-};
 
 std::string ReadFile(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -80,19 +35,6 @@ OrderedJson ParseJson(std::string_view json, std::string_view what) {
   }
 }
 
-// Returns a token of tokenizer_config.json, which is given as "<s>", {"content": "<s>"} or null
-// (empty).
-std::string TokenFromConfig(const OrderedJson& config, const char* key) {
-  auto it = config.find(key);
-  if (it == config.end() || it->is_null()) return "";
-  const OrderedJson& token = it->is_object() && it->contains("content") ? it->at("content") : *it;
-  if (!token.is_string()) {
-    throw Error("chat_template", "tokenizer_config.json: field \"{}\": got {}, want a string", key,
-                token.type_name());
-  }
-  return token.get<std::string>();
-}
-
 // Returns tokenizer_config.json of a model folder; an empty object if there is none.
 OrderedJson ReadConfig(const std::filesystem::path& folder) {
   const auto path = folder / "tokenizer_config.json";
@@ -105,9 +47,26 @@ OrderedJson ReadConfig(const std::filesystem::path& folder) {
   return config;
 }
 
+// Returns the special tokens of tokenizer_config.json, given as "<s>" or {"content": "<s>"}. As in
+// transformers a token that is null is undefined in the template. Where the file does not name
+// bos_token or eos_token, transformers takes the tokenizer class's own; here they are empty.
 SpecialTokens TokensFromConfig(const OrderedJson& config) {
-  return {{"bos_token", TokenFromConfig(config, "bos_token")},
-          {"eos_token", TokenFromConfig(config, "eos_token")}};
+  SpecialTokens tokens;
+  for (const char* key : {"bos_token", "eos_token"}) {
+    if (!config.contains(key)) tokens[key] = "";
+  }
+  for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                          "cls_token", "mask_token"}) {
+    const auto it = config.find(key);
+    if (it == config.end() || it->is_null()) continue;
+    const OrderedJson& token = it->is_object() && it->contains("content") ? it->at("content") : *it;
+    if (!token.is_string()) {
+      throw Error("chat_template", "tokenizer_config.json: field \"{}\": got {}, want a string",
+                  key, token.type_name());
+    }
+    tokens[key] = token.get<std::string>();
+  }
+  return tokens;
 }
 
 // Returns the template named `name`, or nullopt if the file has no templates at all.
@@ -139,61 +98,37 @@ std::optional<std::string> SourceFromConfig(const OrderedJson& config, std::stri
               names.empty() ? "(none)" : names, wanted);
 }
 
-minja::Value StrftimeNow(std::chrono::system_clock::time_point now) {
-  return minja::Value::callable(
-      [now](const std::shared_ptr<minja::Context>&, minja::ArgumentsValue& args) {
-        args.expectArgs("strftime_now", {1, 1}, {0, 0});
-        const auto format = args.args[0].get<std::string>();
-        const std::time_t time = std::chrono::system_clock::to_time_t(now);
-        std::tm local = {};
-        localtime_r(&time, &local);
-        char buffer[256];
-        const size_t length = std::strftime(buffer, sizeof(buffer), format.c_str(), &local);
-        return minja::Value(std::string(buffer, length));
-      });
+// Returns the error for the user. `what` is what was done: "template" or "rendering".
+Error ErrorOf(const jinja::TemplateError& error, std::string_view what) {
+  const std::string message =
+      SanitizeUtf8(std::string_view(error.what()).substr(0, kMaxErrorBytes));
+  if (error.line() == 0) return Error("chat_template", "{}: {}", what, message);
+  return Error("chat_template", "{}, line {}: {}", what, error.line(), message);
 }
 
-// Returns a `range` with bounded arguments, because minja's own builds its whole list at once.
-minja::Value BoundedRange() {
-  return minja::Value::callable(
-      [builtin = minja::Context::builtins()->get("range")](
-          const std::shared_ptr<minja::Context>& context, minja::ArgumentsValue& args) {
-        for (const minja::Value& bound : args.args) {
-          if (!bound.is_number_integer() || std::abs(bound.get<int64_t>()) > kMaxRange) {
-            throw std::runtime_error(fmt::format("range: want integers up to {}", kMaxRange));
-          }
-        }
-        return builtin.call(context, args);
-      });
-}
-
-// Shortens an error message of minja. minja adds a quotation of the source at every level that an
-// error passes; the first one says where the error is.
-std::string Shorten(std::string_view message) {
-  std::string text = SanitizeUtf8(message.substr(0, kMaxErrorBytes));
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
+// Sets a variable to a JSON text.
+jinja::Value JsonValue(jinja::Rendering& rendering, std::string_view json, std::string_view what) {
+  try {
+    return jinja::ParseJson(rendering.runtime(), json);
+  } catch (const jinja::TemplateError& error) {
+    throw ErrorOf(error, what);
+  }
 }
 
 }  // namespace
 
 struct ChatTemplate::Parsed {
-  std::shared_ptr<minja::TemplateNode> root;
+  jinja::Template source;
   SpecialTokens tokens;
 };
 
 ChatTemplate ChatTemplate::FromSource(std::string_view source, SpecialTokens tokens) {
-  auto parsed = std::make_shared<Parsed>();
-  parsed->tokens = std::move(tokens);
-  const std::string guarded = GuardTemplate(SanitizeUtf8(source));
   try {
-    // These are the options with which Hugging Face's apply_chat_template calls Jinja.
-    parsed->root = minja::Parser::parse(
-        guarded, {.trim_blocks = true, .lstrip_blocks = true, .keep_trailing_newline = false});
-  } catch (const std::exception& error) {
-    throw Error("chat_template", "template: {}", Shorten(error.what()));
+    return ChatTemplate(
+        std::make_shared<const Parsed>(Parsed{jinja::Template::Parse(source), std::move(tokens)}));
+  } catch (const jinja::TemplateError& error) {
+    throw ErrorOf(error, "template");
   }
-  return ChatTemplate(std::move(parsed));
 }
 
 std::optional<ChatTemplate> ChatTemplate::FromFolder(const std::filesystem::path& folder,
@@ -223,28 +158,29 @@ std::string ChatTemplate::Render(std::span<const ChatMessage> messages,
 
 std::string ChatTemplate::RenderJson(std::string_view messages_json,
                                      const ChatTemplateOptions& options) const {
-  OrderedJson messages = ParseJson(messages_json, "messages");
-  if (!messages.is_array()) {
-    throw Error("chat_template", "messages: got {}, want an array", messages.type_name());
+  jinja::Rendering rendering(parsed_->source, options.now);
+  const jinja::Value messages = JsonValue(rendering, messages_json, "messages");
+  if (messages.kind() != jinja::Kind::kList) {
+    throw Error("chat_template", "messages: got {}, want an array of messages",
+                messages.IsDict() ? "object" : "no array");
   }
-  OrderedJson values = {{"messages", std::move(messages)},
-                        {"add_generation_prompt", options.add_generation_prompt}};
-  for (const auto& [name, token] : parsed_->tokens) values[name] = token;
-  if (!options.tools_json.empty()) values["tools"] = ParseJson(options.tools_json, "tools");
+  for (const auto& [name, token] : parsed_->tokens) {
+    rendering.Set(name, jinja::Value::String(SanitizeUtf8(token)));
+  }
+  rendering.Set("messages", messages);
+  rendering.Set("add_generation_prompt", jinja::Value::Bool(options.add_generation_prompt));
+  // transformers always passes these two, as None where there are none.
+  rendering.Set("documents", jinja::Value::None());
+  rendering.Set("tools", options.tools_json.empty()
+                             ? jinja::Value::None()
+                             : JsonValue(rendering, options.tools_json, "tools"));
   for (const auto& [name, json] : options.arguments) {
-    values[name] = ParseJson(json, fmt::format("argument \"{}\"", name));
+    rendering.Set(name, JsonValue(rendering, json, fmt::format("argument \"{}\"", name)));
   }
-  std::shared_ptr<RootContext> context;
   try {
-    context = std::make_shared<RootContext>(minja::Value(values));
-    context->set("strftime_now", StrftimeNow(options.now));
-    context->set("range", BoundedRange());
-    std::string prompt = parsed_->root->render(context);
-    context->Clear();
-    return prompt;
-  } catch (const std::exception& error) {
-    if (context) context->Clear();
-    throw Error("chat_template", "rendering: {}", Shorten(error.what()));
+    return rendering.Run();
+  } catch (const jinja::TemplateError& error) {
+    throw ErrorOf(error, "rendering");
   }
 }
 

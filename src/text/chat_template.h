@@ -37,9 +37,8 @@ using SpecialTokens = std::map<std::string, std::string>;
 // once.
 class ChatTemplate {
  public:
-  // Parses a template. Throws Error (area "chat_template") on a syntax error, and if the source
-  // exceeds limits that no ordinary template reaches: 1 MiB in all; 4 KiB of code and 64 brackets
-  // in one tag; 64 nested blocks.
+  // Parses a template. Throws Error (area "chat_template") with the line on a syntax error, and if
+  // the source exceeds limits that no ordinary template reaches (jinja/template.h).
   static ChatTemplate FromSource(std::string_view source, SpecialTokens tokens = {});
 
   // Returns the template of a model folder: chat_template.jinja, else tokenizer_config.json's
@@ -56,8 +55,8 @@ class ChatTemplate {
                                const std::filesystem::path& folder);
 
   // Returns the prompt. It contains its own special tokens, so encode it with add_special_tokens =
-  // false. Throws Error if the template raises one (raise_exception), uses what minja does not
-  // support, or does not come to an end.
+  // false. Throws Error with the line of the template where it raises one (raise_exception), fails,
+  // or exceeds its budget (jinja/runtime.h).
   std::string Render(std::span<const ChatMessage> messages,
                      const ChatTemplateOptions& options = {}) const;
   // Renders messages with more fields (tool_calls, name, content in parts), given as a JSON array
