@@ -164,7 +164,8 @@ void AddModelArgs(CLI::App& command, ModelArgs& args) {
                      "search.max_length of genai_config.json, or the context length");
   command.add_option("--chunk", args.chunk,
                      "Prompt tokens in one run, at most; default: 512, or up to 2048 where plans "
-                     "are measured and such a run takes less than 0.1 s");
+                     "are measured and such a run takes less than 0.1 s. A model that takes the "
+                     "tokens of a prompt together (see inspect) has each prompt in one run");
   command.add_flag("--f32", args.f32, "Compute in f32, as on a GPU without shader-f16");
   command
       .add_option(

@@ -6,10 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "graph/gqa_inputs.h"
 #include "graph/text.h"
 #include "onnx/writer.h"
 #include "support/model_builder.h"
@@ -63,19 +65,30 @@ TEST(ModelFolder, TakesOperatorsThatAreOnlyFolded) {
               HasSubstr("graph output 'logits'"));
 }
 
-// Returns the error of a model whose logits go through a Cast to `dtype`, the operator, if there is
-// one, and a Cast back.
-std::string ErrorOfType(DType dtype, const std::string& op) {
+// Reads the folder of a model after `edit` has changed its graph, and returns the error message.
+std::string ErrorOfEdited(const std::function<void(graph::Graph&)>& edit) {
   const support::TempFolder folder;
   support::WriteModelFolder(support::ModelNamed("phi3"), folder.path());
-  const auto graph = support::ReadGraph(folder.path());
-  graph::Value* logits = graph->FindValue("logits");
-  graph::Value* value = graph->AddValue("before");
-  graph->SetOutput(logits->producer(), 0, value);
+  const std::unique_ptr<graph::Graph> graph = support::ReadGraph(folder.path());
+  edit(*graph);
+  onnx::WriteModel(*graph, folder.path() / "model.onnx");
+  try {
+    ModelFolder::Read(folder.path());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+// Inserts a Cast of the logits to `dtype`, the operator, if there is one, and a Cast back.
+void InsertInType(graph::Graph& graph, DType dtype, const std::string& op) {
+  graph::Value* logits = graph.FindValue("logits");
+  graph::Value* value = graph.AddValue("before");
+  graph.SetOutput(logits->producer(), 0, value);
   const auto add = [&](const std::string& name, std::vector<graph::Value*> inputs,
                        graph::Value* y = nullptr) {
-    if (y == nullptr) y = graph->AddValue("");
-    graph::Node* node = graph->AddNode("the_" + name, "", name, std::move(inputs), {y});
+    if (y == nullptr) y = graph.AddValue("");
+    graph::Node* node = graph.AddNode("the_" + name, "", name, std::move(inputs), {y});
     return std::pair(node, y);
   };
   const auto cast = [&](graph::Value* from, DType to, graph::Value* y = nullptr) {
@@ -84,7 +97,7 @@ std::string ErrorOfType(DType dtype, const std::string& op) {
     return result;
   };
   const auto ints = [&](std::vector<int64_t> values) {
-    return graph->AddConstant(
+    return graph.AddConstant(
         "", graph::Tensor::FromInts(DType::kI64, {static_cast<int64_t>(values.size())}, values));
   };
   value = cast(value, dtype);
@@ -108,13 +121,11 @@ std::string ErrorOfType(DType dtype, const std::string& op) {
     value = add(op, {value}).second;
   }
   cast(value, logits->dtype, logits);
-  onnx::WriteModel(*graph, folder.path() / "model.onnx");
-  try {
-    ModelFolder::Read(folder.path());
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
+}
+
+// Returns the error of a model whose logits go through the operator, if there is one, in `dtype`.
+std::string ErrorOfType(DType dtype, const std::string& op) {
+  return ErrorOfEdited([&](graph::Graph& graph) { InsertInType(graph, dtype, op); });
 }
 
 // What the operator table takes is refused at load if no kernel can do it.
@@ -133,6 +144,41 @@ TEST(ModelFolder, RefusesTypesWithoutAKernel) {
   // Operators of the table whose kernels take other types.
   EXPECT_THAT(ErrorOfType(DType::kF64, "Neg"), HasSubstr("got f64"));
   EXPECT_THAT(ErrorOfType(DType::kF64, "ReduceMax"), HasSubstr("got f64"));
+}
+
+TEST(ModelFolder, RefusesInputsThatTheConfigurationDoesNotName) {
+  const auto add = [](graph::Graph& graph, bool read) {
+    graph::Value* input = graph.AddInput("token_type_ids", DType::kI64,
+                                         graph::Dims{graph::Dim(1), graph::Dim("sequence_length")});
+    if (!read) return;
+    graph::Node* gather = graph.nodes().front().get();
+    graph.SetInput(gather, 1, input);
+  };
+  EXPECT_THAT(ErrorOfEdited([&](graph::Graph& graph) { add(graph, true); }),
+              HasSubstr("[model] graph input 'token_type_ids': got an input that "
+                        "genai_config.json does not name, want only 'input_ids'"));
+  // One that no node reads does no harm.
+  EXPECT_EQ(ErrorOfEdited([&](graph::Graph& graph) { add(graph, false); }), "");
+}
+
+TEST(ModelFolder, RefusesACacheThatIsNotUpdatedInPlace) {
+  const auto concat = [](graph::Graph& graph) {
+    graph::Value* present = graph.FindValue("present.1.value");
+    graph::Value* past = graph.FindValue("past_key_values.1.value");
+    graph::Node* attention = present->producer();
+    graph.SetOutput(attention, 2, nullptr);
+    graph.AddNode("joined", "", "Concat", {past, past}, {present})->attributes["axis"] = int64_t{2};
+  };
+  EXPECT_THAT(ErrorOfEdited(concat),
+              HasSubstr("[model] graph output 'present.1.value': got node 'joined' "
+                        "(ai.onnx::Concat, version 21), want a GroupQueryAttention that updates "
+                        "the cache 'past_key_values.1.value' in place"));
+  // The past of another layer is not this layer's cache.
+  EXPECT_THAT(ErrorOfEdited([](graph::Graph& graph) {
+                graph.SetInput(graph.FindValue("present.1.key")->producer(), graph::kPastKey,
+                               graph.FindValue("past_key_values.0.key"));
+              }),
+              HasSubstr("graph output 'present.1.key'"));
 }
 
 }  // namespace
