@@ -155,7 +155,13 @@ Value* Builder::Constant(Tensor tensor) {
 }
 
 Value* Builder::Constant(DType dtype, const Shape& shape, Fill fill) {
-  Value* value = Constant(Tensor::FromDoubles(dtype, shape, Elements(dtype, shape, fill).values));
+  std::vector<double> elements = Elements(dtype, shape, fill).values;
+  if (dtype == DType::kI64 && fill.kind == Fill::Kind::kAny && !elements.empty() && Chance(0.1)) {
+    // Integers have 32 bits on the GPU.
+    Pick(elements) = static_cast<double>(Int(-3, 3)) * 0x1p32 + static_cast<double>(Int(0, 9));
+    result_.may_be_refused = true;
+  }
+  Value* value = Constant(Tensor::FromDoubles(dtype, shape, elements));
   pool_.push_back(value);
   return value;
 }

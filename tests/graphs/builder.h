@@ -57,6 +57,10 @@ class Builder {
   }
   template <typename T>
   const T& Pick(const std::vector<T>& of) {
+    return Pick(const_cast<std::vector<T>&>(of));
+  }
+  template <typename T>
+  T& Pick(std::vector<T>& of) {
     return of[static_cast<size_t>(Int(0, static_cast<int64_t>(of.size()) - 1))];
   }
   DType Float() { return Chance(0.65) ? DType::kF32 : DType::kF16; }

@@ -44,6 +44,9 @@ class Harness {
   const Totals& totals() const { return totals_; }
 
  private:
+  // Reads the graph from the bytes of a model file and lowers it, as loading a model does. Throws
+  // Error if it is refused.
+  static std::unique_ptr<graph::Graph> Load(const RandomGraph& random);
   interpret::HostTensors RunOnGpu(const graph::Graph& graph, const RandomGraph& random);
   std::optional<Failure> CheckValid(const RandomGraph& random, const graph::Graph& model);
   std::optional<Failure> CheckNodes(const std::string& stage, const graph::Graph& graph,

@@ -13,7 +13,7 @@ bool HasOneBlock(const graph::Node& node, size_t scales, size_t zero_points) {
 }
 
 bool IsCausalWithOneQuery(const graph::Node& node, const HostTensors& values) {
-  if (node.Int("is_causal", 0) == 0 && node.Int("unidirectional", 0) == 0) return false;
+  if (node.Int("is_causal", 0) == 0) return false;
   const graph::Shape& query = values.at(node.input(0)->name()).shape;
   return query[query.size() - 2] == 1;
 }
@@ -32,7 +32,7 @@ std::string KnownDifference(const graph::Node& node, Platform platform, const Ho
   if (node.op() == "QMoE" && (HasOneBlock(node, 3, 11) || HasOneBlock(node, 6, 12)))
     return "QMoE: ONNX Runtime reads the zero points of rows with one block in another layout";
   if (IsCausalWithOneQuery(node, values))
-    return "attention: ONNX Runtime's CPU provider masks nothing for one query";
+    return "Attention: ONNX Runtime's CPU provider masks nothing for one query";
   // ONNX's own shape inference removes the dimensions that are listed, and all only without a list.
   if (node.op() == "Squeeze" && is_empty(1))
     return "Squeeze: ONNX Runtime takes an empty list of axes for none";

@@ -137,7 +137,9 @@ void MultiHeadAttention(Builder& b) {
   }
   Attributes attributes = {{"num_heads", heads}};
   if (b.Chance(0.3)) attributes["scale"] = 0.25f;
-  if (b.Chance(0.3)) attributes["unidirectional"] = int64_t{1};
+  // With more keys than rows it is not defined which keys the rows see.
+  if ((keys <= sequence || sequence == 1) && b.Chance(0.4))
+    attributes["unidirectional"] = int64_t{1};
   while (inputs.back() == nullptr) inputs.pop_back();
   const bool present = past > 0 || b.Chance(0.3);
   b.Add("com.microsoft", "MultiHeadAttention", inputs, attributes, {true, present, present});

@@ -16,6 +16,28 @@ Value* Norm(Builder& b, Value* x) {
                 {{"epsilon", 0.01f}, {"axis", int64_t{-1}}});
 }
 
+// Adds a layer norm or an RMS norm that is spelled out.
+void SpelledNorm(Builder& b) {
+  Value* x = b.Base({DType::kF32, DType::kF16}, 2, 3);
+  const DType dtype = b.dtype(x);
+  const int64_t columns = b.shape(x).back();
+  if (columns == 0) return;
+  const auto mean = [&](Value* of) {
+    if (b.opset() >= 18) return b.Add1("", "ReduceMean", {of, b.Ints({-1})});
+    return b.Add1("", "ReduceMean", {of}, {{"axes", std::vector<int64_t>{-1}}});
+  };
+  const auto number = [&](double value) {
+    return b.Constant(Tensor::FromDoubles(dtype, {}, std::vector<double>{value}));
+  };
+  Value* t = b.Chance(0.5) ? x : b.Add1("", "Sub", {x, mean(x)});
+  Value* square = b.Chance(0.5) ? b.Add1("", "Pow", {t, number(2)}) : b.Add1("", "Mul", {t, t});
+  Value* root = b.Add1("", "Sqrt", {b.Add1("", "Add", {mean(square), number(0.0625)})});
+  Value* y = b.Chance(0.5) ? b.Add1("", "Div", {t, root})
+                           : b.Add1("", "Mul", {t, b.Add1("", "Reciprocal", {root})});
+  if (b.Chance(0.8)) y = b.Add1("", "Mul", {y, b.Constant(dtype, {columns}, kMild)});
+  if (b.Chance(0.5)) b.Add1("", "Add", {y, b.Constant(dtype, {columns}, kMild)});
+}
+
 struct Rows {
   Quantized form;
   Value* x;
@@ -147,8 +169,11 @@ void Experts(Builder& b) {
 
 std::vector<Maker> PatternMakers() {
   return {
-      {"pattern", "head", Head, 0.7},       {"pattern", "mlp", Mlp},
-      {"pattern", "residual", Residual},    {"pattern", "attention", LayerAttention},
+      {"pattern", "norm", SpelledNorm},
+      {"pattern", "head", Head, 0.7},
+      {"pattern", "mlp", Mlp},
+      {"pattern", "residual", Residual},
+      {"pattern", "attention", LayerAttention},
       {"pattern", "experts", Experts, 0.5},
   };
 }

@@ -41,12 +41,31 @@ void Softmax(Builder& b) {
   b.Add1("", "Softmax", {x}, attributes);
 }
 
-void RmsNorm(Builder& b, std::string_view domain, std::string_view op) {
-  Value* x = b.Base({DType::kF32, DType::kF32, DType::kF16}, 2);
+// Returns the attributes of a norm over the dimensions from `axis` on.
+Attributes NormAttributes(Builder& b, int64_t axis, int64_t rank) {
   Attributes attributes;
   if (b.Chance(0.7)) attributes["epsilon"] = b.Pick({1e-6f, 0.01f, 0.5f});
-  if (b.Chance(0.5)) attributes["axis"] = b.Axis(b.rank(x) - 1, b.rank(x));
-  b.Add1(domain, op, {x, b.Operand(b.dtype(x), {b.shape(x).back()}, {Kind::kMild})}, attributes);
+  if (axis != rank - 1 || b.Chance(0.5)) attributes["axis"] = b.Axis(axis, rank);
+  return attributes;
+}
+
+void RmsNorm(Builder& b, std::string_view domain, std::string_view op) {
+  Value* x = b.Base({DType::kF32, DType::kF32, DType::kF16}, 2);
+  const int64_t rank = b.rank(x), axis = b.Chance(0.8) ? rank - 1 : b.Int(0, rank - 1);
+  Value* scale =
+      b.Operand(b.dtype(x), Shape(b.shape(x).begin() + axis, b.shape(x).end()), {Kind::kMild});
+  b.Add1(domain, op, {x, scale}, NormAttributes(b, axis, rank));
+}
+
+void LayerNorm(Builder& b) {
+  Value* x = b.Base({DType::kF32, DType::kF32, DType::kF16}, 2);
+  const int64_t rank = b.rank(x), axis = b.Chance(0.7) ? rank - 1 : b.Int(0, rank - 1);
+  const Shape shape(b.shape(x).begin() + axis, b.shape(x).end());
+  std::vector<Value*> inputs = {x, b.Operand(b.dtype(x), shape, {Kind::kMild})};
+  if (b.Chance(0.6)) inputs.push_back(b.Operand(b.dtype(x), shape, {Kind::kMild}));
+  const bool statistics = b.Chance(0.3);
+  b.Add("", "LayerNormalization", inputs, NormAttributes(b, axis, rank),
+        {true, statistics, statistics});
 }
 
 void SkipRmsNorm(Builder& b) {
@@ -74,6 +93,7 @@ std::vector<Maker> ReductionMakers() {
     makers.push_back(
         {domain, op, [domain = domain, op = op](Builder& b) { RmsNorm(b, domain, op); }, 0.7});
   }
+  makers.push_back({"", "LayerNormalization", LayerNorm});
   makers.push_back({"com.microsoft", "SkipSimplifiedLayerNormalization", SkipRmsNorm});
   return makers;
 }
