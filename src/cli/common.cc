@@ -449,14 +449,15 @@ std::optional<std::string> ReadLine() {
   while (end == std::string::npos) {
     const size_t searched = input.size();
     if (!ReadMore()) {
-      // The last line may lack its newline.
       if (interrupted || input.empty()) return std::nullopt;
-      return std::exchange(input, {});
+      end = input.size();  // The last line may lack its newline.
+      break;
     }
     end = input.find('\n', searched);
   }
   std::string line = input.substr(0, end);
   input.erase(0, end + 1);
+  if (line.ends_with('\r')) line.pop_back();
   return line;
 }
 

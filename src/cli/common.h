@@ -36,6 +36,7 @@ void AddVerify(CLI::App& app);
 void AddConvert(CLI::App& app);
 void AddBench(CLI::App& app);
 void AddTune(CLI::App& app);
+void AddTokenize(CLI::App& app);
 
 // Options of every subcommand that reads a model folder.
 struct ModelArgs {
@@ -195,8 +196,8 @@ std::string BytesText(uint64_t bytes);
 
 // Returns all of standard input. Throws Error after Ctrl-C.
 std::string ReadStandardInput();
-// Returns the next line of standard input without its newline; nullopt at the input's end and after
-// Ctrl-C.
+// Returns the next line of standard input without its end, LF or CR LF; nullopt at the input's end
+// and after Ctrl-C.
 std::optional<std::string> ReadLine();
 
 // Exit codes.

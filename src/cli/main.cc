@@ -64,6 +64,7 @@ int Main(int argc, char** argv) {
   app.footer(kFooter);
   AddRun(app);
   AddChat(app);
+  AddTokenize(app);
   AddInspect(app);
   AddDevices(app);
   AddVerify(app);

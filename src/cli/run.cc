@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/common.h"
+#include "cli/messages.h"
 #include "generate/conversation.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -16,11 +17,13 @@ namespace {
 constexpr char kRunFooter[] = R"(Examples:
   sinter run models/demo -p "Write a short story about Lily and a lost kite."
   sinter run models/demo -p "Once upon a time" --raw --temperature 0.8 --seed 7 -n 100
-  echo "What is 7 + 8?" | sinter run models/demo -p - --json)";
+  echo "What is 7 + 8?" | sinter run models/demo -p - --json
+  sinter run models/demo --messages chat.json --tools tools.json)";
 
 struct RunArgs {
   ModelArgs model;
   GenerateArgs generate;
+  MessageArgs messages;
   std::string prompt;
   std::string system;
   bool raw = false;
@@ -30,9 +33,45 @@ struct RunArgs {
 std::string ReadPrompt(const RunArgs& args) {
   if (args.prompt != "-") return args.prompt;
   std::string prompt = ReadStandardInput();
-  // The shell adds the final newline; it is not part of the prompt.
-  if (prompt.ends_with('\n')) prompt.pop_back();
+  // The shell adds the final newline; it is not part of the prompt. On Windows it is CR LF.
+  if (prompt.ends_with('\n')) {
+    prompt.pop_back();
+    if (prompt.ends_with('\r')) prompt.pop_back();
+  }
   return prompt;
+}
+
+// Returns the tokens of the prompt: the messages, or the text as the user's message, in the chat
+// template, or the text as it is.
+std::vector<int32_t> EncodePrompt(const RunArgs& args, const text::Tokenizer& tokenizer) {
+  if (args.prompt == "-" && args.messages.tools == "-") {
+    throw Error("cli", "--prompt and --tools: got standard input for both, want a file for one");
+  }
+  TemplateInput input = ReadTemplateInput(args.messages, Content::kText);
+  if (!args.messages.messages.empty()) {
+    const text::ChatTemplate chat_template =
+        RequireTemplate(args.model.model, "without it, --raw -p takes the whole prompt");
+    if (input.messages.empty()) {
+      throw Error("cli", "--messages: got no messages, want at least one");
+    }
+    return generate::EncodeMessages(
+        tokenizer, chat_template,
+        generate::WithReadableContent(chat_template, std::move(input.messages), input.options),
+        input.options);
+  }
+  const std::string prompt = ReadPrompt(args);
+  const std::optional<text::ChatTemplate> chat_template =
+      args.raw ? std::nullopt : text::ChatTemplate::FromFolder(args.model.model);
+  if (!chat_template) {
+    if (args.messages.any())
+      RequireTemplate(args.model.model, "--tools and --template-arg need it");
+    return tokenizer.Encode(prompt, /*add_special_tokens=*/true);
+  }
+  if (!args.system.empty()) {
+    input.messages.push_back(generate::MakeMessage("system", args.system));
+  }
+  input.messages.push_back(generate::MakeMessage("user", prompt));
+  return generate::EncodeMessages(tokenizer, *chat_template, input.messages, input.options);
 }
 
 nlohmann::json ToJson(const Loaded& loaded, const generate::Generation& result) {
@@ -60,15 +99,7 @@ void Run(const RunArgs& args) {
   const generate::GenerateOptions options = ToOptions(args.generate, folder.config);
   const text::Tokenizer tokenizer =
       text::Tokenizer::FromFile(std::filesystem::path(args.model.model) / "tokenizer.json");
-  const std::string prompt = ReadPrompt(args);
-  const std::optional<text::ChatTemplate> chat_template =
-      args.raw ? std::nullopt : text::ChatTemplate::FromFolder(args.model.model);
-  std::vector<text::ChatMessage> messages;
-  if (!args.system.empty()) messages.push_back({"system", args.system});
-  messages.push_back({"user", prompt});
-  const std::vector<int32_t> tokens =
-      chat_template ? generate::EncodeMessages(tokenizer, *chat_template, messages)
-                    : tokenizer.Encode(prompt, /*add_special_tokens=*/true);
+  const std::vector<int32_t> tokens = EncodePrompt(args, tokenizer);
   // A prompt that is too long is reported before the model is loaded.
   const int64_t max_length = MaxLength(args.model, folder.config);
   if (static_cast<int64_t>(tokens.size()) > max_length) {
@@ -101,16 +132,23 @@ void AddRun(CLI::App& app) {
   auto args = std::make_shared<RunArgs>();
   CLI::App* command = app.add_subcommand("run", "Answer one prompt");
   command->footer(kRunFooter);
-  command->add_option("-p,--prompt", args->prompt, "The prompt; '-' reads standard input")
-      ->required();
-  command->add_option("--system", args->system, "System message");
-  command->add_flag("--raw", args->raw,
-                    "Go on from the prompt as it is, without the chat template");
+  CLI::Option* prompt =
+      command->add_option("-p,--prompt", args->prompt, "The prompt; '-' reads standard input");
+  CLI::Option* system = command->add_option("--system", args->system, "System message");
+  CLI::Option* raw = command->add_flag("--raw", args->raw,
+                                       "Go on from the prompt as it is, without the chat template");
   command->add_flag("-q,--quiet", args->quiet, "No figures behind the text");
+  AddMessageArgs(*command, args->messages, "In place of --prompt");
+  CLI::Option* messages = command->get_option("--messages");
+  messages->excludes(prompt)->excludes(system)->excludes(raw);
+  raw->excludes(command->get_option("--tools"))->excludes(command->get_option("--template-arg"));
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   AddGenerateArgs(*command, args->generate);
-  command->callback([args] { Run(*args); });
+  command->callback([args, prompt, messages] {
+    if (prompt->empty() && messages->empty()) throw CLI::RequiredError("--prompt or --messages");
+    Run(*args);
+  });
 }
 
 }  // namespace sinter::cli

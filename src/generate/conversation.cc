@@ -13,40 +13,42 @@ ConversationTooLongError::ConversationTooLongError(int64_t tokens, int64_t max_l
       tokens_(tokens),
       max_length_(max_length) {}
 
-std::vector<int32_t> EncodeMessages(const text::Tokenizer& tokenizer,
-                                    const text::ChatTemplate& chat_template,
-                                    std::span<const text::ChatMessage> messages) {
-  return tokenizer.Encode(chat_template.Render(messages), /*add_special_tokens=*/false);
-}
-
 Conversation::Conversation(std::shared_ptr<engine::Sequence> session, text::Tokenizer tokenizer,
-                           text::ChatTemplate chat_template, std::string system)
-    : generator_(std::move(session), std::move(tokenizer)), template_(std::move(chat_template)) {
+                           text::ChatTemplate chat_template, Messages beginning,
+                           text::ChatTemplateOptions options)
+    : generator_(std::move(session), std::move(tokenizer)),
+      template_(std::move(chat_template)),
+      template_options_(std::move(options)),
+      messages_(std::move(beginning)),
+      beginning_(messages_.size()) {
   generator_.session().Rewind(0);
-  if (system.empty()) return;
-  messages_.push_back({"system", std::move(system)});
-  system_messages_ = 1;
 }
 
-Answer Conversation::Ask(std::string message, const GenerateOptions& options,
+Answer Conversation::Ask(std::string_view message, const GenerateOptions& options,
                          const std::function<bool(std::string_view)>& on_text) {
-  messages_.push_back({"user", std::move(message)});
+  messages_.push_back(MakeMessage("user", message));
   try {
-    Answer answer = AnswerMessages(options, on_text);
-    messages_.push_back({"assistant", answer.generation.text});
-    return answer;
+    return AnswerLast(options, on_text);
   } catch (...) {
     messages_.pop_back();
     throw;
   }
 }
 
-void Conversation::Reset() { messages_.resize(system_messages_); }
+Answer Conversation::AnswerLast(const GenerateOptions& options,
+                                const std::function<bool(std::string_view)>& on_text) {
+  Answer answer = AnswerMessages(options, on_text);
+  messages_.push_back(MakeMessage("assistant", answer.generation.text));
+  return answer;
+}
+
+void Conversation::Reset() { messages_.resize(beginning_); }
 
 Answer Conversation::AnswerMessages(const GenerateOptions& options,
                                     const std::function<bool(std::string_view)>& on_text) {
   engine::Sequence& session = generator_.session();
-  std::vector<int32_t> prompt = EncodeMessages(generator_.tokenizer(), template_, messages_);
+  std::vector<int32_t> prompt =
+      EncodeMessages(generator_.tokenizer(), template_, messages_, template_options_);
   const auto length = static_cast<int64_t>(prompt.size());
   if (length > session.max_length()) throw ConversationTooLongError(length, session.max_length());
 

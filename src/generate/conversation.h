@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "base/error.h"
 #include "engine/sequence.h"
 #include "generate/generator.h"
+#include "generate/messages.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -30,13 +30,6 @@ class ConversationTooLongError : public Error {
   int64_t tokens_, max_length_;
 };
 
-// Returns the tokens of the prompt that the template makes of the messages, up to the beginning of
-// the assistant's answer. Needs no GPU. Throws what ChatTemplate::Render and Tokenizer::Encode
-// throw.
-std::vector<int32_t> EncodeMessages(const text::Tokenizer& tokenizer,
-                                    const text::ChatTemplate& chat_template,
-                                    std::span<const text::ChatMessage> messages);
-
 // An answer, which is also the conversation's last message.
 struct Answer {
   // `generation.prompt_tokens` counts the tokens of the prompt that had to run.
@@ -48,10 +41,11 @@ struct Answer {
 // One conversation on one session. Not safe for several threads at once.
 class Conversation {
  public:
-  // `system` is the system message; empty for none. Nothing else may use the session while the
-  // conversation lives. The session's sequence is emptied.
+  // `beginning` holds the first messages, such as the system message. Nothing else may use the
+  // session while the conversation lives. The session's sequence is emptied.
   Conversation(std::shared_ptr<engine::Sequence> session, text::Tokenizer tokenizer,
-               text::ChatTemplate chat_template, std::string system = {});
+               text::ChatTemplate chat_template, Messages beginning = {},
+               text::ChatTemplateOptions options = {});
 
   // Adds the user's message, generates the answer, and adds it too. `on_text` gets the text as
   // Generator::Run gives it; it returns false to stop, and the answer ends there.
@@ -62,15 +56,18 @@ class Conversation {
   //
   // Throws ConversationTooLongError, and what EncodeMessages, Generator::Run and `on_text` throw.
   // The messages are then as before the call, so that the conversation can go on.
-  Answer Ask(std::string message, const GenerateOptions& options,
+  Answer Ask(std::string_view message, const GenerateOptions& options,
              const std::function<bool(std::string_view)>& on_text);
+  // Does the same without a further message: answers the messages that there are.
+  Answer AnswerLast(const GenerateOptions& options,
+                    const std::function<bool(std::string_view)>& on_text);
 
-  // Forgets all messages but the system message. The session keeps its tokens: a beginning that the
-  // next conversation shares with this one need not run again.
+  // Forgets all messages but those of the beginning. The session keeps its tokens: a beginning that
+  // the next conversation shares with this one need not run again.
   void Reset();
 
-  // The system message, if there is one, then the user's and the assistant's by turns.
-  std::span<const text::ChatMessage> messages() const { return messages_; }
+  // The messages of the beginning, then the user's and the assistant's by turns.
+  const Messages& messages() const { return messages_; }
 
  private:
   Answer AnswerMessages(const GenerateOptions& options,
@@ -78,8 +75,9 @@ class Conversation {
 
   Generator generator_;
   text::ChatTemplate template_;
-  std::vector<text::ChatMessage> messages_;
-  size_t system_messages_ = 0;    // 0 or 1, at the front of messages_
+  text::ChatTemplateOptions template_options_;
+  Messages messages_;
+  size_t beginning_;              // messages of the beginning, at the front of messages_
   std::vector<int32_t> history_;  // tokens of the session's sequence
 };
 

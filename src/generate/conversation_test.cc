@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "support/device.h"
 #include "support/model_builder.h"
@@ -56,16 +57,16 @@ text::ChatTemplate TemplateOf(std::string_view source) {
 }
 
 Conversation NewConversation(const std::shared_ptr<engine::Sequence>& session,
-                             std::string_view source = kTemplate, std::string system = {}) {
-  return {session, EndlessModel().tokenizer, TemplateOf(source), std::move(system)};
+                             std::string_view source = kTemplate, Messages beginning = {}) {
+  return {session, EndlessModel().tokenizer, TemplateOf(source), std::move(beginning)};
 }
 
 // Returns the prompt of these messages, of the user and the assistant by turns.
 std::vector<int32_t> PromptOf(const std::vector<std::string>& contents,
                               std::string_view source = kTemplate) {
-  std::vector<text::ChatMessage> messages;
+  Messages messages;
   for (const std::string& content : contents) {
-    messages.push_back({messages.size() % 2 == 0 ? "user" : "assistant", content});
+    messages.push_back(MakeMessage(messages.size() % 2 == 0 ? "user" : "assistant", content));
   }
   return EncodeMessages(EndlessModel().tokenizer, TemplateOf(source), messages);
 }
@@ -87,8 +88,11 @@ std::vector<int32_t> Concatenated(std::vector<int32_t> a, const std::vector<int3
 
 std::vector<std::string> Contents(const Conversation& conversation) {
   std::vector<std::string> contents;
-  for (const text::ChatMessage& message : conversation.messages())
-    contents.push_back(message.role + ":" + message.content);
+  for (const std::string& text : conversation.messages()) {
+    const auto message = nlohmann::json::parse(text);
+    contents.push_back(message["role"].get<std::string>() + ":" +
+                       message["content"].get<std::string>());
+  }
   return contents;
 }
 
@@ -196,7 +200,8 @@ TEST(Conversation, TooLongLosesNothing) {
 }
 
 TEST(Conversation, ResetKeepsTheSystemMessage) {
-  Conversation conversation = NewConversation(NewSession(), kTemplate, "be.brief");
+  Conversation conversation =
+      NewConversation(NewSession(), kTemplate, {MakeMessage("system", "be.brief")});
   const Answer first = conversation.Ask("hello", {.max_new_tokens = 4}, {});
   conversation.Ask("more", {.max_new_tokens = 4}, {});
   conversation.Reset();
@@ -208,6 +213,27 @@ TEST(Conversation, ResetKeepsTheSystemMessage) {
   const Answer again = conversation.Ask("hello", {.max_new_tokens = 4}, {});
   EXPECT_EQ(again.generation.tokens, first.generation.tokens);
   EXPECT_EQ(again.conversation_tokens, first.conversation_tokens);
+}
+
+TEST(Conversation, GoesOnFromAGivenBeginning) {
+  constexpr char kPartsTemplate[] =
+      "{% for m in messages %}{{m.role}}:{% if m.content is string %}{{m.content}}{% else %}"
+      "{{m.content[0].text}}{% endif %}<|end|>{% endfor %}{% if think %}+{% endif %}assistant:";
+  const Messages beginning = {MakeMessage("user", "hello"), MakeMessage("assistant", "yes"),
+                              R"({"role": "user", "content": [{"type": "text", "text": "hi"}]})"};
+  Conversation conversation = {NewSession(),
+                               EndlessModel().tokenizer,
+                               TemplateOf(kPartsTemplate),
+                               beginning,
+                               {.arguments = {{"think", "true"}}}};
+  std::vector<int32_t> prompt = EndlessModel().tokenizer.Encode(
+      "user:hello<|end|>assistant:yes<|end|>user:hi<|end|>+assistant:", false);
+  const Answer answer = conversation.AnswerLast({.max_new_tokens = 3}, {});
+  EXPECT_EQ(answer.generation.tokens, FreshAnswer(prompt, 3));
+  EXPECT_EQ(conversation.messages().size(), 4u);
+  conversation.Ask("more", {.max_new_tokens = 2}, {});
+  conversation.Reset();
+  EXPECT_EQ(conversation.messages(), beginning);
 }
 
 TEST(Conversation, WithoutASystemMessageResetForgetsAll) {

@@ -6,7 +6,7 @@ import unittest
 
 from sinter_cli import DEMO, CliTest, run
 
-SUBCOMMANDS = ("run", "chat", "inspect", "devices", "verify", "bench", "convert")
+SUBCOMMANDS = ("run", "chat", "inspect", "devices", "verify", "bench", "convert", "tokenize")
 
 
 class Usage(CliTest):
@@ -21,7 +21,7 @@ class Usage(CliTest):
         self.assert_usage(run("--"), "got '--', want a subcommand")
         self.assert_usage(run("frobnicate"), "frobnicate")
         self.assert_usage(run("run", DEMO, "-p", "hi", "--frobnicate"), "--frobnicate")
-        self.assert_usage(run("run", DEMO), "--prompt")
+        self.assert_usage(run("run", DEMO), "--prompt", "--messages")
         self.assert_usage(run("run", "-p", "hi"), "MODEL")
         self.assert_usage(run("inspect", DEMO, "another"), "another")
         self.assert_usage(run("run", DEMO, "-p", "hi", "--temperature", "warm"), "--temperature")
@@ -37,8 +37,7 @@ class Usage(CliTest):
             of_subcommand = run(subcommand, "--help")
             self.assert_done(of_subcommand)
             self.assertIn("--json", of_subcommand.stdout)
-            # convert has no --device, because it needs no GPU.
-            if subcommand != "convert":
+            if subcommand not in ("convert", "tokenize"):  # these need no GPU
                 self.assertIn("--device", of_subcommand.stdout)
             self.assertIn(f"  sinter {subcommand}", of_subcommand.stdout)
 

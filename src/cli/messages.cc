@@ -1,0 +1,232 @@
+#include "cli/messages.h"
+
+#include <fmt/core.h>
+
+#include <cctype>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/common.h"
+
+namespace sinter::cli {
+namespace {
+
+using OrderedJson = nlohmann::ordered_json;
+
+// Returns a value as the X of "got X": short values themselves, others by their kind.
+std::string Got(const OrderedJson& value) {
+  if (value.is_array()) return value.empty() ? "an empty array" : "an array";
+  if (value.is_object()) return "an object";
+  return Excerpt(value.dump());
+}
+
+// Checks the JSON of one file. A path in it, such as `messages[2].role`, names the place of an
+// error.
+class Checker {
+ public:
+  Checker(std::string file, Content content) : file_(std::move(file)), content_(content) {}
+
+  void Messages(const OrderedJson& messages, const std::string& path) const {
+    RequireKind(messages, messages.is_array(), path, "an array of messages");
+    for (size_t i = 0; i < messages.size(); ++i) {
+      Message(messages[i], fmt::format("{}[{}]", path, i));
+    }
+  }
+
+  void Tools(const OrderedJson& tools, const std::string& path) const {
+    RequireKind(tools, tools.is_array(), path, "an array of tools");
+    for (size_t i = 0; i < tools.size(); ++i) {
+      RequireKind(tools[i], tools[i].is_object(), fmt::format("{}[{}]", path, i),
+                  "an object that describes a tool");
+    }
+  }
+
+  [[noreturn]] void Fail(const std::string& path, std::string_view got,
+                         std::string_view want) const {
+    throw Error("cli", "{}: {}{}got {}, want {}", file_, path, path.empty() ? "" : ": ", got, want);
+  }
+
+ private:
+  void RequireKind(const OrderedJson& value, bool right, const std::string& path,
+                   std::string_view want) const {
+    if (!right) Fail(path, Got(value), want);
+  }
+
+  // Returns the field. Throws Error if it is missing or no string.
+  const OrderedJson& StringField(const OrderedJson& object, const char* key,
+                                 const std::string& path) const {
+    const std::string at = path + "." + key;
+    const auto field = object.find(key);
+    if (field == object.end()) Fail(at, "nothing", "a string");
+    RequireKind(*field, field->is_string(), at, "a string");
+    return *field;
+  }
+
+  void Message(const OrderedJson& message, const std::string& path) const {
+    RequireKind(message, message.is_object(), path, "an object with role and content");
+    StringField(message, "role", path);
+    const auto calls = message.find("tool_calls");
+    const bool has_calls = calls != message.end() && !calls->is_null();
+    if (has_calls) ToolCalls(*calls, path + ".tool_calls");
+    const auto content = message.find("content");
+    if (content == message.end() || content->is_null()) {
+      if (content_ == Content::kText && !has_calls) {
+        Fail(path + ".content", content == message.end() ? "nothing" : "null",
+             "a string or an array of parts");
+      }
+      return;
+    }
+    if (content->is_string()) return;
+    RequireKind(*content, content->is_array(), path + ".content", "a string or an array of parts");
+    for (size_t i = 0; i < content->size(); ++i) {
+      Part((*content)[i], fmt::format("{}.content[{}]", path, i));
+    }
+  }
+
+  void Part(const OrderedJson& part, const std::string& path) const {
+    RequireKind(part, part.is_object(), path, R"(an object such as {"type": "text", "text": ...})");
+    const auto& type = StringField(part, "type", path).get_ref<const std::string&>();
+    if (type == "text") {
+      StringField(part, "text", path);
+    } else if (content_ == Content::kText) {
+      Fail(path + ".type", Got(part["type"]), "\"text\": a language model reads nothing else");
+    }
+  }
+
+  void ToolCalls(const OrderedJson& calls, const std::string& path) const {
+    RequireKind(calls, calls.is_array(), path, "an array of tool calls");
+    for (size_t i = 0; i < calls.size(); ++i) {
+      const std::string at = fmt::format("{}[{}]", path, i);
+      RequireKind(calls[i], calls[i].is_object(), at, "an object with a function");
+      const auto function = calls[i].find("function");
+      // Some templates take the name and the arguments without a function around them.
+      const OrderedJson& named = function == calls[i].end() ? calls[i] : *function;
+      const std::string named_at = function == calls[i].end() ? at : at + ".function";
+      RequireKind(named, named.is_object(), named_at, "an object with name and arguments");
+      StringField(named, "name", named_at);
+    }
+  }
+
+  std::string file_;
+  Content content_;
+};
+
+// Returns the name of a file in an error message.
+std::string FileName(const std::string& file) { return file == "-" ? "standard input" : file; }
+
+OrderedJson ReadJson(const std::string& file, std::string_view want) {
+  const std::string text = file == "-" ? ReadStandardInput() : ReadSmallFile(file, "cli", want);
+  return ParseOrderedJson(text, "cli", FileName(file));
+}
+
+void ReadMessages(const MessageArgs& args, Content content, TemplateInput& input) {
+  const OrderedJson json = ReadJson(args.messages, "a JSON file of messages");
+  const Checker checker(FileName(args.messages), content);
+  OrderedJson messages = json;
+  if (json.is_object()) {
+    for (const auto& [key, value] : json.items()) {
+      if (key != "messages" && key != "tools") {
+        checker.Fail("", fmt::format("field \"{}\"", Excerpt(key)), "only messages and tools");
+      }
+    }
+    if (!json.contains("messages")) checker.Fail("messages", "nothing", "an array of messages");
+    messages = json["messages"];
+    if (json.contains("tools") && !json["tools"].is_null()) {
+      checker.Tools(json["tools"], "tools");
+      if (!args.tools.empty()) checker.Fail("tools", "tools here and by --tools", "one of them");
+      input.options.tools_json = json["tools"].dump();
+    }
+  } else if (!json.is_array()) {
+    checker.Fail("", Got(json), "an array of messages, or an object with messages and tools");
+  }
+  checker.Messages(messages, "messages");
+  for (const OrderedJson& message : messages) {
+    input.messages.push_back(message.dump());
+    input.waits_for_answer = message["role"] == "user" || message["role"] == "tool";
+  }
+}
+
+bool IsIdentifier(std::string_view name) {
+  for (size_t i = 0; i < name.size(); ++i) {
+    const auto c = static_cast<unsigned char>(name[i]);
+    if (c != '_' && std::isalpha(c) == 0 && (i == 0 || std::isdigit(c) == 0)) return false;
+  }
+  return !name.empty();
+}
+
+}  // namespace
+
+void AddMessageArgs(CLI::App& command, MessageArgs& args, const std::string& use) {
+  const std::string group = "Chat template";
+  command
+      .add_option("--messages", args.messages,
+                  "JSON file of messages (role, content as text or parts, tool_calls), or of an "
+                  "object with messages and tools; '-' reads standard input. " +
+                      use)
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--tools", args.tools,
+                  "JSON file: an array of the tools that the model may call; '-' reads standard "
+                  "input")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--template-arg", args.template_args,
+                  "Variable of the chat template, such as enable_thinking=false (repeatable)")
+      ->allow_extra_args(false)
+      ->type_name("NAME=JSON")
+      ->group(group);
+}
+
+TemplateInput ReadTemplateInput(const MessageArgs& args, Content content) {
+  TemplateInput input;
+  for (const std::string& argument : args.template_args) {
+    const size_t equals = argument.find('=');
+    const std::string name = argument.substr(0, equals);
+    if (equals == std::string::npos || !IsIdentifier(name)) {
+      throw Error("cli", "--template-arg: got '{}', want NAME=JSON, such as enable_thinking=false",
+                  Excerpt(argument));
+    }
+    if (name == "messages" || name == "tools") {
+      throw Error("cli", "--template-arg: got '{}', want another name: --{} gives these", name,
+                  name);
+    }
+    if (input.options.arguments.contains(name)) {
+      throw Error("cli", "--template-arg: got {} twice, want it once", Excerpt(name));
+    }
+    const std::string json = argument.substr(equals + 1);
+    try {
+      ParseOrderedJson(json, "cli", "");
+    } catch (const Error&) {
+      throw Error("cli", "--template-arg {}: got '{}', want JSON, such as false, 3 or '\"text\"'",
+                  name, Excerpt(json));
+    }
+    input.options.arguments.emplace(name, json);
+  }
+  if (args.messages == "-" && args.tools == "-") {
+    throw Error("cli", "--messages and --tools: got standard input for both, want a file for one");
+  }
+  if (!args.messages.empty()) ReadMessages(args, content, input);
+  if (!args.tools.empty()) {
+    const OrderedJson tools = ReadJson(args.tools, "a JSON file of tools");
+    Checker(FileName(args.tools), content).Tools(tools, "");
+    input.options.tools_json = tools.dump();
+  }
+  return input;
+}
+
+text::ChatTemplate RequireTemplate(const std::string& folder, const std::string& hint) {
+  std::optional<text::ChatTemplate> chat_template = text::ChatTemplate::FromFolder(folder);
+  if (!chat_template) {
+    throw Error("cli",
+                "'{}': got no chat template (chat_template.jinja, or tokenizer_config.json's "
+                "chat_template), want one; {}",
+                folder, hint);
+  }
+  return *std::move(chat_template);
+}
+
+}  // namespace sinter::cli
