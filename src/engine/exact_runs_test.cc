@@ -99,7 +99,7 @@ class ExactRuns : public ::testing::Test {
 
 TEST_F(ExactRuns, GiveTheModelsLogits) {
   EXPECT_TRUE(model_->run_form().exact);
-  EXPECT_NE(model_->run_form().reason.find("node 'Div'"), std::string::npos)
+  EXPECT_NE(model_->run_form().reason.find("node 'Cast'"), std::string::npos)
       << model_->run_form().reason;
   const std::vector<int32_t> tokens = support::RandomTokens(kMaxLength, 5);
   for (const int64_t length : {1, 21}) {

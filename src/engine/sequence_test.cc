@@ -156,8 +156,10 @@ TEST(ModelFolders, RefuseAConfigOfAnotherModel) {
   EXPECT_THAT(error_with(other_heads), HasSubstr("0.key"));
   EXPECT_THAT(error_with(graph, R"("logits": "logits")", R"("logits": "probabilities")"),
               HasSubstr("graph output 'probabilities'"));
-  EXPECT_THAT(error_with(graph, R"("input_ids": "input_ids")", R"("input_ids": "ids")"),
-              HasSubstr("graph input 'ids'"));
+  EXPECT_THAT(
+      error_with(graph, R"("input_ids": "input_ids")", R"("input_ids": "ids")"),
+      HasSubstr("graph input 'input_ids': got an input that genai_config.json does not name, "
+                "want only 'ids'"));
 }
 
 TEST(Loading, ReportsProgressAndCanBeStopped) {

@@ -77,7 +77,7 @@ class Tokenize(CliTest):
                          self.tokens(DEMO, "--messages", "-", stdin=json.dumps(CHAT).encode()))
 
     def test_template_with_tools_and_arguments(self):
-        template = self.write("t.jinja", "{% for m in messages %}{{ m.role }}:{% for p in m.content %}"
+        template = self.write("t.jinja", "{% for m in messages %}{{ m.role }}:{% for p in m.content or [] %}"
                               "{{ p.text or p.type }}{% endfor %}{% for c in m.tool_calls or [] %}"
                               "{{ c.function.name }}({{ c.function.arguments.x }}){% endfor %};"
                               "{% endfor %}{{ tools[0].name }} {{ deep.er[1] }} {{ think }}")
