@@ -37,9 +37,13 @@ Arithmetic ArithmeticOf(const Node& node) {
       {"Gelu", Arithmetic::kFunction},     {"QuickGelu", Arithmetic::kFunction},
       {"FastGelu", Arithmetic::kFunction}, {"Pow", Arithmetic::kFunction},
       {"ReduceMax", Arithmetic::kMoves},   {"ReduceMin", Arithmetic::kMoves}};
-  static const std::set<std::string, std::less<>> sums = {
-      "MatMul",     "Softmax",          "ReduceSum",
-      "ReduceMean", "RMSNormalization", "SimplifiedLayerNormalization"};
+  static const std::set<std::string, std::less<>> sums = {"MatMul",
+                                                          "Softmax",
+                                                          "ReduceSum",
+                                                          "ReduceMean",
+                                                          "RMSNormalization",
+                                                          "SimplifiedLayerNormalization",
+                                                          "LayerNormalization"};
   // com.microsoft and sinter have only functions and sums.
   const auto found = of.find(node.op());
   if (found != of.end()) return found->second;
