@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <map>
 #include <random>
 #include <thread>
@@ -152,7 +152,7 @@ TEST(Bpe, Errors) {
 TEST(Bpe, SameAsTheDefinition) {
   const std::vector<std::string> alphabet = {"a", "b", "é", "▁", "中", "f"};
   std::mt19937 random(7);
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < 60; ++round) {
     const size_t letters = 2 + random() % (alphabet.size() - 1);
     std::vector<std::string> tokens(alphabet.begin(), alphabet.begin() + letters);
     Json vocab = Json::object();
@@ -195,14 +195,14 @@ TEST(Bpe, SameAsTheDefinition) {
 
 TEST(Bpe, LongWordIsNotQuadratic) {
   const Bpe bpe(Model({{"a", 0}, {"aa", 1}, {"aaaa", 2}}, {"a a", "aa aa"}));
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // processor time, whatever else the machine does
   EXPECT_EQ(Encode(bpe, std::string(1'000'000, 'a')).size(), 250'000u);
   // Merges with the whole text after them, once to its left and once to its right.
   const Bpe chain(Model({{"a", 0}, {"b", 1}, {"ab", 2}, {"aab", 3}, {"ba", 4}, {"baa", 5}},
                         {"a b", "a ab", "b a", "ba a"}));
   EXPECT_EQ(Encode(chain, std::string(100'000, 'a') + 'b').size(), 99'999u);
   EXPECT_EQ(Encode(chain, 'b' + std::string(100'000, 'a')).size(), 99'999u);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_LT(std::clock() - start, 20 * CLOCKS_PER_SEC);
 }
 
 // The characters of unknown tokens and byte tokens in a word of several parts.
