@@ -34,8 +34,47 @@ Expect 'signal' "$status" 42
 
 RuntimeFolder() { "$launch" /bin/sh -c 'echo "$XDG_RUNTIME_DIR"'; }
 Expect 'runtime folder kept' "$(XDG_RUNTIME_DIR=$work RuntimeFolder)" "$work"
-runtime=$(TMPDIR=$work XDG_RUNTIME_DIR='' RuntimeFolder)
-Expect 'runtime folder made' "$(stat -c %a "$runtime")" 700
+export XDG_RUNTIME_DIR=
+runtime=$work/sinter-runtime-$(id -u)
+Expect 'runtime folder made' "$(TMPDIR=$work RuntimeFolder)" "$runtime"
+Expect 'its mode' "$(stat -c %a "$runtime")" 700
+Expect 'runtime folder used again' "$(TMPDIR=$work RuntimeFolder)" "$runtime"
+
+# What is no private folder is left alone, and another name is taken, the same one each time.
+# NotTaken WHAT: the runtime folder is the second name, of mode 700
+NotTaken() {
+  Expect "$1" "$(TMPDIR=$work RuntimeFolder)" "$runtime-1"
+  Expect "$1: mode" "$(stat -c '%F %a' "$runtime-1")" 'directory 700'
+  rm -rf "$runtime" "$runtime-1"
+}
+rmdir "$runtime"
+: >"$runtime"
+NotTaken 'a file in its place'
+ln -s "$work/nowhere" "$runtime"
+NotTaken 'a dangling link'
+mkdir -m 700 "$work/mine"
+ln -s "$work/mine" "$runtime"
+NotTaken 'a link to a folder'
+mkdir -m 777 "$runtime"
+chmod 777 "$runtime"
+NotTaken 'a folder of mode 777'
+mkfifo "$runtime"
+NotTaken 'a FIFO'
+
+mkdir "$work/with space" "$work/sub"
+Expect 'TMPDIR with a space' "$(TMPDIR="$work/with space" RuntimeFolder)" \
+  "$work/with space/sinter-runtime-$(id -u)"
+Expect 'a relative TMPDIR' "$(cd "$work" && TMPDIR=sub RuntimeFolder)" \
+  "$work/sub/sinter-runtime-$(id -u)"
+for odd in "$work/none" /dev/null /proc "
+"; do
+  Expect "TMPDIR $odd" "$(TMPDIR=$odd Status "$launch" /bin/sh -c '[ -d "$XDG_RUNTIME_DIR" ]')" 0
+done
+Expect 'a runtime folder that is missing' "$(XDG_RUNTIME_DIR=$work/none TMPDIR=$work RuntimeFolder)" \
+  "$runtime"
+Expect 'a relative runtime folder' "$(cd "$work" && XDG_RUNTIME_DIR=sub TMPDIR=$work RuntimeFolder)" \
+  "$runtime"
+unset XDG_RUNTIME_DIR
 
 # The rest concerns the private prefix, which a system with a Dawn of its own does without.
 if grep -q "^lib=''" "$launch"; then exit $failed; fi

@@ -119,25 +119,4 @@ bool ReplaceFile(const std::filesystem::path& path, std::string_view text) {
   return false;
 }
 
-std::string Excerpt(std::string_view text, size_t max_bytes) {
-  size_t end = std::min(text.size(), max_bytes);
-  // Continuation bytes of UTF-8 are 10xxxxxx; a character has at most three.
-  for (int i = 0; i < 3 && end > 0 && end < text.size() &&
-                  (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80;
-       ++i) {
-    --end;
-  }
-  std::string excerpt;
-  for (const char c : text.substr(0, end)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      excerpt += fmt::format("\\x{:02x}", byte);
-    } else {
-      excerpt += c;
-    }
-  }
-  if (end < text.size()) excerpt += fmt::format("... ({} bytes)", text.size());
-  return excerpt;
-}
-
 }  // namespace sinter

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/excerpt.h"
+
 namespace sinter {
 
 // Upper bound on the size of configurations, templates and similar files. Real ones have kilobytes.
@@ -61,10 +63,5 @@ bool StaysInFolder(std::string_view name);
 // nobody sees a part of it. Makes the folder if needed. Returns whether it succeeded; a failure
 // leaves nothing behind.
 bool ReplaceFile(const std::filesystem::path& path, std::string_view text);
-
-// Returns the text if it is short, else its beginning and its length: `abc... (1000000 bytes)`.
-// Error messages quote names and values of files this way. Cuts between UTF-8 characters, and
-// writes control characters as \xNN.
-std::string Excerpt(std::string_view text, size_t max_bytes = 100);
 
 }  // namespace sinter

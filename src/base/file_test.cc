@@ -95,13 +95,5 @@ TEST_F(FileTest, ReplacesFilesWhole) {
   EXPECT_EQ(files, 1u);
 }
 
-TEST(Excerpt, CutsLongTextBetweenCharacters) {
-  EXPECT_EQ(Excerpt("short"), "short");
-  EXPECT_EQ(Excerpt(std::string("\x1b[2J\0", 5)), "\\x1b[2J\\x00");
-  EXPECT_EQ(Excerpt("abcdef", 3), "abc... (6 bytes)");
-  EXPECT_EQ(Excerpt("a\xE2\x82\xACz", 3), "a... (5 bytes)");
-  EXPECT_EQ(Excerpt(std::string(8, '\x80'), 6).substr(3), "... (8 bytes)");
-}
-
 }  // namespace
 }  // namespace sinter

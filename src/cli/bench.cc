@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/common.h"
 #include "generate/benchmark.h"
 #include "kernels/shader_source.h"
@@ -98,13 +99,17 @@ void CheckArgs(const BenchArgs& args) {
 
 // Reads the file of --prompt-ids, a JSON array.
 std::vector<int32_t> ReadIds(const std::string& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw Error("bench", "{}: got no such file, want a JSON array of token ids", file);
-  try {
-    return nlohmann::json::parse(stream).get<std::vector<int32_t>>();
-  } catch (const nlohmann::json::exception& error) {
-    throw Error("bench", "{}: got {}, want a JSON array of token ids", file, error.what());
+  const nlohmann::json json = ReadJsonFile(file, "bench", "a JSON array of token ids");
+  if (!json.is_array()) {
+    throw Error("bench", "{}: got {}, want a JSON array of token ids", file, JsonExcerpt(json));
   }
+  std::vector<int32_t> ids;
+  for (const nlohmann::json& id : json) {
+    const std::optional<int64_t> number = JsonInt(id, 0, INT32_MAX);
+    if (!number) throw Error("bench", "{}: got {}, want token ids", file, JsonExcerpt(id));
+    ids.push_back(static_cast<int32_t>(*number));
+  }
+  return ids;
 }
 
 std::ofstream OpenOutput(const std::string& file) {

@@ -24,15 +24,19 @@ std::atomic<bool> interrupted = false;
 
 namespace {
 
-// Pipe that the handler of Ctrl-C writes to. It ends ReadMore's wait even if the signal comes just
+// Signal that made `interrupted` true, or 0.
+std::atomic<int> caught = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may use it");
+
+// Pipe that the handler of signals writes to. It ends ReadMore's wait even if the signal comes just
 // before poll().
 int wakeup[2] = {-1, -1};
 
 // Bytes read from standard input that no caller has taken yet.
 std::string input;
 
-// Appends the next bytes of standard input to `input`. Returns false at the input's end and after
-// Ctrl-C.
+// Appends the next bytes of standard input to `input`. Returns false at the input's end and when
+// `interrupted`.
 bool ReadMore() {
   while (!interrupted) {
     pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {wakeup[0], POLLIN, 0}};
@@ -61,28 +65,41 @@ void ReserveStandardFiles() {
 
 void CatchSignals() {
   interrupted = false;
+  int only_stopped = SIGINT;
+  caught.compare_exchange_strong(only_stopped, 0);
+  // A signal that ends the program may have come after an earlier Ctrl-C.
+  if (caught != 0) interrupted = true;
   if (wakeup[0] < 0 && pipe2(wakeup, O_CLOEXEC | O_NONBLOCK) != 0) {
     throw Error("cli", "pipe: got '{}', want one", std::strerror(errno));
   }
   for (char byte = 0; read(wakeup[0], &byte, 1) == 1;) {
   }
   struct sigaction action = {};
-  action.sa_handler = [](int) {
+  action.sa_handler = [](int signal) {
     const int saved = errno;
+    caught = signal;
     interrupted = true;
     // The write wakes ReadMore, whichever thread got the signal. A full pipe has woken it already.
     [[maybe_unused]] const ssize_t written = write(wakeup[1], "", 1);
     errno = saved;
   };
-  // The first signal also removes the handler, so the second one ends the process.
+  // The first signal of a kind also removes its handler, so the second one ends the process.
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   sigaction(SIGINT, &action, nullptr);
+  if (interrupted) return;
+  sigaction(SIGTERM, &action, nullptr);
+  // nohup starts programs with SIGHUP ignored.
+  struct sigaction before = {};
+  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN)
+    sigaction(SIGHUP, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }
 
 void CheckInterrupted() {
-  if (interrupted) throw Error("cli", "got Ctrl-C, want to go on: start again");
+  if (interrupted) throw Error("cli", "got a signal to end, want to go on: start again");
 }
+
+int InterruptedCode() { return 128 + caught; }
 
 void Out(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)

@@ -170,13 +170,16 @@ class WaitingNotice {
 // file gets its number.
 void ReserveStandardFiles();
 
-// Set by the first Ctrl-C. The second one ends the process at once.
+// Set by the first Ctrl-C (SIGINT), SIGTERM or SIGHUP. The second one ends the process at once.
 extern std::atomic<bool> interrupted;
-// Installs the handler of Ctrl-C, or installs it again after a Ctrl-C that only stopped an answer.
-// Writing to a closed pipe becomes an error instead of a signal.
+// Installs the handler of these signals, or installs it again after a Ctrl-C that only stopped an
+// answer; `interrupted` then stays set if one of the others came. Writing to a closed pipe becomes
+// an error instead of a signal.
 void CatchSignals();
-// Throws Error if Ctrl-C was pressed.
+// Throws Error if `interrupted`.
 void CheckInterrupted();
+// Returns the exit code that tells the signal: 130, 143 or 129.
+int InterruptedCode();
 
 // Exception thrown when nobody reads standard output any more, as in `sinter ... | head -1`. The
 // program then ends without a message.
@@ -194,16 +197,15 @@ void Err(std::string_view text) noexcept;
 // Returns the number of bytes in decimal units, such as "1.2 GB".
 std::string BytesText(uint64_t bytes);
 
-// Returns all of standard input. Throws Error after Ctrl-C.
+// Returns all of standard input. Throws Error if `interrupted`.
 std::string ReadStandardInput();
 // Returns the next line of standard input without its end, LF or CR LF; nullopt at the input's end
-// and after Ctrl-C.
+// and when `interrupted`.
 std::optional<std::string> ReadLine();
 
 // Exit codes.
 inline constexpr int kFailure = 1;
 inline constexpr int kUsage = 2;
-inline constexpr int kInterrupted = 130;   // 128 + SIGINT
 inline constexpr int kOutputClosed = 141;  // 128 + SIGPIPE
 
 }  // namespace sinter::cli

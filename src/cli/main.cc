@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/excerpt.h"
 #include "cli/common.h"
 
 namespace sinter::cli {
@@ -18,7 +19,8 @@ constexpr char kFooter[] = R"(Examples:
   sinter chat models/demo
   sinter devices
 
-Exit codes: 0 done, 1 an error (one line on standard error says which), 2 wrong usage, 130 Ctrl-C.
+Exit codes: 0 done, 1 an error (one line on standard error says which), 2 wrong usage, 130 Ctrl-C,
+143 SIGTERM.
 sinter SUBCOMMAND --help says more.)";
 
 // Escapes control characters. Names in an error's text come from files and must not move the cursor
@@ -37,8 +39,10 @@ std::string Printable(std::string_view text, bool keep_newlines) {
 }
 
 int Fail(std::string_view text, bool keep_newlines = false) {
-  if (interrupted) return kInterrupted;
-  Err("sinter: " + Printable(text, keep_newlines) + "\n");
+  if (interrupted) return InterruptedCode();
+  // Compilers' messages, which keep their lines, may be long; names in files may be megabytes.
+  const std::string message = CutMiddle(text, keep_newlines ? 100'000 : 4000);
+  Err("sinter: " + Printable(message, keep_newlines) + "\n");
   return kFailure;
 }
 
@@ -94,7 +98,7 @@ int Main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return Fail(fmt::format("[cli] {}", error.what()));
   }
-  return interrupted ? kInterrupted : 0;
+  return interrupted ? InterruptedCode() : 0;
 }
 
 }  // namespace

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <limits>
 
 #include "base/error.h"
 #include "cli/common.h"
+#include "model/reference.h"
 
 namespace sinter::cli {
 namespace {
@@ -28,81 +27,6 @@ struct VerifyArgs {
   std::optional<double> max_abs, min_cosine;
 };
 
-struct Case {
-  std::vector<int32_t> prompt, tokens;
-};
-
-// Contents of reference.json and of the file of logits that it names: f32, [case, step,
-// vocabulary]. Step 0 holds the logits after the prompt's last token, and step i those after
-// tokens[i - 1].
-struct Reference {
-  std::vector<Case> cases;
-  size_t steps = 0, vocab = 0;
-  std::vector<float> logits;
-
-  std::span<const float> Row(size_t index, size_t step) const {
-    return std::span(logits).subspan((index * steps + step) * vocab, vocab);
-  }
-};
-
-Reference ReadReference(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "reference.json";
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream)
-    throw Error("verify", "{}: got no such file, want a folder with reference logits",
-                file.string());
-  Reference reference;
-  std::filesystem::path logits_file;
-  try {
-    const nlohmann::json json = nlohmann::json::parse(stream);
-    logits_file = folder / json.at("logits_file").get<std::string>();
-    const auto shape = json.at("logits_shape").get<std::vector<size_t>>();
-    if (shape.size() != 3)
-      throw Error("verify", "logits_shape: got {} numbers, want case, step, vocabulary",
-                  shape.size());
-    for (const nlohmann::json& entry : json.at("cases")) {
-      reference.cases.push_back({entry.at("prompt").get<std::vector<int32_t>>(),
-                                 entry.at("tokens").get<std::vector<int32_t>>()});
-    }
-    if (shape[0] == 0 || shape[1] == 0 || shape[2] == 0) {
-      throw Error(
-          "verify",
-          "{}: logits_shape: got [{}, {}, {}], want a case, a step and a vocabulary at least",
-          file.string(), shape[0], shape[1], shape[2]);
-    }
-    reference.steps = shape[1];
-    reference.vocab = shape[2];
-    if (shape[0] != reference.cases.size()) {
-      throw Error("verify", "{}: got {} cases, want {} (logits_shape)", file.string(),
-                  reference.cases.size(), shape[0]);
-    }
-    for (const Case& entry : reference.cases) {
-      if (entry.prompt.empty() || entry.tokens.size() + 1 < reference.steps) {
-        throw Error("verify",
-                    "{}: got a case of {} prompt tokens and {} tokens, want a prompt and {} tokens",
-                    file.string(), entry.prompt.size(), entry.tokens.size(), reference.steps - 1);
-      }
-    }
-  } catch (const nlohmann::json::exception& error) {
-    throw Error("verify", "{}: got {}, want reference logits' description", file.string(),
-                error.what());
-  }
-  std::ifstream data(logits_file, std::ios::binary);
-  const std::vector<char> bytes{std::istreambuf_iterator<char>(data), {}};
-  // The shape comes from the file and may be absurd, so it is divided by instead of multiplied,
-  // which could overflow.
-  const size_t rows = bytes.size() / sizeof(float) / reference.vocab;
-  if (rows / reference.steps != reference.cases.size() || rows % reference.steps != 0 ||
-      bytes.size() != rows * reference.vocab * sizeof(float)) {
-    throw Error("verify", "{}: got {} bytes, want [{}, {}, {}] numbers of 4 bytes (logits_shape)",
-                logits_file.string(), bytes.size(), reference.cases.size(), reference.steps,
-                reference.vocab);
-  }
-  reference.logits.resize(bytes.size() / sizeof(float));
-  std::memcpy(reference.logits.data(), bytes.data(), bytes.size());
-  return reference;
-}
-
 struct Difference {
   double max_abs = 0;
   double cosine = 1;
@@ -113,7 +37,8 @@ Difference Compare(std::span<const float> got, std::span<const float> want) {
   double max_abs = 0, dot = 0, got_norm = 0, want_norm = 0;
   for (size_t i = 0; i < want.size(); ++i) {
     // A NaN must not pass as "no difference".
-    if (!std::isfinite(got[i])) max_abs = std::numeric_limits<double>::infinity();
+    if (!std::isfinite(got[i]) || !std::isfinite(want[i]))
+      max_abs = std::numeric_limits<double>::infinity();
     max_abs = std::max(max_abs, std::abs(double{got[i]} - want[i]));
     dot += double{got[i]} * want[i];
     got_norm += double{got[i]} * got[i];
@@ -140,7 +65,8 @@ void Verify(const VerifyArgs& args) {
   in_range("--max-abs", args.max_abs, std::numeric_limits<double>::max());
   in_range("--min-cosine", args.min_cosine, 1);
   model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
-  const Reference reference = ReadReference(args.model.model);
+  const model::ReferenceLogits logits = model::ReadReference(args.model.model);
+  const model::Reference& reference = logits.reference;
   if (reference.vocab != static_cast<size_t>(folder.config.vocab_size)) {
     throw Error("verify", "vocabulary: got {} in the reference, want {}", reference.vocab,
                 folder.config.vocab_size);
@@ -149,7 +75,7 @@ void Verify(const VerifyArgs& args) {
   nlohmann::json rows = nlohmann::json::array();
   Difference worst;
   for (size_t index = 0; index < reference.cases.size(); ++index) {
-    const Case& entry = reference.cases[index];
+    const model::ReferenceCase& entry = reference.cases[index];
     Difference of_case;
     size_t agree = 0;
     loaded.session->Rewind(0);
@@ -157,7 +83,7 @@ void Verify(const VerifyArgs& args) {
       CheckInterrupted();
       loaded.session->Append(step == 0 ? std::span<const int32_t>(entry.prompt)
                                        : std::span<const int32_t>(&entry.tokens[step - 1], 1));
-      const Difference at = Compare(loaded.session->Logits(), reference.Row(index, step));
+      const Difference at = Compare(loaded.session->Logits(), logits.Row(index, step));
       of_case.max_abs = std::max(of_case.max_abs, at.max_abs);
       of_case.cosine = std::min(of_case.cosine, at.cosine);
       agree += at.same_token ? 1 : 0;

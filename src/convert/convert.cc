@@ -1,18 +1,13 @@
 #include "convert/convert.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <system_error>
 
 #include "base/error.h"
 #include "convert/architectures.h"
 #include "convert/config_fields.h"
 #include "convert/genai_config.h"
 #include "convert/json.h"
+#include "convert/new_folder.h"
 #include "convert/random_tokenizer.h"
 #include "convert/weights.h"
 #include "graph/ops.h"
@@ -21,66 +16,6 @@ namespace sinter::convert {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Output folder that is written under a temporary name. Finish() renames it to its final name;
-// without Finish() the destructor removes it.
-class NewFolder {
- public:
-  explicit NewFolder(fs::path path) : path_(std::move(path)) {
-    if (!path_.has_filename()) path_ = path_.parent_path();
-    std::error_code error;
-    if (fs::exists(path_, error) && !(fs::is_directory(path_) && fs::is_empty(path_))) {
-      throw Error("convert", "'{}': got something there already, want a new folder",
-                  path_.string());
-    }
-    partial_ = fmt::format("{}.part{}", path_.string(), getpid());
-    if (!fs::create_directory(partial_, error)) {
-      throw Error("convert", "cannot make the folder '{}': {}", partial_.string(),
-                  error ? error.message() : "it exists");
-    }
-  }
-  NewFolder(const NewFolder&) = delete;
-  NewFolder& operator=(const NewFolder&) = delete;
-  ~NewFolder() {
-    std::error_code ignored;
-    if (!done_) fs::remove_all(partial_, ignored);
-  }
-
-  const fs::path& path() const { return partial_; }
-
-  void Write(const std::string& name, std::string_view text) {
-    errno = EIO;  // Reported for failures that do not set errno.
-    std::ofstream stream(partial_ / name, std::ios::binary);
-    stream.write(text.data(), static_cast<std::streamsize>(text.size()));
-    stream.close();
-    if (!stream) {
-      throw Error("convert", "cannot write '{}': {}", (path_ / name).string(),
-                  std::strerror(errno));
-    }
-  }
-  void Copy(const fs::path& file) {
-    std::error_code error;
-    fs::copy_file(file, partial_ / file.filename(), error);
-    if (error) throw Error("convert", "cannot copy '{}': {}", file.string(), error.message());
-  }
-
-  // Renames the folder to its final name and returns the bytes of all its files.
-  uint64_t Finish() {
-    uint64_t bytes = 0;
-    for (const auto& entry : fs::directory_iterator(partial_)) bytes += entry.file_size();
-    std::error_code error;
-    fs::rename(partial_, path_, error);
-    if (error) {
-      throw Error("convert", "cannot rename to '{}': {}", path_.string(), error.message());
-    }
-    done_ = true;
-    return bytes;
-  }
-
- private:
-  fs::path path_, partial_;
-  bool done_ = false;
-};
 
 uint64_t BytesOf(const graph::Tensor& tensor) {
   return DTypeBytes(tensor.dtype, static_cast<size_t>(tensor.num_elements()));
@@ -227,6 +162,7 @@ void CheckOptions(const ConvertOptions& options) {
 ConvertReport ConvertCheckpoint(const fs::path& checkpoint, const fs::path& out,
                                 const ConvertOptions& options) {
   CheckOptions(options);
+  NewFolder folder(out);
   const HfConfig config = ReadConfig(checkpoint, options);
   nlohmann::json generation = nlohmann::json::object();
   const fs::path generation_file = checkpoint / "generation_config.json";
@@ -239,7 +175,6 @@ ConvertReport ConvertCheckpoint(const fs::path& checkpoint, const fs::path& out,
   const nlohmann::ordered_json genai =
       GenaiConfigOf(config, generation, generation_file.string(), options, result);
   AddProgress(options, result);
-  NewFolder folder(out);
   CopyTokenizer(checkpoint, folder);
   folder.Write("genai_config.json", genai.dump(4) + "\n");
   WriteGraph(result, folder);
@@ -249,6 +184,7 @@ ConvertReport ConvertCheckpoint(const fs::path& checkpoint, const fs::path& out,
 ConvertReport ConvertRandom(const nlohmann::json& json, const std::string& config_name,
                             uint64_t seed, const fs::path& out, const ConvertOptions& options) {
   CheckOptions(options);
+  NewFolder folder(out);
   const HfConfig config = ParseHfConfig(json, config_name, options.layers);
   RandomWeights weights(seed);
   Decoder::Result result = BuildDecoder(config, options, weights);
@@ -256,7 +192,6 @@ ConvertReport ConvertRandom(const nlohmann::json& json, const std::string& confi
       GenaiConfigOf(config, nlohmann::json::object(), config_name, options, result);
   const std::string tokenizer = RandomTokenizer(config.vocab, genai);
   AddProgress(options, result);
-  NewFolder folder(out);
   folder.Write("tokenizer.json", tokenizer);
   folder.Write("tokenizer_config.json", RandomTokenizerConfig(genai));
   folder.Write("chat_template.jinja", RandomChatTemplate());

@@ -26,7 +26,7 @@ nlohmann::json TokenIds(const HfConfig& config, const nlohmann::json& generation
     const nlohmann::json list = field->is_array() ? *field : nlohmann::json::array({*field});
     bool valid = !list.empty();
     for (const nlohmann::json& id : list) {
-      valid = valid && id.is_number_integer() && id >= 0 && id < config.vocab;
+      valid = valid && JsonInt(id, 0, config.vocab - 1);
     }
     if (!valid) {
       throw Error("convert", "{}: {}: got {}, want a token's id below {}", *file, name,

@@ -12,7 +12,7 @@ Decoder::Experts GptOssExperts(Decoder& m, int64_t layer) {
   Decoder::Experts experts;
   experts.router = from + "router";
   experts.router_bias = true;
-  experts.count = config.Int("num_local_experts");
+  experts.count = config.Int("num_local_experts", {}, kMaxExperts);
   experts.chosen = config.Int("num_experts_per_tok", config.Int("experts_per_token", 4));
   config.Want("experts_per_token", experts.chosen);
   experts.intermediate = config.intermediate;

@@ -1,6 +1,7 @@
 #include "convert/hf_config.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "convert/architectures.h"
@@ -12,6 +13,8 @@ namespace {
 // Upper bounds on sizes. They keep the product of three sizes within int64 and refuse absurd values
 // early.
 constexpr int64_t kMaxSize = int64_t{1} << 20;
+// Upper bound on other numbers, which become f32.
+constexpr double kMaxNumber = 1e30;
 
 int64_t Size(const HfConfig& config, std::string_view name, std::optional<int64_t> fallback = {},
              int64_t most = kMaxSize) {
@@ -32,19 +35,28 @@ bool HfConfig::Flag(std::string_view name, bool fallback) const {
   Find(name);
   return GetBool(json, name, file, fallback);
 }
-int64_t HfConfig::Int(std::string_view name, std::optional<int64_t> fallback) const {
+int64_t HfConfig::Int(std::string_view name, std::optional<int64_t> fallback, int64_t most) const {
   Find(name);
-  return fallback ? GetInt(json, name, file, *fallback) : GetInt(json, name, file);
+  const int64_t value = fallback ? GetInt(json, name, file, *fallback) : GetInt(json, name, file);
+  if (value < 0 || value > most) {
+    throw Error("convert", "{}: {}: got {}, want 0 to {}", file, name, value, most);
+  }
+  return value;
 }
 double HfConfig::Double(std::string_view name, double fallback) const {
   Find(name);
-  return GetDouble(json, name, file, fallback);
+  const double value = GetDouble(json, name, file, fallback);
+  if (!(std::abs(value) <= kMaxNumber)) {
+    throw Error("convert", "{}: {}: got {}, want {} to {}", file, name, value, -kMaxNumber,
+                kMaxNumber);
+  }
+  return value;
 }
 void HfConfig::Want(std::string_view name, const nlohmann::json& only) const {
   const nlohmann::json* field = Find(name);
   if (field != nullptr && *field != only) {
     throw Error("convert", "{}: {}: got {}, want {}: nothing else is implemented", file, name,
-                JsonExcerpt(*field), only.dump());
+                JsonExcerpt(*field), JsonExcerpt(only));
   }
 }
 
@@ -133,6 +145,9 @@ HfConfig ParseHfConfig(nlohmann::json json, const std::string& file,
     throw Error("convert", "{}: head_dim: got {}, want an even number", file, config.head_size);
   }
   config.norm_epsilon = config.Double("rms_norm_eps", defaults.norm_epsilon);
+  if (!(config.norm_epsilon >= 0 && config.norm_epsilon <= 1)) {
+    throw Error("convert", "{}: rms_norm_eps: got {}, want 0 to 1", file, config.norm_epsilon);
+  }
   config.tied_embeddings = config.Flag("tie_word_embeddings", defaults.tied_embeddings);
   // A window of null is none. A file without the field means the architecture's default.
   if (FindField(config.json, "sliding_window") != nullptr) {

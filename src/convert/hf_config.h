@@ -16,6 +16,8 @@ namespace sinter::convert {
 
 // Upper bound on a model's context.
 inline constexpr int64_t kMaxContext = int64_t{1} << 24;
+// Upper bound on the experts of a layer.
+inline constexpr int64_t kMaxExperts = 4096;
 
 // The fields that several architectures share. An architecture's own file reads from `json` the
 // fields that it alone has.
@@ -39,9 +41,11 @@ struct HfConfig {
   // Returns the field of `json`, or a null pointer if it is absent or null.
   const nlohmann::json* Find(std::string_view name) const;
   // Return one field of `json`, or `fallback` if it is absent. Throw Error("convert") if the field
-  // has another type, or is absent and there is no fallback.
+  // has another type or is out of range (integers are sizes, from 0 to `most`), or is absent and
+  // there is no fallback.
   bool Flag(std::string_view name, bool fallback) const;
-  int64_t Int(std::string_view name, std::optional<int64_t> fallback = {}) const;
+  int64_t Int(std::string_view name, std::optional<int64_t> fallback = {},
+              int64_t most = kMaxContext) const;
   double Double(std::string_view name, double fallback) const;
   // Throws Error("convert") if the field is present with any value but `only`.
   void Want(std::string_view name, const nlohmann::json& only) const;

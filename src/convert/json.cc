@@ -1,12 +1,16 @@
 #include "convert/json.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <fstream>
 
 #include "base/error.h"
 
 namespace sinter::convert {
 namespace {
+
+// Upper bound on the size of a file. The index of a checkpoint of a million tensors has 100 MB.
+constexpr uint64_t kMaxIndexBytes = 100'000'000;
 
 template <typename Is>
 const nlohmann::json& Want(const nlohmann::json& object, std::string_view name,
@@ -14,12 +18,14 @@ const nlohmann::json& Want(const nlohmann::json& object, std::string_view name,
   const nlohmann::json* field = FindField(object, name);
   if (field == nullptr) throw Error("convert", "{}: {}: got none, want {}", what, name, kind);
   if (!is(*field)) {
-    throw Error("convert", "{}: {}: got a {}, want {}", what, name, field->type_name(), kind);
+    const std::string got =
+        field->is_structured() ? fmt::format("a {}", field->type_name()) : JsonExcerpt(*field);
+    throw Error("convert", "{}: {}: got {}, want {}", what, name, got, kind);
   }
   return *field;
 }
 
-bool IsInt(const nlohmann::json& json) { return json.is_number_integer(); }
+bool IsInt(const nlohmann::json& json) { return JsonInt(json).has_value(); }
 bool IsNumber(const nlohmann::json& json) { return json.is_number(); }
 template <bool (*is)(const nlohmann::json&)>
 bool IsListOf(const nlohmann::json& json) {
@@ -29,20 +35,11 @@ bool IsListOf(const nlohmann::json& json) {
 }  // namespace
 
 nlohmann::json ParseJson(std::string_view text, const std::string& what) {
-  try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    throw Error("convert", "{}: got no valid JSON: {}", what, error.what());
-  }
+  return sinter::ParseJson(text, "convert", what);
 }
 
 nlohmann::json ReadJson(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(file)) {
-    throw Error("convert", "{}: got no such file, want it", file.string());
-  }
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  return ParseJson(text, file.string());
+  return ReadJsonFile(file, "convert", "a JSON file", kMaxIndexBytes);
 }
 
 const nlohmann::json* FindField(const nlohmann::json& object, std::string_view name) {

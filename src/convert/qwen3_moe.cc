@@ -9,8 +9,10 @@ namespace {
 
 // Newer files call the number of experts num_local_experts.
 int64_t ExpertCount(const HfConfig& config) {
-  if (config.Find("num_experts") == nullptr) return config.Int("num_local_experts");
-  const int64_t count = config.Int("num_experts");
+  if (config.Find("num_experts") == nullptr) {
+    return config.Int("num_local_experts", {}, kMaxExperts);
+  }
+  const int64_t count = config.Int("num_experts", {}, kMaxExperts);
   config.Want("num_local_experts", count);
   return count;
 }

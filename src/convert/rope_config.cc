@@ -22,6 +22,9 @@ constexpr std::string_view kRopeAnyType[] = {"rope_type",
                                              "finetuned",
                                              "max_position_embeddings"};
 
+// Upper bound on bases and factors. The largest published base is 1e11.
+constexpr double kMaxRopeNumber = 1e20;
+
 // Reads one object of parameters.
 class RopeReader {
  public:
@@ -38,6 +41,9 @@ class RopeReader {
   double Positive(std::string_view name, double value) const {
     if (!(value > 0)) {
       throw Error("convert", "{}: {}: got {}, want more than 0", what_, name, value);
+    }
+    if (value > kMaxRopeNumber) {
+      throw Error("convert", "{}: {}: got {}, want at most {}", what_, name, value, kMaxRopeNumber);
     }
     return value;
   }
@@ -115,7 +121,7 @@ void RopeReader::CheckFields(std::string_view type, std::span<const std::string_
     if (value.is_null() || has(used, name) || has(kRopeAnyType, name)) continue;
     if (name == "factor" && value == 1) continue;
     throw Error("convert", "{}: {}: got {}, want none: rope_type {} has no such parameter", what_,
-                JsonExcerpt(name), JsonExcerpt(value), type);
+                Excerpt(name), JsonExcerpt(value), type);
   }
 }
 

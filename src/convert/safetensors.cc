@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/mapped_file.h"
 #include "convert/json.h"
 
@@ -45,23 +46,23 @@ constexpr TypeInfo kTypes[] = {
 
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& path)
-      : path_(path.string()), file_(MappedFile::Open(path)) {}
+  Reader(std::string name, std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
+      : name_(std::move(name)), bytes_(bytes), owner_(std::move(owner)) {}
 
   CheckpointTensors Read() {
-    const std::span<const std::byte> bytes = file_->bytes();
     uint64_t length = 0;
-    if (bytes.size() < kLengthBytes) {
-      Fail("got {} bytes, want at least the {} of the header's length", bytes.size(), kLengthBytes);
+    if (bytes_.size() < kLengthBytes) {
+      Fail("got {} bytes, want at least the {} of the header's length", bytes_.size(),
+           kLengthBytes);
     }
-    std::memcpy(&length, bytes.data(), kLengthBytes);
-    if (length > kMaxHeaderBytes || length > bytes.size() - kLengthBytes) {
+    std::memcpy(&length, bytes_.data(), kLengthBytes);
+    if (length > kMaxHeaderBytes || length > bytes_.size() - kLengthBytes) {
       Fail("header: got a length of {} bytes, want at most {} (is the file truncated?)", length,
-           std::min(kMaxHeaderBytes, bytes.size() - kLengthBytes));
+           std::min(kMaxHeaderBytes, bytes_.size() - kLengthBytes));
     }
-    data_ = bytes.subspan(kLengthBytes + length);
+    data_ = bytes_.subspan(kLengthBytes + length);
     const nlohmann::json header = ParseJson(
-        {reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, length}, path_ + ": header");
+        {reinterpret_cast<const char*>(bytes_.data()) + kLengthBytes, length}, name_ + ": header");
     if (!header.is_object()) Fail("header: got a {}, want an object", header.type_name());
     for (const auto& [name, entry] : header.items()) {
       if (name != "__metadata__") AddTensor(name, entry);
@@ -73,11 +74,11 @@ class Reader {
  private:
   template <typename... Args>
   [[noreturn]] void Fail(fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error("convert", "{}: {}", path_, fmt::format(format, std::forward<Args>(args)...));
+    throw Error("convert", "{}: {}", name_, fmt::format(format, std::forward<Args>(args)...));
   }
 
   void AddTensor(const std::string& name, const nlohmann::json& entry) {
-    const std::string what = fmt::format("{}: tensor '{}'", path_, name);
+    const std::string what = fmt::format("{}: tensor '{}'", name_, Excerpt(name));
     CheckpointTensor tensor;
     tensor.dtype_name = GetString(entry, "dtype", what);
     const auto* type =
@@ -109,7 +110,7 @@ class Reader {
            tensor.dtype_name, fmt::join(tensor.shape, ", "));
     }
     tensor.bytes = data_.subspan(begin, end - begin);
-    tensor.owner = file_;
+    tensor.owner = owner_;
     ranges_.push_back({begin, end, name});
     tensors_.emplace(name, std::move(tensor));
   }
@@ -139,16 +140,23 @@ class Reader {
     auto operator<=>(const Range&) const = default;  // NOLINT(modernize-use-nullptr)
   };
 
-  std::string path_;
-  std::shared_ptr<const MappedFile> file_;
-  std::span<const std::byte> data_;
+  std::string name_;
+  std::span<const std::byte> bytes_, data_;
+  std::shared_ptr<const void> owner_;
   CheckpointTensors tensors_;
   std::vector<Range> ranges_;
 };
 
 }  // namespace
 
-CheckpointTensors ReadSafetensors(const std::filesystem::path& file) { return Reader(file).Read(); }
+CheckpointTensors ReadSafetensors(const std::filesystem::path& file) {
+  const std::shared_ptr<const MappedFile> mapped = MappedFile::Open(file);
+  return Reader(file.string(), mapped->bytes(), mapped).Read();
+}
+
+CheckpointTensors ReadSafetensorsBytes(std::span<const std::byte> bytes) {
+  return Reader("safetensors", bytes, nullptr).Read();
+}
 
 CheckpointTensors ReadCheckpoint(const std::filesystem::path& folder) {
   const std::filesystem::path index = folder / "model.safetensors.index.json";
@@ -177,10 +185,10 @@ CheckpointTensors ReadCheckpoint(const std::filesystem::path& folder) {
                   file.type_name());
     }
     const std::string file_name = file.get<std::string>();
-    if (std::filesystem::path(file_name).filename() != file_name || file_name == ".." ||
-        file_name == ".") {
+    if (std::filesystem::path(file_name).filename() != file_name || file_name == "." ||
+        !StaysInFolder(file_name)) {
       throw Error("convert", "{}: tensor '{}': got '{}', want a file's name in the same folder",
-                  what, name, file_name);
+                  what, name, Excerpt(file_name));
     }
     const auto [it, fresh] = files.try_emplace(file_name);
     if (fresh) it->second = ReadSafetensors(folder / file_name);

@@ -32,6 +32,9 @@ using CheckpointTensors = std::map<std::string, CheckpointTensor, std::less<>>;
 // if the file cannot be read.
 CheckpointTensors ReadSafetensors(const std::filesystem::path& file);
 
+// Returns the tensors of a file in memory, which must outlive them. Throws as ReadSafetensors.
+CheckpointTensors ReadSafetensorsBytes(std::span<const std::byte> bytes);
+
 // Returns the tensors of a folder: those that model.safetensors.index.json lists, or all of
 // model.safetensors. Throws Error("convert") if neither file exists, if the index is damaged, or if
 // a file lacks a tensor that the index assigns to it.

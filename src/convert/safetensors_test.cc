@@ -44,15 +44,27 @@ TEST(Safetensors, RefusesTruncatedFiles) {
   }
 }
 
+TEST(Safetensors, RefusesTensorsOfTheSameName) {
+  const std::string entry = R"({"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
+  EXPECT_THAT(ErrorFor("{\"a\":" + entry + ",\"a\":" + entry + "}", "x"),
+              HasSubstr("header: line 1, column 56: got the key \"a\" twice in an object"));
+}
+
+TEST(Safetensors, RefusesNumbersBeyondInt64) {
+  EXPECT_THAT(
+      ErrorFor(R"({"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,1]}})", "x"),
+      HasSubstr("tensor 'a': shape: got a array, want a list of integers"));
+}
+
 TEST(Safetensors, RefusesDamagedHeaders) {
   const auto one = [](const std::string& entry) { return R"({"a":)" + entry + "}"; };
   EXPECT_THAT(ErrorFor("[]", ""), HasSubstr("header: got a array, want an object"));
-  EXPECT_THAT(ErrorFor("{", ""), HasSubstr("header: got no valid JSON"));
+  EXPECT_THAT(ErrorFor("{", ""), HasSubstr("header: line 1, column 1: got no valid JSON"));
   EXPECT_THAT(ErrorFor(one("{}"), ""), HasSubstr("tensor 'a': dtype: got none, want a string"));
   EXPECT_THAT(ErrorFor(one(R"({"dtype":"F5","shape":[],"data_offsets":[0,0]})"), ""),
               HasSubstr("tensor 'a': got type 'F5', want one of safetensors'"));
   EXPECT_THAT(ErrorFor(one(R"({"dtype":"U8","shape":2,"data_offsets":[0,0]})"), ""),
-              HasSubstr("tensor 'a': shape: got a number, want a list of integers"));
+              HasSubstr("tensor 'a': shape: got 2, want a list of integers"));
   EXPECT_THAT(ErrorFor(one(R"({"dtype":"U8","shape":[-1],"data_offsets":[0,0]})"), ""),
               HasSubstr("tensor 'a': got a dimension of -1"));
   EXPECT_THAT(
@@ -119,12 +131,11 @@ TEST(Json, Fields) {
   EXPECT_EQ(GetString(json, "none", "f", "y"), "y");
   EXPECT_EQ(GetDouble(json, "d", "f", 1), 0.5);
   EXPECT_TRUE(GetBool(json, "b", "f", false));
-  EXPECT_EQ(ErrorOf([&] { GetInt(json, "d", "f"); }),
-            "[convert] f: d: got a number, want an integer");
+  EXPECT_EQ(ErrorOf([&] { GetInt(json, "d", "f"); }), "[convert] f: d: got 0.5, want an integer");
   EXPECT_EQ(ErrorOf([&] { GetBool(json, "i", "f", false); }),
-            "[convert] f: i: got a number, want true or false");
+            "[convert] f: i: got 1, want true or false");
   EXPECT_EQ(ErrorOf([&] { GetDoubles(json, "s", "f"); }),
-            "[convert] f: s: got a string, want a list of numbers");
+            "[convert] f: s: got \"x\", want a list of numbers");
   TestFolder folder;
   EXPECT_THAT(ErrorOf([&] { ReadJson(folder / "none.json"); }), HasSubstr("got no such file"));
 }

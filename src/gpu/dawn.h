@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/disk_cache.h"
 #include "gpu/device.h"
 
 namespace dawn::native {
@@ -44,21 +45,6 @@ struct Toggles {
   explicit Toggles(bool checked);
   std::vector<const char*> enabled, disabled;
   wgpu::DawnTogglesDescriptor descriptor;
-};
-
-// On-disk cache of the driver's compiled shaders. Each entry is one file, named by the hash of its
-// key. The file also stores the key, so that a hash collision or a truncated file counts as a miss.
-class DiskCache {
- public:
-  explicit DiskCache(std::filesystem::path dir) : dir_(std::move(dir)) {}
-  // Copies the value into `value` if it fits and returns its size; returns 0 on a miss. With an
-  // empty `value`, returns the size only.
-  size_t Load(std::span<const std::byte> key, std::span<std::byte> value) const;
-  void Store(std::span<const std::byte> key, std::span<const std::byte> value) const;
-
- private:
-  std::filesystem::path PathOf(std::span<const std::byte> key) const;
-  std::filesystem::path dir_;
 };
 
 struct Buffer::Impl {
@@ -116,7 +102,7 @@ struct Device::Impl {
   wgpu::Queue queue;
   DeviceOptions options;
   AdapterInfo info;
-  std::unique_ptr<DiskCache> disk_cache;
+  std::unique_ptr<DiskCache> disk_cache;  // of the driver's compiled shaders
   std::shared_ptr<ErrorStore> errors = std::make_shared<ErrorStore>();
   std::shared_ptr<std::atomic<uint64_t>> allocated = std::make_shared<std::atomic<uint64_t>>(0);
 

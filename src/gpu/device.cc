@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "gpu/dawn.h"
+#include "gpu/process_limits.h"
 
 namespace sinter::gpu {
 namespace {
@@ -67,6 +68,16 @@ Caps Restrict(Caps caps, const DeviceOptions& options) {
 
 }  // namespace
 
+std::filesystem::path DefaultCacheDir() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
+    return std::filesystem::path(cache) / "sinter" / "pipelines";
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return std::filesystem::path(home) / ".cache" / "sinter" / "pipelines";
+  }
+  return {};
+}
+
 void ErrorStore::Throw() {
   std::lock_guard lock(mutex);
   if (lost)
@@ -95,6 +106,7 @@ Device::~Device() {
 
 std::shared_ptr<Device> Device::Open(const DeviceOptions& options) {
   FoundAdapter chosen = Choose(options);
+  CheckProcessLimits(chosen.info.software);
   std::shared_ptr<Device> result(new Device());
   Impl& impl = *result->impl_;
   impl.instance_owner = chosen.instance;

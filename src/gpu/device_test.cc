@@ -3,6 +3,8 @@
 #include "gpu/device.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -11,6 +13,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "gpu/process_limits.h"
 
 namespace sinter::gpu {
 namespace {
@@ -205,6 +208,38 @@ TEST(Pipelines, DiskCacheIsFilledAndUsed) {
   EXPECT_EQ(OpenTestDevice({.cache_dir = "/proc/no/such/folder"})->GetPipelines({&spec, 1}).size(),
             1u);
   std::filesystem::remove_all(dir);
+}
+
+TEST(Errors, TooLittleAddressSpaceForASoftwareGpu) {
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  rlimit little = before;
+  little.rlim_cur = uint64_t{600} << 20;
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &little), 0);
+  const std::string error = ErrorOf([] { CheckProcessLimits(/*software=*/true); });
+  const std::string none = ErrorOf([] { CheckProcessLimits(/*software=*/false); });
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  EXPECT_NE(error.find("address space: got a limit of 600 MB (ulimit -v), want "),
+            std::string::npos)
+      << error;
+  EXPECT_EQ(none, "");
+}
+
+// Limits on threads do not hold for root, for whom the check starts its threads and finds room.
+TEST(Errors, TooFewThreads) {
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NPROC, &before), 0);
+  rlimit little = before;
+  little.rlim_cur = 1;
+  ASSERT_EQ(setrlimit(RLIMIT_NPROC, &little), 0);
+  const std::string error = ErrorOf([] { CheckProcessLimits(/*software=*/false); });
+  ASSERT_EQ(setrlimit(RLIMIT_NPROC, &before), 0);
+  if (geteuid() == 0) {
+    EXPECT_EQ(error, "");
+  } else {
+    EXPECT_NE(error.find("threads: got room for 0 more (ulimit -u), want "), std::string::npos)
+        << error;
+  }
 }
 
 TEST(Errors, AsynchronousErrorsAreRaisedByCheckOnce) {

@@ -330,7 +330,7 @@ std::vector<AttributeSpec> ExpertAttributes() {
 int64_t PositiveInt(const Inference& in, std::string_view name) {
   const int64_t value = in.node().Int(name, 0);
   if (value <= 0 || value >= kMaxDim)
-    in.Fail("attribute '{}': got {}, want a number from 1 to 2^31", name, value);
+    in.Fail("attribute '{}': got {}, want a number from 1 to 2^31 - 1", name, value);
   return value;
 }
 

@@ -39,7 +39,7 @@ void InferFused(Inference& in) {
   const DType dtype = in.dtype(product.parts[0].scales);
   for (const FusedPart& part : product.parts) {
     if (part.n <= 0 || part.n >= kMaxDim)
-      in.Fail("attribute 'N': got {}, want numbers from 1 to 2^31", part.n);
+      in.Fail("attribute 'N': got {}, want numbers from 1 to 2^31 - 1", part.n);
     in.WantDType(part.scales, kFloats);
     CheckNBitsWeight(in, {part.b, part.scales, part.zero_points, part.bias}, dtype, part.n, k,
                      product.bits, block_size);

@@ -5,11 +5,11 @@
 
 #include "base/error.h"
 #include "graph/text.h"
+#include "graph/verify.h"
 
 namespace sinter::graph {
 namespace {
 
-constexpr int kMaxDepth = 16;
 // Upper bound on the bytes of a constant written as `zeros` or `elided`, for elements of 8 bytes.
 constexpr int64_t kMaxZeroBytes = int64_t{256} << 20;
 
@@ -297,7 +297,7 @@ class Parser {
   }
 
   void ParseGraph(Graph& graph, int depth) {
-    if (depth > kMaxDepth) Fail("fewer nested graphs");
+    if (depth > kMaxSubgraphDepth) Fail("fewer nested graphs");
     if (!IsSign('{')) graph.name = ExpectName();
     ExpectSign('{');
     bool own_opsets = false;

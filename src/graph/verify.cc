@@ -13,14 +13,13 @@
 namespace sinter::graph {
 namespace {
 
-constexpr int kMaxNesting = 16;
-
 class Verifier {
  public:
   Verifier(const Graph& graph, int depth) : graph_(graph), depth_(depth) {}
 
   void Run() {
-    if (depth_ > kMaxNesting) throw Error("graph", "subgraphs: nest deeper than {}", kMaxNesting);
+    if (depth_ > kMaxSubgraphDepth)
+      throw Error("graph", "subgraphs: nest deeper than {}", kMaxSubgraphDepth);
     CheckValues();
     for (const Value* value : graph_.inputs()) Define(value);
     for (const Value* value : graph_.captures()) Define(value);

@@ -1,8 +1,8 @@
 #include "kernels/shader_source.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
+
+#include "base/file.h"
 
 namespace sinter::kernels {
 namespace {
@@ -25,9 +25,8 @@ void SetWgslOverrideDir(const std::filesystem::path& dir) { OverrideDir() = dir;
 
 std::optional<std::string> ReadWgsl(std::string_view path) {
   if (!OverrideDir().empty()) {
-    if (std::ifstream file(OverrideDir() / path, std::ios::binary); file) {
-      return std::string(std::istreambuf_iterator<char>(file), {});
-    }
+    const std::filesystem::path file = OverrideDir() / path;
+    if (std::filesystem::exists(file)) return ReadSmallFile(file, "wgsl", "a shader");
   }
   for (const auto& [name, text] : EmbeddedWgsl()) {
     if (name == path) return std::string(text);

@@ -5,12 +5,10 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace sinter::model {
 namespace {
@@ -35,10 +33,9 @@ class Section {
   int64_t Int(const char* key, std::optional<int64_t> fallback, int64_t low, int64_t high) const {
     if (!has(key)) return Missing(key, fallback);
     if (!object_[key].is_number_integer()) Fail(key, object_[key].type_name(), "a whole number");
-    const auto value = object_[key].get<int64_t>();
-    if (value < low || value > high)
-      Fail(key, std::to_string(value), fmt::format("{} to {}", low, high));
-    return value;
+    const std::optional<int64_t> value = JsonInt(object_[key], low, high);
+    if (!value) Fail(key, object_[key].dump(), fmt::format("{} to {}", low, high));
+    return *value;
   }
   double Number(const char* key, double fallback, double low, double high) const {
     if (!has(key)) return fallback;
@@ -56,7 +53,11 @@ class Section {
   std::string Text(const char* key, const std::string& fallback) const {
     if (!has(key)) return fallback;
     if (!object_[key].is_string()) Fail(key, object_[key].type_name(), "a string");
-    return object_[key].get<std::string>();
+    const auto& text = object_[key].get_ref<const std::string&>();
+    if (std::any_of(text.begin(), text.end(),
+                    [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
+      Fail(key, fmt::format("'{}'", Excerpt(text)), "text without control characters");
+    return text;
   }
 
   [[noreturn]] void Fail(std::string_view key, std::string_view got, std::string_view want) const {
@@ -80,10 +81,9 @@ std::vector<int64_t> TokenIds(const Section& section, const char* key) {
   if (!section.has(key)) return ids;
   const json& value = section.at(key);
   const auto add = [&](const json& id) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > kMaxId) {
-      section.Fail(key, id.dump(), "a token id, or a list of them");
-    }
-    ids.push_back(id.get<int64_t>());
+    const std::optional<int64_t> number = JsonInt(id, 0, kMaxId);
+    if (!number) section.Fail(key, JsonExcerpt(id), "a token id, or a list of them");
+    ids.push_back(*number);
   };
   if (value.is_array()) {
     for (const json& id : value) add(id);
@@ -111,13 +111,13 @@ std::optional<int64_t> MultiRotaryOffset(const Section& decoder) {
       if (!options.is_object()) continue;
       for (const auto& [key, value] : options.items()) {
         if (key != "multiRotaryCacheConcatOffset") continue;
-        const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+        const std::string text = value.is_string() ? value.get<std::string>() : JsonExcerpt(value);
         int64_t offset = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), offset);
         if (error != std::errc() || end != text.data() + text.size() || offset < 0 ||
             offset > kMaxId) {
-          decoder.Fail("session_options.provider_options.multiRotaryCacheConcatOffset", text,
-                       "a number of rows");
+          decoder.Fail("session_options.provider_options.multiRotaryCacheConcatOffset",
+                       Excerpt(text), "a number of rows");
         }
         return offset > 0 ? std::optional(offset) : std::nullopt;
       }
@@ -176,13 +176,7 @@ void CheckParts(const Section& model, const Section& decoder) {
 
 GenaiConfig ParseGenaiConfig(std::string_view text, std::string_view file_name) {
   const std::string file(file_name);
-  json root;
-  try {
-    root = json::parse(text);
-  } catch (const json::exception& error) {
-    throw Error("config", "{}: got text that is not JSON ({}), want a genai_config.json", file,
-                error.what());
-  }
+  const json root = ParseJson(text, "config", file);
   const Section top(root, file, "");
   if (!top.has("model")) top.Fail("model", "nothing", "an object");
   const Section model = top.Object("model");
@@ -201,6 +195,10 @@ GenaiConfig ParseGenaiConfig(std::string_view text, std::string_view file_name) 
   config.pad_token_id = OptionalId(model, "pad_token_id");
   config.eos_token_ids = TokenIds(model, "eos_token_id");
   config.filename = decoder.Text("filename", config.filename);
+  if (!StaysInFolder(config.filename)) {
+    decoder.Fail("filename", fmt::format("'{}'", Excerpt(config.filename)),
+                 "the name of a file in the model's folder");
+  }
   config.head_size = decoder.Int("head_size", {}, 1, 65536);
   config.hidden_size = decoder.Int("hidden_size", 0, 0, kMaxId);
   config.num_attention_heads = decoder.Int("num_attention_heads", 0, 0, 65536);
@@ -220,13 +218,8 @@ GenaiConfig ParseGenaiConfig(std::string_view text, std::string_view file_name) 
 }
 
 GenaiConfig ReadGenaiConfig(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) {
-    throw Error("config", "{}: got no such file, want the genai_config.json of a model folder",
-                file.string());
-  }
-  const std::string text(std::istreambuf_iterator<char>(stream), {});
-  return ParseGenaiConfig(text, file.string());
+  return ParseGenaiConfig(ReadSmallFile(file, "config", "the genai_config.json of a model folder"),
+                          file.string());
 }
 
 std::string LayerName(std::string_view pattern, int64_t layer) {

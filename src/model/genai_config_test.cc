@@ -114,8 +114,22 @@ TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
          "model.eos_token_id: got \"x\", want a token id, or a list of them");
   expect("/model/eos_token_id", json::array({1, -4}),
          "model.eos_token_id: got -4, want a token id, or a list of them");
+  expect("/model/bos_token_id", UINT64_MAX,
+         "model.bos_token_id: got 18446744073709551615, want -1 to 2147483647");
+  expect("/model/eos_token_id", UINT64_MAX,
+         "model.eos_token_id: got 18446744073709551615, want a token id, or a list of them");
+  expect("/model/eos_token_id", std::string(1'000'000, 'x'),
+         "model.eos_token_id: got \"" + std::string(100, 'x') +
+             "... (1000000 bytes)\", want a token id, or a list of them");
   expect("/model/decoder/head_size", -64, "model.decoder.head_size: got -64, want 1 to 65536");
   expect("/model/decoder/filename", 4, "model.decoder.filename: got number, want a string");
+  for (const char* name : {"", "/etc/passwd", "../model.onnx", "a/../../b", ".."}) {
+    expect("/model/decoder/filename", name,
+           "model.decoder.filename: got '" + std::string(name) +
+               "', want the name of a file in the model's folder");
+  }
+  expect("/model/decoder/filename", std::string("model.onnx\0x", 12),
+         "model.decoder.filename: got 'model.onnx\\x00x', want text without control characters");
   expect("/model/decoder/session_options/provider_options/0/webgpu/multiRotaryCacheConcatOffset",
          "12x",
          "model.decoder.session_options.provider_options.multiRotaryCacheConcatOffset: got 12x, "
@@ -144,9 +158,20 @@ TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
 }
 
 TEST(GenaiConfig, RefusesTextThatIsNotJsonAndMissingFiles) {
-  EXPECT_THROW(ParseGenaiConfig("{", "x"), Error);
-  EXPECT_THROW(ParseGenaiConfig("[]", "x"), Error);
-  EXPECT_THROW(ReadGenaiConfig("/no/such/file"), Error);
+  const auto error = [](const std::string& text) {
+    try {
+      text[0] == '/' ? ReadGenaiConfig(text) : ParseGenaiConfig(text, "x");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(error("{"), testing::StartsWith("[config] x: line 1, column 1: got no valid JSON"));
+  EXPECT_THAT(error("[]"), testing::HasSubstr("x: : got array, want an object"));
+  EXPECT_THAT(error(std::string(75'000, '[')), testing::HasSubstr("nested more than 128 deep"));
+  EXPECT_THAT(error("/no/such/file"),
+              testing::HasSubstr("got no such file, want the genai_config.json"));
+  EXPECT_THAT(error("/dev/zero"), testing::HasSubstr("got a special file, want the genai_config"));
 }
 
 TEST(GenaiConfig, LayerNames) {

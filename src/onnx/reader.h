@@ -23,11 +23,12 @@
 #include <span>
 
 #include "graph/graph.h"
+#include "graph/verify.h"
 
 namespace sinter::onnx {
 
 // Upper bound on the nesting of subgraphs. The model's own graph does not count.
-inline constexpr int kMaxSubgraphDepth = 16;
+using graph::kMaxSubgraphDepth;
 
 // Reads the file `model_onnx`; external data is looked up in its folder. Throws Error("onnx"), or
 // Error("file") if model_onnx itself cannot be read.

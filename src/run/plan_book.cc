@@ -1,19 +1,17 @@
 #include "run/plan_book.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/error.h"
+#include "base/file.h"
+#include "compile/plan_file.h"
 #include "kernels/shader_source.h"
 
 namespace sinter::run {
 namespace {
-
-constexpr int kFormat = 2;
 
 uint64_t Hash(std::string_view text) {
   uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
@@ -72,28 +70,21 @@ PlanBook::PlanBook(const gpu::AdapterInfo& adapter, const std::filesystem::path&
 }
 
 void PlanBook::ReadUnknown() {
-  std::ifstream file(path_);
-  const nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
-  if (!json.is_object() || json.value("format", 0) != kFormat ||
-      json.value("adapter", "") != adapter_ || !json.contains("plans") ||
-      !json["plans"].is_object()) {
+  std::string text;
+  try {
+    text = ReadSmallFile(path_, "plans", "measured plans");
+  } catch (const Error&) {
     return;
   }
-  for (const auto& [guess, entry] : json["plans"].items()) {
-    if (!entry.is_object() || by_guess_.contains(guess) || dropped_.contains(guess)) continue;
-    try {
-      PlanRecord record = {.guess = guess,
-                           .variant = entry.at("variant").get<std::string>(),
-                           .microseconds = entry.at("us").get<double>(),
-                           .guess_microseconds = entry.at("guess_us").get<double>(),
-                           .alternatives = entry.at("alternatives").get<size_t>(),
-                           .from_disk = true};
-      std::string source = entry.at("source").get<std::string>();
-      source_of_[guess] = std::move(source);
-      by_guess_[guess] = std::move(record);
-    } catch (const nlohmann::json::exception&) {
-      // A malformed entry, such as one edited by hand, is skipped and measured again.
-    }
+  for (auto& [guess, plan] : compile::ParsePlans(text, adapter_)) {
+    if (by_guess_.contains(guess) || dropped_.contains(guess)) continue;
+    by_guess_[guess] = {.guess = guess,
+                        .variant = plan.variant,
+                        .microseconds = plan.microseconds,
+                        .guess_microseconds = plan.guess_microseconds,
+                        .alternatives = plan.alternatives,
+                        .from_disk = true};
+    source_of_[guess] = std::move(plan.source);
   }
 }
 
@@ -194,30 +185,13 @@ void PlanBook::Save() {
   if (path_.empty()) return;
   // Other processes may have added measurements to the file.
   ReadUnknown();
-  nlohmann::json json = {
-      {"format", kFormat}, {"adapter", adapter_}, {"plans", nlohmann::json::object()}};
+  compile::StoredPlans plans;
   for (const auto& [guess, record] : by_guess_) {
-    json["plans"][guess] = {{"variant", record.variant},
-                            {"us", record.microseconds},
-                            {"guess_us", record.guess_microseconds},
-                            {"alternatives", record.alternatives},
-                            {"source", source_of_.at(guess)}};
+    plans[guess] = {record.variant, record.microseconds, record.guess_microseconds,
+                    record.alternatives, source_of_.at(guess)};
   }
-  // Write to a temporary file and rename it, so that another process never sees half a file.
   // Failing to write a cache is no error.
-  std::error_code error;
-  std::filesystem::create_directories(path_.parent_path(), error);
-  const std::filesystem::path aside = path_.string() + fmt::format(".{}", getpid());
-  {
-    std::ofstream file(aside);
-    file << json.dump(1) << '\n';
-    if (!file.flush()) {
-      std::filesystem::remove(aside, error);
-      return;
-    }
-  }
-  std::filesystem::rename(aside, path_, error);
-  if (error) std::filesystem::remove(aside, error);
+  ReplaceFile(path_, compile::PlansText(plans, adapter_));
 }
 
 }  // namespace sinter::run

@@ -1,10 +1,9 @@
 #include "text/chat_template.h"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "text/jinja/json.h"
 #include "text/jinja/template.h"
 #include "text/utf8.h"
@@ -17,22 +16,11 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr size_t kMaxErrorBytes = 400;
 
 std::string ReadFile(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  if (file) content << file.rdbuf();
-  // Opening a folder succeeds, and reading from it looks like reading an empty file.
-  if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
-    throw Error("chat_template", "{}: cannot be read", path.string());
-  }
-  return std::move(content).str();
+  return ReadSmallFile(path, "chat_template", "a chat template");
 }
 
 OrderedJson ParseJson(std::string_view json, std::string_view what) {
-  try {
-    return OrderedJson::parse(json);
-  } catch (const OrderedJson::exception& error) {
-    throw Error("chat_template", "{}: got no valid JSON: {}", what, SanitizeUtf8(error.what()));
-  }
+  return ParseOrderedJson(json, "chat_template", what);
 }
 
 // Returns tokenizer_config.json of a model folder; an empty object if there is none.

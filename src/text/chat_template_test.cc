@@ -61,7 +61,7 @@ TEST(ChatTemplate, ToolsAndContext) {
   EXPECT_EQ(Render("{{ tools | tojson }}", options),
             R"([{"type": "function", "function": {"name": "add"}}])");
   options.tools_json = "{";
-  EXPECT_ERROR(Render("", options), "tools: got no valid JSON");
+  EXPECT_ERROR(Render("", options), "tools: line 1, column 1: got no valid JSON");
   options.tools_json = "";
   options.arguments = {{"x", "{"}};
   EXPECT_ERROR(Render("", options), "argument \"x\": got no valid JSON");
@@ -71,7 +71,7 @@ TEST(ChatTemplate, MessagesAsJson) {
   const ChatTemplate chat = ChatTemplate::FromSource("{{ messages[0].tool_calls[0].name }}");
   EXPECT_EQ(chat.RenderJson(R"([{"role":"assistant","tool_calls":[{"name":"add"}]}])"), "add");
   EXPECT_ERROR(chat.RenderJson("{}"), "messages: got object, want an array of messages");
-  EXPECT_ERROR(chat.RenderJson("{"), "messages: got no valid JSON");
+  EXPECT_ERROR(chat.RenderJson("{"), "messages: line 1, column 1: got no valid JSON");
 }
 
 TEST(ChatTemplate, StrftimeNow) {
@@ -163,7 +163,7 @@ TEST_F(ChatTemplateFolder, NamedTemplates) {
 
 TEST_F(ChatTemplateFolder, Errors) {
   Write("tokenizer_config.json", "{");
-  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "tokenizer_config.json: got no valid JSON");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "tokenizer_config.json: line 1, column ");
   Write("tokenizer_config.json", "[]");
   EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "got array, want an object");
   Write("tokenizer_config.json", R"({"chat_template":7})");
@@ -174,7 +174,7 @@ TEST_F(ChatTemplateFolder, Errors) {
   EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "field \"bos_token\": got array, want a string");
   std::filesystem::create_directory(folder_ / "chat_template.jinja");
   Write("tokenizer_config.json", "{}");
-  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "chat_template.jinja: cannot be read");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "chat_template.jinja: got a directory");
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/normalizer.h"
@@ -13,6 +12,12 @@
 #include "text/utf8.h"
 
 namespace sinter::text {
+namespace {
+
+// Upper bound on the size of tokenizer.json. That of Gemma 3 has 33 MB.
+constexpr uint64_t kMaxFileBytes = uint64_t{256} << 20;
+
+}  // namespace
 
 struct Tokenizer::Parts {
   explicit Parts(const Json& root)
@@ -36,31 +41,23 @@ struct Tokenizer::Parts {
 Tokenizer::Tokenizer(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
 
 Tokenizer Tokenizer::FromFile(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  // Streaming an empty file sets failbit; only badbit indicates a read error.
-  if (file) content << file.rdbuf();
-  // Opening a folder succeeds, and reading from it looks like reading an empty file.
-  if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
-    throw Error("tokenizer", "{}: cannot be read, want a tokenizer.json", path.string());
-  }
-  try {
-    return FromJson(std::move(content).str());
-  } catch (const Error& error) {
-    // Removes the area from the message of FromJson, because this Error adds it again.
-    const std::string_view message = error.what();
-    throw Error("tokenizer", "{}: {}", path.string(),
-                message.substr(std::string_view("[tokenizer] ").size()));
-  }
+  const std::string json = ReadSmallFile(path, "tokenizer", "a tokenizer.json", kMaxFileBytes);
+  return Parse(json, path.string() + ": ");
 }
 
-Tokenizer Tokenizer::FromJson(std::string_view json) {
+Tokenizer Tokenizer::FromJson(std::string_view json) { return Parse(json, ""); }
+
+Tokenizer Tokenizer::Parse(std::string_view json, std::string_view prefix) {
+  const Json root = ParseJson(
+      json, "tokenizer", prefix.empty() ? "tokenizer.json" : prefix.substr(0, prefix.size() - 2));
   try {
-    const Json root = Json::parse(json);
     return Tokenizer(std::make_shared<const Parts>(root));
-  } catch (const Json::exception& error) {
-    // nlohmann's messages may quote the bytes that it could not read, so they may be invalid UTF-8.
-    throw Error("tokenizer", "got no valid JSON: {}", SanitizeUtf8(error.what()));
+  } catch (const Error& error) {
+    // Removes the area from the message, because this Error adds it again. Tokens that the message
+    // quotes may be long.
+    const std::string_view message = error.what();
+    throw Error("tokenizer", "{}{}", prefix,
+                CutMiddle(message.substr(std::string_view("[tokenizer] ").size())));
   }
 }
 

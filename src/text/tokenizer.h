@@ -48,6 +48,9 @@ class Tokenizer {
  private:
   friend class StreamDecoder;
   struct Parts;
+  // Reads a tokenizer.json. The texts of errors begin with `prefix`: nothing, or a path and ": ".
+  static Tokenizer Parse(std::string_view json, std::string_view prefix);
+
   explicit Tokenizer(std::shared_ptr<const Parts> parts);
   // Returns null for an id without a token.
   const std::string* FindToken(int32_t id) const;

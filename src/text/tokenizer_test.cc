@@ -202,19 +202,29 @@ TEST(PostProcessor, BosAndEos) {
 }
 
 TEST(Tokenizer, ErrorsNameTheComponent) {
-  EXPECT_ERROR(Tokenizer::FromJson(""), "[tokenizer] got no valid JSON");
+  EXPECT_ERROR(Tokenizer::FromJson(""),
+               "[tokenizer] tokenizer.json: line 1, column 1: got no valid JSON");
+  const std::string token(1'000'000, 'x');
+  try {
+    Tokenizer::FromJson(R"({"model": {"vocab": {"a": 0, ")" + token + R"(": 0}, "merges": []}})");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("got id 0 for both"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("want one token an id"));
+    EXPECT_LT(std::string_view(error.what()).size(), 2100u) << "a whole token";
+  }
   EXPECT_ERROR(Tokenizer::FromJson("[]"), "tokenizer.json: got array, want an object");
   EXPECT_ERROR(Tokenizer::FromJson("{}"), "tokenizer.json: field \"model\" is missing");
   EXPECT_ERROR(Tokenizer::FromJson("{\"model\": \"\xFF\"}"), "got no valid JSON");
   EXPECT_ERROR(Tokenizer::FromFile("/nonexistent/tokenizer.json"),
-               "/nonexistent/tokenizer.json: cannot be read");
-  EXPECT_ERROR(Tokenizer::FromFile("/"), "[tokenizer] /: cannot be read");
+               "/nonexistent/tokenizer.json: got no such file, want a tokenizer.json");
+  EXPECT_ERROR(Tokenizer::FromFile("/"), "[tokenizer] /: got a directory, want a tokenizer.json");
   const std::string not_json = testing::TempDir() + "not_json.txt";
   std::ofstream(not_json) << "no JSON";
-  EXPECT_ERROR(Tokenizer::FromFile(not_json), "not_json.txt: got no valid JSON");
-  EXPECT_ERROR(Tokenizer::FromJson(std::string(1'000'000, '[')), "got no valid JSON");
+  EXPECT_ERROR(Tokenizer::FromFile(not_json), "not_json.txt: line 1, column 2: got no valid JSON");
+  EXPECT_ERROR(Tokenizer::FromJson(std::string(1'000'000, '[')), "nested more than 128 deep");
   EXPECT_ERROR(Tokenizer::FromJson(fmt::format("{{\"model\":{:[>1000000}{:]>1000000}}}", "", "")),
-               "model: got array");
+               "nested more than 128 deep");
 }
 
 // Expects that a damaged file gives a tokenizer that works or an Error.

@@ -3,10 +3,13 @@
 import json
 import math
 import random
+import signal
 import struct
+import subprocess
+import time
 import unittest
 
-from sinter_cli import CliTest, run
+from sinter_cli import TIMEOUT_SECONDS, CliTest, arguments, run
 
 CONFIG = {
     "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -118,6 +121,51 @@ class Convert(CliTest):
         (self.temp / "x").mkdir()
         (self.temp / "x" / "file").write_text("")
         self.assert_fails(self.convert_random("x"), "got something there already")
+
+    def start_long(self, out):
+        """Starts a conversion that takes seconds; returns its process once it has begun to write."""
+        process = subprocess.Popen(arguments("convert", "--random", 1, "--config", "qwen3-0.6b", out),
+                                   stderr=subprocess.PIPE)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while not any((folder / "model.onnx.data").exists() for folder in self.partial(out)):
+            self.assertIsNone(process.poll())
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+        return process
+
+    def partial(self, out):
+        return list(out.parent.glob(out.name + ".part*"))
+
+    def test_signals_leave_nothing(self):
+        out = self.temp / "out"
+        for signal_number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            process = self.start_long(out)
+            process.send_signal(signal_number)
+            self.assertEqual(process.wait(TIMEOUT_SECONDS), 128 + signal_number)
+            self.assertEqual(process.stderr.read(), b"")
+            self.assertEqual(self.partial(out), [])
+        self.assertFalse(out.exists())
+
+    def test_removes_what_a_killed_process_left(self):
+        out = self.temp / "out"
+        killed, running = self.start_long(out), None
+        killed.kill()
+        killed.wait(TIMEOUT_SECONDS)
+        left = self.partial(out)
+        self.assertEqual(len(left), 1)
+        running = self.start_long(out)
+        self.assertFalse(left[0].exists())
+        mine = self.partial(out)
+        self.assertEqual(len(mine), 1)
+        # A folder that a live process writes stays.
+        self.assert_done(self.convert_random("out"))
+        self.assertEqual(self.partial(out), mine)
+        running.terminate()
+        self.assertEqual(running.wait(TIMEOUT_SECONDS), 128 + signal.SIGTERM)
+        self.assertEqual(self.partial(out), [])
 
     def test_verify_is_for_small_models(self):
         folder = self.temp / "large"

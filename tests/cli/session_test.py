@@ -265,11 +265,17 @@ class Surroundings(CliTest):
         entries = [entry for entry in (self.temp / "sinter").rglob("*") if entry.is_file()]
         for index, entry in enumerate(entries):
             data = bytearray(entry.read_bytes())
-            if index % 2 == 0:
+            if index % 4 == 0:
                 data[len(data) // 2] ^= 0xFF
                 entry.write_bytes(data)
-            else:
+            elif index % 4 == 1:
                 entry.write_bytes(data[:len(data) // 2])
+            elif index % 4 == 2:
+                data[16:24] = b"\xff" * 7 + b"\x7f"  # the value's length
+                entry.write_bytes(data)
+            else:
+                entry.unlink()
+                os.mkfifo(entry)
         self.answer(environment)
 
     def test_another_folder(self):

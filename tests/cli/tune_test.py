@@ -60,6 +60,46 @@ class Tune(CliTest):
         self.assert_done(text)
         self.assertIn(f"{report['measured']} plans measured, 0 known from before", text.stdout)
 
+        self.damage_plans(folder, report["measured"])
+
+    def damage_plans(self, folder, measured):
+        """Changes the file of plans: what is not valid counts as unknown, and nothing fails."""
+        file, = (self.temp / "cache").rglob("plans-*.json")
+        good = json.loads(file.read_text())
+
+        def known_after(change):
+            plans = json.loads(json.dumps(good))
+            change(plans)
+            file.write_text(json.dumps(plans))
+            result = self.tune(folder, "--json")
+            self.assert_done(result)
+            report = json.loads(result.stdout)
+            self.assertEqual(report["known"] + report["measured"], measured)
+            return report["known"]
+
+        def set_each(field, value):
+            def change(plans):
+                for plan in plans["plans"].values():
+                    plan[field] = value
+            return change
+
+        self.assertEqual(known_after(lambda plans: None), measured)
+        self.assertEqual(known_after(set_each("variant", "gone")), measured)
+        self.assertEqual(known_after(set_each("us", "fast")), 0)
+        # Types for which a look at one field is enough.
+        for change in (lambda plans: plans.update(format="2"),
+                       lambda plans: plans.update(adapter=[1]),
+                       lambda plans: plans.update(plans=[1]), set_each("us", -1),
+                       set_each("alternatives", 1 << 64), set_each("variant", None)):
+            plans = json.loads(json.dumps(good))
+            change(plans)
+            file.write_text(json.dumps(plans))
+            result = run("devices", folder, "--json", env=self.env)
+            self.assert_done(result)
+        file.unlink()
+        os.mkfifo(file)
+        self.assert_done(run("devices", folder, "--json", env=self.env))
+
     def test_refuses_what_is_not_tuning(self):
         for plan in ("guess", "measure"):
             self.assert_fails(self.tune(DEMO, "--plan", plan), f"--plan: got '{plan}'")

@@ -1,0 +1,72 @@
+#include "gpu/process_limits.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+
+namespace sinter::gpu {
+namespace {
+
+// Address space that Mesa's software GPU needs. With two processors lavapipe 26 crashes at a limit
+// of 900 MB and runs the bundled model at 1000 MB. Each of its threads, one a processor, has a
+// stack and a heap of its own.
+constexpr uint64_t kSoftwareMegabytes = 768, kMegabytesPerProcessor = 128;
+// Threads that Dawn, the driver and Sinter start. With two processors the bundled model hangs where
+// 9 more can be started, and runs where 10 can.
+constexpr size_t kThreads = 8, kThreadsPerProcessor = 2;
+// Limit on a user's processes and threads from which on nothing is tried.
+constexpr uint64_t kManyThreads = 4096;
+
+std::optional<uint64_t> SoftLimit(__rlimit_resource resource) {
+  rlimit limit;
+  if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
+  return limit.rlim_cur;
+}
+
+// Returns how many threads can be started at once, at most `most`. The limit counts those of the
+// user's other processes too, so the threads are started.
+size_t StartThreads(size_t most) {
+  std::atomic<bool> done = false;
+  std::vector<std::thread> threads;
+  threads.reserve(most);
+  try {
+    while (threads.size() < most) threads.emplace_back([&] { done.wait(false); });
+  } catch (const std::system_error&) {
+    // The limit is reached.
+  }
+  done = true;
+  done.notify_all();
+  for (std::thread& thread : threads) thread.join();
+  return threads.size();
+}
+
+}  // namespace
+
+void CheckProcessLimits(bool software) {
+  const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
+  if (const auto bytes = SoftLimit(RLIMIT_AS); bytes && software) {
+    const uint64_t want = kSoftwareMegabytes + kMegabytesPerProcessor * processors;
+    if (*bytes >> 20 < want) {
+      throw Error("gpu",
+                  "address space: got a limit of {} MB (ulimit -v), want {}: the software GPU "
+                  "crashes with less",
+                  *bytes >> 20, want);
+    }
+  }
+  if (SoftLimit(RLIMIT_NPROC).value_or(kManyThreads) >= kManyThreads) return;
+  const size_t want = kThreads + kThreadsPerProcessor * processors;
+  if (const size_t got = StartThreads(want); got < want) {
+    throw Error("gpu", "threads: got room for {} more (ulimit -u), want {}: drivers hang with less",
+                got, want);
+  }
+}
+
+}  // namespace sinter::gpu
