@@ -44,8 +44,8 @@ if(SINTER_SANITIZE_THREAD)
   endif()
 endif()
 
-# Options for code that compiles slowly and whose speed matters little: tests, the command line,
-# chat templates. Such code takes most of the build time.
+# Options for code that compiles slowly and whose speed matters little: tests and the command line.
+# Such code takes most of the build time.
 set(SINTER_QUICK_OPTIONS $<$<CONFIG:Release>:-O1>)
 # Options for tests. Sanitizers target the libraries. Tests keep AddressSanitizer, which checks the
 # memory that they pass to a library; UBSan's checks would double the compile time of gtest's

@@ -36,6 +36,8 @@ Json Answer(const Json& request, const std::string& variables) {
 int main() {
   std::string request, variables;
   while (std::getline(std::cin, request) && std::getline(std::cin, variables)) {
-    std::cout << Answer(Json::parse(request), variables).dump() << std::endl;
+    std::cout << Answer(Json::parse(request), variables)
+                     .dump(-1, ' ', false, Json::error_handler_t::replace)
+              << std::endl;
   }
 }

@@ -17,13 +17,13 @@ std::string DescribeObject(const Value& object) {
 }
 
 Value MissingAttribute(const Value& object, std::string_view name) {
-  return Value::Undefined(fmt::format("'{}' has no attribute {}", DescribeObject(object),
-                                      ReprOfString(name.substr(0, 100))));
+  return Value::Undefined(
+      fmt::format("'{}' has no attribute {}", DescribeObject(object), ShortRepr(name)));
 }
 
 Value UnsafeAttribute(const Value& object, std::string_view name) {
-  return Value::Undefined(
-      fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, TypeName(object)));
+  return Value::Undefined(fmt::format("access to attribute '{}' of '{}' object is unsafe.",
+                                      ShortText(name), TypeName(object)));
 }
 
 // Returns Python's getattr(), where a forbidden attribute is an Undefined; nullopt if there is
@@ -154,8 +154,8 @@ Value GetAttribute(Runtime& runtime, const Value& object, const std::string& nam
 Value GetItem(Runtime& runtime, const Value& object, const Value& index) {
   if (std::optional<Value> value = PythonItem(runtime, object, index)) return *value;
   if (!index.IsString()) {
-    return Value::Undefined(
-        fmt::format("{} has no element {}", DescribeObject(object), ReprOf(runtime, index)));
+    return Value::Undefined(fmt::format("{} has no element {}", DescribeObject(object),
+                                        ShortText(ReprOf(runtime, index))));
   }
   const std::optional<Value> attribute = PythonAttribute(runtime, object, index.string());
   return attribute ? *attribute : MissingAttribute(object, index.string());

@@ -34,7 +34,7 @@ std::string_view Symbol(BinaryOp op) {
 }
 
 [[noreturn]] void FailBig(const Value& value) {
-  Fail("arithmetic with {}: want integers of 64 bits", value.string().substr(0, 60));
+  Fail("arithmetic with {}: want integers of 64 bits", ShortText(value.string()));
 }
 
 int64_t FloorDivide(int64_t left, int64_t right) {

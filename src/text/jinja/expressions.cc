@@ -134,14 +134,14 @@ Value CallExpression::Call(Interpreter& interpreter, const Value* caller) const 
 Value FilterExpression::Evaluate(Interpreter& interpreter) const {
   const Value value = input != nullptr ? interpreter.Evaluate(*input) : interpreter.block_text();
   jinja::Arguments evaluated = interpreter.EvaluateArguments(arguments);
-  if (filter == nullptr) Fail("No filter named '{}' found.", name);
+  if (filter == nullptr) Fail("No filter named '{}' found.", ShortText(name));
   return filter(interpreter.runtime(), value, evaluated);
 }
 
 Value TestExpression::Evaluate(Interpreter& interpreter) const {
   const Value value = interpreter.Evaluate(*input);
   jinja::Arguments evaluated = interpreter.EvaluateArguments(arguments);
-  if (test == nullptr) Fail("No test named '{}' found.", name);
+  if (test == nullptr) Fail("No test named '{}' found.", ShortText(name));
   return test(interpreter.runtime(), value, evaluated);
 }
 

@@ -28,12 +28,11 @@ Value AbsFilter(Runtime&, const Value& self, Arguments& arguments) {
 Value AttrFilter(Runtime& runtime, const Value& self, Arguments& arguments) {
   const Bound bound("attr", arguments, {"name"}, 1);
   const std::string name = bound.String(0);
-  // Only attributes, no items.
-  const Value attribute =
-      self.IsDict() && FindMethod(self, name) == nullptr && !IsUnsafeAttribute(self, name)
-          ? GetAttribute(runtime, Value::OfDict(runtime.NewDict()), name)
-          : GetAttribute(runtime, self, name);
-  return attribute;
+  // Unlike `self.name` this never is an item.
+  if (self.IsDict() && FindMethod(self, name) == nullptr && !IsUnsafeAttribute(self, name)) {
+    return Value::Undefined(fmt::format("'dict object' has no attribute {}", ShortRepr(name)));
+  }
+  return GetAttribute(runtime, self, name);
 }
 
 Value DefaultFilter(Runtime& runtime, const Value& self, Arguments& arguments) {

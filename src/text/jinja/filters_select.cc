@@ -6,6 +6,7 @@
 #include "text/jinja/code_points.h"
 #include "text/jinja/filters.h"
 #include "text/jinja/operations.h"
+#include "text/jinja/python_text.h"
 #include "text/jinja/template_error.h"
 
 namespace sinter::text::jinja {
@@ -52,7 +53,7 @@ Value Generate(Runtime& runtime, const Value& source, std::function<Step()> make
 Builtin NamedBuiltin(const Value& name, Builtin (*find)(std::string_view), std::string_view what) {
   const Builtin builtin = name.IsString() ? find(name.string()) : nullptr;
   if (builtin == nullptr) {
-    Fail("No {} named '{}'.", what, name.IsString() ? name.string() : TypeName(name));
+    Fail("No {} named '{}'.", what, name.IsString() ? ShortText(name.string()) : TypeName(name));
   }
   return builtin;
 }
@@ -65,7 +66,7 @@ Step MapStep(Arguments arguments) {
         getter.set_default(*fallback);
       }
       if (!arguments.keyword.empty()) {
-        Fail("Unexpected keyword argument '{}'", arguments.keyword.front().first);
+        Fail("Unexpected keyword argument '{}'", ShortText(arguments.keyword.front().first));
       }
       return [getter](Runtime& runtime, Value* item) {
         *item = getter(runtime, *item);

@@ -217,7 +217,7 @@ Value XmlAttrFilter(Runtime& runtime, const Value& self, Arguments& arguments) {
     if (value.IsNone() || value.IsUndefined()) continue;
     if (!key.IsString()) Fail("xmlattr: want names of type str, got {}", TypeName(key));
     if (key.string().find_first_of(" \t\n\r\f\v/>=") != std::string::npos) {
-      Fail("Invalid character in attribute name: {}", ReprOfString(key.string().substr(0, 100)));
+      Fail("Invalid character in attribute name: {}", ShortRepr(key.string()));
     }
     const std::string text = StrOf(runtime, value);
     if (space || !out.text().empty()) out.Append(" ");

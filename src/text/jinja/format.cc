@@ -143,7 +143,8 @@ NumberFormat ParseSpec(std::string_view spec) {
     int64_t value = 0;
     while (next() >= '0' && next() <= '9') {
       value = value * 10 + (spec[at++] - '0');
-      if (value > limit) Fail("format specification '{}': got a number over {}", spec, limit);
+      if (value > limit)
+        Fail("format specification '{}': got a number over {}", ShortText(spec), limit);
     }
     return value;
   };
@@ -169,7 +170,7 @@ NumberFormat ParseSpec(std::string_view spec) {
     format.precision = number(kMaxPrecision);
   }
   if (at < spec.size()) format.type = spec[at++];
-  if (at < spec.size()) Fail("Invalid format specifier '{}'", spec.substr(0, 40));
+  if (at < spec.size()) Fail("Invalid format specifier '{}'", ShortText(spec));
   return format;
 }
 

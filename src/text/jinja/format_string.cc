@@ -83,7 +83,7 @@ class PercentFormatter {
     }
     const std::string_view name = format_.substr(begin, at_ - 1 - begin);
     const Value* value = values_.dict().Find(name);
-    if (value == nullptr) Fail("{}", ReprOfString(name.substr(0, 100)));
+    if (value == nullptr) Fail("{}", ShortRepr(name));
     used_ = 1;
     *c = Next();
     return *value;
@@ -219,7 +219,7 @@ class BraceFormatter {
       } else if (conversion == 'r' || conversion == 'a') {
         value = Value::String(ReprOf(runtime_, value));
       } else {
-        Fail("Unknown conversion specifier '{}', want 's' or 'r'", rest.substr(0, 10));
+        Fail("Unknown conversion specifier '{}', want 's' or 'r'", ShortText(rest));
       }
       rest.remove_prefix(2);
     }
@@ -284,7 +284,7 @@ class BraceFormatter {
     for (const auto& [key, value] : arguments_.keyword) {
       if (key == name) return value;
     }
-    Fail("{}", ReprOfString(name.substr(0, 100)));
+    Fail("{}", ShortRepr(name));
   }
 
   Runtime& runtime_;

@@ -98,7 +98,9 @@ Value StrftimeNowFunction(Runtime& runtime, const Value&, Arguments& arguments) 
   format.insert(format.begin(), ' ');
   std::string text(format.size() * 16 + 256, '\0');
   const size_t length = std::strftime(text.data(), text.size(), format.c_str(), &local);
-  if (length == 0) Fail("strftime_now: the format '{}' is too long", format.substr(1, 100));
+  if (length == 0)
+    Fail("strftime_now: the format '{}' is too long",
+         ShortText(std::string_view(format).substr(1)));
   return runtime.NewString(SanitizeUtf8(text.substr(1, length - 1)));
 }
 

@@ -86,7 +86,7 @@ Flow Interpreter::Execute(const Body& body) {
   return Flow::kNormal;
 }
 
-void Interpreter::AppendTo(const Value& value) { AppendStr(runtime_, value, output_); }
+void Interpreter::WriteValue(const Value& value) { AppendStr(runtime_, value, output_); }
 
 Value Interpreter::Lookup(NameId id) const {
   if (scope_ != nullptr) {
@@ -94,7 +94,7 @@ Value Interpreter::Lookup(NameId id) const {
   }
   const std::optional<Value>& value = variables_[static_cast<size_t>(id)];
   if (value) return *value;
-  return Value::Undefined(fmt::format("'{}' is undefined", NameOf(id)));
+  return Value::Undefined(fmt::format("'{}' is undefined", ShortText(NameOf(id))));
 }
 
 void Interpreter::SetName(NameId id, Value value) {
@@ -160,7 +160,7 @@ Arguments Interpreter::EvaluateArguments(const ArgumentList& list) {
       if (!key.IsString()) Fail("keywords must be strings");
       for (const auto& [other, unused] : arguments.keyword) {
         if (other == key.string()) {
-          Fail("got multiple values for keyword argument '{}'", other.substr(0, 100));
+          Fail("got multiple values for keyword argument '{}'", ShortText(other));
         }
       }
       arguments.keyword.emplace_back(key.string(), value);

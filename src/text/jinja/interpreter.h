@@ -53,7 +53,8 @@ class Interpreter {
   Value Evaluate(const Expression& expression);
   Flow Execute(const Body& body);
   void Write(std::string_view text) { output_->Append(text); }
-  void WriteValue(const Value& value) { AppendTo(value); }
+  // Writes str(value).
+  void WriteValue(const Value& value);
 
   Value Lookup(NameId id) const;
   void Assign(const Target& target, const Value& value);
@@ -108,7 +109,6 @@ class Interpreter {
     TextBuilder* old_;
   };
 
-  void AppendTo(const Value& value);
   Flow RunLoop(const ForStatement& loop, const Value& iterable, int64_t depth);
 
   const SyntaxTree& tree_;

@@ -50,7 +50,7 @@ Value Interpreter::MakeMacro(std::string_view name, const Routine& routine) {
 std::string Interpreter::CallRoutine(const Routine& routine, Scope* scope, std::string_view name,
                                      Arguments& arguments) {
   const int outer_line = line_;
-  const std::string quoted = name.empty() ? "None" : ReprOfString(name);
+  const std::string quoted = name.empty() ? "None" : ShortRepr(name);
   TextBuilder output(runtime_);
   {
     const OutputSwitch to(*this, &output);
@@ -81,7 +81,8 @@ std::string Interpreter::CallRoutine(const Routine& routine, Scope* scope, std::
       }
       own->Set(tree_.kwargs_name, Value::OfDict(rest));
     } else if (!arguments.keyword.empty()) {
-      Fail("macro {} takes no keyword argument '{}'", quoted, arguments.keyword.front().first);
+      Fail("macro {} takes no keyword argument '{}'", quoted,
+           ShortText(arguments.keyword.front().first));
     }
     if (routine.uses_varargs) {
       std::vector<Value> rest;
@@ -95,10 +96,10 @@ std::string Interpreter::CallRoutine(const Routine& routine, Scope* scope, std::
     for (size_t i = 0; i < count; ++i) {
       const Routine::Parameter& parameter = routine.parameters[i];
       if (!values[i]) {
-        values[i] =
-            parameter.fallback != nullptr
-                ? Evaluate(*parameter.fallback)
-                : Value::Undefined(fmt::format("parameter '{}' was not provided", parameter.name));
+        values[i] = parameter.fallback != nullptr
+                        ? Evaluate(*parameter.fallback)
+                        : Value::Undefined(fmt::format("parameter '{}' was not provided",
+                                                       ShortText(parameter.name)));
       }
       own->Set(parameter.id, *values[i]);
     }

@@ -59,7 +59,7 @@ Value IndexOfMethod(Runtime& runtime, const Value& self, Arguments& arguments) {
     const Value& item = items[static_cast<size_t>(i)];
     if (item.IsSame(*bound[0]) || Equal(runtime, item, *bound[0])) return Value::Int(i);
   }
-  Fail("{} is not in {}", ReprOf(runtime, *bound[0]), TypeName(self));
+  Fail("{} is not in {}", ShortText(ReprOf(runtime, *bound[0])), TypeName(self));
 }
 
 Value IsIntegerMethod(Runtime&, const Value& self, Arguments&) {

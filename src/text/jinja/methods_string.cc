@@ -71,7 +71,8 @@ Value SplitMethod(Runtime& runtime, const Value& self, Arguments& arguments) {
 Value SplitLinesMethod(Runtime& runtime, const Value& self, Arguments& arguments) {
   const Bound bound("splitlines", arguments, {"keepends"});
   runtime.SpendBytes(self.string().size());
-  return ListOf(runtime, self, SplitLines(self.string(), bound.TruthOr(0, false)));
+  return ListOf(runtime, self,
+                SplitLines(self.string(), bound[0] != nullptr && Truth(runtime, *bound[0])));
 }
 
 template <bool kFromRight>

@@ -68,7 +68,7 @@ std::optional<Value> IntOfText(Runtime& runtime, std::string_view text, int64_t 
       const std::string significant = plain->substr(plain->find_first_not_of('0'));
       return runtime.NewBigInt((negative ? "-" : "") + significant);
     }
-    Fail("the integer {} does not fit 64 bits", digits.substr(0, 40));
+    Fail("the integer {} does not fit 64 bits", std::string_view(digits).substr(0, 40));
   }
   return Value::Int(number);
 }

@@ -1,5 +1,7 @@
 #include "text/jinja/object.h"
 
+#include <algorithm>
+
 #include "text/jinja/operations.h"
 #include "text/jinja/python_text.h"
 #include "text/jinja/template_error.h"
@@ -77,14 +79,14 @@ Bound::Bound(std::string_view function, Arguments& arguments,
   for (const auto& [name, value] : arguments.keyword) {
     const auto it = std::find(names_.begin(), names_.end(), name);
     if (it == names_.end()) {
-      Fail("{}() got an unexpected keyword argument '{}'", function, name);
+      Fail("{}() got an unexpected keyword argument '{}'", function, ShortText(name));
     }
     std::optional<Value>& slot = values_[static_cast<size_t>(it - names_.begin())];
     if (slot) Fail("{}() got multiple values for argument '{}'", function, name);
     slot = value;
   }
   for (size_t i = 0; i < required; ++i) {
-    if (!values_[i]) Fail("{}() missing the required argument '{}'", function, names_[i]);
+    if (!values_[i]) Fail("{}() missing the required argument '{}'", function, NameOf(i));
   }
 }
 
@@ -94,19 +96,13 @@ int64_t Bound::IntOr(size_t index, int64_t fallback) const {
   RequireDefined(value);
   if (!value.IsIntegral()) {
     Fail("{}() argument '{}': '{}' object cannot be interpreted as an integer", function_,
-         names_[index], TypeName(value));
+         NameOf(index), TypeName(value));
   }
   return value.integer();
 }
 
-bool Bound::TruthOr(size_t index, bool fallback) const {
-  if (!values_[index]) return fallback;
-  const Value& value = *values_[index];
-  if (value.IsBool() || value.kind() == Kind::kInt) return value.boolean();
-  if (value.IsNone() || value.IsUndefined()) return false;
-  if (value.IsString()) return !value.string().empty();
-  if (value.IsSequence()) return !value.items().empty();
-  return true;
+std::string_view Bound::NameOf(size_t index) const {
+  return names_[index].substr(names_[index].starts_with('/') ? 1 : 0);
 }
 
 std::optional<std::string> Bound::StringOrNone(size_t index) const {
@@ -118,7 +114,7 @@ std::string Bound::String(size_t index) const {
   const Value& value = *values_[index];
   RequireDefined(value);
   if (!value.IsString()) {
-    Fail("{}() argument '{}' must be str, not {}", function_, names_[index], TypeName(value));
+    Fail("{}() argument '{}' must be str, not {}", function_, NameOf(index), TypeName(value));
   }
   return value.string();
 }

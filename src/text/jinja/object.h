@@ -30,8 +30,8 @@ using Builtin = Value (*)(Runtime& runtime, const Value& self, Arguments& argume
 // Arguments bound to the parameters of a builtin, as Python binds them.
 class Bound {
  public:
-  // Binds to `names`, of which the first `required` must be given. A name that begins with '/'
-  // takes no keyword. Throws TemplateError if the arguments do not fit.
+  // Binds to `names`, of which the first `required` must be given. A name that begins with '/' is
+  // that of a parameter without a keyword. Throws TemplateError if the arguments do not fit.
   Bound(std::string_view function, Arguments& arguments,
         std::initializer_list<std::string_view> names, size_t required = 0);
 
@@ -42,12 +42,13 @@ class Bound {
   // The accessors below return `fallback` for an argument that is not given. They throw
   // TemplateError for one of another type.
   int64_t IntOr(size_t index, int64_t fallback) const;
-  bool TruthOr(size_t index, bool fallback) const;
   // None counts as not given.
   std::optional<std::string> StringOrNone(size_t index) const;
   std::string String(size_t index) const;  // of an argument that must be given
 
  private:
+  std::string_view NameOf(size_t index) const;
+
   std::string_view function_;
   std::vector<std::string_view> names_;
   std::vector<std::optional<Value>> values_;

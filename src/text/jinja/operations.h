@@ -2,7 +2,6 @@
 // attributes, items, slices, iteration. All throw TemplateError where Python or Jinja raise.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>

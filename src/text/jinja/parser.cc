@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "text/jinja/parser_impl.h"
+#include "text/jinja/python_text.h"
 
 namespace sinter::text::jinja {
 namespace {
@@ -137,7 +138,7 @@ class Parser : private ExpressionParser {
     if (name == "include" || name == "import" || name == "extends" || name == "from") {
       return OtherTemplate(name, line);
     }
-    FailAt(line, fmt::format("Encountered unknown tag '{}'. {}", name.substr(0, 60), WantedTags()));
+    FailAt(line, fmt::format("Encountered unknown tag '{}'. {}", ShortText(name), WantedTags()));
   }
 
   StatementPtr For(int line) {
@@ -210,7 +211,8 @@ class Parser : private ExpressionParser {
       CheckAssignable(name);
       Routine::Parameter parameter = {IdOf(name.text), name.text, nullptr};
       if (!seen.insert(name.text).second) {
-        FailAt(name.line, fmt::format("duplicate argument '{}' in macro definition", name.text));
+        FailAt(name.line,
+               fmt::format("duplicate argument '{}' in macro definition", ShortText(name.text)));
       }
       if (SkipOperator("=")) {
         parameter.fallback = Expr();
@@ -304,14 +306,14 @@ class Parser : private ExpressionParser {
   StatementPtr NamedBlock(int line) {
     const std::string name = ExpectName().text;
     if (!blocks_.insert(name).second) {
-      FailAt(line, fmt::format("block '{}' defined twice", name));
+      FailAt(line, fmt::format("block '{}' defined twice", ShortText(name)));
     }
     const bool scoped = SkipName("scoped");
     const bool required = SkipName("required");
     if (required) {
       auto refused = std::make_unique<RefusedStatement>();
       refused->line = line;
-      refused->message = fmt::format("Required block '{}' not found", name);
+      refused->message = fmt::format("Required block '{}' not found", ShortText(name));
       FunctionBody("endblock", refused.get());
       SkipName(name);
       return refused;

@@ -1,4 +1,5 @@
-// The parser's two halves: expressions (parser_expressions.cc) and tags (parser.cc).
+// The parser's parts: tokens (parser_tokens.cc), expressions (parser_expressions.cc) and tags
+// (parser.cc).
 #pragma once
 
 #include <array>

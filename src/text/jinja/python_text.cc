@@ -127,6 +127,16 @@ std::string ReprOfString(std::string_view text) {
   return out + quote;
 }
 
+std::string_view ShortText(std::string_view text) {
+  constexpr size_t kMaxBytes = 80;
+  if (text.size() <= kMaxBytes) return text;
+  size_t end = kMaxBytes;
+  while (end > 0 && (text[end] & 0xC0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+std::string ShortRepr(std::string_view text) { return ReprOfString(ShortText(text)); }
+
 std::string ReprOfFloat(double number) {
   if (std::isnan(number)) return "nan";
   if (std::isinf(number)) return number < 0 ? "-inf" : "inf";

@@ -20,4 +20,9 @@ void AppendStr(Runtime& runtime, const Value& value, TextBuilder* out);
 std::string ReprOfString(std::string_view text);
 std::string ReprOfFloat(double number);
 
+// The beginning of a text, for error messages: whole characters, at most 80 bytes.
+std::string_view ShortText(std::string_view text);
+// repr() of that.
+std::string ShortRepr(std::string_view text);
+
 }  // namespace sinter::text::jinja

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "text/jinja/testing.h"
+#include "text/utf8.h"
 
 namespace sinter::text::jinja {
 namespace {
@@ -192,6 +193,21 @@ TEST(Jinja, RenderingErrors) {
   };
   for (const ErrorCase& c : cases)
     EXPECT_EQ(ErrorText(c.source, R"({"d": {}})"), c.error) << c.source;
+}
+
+// Names in messages are cut between characters.
+TEST(Jinja, LongNamesInErrors) {
+  std::string name;
+  for (int i = 0; i < 500; ++i) name += "é";
+  for (const std::string& source :
+       {"{{ x" + name + ".y }}", "{{ d.x" + name + ".y }}", "{{ {'x" + name + " ': 1}|xmlattr }}",
+        "{{ 'a'|indent(x" + name + "=1) }}", "{{ '%(x" + name + ")s' % {} }}",
+        "{{ '{x" + name + "}'.format() }}", "{{ 1|x" + name + " }}", "{% x" + name + " %}",
+        "{% macro x" + name + "() %}{% endmacro %}{{ x" + name + "(1) }}"}) {
+    const std::string error = ErrorText(source, R"({"d": {}})");
+    EXPECT_TRUE(IsValidUtf8(error)) << source;
+    EXPECT_LT(error.size(), 200u) << error;
+  }
 }
 
 TEST(Jinja, JsonInput) {
