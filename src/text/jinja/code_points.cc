@@ -94,16 +94,27 @@ void AppendTitle(char32_t c, std::string* out) {
   AppendUtf8(static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))), out);
 }
 
+size_t PreviousOffset(std::string_view text, size_t pos) {
+  --pos;
+  while (pos > 0 && (text[pos] & 0xC0) == 0x80) --pos;
+  return pos;
+}
+
+char32_t CodePointAt(std::string_view text, size_t pos) { return NextCodePoint(text, &pos); }
+
 // Whether the capital sigma in text[begin, end) ends a word: a cased letter before it, and none
 // behind it, where marks and apostrophes do not count.
 bool IsFinalSigma(std::string_view text, size_t begin, size_t end) {
   bool before = false;
-  for (size_t pos = 0; pos < begin;) {
-    const char32_t c = NextCodePoint(text, &pos);
-    if (!IsCaseIgnorable(c)) before = IsCased(c);
+  while (begin > 0 && !before) {
+    begin = PreviousOffset(text, begin);
+    const char32_t c = CodePointAt(text, begin);
+    if (IsCaseIgnorable(c)) continue;
+    if (!IsCased(c)) return false;
+    before = true;
   }
-  for (size_t pos = end; before && pos < text.size();) {
-    const char32_t c = NextCodePoint(text, &pos);
+  while (before && end < text.size()) {
+    const char32_t c = NextCodePoint(text, &end);
     if (!IsCaseIgnorable(c)) return !IsCased(c);
   }
   return before;
@@ -112,14 +123,7 @@ bool IsFinalSigma(std::string_view text, size_t begin, size_t end) {
 // Appends the character in text[begin, end) in lower case.
 void AppendLower(std::string_view text, size_t begin, size_t end, char32_t c, std::string* out) {
   if (c == 0x130) return AppendAll(U"i\u0307", out);
-  // The search for the word's other letters is bounded, so that a text of sigmas stays linear.
-  constexpr size_t kWordBytes = 256;
-  if (c == 0x3A3) {
-    size_t from = begin > kWordBytes ? begin - kWordBytes : 0;
-    while (from > 0 && (text[from] & 0xC0) == 0x80) --from;
-    const bool final = IsFinalSigma(text.substr(from), begin - from, end - from);
-    return AppendUtf8(final ? 0x3C2 : 0x3C3, out);
-  }
+  if (c == 0x3A3) return AppendUtf8(IsFinalSigma(text, begin, end) ? 0x3C2 : 0x3C3, out);
   AppendUtf8(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))), out);
 }
 
@@ -132,14 +136,6 @@ void ForEachCharacter(std::string_view text, Visit visit) {
     visit(c, begin, pos);
   }
 }
-
-size_t PreviousOffset(std::string_view text, size_t pos) {
-  --pos;
-  while (pos > 0 && (text[pos] & 0xC0) == 0x80) --pos;
-  return pos;
-}
-
-char32_t CodePointAt(std::string_view text, size_t pos) { return NextCodePoint(text, &pos); }
 
 }  // namespace
 

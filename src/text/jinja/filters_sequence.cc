@@ -168,7 +168,7 @@ class GroupObject : public Object {
   GroupObject(Value grouper, Value list) : parts_{std::move(grouper), std::move(list)} {}
 
   std::string_view TypeName() const override { return "_GroupTuple"; }
-  std::string Repr(Runtime& runtime) const override {
+  std::string Repr(Runtime& runtime) override {
     return fmt::format("({}, {})", ReprOf(runtime, parts_[0]), ReprOf(runtime, parts_[1]));
   }
   std::optional<int64_t> Length(Runtime&) override { return 2; }

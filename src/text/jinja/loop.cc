@@ -31,6 +31,18 @@ class FilteredIterator : public Iterator {
   std::unique_ptr<Iterator> items_;
 };
 
+class LoopObject;
+
+// Items that a loop has left.
+class RestIterator : public Iterator {
+ public:
+  explicit RestIterator(LoopObject& loop) : loop_(loop) {}
+  bool Next(Runtime& runtime, Value* item) override;
+
+ private:
+  LoopObject& loop_;
+};
+
 // The variable `loop`. It reads one item ahead only where the template asks for it.
 class LoopObject : public Object {
  public:
@@ -58,9 +70,11 @@ class LoopObject : public Object {
   }
 
   std::string_view TypeName() const override { return "jinja2.runtime.LoopContext"; }
-  std::string Repr(Runtime&) const override {
-    return fmt::format("<LoopContext {}/{}>", index_ + 1, length_.value_or(index_ + 1));
+  std::string Repr(Runtime& runtime) override {
+    return fmt::format("<LoopContext {}/{}>", index_ + 1, CountItems(runtime));
   }
+  // Going through `loop` takes the items that are left, each with the loop.
+  std::unique_ptr<Iterator> Iterate() override { return std::make_unique<RestIterator>(*this); }
   std::optional<int64_t> Length(Runtime& runtime) override { return CountItems(runtime); }
   bool Truth(Runtime& runtime) override { return CountItems(runtime) != 0; }
   bool IsCallable() const override { return true; }
@@ -150,6 +164,12 @@ class LoopObject : public Object {
   Value current_, before_;
   std::optional<Value> last_values_;
 };
+
+bool RestIterator::Next(Runtime& runtime, Value* item) {
+  if (!loop_.Advance(runtime, item)) return false;
+  *item = runtime.NewTuple({*item, Value::OfObject(&loop_)});
+  return true;
+}
 
 }  // namespace
 

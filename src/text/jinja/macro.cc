@@ -13,7 +13,7 @@ class MacroObject : public Object {
       : interpreter_(interpreter), name_(name), routine_(routine), scope_(interpreter.scope()) {}
 
   std::string_view TypeName() const override { return "jinja2.runtime.Macro"; }
-  std::string Repr(Runtime&) const override {
+  std::string Repr(Runtime&) override {
     return fmt::format("<Macro {}>", name_.empty() ? "anonymous" : ReprOfString(name_));
   }
   bool IsCallable() const override { return true; }

@@ -119,7 +119,7 @@ std::string Bound::String(size_t index) const {
   return value.string();
 }
 
-std::string Object::Repr(Runtime&) const { return fmt::format("<{} object>", TypeName()); }
+std::string Object::Repr(Runtime&) { return fmt::format("<{} object>", TypeName()); }
 bool Object::Truth(Runtime&) { return true; }
 std::optional<int64_t> Object::Length(Runtime&) { return std::nullopt; }
 std::unique_ptr<Iterator> Object::Iterate() { return nullptr; }
@@ -144,7 +144,7 @@ RangeObject::RangeObject(int64_t start, int64_t stop, int64_t step)
   length_ = static_cast<int64_t>(length);
 }
 
-std::string RangeObject::Repr(Runtime&) const {
+std::string RangeObject::Repr(Runtime&) {
   if (step_ == 1) return fmt::format("range({}, {})", start_, stop_);
   return fmt::format("range({}, {}, {})", start_, stop_, step_);
 }
@@ -187,7 +187,7 @@ std::string_view DictView::TypeName() const {
   return "dict_items";
 }
 
-std::string DictView::Repr(Runtime& runtime) const {
+std::string DictView::Repr(Runtime& runtime) {
   TextBuilder text(runtime);
   text.Append(TypeName());
   text.Append("([");
@@ -214,13 +214,13 @@ Value DictView::At(Runtime& runtime, size_t index) const {
   return runtime.NewTuple({key, value});
 }
 
-std::string FunctionObject::Repr(Runtime&) const { return fmt::format("<function {}>", name_); }
+std::string FunctionObject::Repr(Runtime&) { return fmt::format("<function {}>", name_); }
 
 Value FunctionObject::Call(Runtime& runtime, Arguments& arguments) {
   return function_(runtime, self_, arguments);
 }
 
-std::string NamespaceObject::Repr(Runtime& runtime) const {
+std::string NamespaceObject::Repr(Runtime& runtime) {
   return fmt::format("<Namespace {}>", ReprOf(runtime, Value::OfDict(attributes_)));
 }
 

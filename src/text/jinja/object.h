@@ -66,7 +66,7 @@ class Object : public HeapItem {
  public:
   // Name of the type in error messages, as Python gives it.
   virtual std::string_view TypeName() const = 0;
-  virtual std::string Repr(Runtime& runtime) const;
+  virtual std::string Repr(Runtime& runtime);
   virtual bool Truth(Runtime& runtime);
   // The number of items, or nullopt for an object without len().
   virtual std::optional<int64_t> Length(Runtime& runtime);
@@ -88,7 +88,7 @@ class RangeObject : public Object {
   RangeObject(int64_t start, int64_t stop, int64_t step);
 
   std::string_view TypeName() const override { return "range"; }
-  std::string Repr(Runtime& runtime) const override;
+  std::string Repr(Runtime& runtime) override;
   bool Truth(Runtime&) override { return length_ != 0; }
   std::optional<int64_t> Length(Runtime&) override { return length_; }
   std::unique_ptr<Iterator> Iterate() override;
@@ -125,7 +125,7 @@ class DictView : public Object {
   DictView(const Dict& dict, Part part) : dict_(dict), part_(part) {}
 
   std::string_view TypeName() const override;
-  std::string Repr(Runtime& runtime) const override;
+  std::string Repr(Runtime& runtime) override;
   bool Truth(Runtime&) override { return dict_.size() != 0; }
   std::optional<int64_t> Length(Runtime&) override { return dict_.size(); }
   std::unique_ptr<Iterator> Iterate() override;
@@ -145,7 +145,7 @@ class FunctionObject : public Object {
       : name_(name), function_(function), self_(std::move(self)) {}
 
   std::string_view TypeName() const override { return "builtin_function_or_method"; }
-  std::string Repr(Runtime& runtime) const override;
+  std::string Repr(Runtime& runtime) override;
   bool IsCallable() const override { return true; }
   Value Call(Runtime& runtime, Arguments& arguments) override;
 
@@ -161,7 +161,7 @@ class NamespaceObject : public Object {
   explicit NamespaceObject(Dict* attributes) : attributes_(attributes) {}
 
   std::string_view TypeName() const override { return "jinja2.utils.Namespace"; }
-  std::string Repr(Runtime& runtime) const override;
+  std::string Repr(Runtime& runtime) override;
   std::optional<Value> Attribute(Runtime& runtime, std::string_view name) override;
   void Set(Runtime& runtime, const std::string& name, Value value);
 
