@@ -310,7 +310,7 @@ TEST(Convert, RefusesDamagedCheckpoints) {
        config("max_window_layers", -1)},
       {"epsilon", "rms_norm_eps: got 2, want 0 to 1", config("rms_norm_eps", 2)},
       {"theta", "rope_theta: got 1e+300, want", config("rope_theta", 1e300)},
-      {"two values of a key", "config.json: line 1, column 9: got the key \"a\" twice",
+      {"two values of a key", "config.json: line 1, column 10: got the key \"a\" twice",
        [](TestFolder& folder) { folder.Write("config.json", R"({"a":1,"a":1})"); }},
       {"deep", "nested more than 128 deep",
        [](TestFolder& folder) { folder.Write("config.json", std::string(75'000, '[')); }},

@@ -2,6 +2,7 @@
 
 #include "interpret/interpreter.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -346,6 +347,28 @@ TEST(Interpreter, FoldsAnyNumberOfInputs) {
   EXPECT_THAT(out.at("three").values, ElementsAre(3, 5, ::testing::IsNan(), ::testing::IsNan()));
   EXPECT_THAT(out.at("min").values, ElementsAre(0, 0, ::testing::IsNan(), ::testing::IsNan()));
   EXPECT_THAT(out.at("doubles").values, ElementsAre(1e300, -1e300));
+}
+
+// ONNX's Cast keeps the low bits of an integer; a float saturates, as on the GPU.
+TEST(Interpreter, CastsToEveryIntegerType) {
+  const auto cast = [](const HostTensor& x, DType to) {
+    const auto out =
+        Outputs(fmt::format("input %x: {}[3] %y: {}[3] = ai.onnx::Cast (%x) {{to = {}}} return %y",
+                            DTypeName(x.dtype), DTypeName(to), static_cast<int>(to)),
+                {{"x", x}});
+    return out.at("y").values;
+  };
+  const HostTensor integers = Ints({3}, {-1, 300, -40000});
+  EXPECT_THAT(cast(integers, DType::kU8), ElementsAre(255, 44, 192));
+  EXPECT_THAT(cast(integers, DType::kI8), ElementsAre(-1, 44, -64));
+  EXPECT_THAT(cast(integers, DType::kU16), ElementsAre(65535, 300, 25536));
+  EXPECT_THAT(cast(integers, DType::kI16), ElementsAre(-1, 300, 25536));
+  EXPECT_THAT(cast(integers, DType::kI32), ElementsAre(-1, 300, -40000));
+  EXPECT_THAT(cast(integers, DType::kU32), ElementsAre(4294967295, 300, 4294927296));
+  const HostTensor floats = Floats({3}, {-1.5, 300.7, 1e20});
+  EXPECT_THAT(cast(floats, DType::kU8), ElementsAre(0, 255, 255));
+  EXPECT_THAT(cast(floats, DType::kI16), ElementsAre(-1, 300, 32767));
+  EXPECT_THAT(cast(floats, DType::kU32), ElementsAre(0, 300, 4294967295));
 }
 
 TEST(Interpreter, RaisesToExponentsOfAnotherType) {

@@ -48,7 +48,8 @@ void Cast(Call& call) {
   const DType from = call.dtype(0), to = call.out_dtype(0);
   // The interpreter stores all float types as doubles, so a Cast between them copies.
   if (IsFloat(from) && IsFloat(to)) return call.Out(0, call.in(0).values);
-  call.Out(0, IsFloat(to) ? call.in(0).values : kernels::CastReference(to, call.values(0)));
+  if (IsFloat(from)) return call.Out(0, kernels::CastReference(to, call.values(0)));
+  call.Out(0, IsFloat(to) ? call.in(0).values : kernels::CastIntegerReference(to, call.values(0)));
 }
 
 void Where(Call& call) {

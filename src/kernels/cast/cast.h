@@ -46,8 +46,10 @@ bool CastIsCopy(const Caps& caps, DType from, DType to);
 // [elems], y [elems]. Throws Error for an element type without a form on the device.
 KernelPlan PlanCast(const Caps& caps, const CastShape& shape, std::string_view variant = "");
 
-// Rounds to f16 and f32, and saturates to the range of `to` for integers (i64 is not narrowed). The
-// type of x makes no difference.
+// Rounds to float types, and saturates to the range of `to` for integers of 8 bits and more.
 std::vector<double> CastReference(DType to, std::span<const double> x);
+
+// Casts integers as ONNX does: a narrower type keeps the low bits.
+std::vector<double> CastIntegerReference(DType to, std::span<const double> x);
 
 }  // namespace sinter::kernels

@@ -2,8 +2,8 @@
 // lstrip_blocks on, the loop controls break and continue, the tag generation, a sandbox in which
 // values do not change, and the functions raise_exception and strftime_now.
 //
-// Left out, each with an error: the filters pprint, random, striptags, urlize and wordwrap; lipsum();
-// escaping of all output; tags that load other templates.
+// Left out, each with an error: the filters pprint, random, striptags, urlize and wordwrap;
+// lipsum(); escaping of all output; tags that load other templates.
 //
 // lexer.h -> parser.h -> ast.h, evaluated by interpreter.h with values (value.h, object.h,
 // operations.h), filters, tests and functions (filters.h) and methods (methods.h). runtime.h bounds
