@@ -124,13 +124,15 @@ class Convert(CliTest):
 
     def start_long(self, out):
         """Starts a conversion that takes seconds; returns its process once it has begun to write."""
+        before = self.partial(out)
         process = subprocess.Popen(arguments("convert", "--random", 1, "--config", "qwen3-0.6b", out),
                                    stderr=subprocess.PIPE)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         end = time.monotonic() + TIMEOUT_SECONDS
-        while not any((folder / "model.onnx.data").exists() for folder in self.partial(out)):
+        while not any((folder / "genai_config.json").exists()
+                      for folder in self.partial(out) if folder not in before):
             self.assertIsNone(process.poll())
             self.assertLess(time.monotonic(), end)
             time.sleep(0.01)
