@@ -1,6 +1,6 @@
 #include "cli/messages.h"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <cctype>
 #include <string_view>
@@ -116,35 +116,81 @@ class Checker {
 // Returns the name of a file in an error message.
 std::string FileName(const std::string& file) { return file == "-" ? "standard input" : file; }
 
-OrderedJson ReadJson(const std::string& file, std::string_view want) {
-  const std::string text = file == "-" ? ReadStandardInput() : ReadSmallFile(file, "cli", want);
-  return ParseOrderedJson(text, "cli", FileName(file));
+struct JsonFile {
+  std::string text;
+  OrderedJson json;
+};
+
+JsonFile ReadJson(const std::string& file, std::string_view want) {
+  std::string text = file == "-" ? ReadStandardInput() : ReadSmallFile(file, "cli", want);
+  OrderedJson json = ParseOrderedJson(text, "cli", FileName(file));
+  return {std::move(text), std::move(json)};
+}
+
+// Returns the elements of an array, or the names and values of an object by turns, as the text has
+// them: numbers such as 100000000000000000000 keep their digits. `text` is the valid JSON of one of
+// these.
+std::vector<std::string_view> Elements(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  std::vector<std::string_view> elements;
+  size_t depth = 0;
+  size_t begin = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+      continue;
+    }
+    in_string = c == '"';
+    if ((c == '[' || c == '{') && depth++ == 0) begin = i + 1;
+    const bool closes = c == ']' || c == '}';
+    if (depth == 1 && (closes || c == ',' || c == ':')) {
+      const std::string_view element = text.substr(begin, i - begin);
+      const size_t first = element.find_first_not_of(kSpace);
+      if (first != std::string_view::npos) {
+        elements.push_back(element.substr(first, element.find_last_not_of(kSpace) + 1 - first));
+      }
+      begin = i + 1;
+    }
+    if (closes) --depth;
+  }
+  return elements;
 }
 
 void ReadMessages(const MessageArgs& args, Content content, TemplateInput& input) {
-  const OrderedJson json = ReadJson(args.messages, "a JSON file of messages");
+  const JsonFile file = ReadJson(args.messages, "a JSON file of messages");
   const Checker checker(FileName(args.messages), content);
-  OrderedJson messages = json;
-  if (json.is_object()) {
-    for (const auto& [key, value] : json.items()) {
-      if (key != "messages" && key != "tools") {
+  std::string_view text = file.text;
+  OrderedJson messages = file.json;
+  if (file.json.is_object()) {
+    const std::vector<std::string_view> names_and_values = Elements(file.text);
+    size_t i = 0;
+    for (const auto& [key, value] : file.json.items()) {
+      if (key == "messages") {
+        text = names_and_values[i + 1];
+      } else if (key != "tools") {
         checker.Fail("", fmt::format("field \"{}\"", Excerpt(key)), "only messages and tools");
+      } else if (!value.is_null()) {
+        checker.Tools(value, key);
+        if (!args.tools.empty()) checker.Fail(key, "tools here and by --tools", "one of them");
+        input.options.tools_json = names_and_values[i + 1];
       }
+      i += 2;
     }
-    if (!json.contains("messages")) checker.Fail("messages", "nothing", "an array of messages");
-    messages = json["messages"];
-    if (json.contains("tools") && !json["tools"].is_null()) {
-      checker.Tools(json["tools"], "tools");
-      if (!args.tools.empty()) checker.Fail("tools", "tools here and by --tools", "one of them");
-      input.options.tools_json = json["tools"].dump();
+    if (!file.json.contains("messages")) {
+      checker.Fail("messages", "nothing", "an array of messages");
     }
-  } else if (!json.is_array()) {
-    checker.Fail("", Got(json), "an array of messages, or an object with messages and tools");
+    messages = file.json["messages"];
+  } else if (!file.json.is_array()) {
+    checker.Fail("", Got(file.json), "an array of messages, or an object with messages and tools");
   }
   checker.Messages(messages, "messages");
-  for (const OrderedJson& message : messages) {
-    input.messages.push_back(message.dump());
-    input.waits_for_answer = message["role"] == "user" || message["role"] == "tool";
+  for (const std::string_view message : Elements(text)) input.messages.emplace_back(message);
+  if (!messages.empty()) {
+    const OrderedJson& role = messages.back()["role"];
+    input.waits_for_answer = role == "user" || role == "tool";
   }
 }
 
@@ -211,9 +257,9 @@ TemplateInput ReadTemplateInput(const MessageArgs& args, Content content) {
   }
   if (!args.messages.empty()) ReadMessages(args, content, input);
   if (!args.tools.empty()) {
-    const OrderedJson tools = ReadJson(args.tools, "a JSON file of tools");
-    Checker(FileName(args.tools), content).Tools(tools, "");
-    input.options.tools_json = tools.dump();
+    const JsonFile tools = ReadJson(args.tools, "a JSON file of tools");
+    Checker(FileName(args.tools), content).Tools(tools.json, "");
+    input.options.tools_json = fmt::format("[{}]", fmt::join(Elements(tools.text), ","));
   }
   return input;
 }

@@ -80,15 +80,15 @@ class Tokenize(CliTest):
         template = self.write("t.jinja", "{% for m in messages %}{{ m.role }}:{% for p in m.content or [] %}"
                               "{{ p.text or p.type }}{% endfor %}{% for c in m.tool_calls or [] %}"
                               "{{ c.function.name }}({{ c.function.arguments.x }}){% endfor %};"
-                              "{% endfor %}{{ tools[0].name }} {{ deep.er[1] }} {{ think }}")
+                              "{% endfor %}{{ tools[0].x[1] }} {{ deep.er[1] }} {{ think }}")
         messages = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}]},
                     {"role": "assistant", "content": None,
                      "tool_calls": [{"type": "function",
-                                     "function": {"name": "f", "arguments": {"x": 3}}}]}]
-        tools = [{"name": "f"}]
+                                     "function": {"name": "f", "arguments": {"x": 10**20}}}]}]
+        tools = [{"name": "f, \"[{", "x": [[], 1e-7]}, {}]
         arguments = ("--template", template, "--template-arg", 'deep={"er": [1, "b"]}',
                      "--template-arg", "think=false")
-        want = "user:aimage;assistant:f(3);f b False"
+        want = "user:aimage;assistant:f(100000000000000000000);1e-07 b False"
         for given in (("--messages", self.write("m.json", messages), "--tools",
                        self.write("tools.json", tools)),
                       ("--messages", self.write("o.json", {"messages": messages, "tools": tools}))):
