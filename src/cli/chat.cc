@@ -25,6 +25,9 @@ Examples:
   printf 'What is 7 + 8?\nAnd 62 - 17?\n' | sinter chat models/demo --json
   sinter chat models/demo --messages chat.json --template-arg enable_thinking=false)";
 
+constexpr char kCommands[] =
+    "/reset forgets the conversation, /exit or Ctrl-D ends it, Ctrl-C stops an answer\n";
+
 struct ChatArgs {
   ModelArgs model;
   GenerateArgs generate;
@@ -59,7 +62,8 @@ class Chat {
     conversation_.emplace(loaded_.session, std::move(tokenizer), std::move(chat_template),
                           std::move(input.messages), std::move(input.options));
     if (PlansFor(args.model, *loaded_.model->device()) == engine::Plans::kKnown)
-      tuner_ = std::make_unique<engine::IdleTuner>(loaded_.model, loaded_.session->cache());
+      tuner_ = std::make_unique<engine::IdleTuner>(loaded_.model, loaded_.session->cache(),
+                                                   loaded_.session->chunk());
   }
   ~Chat() { LeaveRunning(std::move(tuner_)); }
   Chat(const Chat&) = delete;
@@ -67,11 +71,9 @@ class Chat {
 
   void Loop() {
     if (terminal_) {
-      Out(fmt::format(
-          "{} on {}, room for {} tokens\n"
-          "/reset forgets the conversation, /exit or Ctrl-D ends it, Ctrl-C stops an "
-          "answer\n\n",
-          Name(), loaded_.model->device()->adapter().name, loaded_.session->max_length()));
+      Out(fmt::format("{} on {}, room for {} tokens\n{}\n", Name(),
+                      loaded_.model->device()->adapter().name, loaded_.session->max_length(),
+                      kCommands));
     }
     if (begins_with_answer_) AnswerOrHint({});
     while (!interrupted) {
@@ -83,6 +85,10 @@ class Chat {
       }
       if (*line == "/exit") break;
       if (line->find_first_not_of(" \t") == std::string::npos) continue;
+      if (terminal_ && *line == "/help") {
+        Out(kCommands);
+        continue;
+      }
       if (*line == "/reset") {
         conversation_->Reset();
         if (begins_with_answer_) AnswerOrHint({});

@@ -39,9 +39,6 @@ std::string TuningText(const gpu::Device& device, double share,
 }
 
 void Tune(const TuneArgs& args) {
-  if (args.model.plan != "auto") {
-    throw Error("cli", "--plan: got '{}', want none: tuning measures", args.model.plan);
-  }
   if (args.again) {
     const auto device = gpu::Device::Open(ToDeviceOptions(args.model));
     run::PlanBook(device->adapter(), device->options().cache_dir).Forget();
@@ -52,7 +49,7 @@ void Tune(const TuneArgs& args) {
   const Loaded loaded = Load(known, model::ModelFolder::Read(args.model.model));
   gpu::Device& device = *loaded.model->device();
   std::atomic<double> share = 0;
-  engine::Tuner tuner(loaded.model, loaded.session->cache());
+  engine::Tuner tuner(loaded.model, loaded.session->cache(), loaded.session->chunk());
   {
     const StatusLine status([&] { return TuningText(device, share, start); });
     tuner.RunAll([&](double done) {
@@ -95,6 +92,8 @@ void AddTune(CLI::App& app) {
   command->footer(kTuneFooter);
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
+  // Tuning measures, whatever is known.
+  command->remove_option(command->get_option("--plan"));
   command->add_flag("--again", args->again,
                     "Forget what was measured on this GPU before, for all models");
   command->callback([args] { Tune(*args); });

@@ -16,9 +16,9 @@ class Model;
 
 class KvCache {
  public:
-  // Allocates room for `capacity` tokens, padding included, and fills it with zeros, because
-  // padding rows are read before they are written and must not hold NaN. Throws Error if memory
-  // runs out.
+  // Allocates room for `capacity` tokens, padding included, and fills it with zeros. The rows
+  // behind the sequence may hold anything later, even NaN: no run's result depends on them. Throws
+  // Error if memory runs out.
   KvCache(const Model& model, int64_t capacity);
 
   int64_t capacity() const { return capacity_; }

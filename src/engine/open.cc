@@ -54,7 +54,8 @@ OpenedModel Open(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
   opened.sequence =
       std::make_shared<Sequence>(opened.model, SequenceOptions{length, options.chunk, options.run});
   if (options.plans == Plans::kMeasure) {
-    Tuner(opened.model, opened.sequence->cache()).RunAll(options.measuring);
+    Tuner(opened.model, opened.sequence->cache(), opened.sequence->chunk())
+        .RunAll(options.measuring);
   }
   opened.model->device()->Wait();
   // The callback's owner may be destroyed before the model.

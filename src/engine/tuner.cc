@@ -34,7 +34,7 @@ bool Place(StepRunner& runner, StepProgram& program) {
 
 }  // namespace
 
-std::vector<Tuner::Stage> Tuner::FirstStages(const Model& model, int64_t capacity) {
+std::vector<Tuner::Stage> Tuner::FirstStages(const Model& model, int64_t capacity, int64_t chunk) {
   std::vector<Stage> stages;
   const std::vector<bool> branches = model.BranchDecisions(1);
   const std::optional<passes::Fusion> fusion = model.options().fusion;
@@ -42,16 +42,17 @@ std::vector<Tuner::Stage> Tuner::FirstStages(const Model& model, int64_t capacit
   if (fusion != passes::Fusion::kChain) stages.push_back({{1, capacity, branches, false}});
   if (chain && !model.device()->adapter().software)
     stages.push_back({{1, capacity, branches, true}, /*compares_chain=*/!fusion});
-  const int64_t rows = std::min(model::kLoadedChunk, model.config().context_length);
+  const int64_t rows = std::min(chunk, model::kLoadedChunk);
   // Programs of exactly a prompt's length are compiled when the prompt comes.
-  if (rows <= capacity && !model.run_form().exact)
-    stages.push_back({{rows, capacity, branches, false}, false, true});
+  if (rows > 1 && !model.run_form().exact)
+    stages.push_back({{rows, capacity, branches, false}, false, /*times_run=*/true});
   return stages;
 }
 
-ProgramSet::KindCount CountTunedKinds(Model& model, int64_t capacity) {
+ProgramSet::KindCount CountTunedKinds(Model& model, int64_t max_length) {
   ProgramSet::KindCount count;
-  for (const Tuner::Stage& stage : Tuner::FirstStages(model, capacity)) {
+  const int64_t capacity = model::CacheRows(max_length, /*chunk=*/0);
+  for (const Tuner::Stage& stage : Tuner::FirstStages(model, capacity, max_length)) {
     const ProgramSet::KindCount kinds = model.programs().CountKinds(stage.key, 1);
     count.known += kinds.known;
     count.all += kinds.all;
@@ -59,12 +60,12 @@ ProgramSet::KindCount CountTunedKinds(Model& model, int64_t capacity) {
   return count;
 }
 
-Tuner::Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache)
+Tuner::Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache, int64_t chunk)
     : model_(std::move(model)),
       cache_(std::move(cache)),
       branches_(model_->BranchDecisions(1)),
       runner_(*model_, cache_, model_->has_last_row() ? 1 : model::kLoadedChunk) {
-  stages_ = FirstStages(*model_, cache_->capacity());
+  stages_ = FirstStages(*model_, cache_->capacity(), chunk);
   if (stages_.empty()) {
     state_ = State::kDone;
     return;
@@ -211,8 +212,8 @@ void TryChain(Model& model, const std::shared_ptr<KvCache>& cache,
   while (!trial.done()) trial.Sample();
 }
 
-IdleTuner::IdleTuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache)
-    : model_(std::move(model)), tuner_(model_, std::move(cache)) {
+IdleTuner::IdleTuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache, int64_t chunk)
+    : model_(std::move(model)), tuner_(model_, std::move(cache), chunk) {
   thread_ = std::thread([this] { Loop(); });
 }
 

@@ -31,7 +31,8 @@ inline constexpr char kLoadedChunkRun[] = "512 rows";
 // sequence stays intact.
 class Tuner {
  public:
-  Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache);
+  // `chunk` is the most tokens that a sequence with this cache runs at once.
+  Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache, int64_t chunk);
   ~Tuner();
 
   // Next thing to do.
@@ -59,8 +60,9 @@ class Tuner {
     bool compares_chain = false;  // whether to compare with the program without chains
     bool times_run = false;
   };
-  // Returns the programs that are measured on any adapter.
-  static std::vector<Stage> FirstStages(const Model& model, int64_t capacity);
+  // Returns the programs that are measured on any adapter: of a token, and of a run of `chunk` rows
+  // of a prompt or kLoadedChunk if that is less.
+  static std::vector<Stage> FirstStages(const Model& model, int64_t capacity, int64_t chunk);
 
  private:
   // Returns the fraction done of all stages, 0 to 1.
@@ -89,15 +91,16 @@ class Tuner {
 void TryChain(Model& model, const std::shared_ptr<KvCache>& cache,
               const std::vector<bool>& branches);
 
-// Counts the kinds that a tuner of this model and cache length would measure at first, and those
-// already known. Uses no GPU memory.
-ProgramSet::KindCount CountTunedKinds(Model& model, int64_t capacity);
+// Counts the kinds that a tuner for sequences of `max_length` tokens would measure at first, and
+// those already known. Uses no GPU memory.
+ProgramSet::KindCount CountTunedKinds(Model& model, int64_t max_length);
 
 // A thread that tunes while nothing else runs, in slices of at most kSlice that end as soon as work
 // waits. Each result is stored as soon as it is found.
 class IdleTuner {
  public:
-  IdleTuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache);
+  // The arguments are Tuner's.
+  IdleTuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache, int64_t chunk);
   // Ends the thread after the sample or compilation in progress.
   ~IdleTuner();
   IdleTuner(const IdleTuner&) = delete;

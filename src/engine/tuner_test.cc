@@ -62,7 +62,7 @@ TEST(Tuner, LeavesAConversationAsItIs) {
   for (Sequence* each : {&plain, &tuned}) each->Append(support::RandomTokens(7, 1));
   EXPECT_EQ(Generate(tuned, 4), Generate(plain, 4));
 
-  Tuner tuner(tuned.model(), tuned.cache());
+  Tuner tuner(tuned.model(), tuned.cache(), kContext);
   EXPECT_EQ(tuner.stages_done(), 0u);
   std::vector<double> shares;
   tuner.RunAll([&](double share) { shares.push_back(share); });
@@ -89,7 +89,7 @@ TEST(Tuner, LeavesAConversationAsItIs) {
   const size_t known = book.size();
   const uint64_t version = tuned.model()->programs().version();
   const int pipelines = SharedDevice()->pipelines_created();
-  Tuner again(tuned.model(), tuned.cache());
+  Tuner again(tuned.model(), tuned.cache(), kContext);
   EXPECT_EQ(Finish(again), 0);
   EXPECT_EQ(book.size(), known);
   EXPECT_EQ(tuned.model()->programs().version(), version) << "no program is made anew";
@@ -100,7 +100,7 @@ TEST(Tuner, SaysWhereThereIsNoRoomBehindTheSequence) {
   Sequence sequence(Load(), kOptions);
   const std::vector<int32_t> prompt = support::RandomTokens(20, 1);
   sequence.Append(prompt);
-  Tuner tuner(sequence.model(), sequence.cache());
+  Tuner tuner(sequence.model(), sequence.cache(), kContext);
   EXPECT_THAT(support::ErrorOf([&] { tuner.RunAll(); }),
               HasSubstr("got a KV cache of 56 rows with 20 in use, want room for 40 more"));
   EXPECT_EQ(tuner.stages_done(), 1u);
@@ -120,7 +120,7 @@ TEST(Tuner, StopsForWorkAndKeepsWhatItFound) {
   run::PlanBook& book = sequence.model()->plans();
   struct Enough {};
   {
-    Tuner stopped(sequence.model(), sequence.cache());
+    Tuner stopped(sequence.model(), sequence.cache(), kContext);
     EXPECT_THROW(stopped.RunAll([&](double) {
       if (book.size() > 0) throw Enough();
     }),
@@ -132,7 +132,7 @@ TEST(Tuner, StopsForWorkAndKeepsWhatItFound) {
   ASSERT_TRUE(sequence.model()->gate().BeginSlice({}));
   sequence.model()->gate().EndSlice();
 
-  Tuner rest(sequence.model(), sequence.cache());
+  Tuner rest(sequence.model(), sequence.cache(), kContext);
   while (rest.state() == Tuner::State::kCompile) rest.Compile();
   ASSERT_EQ(rest.state(), Tuner::State::kMeasure);
   // Each call stops after one sample.
@@ -143,18 +143,36 @@ TEST(Tuner, StopsForWorkAndKeepsWhatItFound) {
   EXPECT_GT(book.size(), known);
 }
 
-// A software GPU measures no chains, and the cache has no room for a chunk of the context's length.
+// A software GPU measures no chains, and without prompts there is nothing else.
 TEST(Tuner, MayHaveNothingToDo) {
   ModelSpec spec = support::ModelNamed("qwen3_graph");
   spec.layers = 1;
   const auto model = LoadModel(spec, SharedDevice(), {.fusion = passes::Fusion::kChain});
   if (!model->device()->adapter().software) return;
-  Tuner tuner(model, std::make_shared<KvCache>(*model, 40));
+  Tuner tuner(model, std::make_shared<KvCache>(*model, 40), /*chunk=*/1);
   EXPECT_EQ(tuner.state(), Tuner::State::kDone);
   std::vector<double> shares;
   tuner.RunAll([&](double share) { shares.push_back(share); });
   EXPECT_EQ(shares.back(), 1);
   EXPECT_EQ(model->plans().size(), 0u);
+}
+
+// Short sequences have a prompt program of their own length, which is the one to measure.
+TEST(Tuner, MeasuresTheProgramThatSequencesUse) {
+  ModelSpec spec = support::ModelNamed("qwen3_f32");
+  spec.layers = 1;
+  spec.context = 1024;
+  const auto model = LoadModel(spec, SharedDevice());
+  for (const int64_t max_length : {100, 300, 600}) {
+    const Sequence sequence(model, {.max_length = max_length});
+    const std::vector<Tuner::Stage> stages =
+        Tuner::FirstStages(*model, sequence.cache()->capacity(), sequence.chunk());
+    EXPECT_EQ(stages.back().key.rows, std::min<int64_t>(max_length, 512));
+    size_t kinds = 0;
+    for (const Tuner::Stage& stage : stages)
+      kinds += model->programs().CountKinds(stage.key, 1).all;
+    EXPECT_EQ(CountTunedKinds(*model, max_length).all, kinds);
+  }
 }
 
 // The chain is compiled explicitly, because a software GPU gets none by default.
@@ -196,7 +214,7 @@ bool Eventually(F&& done) {
 TEST(IdleTuner, TunesWhileNothingElseRuns) {
   Sequence plain(Load(), kOptions), sequence(Load(), kOptions);
   for (Sequence* each : {&plain, &sequence}) each->Append(support::RandomTokens(7, 1));
-  const IdleTuner tuner(sequence.model(), sequence.cache());
+  const IdleTuner tuner(sequence.model(), sequence.cache(), kContext);
   EXPECT_TRUE(Eventually([&] { return tuner.done(); }));
   EXPECT_GT(sequence.model()->plans().size(), 1u);
   EXPECT_EQ(Generate(sequence, 4), Generate(plain, 4));
@@ -212,7 +230,7 @@ TEST(IdleTunerThreads, GiveWayToWork) {
     each.Append(support::RandomTokens(7, seed));
     return Generate(each, 4);
   };
-  const IdleTuner tuner(sequence.model(), sequence.cache());
+  const IdleTuner tuner(sequence.model(), sequence.cache(), kContext);
   for (uint32_t seed = 0; seed < 20; ++seed) {
     EXPECT_EQ(turn(sequence, seed), turn(plain, seed));
     {
@@ -232,7 +250,7 @@ TEST(IdleTunerThreads, MayGoAtAnyMoment) {
   Sequence sequence(Load(), kOptions);
   sequence.Append(support::RandomTokens(7, 1));
   for (const int wait : {0, 1, 20, 320, 400}) {
-    const IdleTuner tuner(sequence.model(), sequence.cache());
+    const IdleTuner tuner(sequence.model(), sequence.cache(), kContext);
     std::this_thread::sleep_for(milliseconds(wait));
   }
   ASSERT_TRUE(sequence.model()->gate().BeginSlice({})) << "no slice was left open";
@@ -244,7 +262,7 @@ TEST(IdleTunerThreads, EndsQuietlyWhereTheDeviceIsLost) {
   const auto device = support::OpenDevice();
   const auto model = Load(device);
   Sequence sequence(model, kOptions);
-  const IdleTuner tuner(model, sequence.cache());
+  const IdleTuner tuner(model, sequence.cache(), kContext);
   ASSERT_TRUE(Eventually([&] { return model->programs().version() > 0; }));
   device->SimulateLoss();
   EXPECT_TRUE(Eventually([&] { return tuner.done(); }));
