@@ -222,7 +222,7 @@ void AddExecutionArgs(CLI::App& command, ModelArgs& args) {
 
 void AddGenerateArgs(CLI::App& command, GenerateArgs& args) {
   const std::string group = "Choice of tokens (default: as genai_config.json's search says)";
-  command.add_flag("--greedy", args.greedy, "Always the most probable token")->group(group);
+  command.add_flag("--greedy", args.greedy, "Always choose the most probable token")->group(group);
   command.add_flag("--sample", args.sample, "Draw tokens")->group(group)->excludes("--greedy");
   command
       .add_option("--temperature", args.temperature,

@@ -212,9 +212,8 @@ Tuning TuningOf(const gpu::AdapterInfo& info, const std::string& folder) {
   if (folder.empty()) return tuning;
   const auto device = gpu::Device::Open(
       {.adapter = std::to_string(info.index), .cache_dir = gpu::DefaultCacheDir()});
-  engine::Model model(model::ModelFolder::Read(folder), device, {});
-  tuning.model = engine::CountTunedKinds(
-      model, model::CacheRows(engine::WantedLength(model.config(), std::nullopt), 0));
+  engine::Model model(model::ModelFolder::Read(folder), device, {.plans_on_disk = true});
+  tuning.model = engine::CountTunedKinds(model, engine::WantedLength(model.config(), std::nullopt));
   return tuning;
 }
 
@@ -286,12 +285,12 @@ void Devices(const DevicesArgs& args) {
 void AddDevices(CLI::App& app) {
   auto args = std::make_shared<DevicesArgs>();
   CLI::App* command = app.add_subcommand(
-      "devices", "A doctor for GPUs: what there is, what it can do, what is missing");
+      "devices", "Check this machine's GPUs: what they can do, and what is missing");
   command->footer(kDevicesFooter);
   command->add_option("MODEL", args->model,
-                      "Also tell of this model folder how far its plans are measured");
+                      "Model folder: also tell how much of it is tuned (sinter tune)");
   command->add_option("--device", args->device,
-                      "Only this one: an index, a part of its name, or 'software'");
+                      "Check only this one: an index, a part of its name, or 'software'");
   command->add_flag("--json", args->json, "Machine-readable output");
   command->callback([args] { Devices(*args); });
 }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/excerpt.h"
 #include "cli/common.h"
+#include "cli/usage.h"
 
 namespace sinter::cli {
 namespace {
@@ -46,13 +47,11 @@ int Fail(std::string_view text, bool keep_newlines = false) {
   return kFailure;
 }
 
-// Prints CLI11's error as one line.
+// Prints what was wrong with the arguments as one line.
 int FailUsage(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
-  std::string what = error.what();
-  if (chosen.empty() && error.get_name() == "RequiredError" && !app.remaining().empty())
-    what = fmt::format("got '{}', want a subcommand", app.remaining()[0]);
-  Err(fmt::format("sinter: [usage] {}; see: sinter {}{}--help\n", Printable(what, false),
+  Err(fmt::format("sinter: [usage] {}; see: sinter {}{}--help\n",
+                  Printable(UsageText(app, error), false),
                   chosen.empty() ? "" : chosen[0]->get_name(), chosen.empty() ? "" : " "));
   return kUsage;
 }

@@ -18,13 +18,23 @@ class Usage(CliTest):
             self.assertIn(word, result.stderr)
 
     def test_wrong_usage(self):
-        self.assert_usage(run("--"), "got '--', want a subcommand")
+        self.assert_usage(run("--"), "got '--', want a subcommand: run, chat,")
         self.assert_usage(run("frobnicate"), "frobnicate")
+        self.assert_usage(run("chatt", DEMO), "got 'chatt', want a subcommand: ",
+                          "; did you mean 'chat'?")
+        # The option that does not exist is the news, not the one that is missing for that reason.
+        self.assert_usage(run("run", DEMO, "--promt", "hi"),
+                          "got '--promt', want an option of sinter run; did you mean '--prompt'?")
+        self.assert_usage(run("run", DEMO, "-p", "hi", "--max_length=7"), "got '--max_length', ",
+                          "'--max-length'")
+        self.assert_usage(run("run", DEMO, "-p", "hi", "--fusion", "most"),
+                          "--fusion: got 'most', want one of auto,none,layer,chain")
         self.assert_usage(run("run", DEMO, "-p", "hi", "--frobnicate"), "--frobnicate")
         self.assert_usage(run("run", DEMO), "--prompt", "--messages")
         self.assert_usage(run("run", "-p", "hi"), "MODEL")
-        self.assert_usage(run("inspect", DEMO, "another"), "another")
-        self.assert_usage(run("run", DEMO, "-p", "hi", "--temperature", "warm"), "--temperature")
+        self.assert_usage(run("inspect", DEMO, "another"), "got 'another', want no argument")
+        self.assert_usage(run("run", DEMO, "-p", "hi", "--temperature", "warm"),
+                          "--temperature: got 'warm', want a number")
         self.assert_usage(run("run", DEMO, "-p", "hi", "--seed", "-1"), "--seed")
         self.assert_usage(run("run", DEMO, "-p", "hi", "-n", "1.5"), "--max-new-tokens")
         self.assert_usage(run("run", DEMO, "-p", "hi", "--greedy", "--sample"), "--greedy")
