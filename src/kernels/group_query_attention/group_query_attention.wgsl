@@ -1,5 +1,5 @@
-// What the attention shaders for separate caches share: operands, the keys that a row sees, and
-// scores. group_query_attention.h has the definition.
+// Code that the attention shaders for separate caches share: operands, the keys that a row sees,
+// and scores. group_query_attention.h has the definition.
 //
 // Layout, in units of act_v (kVec elements, kCols of them in a head): q and output by strides,
 // k_cache and v_cache [batch, kv_heads, capacity, kCols].

@@ -1,6 +1,6 @@
-// What precedes the attention of many rows, in one dispatch: queries after norm and rotation go to
-// `q`, keys likewise to k_cache, values unchanged to v_cache. group_query_attention_prepare.h has
-// the definition.
+// Prepares the attention of many rows in one dispatch: writes queries to `q` and keys to k_cache,
+// both after norm and rotation, and values unchanged to v_cache.
+// group_query_attention_prepare.h has the definition.
 //
 // A team of kLanes neighbouring threads owns one head of one row, thread i the eight elements of
 // column i. A workgroup has kTeams consecutive heads; a row has queries, then keys, then values.
@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let is_key = !is_query && head < kHeads + kKvHeads;
   let kv_head = select(head - kHeads, head - kHeads - kKvHeads, head >= kHeads + kKvHeads);
 
-  // Where the head begins in its input.
+  // First unit of the head in its input.
   let begin = select(row * params.kv_row + kv_head * kCols, row * params.q_row + head * kCols,
                      is_query);
   var own = eight();

@@ -1,6 +1,6 @@
-// Which keys a query of group_query_attention_decode.wgsl and its relatives sees, how a column of
-// eight elements of a query or a key is rotated, and where new rows go in the cache. The including
-// shader defines cos_unit and sin_unit.
+// For group_query_attention_decode.wgsl and its relatives: the range of keys that a query sees, the
+// rotation of a column of eight elements of a query or a key, and the places of new rows in the
+// cache. The including shader defines cos_unit and sin_unit.
 
 fn pair_row(pair_set: u32, i: u32) -> u32 {
   return min(pair_set * kPairs + i, kGroup * kSequence - 1u) / kGroup;

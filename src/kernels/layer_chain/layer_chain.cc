@@ -372,7 +372,7 @@ class Planner {
           std::pair("kRowEntries", RowSlots(caps_, chain_, tuning_)),
           std::pair("kStuck", kChainStuckWord), std::pair("kMaxLooks", looks),
           std::pair("kWorkgroups", tuning_.workgroups),
-          std::pair("kVectorPairs", vectors_.count / 2)}) {
+          std::pair("kVectorWords", vectors_.count / 2)}) {
       Constant(name, value);
     }
     Constant("kLayerWords", words_);

@@ -67,7 +67,7 @@ struct ChainLink {
   // Source of the residual: none, a binding, x, or the link whose Y it is. It is kNone if and only
   // if the shape has no residual.
   int residual = kNone;
-  // Whether Y is written to a binding, for readers other than later links. A chain of several
+  // Tells whether Y is written to a binding, for readers other than later links. A chain of several
   // layers binds only the last Y of the last layer.
   bool bound = true;
   bool operator==(const ChainLink&) const = default;

@@ -12,11 +12,11 @@
 // Waiting for the other workgroups takes longer than the arithmetic between two waits. A thread
 // therefore issues the first weight loads of the next link before it multiplies those of this one.
 //
-// Rows go from link to link through `rows`, as pairs of f16 with all bits inverted, so that 0 means
-// that a pair has not been written. A reader spins until the pair is there. So nothing waits for a
-// store, no workgroups are counted, and relaxed atomics suffice; plain loads may return stale data.
-// Each layer has its own rows. There are two sets of them: a run writes one and clears the one of
-// the run before.
+// Rows go from link to link through `rows`, as words of two f16 with all bits inverted, so that 0
+// means that a word has not been written. A reader spins until the word is there. So nothing waits
+// for a store, no workgroups are counted, and relaxed atomics suffice; plain loads may return stale
+// data. Each layer has its own rows. There are two sets of them: a run writes one and clears the one
+// of the run before.
 //
 // The prelude has kLink0 to kLink3, which are constants in every function once it is inlined. The
 // code is written out for each link: a loop over links, with the weights of any link in one
@@ -50,7 +50,7 @@ struct Link {
   bias: bool,
   residual: bool,        // A residual is bound.
   input_residual: bool,  // The residual is the layer's input.
-  // Where the norm's scales and the bias begin in a layer's `vectors`, in pairs.
+  // First words of the norm's scales and of the bias in a layer's `vectors`.
   norm_at: u32,
   bias_at: u32,
   // Offsets in the layer's rows: of the row that the link multiplies (kNone: the layer's input), of
@@ -90,10 +90,10 @@ fn rows_of_b(link: Link) -> u32 {
   return select(link.n, 2u * link.n, link.gated);
 }
 
-// Which rows and chunks a thread has.
+// The rows and chunks of a thread.
 struct RowPlace {
   team: u32,
-  subgroup: u32,    // Which of the team's subgroups.
+  subgroup: u32,    // Index among the team's subgroups.
   row_offset: u32,  // Its row in each interleave group.
   lane: u32,
 }
@@ -237,7 +237,7 @@ fn lanes_sum(lane_sums: vec4<f32>) -> vec4<f32> {
 
 // ---- results
 
-// What a thread keeps between its products and the pair of results that it stores.
+// Values that a thread keeps from its products until it stores its two results.
 struct State {
   sums: Sums,
   bias: vec2<f32>,
@@ -250,11 +250,11 @@ fn output_of(link: Link, part: u32, local: u32) -> u32 {
   return part * outputs_of_workgroup(link) + 2u * local;
 }
 
-fn load_bias_pair(link: Link, layer: u32, n: u32) -> vec2<f32> {
+fn load_two_biases(link: Link, layer: u32, n: u32) -> vec2<f32> {
   if (!link.bias) {
     return vec2<f32>();
   }
-  return unpack_pair(load_vector(layer, link.bias_at + n / 2u));
+  return unpack_f16(load_vector(layer, link.bias_at + n / 2u));
 }
 
 fn multiply_link(link: Link, layer: u32, part: u32, first_steps: Prefetch, local: u32) -> State {
@@ -267,9 +267,9 @@ fn multiply_link(link: Link, layer: u32, part: u32, first_steps: Prefetch, local
   let norms = load_norms(link, layer, local);
   var state = State();
   let n = min(output_of(link, part, local), link.n - 2u);
-  state.bias = load_bias_pair(link, layer, n);
+  state.bias = load_two_biases(link, layer, n);
   if (link.gated) {
-    state.up_bias = load_bias_pair(link, layer, link.n + n);
+    state.up_bias = load_two_biases(link, layer, link.n + n);
   }
   if (link.residual) {
     state.residual = load_residual(link.index, n / 2u);
@@ -322,7 +322,7 @@ fn output_sum(link: Link, output: u32, row: u32) -> f32 {
 }
 
 // Returns row `row` of the rows_an_output rows of outputs 2 local and 2 local + 1.
-fn output_pair_sum(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
+fn two_output_sums(link: Link, local: u32, row: u32, rows_an_output: u32) -> vec2<f32> {
   let first = 2u * local;
   let second = first + 1u;
   let in_team = outputs_of_team(link);
@@ -356,18 +356,18 @@ fn finish_link(link: Link, layer: u32, part: u32, state: State, local: u32) {
     let factor = row_factor(link);
     var y = vec2<f32>();
     if (link.gated) {
-      y = apply_gate(factor * output_pair_sum(link, local, 0u, 2u),
-                     factor * output_pair_sum(link, local, 1u, 2u), state);
+      y = apply_gate(factor * two_output_sums(link, local, 0u, 2u),
+                     factor * two_output_sums(link, local, 1u, 2u), state);
     } else {
-      y = factor * output_pair_sum(link, local, 0u, 1u) + state.bias;
+      y = factor * two_output_sums(link, local, 0u, 1u) + state.bias;
     }
-    y += unpack_pair(state.residual);
-    let pair = bitcast<u32>(vec2<f16>(y));
+    y += unpack_f16(state.residual);
+    let word = bitcast<u32>(vec2<f16>(y));
     if (link.result_row != kNone) {
-      publish(link.result_row + n / 2u, pair);
+      publish(link.result_row + n / 2u, word);
     }
     if (layer + 1u == params.layers) {
-      store_result(link.index, n / 2u, pair);
+      store_result(link.index, n / 2u, word);
     }
   }
 }

@@ -10,8 +10,8 @@
 // group of heads, and kSplits neighbouring threads have one element of it, one thread for each
 // split. The result is the row that the link multiplies.
 //
-// `rows` holds, from kAttentionRow on, the output in pairs and, from kPartials on, kPartial words
-// of f32 for each item: sums, maxima, denominators.
+// `rows` holds, from kAttentionRow on, the output, two f16 in a word, and, from kPartials on,
+// kPartial words of f32 for each item: sums, maxima, denominators.
 
 alias eight = mat2x4<f32>;
 
@@ -38,17 +38,17 @@ fn cos_unit(i: u32) -> raw8 { return rotary[i]; }
 fn sin_unit(i: u32) -> raw8 { return rotary[params.rotary_rows * kRotaryCols + i]; }
 #endif
 #if norm
-var<private> norm_vectors: u32;  // Where the layer begins in `vectors`.
+var<private> norm_vectors: u32;  // First word of the layer in `vectors`.
 
-fn vector_unit(pair: u32) -> raw8 {
-  let at = norm_vectors + pair;
+fn vector_unit(word: u32) -> raw8 {
+  let at = norm_vectors + word;
   return raw8(vectors[at], vectors[at + 1u], vectors[at + 2u], vectors[at + 3u]);
 }
 fn q_norm_unit(i: u32) -> raw8 { return vector_unit(kQNormAt + 4u * i); }
 fn k_norm_unit(i: u32) -> raw8 { return vector_unit(kKNormAt + 4u * i); }
 #endif
 
-// Which rows of the cache exist, and how the splits share them.
+// The rows of the cache that exist, and how the splits share them.
 struct Extent {
   past: u32,
   total: u32,
@@ -99,22 +99,22 @@ struct Sources {
   angles: Angles,
 }
 
-// Waits for pair `pair` of the row of queries, key and value.
-fn await_fresh(pair: u32) -> u32 {
+// Waits for word `word` of the row of queries, key and value.
+fn await_fresh(word: u32) -> u32 {
   if (kQueryRow == kNone) {
-    return input_pair(pair);
+    return input_word(word);
   }
-  return await_word(layer_rows + kQueryRow + pair);
+  return await_word(layer_rows + kQueryRow + word);
 }
 
 fn stage_fresh(kv_head: u32, local: u32) {
-  const row_pairs = kCols * 4u;
+  const row_words = kCols * 4u;
   // Threads may still read the old contents. For CPUs that act as GPUs see load_row.
   workgroupBarrier();
-  for (var i = local; i < (kGroup + 2u) * row_pairs; i += kWorkgroupSize) {
-    let row = i / row_pairs;
+  for (var i = local; i < (kGroup + 2u) * row_words; i += kWorkgroupSize) {
+    let row = i / row_words;
     let head = select(kv_head * kGroup + row, kKvHeads * row + kv_head, row >= kGroup);
-    fresh[i / 4u][i % 4u] = await_fresh(head * row_pairs + i % row_pairs);
+    fresh[i / 4u][i % 4u] = await_fresh(head * row_words + i % row_words);
   }
   workgroupBarrier();
 }
@@ -387,15 +387,15 @@ fn reduce_slice(item: u32, extent: Extent, local: u32) {
     let neighbour = subgroupShuffleXor(output, kSplits);
     let i = value / kHeadSize;
     if (place == 0u && element % 2u == 0u && element < kSlice && i < kGroup) {
-      let pair = ((kv_head * kGroup + i) * kHeadSize + value % kHeadSize) / 2u;
-      publish(kAttentionRow + pair, bitcast<u32>(vec2<f16>(vec2<f32>(output, neighbour))));
+      let word = ((kv_head * kGroup + i) * kHeadSize + value % kHeadSize) / 2u;
+      publish(kAttentionRow + word, bitcast<u32>(vec2<f16>(vec2<f32>(output, neighbour))));
     }
   }
 }
 
 fn attend(layer: u32, part: u32, local: u32) {
 #if norm
-  norm_vectors = layer * kVectorPairs;
+  norm_vectors = layer * kVectorWords;
 #endif
   let extent = extent_of();
   for (var item = part; item < kItems; item += kWorkgroups) {

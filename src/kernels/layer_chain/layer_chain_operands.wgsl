@@ -19,7 +19,7 @@ struct Params {
   pad0: u32,
   pad1: u32,
   pad2: u32,
-  rows: u32,         // Where this dispatch's words begin in `rows`.
+  rows: u32,         // First of this dispatch's words in `rows`.
   layers: u32,       // Layers, which run one after the other.
   cache_layer: u32,  // Rows of the caches from one layer to the next.
   pad3: u32,
@@ -60,7 +60,7 @@ struct Params {
 @group(0) @binding(25) var<storage, read> table_scales: array<f16>;
 #endif
 
-// Returns pair `at` of the input, or of the table's elements.
+// Returns word `at`, two f16, of the input, or of the table's elements.
 #if table_codes
 fn load_input(at: u32) -> u32 {
   let codes = input[at / 4u] >> (at % 4u * 8u);
@@ -71,14 +71,14 @@ fn load_input(at: u32) -> u32 {
 fn load_input(at: u32) -> u32 { return input[at]; }
 #endif
 
-// Returns pair `pair` of the first layer's input.
+// Returns word `word` of the first layer's input.
 #if table
-fn input_pair(pair: u32) -> u32 {
+fn input_word(word: u32) -> u32 {
   let row = clamp(select(token, token + i32(kTableRows), token < 0), 0, i32(kTableRows) - 1);
-  return load_input(u32(row) * (kTableCols / 2u) + pair);
+  return load_input(u32(row) * (kTableCols / 2u) + word);
 }
 #else
-fn input_pair(pair: u32) -> u32 { return load_input(pair); }
+fn input_word(word: u32) -> u32 { return load_input(word); }
 #endif
 
 // Operands of a link by its number, which is a constant in every call.
@@ -102,9 +102,9 @@ fn load_scale(link: u32, at: u32) -> f32 {
 }
 
 #if vectors
-// Returns pair `at` of a layer's biases and norm scales.
+// Returns word `at` of a layer's biases and norm scales.
 fn load_vector(layer: u32, at: u32) -> u32 {
-  return vectors[layer * kVectorPairs + at];
+  return vectors[layer * kVectorWords + at];
 }
 #else
 fn load_vector(layer: u32, at: u32) -> u32 {
@@ -112,21 +112,21 @@ fn load_vector(layer: u32, at: u32) -> u32 {
 }
 #endif
 
-// Returns pair `pair` of the bound residual.
-fn load_residual(link: u32, pair: u32) -> u32 {
+// Returns word `word` of the bound residual.
+fn load_residual(link: u32, word: u32) -> u32 {
 #repeat i 0..4
 #if residual_$i
-  if (link == $i) { return residual_$i[pair]; }
+  if (link == $i) { return residual_$i[word]; }
 #endif
 #endrepeat
   return 0u;
 }
 
-// Stores pair `pair` of a link's Y for the dispatches after this one.
-fn store_result(link: u32, pair: u32, value: u32) {
+// Stores word `word` of a link's Y for the dispatches after this one.
+fn store_result(link: u32, word: u32, value: u32) {
 #repeat i 0..4
 #if bound_$i
-  if (link == $i) { y_$i[pair] = value; }
+  if (link == $i) { y_$i[word] = value; }
 #endif
 #endrepeat
 }

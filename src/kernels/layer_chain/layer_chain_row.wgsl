@@ -1,7 +1,7 @@
 // The row that a link of layer_chain.wgsl multiplies. It lies in workgroup memory as 16-bit
 // integers, two signed bytes each, in units of its chunk's largest element / 32639.
 
-// 8 threads load the 32 elements of a chunk, two pairs each.
+// 8 threads load the 32 elements of a chunk, two words of two f16 each.
 const kRoundChunks = kWorkgroupSize / 8u;
 
 // Each entry is one octet: a word of upper bytes for the low nibbles of a word of codes, one for
@@ -16,20 +16,20 @@ fn swizzled(entry: u32) -> u32 {
   return entry ^ ((entry / 8u) % 4u);
 }
 
-// A thread's pairs l and l + 8, l = local % 8, of chunk r * kRoundChunks + local / 8 of the row,
+// A thread's words l and l + 8, l = local % 8, of chunk r * kRoundChunks + local / 8 of the row,
 // for each round r.
-struct Pairs {
+struct RowWords {
 #repeat i 0..8
   round_$i: vec2<u32>,
 #endrepeat
 }
 
-fn pair_of(link: Link, local: u32, r: u32) -> u32 {
+fn word_of(link: Link, local: u32, r: u32) -> u32 {
   return min(r * kRoundChunks + local / 8u, link.k / 32u - 1u) * 16u + local % 8u;
 }
 
-// Encodes a word of `rows`, where 0 means that it has not been written. A word of all ones, a pair
-// of NaNs, becomes another pair of NaNs.
+// Encodes a word of `rows`, where 0 means that it has not been written. A word of all ones, two
+// NaNs, becomes another two NaNs.
 fn encode(word: u32) -> u32 {
   return ~min(word, 0xfffffffeu);
 }
@@ -38,7 +38,7 @@ fn decode(word: u32) -> u32 {
   return ~word;
 }
 
-// Where the rows of the current layer begin in `rows`.
+// First word of the current layer in `rows`.
 var<private> layer_rows: u32;
 
 // Writes a word of the layer for the workgroups that wait for it.
@@ -87,44 +87,44 @@ fn takes_input(link: Link, layer: u32) -> bool {
   return link.row == kNone && layer == 0u;
 }
 
-// Waits for a pair of the layer's input.
-fn await_input(layer: u32, pair: u32) -> u32 {
+// Waits for a word of the layer's input.
+fn await_input(layer: u32, word: u32) -> u32 {
   if (layer == 0u) {
-    return input_pair(pair);
+    return input_word(word);
   }
-  return await_word(input_row() + pair);
+  return await_word(input_row() + word);
 }
 
 fn peek_round(link: Link, layer: u32, local: u32, r: u32) -> vec2<u32> {
-  let pair = pair_of(link, local, r);
+  let word = word_of(link, local, r);
   if (takes_input(link, layer)) {
-    return vec2<u32>(input_pair(pair), input_pair(pair + 8u));
+    return vec2<u32>(input_word(word), input_word(word + 8u));
   }
-  let at = select(layer_rows + link.row, input_row(), link.row == kNone) + pair;
+  let at = select(layer_rows + link.row, input_row(), link.row == kNone) + word;
   return vec2<u32>(peek(at), peek(at + 8u));
 }
 
 fn load_norm_round(link: Link, layer: u32, local: u32, r: u32) -> vec2<u32> {
-  let pair = pair_of(link, local, r);
-  return vec2<u32>(load_vector(layer, link.norm_at + pair),
-                   load_vector(layer, link.norm_at + pair + 8u));
+  let word = word_of(link, local, r);
+  return vec2<u32>(load_vector(layer, link.norm_at + word),
+                   load_vector(layer, link.norm_at + word + 8u));
 }
 
-fn peek_row(link: Link, layer: u32, local: u32) -> Pairs {
-  var pairs = Pairs();
-  pairs.round_0 = peek_round(link, layer, local, 0u);
+fn peek_row(link: Link, layer: u32, local: u32) -> RowWords {
+  var words = RowWords();
+  words.round_0 = peek_round(link, layer, local, 0u);
 #repeat i 1..8
-  if (link.rounds > $i) { pairs.round_$i = peek_round(link, layer, local, $i); }
+  if (link.rounds > $i) { words.round_$i = peek_round(link, layer, local, $i); }
 #endrepeat
-  return pairs;
+  return words;
 }
 
-// Returns whether a pair of the round has not been written.
-fn is_round_missing(pairs: vec2<u32>) -> bool {
-  return is_missing(max(pairs.x, pairs.y));
+// Returns whether a word of the round has not been written.
+fn is_round_missing(words: vec2<u32>) -> bool {
+  return is_missing(max(words.x, words.y));
 }
 
-fn any_missing(link: Link, row: Pairs) -> bool {
+fn any_missing(link: Link, row: RowWords) -> bool {
   return is_round_missing(row.round_0)
 #repeat i 1..8
          || (link.rounds > $i && is_round_missing(row.round_$i))
@@ -132,8 +132,8 @@ fn any_missing(link: Link, row: Pairs) -> bool {
          ;
 }
 
-// Waits for all of a thread's pairs.
-fn load_row(link: Link, layer: u32, local: u32) -> Pairs {
+// Waits for all of a thread's words.
+fn load_row(link: Link, layer: u32, local: u32) -> RowWords {
   if (takes_input(link, layer)) {
     return peek_row(link, layer, local);
   }
@@ -141,7 +141,7 @@ fn load_row(link: Link, layer: u32, local: u32) -> Pairs {
   // barriers. A thread must not wait for words that another thread of its workgroup writes after
   // the same barrier.
   workgroupBarrier();
-  var row = Pairs();
+  var row = RowWords();
   for (var looks = 0u; ; looks++) {
     row = peek_row(link, layer, local);
     if (!any_missing(link, row) || is_stuck(looks)) {
@@ -151,20 +151,21 @@ fn load_row(link: Link, layer: u32, local: u32) -> Pairs {
   return row;
 }
 
-fn load_norms(link: Link, layer: u32, local: u32) -> Pairs {
-  var pairs = Pairs();
+fn load_norms(link: Link, layer: u32, local: u32) -> RowWords {
+  var words = RowWords();
   if (!link.norm) {
-    return pairs;
+    return words;
   }
-  pairs.round_0 = load_norm_round(link, layer, local, 0u);
+  words.round_0 = load_norm_round(link, layer, local, 0u);
 #repeat i 1..8
-  if (link.rounds > $i) { pairs.round_$i = load_norm_round(link, layer, local, $i); }
+  if (link.rounds > $i) { words.round_$i = load_norm_round(link, layer, local, $i); }
 #endrepeat
-  return pairs;
+  return words;
 }
 
-fn unpack_pair(pair: u32) -> vec2<f32> {
-  return vec2<f32>(bitcast<vec2<f16>>(pair));
+// Returns the two f16 of a word.
+fn unpack_f16(word: u32) -> vec2<f32> {
+  return vec2<f32>(bitcast<vec2<f16>>(word));
 }
 
 // Returns byte `source` of `word`, moved to byte `goal`.
@@ -183,13 +184,13 @@ fn transpose_bytes(word: u32, place: u32) -> u32 {
 
 // Writes a round of the row, times the norm's scale, to workgroup memory. Returns the sum of the
 // thread's squares. All threads of a subgroup must call.
-fn stage_round(link: Link, local: u32, r: u32, pairs: vec2<u32>, scales: vec2<u32>) -> f32 {
+fn stage_round(link: Link, local: u32, r: u32, words: vec2<u32>, scales: vec2<u32>) -> f32 {
   let chunk = r * kRoundChunks + local / 8u;
   let outside = chunk >= link.k / 32u;
-  var x = vec4<f32>(unpack_pair(pairs.x), unpack_pair(pairs.y));
+  var x = vec4<f32>(unpack_f16(words.x), unpack_f16(words.y));
   let squares = select(dot(x, x), 0.0, outside);
   if (link.norm) {
-    x *= vec4<f32>(unpack_pair(scales.x), unpack_pair(scales.y));
+    x *= vec4<f32>(unpack_f16(scales.x), unpack_f16(scales.y));
   }
   let sizes = abs(x);
   var largest = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
@@ -215,7 +216,7 @@ fn stage_round(link: Link, local: u32, r: u32, pairs: vec2<u32>, scales: vec2<u3
   return squares;
 }
 
-fn stage(link: Link, local: u32, row: Pairs, norms: Pairs) {
+fn stage(link: Link, local: u32, row: RowWords, norms: RowWords) {
   var squares = stage_round(link, local, 0u, row.round_0, norms.round_0);
 #repeat i 1..8
   if (link.rounds > $i) { squares += stage_round(link, local, $i, row.round_$i, norms.round_$i); }

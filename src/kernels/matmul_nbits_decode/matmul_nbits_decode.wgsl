@@ -233,7 +233,7 @@ fn add_chunk(sums: ptr<function, Sums>, chunk: u32, weights: Weights) {
 #endrepeat
 }
 
-// What is added to one output. It is loaded as soon as its address is known.
+// Terms that are added to one output. They are loaded as soon as their address is known.
 struct Added {
   bias: f32,
   up_bias: f32,
@@ -288,7 +288,8 @@ fn store_output(m: u32, first: u32, i: u32, sums: vec4<f32>, added: Added) {
   }
 }
 
-// Where a thread works. The squads of the kSplit teams of a row group are neighbours.
+// The part of the work that a thread has. The squads of the kSplit teams of a row group are
+// neighbours.
 struct Place {
   first_m: u32,
   first_row: u32,

@@ -75,12 +75,12 @@ const kBFetches = (kTileN * kUnits + kThreads - 1u) / kThreads;
 // products.
 const kARowsAtOnce = kThreads / kChunks;
 const kBRowsAtOnce = kThreads / kUnits;
-const kLastK = (kK - 1u) / kStep * kStep;             // Of the last step.
+const kLastK = (kK - 1u) / kStep * kStep;             // First k of the last step.
 const kBlocks = (kK + kBlockSize - 1u) / kBlockSize;  // Blocks of a row of B.
 const kUnitsPerBlock = kBlockSize / kUnitCodes;
 const kRowUnits = kBlocks * kUnitsPerBlock;
 const kGroupsPerBlock = kUnitsPerBlock / kUnitsTogether;
-// Whether a step's first unit is a constant distance after that of the step before.
+// Tells whether the first units of consecutive steps are a constant distance apart.
 const kWholeGroups = kStep % (kUnitCodes * kUnitsTogether) == 0u;
 // Unused bits at the end of a row of packed zero points.
 const kZeroPointPadding = (8u - kBlocks * kBits % 8u) % 8u;
@@ -340,7 +340,7 @@ struct Step {
   b: array<Unit, 4>,
 }
 
-// Where a thread's loads of the first step lie: the first chunk of A, from which the others follow
+// Places of a thread's loads of the first step: the first chunk of A, from which the others follow
 // if kWholeRows, and each unit of B.
 struct Places {
   a: u32,

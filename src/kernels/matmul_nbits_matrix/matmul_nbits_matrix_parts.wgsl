@@ -12,7 +12,7 @@ const kTileQuads = kRows * kQuadsEach * kThreads;
 
 var<workgroup> others_parked: u32;
 
-// Where a workgroup's sums lie in `scratch`: by component, then by quad, then by thread, so that
+// Places of a workgroup's sums in `scratch`: by component, then by quad, then by thread, so that
 // neighbouring threads are adjacent.
 struct Parking {
   own: u32,
@@ -70,7 +70,7 @@ fn other_is_parked(own: u32, counter: u32, local: u32) -> bool {
   return parked;
 }
 
-// What a thread adds to a row of products, loaded one row ahead.
+// Terms that a thread adds to a row of products, loaded one row ahead.
 struct Others {
   sums: array<vec4<f32>, 8>,
   residuals: Residuals,

@@ -1,4 +1,4 @@
-// What precedes and follows the products of QMoE's grouped rows (qmoe_group.wgsl). A thread owns
+// Operations before and after the products of QMoE's grouped rows (qmoe_group.wgsl). A thread owns
 // one element of the result:
 //   gather    out[row, i] = x[tokens[row], i], zero if the row has no token
 //   activate  out[row, i] = activation(x[row, i]), or the SwiGLU of qmoe.h of two elements of x

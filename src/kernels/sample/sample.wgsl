@@ -1,4 +1,4 @@
-// What the three dispatches of sample share. sample.h has the definition.
+// Code that the three dispatches of sample share. sample.h has the definition.
 //
 //   sample_spread  the largest and the smallest logit, and the sum of exp over all tokens
 //   sample_bounds  the bins of logits in which the bounds of top-k and top-p lie
@@ -26,8 +26,8 @@ const kCounts = kFirstPartial + 3u * kMaxWorkgroups;  // By bin: tokens.
 const kWeights = kCounts + kBins;                     // By bin: probability.
 const kList = kWeights + kBins;                       // Pairs of a logit and its token.
 
-// What turns a logit into a probability, exp((x - largest) * inv_temperature) * inv_z, and into a
-// bin.
+// Numbers that turn a logit into a probability, exp((x - largest) * inv_temperature) * inv_z, and
+// into a bin.
 struct Spread {
   largest: f32,
   inv_z: f32,
@@ -35,7 +35,7 @@ struct Spread {
   inv_temperature: f32,
 }
 
-// Where the bounds of the filters lie. A filter that is off has kMaxTop everywhere.
+// Places of the bounds of the filters. A filter that is off has kMaxTop everywhere.
 struct Bounds {
   k_bin: u32,     // Bin of the k-th largest logit.
   k_rest: u32,    // k less the tokens in the bins before it.

@@ -61,7 +61,7 @@ struct TokenChoiceShape {
   uint32_t row_stride = 0;  // in elements; 0 means vocab
   uint32_t ring_size = 1;
   DType dtype = DType::kF32;  // type of the logits
-  // Whether these inputs of the next run are bound.
+  // Tell whether these inputs of the next run are bound.
   bool position_ids = false, total_length = false;
 };
 

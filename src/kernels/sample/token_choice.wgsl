@@ -1,5 +1,5 @@
-// What argmax and sample share: operands, the penalised logits of the row, the tokens of a thread,
-// the last workgroup to finish, and the step afterwards. token_choice.h has the definition.
+// Code that argmax and sample share: operands, the penalised logits of the row, the tokens of a
+// thread, the last workgroup to finish, and the step afterwards. token_choice.h has the definition.
 //
 // params.workgroups workgroups of 256 threads share the row. Thread i of all has the tokens 4 n i
 // to 4 n (i + 1) - 1, n = params.loads: one load of 4 tokens for up to 262,144 tokens, so that a

@@ -67,8 +67,8 @@ struct KernelCase {
   std::function<std::vector<KernelPlan>(const Caps&, std::string_view variant)> plans;
   // Work for benchmarks. Cases with zero bytes are tests only.
   double flops = 0, bytes = 0;
-  // Whether the sizes are too large for the tests on a software GPU. The benchmark checks their
-  // results.
+  // Tells whether the sizes are too large for the tests on a software GPU. The benchmark checks
+  // their results.
   bool benchmark_only = false;
 };
 
