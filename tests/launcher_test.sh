@@ -2,7 +2,7 @@
 # Checks a build's launcher: what it passes on, and which Vulkan drivers it names.
 #   tests/launcher_test.sh LAUNCHER
 set -eu
-launch=$1
+launch=$(readlink -f "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0

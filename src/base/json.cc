@@ -198,13 +198,13 @@ void Append(const nlohmann::json& value, size_t depth, std::string& text) {
     text += value.is_array() ? '[' : '{';
     bool first = true;
     for (const auto& [key, element] : value.items()) {
-      if (!first) text += ',';
+      if (!first) text += ", ";
       first = false;
       if (text.size() >= kExcerptBytes) {
         text += "...";
         break;
       }
-      if (value.is_object()) text += '"' + Excerpt(key, kExcerptBytes) + "\":";
+      if (value.is_object()) text += '"' + Excerpt(key, kExcerptBytes) + "\": ";
       Append(element, depth + 1, text);
     }
     text += value.is_array() ? ']' : '}';

@@ -135,7 +135,7 @@ TEST(Json, IntegersHaveARange) {
 
 TEST(Json, ExcerptsAreShort) {
   EXPECT_EQ(JsonExcerpt(nlohmann::json::parse(R"({"a": [1, "x", null], "b": {}})")),
-            R"({"a":[1,"x",null],"b":{}})");
+            R"({"a": [1, "x", null], "b": {}})");
   EXPECT_EQ(JsonExcerpt("\xFF"), "\"\xFF\"");
   for (const nlohmann::json& value :
        {nlohmann::json(std::string(100'000, 'x')), nlohmann::json(std::vector<int>(100'000)),

@@ -121,7 +121,7 @@ void RopeReader::CheckFields(std::string_view type, std::span<const std::string_
     if (value.is_null() || has(used, name) || has(kRopeAnyType, name)) continue;
     if (name == "factor" && value == 1) continue;
     throw Error("convert", "{}: {}: got {}, want none: rope_type {} has no such parameter", what_,
-                Excerpt(name), JsonExcerpt(value), type);
+                JsonExcerpt(name), JsonExcerpt(value), type);
   }
 }
 

@@ -61,8 +61,8 @@ TEST(Reference, ErrorsNameTheField) {
   };
   const std::string no_shape = ", want the numbers of cases, steps and vocabulary, none of them 0";
   EXPECT_EQ(error("/logits_shape", json::array({2, 2})),
-            "[verify] r.json: logits_shape: got [2,2]" + no_shape);
-  EXPECT_EQ(error("/logits_shape/1", 0), "[verify] r.json: logits_shape: got [2,0,3]" + no_shape);
+            "[verify] r.json: logits_shape: got [2, 2]" + no_shape);
+  EXPECT_EQ(error("/logits_shape/1", 0), "[verify] r.json: logits_shape: got [2, 0, 3]" + no_shape);
   EXPECT_EQ(error("/logits_shape", "big"),
             "[verify] r.json: logits_shape: got \"big\", want a list of integers");
   for (const json& size :
