@@ -102,7 +102,8 @@ std::string UsageText(const CLI::App& app, const CLI::ParseError& error) {
   for (const std::string& argument : rest) {
     if (argument.size() > 1 && argument[0] == '-') return UnknownOption(*chosen[0], argument);
   }
-  if (error.get_name() == "ExtrasError" && !rest.empty())
+  // The name of this error is the subcommand's in some releases of CLI11.
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) && !rest.empty())
     return fmt::format("got '{}', want no argument after the others", rest[0]);
   return Reworded(*chosen[0], error.what());
 }
