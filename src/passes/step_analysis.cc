@@ -45,7 +45,15 @@ StepAnalysis::StepAnalysis(Graph& graph, const StepRoles& roles) : graph_(graph)
     const auto& inputs = graph.inputs();
     return std::ranges::find(inputs, value) == inputs.end() ? nullptr : value;
   };
-  if (const Value* ids = find(roles.input_ids)) program_rows_ = ids->shape().at(1);
+  const auto want_rank = [](const Value& input, size_t rank) {
+    if (input.shape().size() == rank) return;
+    throw StepError(fmt::format("graph input '{}': got {} dimensions, want {}", input.name(),
+                                input.shape().size(), rank));
+  };
+  if (const Value* ids = find(roles.input_ids)) {
+    want_rank(*ids, 2);
+    program_rows_ = ids->shape()[1];
+  }
   // The only row of a run is always valid, and a prompt of one row cannot be cut.
   cut_ = !roles.exact && program_rows_ > 1;
   rows_ = cut_ ? Affine(0, 1, 0) : Affine(program_rows_);
@@ -55,16 +63,19 @@ StepAnalysis::StepAnalysis(Graph& graph, const StepRoles& roles) : graph_(graph)
     Facts facts;
     facts.axes = {shape.begin(), shape.end()};
     if (input->name() == roles.input_ids) {
-      facts.axes.at(1) = rows_;
+      facts.axes[1] = rows_;
     } else if (input->name() == roles.position_ids) {
-      facts.axes.at(1) = rows_;
+      want_rank(*input, 2);
+      facts.axes[1] = rows_;
       facts.iota = Iota{1, past, 1};
     } else if (input->name() == roles.attention_mask) {
-      facts.axes.at(1) = total;
+      want_rank(*input, 2);
+      facts.axes[1] = total;
       facts.is_mask = true;
     } else if (roles.caches.contains(input->name())) {
-      facts.axes.at(2) = past;
-      program_past_ = std::max<int64_t>(0, shape.at(2) - program_rows_);
+      want_rank(*input, 4);
+      facts.axes[2] = past;
+      program_past_ = std::max<int64_t>(0, shape[2] - program_rows_);
     } else if (input->name() == kLastRow) {
       facts.is_last_row = true;
       if (cut_) facts.content = Content::kLast;
@@ -138,7 +149,7 @@ Value* StepAnalysis::Compute(const Affine& number, Node* before) {
   const auto constant = [&](int64_t value) {
     return graph_.AddConstant("sinter.number", Ints(DType::kI64, {1}, {value}));
   };
-  const int64_t offset = number.constant + number.tokens * program_rows_;
+  const int64_t offset = At(number, program_rows_, 0);
   if (number.past == 0) return constant(offset);
   Value* value = PastLength();
   if (number.past != 1) value = Emit("Mul", {value, constant(number.past)}, before);
@@ -178,8 +189,8 @@ Value* StepAnalysis::MakeTwin(Value* value, Facts& facts, Node* before) {
     }
     std::vector<int64_t> steps(static_cast<size_t>(folded.num_elements()));
     for (size_t i = 0; i < steps.size(); ++i)
-      steps[i] = iota.base.constant + iota.base.tokens * program_rows_ +
-                 static_cast<int64_t>(i) * iota.step;
+      steps[i] = At({iota.base.constant, iota.base.tokens, iota.step}, program_rows_,
+                    static_cast<int64_t>(i));
     twin = Emit("Add",
                 {graph_.AddConstant("sinter.steps", Ints(DType::kI64, folded.shape, steps)),
                  Compute({0, 0, iota.base.past}, before)},
@@ -346,7 +357,7 @@ void StepAnalysis::Fold(Node* node, std::vector<Tensor>& tensors) {
   if (Is(node, "", "Shape") && outputs[0].numbers) {
     std::vector<int64_t> sizes;
     for (const Affine& size : *outputs[0].numbers)
-      sizes.push_back(size.constant + size.tokens * program_rows_ + size.past * program_past_);
+      sizes.push_back(At(size, program_rows_, program_past_));
     tensors[0] = Ints(DType::kI64, tensors[0].shape, sizes);
   }
   const bool repeat = std::ranges::any_of(outputs, [](const Facts& facts) {

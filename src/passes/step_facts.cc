@@ -61,6 +61,12 @@ std::optional<Affine> Quotient(const Affine& a, const Affine& b) {
   return Affine(a.constant / b.constant, a.tokens / b.constant, a.past / b.constant);
 }
 
+int64_t At(const Affine& number, int64_t tokens, int64_t past) {
+  return static_cast<int64_t>(static_cast<uint64_t>(number.constant) +
+                              static_cast<uint64_t>(number.tokens) * static_cast<uint64_t>(tokens) +
+                              static_cast<uint64_t>(number.past) * static_cast<uint64_t>(past));
+}
+
 std::string Text(const Affine& number) {
   std::string text;
   const auto add = [&](int64_t factor, const char* name) {

@@ -37,6 +37,9 @@ std::optional<Affine> Difference(const Affine& a, const Affine& b);
 std::optional<Affine> Product(const Affine& a, const Affine& b);
 std::optional<Affine> Quotient(const Affine& a, const Affine& b);
 
+// Returns the number at `tokens` and `past`; wraps like the int64 arithmetic of a graph.
+int64_t At(const Affine& number, int64_t tokens, int64_t past);
+
 // Returns the number as text for messages: "past + tokens", "3".
 std::string Text(const Affine& number);
 

@@ -307,7 +307,8 @@ Facts Range(const RuleCall& call) {
   if (count->is_constant() && count->constant <= kMaxNumbers) {
     out.numbers.emplace();
     for (int64_t i = 0; i < count->constant; ++i) {
-      const std::optional<Affine> element = Sum(*start, i * step->constant);
+      const std::optional<Affine> offset = Product(i, *step);
+      const std::optional<Affine> element = offset ? Sum(*start, *offset) : std::nullopt;
       if (!element) return Wrong(call, "is too long");
       out.numbers->push_back(*element);
     }
