@@ -22,13 +22,7 @@ using namespace sinter;  // NOLINT: a program of one screen
 
 // Upper bound on the sizes of a model whose graph is built. Tables of rotary angles and vectors of
 // weights take memory.
-constexpr int64_t kMaxBuiltSize = 4096;
-
-bool IsSmall(const nlohmann::json& value) {
-  if (value.is_number()) return value.get<double>() <= static_cast<double>(kMaxBuiltSize);
-  return !value.is_structured() ||
-         std::all_of(value.begin(), value.end(), [](const auto& part) { return IsSmall(part); });
-}
+constexpr int64_t kMaxBuiltSize = 512;
 
 }  // namespace
 
@@ -49,7 +43,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         config.hidden <= kMaxBuiltSize && config.head_size <= 256 &&
         config.intermediate <= kMaxBuiltSize) {
       convert::RandomWeights weights(1);
-      convert::Decoder decoder(config, {}, weights);
+      const convert::DecoderOptions options;
+      convert::Decoder decoder(config, options, weights);
       architecture.build(decoder);
       const convert::Decoder::Result result = decoder.Finish();
       for (const auto& node : result.graph->nodes()) graph::CheckNode(*node);

@@ -14,7 +14,7 @@
 #include "compile/plan_file.h"
 #include "fuzz/require.h"
 #include "graph/text.h"
-#include "passes/pipeline.h"
+#include "passes/specialize.h"
 
 namespace {
 
@@ -49,7 +49,8 @@ bool Same(const compile::StoredPlans& a, const compile::StoredPlans& b) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const std::unique_ptr<graph::Graph> graph = graph::Parse(kProduct);
+  static const std::unique_ptr<graph::Graph> graph =
+      passes::Specialize(*graph::Parse(kProduct), {});
   static const Caps caps = SomeCaps();
   static const compile::Lowered guessed = compile::Lower(*graph, caps, {}, {});
   const compile::StoredPlans plans =

@@ -184,6 +184,13 @@ std::vector<double> GateTimesUp(const Node& node, const IsolatedNode& isolated) 
   return product;
 }
 
+bool HasInfiniteHalf(const HostTensors& inputs) {
+  return std::ranges::any_of(inputs, [](const auto& input) {
+    return input.second.dtype == DType::kF16 &&
+           std::ranges::any_of(input.second.values, [](double x) { return std::isinf(x); });
+  });
+}
+
 // Tolerance of one output, element by element.
 std::vector<double> Tolerances(const Node& node, const IsolatedNode& isolated,
                                const Evaluator& evaluator, const std::string& output,
@@ -354,10 +361,15 @@ NodeResult CheckNode(const Node& node, const std::map<std::string, int>& opsets,
     const HostTensor& other = flushed->at(output->name());
     const std::vector<double> tolerance =
         Tolerances(node, isolated, evaluator, output->name(), expected, options.platform);
+    // ONNX Runtime's CPU provider hands f16 results of a node to the next one as f32, in which they
+    // did not overflow.
+    const bool wider_inputs =
+        options.platform == Platform::kOnnxRuntime && HasInfiniteHalf(isolated.inputs);
     // Of several infinite terms the order decides whether they become infinity or NaN.
     const bool sums = ArithmeticOf(node) == Arithmetic::kSums;
     std::erase_if(wrong, [&](size_t i) {
       if (sums && !std::isfinite(expected.values[i]) && !std::isfinite(got.values[i])) return true;
+      if (wider_inputs && !std::isfinite(expected.values[i])) return true;
       return IsClose(got.values[i], expected.values[i], tolerance[i], got.dtype) ||
              IsClose(got.values[i], other.values[i], tolerance[i], got.dtype);
     });

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -57,12 +58,17 @@ class Fuzzer {
   int Run() {
     Watch();
     const auto start = std::chrono::steady_clock::now();
-    int failures = 0;
+    int failures = 0, shown = 1;
     for (uint64_t seed = args_.seed; failures < args_.most_failures; ++seed) {
       const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
       if (args_.count > 0 ? seed >= args_.seed + args_.count : passed.count() > args_.seconds)
         break;
       SetSeed(seed);
+      // Shows the totals every ten minutes.
+      if (passed.count() > shown * 600.0) {
+        PrintTotals(failures);
+        ++shown;
+      }
       failures += Try(seed) ? 0 : 1;
     }
     SetSeed(0);
@@ -74,24 +80,29 @@ class Fuzzer {
   // Notes the seed in the state file, so that it is known if the process dies of it.
   void SetSeed(uint64_t seed) {
     seed_ = seed;
-    since_ = std::chrono::steady_clock::now().time_since_epoch().count();
     if (!args_.state.empty()) std::ofstream(args_.state) << seed << "\n";
   }
 
-  // Ends the process if a graph takes more than a minute.
+  // Ends the process if a graph takes a minute of the processor, or ten minutes of a busy machine.
   void Watch() {
-    std::thread([this] {
-      for (;;) {
+    watch_ = std::jthread([this](const std::stop_token& stop) {
+      uint64_t seed = 0;
+      std::clock_t used = 0;
+      std::chrono::steady_clock::time_point since;
+      while (!stop.stop_requested()) {
         std::this_thread::sleep_for(std::chrono::seconds(1));
-        const std::chrono::steady_clock::duration since(since_.load());
-        if (seed_ == 0 ||
-            std::chrono::steady_clock::now().time_since_epoch() - since < std::chrono::seconds(120))
-          continue;
-        fmt::print("seed {}: FAILED: it hangs\n", seed_.load());
-        std::fflush(stdout);
-        _exit(3);
+        if (seed_ == 0 || seed_ != seed) {
+          seed = seed_;
+          used = std::clock();
+          since = std::chrono::steady_clock::now();
+        } else if ((std::clock() - used) / CLOCKS_PER_SEC > 60 ||
+                   std::chrono::steady_clock::now() - since > std::chrono::minutes(10)) {
+          fmt::print("seed {}: FAILED: it hangs\n", seed);
+          std::fflush(stdout);
+          _exit(3);
+        }
       }
-    }).detach();
+    });
   }
 
   bool Try(uint64_t seed) {
@@ -133,13 +144,14 @@ class Fuzzer {
         failures);
     for (const auto& [reason, count] : totals.skipped)
       fmt::print("  not compared: {} times: {}\n", count, reason);
+    std::fflush(stdout);
   }
 
   const Args args_;
   std::unique_ptr<graphs::Peer> peer_;
   graphs::Harness harness_;
   std::atomic<uint64_t> seed_ = 0;
-  std::atomic<std::chrono::steady_clock::rep> since_ = 0;
+  std::jthread watch_;
 };
 
 }  // namespace

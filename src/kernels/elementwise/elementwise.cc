@@ -54,7 +54,7 @@ struct BinaryInfo {
 constexpr BinaryInfo kBinary[] = {
     {BinaryOp::kAdd, "add", "Add", "a + b", "a + b", nullptr},
     {BinaryOp::kAnd, "and", "And", nullptr, nullptr, "select(0u, 1u, a != 0u && b != 0u)"},
-    {BinaryOp::kDiv, "div", "Div", "a / b", "div_i32(a, b)", nullptr},
+    {BinaryOp::kDiv, "div", "Div", "div_f32(a, b)", "div_i32(a, b)", nullptr},
     {BinaryOp::kEqual, "equal", "Equal", "a == b", "a == b", "(a != 0u) == (b != 0u)", true},
     {BinaryOp::kFastGelu, "fast_gelu", "FastGelu", "gelu_tanh(a + b)", nullptr, nullptr},
     {BinaryOp::kFmod, "fmod", "", "fmod_f32(a, b)", "fmod_i32(a, b)", nullptr},

@@ -14,24 +14,29 @@ fn infinity_f32() -> f32 {
   return bitcast<f32>(bits);
 }
 
-// a^b. WGSL's pow is undefined for a negative base, and exp2(b * log2(a)) loses bits on the common
-// small powers.
+// a^b, also where a or b is zero, infinite or NaN, as IEEE 754 has it. WGSL's pow is undefined for a
+// negative base, and exp2(b * log2(a)) loses bits on the common small powers.
 fn pow_f32(a: f32, b: f32) -> f32 {
   if (a == 1.0) { return 1.0; }  // even where b is NaN
   if (b == 2.0) { return a * a; }
   if (b == 3.0) { return a * a * a; }
   if (b == 1.0) { return a; }
-  if (b == 0.5) { return sqrt(a); }
+  if (b == 0.5 && a > 0.0) { return sqrt(a); }
   if (b == -1.0) { return 1.0 / a; }
   if (b == 0.0) { return 1.0; }
-  let magnitude = pow(abs(a), b);
-  // exp2(b * log2(0)) is the product of b and an infinity, which a compiler may get wrong.
-  if (a == 0.0) { return select(0.0, infinity_f32(), b < 0.0); }
-  if (a > 0.0) { return magnitude; }
-  // Past 2^24 every float is an even integer.
-  if (b != floor(b)) { return nan_f32(); }
-  let odd = abs(b) < 16777216.0 && (i32(abs(b)) & 1) == 1;
-  return select(magnitude, -magnitude, odd);
+  if (is_nan_f32(b)) { return b; }
+  var magnitude = pow(abs(a), b);
+  // exp2(b * log2(a)) multiplies zero and infinity, which a compiler may get wrong.
+  if (a == 0.0) { magnitude = select(0.0, infinity_f32(), b < 0.0); }
+  if (a == -1.0) { magnitude = 1.0; }
+  if (a > 0.0 || is_nan_f32(a)) { return magnitude; }
+  // Past 2^24 every float is an even integer, and so is infinity.
+  let integer = b == floor(b);
+  let odd = integer && abs(b) < 16777216.0 && (i32(abs(b)) & 1) == 1;
+  let bits = bitcast<u32>(a);
+  let negative_infinity = bits == 0xff800000u;
+  if (!integer && a != 0.0 && !negative_infinity) { return nan_f32(); }
+  return select(magnitude, -magnitude, odd && (bits >> 31u) == 1u);
 }
 
 // a^b by squaring. A negative power is a fraction, truncated to 0 unless a is 1 or -1; 0 to a
@@ -65,6 +70,12 @@ fn pow_i32_f32(a: i32, b: f32) -> i32 {
   let whole = select(trunc(x), near, abs(x - near) <= abs(near) * error);
   return select(select(i32(clamp(whole, -2147483648.0, 2147483520.0)), 2147483647,
                        whole >= 2147483648.0), 0, is_nan_f32(x));
+}
+
+// a / b, also for divisors above 2^126, for which WGSL promises nothing: an H200 gives 0.
+fn div_f32(a: f32, b: f32) -> f32 {
+  let scale = select(1.0, 0.25, abs(b) > 0x1p+125f);
+  return (a * scale) / (b * scale);
 }
 
 // a / b truncated towards zero; 0 for b = 0. The divisor is replaced beforehand: devices may run

@@ -327,10 +327,28 @@ TEST(Elementwise, RaisesToExponentsOfAnotherType) {
       }
     }
   }
-  // Powers of 0, without the sign of -0.
-  const std::vector<double> zeros(5, 0), exponents = {-1.04, -1, 2.5, 0.5, 0};
-  EXPECT_EQ(RunBinary({BinaryOp::kPow, DType::kF32, {5}, {5}}, "", zeros, exponents),
-            (std::vector<double>{INFINITY, INFINITY, 0, 0, 1}));
+  // Zero, infinity and NaN as either operand.
+  const std::vector<double> special = {0,   -0.0, 1,    -1,       0.25,      -2.5, 2,   -3,
+                                       0.5, -1,   -0.5, INFINITY, -INFINITY, NAN,  1.5, 1e9};
+  std::vector<double> bases, exponents;
+  for (const double base : special) {
+    for (const double exponent : special) {
+      bases.push_back(base);
+      exponents.push_back(exponent);
+    }
+  }
+  const auto count = static_cast<int64_t>(bases.size());
+  const std::vector<double> powers =
+      RunBinary({BinaryOp::kPow, DType::kF32, {count}, {count}}, "", bases, exponents);
+  for (size_t i = 0; i < powers.size(); ++i) {
+    const double power = std::pow(bases[i], exponents[i]);
+    if (std::isfinite(power)) {
+      EXPECT_NEAR(powers[i], power, std::abs(power) * 0x1p-16) << bases[i] << "^" << exponents[i];
+    } else {
+      EXPECT_TRUE(powers[i] == power || (std::isnan(powers[i]) && std::isnan(power)))
+          << bases[i] << "^" << exponents[i] << ": got " << powers[i] << ", want " << power;
+    }
+  }
   const BinaryShape scalar{BinaryOp::kPow, DType::kF32, {2, 4}, {}, DType::kI64};
   const std::vector<double> a = {1, 2, 3, 4, 5, 6, 7, 8}, b = {2};
   EXPECT_EQ(RunBinary(scalar, "", a, b), (std::vector<double>{1, 4, 9, 16, 25, 36, 49, 64}));
@@ -340,6 +358,13 @@ TEST(Elementwise, RaisesToExponentsOfAnotherType) {
 }
 
 // As ONNX Runtime's CPU provider does, Max, Min and Relu give NaN for NaN.
+TEST(Elementwise, DividesByHugeNumbers) {
+  const std::vector<double> a = {3e38, -0x1p127, 0x1.8p126, INFINITY, 1e30, 3e38};
+  const std::vector<double> b = {3e38, 0x1p126, 0x1p127, 3e38, -INFINITY, 0};
+  EXPECT_EQ(RunBinary({BinaryOp::kDiv, DType::kF32, {6}, {6}}, "", a, b),
+            (std::vector<double>{1, -2, 0.75, INFINITY, 0, INFINITY}));
+}
+
 TEST(Elementwise, KeepsNan) {
   const std::vector<double> a = {NAN, 1, NAN, 1, -1, INFINITY, -INFINITY, NAN},
                             b = {1, NAN, NAN, 2, -2, NAN, NAN, -INFINITY};
