@@ -65,6 +65,11 @@ OpenedFile OpenRegularFile(const std::filesystem::path& path) {
   return file;
 }
 
+bool IsPresent(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+}
+
 std::string ReadSmallFile(const std::filesystem::path& path, std::string_view area,
                           std::string_view want, uint64_t max_bytes) {
   const OpenedFile file = OpenRegularFile(path);

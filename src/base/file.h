@@ -48,6 +48,10 @@ struct OpenedFile {
 // FIFO and does not touch devices.
 OpenedFile OpenRegularFile(const std::filesystem::path& path);
 
+// Returns whether the folder has an entry of this name. A link that leads nowhere is one, so that
+// reading it is an error instead of taking an optional file for absent.
+bool IsPresent(const std::filesystem::path& path);
+
 // Returns the contents of a regular file. Throws Error(area) "PATH: got X, want Y", where `want`
 // says which file belongs there, if there is no such file, if it is not a regular one, if it cannot
 // be read, or if it has more than `max_bytes`.

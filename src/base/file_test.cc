@@ -80,6 +80,13 @@ TEST(StaysInFolder, RefusesWhatLeavesIt) {
   EXPECT_FALSE(StaysInFolder(std::string("a\0b", 3)));
 }
 
+TEST_F(FileTest, LinksThatLeadNowhereArePresent) {
+  EXPECT_FALSE(IsPresent(dir_ / "lost"));
+  std::filesystem::create_symlink(dir_ / "nothing", dir_ / "lost");
+  EXPECT_TRUE(IsPresent(dir_ / "lost"));
+  EXPECT_THAT(ReadError(dir_ / "lost"), HasSubstr("got no such file"));
+}
+
 TEST_F(FileTest, ReplacesFilesWhole) {
   const std::filesystem::path path = dir_ / "new" / "file";
   EXPECT_TRUE(ReplaceFile(path, "one"));

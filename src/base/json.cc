@@ -180,6 +180,11 @@ Json Parse(std::string_view text, std::string_view area, std::string_view what,
            const JsonLimits& limits) {
   if (text.data() == nullptr) text = "";
   Cursor cursor{text, area, what, text.data()};
+  // The parser takes a NUL byte for the end of the text.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    cursor.read = text.data() + nul;
+    cursor.Fail("got a NUL byte, want JSON");
+  }
   Builder<Json> builder(cursor, limits);
   Json::sax_parse(Position(text.data(), &cursor), Position(text.data() + text.size(), &cursor),
                   &builder);

@@ -118,6 +118,18 @@ TEST(Json, ReadsFiles) {
   std::filesystem::remove(path);
 }
 
+TEST(Json, RefusesWhatFollowsANulByte) {
+  for (const std::string_view text : {std::string_view("[1]\0[2]", 7), std::string_view("[1]\0", 4),
+                                      std::string_view("\0", 1), std::string_view("[\"\0\"]", 5)}) {
+    try {
+      ParseJson(text, "area", "file");
+      ADD_FAILURE() << text.size();
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("got a NUL byte, want JSON"));
+    }
+  }
+}
+
 TEST(Json, IntegersHaveARange) {
   EXPECT_EQ(JsonInt(-3), -3);
   EXPECT_EQ(JsonInt(INT64_MAX), INT64_MAX);

@@ -32,11 +32,14 @@ static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may use i
 // before poll().
 int wakeup[2] = {-1, -1};
 
+// Upper bound on the text that is taken at once; a million tokens have some 4 MB.
+constexpr size_t kMaxInputBytes = size_t{256} << 20;
+
 // Bytes read from standard input that no caller has taken yet.
 std::string input;
 
 // Appends the next bytes of standard input to `input`. Returns false at the input's end and when
-// `interrupted`.
+// `interrupted`. Throws Error if it cannot be read, or if nobody takes kMaxInputBytes of it.
 bool ReadMore() {
   while (!interrupted) {
     pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {wakeup[0], POLLIN, 0}};
@@ -44,7 +47,10 @@ bool ReadMore() {
     char buffer[4096];
     const ssize_t bytes = read(STDIN_FILENO, buffer, sizeof(buffer));
     if (bytes < 0 && errno == EINTR) continue;
-    if (bytes <= 0) return false;
+    if (bytes < 0) throw Error("cli", "standard input: got '{}', want text", std::strerror(errno));
+    if (bytes == 0) return false;
+    if (input.size() >= kMaxInputBytes)
+      throw Error("cli", "standard input: got more than {} MiB, want text", kMaxInputBytes >> 20);
     input.append(buffer, static_cast<size_t>(bytes));
     return true;
   }
@@ -74,6 +80,8 @@ void CatchSignals() {
   }
   for (char byte = 0; read(wakeup[0], &byte, 1) == 1;) {
   }
+  // A file beyond the limit of `ulimit -f` is then an error of the write.
+  signal(SIGXFSZ, SIG_IGN);
   struct sigaction action = {};
   action.sa_handler = [](int signal) {
     const int saved = errno;

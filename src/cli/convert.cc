@@ -19,6 +19,7 @@
 #include "onnx/reader.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
+#include "text/tokenizer.h"
 
 namespace sinter::cli {
 namespace {
@@ -165,6 +166,11 @@ void Convert(ConvertArgs& args) {
     throw Error("cli", "--random and --config: got one of them, want both or none");
   }
   convert::CheckOptions(options);
+  // A folder that no tokenizer can be read from would not run.
+  if (const auto file = std::filesystem::path(args.folders[0]) / "tokenizer.json";
+      !args.random && std::filesystem::exists(file)) {
+    text::Tokenizer::FromFile(file);
+  }
   // Reasons against a comparison are reported before the conversion begins.
   std::unique_ptr<graph::Graph> reference;
   if (args.verify) {

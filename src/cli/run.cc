@@ -63,8 +63,8 @@ std::vector<int32_t> EncodePrompt(const RunArgs& args, const text::Tokenizer& to
   const std::optional<text::ChatTemplate> chat_template =
       args.raw ? std::nullopt : text::ChatTemplate::FromFolder(args.model.model);
   if (!chat_template) {
-    if (args.messages.any())
-      RequireTemplate(args.model.model, "--tools and --template-arg need it");
+    if (args.messages.any() || !args.system.empty())
+      RequireTemplate(args.model.model, "--system, --tools and --template-arg need it");
     return tokenizer.Encode(prompt, /*add_special_tokens=*/true);
   }
   if (!args.system.empty()) {
@@ -141,7 +141,9 @@ void AddRun(CLI::App& app) {
   AddMessageArgs(*command, args->messages, "In place of --prompt");
   CLI::Option* messages = command->get_option("--messages");
   messages->excludes(prompt)->excludes(system)->excludes(raw);
-  raw->excludes(command->get_option("--tools"))->excludes(command->get_option("--template-arg"));
+  raw->excludes(system)
+      ->excludes(command->get_option("--tools"))
+      ->excludes(command->get_option("--template-arg"));
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   AddGenerateArgs(*command, args->generate);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "convert/architectures.h"
 #include "convert/config_fields.h"
 #include "convert/genai_config.h"
@@ -118,15 +119,15 @@ HfConfig ReadConfig(const fs::path& checkpoint, const ConvertOptions& options) {
 // Copies the tokenizer's files. A chat template that only tokenizer_config.json holds is written to
 // chat_template.jinja.
 void CopyTokenizer(const fs::path& checkpoint, NewFolder& folder) {
-  if (!fs::exists(checkpoint / "tokenizer.json")) {
+  if (!IsPresent(checkpoint / "tokenizer.json")) {
     throw Error("convert", "'{}': got no tokenizer.json, want one", checkpoint.string());
   }
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                            "added_tokens.json", "chat_template.jinja", "generation_config.json"}) {
-    if (fs::exists(checkpoint / name)) folder.Copy(checkpoint / name);
+    if (IsPresent(checkpoint / name)) folder.Copy(checkpoint / name);
   }
-  if (fs::exists(checkpoint / "chat_template.jinja") ||
-      !fs::exists(checkpoint / "tokenizer_config.json")) {
+  if (IsPresent(checkpoint / "chat_template.jinja") ||
+      !IsPresent(checkpoint / "tokenizer_config.json")) {
     return;
   }
   const nlohmann::json json = ReadJson(checkpoint / "tokenizer_config.json");
@@ -166,7 +167,7 @@ ConvertReport ConvertCheckpoint(const fs::path& checkpoint, const fs::path& out,
   const HfConfig config = ReadConfig(checkpoint, options);
   nlohmann::json generation = nlohmann::json::object();
   const fs::path generation_file = checkpoint / "generation_config.json";
-  if (fs::exists(generation_file)) generation = ReadJson(generation_file);
+  if (IsPresent(generation_file)) generation = ReadJson(generation_file);
   const CheckpointTensors tensors = ReadCheckpoint(checkpoint);
   CheckpointWeights weights(tensors);
   Decoder::Result result = BuildDecoder(config, options, weights);

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "text/jinja/json.h"
 #include "text/jinja/template.h"
@@ -26,7 +27,7 @@ OrderedJson ParseJson(std::string_view json, std::string_view what) {
 // Returns tokenizer_config.json of a model folder; an empty object if there is none.
 OrderedJson ReadConfig(const std::filesystem::path& folder) {
   const auto path = folder / "tokenizer_config.json";
-  if (!std::filesystem::exists(path)) return OrderedJson::object();
+  if (!IsPresent(path)) return OrderedJson::object();
   OrderedJson config = ParseJson(ReadFile(path), "tokenizer_config.json");
   if (!config.is_object()) {
     throw Error("chat_template", "tokenizer_config.json: got {}, want an object",
@@ -96,6 +97,8 @@ Error ErrorOf(const jinja::TemplateError& error, std::string_view what) {
 
 // Sets a variable to a JSON text.
 jinja::Value JsonValue(jinja::Rendering& rendering, std::string_view json, std::string_view what) {
+  if (json.find('\0') != std::string_view::npos)
+    throw Error("chat_template", "{}: got a NUL byte, want JSON", what);
   try {
     return jinja::ParseJson(rendering.runtime(), json);
   } catch (const jinja::TemplateError& error) {
@@ -124,7 +127,7 @@ std::optional<ChatTemplate> ChatTemplate::FromFolder(const std::filesystem::path
   const OrderedJson config = ReadConfig(folder);
   const auto jinja_path = folder / "chat_template.jinja";
   const std::optional<std::string> source =
-      std::filesystem::exists(jinja_path) ? ReadFile(jinja_path) : SourceFromConfig(config, name);
+      IsPresent(jinja_path) ? ReadFile(jinja_path) : SourceFromConfig(config, name);
   if (!source) return std::nullopt;
   return FromSource(*source, TokensFromConfig(config));
 }

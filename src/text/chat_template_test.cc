@@ -72,6 +72,7 @@ TEST(ChatTemplate, MessagesAsJson) {
   EXPECT_EQ(chat.RenderJson(R"([{"role":"assistant","tool_calls":[{"name":"add"}]}])"), "add");
   EXPECT_ERROR(chat.RenderJson("{}"), "messages: got object, want an array of messages");
   EXPECT_ERROR(chat.RenderJson("{"), "messages: got no valid JSON");
+  EXPECT_ERROR(chat.RenderJson(std::string_view("[]\0[]", 5)), "messages: got a NUL byte");
 }
 
 TEST(ChatTemplate, StrftimeNow) {
@@ -142,6 +143,10 @@ TEST_F(ChatTemplateFolder, JinjaFileComesFirst) {
   EXPECT_EQ(ChatTemplate::FromFile(folder_ / "other.jinja", folder_).Render(kHello), "other</s>");
   EXPECT_ERROR(ChatTemplate::FromFile(folder_ / "none", folder_),
                "none: got no such file, want a chat template");
+  // A link that leads nowhere does not count as a folder without a template.
+  std::filesystem::remove(folder_ / "chat_template.jinja");
+  std::filesystem::create_symlink("nothing", folder_ / "chat_template.jinja");
+  EXPECT_ERROR(ChatTemplate::FromFolder(folder_), "chat_template.jinja: got no such file");
 }
 
 TEST_F(ChatTemplateFolder, SpecialTokens) {

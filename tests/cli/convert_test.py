@@ -117,6 +117,8 @@ class Convert(CliTest):
                           "--verify: got --random")
         self.assert_fails(run("convert", folder, out, "--bits", 5), "--bits: got 5, want 4 or 8")
         self.assert_fails(self.convert_random("x", "--layers", 3), "--layers: got 3, want 1 to 2")
+        (folder / "tokenizer.json").write_text("")
+        self.assert_fails(run("convert", folder, out), "tokenizer.json")
         self.assertFalse(out.exists())
         (self.temp / "x").mkdir()
         (self.temp / "x" / "file").write_text("")

@@ -1,9 +1,11 @@
 """Tests of sinter tokenize, and of the messages that run and chat take from files."""
 
 import json
+import os
+import subprocess
 import unittest
 
-from sinter_cli import DEMO, CliTest, run
+from sinter_cli import DEMO, TIMEOUT_SECONDS, CliTest, arguments, run
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 7 + 8?"}]
 
@@ -93,6 +95,19 @@ class Tokenize(CliTest):
                        self.write("tools.json", tools)),
                       ("--messages", self.write("o.json", {"messages": messages, "tools": tools}))):
             self.assertEqual(self.tokens(DEMO, *given, *arguments)["text"], want)
+
+    def test_standard_input_that_cannot_be_read(self):
+        folder = os.open(self.temp, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        result = subprocess.run(arguments("tokenize", DEMO, "-"), stdin=folder, capture_output=True,
+                                timeout=TIMEOUT_SECONDS, text=True)
+        self.assert_fails(result, "standard input: got 'Is a directory'")
+
+    def test_a_system_message_needs_a_template(self):
+        folder = self.copy_demo()
+        (folder / "chat_template.jinja").unlink()
+        self.assert_fails(run("run", folder, "-p", "hi", "--system", "be kind", "-n", "1"),
+                          "--system, --tools and --template-arg need it")
 
     def test_ids_out_of_range(self):
         for ids in ("-1", "1,99999999", "1,x", "1.5", "99999999999999999999", "1" * 1000):
