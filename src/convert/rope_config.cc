@@ -84,7 +84,7 @@ class RopeReader {
 
 std::string RopeReader::Type() const {
   const std::string older = GetString(parameters_, "type", what_, "default");
-  const std::string type = GetString(parameters_, "rope_type", what_, older);
+  std::string type = GetString(parameters_, "rope_type", what_, older);
   if (FindField(parameters_, "type") != nullptr && type != older) {
     throw Error("convert", "{}: rope_type and type: got '{}' and '{}', want the same", what_, type,
                 older);
@@ -256,7 +256,7 @@ RopeConfig ReadRope(const HfConfig& config, double theta) {
   }
   if (newer == nullptr && older == nullptr) return ParseRope(none, "rope", config, fallback);
   if (newer == nullptr) return ParseRope(*older, "rope_scaling", config, fallback);
-  const RopeConfig rope = ParseRope(*newer, "rope_parameters", config, fallback);
+  RopeConfig rope = ParseRope(*newer, "rope_parameters", config, fallback);
   if (older == nullptr) return rope;
   fallback.theta = rope.theta;
   fallback.partial_rotary_factor =

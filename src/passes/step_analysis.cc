@@ -352,6 +352,7 @@ void StepAnalysis::Fold(Node* node, std::vector<Tensor>& tensors) {
   // Constants of constants need no note.
   if (!follows) return;
   std::vector<Shape> shapes;
+  shapes.reserve(tensors.size());
   for (const Tensor& tensor : tensors) shapes.push_back(tensor.shape);
   std::vector<Facts> outputs = FactsOfOutputs(*node, shapes);
   if (Is(node, "", "Shape") && outputs[0].numbers) {

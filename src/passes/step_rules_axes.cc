@@ -156,7 +156,9 @@ Facts Rotary(const RuleCall& call) {
 std::vector<Facts> GroupQueryAttention(const RuleCall& call) {
   using enum graph::GqaInput;
   const std::vector<Affine>& query = call.facts(kQuery).axes;
-  const auto all = [&](Facts facts) { return std::vector<Facts>(call.outputs.size(), facts); };
+  const auto all = [&](const Facts& facts) {
+    return std::vector<Facts>(call.outputs.size(), facts);
+  };
   if (query[1] != call.rows || !query[0].is(1) || !query[2].is_constant()) {
     return all(
         Wrong(call, "input 0 (query): got {} rows, want {}", Text(query[1]), Text(call.rows)));

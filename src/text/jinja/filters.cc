@@ -216,15 +216,15 @@ Value StringFilter(Runtime& runtime, const Value& self, Arguments& arguments) {
 }  // namespace
 
 Builtin FindFilter(std::string_view name) {
-  static const std::unordered_map<std::string_view, Builtin> kFilters = {
+  static const std::unordered_map<std::string_view, Builtin> value_filters = {
       {"abs", AbsFilter},       {"attr", AttrFilter},       {"count", LengthFilter},
       {"d", DefaultFilter},     {"default", DefaultFilter}, {"filesizeformat", FileSizeFilter},
       {"float", FloatFilter},   {"int", IntFilter},         {"items", ItemsFilter},
       {"length", LengthFilter}, {"round", RoundFilter},     {"string", StringFilter},
       {"tojson", ToJsonFilter},
   };
-  const auto it = kFilters.find(name);
-  if (it != kFilters.end()) return it->second;
+  const auto it = value_filters.find(name);
+  if (it != value_filters.end()) return it->second;
   if (const Builtin filter = FindTextFilter(name)) return filter;
   if (const Builtin filter = FindSequenceFilter(name)) return filter;
   return FindSelectFilter(name);

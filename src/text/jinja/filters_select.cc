@@ -149,15 +149,15 @@ Value IgnoreCase(Runtime& runtime, const Value& value) {
 }
 
 Builtin FindSelectFilter(std::string_view name) {
-  static const std::unordered_map<std::string_view, Builtin> kFilters = {
+  static const std::unordered_map<std::string_view, Builtin> select_filters = {
       {"map", MapFilter},
       {"reject", SelectFilter<false, false>},
       {"rejectattr", SelectFilter<false, true>},
       {"select", SelectFilter<true, false>},
       {"selectattr", SelectFilter<true, true>},
   };
-  const auto it = kFilters.find(name);
-  return it != kFilters.end() ? it->second : nullptr;
+  const auto it = select_filters.find(name);
+  return it != select_filters.end() ? it->second : nullptr;
 }
 
 }  // namespace sinter::text::jinja

@@ -199,6 +199,7 @@ Value GroupByFilter(Runtime& runtime, const Value& self, Arguments& arguments) {
   };
   const std::vector<Value> items = ItemsOf(runtime, self);
   std::vector<Value> keys;
+  keys.reserve(items.size());
   for (const Value& item : items) keys.push_back(key_of(item));
   const std::vector<Value> sorted = SortBy(runtime, items, keys, false);
   std::vector<Value> groups;
@@ -320,15 +321,15 @@ Value SliceFilter(Runtime& runtime, const Value& self, Arguments& arguments) {
 }  // namespace
 
 Builtin FindSequenceFilter(std::string_view name) {
-  static const std::unordered_map<std::string_view, Builtin> kFilters = {
+  static const std::unordered_map<std::string_view, Builtin> sequence_filters = {
       {"batch", BatchFilter},     {"dictsort", DictSortFilter}, {"first", FirstFilter},
       {"groupby", GroupByFilter}, {"join", JoinFilter},         {"last", LastFilter},
       {"list", ListFilter},       {"max", ExtremeFilter<true>}, {"min", ExtremeFilter<false>},
       {"reverse", ReverseFilter}, {"slice", SliceFilter},       {"sort", SortFilter},
       {"sum", SumFilter},         {"unique", UniqueFilter},
   };
-  const auto it = kFilters.find(name);
-  return it != kFilters.end() ? it->second : nullptr;
+  const auto it = sequence_filters.find(name);
+  return it != sequence_filters.end() ? it->second : nullptr;
 }
 
 }  // namespace sinter::text::jinja

@@ -232,7 +232,7 @@ Value XmlAttrFilter(Runtime& runtime, const Value& self, Arguments& arguments) {
 }  // namespace
 
 Builtin FindTextFilter(std::string_view name) {
-  static const std::unordered_map<std::string_view, Builtin> kFilters = {
+  static const std::unordered_map<std::string_view, Builtin> text_filters = {
       {"capitalize", MethodFilter<kCapitalize>},
       {"center", CenterFilter},
       {"e", EscapeFilter},
@@ -251,8 +251,8 @@ Builtin FindTextFilter(std::string_view name) {
       {"wordcount", WordCountFilter},
       {"xmlattr", XmlAttrFilter},
   };
-  const auto it = kFilters.find(name);
-  return it != kFilters.end() ? it->second : nullptr;
+  const auto it = text_filters.find(name);
+  return it != text_filters.end() ? it->second : nullptr;
 }
 
 }  // namespace sinter::text::jinja

@@ -80,7 +80,7 @@ std::string PlainFloat(double number, const NumberFormat& format) {
 }
 
 // Appends sign, prefix and digits, padded to the format's width.
-void AppendSigned(std::string_view sign, std::string_view prefix, std::string digits,
+void AppendSigned(std::string_view sign, std::string_view prefix, const std::string& digits,
                   const NumberFormat& format, size_t group, TextBuilder* out) {
   // The separators stand only between digits before the point.
   const size_t whole = std::min(digits.find_first_not_of("0123456789abcdefABCDEF"), digits.size());
@@ -124,8 +124,7 @@ void AppendInteger(int64_t number, const NumberFormat& format, TextBuilder* out)
   if (static_cast<int64_t>(digits.size()) < format.precision) {
     digits.insert(0, static_cast<size_t>(format.precision) - digits.size(), '0');
   }
-  AppendSigned(sign, format.alternate ? prefix : "", std::move(digits), format, base == 10 ? 3 : 4,
-               out);
+  AppendSigned(sign, format.alternate ? prefix : "", digits, format, base == 10 ? 3 : 4, out);
 }
 
 char32_t CharacterOf(int64_t code) {
@@ -204,10 +203,10 @@ void AppendNumber(const Value& number, const NumberFormat& format, TextBuilder* 
                            : format.sign == '-' ? ""
                                                 : std::string(1, format.sign);
   const double magnitude = std::fabs(value);
-  std::string digits = format.type == 0 || format.type == 'n'
-                           ? PlainFloat(magnitude, format)
-                           : FloatDigits(magnitude, format, format.type);
-  AppendSigned(sign, "", std::move(digits), format, 3, out);
+  const std::string digits = format.type == 0 || format.type == 'n'
+                                 ? PlainFloat(magnitude, format)
+                                 : FloatDigits(magnitude, format, format.type);
+  AppendSigned(sign, "", digits, format, 3, out);
 }
 
 std::string FormatWithSpec(Runtime& runtime, const Value& value, std::string_view specification) {

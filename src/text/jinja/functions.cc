@@ -107,14 +107,14 @@ Value StrftimeNowFunction(Runtime& runtime, const Value&, Arguments& arguments) 
 }  // namespace
 
 Builtin FindFunction(std::string_view name) {
-  static const std::unordered_map<std::string_view, Builtin> kFunctions = {
+  static const std::unordered_map<std::string_view, Builtin> all_functions = {
       {"cycler", CyclerFunction},       {"dict", DictFunction},
       {"joiner", JoinerFunction},       {"lipsum", LipsumFunction},
       {"namespace", NamespaceFunction}, {"raise_exception", RaiseExceptionFunction},
       {"range", RangeFunction},         {"strftime_now", StrftimeNowFunction},
   };
-  const auto it = kFunctions.find(name);
-  return it != kFunctions.end() ? it->second : nullptr;
+  const auto it = all_functions.find(name);
+  return it != all_functions.end() ? it->second : nullptr;
 }
 
 }  // namespace sinter::text::jinja

@@ -1,5 +1,7 @@
 #include "text/jinja/interpreter.h"
 
+#include <algorithm>
+
 #include "text/jinja/filters.h"
 #include "text/jinja/python_text.h"
 #include "text/jinja/template_error.h"
@@ -52,9 +54,9 @@ Interpreter::Interpreter(const SyntaxTree& tree, Runtime& runtime)
 }
 
 void Interpreter::SetVariable(std::string_view name, Value value) {
-  for (size_t i = 0; i < tree_.names.size(); ++i) {
-    if (tree_.names[i] == name) variables_[i] = std::move(value);
-  }
+  const auto found = std::ranges::find(tree_.names, name);
+  if (found != tree_.names.end())
+    variables_[static_cast<size_t>(found - tree_.names.begin())] = std::move(value);
 }
 
 std::string Interpreter::Run() {

@@ -84,7 +84,7 @@ bool IsAmong(const std::array<std::string_view, N>& names, std::string_view name
 }  // namespace
 
 Builtin FindMethod(const Value& object, std::string_view name) {
-  static const std::unordered_map<std::string_view, Builtin> kDictMethods = {
+  static const std::unordered_map<std::string_view, Builtin> dict_methods = {
       {"copy", CopyMethod},
       {"fromkeys", FromKeysMethod},
       {"get", GetMethod},
@@ -96,8 +96,8 @@ Builtin FindMethod(const Value& object, std::string_view name) {
     case Kind::kString:
       return FindStringMethod(name);
     case Kind::kDict: {
-      const auto it = kDictMethods.find(name);
-      return it != kDictMethods.end() ? it->second : nullptr;
+      const auto it = dict_methods.find(name);
+      return it != dict_methods.end() ? it->second : nullptr;
     }
     case Kind::kList:
       if (name == "copy") return CopyMethod;

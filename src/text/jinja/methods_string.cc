@@ -314,7 +314,7 @@ Value FormatMapMethod(Runtime& runtime, const Value& self, Arguments& arguments)
 }  // namespace
 
 Builtin FindStringMethod(std::string_view name) {
-  static const std::unordered_map<std::string_view, Builtin> kMethods = {
+  static const std::unordered_map<std::string_view, Builtin> string_methods = {
       {"capitalize", CaseMethod<Capitalize>},
       {"casefold", CaseMethod<CaseFold>},
       {"center", JustifyMethod<'^'>},
@@ -360,8 +360,8 @@ Builtin FindStringMethod(std::string_view name) {
       {"upper", CaseMethod<Upper>},
       {"zfill", ZfillMethod},
   };
-  const auto it = kMethods.find(name);
-  return it != kMethods.end() ? it->second : nullptr;
+  const auto it = string_methods.find(name);
+  return it != string_methods.end() ? it->second : nullptr;
 }
 
 }  // namespace sinter::text::jinja

@@ -381,9 +381,9 @@ class Parser : private ExpressionParser {
   }
 
   void CheckAssignable(const Token& name) const {
-    static const std::unordered_set<std::string> kConstants = {"true", "false", "none",
-                                                               "True", "False", "None"};
-    if (kConstants.count(name.text) != 0) {
+    static const std::unordered_set<std::string> reserved = {"true", "false", "none",
+                                                             "True", "False", "None"};
+    if (reserved.count(name.text) != 0) {
       FailAt(name.line, fmt::format("can't assign to '{}'", name.text));
     }
   }

@@ -160,7 +160,7 @@ ExpressionPtr ExpressionParser::Concat() {
 }
 
 ExpressionPtr ExpressionParser::Product() {
-  static const std::unordered_map<std::string_view, BinaryOp> kOperators = {
+  static const std::unordered_map<std::string_view, BinaryOp> binary_operators = {
       {"*", BinaryOp::kMul},
       {"/", BinaryOp::kDiv},
       {"//", BinaryOp::kFloorDiv},
@@ -168,8 +168,8 @@ ExpressionPtr ExpressionParser::Product() {
   };
   ExpressionPtr left = Power();
   while (Current().Is(Token::Type::kOperator)) {
-    const auto op = kOperators.find(Current().text);
-    if (op == kOperators.end()) break;
+    const auto op = binary_operators.find(Current().text);
+    if (op == binary_operators.end()) break;
     const int line = Next().line;
     auto node = std::make_unique<ArithmeticExpression>();
     node->op = op->second;
@@ -228,8 +228,6 @@ ExpressionPtr ExpressionParser::Primary() {
       }
       return Finish(std::make_unique<ConstantExpression>(constant), token.line);
     case Token::Type::kInteger:
-      Next();
-      return Finish(std::make_unique<ConstantExpression>(token.number), token.line);
     case Token::Type::kFloat:
       Next();
       return Finish(std::make_unique<ConstantExpression>(token.number), token.line);

@@ -101,7 +101,7 @@ Value ExistsTest(Runtime& runtime, const Value& self, Arguments& arguments) {
 }  // namespace
 
 Builtin FindTest(std::string_view name) {
-  static const std::unordered_map<std::string_view, Builtin> kTests = {
+  static const std::unordered_map<std::string_view, Builtin> all_tests = {
       {"!=", EqualTest<false>},
       {"<", OrderTest<kLess>},
       {"<=", OrderTest<kLessEqual>},
@@ -142,8 +142,8 @@ Builtin FindTest(std::string_view name) {
       {"undefined", SimpleTest<IsUndefinedTest>},
       {"upper", CaseTest<IsUpper>},
   };
-  const auto it = kTests.find(name);
-  return it != kTests.end() ? it->second : nullptr;
+  const auto it = all_tests.find(name);
+  return it != all_tests.end() ? it->second : nullptr;
 }
 
 }  // namespace sinter::text::jinja
