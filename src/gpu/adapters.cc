@@ -143,13 +143,13 @@ int Rank(const AdapterInfo& info) {
 
 }  // namespace
 
-Toggles::Toggles(bool checked) {
+Toggles::Toggles(bool checked, bool robust) {
   enabled = {"allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"};
   disabled = {"timestamp_quantization"};
   if (!checked) {
-    enabled.insert(enabled.end(),
-                   {"skip_validation", "disable_robustness", "disable_workgroup_init",
-                    "disable_polyfills_on_integer_div_and_mod"});
+    enabled.insert(enabled.end(), {"skip_validation", "disable_workgroup_init",
+                                   "disable_polyfills_on_integer_div_and_mod"});
+    (robust ? disabled : enabled).push_back("disable_robustness");
     disabled.insert(disabled.end(),
                     {"lazy_clear_resource_on_first_use", "enable_spirv_validation"});
   }

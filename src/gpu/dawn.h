@@ -41,8 +41,9 @@ struct FoundAdapter {
 std::vector<FoundAdapter> FindAdapters(bool checked);
 
 // Dawn toggles of checked and unchecked devices. The pointers refer to string literals.
+// `robust` keeps shaders from reading past a buffer's end on an unchecked device, too.
 struct Toggles {
-  explicit Toggles(bool checked);
+  explicit Toggles(bool checked, bool robust = false);
   std::vector<const char*> enabled, disabled;
   wgpu::DawnTogglesDescriptor descriptor;
 };

@@ -127,7 +127,8 @@ std::shared_ptr<Device> Device::Open(const DeviceOptions& options) {
   want(wgpu::FeatureName::ChromiumExperimentalSubgroupMatrix, !caps.subgroup_matrix.empty());
   want(wgpu::FeatureName::ImplicitDeviceSynchronization);
 
-  Toggles toggles(options.checked);
+  // The memory of a software GPU is the process's own: a load past a buffer's end would end it.
+  Toggles toggles(options.checked, /*robust=*/impl.info.software);
   // Uses the C API: the C++ header declares these callbacks but cannot convert their arguments.
   WGPUDawnCacheDeviceDescriptor cache = WGPU_DAWN_CACHE_DEVICE_DESCRIPTOR_INIT;
   if (!options.cache_dir.empty()) {
