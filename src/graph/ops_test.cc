@@ -189,6 +189,12 @@ const Case kShapes[] = {
      "i64[1] = [0] "
      "const %t: i64[1] = [-3] %y = ai.onnx::Slice(%a, %s, %e, %x, %t)",
      "f16[3]"},
+    {"input %a: f16[2] const %s: i64[1] = [-9] const %e: i64[1] = [-9] const %x: i64[1] = [0] "
+     "const %t: i64[1] = [-1] %y = ai.onnx::Slice(%a, %s, %e, %x, %t)",
+     "f16[1]"},
+    {"input %a: f16[0] const %s: i64[1] = [-9] const %e: i64[1] = [-9] const %x: i64[1] = [0] "
+     "const %t: i64[1] = [-1] %y = ai.onnx::Slice(%a, %s, %e, %x, %t)",
+     "f16[0]"},
     {"input %a: f16[8] const %s: i64[1] = [5] const %e: i64[1] = [2] %y = ai.onnx::Slice(%a, %s, "
      "%e)",
      "f16[0]"},

@@ -61,8 +61,9 @@ std::vector<SliceRange> SliceRanges(const Node& node, const Shape& shape,
     if (step == 0 || step == INT64_MIN) {
       throw Error("graph", "{}: steps: got {}, want another number", node.Describe(), step);
     }
-    // Negative positions count from the end. Both positions are then clamped to the range that the
-    // step's direction can reach.
+    // Negative positions count from the end. Both positions are then clamped, to ranges that ONNX
+    // gives for each direction: a start before the first element of a negative step is the first
+    // element, unlike NumPy's.
     const auto clamp = [&](int64_t at, int64_t low, int64_t high) {
       return std::clamp(at < 0 ? (at < -dim ? int64_t{-1} : at + dim) : at, low, high);
     };
@@ -71,7 +72,7 @@ std::vector<SliceRange> SliceRanges(const Node& node, const Shape& shape,
       start = clamp(starts[i], 0, dim);
       distance = clamp(ends[i], 0, dim) - start;
     } else {
-      start = clamp(starts[i], -1, dim - 1);
+      start = dim == 0 ? -1 : clamp(starts[i], 0, dim - 1);
       distance = start - clamp(ends[i], -1, dim - 1);
     }
     const int64_t stride = step > 0 ? step : -step;

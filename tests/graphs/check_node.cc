@@ -53,8 +53,14 @@ Arithmetic ArithmeticOf(const Node& node) {
              : Arithmetic::kMoves;
 }
 
-double UnitRoundoff(DType dtype) { return dtype == DType::kF16 ? 0x1p-11 : 0x1p-24; }
-double LargestFinite(DType dtype) { return dtype == DType::kF16 ? 65504 : 0x1.fffffep127; }
+double UnitRoundoff(DType dtype) {
+  if (dtype == DType::kF16) return 0x1p-11;
+  return dtype == DType::kBF16 ? 0x1p-8 : 0x1p-24;
+}
+double LargestFinite(DType dtype) {
+  if (dtype == DType::kF16) return 65504;
+  return dtype == DType::kBF16 ? 0x1.fep127 : 0x1.fffffep127;
+}
 // Numbers below may become zero on a GPU.
 double SmallestNormal(DType dtype) { return dtype == DType::kF16 ? 0x1p-14 : 0x1p-126; }
 
@@ -367,9 +373,13 @@ NodeResult CheckNode(const Node& node, const std::map<std::string, int>& opsets,
         options.platform == Platform::kOnnxRuntime && HasInfiniteHalf(isolated.inputs);
     // Of several infinite terms the order decides whether they become infinity or NaN.
     const bool sums = ArithmeticOf(node) == Arithmetic::kSums;
+    // What lies between the experts' two products is f16 on a GPU, and infinite where it overflows.
+    const bool narrow = options.platform == Platform::kGpu && node.op().ends_with("QMoE") &&
+                        got.dtype == DType::kF16 && largest > 1024;
     std::erase_if(wrong, [&](size_t i) {
       if (sums && !std::isfinite(expected.values[i]) && !std::isfinite(got.values[i])) return true;
       if (wider_inputs && !std::isfinite(expected.values[i])) return true;
+      if (narrow && !std::isfinite(got.values[i])) return true;
       return IsClose(got.values[i], expected.values[i], tolerance[i], got.dtype) ||
              IsClose(got.values[i], other.values[i], tolerance[i], got.dtype);
     });

@@ -38,6 +38,8 @@ std::string KnownDifference(const graph::Node& node, Platform platform, const Ho
     return "Squeeze: ONNX Runtime takes an empty list of axes for none";
   if (node.op().starts_with("Reduce") && is_empty(0))
     return "ONNX Runtime keeps the input's shape where it reduces a tensor without elements";
+  if (node.op() == "MatMul" && is_empty(0) && is_empty(1))
+    return "MatMul: ONNX Runtime leaves sums without a term as memory was";
   return {};
 }
 

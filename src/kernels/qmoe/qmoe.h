@@ -207,7 +207,8 @@ KernelPlan PlanQMoEGateUpDecode(const Caps& caps, const QMoEShape& shape,
                                 std::string_view variant = "");
 KernelPlan PlanQMoEDownDecode(const Caps& caps, const QMoEShape& shape,
                               std::string_view variant = "");
-// Returns the type of h between the two: f16 if products are f16, which limits h to +-32752.
+// Returns the type of h between the two: f16 if products are f16; then an h beyond +-32752 is
+// infinite.
 DType QMoEDecodeHiddenDType(const Caps& caps, const QMoEShape& shape,
                             std::string_view variant = "");
 

@@ -171,7 +171,7 @@ KernelPlan PlanDecode(const Caps& caps, const QMoEShape& shape, bool gate_up,
   define(cut.chunk_words == 1, "chunk1");
   define(tuning.f16_math, "f16_math");
   define(tuning.f16_math, shape.bits == 4 ? "f16_bits4" : "f16_bits8");
-  define(tuning.f16_math && gate_up, "clamp_f16");
+  define(tuning.f16_math && gate_up, "hidden_f16");
   plan.variant =
       fmt::format("{}.{}.{}{}", tag, tuning.name(), caps.subgroups ? "sg" : "wg", cut.lanes);
   const uint32_t group_outputs = tuning.workgroup / cut.lanes * tuning.rows / parts;

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "kernels/qmoe/qmoe_testing.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -195,6 +198,45 @@ const bool kRegistered =
                         [](const Caps& caps) { return MakeCases(caps, true); }) &&
     RegisterKernelCases("qmoe_down_decode",
                         [](const Caps& caps) { return MakeCases(caps, false); });
+
+// A clamped result would be wrong without a word.
+TEST(QMoEDecode, WhatOverflowsBetweenTheProductsIsInfinite) {
+  gpu::Device& device = TestDevice();
+  const Caps& caps = device.caps();
+  const QMoEShape shape = {.tokens = 2,
+                           .experts = 3,
+                           .top_k = 2,
+                           .hidden = 64,
+                           .intermediate = 64,
+                           .block_size = 32,
+                           .dtype = DType::kF16,
+                           .activation = QMoEActivation::kIdentity};
+  const Weight fc1 = MakeFc1(shape);
+  const std::vector<double> indices = MakeIndices(shape);
+  std::vector<double> x = RandomValues(shape.dtype, size_t{shape.tokens} * shape.hidden, 1);
+  x[5] = 60000;
+  x[6] = 40000;
+  const std::vector<double> want = QMoEGateUpReference(shape, x, fc1.view(), indices);
+  size_t overflows = 0;
+  for (const std::string& variant : QMoEDecodeVariants(caps, shape)) {
+    const DType hidden = QMoEDecodeHiddenDType(caps, shape, variant);
+    std::vector<Operand> operands = GateUpOperands(caps, shape, variant);
+    operands[0] = Operand::Input(DeviceDType(caps, shape.dtype), x);
+    const std::vector<double> h = DecodeElements(
+        hidden, RunPlan(device, PlanQMoEGateUpDecode(caps, shape, variant), operands)[6],
+        want.size());
+    for (size_t i = 0; i < h.size(); ++i) {
+      const double size = std::fabs(want[i]);
+      if (hidden == DType::kF16 && size > 33500) {
+        EXPECT_EQ(h[i], std::copysign(INFINITY, want[i])) << variant << " " << want[i];
+        ++overflows;
+      } else if (size < 32000 || hidden == DType::kF32) {
+        EXPECT_NEAR(h[i], want[i], 100) << variant;
+      }
+    }
+  }
+  EXPECT_EQ(overflows > 0, caps.f16);
+}
 
 TEST(QMoEDecode, RefusesWhatItDoesNotHave) {
   Caps caps;
