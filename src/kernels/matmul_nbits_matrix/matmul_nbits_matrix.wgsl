@@ -134,10 +134,16 @@ fn row_a(fetch: u32, local: u32) -> u32 {
   return row + fetch * kARowsAtOnce;
 }
 
+// Tells whether all rows that the threads load in a fetch are rows of A. The last fetch may go past
+// the tile.
+fn has_whole_rows(fetch: u32) -> bool {
+  return kWholeRows && (fetch + 1u) * kARowsAtOnce <= kTileM;
+}
+
 // Returns that row's number in A. Rows past the last repeat it.
 fn row_of_a(fetch: u32, local: u32, first_m: u32) -> u32 {
   let row = first_m + row_a(fetch, local);
-  return select(min(row, params.m - 1u), row, kWholeRows);
+  return select(min(row, params.m - 1u), row, has_whole_rows(fetch));
 }
 
 // Returns where this thread's chunk `fetch` of the first step lies in A, in chunks (a_vec8).
@@ -153,7 +159,7 @@ fn fetch_a(fetch: u32, local: u32, place: u32, first_m: u32, first_k: u32) -> ve
     return vec4<u32>();
   }
 #if a_vec8
-  if (kWholeRows) {
+  if (has_whole_rows(fetch)) {
     return a[place + fetch * (kARowsAtOnce * (kK / 8u)) + first_k / 8u];
   }
   return a[place_a(fetch, local, first_m) + first_k / 8u];
@@ -341,7 +347,7 @@ struct Step {
 }
 
 // Places of a thread's loads of the first step: the first chunk of A, from which the others follow
-// if kWholeRows, and each unit of B.
+// where has_whole_rows, and each unit of B.
 struct Places {
   a: u32,
   b: array<u32, 4>,
