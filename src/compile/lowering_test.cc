@@ -236,6 +236,9 @@ TEST(LoweringErrors, NameTheNodeThatCannotBeLowered) {
   EXPECT_THAT(error_of(R"(input %x: f32[2, 2] input %axes: i64[1]
                 %y: f32[2, 1] = ai.onnx::ReduceSum @the_node (%x, %axes) return %y)"),
               HasSubstr("input 'axes': got a value computed at run time, want a constant"));
+  EXPECT_THAT(error_of(R"(input %x: f32[2, 0] input %s: f32[0]
+                %y: f32[2, 0], %m: f32[2, 1] = ai.onnx::LayerNormalization @the_node (%x, %s) return %y, %m)"),
+              HasSubstr("Mean and InvStdDev: got rows of 0 elements"));
   // int64 has 32 bits on the GPU.
   for (const char* node :
        {"Add @the_node (%x, %c)", "Sub @the_node (%c, %x)", "Pow @the_node (%x, %c)",

@@ -121,8 +121,9 @@ class Evaluator {
       for (auto& [name, tensor] : inputs) {
         if (!IsFloat(tensor.dtype)) continue;
         double largest = 0;
-        for (const double x : tensor.values) largest = std::max(largest, std::fabs(x));
-        if (!std::isfinite(largest)) largest = 0;
+        for (const double x : tensor.values) {
+          if (std::isfinite(x)) largest = std::max(largest, std::fabs(x));
+        }
         for (double& x : tensor.values) {
           const double step = std::fabs(x) + norm_share * largest;
           x += (random() % 2 == 0 ? kStep : -kStep) * step;

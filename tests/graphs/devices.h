@@ -2,6 +2,7 @@
 // turn.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -28,11 +29,17 @@ inline DeviceForm FormOf(size_t index) {
 // Returns the index of the form on which the graph of `seed` runs.
 inline size_t FormIndex(uint64_t seed) { return seed % 8 == 0 ? 2 : seed % 2; }
 
-// Opens the device when it is first used; it stays open.
-inline const std::shared_ptr<gpu::Device>& DeviceOf(size_t form) {
-  static std::shared_ptr<gpu::Device> devices[kDeviceForms];
-  if (devices[form] == nullptr) devices[form] = support::OpenDevice(FormOf(form).options);
-  return devices[form];
-}
+// Opens devices when they are first used, and keeps them open.
+class Devices {
+ public:
+  const std::shared_ptr<gpu::Device>& Get(size_t form) {
+    if (devices_[form] == nullptr) devices_[form] = support::OpenDevice(FormOf(form).options);
+    return devices_[form];
+  }
+  void Close() { devices_ = {}; }
+
+ private:
+  std::array<std::shared_ptr<gpu::Device>, kDeviceForms> devices_;
+};
 
 }  // namespace sinter::graphs

@@ -14,9 +14,10 @@ constexpr uint64_t kSeeds = 200;
 
 TEST(Graphs, GiveTheSameOnTheGpuAndTheInterpreter) {
   Harness harness(nullptr);
+  Devices devices;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const RandomGraph random = MakeRandomGraph(seed);
-    harness.set_device(DeviceOf(FormIndex(seed)));
+    harness.set_device(devices.Get(FormIndex(seed)));
     const std::optional<Failure> failure = harness.Check(random);
     EXPECT_FALSE(failure) << "seed " << seed << " on the device " << FormOf(FormIndex(seed)).name
                           << ": " << failure->text << "\n"

@@ -23,8 +23,10 @@ bool IsCausalWithOneQuery(const graph::Node& node, const HostTensors& values) {
 std::string KnownDifference(const graph::Node& node, Platform platform, const HostTensors& values) {
   if (platform != Platform::kOnnxRuntime) return {};
   const auto is_empty = [&](size_t input) {
-    const auto found =
-        node.input(input) == nullptr ? values.end() : values.find(node.input(input)->name());
+    const graph::Value* value = node.input(input);
+    if (value == nullptr) return false;
+    if (value->constant) return graph::NumElements(value->constant->shape) == 0;
+    const auto found = values.find(value->name());
     return found != values.end() && graph::NumElements(found->second.shape) == 0;
   };
   if (node.op() == "QMoE" && node.Int("normalize_routing_weights", 0) == 0)

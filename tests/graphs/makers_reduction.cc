@@ -63,7 +63,8 @@ void LayerNorm(Builder& b) {
   const Shape shape(b.shape(x).begin() + axis, b.shape(x).end());
   std::vector<Value*> inputs = {x, b.Operand(b.dtype(x), shape, {Kind::kMild})};
   if (b.Chance(0.6)) inputs.push_back(b.Operand(b.dtype(x), shape, {Kind::kMild}));
-  const bool statistics = b.Chance(0.3);
+  // Rows without elements have no mean.
+  const bool statistics = b.Chance(0.3) && graph::NumElements(shape) > 0;
   b.Add("", "LayerNormalization", inputs, NormAttributes(b, axis, rank),
         {true, statistics, statistics});
 }

@@ -113,6 +113,10 @@ void LowerLayerNormalization(LowerContext& context) {
   norm.has_bias = context.has(2);
   norm.has_mean = context.wants(1);
   norm.has_inv_std = context.wants(2);
+  if (norm.rows > 0 && norm.cols == 0 && (norm.has_mean || norm.has_inv_std)) {
+    throw Error("compile", "{}: Mean and InvStdDev: got rows of 0 elements, want at least 1",
+                node.Describe());
+  }
   if (norm.rows == 0 || norm.cols == 0) return;
   using Roles = kernels::LayerNormRoles;
   context.Emit(kernels::PlanLayerNorm(context.caps(), norm, context.variant("layer_norm")),
