@@ -99,6 +99,15 @@ bool HasLargeIntegers(const RandomGraph& random, const Graph& model) {
   return false;
 }
 
+// Returns whether an input differs in shape from what the node was inferred from.
+bool HasInputOfAnotherShape(const graph::Node& node, const HostTensors& values) {
+  return std::ranges::any_of(node.inputs(), [&](const graph::Value* input) {
+    const auto found = input == nullptr ? values.end() : values.find(input->name());
+    return found != values.end() && input->has_static_shape() &&
+           found->second.shape != input->shape();
+  });
+}
+
 }  // namespace
 
 std::string ElementsText(const HostTensor& tensor) {
@@ -164,6 +173,11 @@ std::optional<Failure> Harness::CheckNodes(const std::string& stage, const Graph
                                            const HostTensors& values, CheckOptions options) {
   for (const auto& node : graph.nodes()) {
     if (graph::CheckNode(*node).infer == nullptr) continue;
+    // Only behind a known difference.
+    if (options.platform == Platform::kOnnxRuntime && HasInputOfAnotherShape(*node, values)) {
+      ++totals_.skipped["an input has another shape at ONNX Runtime"];
+      continue;
+    }
     ++totals_.nodes;
     ++totals_.operators[fmt::format("{}::{}", node->domain(), node->op())];
     NodeResult result = CheckNode(*node, graph.opsets, values, options);

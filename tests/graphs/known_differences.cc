@@ -1,5 +1,9 @@
 #include "graphs/known_differences.h"
 
+#include <algorithm>
+#include <functional>
+#include <vector>
+
 #include "graph/tensor.h"
 
 namespace sinter::graphs {
@@ -18,6 +22,22 @@ bool IsCausalWithOneQuery(const graph::Node& node, const HostTensors& values) {
   return query[query.size() - 2] == 1;
 }
 
+// Returns whether a token's last chosen expert and the best of the others have equal logits.
+bool HasTiedExperts(const graph::Node& node, const HostTensors& values) {
+  const auto router = values.find(node.input(1)->name());
+  const auto k = static_cast<size_t>(node.Int("k", 1));
+  if (router == values.end()) return false;
+  const auto experts = static_cast<size_t>(router->second.shape.back());
+  if (k >= experts) return false;
+  for (size_t row = 0; row < router->second.values.size(); row += experts) {
+    const auto first = router->second.values.begin() + static_cast<std::ptrdiff_t>(row);
+    std::vector<double> logits(first, first + static_cast<std::ptrdiff_t>(experts));
+    std::ranges::sort(logits, std::greater<>());
+    if (logits[k - 1] == logits[k]) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string KnownDifference(const graph::Node& node, Platform platform, const HostTensors& values) {
@@ -31,6 +51,8 @@ std::string KnownDifference(const graph::Node& node, Platform platform, const Ho
   };
   if (node.op() == "QMoE" && node.Int("normalize_routing_weights", 0) == 0)
     return "QMoE: ONNX Runtime's CPU provider always normalizes the weights of the chosen experts";
+  if (node.op() == "QMoE" && HasTiedExperts(node, values))
+    return "QMoE: ONNX Runtime chooses another of the experts with equal logits";
   if (node.op() == "QMoE" && (HasOneBlock(node, 3, 11) || HasOneBlock(node, 6, 12)))
     return "QMoE: ONNX Runtime reads the zero points of rows with one block in another layout";
   if (IsCausalWithOneQuery(node, values))
