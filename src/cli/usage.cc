@@ -3,40 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <numeric>
 #include <string_view>
 #include <vector>
 
+#include "cli/nearest.h"
+
 namespace sinter::cli {
 namespace {
-
-// Returns the number of letters to insert, remove or replace that make one word of the other.
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i] != b[j] ? 1 : 0);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({row[j + 1] + 1, row[j] + 1, replaced});
-    }
-  }
-  return row.back();
-}
-
-// Returns "; did you mean 'NAME'?" with the nearest name, or "" if none is near.
-std::string Suggestion(std::string_view word, const std::vector<std::string>& names) {
-  constexpr size_t kMostEdits = 2;
-  constexpr size_t kLongestWord = 64;
-  if (word.size() > kLongestWord) return "";
-  const auto nearest = std::ranges::min_element(
-      names, {}, [&](const std::string& name) { return EditDistance(word, name); });
-  if (nearest == names.end() || EditDistance(word, *nearest) > kMostEdits) return "";
-  return fmt::format("; did you mean '{}'?", *nearest);
-}
 
 std::string UnknownSubcommand(const CLI::App& app, const std::string& word) {
   std::vector<std::string> names;
