@@ -8,8 +8,8 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/excerpt.h"
 #include "cli/common.h"
+#include "cli/failure.h"
 #include "cli/usage.h"
 
 namespace sinter::cli {
@@ -24,36 +24,11 @@ Exit codes: 0 done, 1 an error (one line on standard error says which), 2 wrong 
 143 SIGTERM.
 sinter SUBCOMMAND --help says more.)";
 
-// Escapes control characters. Names in an error's text come from files and must not move the cursor
-// or break the line.
-std::string Printable(std::string_view text, bool keep_newlines) {
-  std::string result;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte >= 0x20 && byte != 0x7f) || (keep_newlines && c == '\n')) {
-      result += c;
-    } else {
-      result += fmt::format("\\x{:02x}", byte);
-    }
-  }
-  return result;
-}
-
-int Fail(std::string_view text, bool keep_newlines = false) {
-  if (interrupted) return InterruptedCode();
-  // Compilers' messages, which keep their lines, may be long; names in files may be megabytes.
-  const std::string message = CutMiddle(text, keep_newlines ? 100'000 : 4000);
-  Err("sinter: " + Printable(message, keep_newlines) + "\n");
-  return kFailure;
-}
-
-// Prints what was wrong with the arguments as one line.
-int FailUsage(const CLI::App& app, const CLI::ParseError& error) {
+// Returns what was wrong with the arguments as one line.
+std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
-  Err(fmt::format("sinter: [usage] {}; see: sinter {}{}--help\n",
-                  Printable(UsageText(app, error), false),
-                  chosen.empty() ? "" : chosen[0]->get_name(), chosen.empty() ? "" : " "));
-  return kUsage;
+  return fmt::format("{}; see: sinter {}{}--help", UsageText(app, error),
+                     chosen.empty() ? "" : chosen[0]->get_name(), chosen.empty() ? "" : " ");
 }
 
 int Main(int argc, char** argv) {
@@ -75,8 +50,12 @@ int Main(int argc, char** argv) {
   AddBench(app);
   AddTune(app);
   ReserveStandardFiles();
-  CatchSignals();
+  const bool json = AsksForJson(argc, argv);
+  const auto fail = [json](const Failure& failure) {
+    return interrupted ? ReportInterruption(json) : Report(failure, json);
+  };
   try {
+    CatchSignals();
     // Without arguments, cargo and gh print their help to standard output and succeed.
     if (argc <= 1) {
       Out(app.help());
@@ -85,19 +64,20 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // CLI11 also throws for --help and --version.
-    return error.get_exit_code() == 0 ? app.exit(error) : FailUsage(app, error);
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return Report({"usage", UsageMessage(app, error), kUsage}, json);
   } catch (const OutputClosed&) {
     return kOutputClosed;
   } catch (const Error& error) {
-    return Fail(error.what(), error.multi_line());
+    return fail(ToFailure(error, error.multi_line()));
   } catch (const BugError& error) {
-    return Fail(error.what(), /*keep_newlines=*/true);
+    return fail(ToFailure(error, /*multi_line=*/true));
   } catch (const std::bad_alloc&) {
-    return Fail("[cli] memory: got none, want more than this machine has free");
+    return fail({"cli", "memory: got none, want more than this machine has free"});
   } catch (const std::exception& error) {
-    return Fail(fmt::format("[cli] {}", error.what()));
+    return fail({"cli", error.what()});
   }
-  return interrupted ? InterruptedCode() : 0;
+  return interrupted ? ReportInterruption(json) : 0;
 }
 
 }  // namespace
