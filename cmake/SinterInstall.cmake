@@ -4,7 +4,7 @@
 #
 #   X/bin/sinter              the launcher
 #   X/lib/sinter/             the program, Dawn, the loader and all libraries that they need
-#   X/share/doc/sinter/       licences of the included packages
+#   X/share/doc/sinter/       Sinter's licence, and those of the included packages
 #
 # `--component software` adds lavapipe, a software GPU, to the same folder (170 MiB, mostly LLVM).
 
@@ -37,6 +37,7 @@ sinter_launcher(${PROJECT_BINARY_DIR}/install/sinter
   LIB "${_root}/lib/sinter" ICD_DIR [["$lib/icd.d"]] PROGRAM [["$lib/sinter"]])
 install(PROGRAMS ${PROJECT_BINARY_DIR}/install/sinter DESTINATION bin COMPONENT runtime)
 install(TARGETS sinter DESTINATION lib/sinter COMPONENT runtime)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/doc/sinter COMPONENT runtime)
 
 # Copies the component's objects and their dependencies with install_runtime.cmake, which resolves
 # them with the loader itself.

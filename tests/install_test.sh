@@ -16,6 +16,8 @@ mv "$work/first" "$work/moved here"
 root="$work/moved here"
 ln -s "$root/bin/sinter" "$work/link"
 
+grep -q 'The Sinter authors' "$root/share/doc/sinter/LICENSE" || { echo "the licence is missing"; failed=1; }
+
 # Every library comes from the folder itself.
 lib=$root/lib/sinter
 for object in "$lib/sinter" "$lib/libvulkan_lvp.so"; do
