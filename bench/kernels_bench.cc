@@ -105,7 +105,13 @@ int main(int argc, char** argv) {
       wgsl_dirs.push_back(dir);
     }
   }
-  const std::shared_ptr<gpu::Device> device = kernels::OpenDevice();
+  std::shared_ptr<gpu::Device> device;
+  try {
+    device = kernels::OpenDevice();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
   if (!table.empty()) {
     try {
       return kernels::PrintVariantsTable(*device, table, variants, wgsl_dirs) == 0 ? 0 : 1;
