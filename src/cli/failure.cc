@@ -3,6 +3,11 @@
 #include <fmt/core.h>
 #include <signal.h>
 
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "base/check.h"
+#include "base/error.h"
 #include "base/excerpt.h"
 
 namespace sinter::cli {
@@ -27,14 +32,22 @@ std::string Printable(std::string_view text, bool keep_newlines) {
 
 }  // namespace
 
-Failure ToFailure(const std::exception& error, bool multi_line) {
-  std::string_view text = error.what();
+Failure ToFailure(const std::exception& error) {
+  const std::string text = error.what();
+  const auto* known = dynamic_cast<const Error*>(&error);
+  const bool bug = dynamic_cast<const BugError*>(&error) != nullptr;
   const size_t end = text.find("] ");
-  if (!text.starts_with('[') || end == std::string_view::npos) {
-    return {"cli", std::string(text), kFailure, multi_line};
-  }
-  return {std::string(text.substr(1, end - 1)), std::string(text.substr(end + 2)), kFailure,
-          multi_line};
+  if ((known == nullptr && !bug) || !text.starts_with('[') || end == std::string::npos)
+    return {"cli", text};
+  return {text.substr(1, end - 1), text.substr(end + 2), 1,
+          bug || (known != nullptr && known->multi_line())};
+}
+
+Failure SignalFailure(int code) {
+  const char* name = code == 128 + SIGINT    ? "SIGINT (Ctrl-C)"
+                     : code == 128 + SIGTERM ? "SIGTERM"
+                                             : "SIGHUP";
+  return {std::string(kSignalArea), fmt::format("ended by {}", name), code};
 }
 
 bool AsksForJson(int argc, const char* const* argv) {
@@ -46,26 +59,18 @@ bool AsksForJson(int argc, const char* const* argv) {
   return false;
 }
 
-int Report(const Failure& failure, bool json) {
+std::string FailureText(const Failure& failure, bool json) {
   // Compilers' messages, which keep their lines, may be long; names in files may be megabytes.
   const std::string message = CutMiddle(failure.message, failure.multi_line ? 100'000 : 4000);
   if (json) {
     const nlohmann::json error = {
         {"area", failure.area}, {"message", message}, {"code", failure.code}};
-    const nlohmann::json line = {{"error", error}};
-    Err(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-  } else if (failure.area != kSignalArea) {
-    Err(fmt::format("sinter: [{}] {}\n", failure.area, Printable(message, failure.multi_line)));
+    return nlohmann::json{{"error", error}}.dump(-1, ' ', false,
+                                                 nlohmann::json::error_handler_t::replace) +
+           "\n";
   }
-  return failure.code;
-}
-
-int ReportInterruption(bool json) {
-  const int code = InterruptedCode();
-  const std::string_view name = code == 128 + SIGINT    ? "SIGINT (Ctrl-C)"
-                                : code == 128 + SIGTERM ? "SIGTERM"
-                                                        : "SIGHUP";
-  return Report({std::string(kSignalArea), fmt::format("ended by {}", name), code}, json);
+  if (failure.area == kSignalArea) return "";
+  return fmt::format("sinter: [{}] {}\n", failure.area, Printable(message, failure.multi_line));
 }
 
 }  // namespace sinter::cli

@@ -1,11 +1,8 @@
 // How the program says that it failed: a line of text, or with --json an object.
 #pragma once
 
+#include <exception>
 #include <string>
-#include <string_view>
-
-#include "base/error.h"
-#include "cli/common.h"
 
 namespace sinter::cli {
 
@@ -13,22 +10,21 @@ namespace sinter::cli {
 struct Failure {
   std::string area;     // as in Error::area(); "usage" for arguments, "signal" for a signal
   std::string message;  // without the area
-  int code = kFailure;  // exit code
+  int code = 1;         // exit code
   // Whether newlines in the message separate its lines; elsewhere they are shown escaped.
   bool multi_line = false;
 };
-// Splits the exception's "[area] message".
-Failure ToFailure(const std::exception& error, bool multi_line);
+// Splits the "[area] message" of an Error or a BugError. Other exceptions get the area "cli".
+Failure ToFailure(const std::exception& error);
+// Returns the failure for an exit code of 128 and the number of a signal.
+Failure SignalFailure(int code);
 
-// Returns whether an argument before "--" is the flag --json. It also holds for arguments that
+// Returns whether an argument before "--" is the flag --json. It also works for arguments that
 // cannot be parsed.
 bool AsksForJson(int argc, const char* const* argv);
 
-// Writes the failure to standard error as one line `sinter: [area] message`, or with `json` as one
-// line {"error": {"area": ..., "message": ..., "code": ...}}. Nothing is written for a signal
-// without `json`, because the shell shows it. Returns the exit code.
-int Report(const Failure& failure, bool json);
-// Reports the signal that interrupted the program.
-int ReportInterruption(bool json);
+// Returns the line `sinter: [area] message`, or with `json` the line {"error": {"area": ...,
+// "message": ..., "code": ...}}. Without `json` a signal has no text, because the shell shows it.
+std::string FailureText(const Failure& failure, bool json);
 
 }  // namespace sinter::cli

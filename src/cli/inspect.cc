@@ -183,7 +183,10 @@ std::vector<const graph::Value*> Tensors(const graph::Graph& graph) {
 
 void Inspect(const InspectArgs& args) {
   model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
-  if (args.graph) return Out(graph::Print(*folder.graph));
+  const auto out_graph = [&](const char* name, const graph::Graph& graph) {
+    args.model.json ? OutJson({{name, graph::Print(graph)}}) : Out(graph::Print(graph));
+  };
+  if (args.graph) return out_graph("graph", *folder.graph);
   const model::GenaiConfig& config = folder.config;
   const int64_t max_length = MaxLength(args.model, config);
   std::map<std::string, size_t> operators;
@@ -205,8 +208,8 @@ void Inspect(const InspectArgs& args) {
   if (args.program) {
     const model::ProgramShape shape = {1,
                                        model::CacheRows(max_length, args.model.chunk.value_or(0))};
-    return Out(graph::Print(*model::SpecializeFor(*folder.graph, config, shape, 1,
-                                                  ToModelOptions(args.model).rewrite())));
+    return out_graph("program", *model::SpecializeFor(*folder.graph, config, shape, 1,
+                                                      ToModelOptions(args.model).rewrite()));
   }
   const MemoryEstimate memory = Estimate(folder, args.model, max_length);
   const uint64_t total = memory.weights + memory.cache + memory.workspace;

@@ -6,8 +6,6 @@
 #include <cstdlib>
 #include <new>
 
-#include "base/check.h"
-#include "base/error.h"
 #include "cli/common.h"
 #include "cli/failure.h"
 #include "cli/usage.h"
@@ -51,8 +49,10 @@ int Main(int argc, char** argv) {
   AddTune(app);
   ReserveStandardFiles();
   const bool json = AsksForJson(argc, argv);
-  const auto fail = [json](const Failure& failure) {
-    return interrupted ? ReportInterruption(json) : Report(failure, json);
+  const auto fail = [json](Failure failure) {
+    if (interrupted) failure = SignalFailure(InterruptedCode());
+    Err(FailureText(failure, json));
+    return failure.code;
   };
   try {
     CatchSignals();
@@ -65,19 +65,15 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // CLI11 also throws for --help and --version.
     if (error.get_exit_code() == 0) return app.exit(error);
-    return Report({"usage", UsageMessage(app, error), kUsage}, json);
+    return fail({"usage", UsageMessage(app, error), kUsage});
   } catch (const OutputClosed&) {
     return kOutputClosed;
-  } catch (const Error& error) {
-    return fail(ToFailure(error, error.multi_line()));
-  } catch (const BugError& error) {
-    return fail(ToFailure(error, /*multi_line=*/true));
   } catch (const std::bad_alloc&) {
     return fail({"cli", "memory: got none, want more than this machine has free"});
   } catch (const std::exception& error) {
-    return fail({"cli", error.what()});
+    return fail(ToFailure(error));
   }
-  return interrupted ? ReportInterruption(json) : 0;
+  return interrupted ? fail({}) : 0;
 }
 
 }  // namespace

@@ -211,6 +211,8 @@ class Output(CliTest):
         self.assertIsNone(answer["default"])
         self.assertTrue(any("none.json" in line for line in answer["advice"]))
         # The Vulkan loader may print its own messages before the error line.
+        result = run("devices", env=environment)
+        self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr, r"sinter: \[gpu\] adapters: got none[^\n]+\n\Z")
         result = run("run", DEMO, "-p", "hi", env=environment)
         self.assertEqual(result.returncode, 1)
@@ -229,9 +231,8 @@ class Verify(CliTest):
                 self.assertLessEqual(answer["max_abs"], 0.05)
 
     def test_past_limits(self):
-        result = run("verify", DEMO, "--max-abs", "0", "--json")
-        self.assert_fails(result, "[verify] max abs: got", "want at most 0")
-        self.assertFalse(json.loads(result.stdout)["pass"])
+        self.assert_fails(run("verify", DEMO, "--max-abs", "0"), "[verify] max abs: got", "want at most 0")
+        self.assertFalse(json.loads(run("verify", DEMO, "--max-abs", "0", "--json").stdout)["pass"])
         self.assert_fails(run("verify", DEMO, "--min-cosine", "1"), "[verify] cosine: got")
 
     def test_references_that_do_not_fit(self):
