@@ -1,6 +1,7 @@
 #include "graphs/known_differences.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -9,11 +10,16 @@
 namespace sinter::graphs {
 namespace {
 
+using interpret::HostTensor;
 using interpret::HostTensors;
 
 // Returns whether QMoE's scales have one block a row, and there are zero points.
 bool HasOneBlock(const graph::Node& node, size_t scales, size_t zero_points) {
   return node.input(zero_points) != nullptr && node.input(scales)->shape().back() == 1;
+}
+
+bool HasNaN(const HostTensor& tensor) {
+  return std::ranges::any_of(tensor.values, [](double x) { return std::isnan(x); });
 }
 
 bool IsCausalWithOneQuery(const graph::Node& node, const HostTensors& values) {
@@ -60,6 +66,8 @@ std::string KnownDifference(const graph::Node& node, Platform platform, const Ho
   // ONNX's own shape inference removes the dimensions that are listed, and all only without a list.
   if (node.op() == "Squeeze" && is_empty(1))
     return "Squeeze: ONNX Runtime takes an empty list of axes for none";
+  if (node.op() == "ReduceMax" && HasNaN(values.at(node.input(0)->name())))
+    return "ReduceMax: ONNX Runtime loses NaN where the axes are not neighbours";
   if (node.op().starts_with("Reduce") && is_empty(0))
     return "ONNX Runtime keeps the input's shape where it reduces a tensor without elements";
   if (node.op() == "MatMul" && is_empty(0) && is_empty(1))
