@@ -78,8 +78,13 @@ AdapterInfo ReadAdapter(const wgpu::Adapter& adapter) {
   AdapterInfo result;
   const bool has_matrix = adapter.HasFeature(wgpu::FeatureName::ChromiumExperimentalSubgroupMatrix);
   wgpu::AdapterPropertiesSubgroupMatrixConfigs configs;
+  wgpu::AdapterPropertiesMemoryHeaps heaps;
   wgpu::AdapterInfo info;
   if (has_matrix) info.nextInChain = &configs;
+  if (adapter.HasFeature(wgpu::FeatureName::AdapterPropertiesMemoryHeaps)) {
+    heaps.nextInChain = info.nextInChain;
+    info.nextInChain = &heaps;
+  }
   adapter.GetInfo(&info);
   result.name = ToString(info.device);
   result.vendor = ToString(info.vendor);
@@ -88,6 +93,12 @@ AdapterInfo ReadAdapter(const wgpu::Adapter& adapter) {
   result.type = TypeName(info.adapterType);
   result.backend = BackendName(info.backendType);
   result.software = info.adapterType == wgpu::AdapterType::CPU;
+  result.shares_main_memory =
+      result.software || info.adapterType == wgpu::AdapterType::IntegratedGPU;
+  for (size_t i = 0; i < heaps.heapCount; ++i) {
+    if ((heaps.heapInfo[i].properties & wgpu::HeapProperty::DeviceLocal) != wgpu::HeapProperty::None)
+      result.memory_bytes = std::max(result.memory_bytes, heaps.heapInfo[i].size);
+  }
   for (const auto& [feature, name] : kFeatures) {
     if (adapter.HasFeature(feature)) result.features.emplace_back(name);
   }

@@ -137,6 +137,9 @@ struct Device::Impl {
   bool WaitFor(wgpu::Future future) {
     return instance.WaitAny(future, UINT64_MAX) == wgpu::WaitStatus::Success;
   }
+  // Returns whether the options and the process's limits leave room for a buffer.
+  bool HasRoomFor(uint64_t bytes) const;
+  [[noreturn]] void ThrowNoMemory(std::string_view label, uint64_t bytes) const;
   wgpu::Buffer NewBuffer(uint64_t bytes, wgpu::BufferUsage usage, std::string_view label,
                          bool mapped = false);
 };

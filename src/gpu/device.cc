@@ -9,6 +9,7 @@
 #include <cctype>
 
 #include "base/error.h"
+#include "base/system_memory.h"
 #include "gpu/dawn.h"
 #include "gpu/process_limits.h"
 
@@ -114,6 +115,10 @@ std::shared_ptr<Device> Device::Open(const DeviceOptions& options) {
   impl.options = options;
   impl.info = std::move(chosen.info);
   impl.info.caps = Restrict(impl.info.caps, options);
+  if (options.memory_bytes != 0) {
+    const uint64_t own = impl.info.memory_bytes;
+    impl.info.memory_bytes = own == 0 ? options.memory_bytes : std::min(own, options.memory_bytes);
+  }
   const Caps& caps = impl.info.caps;
 
   std::vector<wgpu::FeatureName> features;
@@ -205,6 +210,33 @@ const Caps& Device::caps() const { return impl_->info.caps; }
 const DeviceOptions& Device::options() const { return impl_->options; }
 uint64_t Device::allocated_bytes() const { return *impl_->allocated; }
 
+std::optional<uint64_t> Device::MemoryLeft() const {
+  std::optional<uint64_t> left;
+  const auto at_most = [&](std::optional<uint64_t> bytes) {
+    if (bytes) left = std::min(left.value_or(UINT64_MAX), *bytes);
+  };
+  const AdapterInfo& adapter = impl_->info;
+  if (adapter.memory_bytes != 0)
+    at_most(adapter.memory_bytes - std::min(adapter.memory_bytes, allocated_bytes()));
+  if (adapter.shares_main_memory) at_most(SystemMemoryLeft());
+  if (adapter.software) at_most(SoftwareMemoryLeft());
+  return left;
+}
+
+bool Device::Impl::HasRoomFor(uint64_t bytes) const {
+  const uint64_t total = options.memory_bytes;
+  if (total != 0 && *allocated + options.memory_in_use_bytes + bytes > total) return false;
+  return !info.software || bytes <= SoftwareMemoryLeft().value_or(UINT64_MAX);
+}
+
+void Device::Impl::ThrowNoMemory(std::string_view label, uint64_t bytes) const {
+  throw ResourceError(
+      "gpu",
+      "buffer '{}': got no memory for {} bytes ({} are in use), want a GPU with more, a shorter "
+      "maximum length or a smaller model",
+      label, bytes, allocated->load());
+}
+
 wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,
                                      std::string_view label, bool mapped) {
   const uint64_t limit = info.caps.limits.max_buffer_size;
@@ -213,6 +245,7 @@ wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,
                         "buffer '{}': got {} bytes, want at most {} (this adapter's largest)",
                         label, bytes, limit);
   }
+  if (!HasRoomFor(bytes)) ThrowNoMemory(label, bytes);
   wgpu::BufferDescriptor descriptor;
   descriptor.label = label;
   descriptor.size = bytes;
@@ -234,11 +267,7 @@ wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,
   scope.unlock();
   if (!buffer || !failure.empty()) {
     errors->Throw();
-    throw ResourceError(
-        "gpu",
-        "buffer '{}': got no memory for {} bytes ({} are in use), want a GPU with more, a shorter "
-        "maximum length or a smaller model",
-        label, bytes, allocated->load());
+    ThrowNoMemory(label, bytes);
   }
   return buffer;
 }

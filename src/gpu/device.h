@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +33,10 @@ struct AdapterInfo {
   std::string type;       // "discrete GPU", "integrated GPU", "CPU", "unknown"
   std::string backend;    // "Vulkan"
   bool software = false;  // the adapter emulates a GPU on the CPU
+  // Bytes of the adapter's largest heap of its own memory, used or not; 0 if the driver tells none.
+  uint64_t memory_bytes = 0;
+  // Whether that heap is main memory: an integrated GPU, or the CPU.
+  bool shares_main_memory = false;
   Caps caps;
   std::vector<std::string> features;  // WebGPU's feature names
   std::string refused;                // reason why Sinter cannot use it; empty if it can
@@ -59,6 +64,12 @@ struct DeviceOptions {
   // Upper bound on the bytes of one storage binding, to imitate a smaller adapter. 0 keeps the
   // adapter's own limit.
   uint64_t max_storage_binding_bytes = 0;
+  // Upper bound on AdapterInfo::memory_bytes and on the bytes of all buffers, to imitate an adapter
+  // with less memory. 0 keeps the adapter's own.
+  uint64_t memory_bytes = 0;
+  // Bytes of that memory that other processes take: no buffer gets them, but MemoryLeft() does not
+  // know. For tests.
+  uint64_t memory_in_use_bytes = 0;
   // Folder that keeps compiled shaders between runs. Empty: no disk cache.
   std::filesystem::path cache_dir;
 };
@@ -162,6 +173,11 @@ class Device {
 
   // Returns the bytes of live buffers made by this device.
   uint64_t allocated_bytes() const;
+  // Returns an upper bound on the bytes that further buffers may have, or nullopt if nothing tells.
+  // WebGPU has no query of free memory: a GPU's own memory is its heap less this device's buffers,
+  // even if other processes use some of it. Main memory is what the system has available. Memory of
+  // buffers that were never written may count as available.
+  std::optional<uint64_t> MemoryLeft() const;
 
   struct Impl;
   Impl& impl() { return *impl_; }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/system_memory.h"
 
 namespace sinter::gpu {
 namespace {
@@ -19,6 +20,9 @@ namespace {
 // of 900 MB and runs the bundled model at 1000 MB. Each of its threads, one a processor, has a
 // stack and a heap of its own.
 constexpr uint64_t kSoftwareMegabytes = 768, kMegabytesPerProcessor = 128;
+// Part of it that the driver needs after a device is open: compiling takes memory in several
+// threads.
+constexpr uint64_t kCompilerMegabytes = 64, kCompilerMegabytesPerProcessor = 32;
 // Threads that Dawn, the driver and Sinter start. With two processors the bundled model hangs where
 // 9 more can be started, and runs where 10 can.
 constexpr size_t kThreads = 8, kThreadsPerProcessor = 2;
@@ -49,6 +53,14 @@ size_t StartThreads(size_t most) {
 }
 
 }  // namespace
+
+std::optional<uint64_t> SoftwareMemoryLeft() {
+  const std::optional<uint64_t> left = AddressSpaceLeft();
+  if (!left) return std::nullopt;
+  const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
+  const uint64_t kept = (kCompilerMegabytes + kCompilerMegabytesPerProcessor * processors) << 20;
+  return *left - std::min(*left, kept);
+}
 
 void CheckProcessLimits(bool software) {
   const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
