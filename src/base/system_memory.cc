@@ -79,8 +79,8 @@ std::optional<uint64_t> AddressSpaceLeft() {
   rlimit limit;
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
   // The first number of statm is the address space in pages.
-  const uint64_t used = NumberIn("/proc/self/statm", "").value_or(0) *
-                        static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t used =
+      NumberIn("/proc/self/statm", "").value_or(0) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   return limit.rlim_cur - std::min<uint64_t>(limit.rlim_cur, used);
 }
 

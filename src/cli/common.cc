@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "cli/status_text.h"
 #include "kernels/shader_source.h"
 #include "model/chunking.h"
 
@@ -41,6 +42,7 @@ std::string input;
 // Appends the next bytes of standard input to `input`. Returns false at the input's end and when
 // `interrupted`. Throws Error if it cannot be read, or if nobody takes kMaxInputBytes of it.
 bool ReadMore() {
+  const StatusPause pause;  // The user may be typing.
   while (!interrupted) {
     pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {wakeup[0], POLLIN, 0}};
     if (poll(fds, 2, -1) < 0 || fds[0].revents == 0) continue;
@@ -110,67 +112,29 @@ void CheckInterrupted() {
 int InterruptedCode() { return 128 + caught; }
 
 void Out(std::string_view text) {
+  EraseStatusLine();
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
     return;
   if (errno == EPIPE) throw OutputClosed();
   throw Error("cli", "standard output: got '{}', want a place to write to", std::strerror(errno));
 }
 
-StatusLine::StatusLine(std::function<std::string()> text) : text_(std::move(text)) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  thread_ = std::thread([this] {
-    std::unique_lock lock(mutex_);
-    bool drawn = false;
-    // A load that ends within the first 100 ms shows no line.
-    while (!ended_.wait_for(lock, std::chrono::milliseconds(100), [this] { return done_; })) {
-      Err("\r" + text_() + "\x1b[K");
-      drawn = true;
-    }
-    if (drawn) Err("\r\x1b[K");
-  });
-}
-
-StatusLine::~StatusLine() { End(); }
-
-void StatusLine::End() {
-  if (!thread_.joinable()) return;
-  {
-    std::lock_guard lock(mutex_);
-    done_ = true;
-  }
-  ended_.notify_one();
-  thread_.join();
-}
-
-WaitingNotice::WaitingNotice(const gpu::Device& device) {
-  if (!device.adapter().software || isatty(STDERR_FILENO) == 0) return;
-  thread_ = std::thread([this, name = device.adapter().name] {
-    std::unique_lock lock(mutex_);
-    const auto done = [this] { return done_; };
-    if (ended_.wait_for(lock, std::chrono::seconds(1), done)) return;
-    Err(fmt::format("compiling shaders for {}, once ...", name));
-    ended_.wait(lock, done);
-    Err("\r\x1b[K");
-  });
-}
-
-WaitingNotice::~WaitingNotice() { End(); }
-
-void WaitingNotice::End() {
-  if (!thread_.joinable()) return;
-  {
-    std::lock_guard lock(mutex_);
-    done_ = true;
-  }
-  ended_.notify_one();
-  thread_.join();
-}
+WaitingNotice::WaitingNotice(const gpu::Device& device, OnSignal on_signal)
+    : status_(
+          [begin = std::chrono::steady_clock::now(),
+           software = device.adapter().software](size_t columns) {
+            const auto passed = std::chrono::steady_clock::now() - begin;
+            return WaitText(std::chrono::duration_cast<std::chrono::seconds>(passed).count(),
+                            software, columns);
+          },
+          {.on_signal = on_signal, .quiet = std::chrono::seconds(1)}) {}
 
 void OutJson(const nlohmann::json& json, int indent) {
   Out(json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 void Err(std::string_view text) noexcept {
+  EraseStatusLine();
   std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
 }
@@ -185,8 +149,8 @@ void AddModelArgs(CLI::App& command, ModelArgs& args) {
                      "default: the best one");
   command.add_flag("--json", args.json, "Machine-readable output");
   command.add_option("--max-length", args.max_length,
-                     "Tokens that the KV cache holds, prompt and answer together; default: "
-                     "search.max_length of genai_config.json, or the context length");
+                     "Tokens that the KV cache holds, prompt and answer together; default: 8192, "
+                     "or the model's context, or what fits the GPU's memory, whichever is least");
   command.add_option("--chunk", args.chunk,
                      "Prompt tokens in one run, at most; default: 512, or up to 2048 where plans "
                      "are measured and such a run takes less than 0.1 s. A model that takes the "
@@ -304,14 +268,15 @@ engine::ModelOptions ToModelOptions(const ModelArgs& args) {
   return options;
 }
 
-int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config) {
+int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config,
+                  int64_t expected_length) {
   if (args.chunk && *args.chunk < 1)
     throw Error("cli", "--chunk: got {}, want at least 1", *args.chunk);
   if (args.max_length && (*args.max_length < 1 || *args.max_length > config.context_length)) {
     throw Error("cli", "--max-length: got {}, want 1 to {} (the model's context length)",
                 *args.max_length, config.context_length);
   }
-  return engine::WantedLength(config, args.max_length);
+  return engine::WantedLength(config, args.max_length, expected_length);
 }
 
 engine::Plans PlansFor(const ModelArgs& args, const gpu::Device& device) {
@@ -371,19 +336,6 @@ void Explain(const Loaded& loaded) {
   }
 }
 
-namespace {
-
-std::string LoadingText(const gpu::Device& device, uint64_t done, uint64_t total, double measured) {
-  const gpu::CompileProgress shaders = device.compile_progress();
-  std::string text = fmt::format("loading: weights {}%, shaders {} of {}",
-                                 total == 0 ? 100 : std::min<uint64_t>(done * 100 / total, 100),
-                                 shaders.done, shaders.begun);
-  if (measured >= 0) text += fmt::format(", plans measured {:.0f}%", measured * 100);
-  return text;
-}
-
-}  // namespace
-
 engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
                             const std::shared_ptr<gpu::Device>& device,
                             std::optional<int64_t> max_length, engine::OpenOptions options) {
@@ -398,13 +350,63 @@ engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
   return engine::Open(std::move(folder), device, options);
 }
 
-std::future<std::shared_ptr<gpu::Device>> OpenAhead(const ModelArgs& args) {
-  return std::async(std::launch::async,
-                    [options = ToDeviceOptions(args)] { return gpu::Device::Open(options); });
+Opening::Opening(const ModelArgs& args)
+    : progress_(std::make_unique<Progress>()),
+      device_(
+          std::async(std::launch::async, [options = ToDeviceOptions(args), &progress = *progress_] {
+            auto device = gpu::Device::Open(options);
+            progress.device = device.get();
+            return device;
+          })) {
+  // Programs that read JSON expect nothing else where no terminal is.
+  const bool shown = !args.json || isatty(STDERR_FILENO) != 0;
+  status_ = std::make_unique<StatusLine>([&state = *progress_, shown](size_t columns) {
+    if (!shown) return std::string();
+    LoadProgress progress;
+    if (const gpu::Device* device = state.device) {
+      const gpu::CompileProgress shaders = device->compile_progress();
+      progress.device_open = true;
+      progress.shaders_done = shaders.done;
+      progress.shaders_begun = shaders.begun;
+    }
+    progress.loading = state.loading;
+    progress.done_bytes = state.done_bytes;
+    progress.total_bytes = state.total_bytes;
+    if (state.measured >= 0) progress.measured = state.measured.load();
+    return LoadText(progress, columns);
+  });
 }
 
-Loaded Load(const ModelArgs& args, model::ModelFolder folder,
-            std::future<std::shared_ptr<gpu::Device>> opening) {
+std::shared_ptr<gpu::Device> Opening::Get() {
+  opened_ = device_.get();
+  return opened_;
+}
+
+Opening OpenAhead(const ModelArgs& args) { return Opening(args); }
+
+namespace {
+
+// Tells that the KV cache is shorter than the model's context, and why.
+void NoteLength(const ModelArgs& args, const Loaded& loaded, engine::LengthLimit limit) {
+  if (limit == engine::LengthLimit::kNone || args.json || args.quiet) return;
+  const gpu::Device& device = *loaded.model->device();
+  std::string why;
+  if (limit == engine::LengthLimit::kBinding) {
+    why = fmt::format("; this GPU binds at most {} at once",
+                      BytesText(device.caps().limits.max_storage_binding_bytes));
+  } else if (limit == engine::LengthLimit::kMemory) {
+    why = "; this GPU has no memory for more";
+  } else {
+    why = "; --max-length N for more";
+  }
+  Err(fmt::format("sinter: room for {} of the model's {} tokens{}\n", loaded.session->max_length(),
+                  loaded.model->config().context_length, why));
+}
+
+}  // namespace
+
+Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
+            int64_t expected_length) {
   const auto start = std::chrono::steady_clock::now();
   if (!args.wgsl_dir.empty()) {
     if (!std::filesystem::is_directory(args.wgsl_dir)) {
@@ -415,51 +417,34 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder,
     kernels::SetWgslOverrideDir(args.wgsl_dir);
   }
   MaxLength(args, folder.config);
-  if (!opening.valid()) opening = OpenAhead(args);
-  const std::shared_ptr<gpu::Device> device = opening.get();
+  if (!opening.valid()) opening = Opening(args);
+  Opening::Progress& progress = opening.progress();
+  progress.total_bytes = folder.weight_bytes();
+  const std::shared_ptr<gpu::Device> device = opening.Get();
+  progress.loading = true;
   CheckInterrupted();
-  std::atomic<uint64_t> done_bytes = 0, total_bytes = folder.weight_bytes();
-  std::atomic<double> measured = -1;
-  StatusLine status([&] { return LoadingText(*device, done_bytes, total_bytes, measured); });
   engine::OpenOptions options;
+  options.expected_length = expected_length;
   options.model.progress = [&](uint64_t done, uint64_t total) {
     CheckInterrupted();
-    done_bytes = done;
-    total_bytes = total;
+    progress.done_bytes = done;
+    progress.total_bytes = total;
   };
   options.measuring = [&](double share) {
     CheckInterrupted();
-    measured = share;
+    progress.measured = share;
   };
-  const int64_t wanted = engine::WantedLength(folder.config, std::nullopt);
   engine::OpenedModel opened =
       OpenFor(args, std::move(folder), device, args.max_length, std::move(options));
-  status.End();
+  opening.End();
   CheckInterrupted();
   Loaded loaded;
   loaded.model = std::move(opened.model);
   loaded.session = std::move(opened.sequence);
-  if (opened.wanted_length) {
-    Err(
-        fmt::format("sinter: room for {} tokens, not {}: this adapter binds at most {} at once "
-                    "(--max-length asks for less)\n",
-                    loaded.session->max_length(), wanted,
-                    BytesText(device->caps().limits.max_storage_binding_bytes)));
-  }
+  NoteLength(args, loaded, opened.limit);
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (args.explain) Explain(loaded);
   return loaded;
-}
-
-std::string BytesText(uint64_t bytes) {
-  constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
-  auto value = static_cast<double>(bytes);
-  size_t unit = 0;
-  while (value >= 1000 && unit + 1 < std::size(kUnits)) {
-    value /= 1000;
-    ++unit;
-  }
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
 std::string ReadStandardInput() {

@@ -17,6 +17,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/bytes_text.h"
+#include "cli/status.h"
 #include "engine/model.h"
 #include "engine/open.h"
 #include "engine/sequence.h"
@@ -43,6 +45,7 @@ struct ModelArgs {
   std::string model;
   std::string device;
   bool json = false;
+  bool quiet = false;  // prints no notes; commands that print figures set it
   bool f32 = false;
   std::optional<int64_t> max_length;
   std::optional<int64_t> chunk;
@@ -79,9 +82,10 @@ generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::Genai
 gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args);
 // Returns the options for loading. Throws Error for a --variant that is not KERNEL=VARIANT.
 engine::ModelOptions ToModelOptions(const ModelArgs& args);
-// Returns the number of tokens for the KV cache: --max-length, or the model's own maximum. Throws
+// Returns the number of tokens for the KV cache: --max-length, or engine::WantedLength(). Throws
 // Error for a number outside 1 to the context length, and for a --chunk below 1.
-int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config);
+int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config,
+                  int64_t expected_length = 0);
 
 // A loaded model with one sequence, and the seconds that loading took.
 //
@@ -117,53 +121,55 @@ engine::OpenedModel OpenFor(const ModelArgs& args, model::ModelFolder folder,
 std::string RunFormText(const model::RunForm& form);
 // Prints how prompts run, the chosen plans and the chunk to standard error.
 void Explain(const Loaded& loaded);
-// Opens the device and loads the model, with a status line on a terminal. With --explain, prints
-// the table to standard error afterwards. `folder` is the folder already read from args.model, so
-// that errors in it are reported before a GPU is searched.
-Loaded Load(const ModelArgs& args, model::ModelFolder folder,
-            std::future<std::shared_ptr<gpu::Device>> device = {});
-// Starts to open the device in the background while the caller reads files. Opening takes a driver
-// some 0.3 s.
-std::future<std::shared_ptr<gpu::Device>> OpenAhead(const ModelArgs& args);
-
-// A status line on the terminal (standard error), redrawn ten times a second and removed at the
-// end. Prints nothing if standard error is no terminal.
-class StatusLine {
+// A device that opens in the background, which takes a driver some 0.3 s, and the status line of
+// the load that this begins.
+class Opening {
  public:
-  // Calls `text` for the line's content, from another thread.
-  explicit StatusLine(std::function<std::string()> text);
-  ~StatusLine();
-  StatusLine(const StatusLine&) = delete;
-  StatusLine& operator=(const StatusLine&) = delete;
-  // Removes the line for good. Further calls do nothing.
-  void End();
+  Opening() = default;
+  explicit Opening(const ModelArgs& args);
+
+  bool valid() const { return device_.valid(); }
+  // Waits for the device. Throws what opening it threw.
+  std::shared_ptr<gpu::Device> Get();
+  // Figures that the status line shows.
+  struct Progress {
+    std::atomic<gpu::Device*> device = nullptr;
+    std::atomic<bool> loading = false;
+    std::atomic<uint64_t> done_bytes = 0, total_bytes = 0;
+    std::atomic<double> measured = -1;
+  };
+  Progress& progress() { return *progress_; }
+  // Ends the status line.
+  void End() { status_.reset(); }
 
  private:
-  std::function<std::string()> text_;
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  bool done_ = false;
-  std::thread thread_;
+  std::unique_ptr<Progress> progress_;
+  std::future<std::shared_ptr<gpu::Device>> device_;
+  std::shared_ptr<gpu::Device> opened_;
+  std::unique_ptr<StatusLine> status_;
 };
+// Starts to open the device while the caller reads files, and tells so on a terminal. A signal then
+// ends the process within 0.3 s.
+Opening OpenAhead(const ModelArgs& args);
+// Waits for the device and loads the model. With --explain, prints the table to standard error
+// afterwards. `folder` is the folder already read from args.model, so that errors in it are
+// reported before a GPU is searched. `expected_length` is the number of tokens that are known to
+// come. Prints a note if the KV cache holds fewer tokens than the model's context.
+Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening = {},
+            int64_t expected_length = 0);
 
-// Explains a wait: if an answer on a terminal does not begin within a second, prints to standard
-// error that a software GPU compiles its shaders, as it does during the first run. Prints nothing
-// for other adapters.
+// Wait for an answer's first text. Tells on a terminal, after a second, how long it takes, and that
+// a software GPU compiles shaders when they run for the first time.
 class WaitingNotice {
  public:
-  explicit WaitingNotice(const gpu::Device& device);
-  ~WaitingNotice();
-  WaitingNotice(const WaitingNotice&) = delete;
-  WaitingNotice& operator=(const WaitingNotice&) = delete;
+  // With OnSignal::kExit, a signal ends the process within 0.3 s.
+  explicit WaitingNotice(const gpu::Device& device, OnSignal on_signal = OnSignal::kGoOn);
 
   // Removes the notice from the terminal. Call it when the answer begins; further calls do nothing.
-  void End();
+  void End() { status_.End(); }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  bool done_ = false;
-  std::thread thread_;
+  StatusLine status_;
 };
 
 // Opens /dev/null for each of standard input, output and error that is closed, so that no other
@@ -193,9 +199,6 @@ void Out(std::string_view text);
 void OutJson(const nlohmann::json& json, int indent = 2);
 // Writes to standard error and ignores failures.
 void Err(std::string_view text) noexcept;
-
-// Returns the number of bytes in decimal units, such as "1.2 GB".
-std::string BytesText(uint64_t bytes);
 
 // Returns all of standard input. Throws Error if `interrupted`.
 std::string ReadStandardInput();

@@ -10,11 +10,10 @@
 
 #include "base/error.h"
 #include "cli/common.h"
-#include "compile/memory_plan.h"
 #include "graph/attention.h"
 #include "graph/text.h"
 #include "model/chunking.h"
-#include "model/kv_cache.h"
+#include "model/memory_estimate.h"
 
 namespace sinter::cli {
 namespace {
@@ -34,16 +33,6 @@ struct InspectArgs {
   bool tensors = false;
   bool graph = false;
   bool program = false;
-};
-
-// Memory of a session, from the same planning that builds it. It covers the programs that are made
-// at load, or all programs up to --chunk.
-struct MemoryEstimate {
-  uint64_t weights = 0, cache = 0, workspace = 0;
-  size_t dispatches_per_token = 0;
-  // Mean number of dispatches of the one-token program from one attention to the next.
-  double dispatches_per_layer = 0;
-  size_t layers_per_dispatch = 1;
 };
 
 // Returns for each node of the graph, in order, whether it is a layer's attention.
@@ -114,41 +103,35 @@ Caps CapsFor(const ModelArgs& args) {
   return caps;
 }
 
-MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
-                        int64_t max_length) {
-  const Caps caps = CapsFor(args);
+model::MemoryEstimate Estimate(const model::ModelFolder& folder, const ModelArgs& args,
+                               int64_t max_length) {
   const engine::ModelOptions options = ToModelOptions(args);
-  const model::GenaiConfig& config = folder.config;
-  const int64_t chunk = std::min(args.chunk.value_or(model::kLoadedChunk), max_length);
-  const int64_t capacity = model::CacheRows(max_length, args.chunk.value_or(0));
-  const model::KvCacheLayout cache = model::LayOutKvCache(config, *folder.graph, caps, capacity);
-  const compile::ExternalPlaces places = cache.Places();
-  MemoryEstimate estimate;
-  estimate.cache = cache.total_bytes();
-  std::vector<int64_t> lengths = model::ChunkLengths(chunk);
-  // The one-token program comes last, so that its counts are the ones kept.
-  if (lengths.front() != 1) lengths.push_back(1);
-  for (const int64_t sequence : lengths) {
-    const auto graph =
-        model::SpecializeFor(*folder.graph, config, {sequence, capacity, folder.run_form.exact},
-                             sequence, options.rewrite());
-    const compile::Lowered lowered = compile::Lower(*graph, caps, places, options.variants, {},
-                                                    options.fusion == passes::Fusion::kChain);
-    estimate.workspace += compile::PlanMemory(lowered).total_bytes();
-    estimate.dispatches_per_token = lowered.dispatches.size();
-    estimate.dispatches_per_layer = DispatchesPerLayer(*graph, lowered);
-    estimate.layers_per_dispatch = LayersPerDispatch(*graph, lowered);
-    estimate.weights = 0;
-    for (const compile::BufferInfo& buffer : lowered.buffers) {
-      if (buffer.kind == compile::BufferInfo::Kind::kWeight) estimate.weights += buffer.bytes;
-      // All programs leave their logits in one buffer, which has the longest one's size.
-      if (buffer.kind == compile::BufferInfo::Kind::kExternal && buffer.name == config.logits &&
-          sequence == chunk) {
-        estimate.workspace += buffer.bytes;
-      }
-    }
-  }
-  return estimate;
+  return model::EstimateMemory(
+      *folder.graph, folder.config, folder.run_form, CapsFor(args),
+      {options.rewrite(), options.variants, max_length, args.chunk.value_or(0)});
+}
+
+// Returns a table of the memory at one length, or at two if `longer` is there.
+std::string MemoryText(const model::MemoryEstimate& memory, int64_t max_length,
+                       const model::MemoryEstimate* longer, int64_t longer_length,
+                       uint64_t file_bytes) {
+  std::string text = "\nmemory on the GPU, by tokens of the KV cache (--max-length):\n";
+  const auto line = [&](const std::string& here, const std::string& there, std::string_view what) {
+    text += fmt::format("  {:>10}", here);
+    if (longer != nullptr) text += fmt::format("  {:>10}", there);
+    text += fmt::format("  {}\n", what);
+  };
+  const auto bytes_line = [&](auto&& get, std::string_view what) {
+    line(BytesText(get(memory)), longer != nullptr ? BytesText(get(*longer)) : "", what);
+  };
+  line(fmt::format("{}", max_length), fmt::format("{}", longer_length),
+       longer != nullptr ? "tokens: the default, and the model's context" : "tokens");
+  bytes_line([](const auto& estimate) { return estimate.weights; },
+             fmt::format("weights ({} in the files)", BytesText(file_bytes)));
+  bytes_line([](const auto& estimate) { return estimate.cache; }, "KV cache");
+  bytes_line([](const auto& estimate) { return estimate.workspace; }, "workspace");
+  bytes_line([](const auto& estimate) { return estimate.total(); }, "in all");
+  return text;
 }
 
 std::string DimsText(const graph::Value& value) {
@@ -211,8 +194,14 @@ void Inspect(const InspectArgs& args) {
     return out_graph("program", *model::SpecializeFor(*folder.graph, config, shape, 1,
                                                       ToModelOptions(args.model).rewrite()));
   }
-  const MemoryEstimate memory = Estimate(folder, args.model, max_length);
-  const uint64_t total = memory.weights + memory.cache + memory.workspace;
+  const model::MemoryEstimate memory = Estimate(folder, args.model, max_length);
+  // What the whole context would take, where the default is less.
+  std::optional<model::MemoryEstimate> whole;
+  if (!args.model.max_length && max_length < config.context_length)
+    whole = Estimate(folder, args.model, config.context_length);
+  const size_t dispatches_per_token = memory.token_program.dispatches.size();
+  const double dispatches_per_layer = DispatchesPerLayer(*memory.token_graph, memory.token_program);
+  const size_t layers_per_dispatch = LayersPerDispatch(*memory.token_graph, memory.token_program);
 
   if (args.model.json) {
     nlohmann::json json = {{"type", config.type},
@@ -232,12 +221,17 @@ void Inspect(const InspectArgs& args) {
                            {"weight_bytes", memory.weights},
                            {"kv_cache_bytes", memory.cache},
                            {"workspace_bytes", memory.workspace},
-                           {"total_bytes", total},
-                           {"dispatches_per_token", memory.dispatches_per_token},
-                           {"dispatches_per_layer", memory.dispatches_per_layer},
-                           {"layers_per_dispatch", memory.layers_per_dispatch},
+                           {"total_bytes", memory.total()},
+                           {"dispatches_per_token", dispatches_per_token},
+                           {"dispatches_per_layer", dispatches_per_layer},
+                           {"layers_per_dispatch", layers_per_dispatch},
                            {"prompts", folder.run_form.exact ? "exact" : "padded"},
                            {"prompts_reason", folder.run_form.reason}};
+    if (whole) {
+      json["whole_context"] = {{"kv_cache_bytes", whole->cache},
+                               {"workspace_bytes", whole->workspace},
+                               {"total_bytes", whole->total()}};
+    }
     if (args.tensors) json["tensors"] = tensor_list;
     OutJson(json);
     return;
@@ -269,16 +263,11 @@ void Inspect(const InspectArgs& args) {
   }
   text += fmt::format("\n{}\n", RunFormText(folder.run_form));
   text +=
-      fmt::format("\nmemory on the GPU at a maximum length of {} (--max-length):\n", max_length);
-  text += fmt::format("  {:>10}  weights ({} in the files)\n", BytesText(memory.weights),
-                      BytesText(file_bytes));
-  text += fmt::format("  {:>10}  KV cache\n", BytesText(memory.cache));
-  text += fmt::format("  {:>10}  workspace\n", BytesText(memory.workspace));
-  text += fmt::format("  {:>10}  in all\n", BytesText(total));
-  text += fmt::format("dispatches per token: {}, ", memory.dispatches_per_token);
-  text += memory.layers_per_dispatch > 1
-              ? fmt::format("one of them for {} layers\n", memory.layers_per_dispatch)
-              : fmt::format("{:.3g} of them for each layer\n", memory.dispatches_per_layer);
+      MemoryText(memory, max_length, whole ? &*whole : nullptr, config.context_length, file_bytes);
+  text += fmt::format("dispatches per token: {}, ", dispatches_per_token);
+  text += layers_per_dispatch > 1
+              ? fmt::format("one of them for {} layers\n", layers_per_dispatch)
+              : fmt::format("{:.3g} of them for each layer\n", dispatches_per_layer);
   Out(text);
 }
 

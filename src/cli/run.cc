@@ -27,7 +27,6 @@ struct RunArgs {
   std::string prompt;
   std::string system;
   bool raw = false;
-  bool quiet = false;
 };
 
 std::string ReadPrompt(const RunArgs& args) {
@@ -101,14 +100,17 @@ void Run(const RunArgs& args) {
       text::Tokenizer::FromFile(std::filesystem::path(args.model.model) / "tokenizer.json");
   const std::vector<int32_t> tokens = EncodePrompt(args, tokenizer);
   // A prompt that is too long is reported before the model is loaded.
-  const int64_t max_length = MaxLength(args.model, folder.config);
+  constexpr int64_t kUsualAnswer = 2048;
+  const int64_t expected = static_cast<int64_t>(tokens.size()) +
+                           (options.max_new_tokens > 0 ? options.max_new_tokens : kUsualAnswer);
+  const int64_t max_length = MaxLength(args.model, folder.config, expected);
   if (static_cast<int64_t>(tokens.size()) > max_length) {
     throw Error("cli",
                 "prompt: got {} tokens, want at most {} (--max-length; the model's context is {})",
                 tokens.size(), max_length, folder.config.context_length);
   }
-  Loaded loaded = Load(args.model, std::move(folder), std::move(device));
-  WaitingNotice notice(*loaded.model->device());
+  Loaded loaded = Load(args.model, std::move(folder), std::move(device), expected);
+  WaitingNotice notice(*loaded.model->device(), OnSignal::kExit);
   const auto on_text = [&](std::string_view text) {
     notice.End();
     if (!args.model.json) Out(text);
@@ -121,7 +123,7 @@ void Run(const RunArgs& args) {
     OutJson(ToJson(loaded, result));
   } else {
     Out("\n");
-    if (!args.quiet) PrintFigures(loaded, result);
+    if (!args.model.quiet) PrintFigures(loaded, result);
   }
   Leave(std::move(loaded));
 }
@@ -137,7 +139,7 @@ void AddRun(CLI::App& app) {
   CLI::Option* system = command->add_option("--system", args->system, "System message");
   CLI::Option* raw = command->add_flag("--raw", args->raw,
                                        "Go on from the prompt as it is, without the chat template");
-  command->add_flag("-q,--quiet", args->quiet, "No figures behind the text");
+  command->add_flag("-q,--quiet", args->model.quiet, "No figures behind the text");
   AddMessageArgs(*command, args->messages, "In place of --prompt");
   CLI::Option* messages = command->get_option("--messages");
   messages->excludes(prompt)->excludes(system)->excludes(raw);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/common.h"
+#include "cli/status_text.h"
 
 namespace sinter::cli {
 namespace {
@@ -40,18 +41,21 @@ std::string TuningText(const gpu::Device& device, double share,
 
 void Tune(const TuneArgs& args) {
   if (args.again) {
+    const StatusLine status("opening the GPU");
     const auto device = gpu::Device::Open(ToDeviceOptions(args.model));
     run::PlanBook(device->adapter(), device->options().cache_dir).Forget();
   }
   ModelArgs known = args.model;
   known.plan = "known";
   const auto start = std::chrono::steady_clock::now();
-  const Loaded loaded = Load(known, model::ModelFolder::Read(args.model.model));
+  Opening opening = OpenAhead(known);
+  const Loaded loaded = Load(known, model::ModelFolder::Read(args.model.model), std::move(opening));
   gpu::Device& device = *loaded.model->device();
   std::atomic<double> share = 0;
   engine::Tuner tuner(loaded.model, loaded.session->cache(), loaded.session->chunk());
   {
-    const StatusLine status([&] { return TuningText(device, share, start); });
+    const StatusLine status(
+        [&](size_t columns) { return FitColumns(TuningText(device, share, start), columns); });
     tuner.RunAll([&](double done) {
       CheckInterrupted();
       share = done;

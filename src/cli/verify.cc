@@ -64,6 +64,7 @@ void Verify(const VerifyArgs& args) {
   };
   in_range("--max-abs", args.max_abs, std::numeric_limits<double>::max());
   in_range("--min-cosine", args.min_cosine, 1);
+  Opening opening = OpenAhead(args.model);
   model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
   const model::ReferenceLogits logits = model::ReadReference(args.model.model);
   const model::Reference& reference = logits.reference;
@@ -71,7 +72,11 @@ void Verify(const VerifyArgs& args) {
     throw Error("verify", "vocabulary: got {} in the reference, want {}", reference.vocab,
                 folder.config.vocab_size);
   }
-  const Loaded loaded = Load(args.model, std::move(folder));
+  size_t longest = 0;
+  for (const model::ReferenceCase& entry : reference.cases)
+    longest = std::max(longest, entry.prompt.size() + reference.steps);
+  const Loaded loaded =
+      Load(args.model, std::move(folder), std::move(opening), static_cast<int64_t>(longest));
   nlohmann::json rows = nlohmann::json::array();
   Difference worst;
   for (size_t index = 0; index < reference.cases.size(); ++index) {

@@ -96,7 +96,8 @@ AdapterInfo ReadAdapter(const wgpu::Adapter& adapter) {
   result.shares_main_memory =
       result.software || info.adapterType == wgpu::AdapterType::IntegratedGPU;
   for (size_t i = 0; i < heaps.heapCount; ++i) {
-    if ((heaps.heapInfo[i].properties & wgpu::HeapProperty::DeviceLocal) != wgpu::HeapProperty::None)
+    if ((heaps.heapInfo[i].properties & wgpu::HeapProperty::DeviceLocal) !=
+        wgpu::HeapProperty::None)
       result.memory_bytes = std::max(result.memory_bytes, heaps.heapInfo[i].size);
   }
   for (const auto& [feature, name] : kFeatures) {

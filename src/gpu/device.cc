@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/bytes_text.h"
 #include "base/error.h"
 #include "base/system_memory.h"
 #include "gpu/dawn.h"
@@ -230,11 +231,11 @@ bool Device::Impl::HasRoomFor(uint64_t bytes) const {
 }
 
 void Device::Impl::ThrowNoMemory(std::string_view label, uint64_t bytes) const {
-  throw ResourceError(
-      "gpu",
-      "buffer '{}': got no memory for {} bytes ({} are in use), want a GPU with more, a shorter "
-      "maximum length or a smaller model",
-      label, bytes, allocated->load());
+  throw OutOfMemoryError("gpu",
+                         "buffer '{}': got no memory for {} ({} in use), want a GPU with more, a "
+                         "shorter maximum length "
+                         "or a smaller model",
+                         label, BytesText(bytes), BytesText(*allocated));
 }
 
 wgpu::Buffer Device::Impl::NewBuffer(uint64_t bytes, wgpu::BufferUsage usage,

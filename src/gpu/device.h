@@ -108,6 +108,12 @@ class ResourceError : public Error {
   using Error::Error;
 };
 
+// Error thrown when a buffer finds no memory.
+class OutOfMemoryError : public ResourceError {
+ public:
+  using ResourceError::ResourceError;
+};
+
 struct CompileProgress {
   int done = 0, begun = 0;
 };
@@ -127,7 +133,8 @@ class Device {
 
   // Creates a storage buffer of at least `bytes` bytes (rounded up to a multiple of 16, never 0).
   // Its contents are zero only if options().checked, so callers must not rely on them. Throws
-  // ResourceError if the size exceeds the adapter's largest buffer or memory runs out.
+  // ResourceError if the size exceeds the adapter's largest buffer, OutOfMemoryError if memory runs
+  // out.
   Buffer CreateBuffer(uint64_t bytes, std::string_view label);
   // Creates a uniform buffer that holds `bytes`.
   Buffer CreateUniformBuffer(std::span<const std::byte> bytes, std::string_view label);

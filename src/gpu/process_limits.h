@@ -11,7 +11,8 @@ namespace sinter::gpu {
 void CheckProcessLimits(bool software);
 
 // Returns the bytes that buffers of the software GPU may still take under `ulimit -v`, or nullopt
-// without a limit. The driver's compiler crashes where it gets no memory, so its share is kept free.
+// without a limit. The driver's compiler crashes where it gets no memory, so its share is kept
+// free.
 std::optional<uint64_t> SoftwareMemoryLeft();
 
 }  // namespace sinter::gpu
