@@ -49,6 +49,7 @@ int Main(int argc, char** argv) {
   AddTune(app);
   ReserveStandardFiles();
   const bool json = AsksForJson(argc, argv);
+  SetJsonFailures(json);
   const auto fail = [json](Failure failure) {
     if (interrupted) failure = SignalFailure(InterruptedCode());
     Err(FailureText(failure, json));

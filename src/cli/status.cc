@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cli/common.h"
+#include "cli/failure.h"
 #include "cli/status_text.h"
 
 namespace sinter::cli {
@@ -24,6 +25,7 @@ constexpr milliseconds kGrace{150};
 
 // Whether a line is on the terminal.
 std::atomic<bool> drawn = false;
+std::atomic<bool> json_failures = false;
 // Number of StatusPauses.
 std::atomic<int> pauses = 0;
 
@@ -45,6 +47,8 @@ std::string_view PhaseOf(std::string_view text) {
 }
 
 }  // namespace
+
+void SetJsonFailures(bool json) { json_failures = json; }
 
 void EraseStatusLine() noexcept {
   if (drawn.exchange(false)) Write("\r\x1b[K");
@@ -71,6 +75,7 @@ void StatusLine::Show() {
   LineSchedule lines(style);
   const steady_clock::time_point begin = steady_clock::now();
   milliseconds next = options_.quiet, signalled{-1};
+  std::string shown;
   std::unique_lock lock(mutex_);
   while (!ended_.wait_for(lock, kTick, [this] { return done_; })) {
     const auto elapsed = std::chrono::duration_cast<milliseconds>(steady_clock::now() - begin);
@@ -78,15 +83,16 @@ void StatusLine::Show() {
       if (signalled < milliseconds(0)) signalled = elapsed;
       if (elapsed - signalled < kGrace) continue;
       if (options_.before_exit) options_.before_exit();
-      EraseStatusLine();
+      Err(FailureText(SignalFailure(InterruptedCode()), json_failures));
       std::_Exit(InterruptedCode());
     }
     if (elapsed < next || pauses > 0) continue;
     next = elapsed + kRedraw;
     if (style == StatusStyle::kRedrawn) {
       const std::string text = text_(Columns());
-      if (text.empty()) continue;
+      if (text.empty() || (drawn && text == shown)) continue;
       drawn = true;
+      shown = text;
       Write("\r" + text + "\x1b[K");
     } else {
       constexpr size_t kLogColumns = 100;

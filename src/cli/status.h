@@ -63,6 +63,9 @@ class StatusPause {
   StatusPause& operator=(const StatusPause&) = delete;
 };
 
+// Makes the end by a signal print an object to standard error, as every failure with --json does.
+void SetJsonFailures(bool json);
+
 // Removes the status line from the terminal, if one is drawn there, until it is drawn again.
 void EraseStatusLine() noexcept;
 

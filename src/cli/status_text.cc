@@ -44,20 +44,21 @@ std::string BytesProgressText(std::string_view what, uint64_t done, uint64_t tot
                               size_t columns) {
   const double share =
       total == 0 ? 1 : std::min(static_cast<double>(done) / static_cast<double>(total), 1.0);
-  const std::string begin = std::string(what) + " ";
+  const std::string begin(what);
   std::string end = fmt::format(" {:3.0f}%", std::floor(share * 100));
   const std::string bytes =
       fmt::format("  {} of {}", BytesText(std::min(done, total)), BytesText(total));
   constexpr size_t kShortestBar = 10, kLongestBar = 32;
-  if (begin.size() + kShortestBar + end.size() + bytes.size() <= columns) end += bytes;
-  const size_t others = begin.size() + end.size();
-  const size_t room = columns > others ? std::min(columns - others, kLongestBar) : 0;
-  return FitColumns(begin + ProgressBar(share, room) + end, columns);
+  if (begin.size() + 1 + kShortestBar + end.size() + bytes.size() <= columns) end += bytes;
+  const size_t others = begin.size() + 1 + end.size();
+  const std::string bar =
+      ProgressBar(share, columns > others ? std::min(columns - others, kLongestBar) : 0);
+  return FitColumns(begin + (bar.empty() ? "" : " ") + bar + end, columns);
 }
 
 std::string WaitText(int64_t seconds, bool software, size_t columns) {
   const std::string text = fmt::format("waiting for the first token: {} s", seconds);
-  const std::string why = software ? " (a software GPU compiles shaders at their first use)" : "";
+  const std::string why = software ? " (a software GPU compiles new shaders)" : "";
   return FitColumns(text.size() + why.size() <= columns ? text + why : text, columns);
 }
 

@@ -36,10 +36,10 @@ TEST(ProgressBar, HasItsColumns) {
 
 TEST(BytesProgressText, FitsEveryWidth) {
   EXPECT_EQ(BytesProgressText("loading", 1'200'000'000, 2'400'000'000, 60),
-            "loading [============            ]  50%  1.2 GB of 2.4 GB");
+            "loading [=============              ]  50%  1.2 GB of 2.4 GB");
   EXPECT_EQ(BytesProgressText("loading", 1'200'000'000, 2'400'000'000, 40),
-            "loading [=============             ]  50%");
-  EXPECT_EQ(BytesProgressText("loading", 1'200'000'000, 2'400'000'000, 20), "loading [=  ]  50%");
+            "loading [============             ]  50%");
+  EXPECT_EQ(BytesProgressText("loading", 1'200'000'000, 2'400'000'000, 20), "loading [==   ]  50%");
   EXPECT_EQ(BytesProgressText("loading", 1, 1, 12), "loading 100%");
   EXPECT_EQ(BytesProgressText("loading", 9, 3, 12), "loading 100%");
   EXPECT_EQ(BytesProgressText("loading", 0, 0, 12), "loading 100%");
@@ -50,9 +50,8 @@ TEST(BytesProgressText, FitsEveryWidth) {
 }
 
 TEST(WaitText, ExplainsWhereThereIsRoom) {
-  EXPECT_EQ(
-      WaitText(3, true, 100),
-      "waiting for the first token: 3 s (a software GPU compiles shaders at their first use)");
+  EXPECT_EQ(WaitText(3, true, 100),
+            "waiting for the first token: 3 s (a software GPU compiles new shaders)");
   EXPECT_EQ(WaitText(3, true, 39), "waiting for the first token: 3 s");
   EXPECT_EQ(WaitText(3, false, 100), "waiting for the first token: 3 s");
 }

@@ -197,7 +197,8 @@ class Documented(CliTest):
 
     def test_inspect(self):
         self.check("inspect", *(self.result("inspect", DEMO, *options)
-                                for options in ((), ("--tensors",), ("--graph",), ("--program",))))
+                                for options in ((), ("--tensors",), ("--graph",), ("--program",))),
+                   self.result("inspect", self.make_model()))
 
     def test_devices(self):
         nowhere = {**os.environ, "VK_DRIVER_FILES": str(self.temp / "none.json")}
