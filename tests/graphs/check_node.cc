@@ -191,6 +191,20 @@ std::vector<double> GateTimesUp(const Node& node, const IsolatedNode& isolated) 
   return product;
 }
 
+// Returns for each element the largest finite element of its row.
+std::vector<double> LargestOfRows(const HostTensor& tensor) {
+  const auto columns = static_cast<size_t>(tensor.shape.back());
+  std::vector<double> largest(tensor.values.size(), 0);
+  for (size_t first = 0; first < largest.size(); first += columns) {
+    double most = 0;
+    for (size_t i = first; i < first + columns; ++i) {
+      if (std::isfinite(tensor.values[i])) most = std::max(most, std::fabs(tensor.values[i]));
+    }
+    std::fill_n(largest.begin() + static_cast<std::ptrdiff_t>(first), columns, most);
+  }
+  return largest;
+}
+
 bool HasInfiniteHalf(const HostTensors& inputs) {
   return std::ranges::any_of(inputs, [](const auto& input) {
     return input.second.dtype == DType::kF16 &&
@@ -235,6 +249,10 @@ std::vector<double> Tolerances(const Node& node, const IsolatedNode& isolated,
       for (size_t i = 0; i < argument.size(); ++i) argument[i] += values[i % values.size()];
     }
   }
+  // The terms of an expert's sum are activations, each with an error of its own. They are about as
+  // large in all outputs of a token.
+  std::vector<double> row_sizes;
+  if (node.op().ends_with("QMoE")) row_sizes = LargestOfRows(want);
   for (size_t i = 0; i < tolerance.size(); ++i) {
     const double size = std::fabs(want.values[i]);
     tolerance[i] = tiny + size * (result + 16 * 0x1p-24);
@@ -244,6 +262,7 @@ std::vector<double> Tolerances(const Node& node, const IsolatedNode& isolated,
     // exp(x) is off by 3 + 2 |x| units in the last place, and a result of e^-r comes from it.
     if (size > 0 && size < 1) tolerance[i] += size * 4 * -std::log(size) * 0x1p-23;
     if (!gated.empty()) tolerance[i] += gated[i] * 0x1p-20;
+    if (!row_sizes.empty()) tolerance[i] += row_sizes[i] * 0x1p-20;
     // 1 + erf(x), 1 + tanh(x) lose the digits of a small result: it is off by |x| times theirs.
     // ONNX Runtime's sigmoid and tanh are rational functions with an absolute error.
     if (!argument.empty() && std::isfinite(argument[i])) {

@@ -21,8 +21,10 @@ LayerNormResult LayerNormReference(uint32_t rows, uint32_t cols, double epsilon,
     for (const double value : x) squares += (value - mean) * (value - mean);
     const double inv_std = 1 / std::sqrt(squares / cols + epsilon);
     for (size_t col = 0; col < cols; ++col) {
-      result.output[row * cols + col] =
-          (x[col] - mean) * inv_std * scale[col] + (bias.empty() ? 0 : bias[col]);
+      double& y = result.output[row * cols + col];
+      y = (x[col] - mean) * inv_std * scale[col];
+      // No bias is not a bias of 0, which would make 0 of -0.
+      if (!bias.empty()) y += bias[col];
     }
     result.mean.push_back(mean);
     result.inv_std.push_back(inv_std);
