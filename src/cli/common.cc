@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "cli/model_names.h"
 #include "cli/status_text.h"
 #include "kernels/shader_source.h"
 #include "model/chunking.h"
@@ -139,11 +140,16 @@ void Err(std::string_view text) noexcept {
   std::fflush(stderr);
 }
 
+void TakeModelName(CLI::Option& option) {
+  option.transform([](const std::string& given) { return ResolveModel(given); });
+}
+
 void AddModelArgs(CLI::App& command, ModelArgs& args) {
-  command
-      .add_option("MODEL", args.model,
-                  "Model folder: genai_config.json, model.onnx and its data, tokenizer.json")
-      ->required();
+  TakeModelName(*command
+                     .add_option("MODEL", args.model,
+                                 "Model: a name (see: sinter list) or a folder with "
+                                 "genai_config.json, model.onnx and its data, tokenizer.json")
+                     ->required());
   command.add_option("--device", args.device,
                      "GPU: an index, a part of its name, or 'software' (see: sinter devices); "
                      "default: the best one");

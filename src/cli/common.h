@@ -39,6 +39,8 @@ void AddConvert(CLI::App& app);
 void AddBench(CLI::App& app);
 void AddTune(CLI::App& app);
 void AddTokenize(CLI::App& app);
+void AddList(CLI::App& app);
+void AddRemove(CLI::App& app);
 
 // Options of every subcommand that reads a model folder.
 struct ModelArgs {
@@ -61,6 +63,8 @@ struct ModelArgs {
   std::string wgsl_dir;
 };
 void AddModelArgs(CLI::App& command, ModelArgs& args);
+// Lets the option take the name of a model (`sinter list`) for its folder.
+void TakeModelName(CLI::Option& option);
 // Adds the options of those subcommands that run the model.
 void AddExecutionArgs(CLI::App& command, ModelArgs& args);
 

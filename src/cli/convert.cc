@@ -12,7 +12,10 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/common.h"
+#include "cli/model_names.h"
+#include "cli/status_text.h"
 #include "convert/json.h"
 #include "interpret/interpreter.h"
 #include "model/genai_config.h"
@@ -29,7 +32,8 @@ constexpr char kConvertFooter[] =
 folder loads in Sinter and in ONNX Runtime GenAI. It appears when it is complete, or not at all.
 
 Examples:
-  sinter convert ~/Qwen3-0.6B qwen3-0.6b
+  sinter convert ~/Qwen3-0.6B && sinter chat qwen3-0.6b
+  sinter convert ~/Qwen3-0.6B ./qwen3-0.6b-int8 --bits 8
   sinter convert ~/Llama-3.2-1B-Instruct llama --block-size 64 --mixed
   sinter convert --random 1 --config llama-3.2-1b --layers 4 llama-speed)";
 
@@ -41,29 +45,6 @@ struct ConvertArgs {
   std::string config;
   bool verify = false;
   bool json = false;
-};
-
-// Progress line on the terminal, redrawn as bytes are written. The destructor removes it.
-class Progress {
- public:
-  Progress() : shown_(isatty(STDERR_FILENO) != 0) {}
-  ~Progress() {
-    if (percent_ >= 0) Err("\r\x1b[K");
-  }
-  void Update(uint64_t done, uint64_t total) {
-    CheckInterrupted();
-    if (!shown_ || total == 0) return;
-    const auto percent =
-        static_cast<int>(static_cast<double>(done) * 100 / static_cast<double>(total));
-    if (percent == percent_) return;
-    percent_ = percent;
-    Err(fmt::format("\rwriting [{:=<{}}{:<{}}] {:3}%  {} of {}\x1b[K", "", percent * 3 / 10, "",
-                    30 - percent * 3 / 10, percent, BytesText(done), BytesText(total)));
-  }
-
- private:
-  bool shown_;
-  int percent_ = -1;
 };
 
 // Largest model that --verify takes: the interpreter holds each weight as a double, and takes about
@@ -143,6 +124,39 @@ nlohmann::json ConfigOf(const std::string& name) {
   return convert::ReadJson(name);
 }
 
+// Returns a path whose last part names the configuration of --config.
+std::filesystem::path ConfigName(const std::filesystem::path& config) {
+  if (config.filename() == "config.json") return std::filesystem::absolute(config).parent_path();
+  return config.extension() == ".json" ? config.parent_path() / config.stem() : config;
+}
+
+// Returns a new folder in the folder of models, named after the checkpoint or the configuration.
+std::filesystem::path NewModelFolder(const ConvertArgs& args) {
+  const std::filesystem::path own = OwnModelsFolder();
+  if (own.empty()) {
+    throw Error("convert",
+                "folder of models: got neither XDG_DATA_HOME nor HOME, want one of them, or OUT");
+  }
+  std::string name = NameForCheckpoint(args.random ? ConfigName(args.config)
+                                                   : std::filesystem::path(args.folders[0]));
+  if (args.random) name += "-random";
+  if (args.options.decoder.format.bits != 4)
+    name += fmt::format("-int{}", args.options.decoder.format.bits);
+  std::error_code error;
+  if (std::filesystem::exists(std::filesystem::symlink_status(own / name, error))) {
+    throw Error("convert",
+                "'{}': got a model of that name already, want OUT, or first: sinter rm {}",
+                (own / name).string(), name);
+  }
+  std::filesystem::create_directories(own, error);
+  if (error) {
+    throw Error("convert",
+                "'{}': got '{}', want a folder of models to write to (XDG_DATA_HOME), or OUT",
+                own.string(), error.message());
+  }
+  return own / name;
+}
+
 void CheckVerify(const ConvertArgs& args) {
   if (args.random) throw Error("cli", "--verify: got --random, want a checkpoint to compare with");
   const int64_t weights = convert::CountWeights(args.folders[0], args.options);
@@ -157,15 +171,17 @@ void CheckVerify(const ConvertArgs& args) {
 void Convert(ConvertArgs& args) {
   convert::ConvertOptions& options = args.options;
   options.decoder.dtype = args.dtype == "f32" ? DType::kF32 : DType::kF16;
-  const size_t want = args.random ? 1 : 2;
-  if (args.folders.size() != want) {
+  const size_t inputs = args.random ? 0 : 1;
+  if (args.folders.size() != inputs && args.folders.size() != inputs + 1) {
     throw Error("cli", "folders: got {}, want {}", args.folders.size(),
-                args.random ? "OUT alone with --random" : "HF_DIR and OUT");
+                args.random ? "OUT or none with --random" : "HF_DIR, or HF_DIR and OUT");
   }
   if (args.random.has_value() != !args.config.empty()) {
     throw Error("cli", "--random and --config: got one of them, want both or none");
   }
   convert::CheckOptions(options);
+  const bool named = args.folders.size() == inputs;
+  if (named) args.folders.push_back(NewModelFolder(args).string());
   // A folder that no tokenizer can be read from would not run.
   if (const auto file = std::filesystem::path(args.folders[0]) / "tokenizer.json";
       !args.random && std::filesystem::exists(file)) {
@@ -179,8 +195,19 @@ void Convert(ConvertArgs& args) {
   }
   convert::ConvertReport report;
   {
-    Progress progress;
-    options.progress = [&progress](uint64_t done, uint64_t total) { progress.Update(done, total); };
+    std::atomic<uint64_t> written = 0, all = 0;
+    // The folder is removed by the one who makes it.
+    StatusLine status(
+        [&](size_t columns) {
+          return all == 0 ? FitColumns("reading the checkpoint", columns)
+                          : BytesProgressText("writing", written, all, columns);
+        },
+        {.on_signal = OnSignal::kGoOn});
+    options.progress = [&](uint64_t done, uint64_t total) {
+      CheckInterrupted();
+      written = done;
+      all = total;
+    };
     report = args.random ? convert::ConvertRandom(ConfigOf(args.config), args.config, *args.random,
                                                   args.folders.back(), options)
                          : convert::ConvertCheckpoint(args.folders[0], args.folders[1], options);
@@ -208,6 +235,13 @@ void Convert(ConvertArgs& args) {
   }
   Out(fmt::format("{}: {}, {} layers, {}\n", args.folders.back(), report.architecture,
                   report.layers, BytesText(report.bytes)));
+  if (named) {
+    const std::string name = std::filesystem::path(args.folders.back()).filename().string();
+    const bool chats =
+        IsPresent(std::filesystem::path(args.folders.back()) / "chat_template.jinja");
+    Out(chats ? fmt::format("next: sinter chat {}\n", name)
+              : fmt::format("next: sinter run {} -p \"Once upon a time\"\n", name));
+  }
   if (verified) {
     Out(
         fmt::format("against the unquantized weights: max abs {:.4f}, min cosine {:.5f}, best "
@@ -224,7 +258,10 @@ void AddConvert(CLI::App& app) {
       app.add_subcommand("convert", "Make a model folder from a Hugging Face checkpoint");
   command->footer(kConvertFooter);
   convert::DecoderOptions& decoder = args->options.decoder;
-  command->add_option("folders", args->folders, "HF_DIR OUT, or OUT with --random")->required();
+  command->add_option(
+      "folders", args->folders,
+      "HF_DIR, a checkpoint (none with --random), and OUT, the new folder; default: "
+      "the checkpoint's name in the folder of models (see: sinter list)");
   command->add_option("--bits", decoder.format.bits, "Bits of a weight: 4 or 8")
       ->capture_default_str();
   command

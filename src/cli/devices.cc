@@ -287,8 +287,8 @@ void AddDevices(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "devices", "Check this machine's GPUs: what they can do, and what is missing");
   command->footer(kDevicesFooter);
-  command->add_option("MODEL", args->model,
-                      "Model folder: also tell how much of it is tuned (sinter tune)");
+  TakeModelName(*command->add_option("MODEL", args->model,
+                                     "Model: also tell how much of it is tuned (sinter tune)"));
   command->add_option("--device", args->device,
                       "Check only this one: an index, a part of its name, or 'software'");
   command->add_flag("--json", args->json, "Machine-readable output");

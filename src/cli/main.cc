@@ -47,6 +47,8 @@ int Main(int argc, char** argv) {
   AddConvert(app);
   AddBench(app);
   AddTune(app);
+  AddList(app);
+  AddRemove(app);
   ReserveStandardFiles();
   const bool json = AsksForJson(argc, argv);
   SetJsonFailures(json);

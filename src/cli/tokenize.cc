@@ -56,17 +56,23 @@ std::vector<int32_t> ParseIds(std::string_view list, int32_t limit) {
   return ids;
 }
 
-void Print(const text::Tokenizer& tokenizer, const std::string& text,
+// Prints the result in place of the status line.
+void Print(StatusLine& status, const text::Tokenizer& tokenizer, const std::string& text,
            const std::vector<int32_t>& ids, bool json) {
   if (json) {
-    return Out(fmt::format("{{\"text\": {}, \"ids\": {}}}\n", nlohmann::json(text).dump(), ids));
+    const std::string line =
+        fmt::format("{{\"text\": {}, \"ids\": {}}}\n", nlohmann::json(text).dump(), ids);
+    status.End();
+    return Out(line);
   }
   std::string out = text + "\n\n";
   for (const int32_t id : ids) {
     const std::optional<std::string> token = tokenizer.IdToToken(id);
     out += fmt::format("{:>8}  {}\n", id, token ? nlohmann::json(*token).dump() : "(no token)");
   }
-  Out(out + fmt::format("{} token{}\n", ids.size(), ids.size() == 1 ? "" : "s"));
+  out += fmt::format("{} token{}\n", ids.size(), ids.size() == 1 ? "" : "s");
+  status.End();
+  Out(out);
 }
 
 void Tokenize(const TokenizeArgs& args, bool has_text, bool has_ids) {
@@ -74,16 +80,17 @@ void Tokenize(const TokenizeArgs& args, bool has_text, bool has_ids) {
   if (has_text + has_ids + has_messages != 1) {
     throw CLI::RequiredError("exactly one of TEXT, --messages and --ids");
   }
+  StatusLine status("tokenizing");
   const auto tokenizer =
       text::Tokenizer::FromFile(std::filesystem::path(args.folder) / "tokenizer.json");
   if (has_ids) {
     const std::vector<int32_t> ids =
         ParseIds(args.ids == "-" ? ReadStandardInput() : args.ids, tokenizer.VocabSize());
-    return Print(tokenizer, tokenizer.Decode(ids, args.no_special), ids, args.json);
+    return Print(status, tokenizer, tokenizer.Decode(ids, args.no_special), ids, args.json);
   }
   if (has_text) {
     const std::string text = text::SanitizeUtf8(args.text == "-" ? ReadStandardInput() : args.text);
-    return Print(tokenizer, text, tokenizer.Encode(text, !args.no_special), args.json);
+    return Print(status, tokenizer, text, tokenizer.Encode(text, !args.no_special), args.json);
   }
   TemplateInput input = ReadTemplateInput(args.messages, Content::kAny);
   std::optional<text::ChatTemplate> chat_template;
@@ -96,7 +103,8 @@ void Tokenize(const TokenizeArgs& args, bool has_text, bool has_ids) {
   }
   const std::string prompt =
       generate::RenderMessages(*chat_template, input.messages, input.options);
-  Print(tokenizer, prompt, tokenizer.Encode(prompt, /*add_special_tokens=*/false), args.json);
+  Print(status, tokenizer, prompt, tokenizer.Encode(prompt, /*add_special_tokens=*/false),
+        args.json);
 }
 
 }  // namespace
@@ -106,7 +114,9 @@ void AddTokenize(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "tokenize", "Show the tokens of a text or a conversation, or the text of tokens");
   command->footer(kTokenizeFooter);
-  command->add_option("MODEL", args->folder, "Folder with tokenizer.json")->required();
+  TakeModelName(
+      *command->add_option("MODEL", args->folder, "Model: a name, or a folder with tokenizer.json")
+           ->required());
   CLI::Option* text = command->add_option(
       "TEXT", args->text, "The text; '-' reads standard input, with its last newline");
   AddMessageArgs(*command, args->messages, "The chat template makes the text of them");

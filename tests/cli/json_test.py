@@ -229,6 +229,14 @@ class Documented(CliTest):
         self.check("convert", self.result("convert", folder, self.temp / "plain"),
                    self.result("convert", folder, self.temp / "compared", "--verify"))
 
+    def test_list_and_rm(self):
+        environment = {**os.environ, "XDG_DATA_HOME": str(self.temp), "SINTER_MODELS": str(DEMO.parent)}
+        (self.temp / "sinter").mkdir()
+        (self.temp / "sinter" / "models").mkdir()
+        self.make_model().rename(self.temp / "sinter" / "models" / "small")
+        self.check("list", self.result("list", env=environment))
+        self.check("rm", self.result("rm", "small", "--yes", env=environment))
+
     def test_errors(self):
         for args in (("frobnicate",), ("run", DEMO, "-p", "hi", "--frobnicate"), ("run", DEMO),
                      ("run", DEMO, "-p", "hi", "--max-length", "long"), ("inspect", DEMO, "more")):
