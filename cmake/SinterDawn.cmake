@@ -37,10 +37,14 @@ else()
   message(FATAL_ERROR "Dawn is neither on the system nor in ${SINTER_PREFIX}: run tools/bootstrap")
 endif()
 
-# sinter_launcher(OUTPUT LIB shell-word ICD_DIR shell-word PROGRAM shell-word): writes a launcher.
-# The words are inserted into the script without quoting, so they may be paths or shell expansions.
+# sinter_launcher(OUTPUT LIB shell-word ICD_DIR shell-word PROGRAM shell-word [REMEDY shell-word]):
+# writes a launcher. The words are inserted into the script without quoting, so they may be paths or
+# shell expansions. REMEDY says what to do where a file is missing; default: build in the checkout.
 function(sinter_launcher output)
-  cmake_parse_arguments(SINTER_LAUNCH "" "LIB;ICD_DIR;PROGRAM" "" ${ARGN})
+  cmake_parse_arguments(SINTER_LAUNCH "" "LIB;ICD_DIR;PROGRAM;REMEDY" "" ${ARGN})
+  if(NOT SINTER_LAUNCH_REMEDY)
+    set(SINTER_LAUNCH_REMEDY "\"run 'make demo' again in ${PROJECT_SOURCE_DIR}\"")
+  endif()
   configure_file(${PROJECT_SOURCE_DIR}/tools/launcher.sh.in ${output} @ONLY
     FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE
       WORLD_READ WORLD_EXECUTE)

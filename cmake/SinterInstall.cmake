@@ -34,7 +34,8 @@ endif()
 
 set(_root [["$(dirname "$(dirname "$(readlink -f "$0")")")"]])
 sinter_launcher(${PROJECT_BINARY_DIR}/install/sinter
-  LIB "${_root}/lib/sinter" ICD_DIR [["$lib/icd.d"]] PROGRAM [["$lib/sinter"]])
+  LIB "${_root}/lib/sinter" ICD_DIR [["$lib/icd.d"]] PROGRAM [["$lib/sinter"]]
+  REMEDY "'install Sinter again'")
 install(PROGRAMS ${PROJECT_BINARY_DIR}/install/sinter DESTINATION bin COMPONENT runtime)
 install(TARGETS sinter DESTINATION lib/sinter COMPONENT runtime)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/doc/sinter COMPONENT runtime)

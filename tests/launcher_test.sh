@@ -79,6 +79,15 @@ unset XDG_RUNTIME_DIR
 # The rest concerns the private prefix, which a system with a Dawn of its own does without.
 if grep -q "^lib=''" "$launch"; then exit $failed; fi
 
+# The prefix is in a cache, which people clear. Programs are built in another place.
+sed "s|^lib=.*|lib='$work/cleared'|" "$launch" >"$work/launch"
+chmod +x "$work/launch"
+Expect 'no prefix' "$(Status "$work/launch" /bin/true)" 127
+case $("$work/launch" /bin/true 2>&1) in
+  "launch: $work/cleared (Dawn and its libraries) is not there; run 'make demo' again in "/*) ;;
+  *) echo "no prefix: got '$("$work/launch" /bin/true 2>&1)'"; failed=1 ;;
+esac
+
 Drivers() { "$launch" /bin/sh -c 'echo ":${VK_DRIVER_FILES:-}:"'; }
 case $(Drivers) in *:*/lvp_icd*.json:*) ;; *) echo "no software GPU in $(Drivers)"; failed=1 ;; esac
 
