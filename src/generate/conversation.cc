@@ -7,12 +7,6 @@
 
 namespace sinter::generate {
 
-ConversationTooLongError::ConversationTooLongError(int64_t tokens, int64_t max_length)
-    : Error("generate", "conversation: got {} tokens, want at most {} (the maximum length)", tokens,
-            max_length),
-      tokens_(tokens),
-      max_length_(max_length) {}
-
 Conversation::Conversation(std::shared_ptr<engine::Sequence> session, text::Tokenizer tokenizer,
                            text::ChatTemplate chat_template, Messages beginning,
                            text::ChatTemplateOptions options)
@@ -27,8 +21,11 @@ Conversation::Conversation(std::shared_ptr<engine::Sequence> session, text::Toke
 Answer Conversation::Ask(std::string_view message, const GenerateOptions& options,
                          const std::function<bool(std::string_view)>& on_text) {
   messages_.push_back(MakeMessage("user", message));
+  const size_t asked = messages_.size();
   try {
-    return AnswerLast(options, on_text);
+    Answer answer = AnswerLast(options, on_text);
+    if (messages_.size() == asked) messages_.pop_back();
+    return answer;
   } catch (...) {
     messages_.pop_back();
     throw;
@@ -38,19 +35,81 @@ Answer Conversation::Ask(std::string_view message, const GenerateOptions& option
 Answer Conversation::AnswerLast(const GenerateOptions& options,
                                 const std::function<bool(std::string_view)>& on_text) {
   Answer answer = AnswerMessages(options, on_text);
-  messages_.push_back(MakeMessage("assistant", answer.generation.text));
+  const Generation& generation = answer.generation;
+  if (generation.reason != FinishReason::kCancelled || !generation.text.empty())
+    messages_.push_back(MakeMessage("assistant", generation.text));
   return answer;
 }
 
-void Conversation::Reset() { messages_.resize(beginning_); }
+Answer Conversation::AnswerAgain(const GenerateOptions& options,
+                                 const std::function<bool(std::string_view)>& on_text) {
+  SINTER_CHECK(HasAnswer(), "no answer to replace");
+  const std::string old = std::move(messages_.back());
+  messages_.pop_back();
+  const size_t asked = messages_.size();
+  try {
+    Answer answer = AnswerLast(options, on_text);
+    if (messages_.size() == asked) messages_.push_back(old);
+    return answer;
+  } catch (...) {
+    messages_.push_back(old);
+    throw;
+  }
+}
+
+bool Conversation::HasAnswer() const {
+  return messages_.size() > beginning_ && RoleOf(messages_.back()) == "assistant";
+}
+
+bool Conversation::Undo() {
+  for (size_t i = messages_.size(); i > beginning_; --i) {
+    if (RoleOf(messages_[i - 1]) != "user") continue;
+    messages_.resize(i - 1);
+    left_out_turns_ = 0;
+    return true;
+  }
+  return false;
+}
+
+void Conversation::Reset() {
+  messages_.resize(beginning_);
+  left_out_turns_ = 0;
+}
+
+void Conversation::Replace(Messages messages) {
+  messages_ = std::move(messages);
+  beginning_ = 0;
+  while (beginning_ < messages_.size() && IsSystemMessage(messages_[beginning_])) ++beginning_;
+  left_out_turns_ = 0;
+}
+
+void Conversation::SetSystem(std::string_view text) {
+  if (!messages_.empty() && IsSystemMessage(messages_.front())) {
+    messages_.erase(messages_.begin());
+    if (beginning_ > 0) --beginning_;
+  }
+  if (text.empty()) return;
+  messages_.insert(messages_.begin(), MakeMessage("system", text));
+  ++beginning_;
+}
+
+std::string Conversation::System() const {
+  if (messages_.empty() || !IsSystemMessage(messages_.front())) return "";
+  return ContentOf(messages_.front());
+}
 
 Answer Conversation::AnswerMessages(const GenerateOptions& options,
                                     const std::function<bool(std::string_view)>& on_text) {
   engine::Sequence& session = generator_.session();
-  std::vector<int32_t> prompt =
-      EncodeMessages(generator_.tokenizer(), template_, messages_, template_options_);
+  Window window = FitTurns(
+      messages_, left_out_turns_, WindowSizeFor(session.max_length(), options.max_new_tokens),
+      [&](const Messages& messages) {
+        return EncodeMessages(generator_.tokenizer(), template_, messages, template_options_);
+      });
+  std::vector<int32_t>& prompt = window.prompt;
   const auto length = static_cast<int64_t>(prompt.size());
-  if (length > session.max_length()) throw ConversationTooLongError(length, session.max_length());
+  if (window.left_out_turns > left_out_turns_ && on_left_out_) on_left_out_(window.left_out_turns);
+  left_out_turns_ = window.left_out_turns;
 
   const auto [end, at] =
       std::mismatch(history_.begin(), history_.end(), prompt.begin(), prompt.end());
@@ -62,10 +121,12 @@ Answer Conversation::AnswerMessages(const GenerateOptions& options,
   history_.resize(static_cast<size_t>(common));
   try {
     Answer answer = {generator_.Run(std::span(prompt).subspan(history_.size()), options, on_text),
-                     length};
+                     length, left_out_turns_};
     history_ = std::move(prompt);
     history_.insert(history_.end(), answer.generation.tokens.begin(),
                     answer.generation.tokens.end());
+    // A prompt that was cancelled has run in part.
+    history_.resize(static_cast<size_t>(session.length()));
     return answer;
   } catch (...) {
     // The session now holds the part of the prompt that has run.

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/error.h"
 #include "engine/sequence.h"
+#include "generate/context_window.h"
 #include "generate/generator.h"
 #include "generate/messages.h"
 #include "text/chat_template.h"
@@ -18,24 +18,15 @@
 
 namespace sinter::generate {
 
-// Error thrown when the prompt of a conversation has more tokens than the session holds.
-class ConversationTooLongError : public Error {
- public:
-  ConversationTooLongError(int64_t tokens, int64_t max_length);
-
-  int64_t tokens() const { return tokens_; }
-  int64_t max_length() const { return max_length_; }
-
- private:
-  int64_t tokens_, max_length_;
-};
-
 // An answer, which is also the conversation's last message.
 struct Answer {
   // `generation.prompt_tokens` counts the tokens of the prompt that had to run.
   Generation generation;
-  // Tokens of the whole prompt: all messages before the answer, as the template writes them.
+  // Tokens of the whole prompt: all messages before the answer that the model sees, as the template
+  // writes them.
   int64_t conversation_tokens = 0;
+  // Oldest turns that the prompt lacks because the context is full.
+  size_t left_out_turns = 0;
 };
 
 // One conversation on one session. Not safe for several threads at once.
@@ -48,11 +39,14 @@ class Conversation {
                text::ChatTemplateOptions options = {});
 
   // Adds the user's message, generates the answer, and adds it too. `on_text` gets the text as
-  // Generator::Run gives it; it returns false to stop, and the answer ends there.
+  // Generator::Run gives it; it returns false to stop, and the answer ends there. An answer that is
+  // cancelled before its first text is not added, and neither is the message.
   //
   // Only tokens after the part that the prompt and the session's sequence have in common run. That
   // part is found by comparing tokens, because a template may write earlier messages differently
   // once more follow, and an answer's text may encode to other tokens than were generated.
+  //
+  // When the context is full, the prompt lacks the oldest turns (FitTurns); the messages stay.
   //
   // Throws ConversationTooLongError, and what EncodeMessages, Generator::Run and `on_text` throw.
   // The messages are then as before the call, so that the conversation can go on.
@@ -61,12 +55,32 @@ class Conversation {
   // Does the same without a further message: answers the messages that there are.
   Answer AnswerLast(const GenerateOptions& options,
                     const std::function<bool(std::string_view)>& on_text);
+  // Generates the last answer anew and puts it in the place of the old one, which stays if the new
+  // one is not added. Must not be called unless HasAnswer().
+  Answer AnswerAgain(const GenerateOptions& options,
+                     const std::function<bool(std::string_view)>& on_text);
+  // Returns whether the last message is an answer that does not belong to the beginning.
+  bool HasAnswer() const;
 
+  // Removes the user's last message and what followed it. Returns false if all messages belong to
+  // the beginning.
+  bool Undo();
   // Forgets all messages but those of the beginning. The session keeps its tokens: a beginning that
   // the next conversation shares with this one need not run again.
   void Reset();
+  // Goes on from these messages instead. Their system messages at the front are the new beginning.
+  void Replace(Messages messages);
+  // Sets the system message, the first message, or removes it if `text` is empty.
+  void SetSystem(std::string_view text);
+  // Returns the text of the system message, or "" if there is none.
+  std::string System() const;
 
-  // The messages of the beginning, then the user's and the assistant's by turns.
+  // Sets a function that is called before an answer whose prompt lacks more turns than the one
+  // before, with the number of turns that are left out from then on.
+  void OnLeftOut(std::function<void(size_t)> call) { on_left_out_ = std::move(call); }
+
+  // The messages of the beginning, then the user's and the assistant's by turns, also those that
+  // the prompt lacks.
   const Messages& messages() const { return messages_; }
 
  private:
@@ -79,6 +93,8 @@ class Conversation {
   Messages messages_;
   size_t beginning_;              // messages of the beginning, at the front of messages_
   std::vector<int32_t> history_;  // tokens of the session's sequence
+  size_t left_out_turns_ = 0;     // as in the last answer
+  std::function<void(size_t)> on_left_out_;
 };
 
 }  // namespace sinter::generate

@@ -171,32 +171,122 @@ TEST(Conversation, TheSamePromptAgainRunsItsLastToken) {
   EXPECT_EQ(again.generation.tokens, first.generation.tokens);
 }
 
-TEST(Conversation, TooLongLosesNothing) {
+TEST(Conversation, AMessageThatIsTooLongLosesNothing) {
   const std::vector<int32_t> prompt = PromptOf({"hello"});
   const auto session = NewSession(static_cast<int64_t>(prompt.size()) + 28);
   Conversation conversation = NewConversation(session);
   const Answer first = conversation.Ask("hello", {.max_new_tokens = 2}, {});
   const int64_t length = session->length();
-  const std::vector<int32_t> long_prompt =
-      PromptOf({"hello", first.generation.text, std::string(40, 'x')});
+  const std::string message(60, 'x');
+  const auto tokens = static_cast<int64_t>(PromptOf({message}).size());
   try {
-    conversation.Ask(std::string(40, 'x'), {}, {});
+    conversation.Ask(message, {}, {});
     FAIL();
   } catch (const ConversationTooLongError& error) {
-    EXPECT_EQ(error.tokens(), static_cast<int64_t>(long_prompt.size()));
-    EXPECT_EQ(error.max_length(), session->max_length());
+    EXPECT_EQ(error.tokens(), tokens);
+    EXPECT_EQ(error.room(), session->max_length() - 1);
     EXPECT_EQ(std::string(error.what()),
-              fmt::format("[generate] conversation: got {} tokens, want at most {} (the maximum "
-                          "length)",
-                          long_prompt.size(), session->max_length()));
+              fmt::format("[generate] message: got {} tokens with the system message, want at most "
+                          "{} (the maximum length, less one for the answer)",
+                          tokens, session->max_length() - 1));
   }
   EXPECT_EQ(session->length(), length);
   EXPECT_THAT(Contents(conversation),
               ElementsAre("user:hello", "assistant:" + first.generation.text));
   const Answer next = conversation.Ask("hi", {.max_new_tokens = 3}, {});
+  EXPECT_EQ(next.left_out_turns, 0u);
   EXPECT_LT(next.generation.prompt_tokens, next.conversation_tokens);
   EXPECT_EQ(next.generation.tokens,
             FreshAnswer(PromptOf({"hello", first.generation.text, "hi"}), 3));
+}
+
+TEST(Conversation, AFullContextLeavesTheOldestTurnsOut) {
+  const Messages system = {MakeMessage("system", "be.brief")};
+  Conversation conversation = NewConversation(NewSession(), kTemplate, system);
+  std::vector<size_t> notices;
+  conversation.OnLeftOut([&](size_t turns) { notices.push_back(turns); });
+  size_t left_out = 0;
+  for (int turn = 0; turn < 12; ++turn) {
+    const Answer answer = conversation.Ask("hello", {.max_new_tokens = 8}, {});
+    ASSERT_EQ(answer.generation.tokens.size(), 8u) << "turn " << turn;
+    ASSERT_LE(answer.conversation_tokens, 96 - 8);
+    if (answer.left_out_turns == left_out) continue;
+    // The prompt was then cut to a half, and has all the same the system message and the last turn.
+    EXPECT_LE(answer.conversation_tokens, 48);
+    Messages seen = WithoutTurns(conversation.messages(), answer.left_out_turns);
+    seen.pop_back();
+    EXPECT_EQ(seen.front(), system[0]);
+    const std::vector<int32_t> prompt =
+        EncodeMessages(EndlessModel().tokenizer, TemplateOf(kTemplate), seen);
+    EXPECT_EQ(answer.generation.tokens, FreshAnswer(prompt, 8));
+    left_out = answer.left_out_turns;
+    ASSERT_FALSE(notices.empty());
+    EXPECT_EQ(notices.back(), left_out);
+  }
+  EXPECT_GE(notices.size(), 2u);
+  EXPECT_LE(notices.size(), 6u);
+  EXPECT_EQ(conversation.messages().size(), 1u + 2 * 12);
+}
+
+TEST(Conversation, TakesTurnsBackAndAnswersAgain) {
+  Conversation conversation =
+      NewConversation(NewSession(), kTemplate, {MakeMessage("system", "be.brief")});
+  EXPECT_FALSE(conversation.Undo());
+  EXPECT_FALSE(conversation.HasAnswer());
+  const Answer first = conversation.Ask("hello", {.max_new_tokens = 4}, {});
+  conversation.Ask("more", {.max_new_tokens = 4}, {});
+  EXPECT_TRUE(conversation.Undo());
+  EXPECT_THAT(Contents(conversation),
+              ElementsAre("system:be.brief", "user:hello", "assistant:" + first.generation.text));
+  EXPECT_TRUE(conversation.HasAnswer());
+  const Answer again = conversation.AnswerAgain({.max_new_tokens = 4}, {});
+  EXPECT_EQ(again.generation.tokens, first.generation.tokens);
+  const Answer longer = conversation.AnswerAgain({.max_new_tokens = 6}, {});
+  EXPECT_EQ(Contents(conversation).back(), "assistant:" + longer.generation.text);
+  EXPECT_THROW(conversation.AnswerAgain({.max_new_tokens = -1}, {}), Error);
+  EXPECT_EQ(Contents(conversation).back(), "assistant:" + longer.generation.text);
+  EXPECT_TRUE(conversation.Undo());
+  EXPECT_FALSE(conversation.Undo());
+  EXPECT_THAT(Contents(conversation), ElementsAre("system:be.brief"));
+}
+
+TEST(Conversation, TheSystemMessageCanChange) {
+  Conversation conversation = NewConversation(NewSession());
+  EXPECT_EQ(conversation.System(), "");
+  const Answer answer = conversation.Ask("hello", {.max_new_tokens = 2}, {});
+  conversation.SetSystem("be.brief");
+  conversation.SetSystem("be.long");
+  EXPECT_EQ(conversation.System(), "be.long");
+  EXPECT_THAT(Contents(conversation),
+              ElementsAre("system:be.long", "user:hello", "assistant:" + answer.generation.text));
+  conversation.Reset();
+  EXPECT_THAT(Contents(conversation), ElementsAre("system:be.long"));
+  conversation.SetSystem("");
+  EXPECT_TRUE(conversation.messages().empty());
+  conversation.Replace({MakeMessage("developer", "a"), MakeMessage("user", "b")});
+  conversation.Reset();
+  EXPECT_THAT(Contents(conversation), ElementsAre("developer:a"));
+}
+
+TEST(Conversation, AnAnswerCancelledBeforeItBeginsTakesTheMessageBack) {
+  const auto session = NewSession();
+  Conversation conversation = NewConversation(session);
+  const Answer first = conversation.Ask("hello", {.max_new_tokens = 4}, {});
+  const std::string message(24, 'x');  // more than one run of 16 tokens
+  int asked = 0;
+  const GenerateOptions options = {.max_new_tokens = 4,
+                                   .cancelled = [&asked] { return ++asked == 1; }};
+  const Answer cut = conversation.Ask(message, options, {});
+  EXPECT_EQ(cut.generation.reason, FinishReason::kCancelled);
+  EXPECT_TRUE(cut.generation.tokens.empty());
+  EXPECT_LT(session->length(), cut.conversation_tokens);
+  EXPECT_THAT(Contents(conversation),
+              ElementsAre("user:hello", "assistant:" + first.generation.text));
+  // What has run of the prompt is of use.
+  const Answer next = conversation.Ask(message, {.max_new_tokens = 4}, {});
+  EXPECT_LT(next.generation.prompt_tokens, cut.generation.prompt_tokens);
+  EXPECT_EQ(next.generation.tokens,
+            FreshAnswer(PromptOf({"hello", first.generation.text, message}), 4));
 }
 
 TEST(Conversation, ResetKeepsTheSystemMessage) {

@@ -24,6 +24,27 @@ double InRange(const char* what, double value, double low, double high) {
   return value;
 }
 
+// Appends the prompt in runs as long as the session's, so that `cancelled` is asked some ten times
+// a second also while a slow adapter reads a long prompt. Returns false if it was true.
+bool AppendUnlessCancelled(engine::Sequence& session, std::span<const int32_t> prompt,
+                           const std::function<bool()>& cancelled) {
+  constexpr double kSecondsUnasked = 0.1;
+  const bool exact = session.model()->run_form().exact;
+  size_t pieces = 1;  // runs queued before their end is waited for
+  while (cancelled && !exact) {
+    const size_t chunk = static_cast<size_t>(session.chunk()) * pieces;
+    if (prompt.size() <= chunk) break;
+    const auto start = std::chrono::steady_clock::now();
+    session.Append(prompt.first(chunk));
+    prompt = prompt.subspan(chunk);
+    session.Wait();
+    if (cancelled()) return false;
+    if (SecondsSince(start) * 2 < kSecondsUnasked) pieces *= 2;
+  }
+  session.Append(prompt);
+  return true;
+}
+
 }  // namespace
 
 std::string_view FinishReasonName(FinishReason reason) {
@@ -93,7 +114,10 @@ Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions
   Generation result;
   result.prompt_tokens = static_cast<int64_t>(prompt.size());
   const auto start = std::chrono::steady_clock::now();
-  session_->Append(prompt);
+  if (!AppendUnlessCancelled(*session_, prompt, options.cancelled)) {
+    result.reason = FinishReason::kCancelled;
+    return result;
+  }
   session_->BeginGeneration(choice);
   const int64_t room = session_->max_length() - session_->length();
   const int64_t limit = options.max_new_tokens > 0 ? std::min(options.max_new_tokens, room) : room;
@@ -126,7 +150,7 @@ Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions
       if (stop.stopped()) {
         result.reason = FinishReason::kStopString;
         done = true;
-      } else if (!go_on) {
+      } else if (!go_on || (options.cancelled && options.cancelled())) {
         result.reason = FinishReason::kCancelled;
         done = true;
       }

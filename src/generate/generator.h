@@ -30,6 +30,9 @@ struct GenerateOptions {
   std::vector<std::string> stop;             // text that ends the generation and is not returned
   // Token ids that end the generation; if empty, the config's.
   std::vector<int64_t> eos_token_ids;
+  // If set, asked between the runs of a long prompt and after each token; true ends the generation
+  // as FinishReason::kCancelled. Without it, a callback ends a generation, which needs text.
+  std::function<bool()> cancelled;
 };
 
 enum class FinishReason { kEndToken, kStopString, kMaxNewTokens, kMaxLength, kCancelled };
@@ -54,7 +57,9 @@ class Generator {
 
   // Appends `prompt` to the session's sequence and generates after it. `on_text` gets each piece of
   // text once no stop string or unfinished character can change it, and returns false to stop.
-  // Throws Error for options out of range, and what Session::Append and `on_text` throw.
+  // Throws Error for options out of range, and what Session::Append and `on_text` throw. If
+  // `options.cancelled` ends it before all of the prompt has run, the session's sequence holds the
+  // part that has.
   Generation Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                  const std::function<bool(std::string_view)>& on_text);
 

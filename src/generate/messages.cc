@@ -52,12 +52,21 @@ bool ReadsParts(const text::ChatTemplate& chat_template, const std::string& role
   return of_string && render(OrderedJson::array({part})) == of_string;
 }
 
+std::string StringField(const std::string& message, const char* key) {
+  const nlohmann::json json = ParseJson(message, "generate", "message");
+  const auto field = json.is_object() ? json.find(key) : json.end();
+  return field != json.end() && field->is_string() ? field->get<std::string>() : "";
+}
+
 }  // namespace
 
 std::string MakeMessage(std::string_view role, std::string_view content) {
   return OrderedJson{{"role", text::SanitizeUtf8(role)}, {"content", text::SanitizeUtf8(content)}}
       .dump();
 }
+
+std::string RoleOf(const std::string& message) { return StringField(message, "role"); }
+std::string ContentOf(const std::string& message) { return StringField(message, "content"); }
 
 Messages WithReadableContent(const text::ChatTemplate& chat_template, Messages messages,
                              const text::ChatTemplateOptions& options) {

@@ -18,6 +18,10 @@ using Messages = std::vector<std::string>;
 // Returns a message. Ill-formed UTF-8 becomes U+FFFD.
 std::string MakeMessage(std::string_view role, std::string_view content);
 
+// Return a message's field if it is a string, else "".
+std::string RoleOf(const std::string& message);
+std::string ContentOf(const std::string& message);
+
 // Returns the messages with each content that consists of parts of text as one string, the parts
 // joined by newlines, if the template does not read parts from that role. Such a template would
 // write the parts as Python writes a list. Templates are tried on a short message, so that those
