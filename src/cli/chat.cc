@@ -6,8 +6,14 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "cli/answers.h"
+#include "cli/chat_commands.h"
+#include "cli/chat_reader.h"
 #include "cli/common.h"
+#include "cli/conversation_file.h"
+#include "cli/failure.h"
 #include "cli/messages.h"
+#include "cli/user_file.h"
 #include "generate/conversation.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -16,30 +22,34 @@ namespace sinter::cli {
 namespace {
 
 constexpr char kChatFooter[] =
-    R"(One line is one message. /reset forgets the conversation, /exit or Ctrl-D ends it; Ctrl-C stops an
-answer on a terminal, and ends the program anywhere else. --messages is the beginning of the conversation,
-which /reset keeps; where it does not end with an answer of the assistant, that comes first.
+    R"(On a terminal, /help lists the commands and keys. Through a pipe, one line is one message, and
+the same commands work. Ctrl-C stops an answer on a terminal, and ends the program anywhere else.
+When the context is full, the oldest turns are left out. --messages is the beginning of the
+conversation, which /reset keeps; where it does not end with an answer of the assistant, that comes
+first. --session goes on where the last chat with the same file ended.
 
 Examples:
   sinter chat models/demo
+  sinter chat models/demo --session sums.json
   printf 'What is 7 + 8?\nAnd 62 - 17?\n' | sinter chat models/demo --json
   sinter chat models/demo --messages chat.json --template-arg enable_thinking=false)";
-
-constexpr char kCommands[] =
-    "/reset forgets the conversation, /exit or Ctrl-D ends it, Ctrl-C stops an answer\n";
 
 struct ChatArgs {
   ModelArgs model;
   GenerateArgs generate;
   MessageArgs messages;
   std::string system;
+  std::string session;
+  bool no_history = false;
+  bool stats = false;
 };
 
 class Chat {
  public:
   explicit Chat(const ChatArgs& args)
       : args_(args),
-        terminal_(isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 && !args.model.json) {
+        terminal_(isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 && !args.model.json),
+        stats_(args.stats) {
     if (args.messages.messages == "-" || args.messages.tools == "-") {
       throw Error("cli",
                   "--messages and --tools: got standard input, want files: it has the lines");
@@ -47,6 +57,7 @@ class Chat {
     auto device = OpenAhead(args.model);
     model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
     options_ = ToOptions(args.generate, folder.config);
+    first_options_ = options_;
     text::Tokenizer tokenizer =
         text::Tokenizer::FromFile(std::filesystem::path(args.model.model) / "tokenizer.json");
     text::ChatTemplate chat_template =
@@ -54,13 +65,20 @@ class Chat {
     TemplateInput input = ReadTemplateInput(args.messages, Content::kText);
     input.messages =
         generate::WithReadableContent(chat_template, std::move(input.messages), input.options);
-    if (!args.system.empty()) {
-      input.messages.push_back(generate::MakeMessage("system", args.system));
-    }
+    if (args.messages.tools.empty()) tools_ = input.options.tools_json;
+    first_template_options_ = input.options;
     begins_with_answer_ = input.waits_for_answer;
+    std::optional<TemplateInput> session;
+    if (!args.session.empty() && HasContents(args.session)) {
+      session = ReadConversation(args.session, chat_template);
+    }
     loaded_ = Load(args.model, std::move(folder), std::move(device));
     conversation_.emplace(loaded_.session, std::move(tokenizer), std::move(chat_template),
                           std::move(input.messages), std::move(input.options));
+    if (session) GoOnFrom(*std::move(session));
+    if (!args.system.empty()) conversation_->SetSystem(args.system);
+    conversation_->OnLeftOut([this](size_t turns) { TellLeftOut(turns); });
+    SaveSession();
     if (PlansFor(args.model, *loaded_.model->device()) == engine::Plans::kKnown)
       tuner_ = std::make_unique<engine::IdleTuner>(loaded_.model, loaded_.session->cache(),
                                                    loaded_.session->chunk());
@@ -69,36 +87,120 @@ class Chat {
   Chat(const Chat&) = delete;
   Chat& operator=(const Chat&) = delete;
 
-  void Loop() {
+  // Returns whether all went well.
+  bool Loop() {
+    ChatReader reader(terminal_, !args_.no_history);
+    has_editor_ = reader.has_editor();
     if (terminal_) {
-      Out(fmt::format("{} on {}, room for {} tokens\n{}\n", Name(),
-                      loaded_.model->device()->adapter().name, loaded_.session->max_length(),
-                      kCommands));
+      Out(fmt::format(
+          "{} on {}, room for {} tokens\n"
+          "/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends it\n",
+          Name(), loaded_.model->device()->adapter().name, loaded_.session->max_length()));
+      const size_t messages = conversation_->messages().size();
+      if (!args_.session.empty() && messages > 0) {
+        Out(fmt::format("{} from {}\n", CountText(static_cast<int64_t>(messages), "message"),
+                        args_.session));
+      }
     }
-    if (begins_with_answer_) AnswerOrHint({});
-    while (!interrupted) {
-      if (terminal_) Out("> ");
-      const std::optional<std::string> line = ReadLine();
-      if (!line) {
-        if (terminal_) Out("\n");
-        break;
-      }
-      if (*line == "/exit") break;
-      if (line->find_first_not_of(" \t") == std::string::npos) continue;
-      if (terminal_ && *line == "/help") {
-        Out(kCommands);
-        continue;
-      }
-      if (*line == "/reset") {
-        conversation_->Reset();
-        if (begins_with_answer_) AnswerOrHint({});
-        continue;
-      }
-      AnswerOrHint(line);
+    TellSeed();
+    if (terminal_) Out("\n");
+    if (begins_with_answer_ || answers_first_) Guarded([&] { AnswerLast(); });
+    while (!interrupted && !ends_) {
+      Guarded([&] {
+        const std::optional<std::string> line = reader.Next();
+        if (line) {
+          Handle(*line);
+        } else {
+          ends_ = true;
+        }
+      });
     }
+    return !failed_;
   }
 
  private:
+  using OnText = std::function<bool(std::string_view)>;
+  using Ask = std::function<generate::Answer(const generate::GenerateOptions&, const OnText&)>;
+
+  // Runs one step of the chat. An error in it is printed, and the chat goes on: always on a
+  // terminal, else if the user's line is to blame.
+  void Guarded(const std::function<void()>& step) {
+    try {
+      step();
+    } catch (const DeviceLostError&) {
+      throw;
+    } catch (const generate::ConversationTooLongError& error) {
+      Report(Error("chat",
+                   "message: got {} tokens with the system message, want at most {} (--max-length, "
+                   "less one for the answer)",
+                   error.tokens(), error.room()));
+    } catch (const Error& error) {
+      if (!terminal_ && error.area() != "chat") throw;
+      Report(error);
+    }
+    // The chat goes on after a Ctrl-C that stopped an answer.
+    if (terminal_ && interrupted && !ends_) CatchSignals();
+  }
+
+  void Report(const Error& error) {
+    Err(FailureText(ToFailure(error), args_.model.json));
+    failed_ = !terminal_;
+  }
+
+  void Handle(const std::string& line) {
+    const ChatInput input = ParseChatInput(line);
+    switch (input.command) {
+      case ChatCommand::kMessage:
+        if (input.text.find_first_not_of(" \t\n") == std::string::npos) return;
+        return AskModel(input.text);
+      case ChatCommand::kHelp:
+        return Say(ChatHelp(has_editor_));
+      case ChatCommand::kReset:
+        conversation_->Reset();
+        SaveSession();
+        if (begins_with_answer_) AnswerLast();
+        return;
+      case ChatCommand::kSystem:
+        return System(input.text);
+      case ChatCommand::kSave:
+        return Save(input.text);
+      case ChatCommand::kLoad:
+        GoOnFrom(ReadConversation(UserPath(input.text), conversation_->chat_template()));
+        begins_with_answer_ = false;
+        SaveSession();
+        if (std::exchange(answers_first_, false)) AnswerLast();
+        return;
+      case ChatCommand::kRegen:
+        if (!conversation_->HasAnswer())
+          throw Error("chat", "/regen: got no answer yet, want one to give again");
+        // The same seed would give the same answer.
+        ++options_.seed;
+        return Answer([&](const auto& options, const auto& on_text) {
+          return conversation_->AnswerAgain(options, on_text);
+        });
+      case ChatCommand::kUndo:
+        if (!conversation_->Undo()) throw Error("chat", "/undo: got no message, want one to undo");
+        SaveSession();
+        return Say("The last message and its answer are taken back.\n");
+      case ChatCommand::kSet:
+        return input.text.empty() ? Say(SettingsText()) : Set(ParseSetting(input.text));
+      case ChatCommand::kStats:
+        return Stats(input.text);
+      case ChatCommand::kExit:
+        ends_ = true;
+        return;
+    }
+  }
+
+  // Prints what a command tells. Through a pipe it stays apart from the answers.
+  void Say(std::string_view text) const {
+    if (terminal_) {
+      Out(text);
+    } else {
+      Err(text);
+    }
+  }
+
   // Returns the name of the model's folder, also for the paths `models/demo/` and `.`.
   std::string Name() const {
     const std::filesystem::path path = std::filesystem::weakly_canonical(loaded_.model->path());
@@ -106,49 +208,249 @@ class Chat {
                                    : path.filename().string();
   }
 
-  // Answers a line, or the messages of the beginning if there is none.
-  void AnswerOrHint(const std::optional<std::string>& line) {
+  // --- Answers
+
+  void AskModel(const std::string& message) {
+    // What was said is on disk before the answer, which may take long.
+    SaveSession(&message);
     try {
-      Answer(line);
-    } catch (const generate::ConversationTooLongError& error) {
-      const Error hint(
-          "cli", "conversation: got {} tokens, want at most {} (--max-length); /reset begins anew",
-          error.tokens(), error.max_length());
-      if (!terminal_) throw hint;
-      Err(fmt::format("sinter: {}\n", hint.what()));
+      Answer([&](const auto& options, const auto& on_text) {
+        return conversation_->Ask(message, options, on_text);
+      });
+    } catch (...) {
+      SaveSession();
+      throw;
     }
-    if (terminal_ && interrupted) CatchSignals();
   }
 
-  void Answer(const std::optional<std::string>& line) {
+  void AnswerLast() {
+    Answer([&](const auto& options, const auto& on_text) {
+      return conversation_->AnswerLast(options, on_text);
+    });
+  }
+
+  void Answer(const Ask& ask) {
+    TellSeed();
+    generate::GenerateOptions options = options_;
+    options.cancelled = [] { return interrupted.load(); };
     WaitingNotice notice(*loaded_.model->device());
-    const auto on_text = [&](std::string_view text) {
+    const generate::Answer answer = ask(options, [&](std::string_view text) {
       notice.End();
       if (!args_.model.json) Out(text);
       return !interrupted;
-    };
-    const generate::Answer answer = line ? conversation_->Ask(*line, options_, on_text)
-                                         : conversation_->AnswerLast(options_, on_text);
+    });
     notice.End();
-    if (!args_.model.json) return Out(terminal_ ? "\n\n" : "\n");
+    last_ = answer.generation;
+    SaveSession();
+    if (args_.model.json) return PrintJson(answer);
+    Out(terminal_ ? "\n\n" : "\n");
+    const bool cancelled = last_->reason == generate::FinishReason::kCancelled;
+    if (terminal_ && cancelled && last_->text.empty()) {
+      Err(fmt::format("(stopped before the answer began{})\n",
+                      has_editor_ ? "; Up brings the message back" : ""));
+    }
+    if (last_->reason == generate::FinishReason::kMaxLength) {
+      Err(fmt::format("sinter: the answer ends here: the context of {} tokens is full\n",
+                      loaded_.session->max_length()));
+    }
+    if (stats_) Err(StatsText());
+  }
+
+  void PrintJson(const generate::Answer& answer) const {
     const generate::Generation& generation = answer.generation;
+    const std::optional<uint32_t> seed = SeedOf(loaded_.model->config(), options_);
     OutJson({{"text", generation.text},
              {"tokens", generation.tokens},
              {"finish_reason", generate::FinishReasonName(generation.reason)},
              {"conversation_tokens", answer.conversation_tokens},
+             {"left_out_turns", answer.left_out_turns},
              {"prompt_tokens", generation.prompt_tokens},
              {"time_to_first_token_seconds", generation.prefill_seconds},
-             {"decode_tokens_per_second", generation.decode_tokens_per_second()}},
+             {"decode_tokens_per_second", generation.decode_tokens_per_second()},
+             {"seed", seed ? nlohmann::json(*seed) : nlohmann::json()}},
             /*indent=*/-1);
+  }
+
+  void TellLeftOut(size_t turns) const {
+    if (args_.model.json) return;
+    Err(
+        fmt::format("sinter: the context of {} tokens is full: the model no longer sees the oldest "
+                    "{}\n",
+                    loaded_.session->max_length(),
+                    turns == 1 ? "turn" : CountText(static_cast<int64_t>(turns), "turn")));
+  }
+
+  // Prints a random seed, once, as soon as tokens are drawn by it.
+  void TellSeed() {
+    if (args_.model.json || args_.generate.seed || seed_told_) return;
+    const std::optional<uint32_t> seed = SeedOf(loaded_.model->config(), options_);
+    if (!seed) return;
+    Err(fmt::format("seed {}\n", *seed));
+    seed_told_ = true;
+  }
+
+  // --- Settings and figures
+
+  void Set(const SettingChange& change) {
+    generate::GenerateOptions changed = options_;
+    const auto whole = [&] { return static_cast<int64_t>(*change.value); };
+    const auto count = [&](const std::optional<int64_t>& first) {
+      return change.value ? std::optional(whole()) : first;
+    };
+    const auto number = [&](const std::optional<double>& first) {
+      return change.value ? change.value : first;
+    };
+    switch (change.setting) {
+      case Setting::kTemperature:
+        changed.temperature = number(first_options_.temperature);
+        changed.do_sample = change.value ? std::optional(true) : first_options_.do_sample;
+        break;
+      case Setting::kTopK:
+        changed.top_k = count(first_options_.top_k);
+        break;
+      case Setting::kTopP:
+        changed.top_p = number(first_options_.top_p);
+        break;
+      case Setting::kMinP:
+        changed.min_p = number(first_options_.min_p);
+        break;
+      case Setting::kRepetitionPenalty:
+        changed.repetition_penalty = number(first_options_.repetition_penalty);
+        break;
+      case Setting::kSeed:
+        changed.seed = static_cast<uint32_t>(*count(first_options_.seed));
+        seed_told_ = seed_told_ || change.value.has_value();
+        break;
+      case Setting::kMaxNewTokens:
+        changed.max_new_tokens = *count(first_options_.max_new_tokens);
+        break;
+    }
+    try {
+      generate::ChooseBy(loaded_.model->config(), changed);
+    } catch (const Error& error) {
+      // The text names the setting and its range.
+      const std::string text = error.what();
+      throw Error("chat", "/set {}", text.substr(std::min(text.find("] ") + 2, text.size())));
+    }
+    options_ = std::move(changed);
+    Say(SettingsText());
+  }
+
+  // Returns the settings as /set takes them.
+  std::string SettingsText() const {
+    const engine::TokenChoice choice = generate::ChooseBy(loaded_.model->config(), options_);
+    const auto& chosen = choice.options;
+    const auto line = [](Setting setting, const auto& value) {
+      return fmt::format("  {}={}\n", SettingName(setting), value);
+    };
+    std::string text =
+        choice.greedy
+            ? "The most probable token is taken; temperature=1, say, draws.\n"
+            : "Tokens are drawn by:\n" + line(Setting::kTemperature, chosen.temperature) +
+                  line(Setting::kTopK, chosen.top_k) + line(Setting::kTopP, chosen.top_p) +
+                  line(Setting::kMinP, chosen.min_p) + line(Setting::kSeed, options_.seed);
+    text += "Of all answers:\n" + line(Setting::kRepetitionPenalty, chosen.repetition_penalty);
+    return text + line(Setting::kMaxNewTokens, options_.max_new_tokens);
+  }
+
+  void Stats(const std::string& argument) {
+    if (argument == "on" || argument == "off") {
+      stats_ = argument == "on";
+      return Say(stats_ ? "Figures follow each answer.\n" : "No figures follow the answers.\n");
+    }
+    if (!argument.empty())
+      throw Error("chat", "/stats: got '{}', want on, off or nothing", Excerpt(argument));
+    Say(StatsText());
+  }
+
+  std::string StatsText() const {
+    const std::string context = fmt::format("context {} of {} tokens", loaded_.session->length(),
+                                            loaded_.session->max_length());
+    if (!last_) return fmt::format("[no answer yet; {}]\n", context);
+    return fmt::format("[{}; {}]\n", FiguresText(FiguresOf(*last_)), context);
+  }
+
+  // --- Conversations
+
+  void System(const std::string& text) {
+    if (text.empty()) {
+      const std::string system = conversation_->System();
+      return Say(system.empty() ? "There is no system message.\n" : system + "\n");
+    }
+    conversation_->SetSystem(text == "\"\"" ? "" : text);
+    SaveSession();
+    Say(text == "\"\"" ? "The system message is removed.\n" : "The system message is changed.\n");
+  }
+
+  void Save(const std::string& name) {
+    const std::filesystem::path path = UserPath(name);
+    if (HasContents(path)) {
+      try {
+        ReadTemplateInput({.messages = path}, Content::kAny);
+      } catch (const Error&) {
+        throw Error("chat",
+                    "/save: got '{}', which holds something else than a conversation, want "
+                    "another name",
+                    Excerpt(name));
+      }
+    }
+    try {
+      ReplaceUserFile(path, ConversationText(conversation_->messages(), tools_));
+    } catch (const Error& error) {
+      throw Error("chat", "/save {}", std::string(error.what()).substr(6));
+    }
+    Say(fmt::format("{} saved.\n",
+                    CountText(static_cast<int64_t>(conversation_->messages().size()), "message")));
+  }
+
+  // Reads a file of --messages' form. Throws Error, of the area `chat`.
+  TemplateInput ReadConversation(const std::filesystem::path& path,
+                                 const text::ChatTemplate& chat_template) const {
+    TemplateInput input;
+    try {
+      input = ReadTemplateInput({.messages = path, .template_args = args_.messages.template_args},
+                                Content::kText);
+    } catch (const Error& error) {
+      throw Error("chat", "{}", std::string(error.what()).substr(error.area().size() + 3));
+    }
+    input.messages =
+        generate::WithReadableContent(chat_template, std::move(input.messages), input.options);
+    return input;
+  }
+
+  // Takes the messages and tools of a file; its tools replace those of --tools.
+  void GoOnFrom(TemplateInput input) {
+    tools_ = input.options.tools_json;
+    if (tools_.empty()) input.options.tools_json = first_template_options_.tools_json;
+    answers_first_ = input.waits_for_answer;
+    conversation_->Replace(std::move(input.messages), std::move(input.options));
+    last_.reset();
+  }
+
+  // Brings the session's file up to date, with `asked` as a further message of the user.
+  void SaveSession(const std::string* asked = nullptr) const {
+    if (args_.session.empty()) return;
+    generate::Messages messages = conversation_->messages();
+    if (asked != nullptr) messages.push_back(generate::MakeMessage("user", *asked));
+    ReplaceUserFile(args_.session, ConversationText(messages, tools_), 0600);
   }
 
   const ChatArgs& args_;
   const bool terminal_;
-  // Set if the given beginning of the conversation ends with a message that waits for an answer.
-  bool begins_with_answer_ = false;
-  generate::GenerateOptions options_;
+  bool has_editor_ = false;
+  bool stats_;
+  bool ends_ = false;
+  bool failed_ = false;  // an error was printed, not on a terminal
+  bool seed_told_ = false;
+  // Set if the beginning of the conversation, or a conversation from a file, ends with a message
+  // that waits for an answer.
+  bool begins_with_answer_ = false, answers_first_ = false;
+  generate::GenerateOptions options_, first_options_;
+  text::ChatTemplateOptions first_template_options_;
+  std::string tools_;  // the tools that a file of messages gave, as JSON
   Loaded loaded_;
   std::optional<generate::Conversation> conversation_;
+  std::optional<generate::Generation> last_;
   // Finds better plans while the user reads and types.
   std::unique_ptr<engine::IdleTuner> tuner_;
 };
@@ -160,12 +462,23 @@ void AddChat(CLI::App& app) {
   CLI::App* command = app.add_subcommand("chat", "Talk with a model; also reads lines from a pipe");
   command->footer(kChatFooter);
   CLI::Option* system = command->add_option("--system", args->system, "System message");
+  CLI::Option* session =
+      command
+          ->add_option(
+              "--session", args->session,
+              "JSON file that keeps the conversation: read if it is there, then kept up to "
+              "date")
+          ->type_name("FILE");
+  command->add_flag("--stats", args->stats, "Print speed and context after each answer");
+  command->add_flag("--no-history", args->no_history, "Keep no typed messages on disk");
   AddMessageArgs(*command, args->messages, "The beginning of the conversation");
-  command->get_option("--messages")->excludes(system);
+  command->get_option("--messages")->excludes(system)->excludes(session);
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   AddGenerateArgs(*command, args->generate);
-  command->callback([args] { Chat(*args).Loop(); });
+  command->callback([args] {
+    if (!Chat(*args).Loop()) throw ReportedError();
+  });
 }
 
 }  // namespace sinter::cli

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iterator>
+#include <random>
 #include <utility>
 
 #include "base/error.h"
@@ -23,6 +24,7 @@
 
 namespace sinter::cli {
 std::atomic<bool> interrupted = false;
+std::atomic<void (*)()> signal_hook = nullptr;
 
 namespace {
 
@@ -88,6 +90,7 @@ void CatchSignals() {
   struct sigaction action = {};
   action.sa_handler = [](int signal) {
     const int saved = errno;
+    if (void (*const call)() = signal_hook) call();
     caught = signal;
     interrupted = true;
     // The write wakes ReadMore, whichever thread got the signal. A full pipe has woken it already.
@@ -109,6 +112,8 @@ void CatchSignals() {
 void CheckInterrupted() {
   if (interrupted) throw Error("cli", "got a signal to end, want to go on: start again");
 }
+
+int WakeupFd() { return wakeup[0]; }
 
 int InterruptedCode() { return 128 + caught; }
 
@@ -220,7 +225,9 @@ void AddGenerateArgs(CLI::App& command, GenerateArgs& args) {
       .add_option("--repetition-penalty", args.repetition_penalty,
                   "Above 1: tokens that came before become less likely")
       ->group(group);
-  command.add_option("--seed", args.seed, "Seed of the draws")->capture_default_str()->group(group);
+  command
+      .add_option("--seed", args.seed, "Seed of the draws; default: a random one, which is printed")
+      ->group(group);
   command
       .add_option("-n,--max-new-tokens", args.max_new_tokens,
                   "Stop after this many tokens; 0: when --max-length is reached")
@@ -238,7 +245,7 @@ generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::Genai
   options.top_p = args.top_p;
   options.min_p = args.min_p;
   options.repetition_penalty = args.repetition_penalty;
-  options.seed = args.seed;
+  options.seed = args.seed ? *args.seed : std::random_device()();
   options.max_new_tokens = args.max_new_tokens;
   options.stop = args.stop;
   generate::ChooseBy(config, options);

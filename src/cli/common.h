@@ -74,13 +74,14 @@ struct GenerateArgs {
   std::optional<int64_t> top_k;
   bool greedy = false;
   bool sample = false;
-  uint32_t seed = 0;
+  std::optional<uint32_t> seed;
   int64_t max_new_tokens = 0;
   std::vector<std::string> stop;
 };
 void AddGenerateArgs(CLI::App& command, GenerateArgs& args);
 // Returns the options for generating. Throws Error for a value out of range, so that the user
 // learns of it before the model is loaded.
+// Without --seed, the seed is random.
 generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::GenaiConfig& config);
 
 gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args);
@@ -186,6 +187,11 @@ extern std::atomic<bool> interrupted;
 // answer; `interrupted` then stays set if one of the others came. Writing to a closed pipe becomes
 // an error instead of a signal.
 void CatchSignals();
+// Function that the handler calls before anything else, or null. It may only do what a signal
+// handler may.
+extern std::atomic<void (*)()> signal_hook;
+// Returns a descriptor that is readable once the handler has run, until the next CatchSignals().
+int WakeupFd();
 // Throws Error if `interrupted`.
 void CheckInterrupted();
 // Returns the exit code that tells the signal: 130, 143 or 129.
@@ -194,6 +200,9 @@ int InterruptedCode();
 // Exception thrown when nobody reads standard output any more, as in `sinter ... | head -1`. The
 // program then ends without a message.
 struct OutputClosed : std::exception {};
+
+// Exception thrown when errors were printed already. The program then ends with kFailure.
+struct ReportedError : std::exception {};
 
 // Writes to standard output and flushes it. Throws OutputClosed, or Error if the text cannot be
 // written.

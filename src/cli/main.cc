@@ -71,6 +71,8 @@ int Main(int argc, char** argv) {
     return fail({"usage", UsageMessage(app, error), kUsage});
   } catch (const OutputClosed&) {
     return kOutputClosed;
+  } catch (const ReportedError&) {
+    return interrupted ? InterruptedCode() : kFailure;
   } catch (const std::bad_alloc&) {
     return fail({"cli", "memory: got none, want more than this machine has free"});
   } catch (const std::exception& error) {

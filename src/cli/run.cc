@@ -3,8 +3,10 @@
 #include <fmt/core.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "base/error.h"
+#include "cli/answers.h"
 #include "cli/common.h"
 #include "cli/messages.h"
 #include "generate/conversation.h"
@@ -73,7 +75,8 @@ std::vector<int32_t> EncodePrompt(const RunArgs& args, const text::Tokenizer& to
   return generate::EncodeMessages(tokenizer, *chat_template, input.messages, input.options);
 }
 
-nlohmann::json ToJson(const Loaded& loaded, const generate::Generation& result) {
+nlohmann::json ToJson(const Loaded& loaded, const generate::Generation& result,
+                      std::optional<uint32_t> seed) {
   return {{"text", result.text},
           {"tokens", result.tokens},
           {"finish_reason", generate::FinishReasonName(result.reason)},
@@ -81,21 +84,23 @@ nlohmann::json ToJson(const Loaded& loaded, const generate::Generation& result) 
           {"load_seconds", loaded.seconds},
           {"time_to_first_token_seconds", result.prefill_seconds},
           {"decode_tokens_per_second", result.decode_tokens_per_second()},
+          {"seed", seed ? nlohmann::json(*seed) : nlohmann::json()},
           {"device", loaded.model->device()->adapter().name}};
 }
 
-void PrintFigures(const Loaded& loaded, const generate::Generation& result) {
-  Err(fmt::format(
-      "[{}: load {:.2f} s; prompt {} tokens in {:.3f} s; answer {} tokens, {:.1f} tokens/s; {}]\n",
-      loaded.model->device()->adapter().name, loaded.seconds, result.prompt_tokens,
-      result.prefill_seconds, result.tokens.size(), result.decode_tokens_per_second(),
-      generate::FinishReasonName(result.reason)));
+// Prints the figures, and the seed if it is a random one.
+void PrintFigures(const Loaded& loaded, const generate::Generation& result,
+                  std::optional<uint32_t> seed) {
+  Err(fmt::format("[{}: load {:.2f} s; {}{}]\n", loaded.model->device()->adapter().name,
+                  loaded.seconds, FiguresText(FiguresOf(result)),
+                  seed ? fmt::format("; seed {}", *seed) : ""));
 }
 
 void Run(const RunArgs& args) {
   auto device = OpenAhead(args.model);
   model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
   const generate::GenerateOptions options = ToOptions(args.generate, folder.config);
+  const std::optional<uint32_t> seed = SeedOf(folder.config, options);
   const text::Tokenizer tokenizer =
       text::Tokenizer::FromFile(std::filesystem::path(args.model.model) / "tokenizer.json");
   const std::vector<int32_t> tokens = EncodePrompt(args, tokenizer);
@@ -120,10 +125,11 @@ void Run(const RunArgs& args) {
       generate::Generator(loaded.session, tokenizer).Run(tokens, options, on_text);
   notice.End();
   if (args.model.json) {
-    OutJson(ToJson(loaded, result));
+    OutJson(ToJson(loaded, result, seed));
   } else {
     Out("\n");
-    if (!args.model.quiet) PrintFigures(loaded, result);
+    if (!args.model.quiet)
+      PrintFigures(loaded, result, args.generate.seed ? std::nullopt : seed);
   }
   Leave(std::move(loaded));
 }

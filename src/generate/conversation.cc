@@ -76,8 +76,9 @@ void Conversation::Reset() {
   left_out_turns_ = 0;
 }
 
-void Conversation::Replace(Messages messages) {
+void Conversation::Replace(Messages messages, text::ChatTemplateOptions options) {
   messages_ = std::move(messages);
+  template_options_ = std::move(options);
   beginning_ = 0;
   while (beginning_ < messages_.size() && IsSystemMessage(messages_[beginning_])) ++beginning_;
   left_out_turns_ = 0;

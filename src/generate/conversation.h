@@ -68,8 +68,9 @@ class Conversation {
   // Forgets all messages but those of the beginning. The session keeps its tokens: a beginning that
   // the next conversation shares with this one need not run again.
   void Reset();
-  // Goes on from these messages instead. Their system messages at the front are the new beginning.
-  void Replace(Messages messages);
+  // Goes on from these messages instead, with these options of the template. Their system messages
+  // at the front are the new beginning.
+  void Replace(Messages messages, text::ChatTemplateOptions options);
   // Sets the system message, the first message, or removes it if `text` is empty.
   void SetSystem(std::string_view text);
   // Returns the text of the system message, or "" if there is none.
@@ -82,6 +83,7 @@ class Conversation {
   // The messages of the beginning, then the user's and the assistant's by turns, also those that
   // the prompt lacks.
   const Messages& messages() const { return messages_; }
+  const text::ChatTemplate& chat_template() const { return template_; }
 
  private:
   Answer AnswerMessages(const GenerateOptions& options,

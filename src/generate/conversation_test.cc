@@ -263,7 +263,7 @@ TEST(Conversation, TheSystemMessageCanChange) {
   EXPECT_THAT(Contents(conversation), ElementsAre("system:be.long"));
   conversation.SetSystem("");
   EXPECT_TRUE(conversation.messages().empty());
-  conversation.Replace({MakeMessage("developer", "a"), MakeMessage("user", "b")});
+  conversation.Replace({MakeMessage("developer", "a"), MakeMessage("user", "b")}, {});
   conversation.Reset();
   EXPECT_THAT(Contents(conversation), ElementsAre("developer:a"));
 }

@@ -3,19 +3,14 @@
 import json
 import os
 import pathlib
-import pty
 import re
-import select
 import signal
 import subprocess
 import time
 import unittest
 
-from sinter_cli import COMMAND, DEMO, TIMEOUT_SECONDS, CliTest, arguments, run
-
-
-def start(*args, **options):
-    return subprocess.Popen(arguments(*args), **options)
+from sinter_cli import COMMAND, DEMO, TIMEOUT_SECONDS, CliTest, run, start
+from terminal import TerminalTest
 
 
 def wait_until_armed(process):
@@ -42,6 +37,28 @@ class Answers(CliTest):
             return result.stdout
         self.assertEqual(story(7), story(7))
         self.assertNotEqual(story(7), story(8))
+
+    def test_without_a_seed_each_story_is_another_one_and_can_be_had_again(self):
+        def story(*options):
+            result = run("run", DEMO, "--raw", "-p", "Once upon a time", "--temperature", "1.2", "-n", "24",
+                         "--json", *options)
+            self.assert_done(result)
+            answer = json.loads(result.stdout)
+            return answer["seed"], answer["text"]
+        seed, text = story()
+        other_seed, other_text = story()
+        self.assertNotEqual((seed, text), (other_seed, other_text))
+        self.assertNotEqual(text, other_text)
+        self.assertEqual(story("--seed", seed), (seed, text))
+        self.assertIsNone(story("--greedy", "--temperature", "1")[0])
+
+    def test_figures(self):
+        result = run("run", DEMO, "--raw", "-p", "Once", "--temperature", "1", "-n", "1")
+        self.assertRegex(result.stderr,
+                         r"^\[.*: load [0-9.]+ s; prompt [0-9]+ tokens? in [0-9.]+ s; answer 1 token; "
+                         r"max_new_tokens; seed [0-9]+\]\n$")
+        result = run("run", DEMO, "-p", "What is 7 + 8?", "-n", "3", "--seed", "1")
+        self.assertRegex(result.stderr, r"; answer 3 tokens, [0-9.]+ tokens/s; max_new_tokens\]\n$")
 
     def test_greedy_however_it_is_asked_for(self):
         texts = {run("run", DEMO, "-p", "What is 31 - 4?", "-q", *options).stdout
@@ -97,10 +114,6 @@ class Conversations(CliTest):
         result = run("chat", DEMO, "--json", stdin=b"What is 7 + 8?\nAnd 62 - 17?\n")
         second = json.loads(result.stdout.splitlines()[1])
         self.assertLess(second["prompt_tokens"], second["conversation_tokens"])
-
-    def test_a_conversation_that_is_too_long(self):
-        result = run("chat", DEMO, "--max-length", "40", stdin=b"What is 7 + 8?\n" * 10)
-        self.assert_fails(result, "conversation", "want at most 40")
 
 
 class Interruptions(CliTest):
@@ -162,71 +175,6 @@ class Interruptions(CliTest):
     def test_closed_standard_output(self):
         result = run("run", DEMO, "-p", "hi", preexec_fn=lambda: os.close(1))
         self.assert_fails(result, "[cli] standard output")
-
-
-class TerminalTest(CliTest):
-    """Base of the tests that run a program on a pseudo-terminal."""
-
-    def open(self, *command, **options):
-        self.master, slave = pty.openpty()
-        self.process = start(*command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-                             preexec_fn=self.take_terminal, **options)
-        os.close(slave)
-        self.addCleanup(os.close, self.master)
-        self.addCleanup(self.process.kill)
-        self.screen = b""
-
-    @staticmethod
-    def take_terminal():
-        import fcntl
-        import termios
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    def read_until(self, text):
-        """Reads the output until it contains `text`; returns what came since the last call."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while text not in self.screen:
-            self.assertLess(time.monotonic(), deadline, self.screen)
-            if select.select([self.master], [], [], 1)[0]:
-                self.screen += os.read(self.master, 4096)
-        end = self.screen.index(text) + len(text)
-        seen, self.screen = self.screen[:end], self.screen[end:]
-        return seen
-
-    def type(self, text):
-        os.write(self.master, text)
-
-
-class Terminal(TerminalTest):
-    """Tests of chat on a terminal."""
-
-    def setUp(self):
-        super().setUp()
-        self.open("chat", DEMO, "--temperature", "0")
-
-    def test_a_session(self):
-        welcome = self.read_until(b"\r\n> ")
-        self.assertIn(b"demo on ", welcome)
-        self.assertIn(b"Ctrl-D ends it", welcome)
-        self.type(b"What is 7 + 8?\n")
-        self.assertIn(b"7 + 8 = 15.", self.read_until(b"\r\n\r\n> "))
-        # Ctrl-C stops the answer, but not the program.
-        self.type(b"Write a short story about Lily and a lost kite.\n")
-        self.read_until(b"Lily and a lost kite.\r\n")
-        while len(self.screen) < 20:
-            self.screen += os.read(self.master, 4096)
-        self.type(b"\x03")
-        story = self.read_until(b"\r\n\r\n> ")
-        self.assertNotIn(b"The end.", story)
-        self.type(b"What is 7 + 8?\n")
-        self.assertIn(b"7 + 8 = 15.", self.read_until(b"\r\n\r\n> "))
-        self.type(b"\x04")
-        self.assertEqual(self.process.wait(TIMEOUT_SECONDS), 0)
-
-    def test_ctrl_c_at_the_prompt(self):
-        self.read_until(b"\r\n> ")
-        self.type(b"\x03")
-        self.assertEqual(self.process.wait(TIMEOUT_SECONDS), 130)
 
 
 class FirstRun(TerminalTest):

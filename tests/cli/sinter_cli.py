@@ -32,6 +32,11 @@ def arguments(*args):
     return line
 
 
+def start(*args, **options):
+    """Starts the program and returns its process."""
+    return subprocess.Popen(arguments(*args), **options)
+
+
 def run(*args, stdin=b"", env=None, **options):
     """Runs the program to its end; returns its output and errors as text."""
     result = subprocess.run(arguments(*args), input=stdin, capture_output=True, env=env,
