@@ -22,11 +22,11 @@ namespace sinter::cli {
 namespace {
 
 constexpr char kChatFooter[] =
-    R"(On a terminal, /help lists the commands and keys. Through a pipe, one line is one message, and
-the same commands work. Ctrl-C stops an answer on a terminal, and ends the program anywhere else.
-When the context is full, the oldest turns are left out. --messages is the beginning of the
-conversation, which /reset keeps; where it does not end with an answer of the assistant, that comes
-first. --session goes on where the last chat with the same file ended.
+    R"(On a terminal, /help lists the commands and keys. Through a pipe, each line is one message or
+one of the same commands. Ctrl-C stops an answer on a terminal, and ends the program elsewhere. When
+the context is full, the oldest turns are left out. --messages is the beginning of the conversation,
+which /reset keeps; if it does not end with an answer of the assistant, that comes first. --session
+continues where the last chat with the same file ended.
 
 Examples:
   sinter chat models/demo
@@ -94,7 +94,7 @@ class Chat {
     if (terminal_) {
       Out(fmt::format(
           "{} on {}, room for {} tokens\n"
-          "/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends it\n",
+          "/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves\n",
           Name(), loaded_.model->device()->adapter().name, loaded_.session->max_length()));
       const size_t messages = conversation_->messages().size();
       if (!args_.session.empty() && messages > 0) {
@@ -131,8 +131,8 @@ class Chat {
       throw;
     } catch (const generate::ConversationTooLongError& error) {
       Report(Error("chat",
-                   "message: got {} tokens with the system message, want at most {} (--max-length, "
-                   "less one for the answer)",
+                   "message: got {} tokens including the system message, want at most {} "
+                   "(--max-length minus 1 for the answer)",
                    error.tokens(), error.room()));
     } catch (const Error& error) {
       if (!terminal_ && error.area() != "chat") throw;
@@ -181,7 +181,7 @@ class Chat {
       case ChatCommand::kUndo:
         if (!conversation_->Undo()) throw Error("chat", "/undo: got no message, want one to undo");
         SaveSession();
-        return Say("The last message and its answer are taken back.\n");
+        return Say("Removed the last message and its answer.\n");
       case ChatCommand::kSet:
         return input.text.empty() ? Say(SettingsText()) : Set(ParseSetting(input.text));
       case ChatCommand::kStats:
@@ -247,7 +247,7 @@ class Chat {
     const bool cancelled = last_->reason == generate::FinishReason::kCancelled;
     if (terminal_ && cancelled && last_->text.empty()) {
       Err(fmt::format("(stopped before the answer began{})\n",
-                      has_editor_ ? "; Up brings the message back" : ""));
+                      has_editor_ ? "; press Up to get the message back" : ""));
     }
     if (last_->reason == generate::FinishReason::kMaxLength) {
       Err(fmt::format("sinter: the answer ends here: the context of {} tokens is full\n",
@@ -343,20 +343,22 @@ class Chat {
     const auto line = [](Setting setting, const auto& value) {
       return fmt::format("  {}={}\n", SettingName(setting), value);
     };
-    std::string text =
-        choice.greedy
-            ? "The most probable token is taken; temperature=1, say, draws.\n"
-            : "Tokens are drawn by:\n" + line(Setting::kTemperature, chosen.temperature) +
-                  line(Setting::kTopK, chosen.top_k) + line(Setting::kTopP, chosen.top_p) +
-                  line(Setting::kMinP, chosen.min_p) + line(Setting::kSeed, options_.seed);
-    text += "Of all answers:\n" + line(Setting::kRepetitionPenalty, chosen.repetition_penalty);
-    return text + line(Setting::kMaxNewTokens, options_.max_new_tokens);
+    // The settings of sampling have no effect otherwise.
+    std::string text = "Greedy: the most probable token is chosen (set a temperature to sample)\n";
+    if (!choice.greedy) {
+      text = "Sampling:\n" + line(Setting::kTemperature, chosen.temperature) +
+             line(Setting::kTopK, chosen.top_k) + line(Setting::kTopP, chosen.top_p) +
+             line(Setting::kMinP, chosen.min_p) + line(Setting::kSeed, options_.seed);
+    }
+    return text + line(Setting::kRepetitionPenalty, chosen.repetition_penalty) +
+           line(Setting::kMaxNewTokens, options_.max_new_tokens);
   }
 
   void Stats(const std::string& argument) {
     if (argument == "on" || argument == "off") {
       stats_ = argument == "on";
-      return Say(stats_ ? "Figures follow each answer.\n" : "No figures follow the answers.\n");
+      return Say(stats_ ? "Figures will follow each answer.\n"
+                        : "Figures will not follow the answers.\n");
     }
     if (!argument.empty())
       throw Error("chat", "/stats: got '{}', want on, off or nothing", Excerpt(argument));
@@ -379,7 +381,7 @@ class Chat {
     }
     conversation_->SetSystem(text == "\"\"" ? "" : text);
     SaveSession();
-    Say(text == "\"\"" ? "The system message is removed.\n" : "The system message is changed.\n");
+    Say(text == "\"\"" ? "Removed the system message.\n" : "Changed the system message.\n");
   }
 
   void Save(const std::string& name) {
@@ -466,11 +468,12 @@ void AddChat(CLI::App& app) {
       command
           ->add_option(
               "--session", args->session,
-              "JSON file that keeps the conversation: read if it is there, then kept up to "
-              "date")
+              "JSON file to resume the conversation from and to save it in after each turn")
           ->type_name("FILE");
-  command->add_flag("--stats", args->stats, "Print speed and context after each answer");
-  command->add_flag("--no-history", args->no_history, "Keep no typed messages on disk");
+  command->add_flag("--stats", args->stats,
+                    "Print tokens per second and context use after each answer");
+  command->add_flag("--no-history", args->no_history,
+                    "Do not save typed messages in the history file");
   AddMessageArgs(*command, args->messages, "The beginning of the conversation");
   command->get_option("--messages")->excludes(system)->excludes(session);
   AddModelArgs(*command, args->model);

@@ -31,15 +31,15 @@ constexpr CommandLine kCommandLines[] = {
     {"/reset", ChatCommand::kReset, Argument::kNone, "", "forget the conversation"},
     {"/clear", ChatCommand::kReset, Argument::kNone, "", ""},
     {"/system", ChatCommand::kSystem, Argument::kOptional, "TEXT",
-     "change the system message (\"\" removes it); alone: show it"},
-    {"/save", ChatCommand::kSave, Argument::kRequired, "FILE", "write the conversation as JSON"},
-    {"/load", ChatCommand::kLoad, Argument::kRequired, "FILE", "go on with a saved conversation"},
-    {"/regen", ChatCommand::kRegen, Argument::kNone, "", "answer the last message again"},
-    {"/undo", ChatCommand::kUndo, Argument::kNone, "", "take the last message and answer back"},
+     "set the system message (\"\" removes it); alone: show it"},
+    {"/save", ChatCommand::kSave, Argument::kRequired, "FILE", "save the conversation as JSON"},
+    {"/load", ChatCommand::kLoad, Argument::kRequired, "FILE", "continue a saved conversation"},
+    {"/regen", ChatCommand::kRegen, Argument::kNone, "", "generate the last answer again"},
+    {"/undo", ChatCommand::kUndo, Argument::kNone, "", "remove the last message and its answer"},
     {"/set", ChatCommand::kSet, Argument::kOptional, "NAME=VALUE",
-     "change how tokens are chosen; alone: show the settings"},
+     "change a setting; alone: show them all"},
     {"/stats", ChatCommand::kStats, Argument::kOptional, "[on|off]",
-     "show speed and context; on: after each answer"},
+     "show tokens/s and context use; on: after each answer"},
     {"/exit", ChatCommand::kExit, Argument::kNone, "", "leave (or Ctrl-D)"},
     {"/quit", ChatCommand::kExit, Argument::kNone, "", ""},
     {"/bye", ChatCommand::kExit, Argument::kNone, "", ""},
@@ -87,8 +87,8 @@ ChatInput ParseChatInput(std::string_view line) {
   const auto* found = std::ranges::find(kCommandLines, name, &CommandLine::name);
   if (found == std::end(kCommandLines)) {
     throw Error("chat",
-                "command: got '{}', want one that /help lists{} (a blank before the slash "
-                "makes it a message)",
+                "command: got '{}', want one that /help lists{} (to send "
+                "it as a message, put a space before it)",
                 Excerpt(name), Suggestion(name, ChatCommandNames()));
   }
   if (found->argument == Argument::kNone && !argument.empty()) {
@@ -112,14 +112,14 @@ std::string ChatHelp(bool editor) {
     if (line.help.empty()) continue;
     help += fmt::format("{:<18} {}\n", fmt::format("{} {}", line.name, line.value), line.help);
   }
-  help += fmt::format("Names for /set:\n  {}\n", fmt::join(SettingNames(), " "));
-  help += "A blank before a slash makes it the beginning of a message.\n";
-  help += "A backslash at the end of a line: the message goes on in the next line.\n";
+  help += fmt::format("Settings for /set:\n  {}\n", fmt::join(SettingNames(), " "));
+  help += "To send a message that begins with a slash, type a space before it.\n";
+  help += "End a line with a backslash to continue the message on the next one.\n";
   if (editor) {
     help +=
-        "Alt-Enter begins a new line, and pasted lines are one message. Up and Down bring\n"
-        "earlier messages, Ctrl-R searches them. Ctrl-C stops an answer; at an empty\n"
-        "prompt, twice leaves.\n";
+        "Alt-Enter starts a new line, and a paste of several lines is one message. Up\n"
+        "and Down recall earlier messages; Ctrl-R searches them. Ctrl-C stops an\n"
+        "answer; press it twice at an empty prompt to leave.\n";
   }
   return help;
 }

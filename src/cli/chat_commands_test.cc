@@ -57,8 +57,8 @@ TEST(ChatCommands, CommandsAndTheirArguments) {
 TEST(ChatCommands, UnknownOnesNameTheNearest) {
   EXPECT_EQ(
       InputError("/rest"),
-      "[chat] command: got '/rest', want one that /help lists; did you mean '/reset'? (a blank "
-      "before the slash makes it a message)");
+      "[chat] command: got '/rest', want one that /help lists; did you mean '/reset'? (to send "
+      "it as a message, put a space before it)");
   EXPECT_THAT(InputError("/Exit"), HasSubstr("'/exit'"));
   EXPECT_THAT(InputError("/etc/hosts is what?"),
               AllOf(HasSubstr("got '/etc/hosts'"), Not(HasSubstr("did you mean"))));
@@ -70,7 +70,7 @@ TEST(ChatCommands, HelpNamesAllAndFits) {
   for (const bool editor : {false, true}) {
     const std::string help = ChatHelp(editor);
     for (const char* name : {"/help", "/reset", "/system", "/save", "/load", "/regen", "/undo",
-                             "/set", "/stats", "/exit", "top_p", "blank before a slash"}) {
+                             "/set", "/stats", "/exit", "top_p", "space before it"}) {
       EXPECT_THAT(help, HasSubstr(name));
     }
     std::istringstream lines(help);

@@ -11,7 +11,7 @@ namespace sinter::cli {
 namespace {
 
 constexpr char kPrompt[] = "> ";
-constexpr char kHowToLeave[] = "(Ctrl-C again, Ctrl-D or /exit leaves)\n";
+constexpr char kHowToLeave[] = "(press Ctrl-C again or Ctrl-D to leave)\n";
 
 // Linux drops what a line of a terminal has beyond 4,095 bytes, unless a program reads the keys
 // itself (termios(3), canonical mode).
@@ -31,14 +31,20 @@ std::optional<std::string> ChatReader::Next() { return terminal_ ? NextEdited() 
 std::optional<std::string> ChatReader::NextEdited() {
   bool told = false;
   while (!interrupted) {
-    const Edit edit = terminal_->Read(editor_, history_.entries());
+    Edit edit = terminal_->Read(editor_, history_.entries());
+    // A Ctrl-C may still come as a signal when an answer has just ended.
+    if (edit == Edit::kEndOfInput && interrupted) {
+      CatchSignals();
+      if (interrupted) break;
+      edit = Edit::kInterrupted;
+    }
     // The line ends behind a paste are no part of what it says.
     const std::string text = editor_.text().substr(0, editor_.text().find_last_not_of('\n') + 1);
     if (edit == Edit::kEndOfInput) break;
     history_.Add(text);
     if (edit == Edit::kDone) return text;
     if (!text.empty()) {
-      Err("(not sent; Up brings it back)\n");
+      Err("(not sent; press Up to get it back)\n");
       told = false;
     } else if (told) {
       raise(SIGINT);
@@ -71,8 +77,8 @@ std::optional<std::string> ChatReader::NextLine() {
     }
     if (terminal && line->size() >= kMaxTerminalLineBytes) {
       throw Error("chat",
-                  "line: got {} bytes, where a terminal cuts lines, want fewer: a backslash at its "
-                  "end goes on in the next line, or send the lines through a pipe",
+                  "line: got {} bytes, where a terminal cuts lines, want fewer: end lines with a "
+                  "backslash to continue a message, or send it through a pipe",
                   line->size());
     }
     message += *line;

@@ -24,7 +24,7 @@
 
 namespace sinter::cli {
 std::atomic<bool> interrupted = false;
-std::atomic<void (*)()> signal_hook = nullptr;
+std::atomic<bool (*)(int)> signal_hook = nullptr;
 
 namespace {
 
@@ -62,6 +62,29 @@ bool ReadMore() {
   return false;
 }
 
+struct sigaction SignalAction();
+
+void HandleSignal(int signal) {
+  const int saved = errno;
+  if (bool (*const hook)(int) = signal_hook; hook != nullptr && hook(signal)) {
+    const struct sigaction same = SignalAction();
+    sigaction(signal, &same, nullptr);
+  }
+  caught = signal;
+  interrupted = true;
+  // The write wakes ReadMore, whichever thread got the signal. A full pipe has woken it already.
+  [[maybe_unused]] const ssize_t written = write(wakeup[1], "", 1);
+  errno = saved;
+}
+
+struct sigaction SignalAction() {
+  struct sigaction action = {};
+  action.sa_handler = HandleSignal;
+  // The first signal of a kind also removes its handler, so the second one ends the process.
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  return action;
+}
+
 }  // namespace
 
 void ReserveStandardFiles() {
@@ -87,18 +110,7 @@ void CatchSignals() {
   }
   // A file beyond the limit of `ulimit -f` is then an error of the write.
   signal(SIGXFSZ, SIG_IGN);
-  struct sigaction action = {};
-  action.sa_handler = [](int signal) {
-    const int saved = errno;
-    if (void (*const call)() = signal_hook) call();
-    caught = signal;
-    interrupted = true;
-    // The write wakes ReadMore, whichever thread got the signal. A full pipe has woken it already.
-    [[maybe_unused]] const ssize_t written = write(wakeup[1], "", 1);
-    errno = saved;
-  };
-  // The first signal of a kind also removes its handler, so the second one ends the process.
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  const struct sigaction action = SignalAction();
   sigaction(SIGINT, &action, nullptr);
   if (interrupted) return;
   sigaction(SIGTERM, &action, nullptr);

@@ -187,9 +187,10 @@ extern std::atomic<bool> interrupted;
 // answer; `interrupted` then stays set if one of the others came. Writing to a closed pipe becomes
 // an error instead of a signal.
 void CatchSignals();
-// Function that the handler calls before anything else, or null. It may only do what a signal
-// handler may.
-extern std::atomic<void (*)()> signal_hook;
+// Function that the handler calls before anything else with the signal's number, or null. It may
+// only do what a signal handler may. It returns whether the handler stays: otherwise the next
+// signal of this kind ends the process.
+extern std::atomic<bool (*)(int)> signal_hook;
 // Returns a descriptor that is readable once the handler has run, until the next CatchSignals().
 int WakeupFd();
 // Throws Error if `interrupted`.

@@ -373,5 +373,32 @@ TEST(LineEditor, TheScreenAlwaysShowsTheText) {
   }
 }
 
+TEST(LineEditor, AnyBytes) {
+  std::mt19937 random(11);
+  const std::string_view parts[] = {"\x1b", "[",        "O",    "200~", "201~",
+                                    "1;5",  "\xf0\x9f", "\xe2", "\n",   "\r"};
+  for (int round = 0; round < 300; ++round) {
+    Editing it(1 + static_cast<int>(random() % 30), 1 + static_cast<int>(random() % 5),
+               {"one", "\n"});
+    KeyDecoder decoder;
+    for (int i = 0; i < 40; ++i) {
+      std::string bytes(parts[random() % std::size(parts)]);
+      if (random() % 2 == 0) bytes = static_cast<char>(random());
+      decoder.Feed(bytes);
+      if (random() % 8 == 0) decoder.Flush();
+      while (const std::optional<Key> key = decoder.Next()) {
+        it.editor.Handle(*key);
+        // What reaches the terminal has no control characters but the editor's own.
+        const std::string drawn = it.editor.Draw();
+        ASSERT_TRUE(text::IsValidUtf8(drawn));
+        for (const char c : drawn)
+          ASSERT_TRUE(c == '\r' || c == '\n' || c == '\x1b' || c < 0 || c >= 0x20);
+        ASSERT_TRUE(text::IsValidUtf8(it.editor.text()));
+        ASSERT_LE(it.editor.cursor(), it.editor.text().size());
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sinter::cli

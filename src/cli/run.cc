@@ -128,8 +128,7 @@ void Run(const RunArgs& args) {
     OutJson(ToJson(loaded, result, seed));
   } else {
     Out("\n");
-    if (!args.model.quiet)
-      PrintFigures(loaded, result, args.generate.seed ? std::nullopt : seed);
+    if (!args.model.quiet) PrintFigures(loaded, result, args.generate.seed ? std::nullopt : seed);
   }
   Leave(std::move(loaded));
 }

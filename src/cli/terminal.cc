@@ -4,10 +4,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
@@ -30,14 +32,35 @@ termios mode_before;
 std::atomic<bool> resized = false;
 int resize_pipe[2] = {-1, -1};
 
+// Time after a Ctrl-C during which further ones are taken for the same: people press it twice.
+constexpr int64_t kPatienceMilliseconds = 1000;
+std::atomic<int64_t> interrupted_at = 0;  // in milliseconds
+
 void WriteTerminal(std::string_view text) {
   [[maybe_unused]] const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
 }
 
-// May be called by a signal handler. Does not wait for output that Ctrl-S holds back.
+// A signal handler may call it. Does not wait for output that Ctrl-S holds back.
 void RestoreTerminal() {
   WriteTerminal(kDoNotMarkPastes);
   tcsetattr(STDIN_FILENO, TCSANOW, &mode_before);
+}
+
+// Restores the terminal's mode when a signal comes, so that one that ends the process leaves a
+// usable terminal. Ctrl-C stops an answer; another one ends the process if the answer has not ended
+// after a second, as when a driver hangs.
+bool HandleSignalOfTerminal(int signal) {
+  RestoreTerminal();
+  if (signal != SIGINT) return false;
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const int64_t milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+  if (!interrupted) interrupted_at = milliseconds;
+  if (milliseconds - interrupted_at < kPatienceMilliseconds) return true;
+  // Ends the process as soon as the handler has returned.
+  ::signal(SIGINT, SIG_DFL);
+  raise(SIGINT);
+  return false;
 }
 
 // Sets the mode in which keys arrive one by one. While the editor reads them, Ctrl-C and Ctrl-Z are
@@ -79,7 +102,7 @@ Terminal::Terminal() {
   };
   action.sa_flags = SA_RESTART;
   sigaction(SIGWINCH, &action, nullptr);
-  signal_hook = RestoreTerminal;
+  signal_hook = HandleSignalOfTerminal;
   SetKeyMode(/*editing=*/false);
 }
 

@@ -43,8 +43,8 @@ Messages Without(const Messages& messages, const std::vector<size_t>& turns, siz
 
 ConversationTooLongError::ConversationTooLongError(int64_t tokens, int64_t room)
     : Error("generate",
-            "message: got {} tokens with the system message, want at most {} (the maximum length, "
-            "less one for the answer)",
+            "message: got {} tokens including the system message, want at most {} (the maximum "
+            "length minus 1 for the answer)",
             tokens, room),
       tokens_(tokens),
       room_(room) {}

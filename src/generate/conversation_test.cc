@@ -186,8 +186,8 @@ TEST(Conversation, AMessageThatIsTooLongLosesNothing) {
     EXPECT_EQ(error.tokens(), tokens);
     EXPECT_EQ(error.room(), session->max_length() - 1);
     EXPECT_EQ(std::string(error.what()),
-              fmt::format("[generate] message: got {} tokens with the system message, want at most "
-                          "{} (the maximum length, less one for the answer)",
+              fmt::format("[generate] message: got {} tokens including the system message, want "
+                          "at most {} (the maximum length minus 1 for the answer)",
                           tokens, session->max_length() - 1));
   }
   EXPECT_EQ(session->length(), length);

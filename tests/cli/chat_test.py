@@ -84,8 +84,8 @@ class Pipes(CliTest):
     def test_only_a_message_that_is_too_long_by_itself_is_an_error(self):
         out, err = self.chat(SUM + b"word " * 90 + b"\n" + SUM, "--max-length", "60", code=1)
         self.assertEqual(out, ANSWER * 2)
-        self.assertRegex(err, r"\Asinter: \[chat\] message: got [0-9]{2,3} tokens with the system message, want at "
-                              r"most 59 \(--max-length, less one for the answer\)\n\Z")
+        self.assertRegex(err, r"\Asinter: \[chat\] message: got [0-9]{2,3} tokens including the system message, "
+                              r"want at most 59 \(--max-length minus 1 for the answer\)\n\Z")
 
     def test_a_session_goes_on(self):
         session = self.temp / "session.json"
@@ -193,15 +193,15 @@ class Editor(EditorTest):
     def test_a_session(self):
         welcome = self.open_chat()
         self.assertIn(b"demo on ", welcome)
-        self.assertIn(b"Ctrl-D ends it", welcome)
+        self.assertIn(b"Ctrl-D leaves", welcome)
         # A newline ends a message, too, as scripts send it.
         self.assertIn(b"> What is 7 + 8?\r\n\x1b[?2004h7 + 8 = 15.\r\n\r\n", self.ask(b"What is 7 + 8?", b"\n"))
         self.assertIn(b"did you mean '/reset'?", self.ask(b"/rest"))
         # Tab completes; arrows, Home and Ctrl-K edit.
         self.assertIn(b"/help              show this help", self.ask(b"/he\t"))
         self.assertIn(b"62 - 17 = 45.", self.ask(b"hat is 62 - 17? zzz\x1b[D\x1b[D\x1b[D\x0b\x01W"))
-        self.assertIn(b"speed and context; on", self.ask(b"/help"))
-        self.assertIn(b"Figures follow", self.ask(b"/stats on"))
+        self.assertIn(b"tokens/s and context use; on", self.ask(b"/help"))
+        self.assertIn(b"Figures will follow", self.ask(b"/stats on"))
         self.assertRegex(self.ask(b"What is 7 + 8?"), rb"tokens/s; end_token; context [0-9]+ of 1024 tokens\]")
         self.leave()
         # The shell gets its terminal back: with echo, in lines, without marks around pastes.
@@ -234,6 +234,12 @@ class Editor(EditorTest):
         answer = json.loads((self.temp / "a.json").read_text())[1]
         self.assertEqual(answer["role"], "assistant")
         self.assertIn("Lily", answer["content"])
+        # Pressed twice, as people do, it still only stops the answer.
+        self.type(b"Write a short story about Lily and a lost kite.\r")
+        self.read_until(b"Lily")
+        self.read_until(b"Lily")
+        self.type(b"\x03\x03")
+        self.read_until(self.PROMPT)
         # At a prompt with text it drops the text, which the history keeps.
         self.assertIn(b"not sent", self.ask(b"What is 7 + 8", b"\x03"))
         self.assertIn(b"7 + 8 = 15.", self.ask(b"\x1b[A?"))
