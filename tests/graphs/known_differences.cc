@@ -22,6 +22,19 @@ bool HasNaN(const HostTensor& tensor) {
   return std::ranges::any_of(tensor.values, [](double x) { return std::isnan(x); });
 }
 
+// Returns whether a sequence's position ids are not consecutive.
+bool HasJumpingPositions(const graph::Node& node, const HostTensors& values) {
+  const graph::Value* positions = node.input(9);
+  if (positions == nullptr) return false;
+  const HostTensor tensor = positions->constant ? HostTensor::FromTensor(*positions->constant)
+                                                : values.at(positions->name());
+  const auto sequence = static_cast<size_t>(tensor.shape.back());
+  for (size_t i = 1; i < tensor.values.size(); ++i) {
+    if (i % sequence != 0 && tensor.values[i] != tensor.values[i - 1] + 1) return true;
+  }
+  return false;
+}
+
 bool IsCausalWithOneQuery(const graph::Node& node, const HostTensors& values) {
   if (node.Int("is_causal", 0) == 0) return false;
   const graph::Shape& query = values.at(node.input(0)->name()).shape;
@@ -61,6 +74,8 @@ std::string KnownDifference(const graph::Node& node, Platform platform, const Ho
     return "QMoE: ONNX Runtime chooses another of the experts with equal logits";
   if (node.op() == "QMoE" && (HasOneBlock(node, 3, 11) || HasOneBlock(node, 6, 12)))
     return "QMoE: ONNX Runtime reads the zero points of rows with one block in another layout";
+  if (node.op() == "GroupQueryAttention" && HasJumpingPositions(node, values))
+    return "GroupQueryAttention: ONNX Runtime counts on from a prompt's first position id";
   if (IsCausalWithOneQuery(node, values))
     return "Attention: ONNX Runtime's CPU provider masks nothing for one query";
   // ONNX's own shape inference removes the dimensions that are listed, and all only without a list.
