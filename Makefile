@@ -1,11 +1,11 @@
 # Everyday commands, thin over the CMake presets. Each sets up what it lacks and builds.
 #   make demo     stream text from the bundled model        make test    run every test
-#   make bench    run the benchmarks (with BENCH_OPTIONS)   make format  format the C++ sources
-#   make fuzz     run the fuzz targets for FUZZ_SECONDS     make tidy    check them with clang-tidy
+#   make bench    benchmark the kernels (BENCH_OPTIONS)     make format  format the C++ sources
+#   make fuzz     run each fuzz target for FUZZ_SECONDS     make tidy    check them with clang-tidy
 #   make clean    delete what was built
-#   make fuzz-graphs FUZZ_SECONDS=N [SEED=N]   random graphs on the GPU, the interpreter, ONNX Runtime
-#   make bench-peers MODEL=FOLDER [PEERS_OPTIONS="--prompt 64 -n 32"]   Sinter beside ONNX Runtime
-#   make test-peers                     the same logits as ONNX Runtime's, on a small model of each kind
+#   make fuzz-graphs FUZZ_SECONDS=N [SEED=N]   compare random graphs on the GPU, the interpreter and ONNX Runtime
+#   make bench-peers MODEL=FOLDER [PEERS_OPTIONS="--prompt 64 -n 32"]   compare speed with ONNX Runtime
+#   make test-peers                     compare logits with ONNX Runtime on a small model of each architecture
 
 PRESET ?= release
 PROMPT ?= Write a short story about Lily and a lost kite.

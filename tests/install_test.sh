@@ -23,7 +23,7 @@ lib=$root/lib/sinter
 for object in "$lib/sinter" "$lib/libvulkan_lvp.so"; do
   if "$lib/ld-linux-x86-64.so.2" --library-path "$lib" --list "$object" |
     grep -v -F -e "$lib/" -e linux-vdso; then
-    echo "$object takes the libraries above from elsewhere"
+    echo "$object loads the libraries above from elsewhere"
     failed=1
   fi
 done

@@ -126,7 +126,7 @@ def main():
     args = parser.parse_args()
     if unknown := sorted(set(args.configs) - set(names)):
         parser.error(f"configs: got {', '.join(unknown)}, want some of {', '.join(names)}")
-    print("Largest difference of a logit over its row's standard deviation, for each prompt's length:")
+    print("Largest difference of a logit divided by its row's standard deviation, by prompt length:")
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="sinter-peers-") as temp:
         checker = Checker(args, temp)
