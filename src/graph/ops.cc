@@ -334,7 +334,7 @@ std::vector<bool> Inference::AxisSet(const std::vector<int64_t>& axes, int64_t r
   std::vector<bool> set(rank, false);
   for (const int64_t axis : axes) {
     const int64_t at = Axis(axis, rank);
-    if (set[at]) Fail("axes: {} stands twice", axis);
+    if (set[at]) Fail("axes: got {} twice, want each axis once", axis);
     set[at] = true;
   }
   return set;

@@ -136,7 +136,7 @@ class Reader {
       const bool fits =
           i == 3 ? mask[i] >= 1 && mask[i] <= whole[i] : mask[i] == 1 || mask[i] == whole[i];
       if (!fits) {
-        Fail(node_, "input {}: got shape {}, want what broadcasts to {}", input,
+        Fail(node_, "input {}: got shape {}, want one that broadcasts to {}", input,
              ShapeText(At(input)), ShapeText(whole));
       }
     }
@@ -149,7 +149,8 @@ class Reader {
     const int64_t hidden = form_.heads * form_.head_size;
     if (form_.places.projection_bias) {
       if (form_.kv_by_head)
-        Fail(node_, "input 3 (bias): want none with keys of 4 dimensions: it is not implemented");
+        Fail(node_,
+             "input 3 (bias): got one with keys of 4 dimensions, want none: it is not implemented");
       Want(3, {3 * hidden});
     }
     if (form_.by_head) Fail(node_, "input 0: got shape {}, want 3 dimensions", ShapeText(At(0)));
@@ -172,7 +173,7 @@ class Reader {
     }
     if (form_.places.mask) {
       Fail(node_,
-           "inputs 4 and 5: got a mask of keys and a bias, want one of them: both are not "
+           "inputs 4 and 5: got a mask of keys and a bias, want only one: both together are not "
            "implemented");
     }
     if (shape == Shape{form_.batch, form_.total()}) {
@@ -225,8 +226,10 @@ void InferMultiHeadAttention(Inference& in) {
   if (in.has(5)) in.WantSameDType(5, 0);
   if (const float filter = in.node().Float("mask_filter_value", -10000.0f);
       filter > kMaskFilterValue) {
-    in.Fail("attribute 'mask_filter_value': got {}, want at most {}: masked keys weigh nothing",
-            filter, kMaskFilterValue);
+    in.Fail(
+        "attribute 'mask_filter_value': got {}, want at most {}, so that masked keys have no "
+        "weight",
+        filter, kMaskFilterValue);
   }
 }
 

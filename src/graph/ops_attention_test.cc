@@ -69,7 +69,7 @@ TEST(Attention, TakesMasksThatBroadcast) {
   for (const char* mask :
        {"f32[2, 5]", "bool[3, 6]", "bool[2, 3, 5]", "f32[3, 1, 3, 5]", "f32[3, 0]"}) {
     EXPECT_THAT(Infer(ByHead(fmt::format("input %m: {}", mask), ", %m")),
-                HasSubstr("want what broadcasts to [2, 4, 3, 5]"))
+                HasSubstr("want one that broadcasts to [2, 4, 3, 5]"))
         << mask;
   }
   EXPECT_THAT(Infer(ByHead("input %m: f32[5]", ", %m")), HasSubstr("want 2 to 4 dimensions"));
@@ -160,7 +160,7 @@ TEST(MultiHeadAttention, Refuses) {
   EXPECT_THAT(Infer(MultiHead("input %a: f32[1, 4, 1, 5]", ", _, _, %a")),
               HasSubstr("want [batch or 1, heads or 1, 3, 5]"));
   EXPECT_THAT(Infer(MultiHead("input %m: i32[2, 5] input %a: f32[1, 4, 3, 5]", ", _, %m, %a")),
-              HasSubstr("both are not implemented"));
+              HasSubstr("both together are not implemented"));
   EXPECT_THAT(Infer(MultiHead("input %m: i32[2] input %p: f32[2, 4, 6, 8]", ", _, %m, _, %p, %p")),
               HasSubstr("got lengths with a past, want a mask [2, 11]"));
   EXPECT_THAT(Infer(MultiHead("", "", "num_heads = 4, mask_filter_value = -1f")),
@@ -169,7 +169,7 @@ TEST(MultiHeadAttention, Refuses) {
               HasSubstr("input 0: got shape [2, 4, 3, 8], want 3 dimensions"));
   EXPECT_THAT(
       Infer(MultiHead("input %b: f32[96]", ", %b", "num_heads = 4", "2, 3, 32", "2, 4, 5, 8")),
-      HasSubstr("want none with keys of 4 dimensions"));
+      HasSubstr("got one with keys of 4 dimensions"));
   EXPECT_THAT(Infer("input %q: f32[2, 3, 4, 3, 8] %y = com.microsoft::MultiHeadAttention (%q) "
                     "{num_heads = 4}"),
               HasSubstr("input 1 (key) is missing"));

@@ -48,7 +48,7 @@ void InferGatherBlockQuantized(Inference& in) {
   in.WantRank(0, 2);
   if (in.Axis(in.node().Int("gather_axis", 0), 2) != 0 ||
       in.Axis(in.node().Int("quantize_axis", 1), 2) != 1) {
-    in.Fail("attributes 'gather_axis' and 'quantize_axis': got others, want 0 and 1");
+    in.Fail("attributes 'gather_axis' and 'quantize_axis': got other values, want 0 and 1");
   }
   if (in.dtype(0) != DType::kU8 && bits != 4)
     in.Fail("attribute 'bits': got {}, want 4 for this data type", bits);
@@ -86,7 +86,8 @@ void CheckRotaryCaches(const Inference& in, size_t cos, size_t sin, DType dtype,
 void InferGroupQueryAttention(Inference& in) {
   const int64_t heads = PositiveInt(in, "num_heads"), kv_heads = PositiveInt(in, "kv_num_heads");
   if (heads % kv_heads != 0)
-    in.Fail("attributes 'num_heads' and 'kv_num_heads': {} is no multiple of {}", heads, kv_heads);
+    in.Fail("attributes 'num_heads' and 'kv_num_heads': {} is not a multiple of {}", heads,
+            kv_heads);
   in.WantDType(0, kFloats);
   in.WantRank(0, 3);
   const DType dtype = in.dtype(0);

@@ -227,7 +227,7 @@ TEST(GroupQueryAttention, PresentHasRoomForTheTotalLength) {
 
 TEST(GroupQueryAttention, Refuses) {
   const auto expect = [](OneOp& op, const char* want) { EXPECT_THAT(op.Infer(), HasSubstr(want)); };
-  expect(Attention().Attr("num_heads", "5"), "5 is no multiple of 2");
+  expect(Attention().Attr("num_heads", "5"), "5 is not a multiple of 2");
   expect(Attention().Attr("num_heads", "0"), "'num_heads': got 0");
   expect(Attention().Attr("kv_num_heads", ""), "'kv_num_heads' is missing");
   expect(Attention().Attr("qk_output", "1"), "'qk_output': got 1, want 0");

@@ -21,8 +21,10 @@ void CheckPartsAlike(const Inference& in, const FusedProduct& product) {
   };
   for (const FusedPart& part : product.parts) {
     if (type_of(part.zero_points) != type_of(first.zero_points))
-      in.Fail("inputs {} and {} (zero_points): got one of them or two types, want both alike",
-              first.zero_points, part.zero_points);
+      in.Fail(
+          "inputs {} and {} (zero_points): got only one of them or different types, want both of "
+          "one type",
+          first.zero_points, part.zero_points);
     if (in.has(part.bias) != in.has(first.bias))
       in.Fail("inputs {} and {} (bias): got one of them, want both or none", first.bias, part.bias);
   }
@@ -50,7 +52,7 @@ void InferFused(Inference& in) {
   if (!product.activation.empty()) {
     y.back() = product.parts[0].n;
     if (product.parts[1].n != y.back())
-      in.Fail("attribute 'N': got {} and {} rows, want gate and up alike", y.back(),
+      in.Fail("attribute 'N': got {} and {} rows, want as many for gate as for up", y.back(),
               product.parts[1].n);
   }
   if (product.has_residual) {
@@ -128,14 +130,14 @@ FusedProduct ReadFused(const Node& node) {
     const size_t part = product.parts.size();
     const bool gap = part < (b - kFusedFirstPart) / kInputsOfPart;
     if (any && (!present || gap)) {
-      throw Error("graph", "{}: inputs {} to {}: got a part of a weight, want it whole and no gap",
+      throw Error("graph", "{}: inputs {} to {}: got an incomplete weight, want all its parts",
                   node.Describe(), b, b + kInputsOfPart - 1);
     }
     if (!present) continue;
     product.parts.push_back({b, b + 1, b + 2, b + 3, part < rows.size() ? rows[part] : 0});
   }
   if (product.parts.size() != rows.size() || rows.empty()) {
-    throw Error("graph", "{}: attribute 'N': got {} numbers, want {}, one a weight",
+    throw Error("graph", "{}: attribute 'N': got {} numbers, want {}, one for each weight",
                 node.Describe(), rows.size(), std::max<size_t>(1, product.parts.size()));
   }
   return product;

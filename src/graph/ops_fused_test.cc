@@ -82,16 +82,16 @@ TEST(FusedOps, RefuseWhatDoesNotFit) {
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s", "ints[5]"), HasSubstr("want [5, 2, 8]"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s", "ints[0]"), HasSubstr("'N': got 0"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s", "ints[4, 4]"),
-              HasSubstr("attribute 'N': got 2 numbers, want 1, one a weight"));
+              HasSubstr("attribute 'N': got 2 numbers, want 1, one for each weight"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, %b.b, %b.s"), HasSubstr("got 1 numbers"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, _, _, _, _, %b.b, %b.s", "ints[4, 3]"),
-              HasSubstr("inputs 12 to 15: got a part of a weight, want it whole and no gap"));
+              HasSubstr("inputs 12 to 15: got an incomplete weight, want all its parts"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, %b.b", "ints[4, 3]"),
-              HasSubstr("inputs 8 to 11: got a part of a weight"));
+              HasSubstr("inputs 8 to 11: got an incomplete weight"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, %b.b, %wide.s", "ints[4, 3]"),
               HasSubstr("got type f32"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, %a.z, _, %b.b, %b.s", "ints[4, 3]"),
-              HasSubstr("inputs 6 and 10 (zero_points): got one of them or two types"));
+              HasSubstr("inputs 6 and 10 (zero_points): got only one of them or different types"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, _, _, %b.b, %b.s, _, %b.c", "ints[4, 3]"),
               HasSubstr("inputs 7 and 11 (bias): got one of them"));
   EXPECT_THAT(qkv("%x, _, _, %norm, %a.b, %a.s, %b.z"),
@@ -109,7 +109,7 @@ TEST(FusedOps, RefuseWhatDoesNotFit) {
     return Infer("MatMulNBitsMlp (%x, _, _, _, %a.b, %a.s, _, _, %b.b, %b.s)", n, more);
   };
   EXPECT_THAT(mlp("ints[4, 3]", ", activation = \"silu\""),
-              HasSubstr("'N': got 4 and 3 rows, want gate and up alike"));
+              HasSubstr("'N': got 4 and 3 rows, want as many for gate as for up"));
   EXPECT_THAT(mlp("ints[4, 3]", ", activation = \"relu\""), HasSubstr("'activation': got relu"));
   EXPECT_THAT(mlp("ints[4, 3]", ""), HasSubstr("attribute 'activation' is missing"));
   const auto add = [](const std::string& inputs) {

@@ -54,8 +54,8 @@ void InferExpand(Inference& in) {
   Shape shape;
   if (std::any_of(target.begin(), target.end(), [](int64_t dim) { return dim < 0; }) ||
       !Broadcast(in.shape(0), target, &shape)) {
-    in.Fail("shape: got {} for an input {}, want a shape to which it broadcasts", ShapeText(target),
-            ShapeText(in.shape(0)));
+    in.Fail("shape: got {} for an input {}, want a shape that the input broadcasts to",
+            ShapeText(target), ShapeText(in.shape(0)));
   }
   in.Out(0, in.dtype(0), std::move(shape));
 }
@@ -94,8 +94,8 @@ void InferConcat(Inference& in) {
     Shape want = in.shape(i);
     want[axis] = in.shape(0)[axis];
     if (want != in.shape(0)) {
-      in.Fail("inputs: got shapes {} and {}, want the same but for axis {}", ShapeText(in.shape(0)),
-              ShapeText(in.shape(i)), axis);
+      in.Fail("inputs: got shapes {} and {}, want shapes that differ only along axis {}",
+              ShapeText(in.shape(0)), ShapeText(in.shape(i)), axis);
     }
     shape[axis] = AddDims(in, shape[axis], in.shape(i)[axis]);
   }

@@ -54,12 +54,13 @@ std::vector<SliceRange> SliceRanges(const Node& node, const Shape& shape,
   std::vector<bool> seen(shape.size(), false);
   for (size_t i = 0; i < starts.size(); ++i) {
     const int64_t axis = NormalizeAxis(node, axes ? (*axes)[i] : static_cast<int64_t>(i), rank);
-    if (seen[axis]) throw Error("graph", "{}: axes: {} stands twice", node.Describe(), axis);
+    if (seen[axis])
+      throw Error("graph", "{}: axes: got {} twice, want each axis once", node.Describe(), axis);
     seen[axis] = true;
     const int64_t dim = shape[axis];
     const int64_t step = steps ? (*steps)[i] : 1;
     if (step == 0 || step == INT64_MIN) {
-      throw Error("graph", "{}: steps: got {}, want another number", node.Describe(), step);
+      throw Error("graph", "{}: steps: got {}, want neither 0 nor -2^63", node.Describe(), step);
     }
     // Negative positions count from the end. Both positions are then clamped, to ranges that ONNX
     // gives for each direction: a start before the first element of a negative step is the first

@@ -61,10 +61,8 @@ class Verifier {
       }
       if (value->dtype != tensor.dtype || !value->has_static_shape() ||
           value->shape() != tensor.shape) {
-        throw Error(
-            "graph",
-            "constant '{}': its value is declared with another type or shape than its elements",
-            value->name());
+        throw Error("graph", "constant '{}': its declared type or shape differs from its elements'",
+                    value->name());
       }
       if (!tensor.has_all_bytes()) {
         throw Error("graph", "constant '{}': got {} bytes for {}{}", value->name(),
@@ -119,8 +117,8 @@ class Verifier {
     for (const Value* capture : subgraph.captures()) {
       const Value* outer = graph_.FindValue(capture->name());
       if (outer == nullptr) {
-        throw Error("graph", "{}: {} reads '{}', which is no value around it", node.Describe(),
-                    name, capture->name());
+        throw Error("graph", "{}: {} reads '{}', which is not a value of an enclosing graph",
+                    node.Describe(), name, capture->name());
       }
       CheckDefined(node, *outer);
     }
@@ -150,9 +148,9 @@ class Verifier {
         shape_fits = !dim.known() || dim.value == types[i].shape[d];
       }
       if (!type_fits || !shape_fits) {
-        throw Error("graph", "{}: output '{}': declared otherwise than the operator gives it: {}{}",
-                    node.Describe(), value->name(), DTypeName(types[i].dtype),
-                    ShapeText(types[i].shape));
+        throw Error(
+            "graph", "{}: output '{}': declared differently from what the operator gives: {}{}",
+            node.Describe(), value->name(), DTypeName(types[i].dtype), ShapeText(types[i].shape));
       }
     }
   }

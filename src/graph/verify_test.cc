@@ -53,7 +53,7 @@ TEST(Verify, DefinitionsComeBeforeUses) {
 
 TEST(Verify, DeclaredTypesMustFit) {
   EXPECT_THAT(Check("input %x: f32[2] %y: f16[2] = ai.onnx::Neg(%x)"),
-              HasSubstr("output 'y': declared otherwise than the operator gives it: f32[2]"));
+              HasSubstr("output 'y': declared differently from what the operator gives: f32[2]"));
   EXPECT_THAT(Check("input %x: f32[2] %y: f32[3] = ai.onnx::Neg(%x)"), HasSubstr("f32[2]"));
   EXPECT_THAT(Check("input %x: f32[2] %y: f32[2, 1] = ai.onnx::Neg(%x)"), HasSubstr("f32[2]"));
   EXPECT_EQ(Check("input %x: f32[2] %y: f32[n] = ai.onnx::Neg(%x)"), "fine");
@@ -77,11 +77,11 @@ TEST(Verify, ConstantsMustBeWhole) {
   c->constant = whole;
   c->constant->shape = {int64_t{1} << 62, 4};
   c->set_shape({1});
-  EXPECT_THAT(Check(*graph), HasSubstr("declared with another type or shape"));
+  EXPECT_THAT(Check(*graph), HasSubstr("its declared type or shape differs"));
   c->SetConstant(whole);
   EXPECT_EQ(Check(*graph), "fine");
   c->dtype = DType::kF16;
-  EXPECT_THAT(Check(*graph), HasSubstr("declared with another type or shape"));
+  EXPECT_THAT(Check(*graph), HasSubstr("its declared type or shape differs"));
   c->SetConstant(whole);
   graph->FindValue("y")->SetConstant(whole);
   EXPECT_THAT(Check(*graph), HasSubstr("value 'y': is a constant, but node"));
@@ -96,7 +96,7 @@ TEST(Verify, SubgraphsAreCheckedToo) {
   };
   EXPECT_EQ(with_branch("const %k: f32[1] = [1] return %k"), "fine");
   EXPECT_THAT(with_branch("capture %k return %k"),
-              HasSubstr("reads 'k', which is no value around"));
+              HasSubstr("reads 'k', which is not a value of an enclosing"));
   EXPECT_THAT(with_branch("capture %late return %late"), HasSubstr("which is not before it"));
   EXPECT_THAT(with_branch(""), HasSubstr("else_branch gives 0 outputs, want 1"));
   EXPECT_THAT(with_branch("%k = ai.onnx::Foo() return %k"), HasSubstr("ai.onnx::Foo"));
