@@ -57,7 +57,7 @@ const std::shared_ptr<const MappedFile>& ExternalData::Open(std::string_view nam
         EscapeName(location));
   }
   if (!folder_) {
-    source_.Fail("tensor '{}': got external data in '{}', want a model that came from a folder",
+    source_.Fail("tensor '{}': got external data in '{}', want a model that is read from a folder",
                  name, location);
   }
   try {

@@ -128,9 +128,10 @@ TEST_F(ExternalDataTest, LocationThatIsNoFile) {
 }
 
 TEST_F(ExternalDataTest, ModelWithoutFolder) {
-  EXPECT_EQ(ReadError(ModelWith({1}, {{"location", "data"}})),
-            "[onnx] model: tensor 'w': got external data in 'data', want a model that came from a "
-            "folder");
+  EXPECT_EQ(
+      ReadError(ModelWith({1}, {{"location", "data"}})),
+      "[onnx] model: tensor 'w': got external data in 'data', want a model that is read from a "
+      "folder");
 }
 
 }  // namespace

@@ -50,9 +50,9 @@ class ModelReader {
     try {
       return ReadModelProto(model);
     } catch (const WireError& e) {
-      source_.Fail("damaged, cut off or no ONNX file: {}", e.what());
-    } catch (const protozero::exception& e) {
-      source_.Fail("damaged, cut off or no ONNX file: {}", e.what());
+      source_.Fail("not a valid ONNX file: {}", e.what());
+    } catch (const protozero::exception&) {
+      source_.Fail("not a valid ONNX file: corrupt, incomplete, or a Git LFS pointer");
     }
   }
 
@@ -167,8 +167,8 @@ class ModelReader {
     for (const Declaration& output : outputs) {
       Value* value = Resolve(output.name, scope);
       if (value == nullptr)
-        source_.Fail("output '{}' of graph '{}': got no node that makes it, want one", output.name,
-                     fields.name);
+        source_.Fail("output '{}' of graph '{}': got no node that produces it, want one",
+                     output.name, fields.name);
       if (!seen.insert(value).second)
         source_.Fail("output '{}' of graph '{}': got it twice, want it once", output.name,
                      fields.name);
@@ -187,8 +187,7 @@ class ModelReader {
   // one.
   void Claim(std::string_view name, std::string maker, Scope* scope) const {
     const auto [at, added] = scope->makers.emplace(source_.Checked(name), std::move(maker));
-    if (!added)
-      source_.Fail("value '{}': got {} and another one that make it, want one", name, at->second);
+    if (!added) source_.Fail("value '{}': got {} and another source, want one", name, at->second);
   }
 
   Value* AddName(std::string_view name, std::string maker, Scope* scope) const {
@@ -304,7 +303,7 @@ class ModelReader {
       case proto::AttributeType::kGraph: {
         Scope inner{.outer = scope, .depth = scope->depth + 1};
         if (inner.depth > kMaxSubgraphDepth) {
-          source_.Fail("{}: subgraphs: got them nested deeper than {}, want fewer", node.Describe(),
+          source_.Fail("{}: subgraphs: got more than {} levels, want fewer", node.Describe(),
                        kMaxSubgraphDepth);
         }
         return std::shared_ptr<Graph>(ReadGraph(*fields.graph, &inner));
@@ -322,8 +321,9 @@ class ModelReader {
     for (const std::string_view name : fields.inputs) {
       Value* value = name.empty() ? nullptr : Resolve(name, scope);
       if (value == nullptr && !name.empty()) {
-        source_.Fail("{}: input '{}': got nobody who makes it, want a node, input or initializer",
-                     fields.Describe(), name);
+        source_.Fail(
+            "{}: input '{}': got nothing that produces it, want a node, input or initializer",
+            fields.Describe(), name);
       }
       inputs.push_back(value);
     }

@@ -68,31 +68,30 @@ TEST(ReaderRefuses, Nodes) {
       HasSubstr("node 'n': got no operator, want one"));
   EXPECT_THAT(
       ReadError(Model(Proto().Sub(proto::graph::kNode, NodeMessage("Op", {"nobody"}, {"y"})))),
-      HasSubstr("node 'the_Op' (Op): input 'nobody': got nobody who makes it, want a node, input "
-                "or initializer"));
+      HasSubstr("node 'the_Op' (Op): input 'nobody': got nothing that produces it, want a node, "
+                "input or initializer"));
 }
 
 TEST(ReaderRefuses, ASecondMaker) {
-  const std::string second =
-      "value 'y': got node 'the_Relu' (Relu) and another one that make it, want one";
+  const std::string second = "value 'y': got node 'the_Relu' (Relu) and another source, want one";
   EXPECT_THAT(
       ReadError(Model(ReluGraph().Sub(proto::graph::kNode, NodeMessage("Abs", {"x"}, {"y"})))),
       HasSubstr(second));
   EXPECT_THAT(
       ReadError(Model(ReluGraph().Sub(proto::graph::kNode, NodeMessage("Abs", {"x"}, {"z", "z"})))),
-      HasSubstr("value 'z': got node 'the_Abs' (Abs) and another one"));
+      HasSubstr("value 'z': got node 'the_Abs' (Abs) and another source"));
   EXPECT_THAT(
       ReadError(Model(ReluGraph().Sub(proto::graph::kInitializer, RawTensor("y", 2, {1}, "a")))),
-      HasSubstr("value 'y': got an initializer and another one"));
+      HasSubstr("value 'y': got an initializer and another source"));
   EXPECT_THAT(
       ReadError(Model(ReluGraph().Sub(proto::graph::kNode, NodeMessage("Abs", {"x"}, {"x"})))),
-      HasSubstr("value 'x': got an input and another one"));
+      HasSubstr("value 'x': got an input and another source"));
   const Proto constant = Constant("y", AttributeMessage("value_int", AttributeType::kInt));
   EXPECT_THAT(ReadError(Model(ReluGraph().Sub(proto::graph::kNode, constant))), HasSubstr(second));
   EXPECT_THAT(ReadError(Model(ReluGraph()
                                   .Sub(proto::graph::kInitializer, RawTensor("w", 2, {1}, "a"))
                                   .Sub(proto::graph::kInitializer, RawTensor("w", 2, {1}, "a")))),
-              HasSubstr("value 'w': got an initializer and another one"));
+              HasSubstr("value 'w': got an initializer and another source"));
 }
 
 TEST(ReaderRefuses, Cycles) {
@@ -126,8 +125,8 @@ TEST(ReaderRefuses, DeepNesting) {
   };
   EXPECT_EQ(ReadBytes(nested(kMaxSubgraphDepth).bytes)->num_nodes(), 1u);
   EXPECT_THAT(ReadError(nested(kMaxSubgraphDepth + 1)),
-              HasSubstr("subgraphs: got them nested deeper than 16"));
-  EXPECT_THAT(ReadError(nested(1000)), HasSubstr("subgraphs: got them nested deeper than 16"));
+              HasSubstr("subgraphs: got more than 16 levels"));
+  EXPECT_THAT(ReadError(nested(1000)), HasSubstr("subgraphs: got more than 16 levels"));
 }
 
 TEST(ReaderRefuses, InputsAndOutputs) {
@@ -241,18 +240,18 @@ TEST(ReaderRefuses, NamesThatAreNoText) {
 }
 
 TEST(ReaderRefuses, DamagedMessages) {
-  const std::string damaged = "damaged, cut off or no ONNX file: ";
+  const std::string damaged = "not a valid ONNX file: ";
   // Fields with a wrong wire type: a varint, a fixed-size number, bytes.
   EXPECT_THAT(ReadError(Proto().Bytes(proto::model::kIrVersion, "x")),
-              HasSubstr(damaged + "a field has another wire type"));
+              HasSubstr(damaged + "a field's wire type does not match"));
   EXPECT_THAT(ReadError(Proto().Int(proto::model::kGraph, 1)),
-              HasSubstr(damaged + "a field has another wire type"));
+              HasSubstr(damaged + "a field's wire type does not match"));
   EXPECT_THAT(ReadError(WithAttribute(
                   AttributeMessage("f", AttributeType::kFloat).Int(proto::attribute::kFloat, 1))),
-              HasSubstr(damaged + "a field has another wire type"));
+              HasSubstr(damaged + "a field's wire type does not match"));
   EXPECT_THAT(ReadError(WithAttribute(
                   AttributeMessage("f", AttributeType::kFloats).Int(proto::attribute::kFloats, 1))),
-              HasSubstr(damaged + "a field has another wire type"));
+              HasSubstr(damaged + "a field's wire type does not match"));
   EXPECT_THAT(
       ReadError(WithAttribute(
           AttributeMessage("f", AttributeType::kFloats).Bytes(proto::attribute::kFloats, "abc"))),

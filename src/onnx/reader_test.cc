@@ -334,7 +334,7 @@ TEST(Reader, ReadsFilesAndNamesThemInErrors) {
       << "the mapping outlives the file";
   path = folder.Write("bad.onnx", "garbage");
   EXPECT_THAT(ErrorOf([&] { ReadModel(path); }),
-              StartsWith("[onnx] " + path.string() + ": damaged, cut off or no ONNX file: "));
+              StartsWith("[onnx] " + path.string() + ": not a valid ONNX file: "));
   try {
     ReadModel(folder / "none.onnx");
     FAIL();

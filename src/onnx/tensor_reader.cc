@@ -216,7 +216,7 @@ graph::Tensor TensorReader::Read(const TensorFields& fields, std::string_view na
                                                    : ints.size();
     if (got != want || typed != got) {
       fail(fmt::format(
-          "data: got {} numbers in the field of the type and {} in others, want {} and 0", got,
+          "data: got {} numbers in the type's own field and {} in others, want {} and 0", got,
           typed - got, want));
     }
     // Storage is allocated only here, after the check that the file really holds as many numbers as

@@ -153,14 +153,13 @@ TEST(TensorReader, RefusesOtherSizesThanTheShapeWants) {
               HasSubstr("raw_data: got 4 bytes, want 4503599627370496"));
   EXPECT_THAT(
       TensorError(TensorHeader("w", 7, {1ll << 40}).Int(proto::tensor::kInt64Data, 1)),
-      HasSubstr(
-          "got 1 numbers in the field of the type and 0 in others, want 1099511627776 and 0"));
+      HasSubstr("got 1 numbers in the type's own field and 0 in others, want 1099511627776 and 0"));
   EXPECT_THAT(TensorError(TensorHeader("w", 1, {})), HasSubstr("got 0 numbers"));
   EXPECT_THAT(TensorError(TensorHeader("w", 1, {1}).Int(proto::tensor::kInt32Data, 1)),
-              HasSubstr("got 0 numbers in the field of the type and 1 in others"));
+              HasSubstr("got 0 numbers in the type's own field and 1 in others"));
   EXPECT_THAT(
       TensorError(TensorHeader("w", 21, {3}).PackedInts(proto::tensor::kInt32Data, {1, 2, 3})),
-      HasSubstr("got 3 numbers in the field of the type and 0 in others, want 2 and 0"));
+      HasSubstr("got 3 numbers in the type's own field and 0 in others, want 2 and 0"));
 }
 
 TEST(TensorReader, RefusesNumbersOutOfRange) {

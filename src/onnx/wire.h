@@ -70,7 +70,7 @@ class Message {
 
   void Want(protozero::pbf_wire_type type) const {
     if (!reader_.has_wire_type(type))
-      throw WireError("a field has another wire type than its number says");
+      throw WireError("a field's wire type does not match its number");
   }
   static int32_t Narrow(int64_t value) {
     if (value != static_cast<int32_t>(value))
