@@ -148,7 +148,7 @@ TEST(ConfigFields, RefusesAHeadOfItsOwnThatIsTied) {
   folder.Write("model.safetensors", tensors.File());
   EXPECT_THAT(
       ErrorOf([&] { ConvertCheckpoint(folder.path(), folder / "out", {}); }),
-      HasSubstr("tensor 'lm_head.weight': got other values than model.embed_tokens.weight"));
+      HasSubstr("tensor 'lm_head.weight': got values that differ from model.embed_tokens.weight"));
   // A copy of the embedding is there in many files.
   tensors.Add("model.embed_tokens.weight", {320, 64}, 0);
   tensors.Add("lm_head.weight", {320, 64}, 0);
@@ -168,8 +168,9 @@ TEST(ConfigFields, Windows) {
   // The first 28 layers have none by default.
   EXPECT_THAT(Windows("qwen3", {{"use_sliding_window", true}, {"sliding_window", 8}}),
               ElementsAre(-1, -1));
-  EXPECT_THAT(BuildError("qwen3", {{"layer_types", sliding}}),
-              HasSubstr("c: layer_types: got a layer of sliding_attention, want none"));
+  EXPECT_THAT(
+      BuildError("qwen3", {{"layer_types", sliding}}),
+      HasSubstr("c: layer_types: got sliding_attention without a sliding_window, want both"));
   EXPECT_THAT(BuildError("llama", {{"layer_types", sliding}}), HasSubstr("c: layer_types: got"));
   EXPECT_THAT(BuildError("qwen3_moe", {{"layer_types", sliding}}),
               HasSubstr("c: layer_types: got"));
@@ -180,7 +181,7 @@ TEST(ConfigFields, Windows) {
   EXPECT_THAT(BuildError("phi3", {{"use_sliding_window", false}}),
               HasSubstr("c: sliding_window: got 127, but"));
   EXPECT_THAT(BuildError("gpt_oss", {{"sliding_window", nullptr}}),
-              HasSubstr("c: layer_types: got a layer of sliding_attention"));
+              HasSubstr("c: layer_types: got sliding_attention without"));
   // SmolLM3's windows are in the layers without rotary embeddings.
   EXPECT_THAT(Windows("smollm3", {{"use_sliding_window", true}, {"sliding_window", 8}}),
               ElementsAre(-1, -1, -1, 8));
@@ -211,7 +212,7 @@ TEST(Rope, BothFieldsHaveToAgree) {
   const json plain = {{"rope_theta", 10000.0}, {"rope_type", "default"}};
   EXPECT_THAT(ParseError("qwen3", {{"rope_parameters", plain}, {"rope_scaling", scaled}}),
               AllOf(HasSubstr("[convert] c: rope_parameters and rope_scaling: got {"),
-                    HasSubstr(" and {\"factor\": 4.0"), HasSubstr("want one of them")));
+                    HasSubstr(" and {\"factor\": 4.0"), HasSubstr("want only one")));
   const HfConfig both =
       Parsed("qwen3",
              {{"rope_parameters", {{"rope_theta", 10000}, {"rope_type", "linear"}, {"factor", 4}}},
@@ -220,8 +221,9 @@ TEST(Rope, BothFieldsHaveToAgree) {
   EXPECT_EQ(both.rope.factor, 4);
   EXPECT_EQ(ParseError("qwen3", {{"rope_parameters", nullptr}, {"rope_scaling", scaled}}),
             "no error");
-  EXPECT_THAT(ParseError("qwen3", {{"rope_parameters", {{"rope_theta", 5000.0}}}}),
-              HasSubstr("c: rope_parameters: rope_theta: got 5000.0, want 10000.0, as rope_theta"));
+  EXPECT_THAT(
+      ParseError("qwen3", {{"rope_parameters", {{"rope_theta", 5000.0}}}}),
+      HasSubstr("c: rope_parameters: rope_theta: got 5000.0, want 10000.0 to match rope_theta"));
   EXPECT_THAT(
       ParseError("phi3_longrope", {{"rope_parameters",
                                     {{"rope_type", "default"}, {"partial_rotary_factor", 0.25}}}}),
@@ -250,7 +252,7 @@ TEST(Rope, EveryFieldIsUsedOrRefused) {
   }
   EXPECT_THAT(error({{"full_attention", {{"rope_theta", 10000.0}}}}), HasSubstr("full_attention"));
   EXPECT_THAT(ParseError("qwen3", {{"rope_parameters", {{"full_attention", {{"factor", 1}}}}}}),
-              HasSubstr("rope_parameters: got some for each type of layer, want one set"));
+              HasSubstr("rope_parameters: got some for each type of layer, want a single set"));
   EXPECT_THAT(BuildError("phi3", {{"rope_scaling", {{"type", "yarn"}, {"factor", 2.0}}}}),
               HasSubstr("c: rope_type: got one that phi3 does not have"));
   EXPECT_THAT(ParseError("phi3_longrope", {{"rope_scaling",

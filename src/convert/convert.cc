@@ -62,8 +62,8 @@ void CheckTiedHead(const CheckpointTensors& tensors, const HfConfig& config) {
   if (head->second.dtype != table->second.dtype ||
       !std::ranges::equal(head->second.bytes, table->second.bytes)) {
     throw Error("convert",
-                "tensor 'lm_head.weight': got other values than model.embed_tokens.weight's, want "
-                "the same, because {} says tie_word_embeddings",
+                "tensor 'lm_head.weight': got values that differ from model.embed_tokens.weight, "
+                "want the same ones, because {} says tie_word_embeddings",
                 config.file);
   }
 }
@@ -71,8 +71,8 @@ void CheckTiedHead(const CheckpointTensors& tensors, const HfConfig& config) {
 void CheckUnused(const CheckpointWeights& weights, const HfConfig& config) {
   for (const std::string& name : weights.Unused()) {
     if (IsExpected(name, config)) continue;
-    throw Error("convert", "tensor '{}': got one that {} has no use for, want {}'s own", name,
-                config.file, config.model_type);
+    throw Error("convert", "tensor '{}': got a tensor that {} does not ask for, want only {}'s own",
+                name, config.file, config.model_type);
   }
 }
 

@@ -276,15 +276,15 @@ TEST(Convert, RefusesDamagedCheckpoints) {
     };
   };
   const std::vector<Fault> faults = {
-      {"missing", "tensor 'model.layers.1.self_attn.o_proj.weight': got none of that name",
+      {"missing", "tensor 'model.layers.1.self_attn.o_proj.weight': got no such tensor",
        tensors([](TestTensors& t) { t.Remove("model.layers.1.self_attn.o_proj.weight"); })},
       {"shape", "tensor 'model.norm.weight': got shape [65], want [64]",
        tensors([](TestTensors& t) { t.Add("model.norm.weight", {65}, 1); })},
       {"type", "tensor 'model.norm.weight': got type U8, want BF16",
        tensors([](TestTensors& t) { t.AddRandomBytes("model.norm.weight", {64}, 0, 1); })},
-      {"unknown tensor", "tensor 'model.layers.0.extra.weight': got one that",
+      {"unknown tensor", "tensor 'model.layers.0.extra.weight': got a tensor that",
        tensors([](TestTensors& t) { t.Add("model.layers.0.extra.weight", {2}, 1); })},
-      {"past f16", "tensor 'model.layers.0.mlp.up_proj.weight': got weights past what f16",
+      {"past f16", "tensor 'model.layers.0.mlp.up_proj.weight': got weights too large for f16",
        tensors([](TestTensors& t) {
          t.Add("model.layers.0.mlp.up_proj.weight", {96, 64}, 1e9f);
        })},
@@ -410,9 +410,9 @@ TEST(Convert, RefusesOptions) {
   EXPECT_THAT(ErrorOf([&] { ConvertCheckpoint(folder / "no", folder / "out", Options()); }),
               HasSubstr("got nothing there, want a checkpoint's folder"));
   EXPECT_THAT(ErrorOf([&] { ConvertCheckpoint(folder.path(), folder.path(), Options()); }),
-              HasSubstr("got something there already, want a new folder"));
+              HasSubstr("got an existing file or folder, want a new name"));
   EXPECT_THAT(ErrorOf([&] { ConvertCheckpoint(folder.path(), folder / "a/b", Options()); }),
-              HasSubstr("cannot make the folder"));
+              HasSubstr("cannot create the folder"));
 }
 
 // A limit on the size of files simulates a full disk.

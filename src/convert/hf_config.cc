@@ -55,7 +55,7 @@ double HfConfig::Double(std::string_view name, double fallback) const {
 void HfConfig::Want(std::string_view name, const nlohmann::json& only) const {
   const nlohmann::json* field = Find(name);
   if (field != nullptr && *field != only) {
-    throw Error("convert", "{}: {}: got {}, want {}: nothing else is implemented", file, name,
+    throw Error("convert", "{}: {}: got {}, want {}, the only one implemented", file, name,
                 JsonExcerpt(*field), JsonExcerpt(only));
   }
 }
@@ -63,8 +63,8 @@ void HfConfig::Want(std::string_view name, const nlohmann::json& only) const {
 void HfConfig::WantSilu() const {
   const nlohmann::json* field = Find("hidden_act");
   if (field != nullptr && *field != "silu" && *field != "swish") {
-    throw Error("convert", "{}: hidden_act: got {}, want \"silu\": nothing else is implemented",
-                file, JsonExcerpt(*field));
+    throw Error("convert", "{}: hidden_act: got {}, want \"silu\", the only one implemented", file,
+                JsonExcerpt(*field));
   }
 }
 
@@ -76,10 +76,10 @@ std::vector<bool> HfConfig::SlidingLayers(bool windows,
     for (int64_t layer = 0; layer < layers; ++layer) sliding.push_back(by_default(layer));
   }
   if (!windows && std::find(sliding.begin(), sliding.end(), true) != sliding.end()) {
-    throw Error("convert",
-                "{}: layer_types: got a layer of sliding_attention, want none, because there is no "
-                "sliding window for it",
-                file);
+    throw Error(
+        "convert",
+        "{}: layer_types: got sliding_attention without a sliding_window, want both or neither",
+        file);
   }
   return sliding;
 }
@@ -90,11 +90,10 @@ std::optional<int64_t> HfConfig::UniformWindow() const {
   if (!windows) return std::nullopt;
   if (!Flag("use_sliding_window", true) ||
       std::find(sliding.begin(), sliding.end(), false) != sliding.end()) {
-    throw Error(
-        "convert",
-        "{}: sliding_window: got {}, but use_sliding_window or layer_types without it, want "
-        "it in every layer of {}",
-        file, *sliding_window, model_type);
+    throw Error("convert",
+                "{}: sliding_window: got {}, but use_sliding_window or layer_types turn it off, "
+                "want it in every layer of {}",
+                file, *sliding_window, model_type);
   }
   return sliding_window;
 }

@@ -64,7 +64,7 @@ NewFolder::NewFolder(fs::path path) : path_(std::move(path)) {
   std::error_code error;
   const fs::file_status status = fs::symlink_status(path_, error);
   if (fs::exists(status) && !(fs::is_directory(status) && fs::is_empty(path_, error))) {
-    throw Error("convert", "'{}': got something there already, want a new folder", path_.string());
+    throw Error("convert", "'{}': got an existing file or folder, want a new name", path_.string());
   }
   partial_ = fmt::format("{}.part{}", path_.string(), getpid());
   RemoveAbandoned(path_);
@@ -82,7 +82,7 @@ void NewFolder::Make() {
   for (int attempt = 0; attempt < 10; ++attempt) {
     std::error_code error;
     if (!fs::create_directory(partial_, error)) {
-      throw Error("convert", "cannot make the folder '{}': {}", partial_.string(),
+      throw Error("convert", "cannot create the folder '{}': {}", partial_.string(),
                   error ? error.message() : "it exists");
     }
     lock_ = OpenFolder(partial_);
@@ -92,7 +92,7 @@ void NewFolder::Make() {
     }
     if (IsNameOf(partial_, lock_)) return;
   }
-  throw Error("convert", "cannot make the folder '{}': got it removed again and again",
+  throw Error("convert", "cannot create the folder '{}': something keeps removing it",
               partial_.string());
 }
 

@@ -59,9 +59,9 @@ TEST(NewFolder, RefusesWhatIsThere) {
   fs::create_directory(folder / "empty");
   fs::create_directory_symlink("empty", folder / "link");
   for (const char* name : {"file", "dangling", "link"})
-    EXPECT_THAT(error(name), HasSubstr("got something there already, want a new folder")) << name;
+    EXPECT_THAT(error(name), HasSubstr("got an existing file or folder, want a new name")) << name;
   EXPECT_EQ(error("empty"), "no error");
-  EXPECT_THAT(error("none/out"), HasSubstr("cannot make the folder"));
+  EXPECT_THAT(error("none/out"), HasSubstr("cannot create the folder"));
 }
 
 TEST(NewFolder, CopiesRegularFilesOnly) {

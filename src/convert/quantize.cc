@@ -21,7 +21,7 @@ float StoreScale(const QuantFormat& format, float scale, int64_t index, std::byt
     std::memcpy(scales + index * 2, &half, 2);
     scale = HalfToFloat(half);
     if (!std::isfinite(scale)) {
-      throw Error("convert", "tensor '{}': got weights past what f16 scales hold, want --dtype f32",
+      throw Error("convert", "tensor '{}': got weights too large for f16 scales, want --dtype f32",
                   name);
     }
   } else {

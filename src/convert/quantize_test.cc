@@ -126,7 +126,7 @@ TEST(Quantize, RefusesWhatIsNotFinite) {
               "[convert] tensor 'w': got a weight that is not finite");
   }
   EXPECT_THAT(ErrorOf([&] { QuantizeOf({}, std::vector<float>(32, 1e9f)); }),
-              HasSubstr("tensor 'w': got weights past what f16 scales hold, want --dtype f32"));
+              HasSubstr("tensor 'w': got weights too large for f16 scales, want --dtype f32"));
 }
 
 TEST(Quantize, RandomRowsHaveTheirDeviation) {
@@ -219,7 +219,7 @@ TEST(Weights, Errors) {
   const CheckpointTensors read = ReadCheckpoint(folder.path());
   CheckpointWeights weights(read);
   EXPECT_EQ(ErrorOf([&] { weights.Rows("x", 2, 3); }),
-            "[convert] tensor 'x': got none of that name in the checkpoint, want [2, 3]");
+            "[convert] tensor 'x': got no such tensor in the checkpoint, want one of shape [2, 3]");
   EXPECT_EQ(ErrorOf([&] { weights.Rows("w", 3, 2); }),
             "[convert] tensor 'w': got shape [2, 3], want [3, 2] as config.json says");
   EXPECT_EQ(ErrorOf([&] { weights.Vector("u", 4, 0, 0); }),

@@ -59,7 +59,7 @@ class RopeReader {
     const json* inner = FindField(parameters_, name);
     const json* outer = config_.Find(top_level);
     if (inner != nullptr && outer != nullptr && *inner != *outer) {
-      throw Error("convert", "{}: {}: got {}, want {}, as {} beside it says", what_, name,
+      throw Error("convert", "{}: {}: got {}, want {} to match {}", what_, name,
                   JsonExcerpt(*inner), JsonExcerpt(*outer), top_level);
     }
     return inner != nullptr ? GetDouble(parameters_, name, what_)
@@ -241,8 +241,7 @@ RopeConfig ReadRope(const HfConfig& config, double theta) {
   if (full != nullptr) {
     if (config.model_type != "gemma3_text") {
       throw Error("convert",
-                  "{}: rope_parameters: got some for each type of layer, want one set: {} has "
-                  "no others",
+                  "{}: rope_parameters: got some for each type of layer, want a single set for {}",
                   config.file, config.model_type);
     }
     for (const auto& [name, value] : newer->items()) {
@@ -262,10 +261,10 @@ RopeConfig ReadRope(const HfConfig& config, double theta) {
   fallback.partial_rotary_factor =
       static_cast<double>(rope.rotary_dim) / static_cast<double>(config.head_size);
   if (rope != ParseRope(*older, "rope_scaling", config, fallback)) {
-    throw Error("convert",
-                "{}: rope_parameters and rope_scaling: got {} and {}, want one of them, or both "
-                "with the same meaning",
-                config.file, JsonExcerpt(*newer), JsonExcerpt(*older));
+    throw Error(
+        "convert",
+        "{}: rope_parameters and rope_scaling: got {} and {}, want only one, or two that agree",
+        config.file, JsonExcerpt(*newer), JsonExcerpt(*older));
   }
   return rope;
 }

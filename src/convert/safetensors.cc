@@ -85,7 +85,7 @@ class Reader {
         std::find_if(std::begin(kTypes), std::end(kTypes),
                      [&](const TypeInfo& info) { return info.name == tensor.dtype_name; });
     if (type == std::end(kTypes)) {
-      Fail("tensor '{}': got type '{}', want one of safetensors'", name, tensor.dtype_name);
+      Fail("tensor '{}': got type '{}', want a type of safetensors", name, tensor.dtype_name);
     }
     tensor.dtype = type->dtype;
     uint64_t want = type->bytes;
@@ -97,7 +97,7 @@ class Reader {
     }
     const std::vector<int64_t> offsets = GetInts(entry, "data_offsets", what);
     if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0]) {
-      Fail("tensor '{}': data_offsets: got [{}], want where it begins and ends", name,
+      Fail("tensor '{}': data_offsets: got [{}], want its beginning and end", name,
            fmt::join(offsets, ", "));
     }
     const auto begin = static_cast<uint64_t>(offsets[0]), end = static_cast<uint64_t>(offsets[1]);
@@ -123,14 +123,14 @@ class Reader {
     std::string before = "the header";
     for (const Range& range : ranges_) {
       if (range.begin != at) {
-        Fail("tensor '{}': got a beginning at byte {}, want {} where {} ends", range.name,
+        Fail("tensor '{}': got a beginning at byte {}, want {}, where {} ends", range.name,
              range.begin, at, before);
       }
       at = range.end;
       before = fmt::format("'{}'", range.name);
     }
     if (at != data_.size()) {
-      Fail("got {} bytes of data, want {} where {} ends", data_.size(), at, before);
+      Fail("got {} bytes of data, want {}, where {} ends", data_.size(), at, before);
     }
   }
 
@@ -194,7 +194,7 @@ CheckpointTensors ReadCheckpoint(const std::filesystem::path& folder) {
     if (fresh) it->second = ReadSafetensors(folder / file_name);
     const auto found = it->second.find(name);
     if (found == it->second.end()) {
-      throw Error("convert", "{}: tensor '{}': got no such tensor, want it as {} says",
+      throw Error("convert", "{}: tensor '{}': got no such tensor, want it, as {} says",
                   (folder / file_name).string(), name, index.filename().string());
     }
     tensors.emplace(name, found->second);

@@ -124,7 +124,8 @@ const CheckpointTensor& CheckpointWeights::Get(const std::string& name, const gr
                                                bool floats) {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) {
-    throw Error("convert", "tensor '{}': got none of that name in the checkpoint, want [{}]", name,
+    throw Error("convert",
+                "tensor '{}': got no such tensor in the checkpoint, want one of shape [{}]", name,
                 fmt::join(shape, ", "));
   }
   const CheckpointTensor& tensor = found->second;
