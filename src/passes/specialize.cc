@@ -172,7 +172,7 @@ class Specializer {
       for (const std::string& name : graph::CapturedNames(*copy)) {
         const Value* value = subgraph->FindValue(name);
         if (value != nullptr && twin.at(value)->name() != name) {
-          throw Error("graph", "{}: value '{}' stands both in its branch and around it",
+          throw Error("graph", "{}: value '{}' is defined both inside and outside its branch",
                       node->Describe(), name);
         }
       }

@@ -213,7 +213,7 @@ TEST(Specialize, NamesThatStandTwiceAreKeptApart) {
                            else_branch = graph { capture %a return %a }}
                          return %y)",
                       {}),
-              HasSubstr("node 'outer' (ai.onnx::If, version 23): value 'a' stands both"));
+              HasSubstr("node 'outer' (ai.onnx::If, version 23): value 'a' is defined both"));
 }
 
 TEST(Specialize, ConditionsOnDataAreErrors) {

@@ -71,9 +71,10 @@ Value* AddCondition(Graph& graph, const PassOptions& options, int64_t offset) {
   const auto& inputs = graph.inputs();
   if (mask == nullptr || std::find(inputs.begin(), inputs.end(), mask) == inputs.end() ||
       !mask->dims || mask->dims->size() != 2) {
-    throw Error("graph",
-                "input '{}': got none of two dimensions, want it to tell which rotary cache holds",
-                options.attention_mask);
+    throw Error(
+        "graph",
+        "input '{}': got no such input of two dimensions, want one to choose the rotary cache by",
+        options.attention_mask);
   }
   Node* first = graph.nodes().front().get();
   Value* shape = graph.AddValue("sinter.mask_shape");

@@ -34,15 +34,15 @@ Facts Wrong(const RuleCall& call, fmt::format_string<Args...> format, Args&&... 
 
 // Facts about a node that takes the elements along an axis together.
 inline Facts Mixes(const RuleCall& call, const Affine& size) {
-  if (size.past == 0) return Wrong(call, "takes the rows of several tokens together");
-  return Wrong(call,
-               "takes the elements along {} together, of which a program has as many as the KV "
-               "cache has rows",
-               Text(size));
+  if (size.past == 0) return Wrong(call, "combines the rows of several tokens");
+  return Wrong(
+      call,
+      "combines the elements along {}, of which a program has as many as the KV cache has rows",
+      Text(size));
 }
 
 inline Facts CutMatters(const RuleCall& call) {
-  return Wrong(call, "depends on where in the prompt a token stands, not on its position");
+  return Wrong(call, "depends on a token's index in its run, not on its position");
 }
 
 inline std::vector<Affine> ConstantAxes(const graph::Shape& shape) {

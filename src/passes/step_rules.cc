@@ -16,7 +16,8 @@ std::vector<Facts> Unknown(const RuleCall& call) {
       if (input.facts == nullptr) continue;
       const auto at = std::ranges::find_if_not(input.facts->axes, &Affine::is_constant);
       if (at != input.facts->axes.end()) {
-        outputs.back() = Wrong(call, "is not known to leave an axis of {} apart", Text(*at));
+        outputs.back() =
+            Wrong(call, "is not known to keep the elements along an axis of {} apart", Text(*at));
         break;
       }
     }
