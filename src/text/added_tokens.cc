@@ -96,12 +96,14 @@ AddedTokens::AddedTokens(const Json* json, const Bpe& model, const Normalizer& n
     if (const auto id = model.TokenToId(token.content)) {
       token.id = *id;
     } else if (const std::string* other = model.IdToToken(token.id)) {
-      throw Error("tokenizer", "{}: got id {}, which \"{}\" has already, want one token an id",
-                  component, token.id, Excerpt(*other));
+      throw Error("tokenizer",
+                  "{}: got id {}, which \"{}\" has already, want one token for each id", component,
+                  token.id, Excerpt(*other));
     }
     if (by_id_.contains(token.id)) {
-      throw Error("tokenizer", "{}: got id {}, which \"{}\" has already, want one token an id",
-                  component, token.id, Excerpt(Find(token.id)->content));
+      throw Error("tokenizer",
+                  "{}: got id {}, which \"{}\" has already, want one token for each id", component,
+                  token.id, Excerpt(Find(token.id)->content));
     }
     const size_t index = tokens_.size();
     by_id_.emplace(token.id, index);

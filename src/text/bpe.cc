@@ -68,8 +68,8 @@ void Bpe::LoadVocabulary(const Json& model) {
   for (const auto& [token, id] : ids_) {
     if (tokens_[id] != nullptr) {
       throw Error("tokenizer",
-                  "model vocab: got id {} for both \"{}\" and \"{}\", want one token an id", id,
-                  Excerpt(*tokens_[id]), Excerpt(token));
+                  "model vocab: got id {} for both \"{}\" and \"{}\", want one token for each id",
+                  id, Excerpt(*tokens_[id]), Excerpt(token));
     }
     tokens_[id] = &token;
   }
@@ -108,7 +108,7 @@ void Bpe::AddMerge(std::string_view left, std::string_view right, uint32_t rank)
     const auto found = TokenToId(token);
     if (!found) {
       throw Error("tokenizer",
-                  "model merges, entry {}: got token \"{}\", want one of the vocabulary", rank,
+                  "model merges, entry {}: got token \"{}\", want one from the vocabulary", rank,
                   Excerpt(token));
     }
     return *found;
@@ -210,7 +210,7 @@ std::vector<int32_t> Bpe::Characters(std::string_view word) const {
     if (!unk) {
       throw Error(
           "tokenizer",
-          "model: got no token for \"{}\" and unk_token \"{}\", want that one in the vocabulary",
+          "model: got no token for \"{}\" and unk_token \"{}\", want the latter in the vocabulary",
           character, Excerpt(*unk_token_));
     }
     if (!fuse_unk_) flush_unk();

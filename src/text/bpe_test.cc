@@ -131,7 +131,7 @@ TEST(Bpe, Errors) {
   EXPECT_ERROR(Bpe(Model({{"a", 16777216}})), "got 16777216");
   EXPECT_ERROR(Bpe(Model({{"a", UINT64_MAX}})), "got 18446744073709551615");
   EXPECT_ERROR(Bpe(Model({{"a", "x"}})), "got string");
-  EXPECT_ERROR(Bpe(Model({{"a", 3}, {"b", 3}})), "want one token an id");
+  EXPECT_ERROR(Bpe(Model({{"a", 3}, {"b", 3}})), "want one token for each id");
   EXPECT_ERROR(Bpe(Model({{"a", 0}}, {"a b"})), "model merges, entry 0: got token \"b\"");
   EXPECT_ERROR(Bpe(Model({{"a", 0}, {"b", 1}}, {"a b"})), "got token \"ab\"");
   EXPECT_ERROR(Bpe(Model({{"a", 0}}, {"a"})), "want two tokens with a space between");

@@ -160,8 +160,8 @@ class Budget {
   void Spend(size_t bytes) {
     if (bytes > Left()) {
       throw Error("tokenizer",
-                  "decoder Replace: got more than {} bytes of text, want a replacement that does "
-                  "not explode",
+                  "decoder Replace: got more than {} bytes of text, want a replacement that grows "
+                  "the text less",
                   spent_ + Left());
     }
     spent_ += bytes;

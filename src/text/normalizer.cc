@@ -128,7 +128,7 @@ void Normalizer::Apply(Piece* piece) const {
     }
     if (text.size() > max_bytes) {
       throw Error("tokenizer",
-                  "normalizer: got more than {} bytes, want a text that does not explode",
+                  "normalizer: got more than {} bytes, want a step that grows the text less",
                   max_bytes);
     }
   }

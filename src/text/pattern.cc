@@ -120,8 +120,7 @@ void ForEachMatch(const pcre2_code* code, const std::string& source, std::string
     // A \K that a lookahead reaches through a subroutine moves the beginning of a match after its
     // end.
     if (begin > end || begin < position) {
-      throw Error("tokenizer",
-                  "pattern \"{}\": got a match that begins outside itself, want no \\K",
+      throw Error("tokenizer", "pattern \"{}\": got a match that begins after its end, want no \\K",
                   Quoted(source));
     }
     if (begin == end && end == last_end) {
@@ -211,8 +210,8 @@ std::string Pattern::Replace(std::string_view text, std::string_view content,
     out += segment.is_match ? content : text.substr(segment.begin, segment.end - segment.begin);
     if (out.size() > max_bytes) {
       throw Error("tokenizer",
-                  "Replace of \"{}\": got more than {} bytes from {}, want a replacement that does "
-                  "not explode",
+                  "Replace of \"{}\": got more than {} bytes from {}, want a replacement that "
+                  "grows the text less",
                   Quoted(source_), max_bytes, text.size());
     }
   }

@@ -166,7 +166,7 @@ TEST(Pattern, BadExpressions) {
     ADD_FAILURE() << "want an Error";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), AnyOf(HasSubstr("disallowed use of \\K in lookaround"),
-                                    HasSubstr("begins outside itself")));
+                                    HasSubstr("begins after its end")));
   }
 }
 

@@ -49,7 +49,7 @@ void PostProcessor::Append(const Json& json, int32_t id_limit, int depth) {
     }
   }
   if (texts != 1) {
-    throw Error("tokenizer", "{}: got {} texts in the template for a single text, want 1",
+    throw Error("tokenizer", "{}: got {} sequences in the template for a single text, want 1",
                 component, texts);
   }
   // Each processor of a Sequence wraps the result of the previous ones.

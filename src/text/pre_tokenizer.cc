@@ -246,7 +246,7 @@ void PreTokenizer::Apply(std::vector<Piece>* pieces) const {
   for (const Step& step : steps_) {
     if (total_bytes() > max_bytes) {
       throw Error("tokenizer",
-                  "pre_tokenizer: got more than {} bytes, want a text that does not explode",
+                  "pre_tokenizer: got more than {} bytes, want a step that grows the text less",
                   max_bytes);
     }
     std::vector<Piece> out;

@@ -188,9 +188,9 @@ TEST(PostProcessor, BosAndEos) {
   EXPECT_ERROR(load({{"type", "BertProcessing"}}), "post_processor: got type \"BertProcessing\"");
   Json bad = both;
   bad["single"] = {bos, text, text};
-  EXPECT_ERROR(load(bad), "got 2 texts in the template for a single text, want 1");
+  EXPECT_ERROR(load(bad), "got 2 sequences in the template for a single text, want 1");
   bad["single"] = Json::array({bos});
-  EXPECT_ERROR(load(bad), "got 0 texts");
+  EXPECT_ERROR(load(bad), "got 0 sequences");
   bad["single"] = Json::array({Json::object({{"Other", 1}})});
   EXPECT_ERROR(load(bad), "field \"SpecialToken\" is missing");
   bad = both;
@@ -210,7 +210,7 @@ TEST(Tokenizer, ErrorsNameTheComponent) {
     ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("got id 0 for both"));
-    EXPECT_THAT(error.what(), testing::HasSubstr("want one token an id"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("want one token for each id"));
     EXPECT_LT(std::string_view(error.what()).size(), 2100u) << "a whole token";
   }
   EXPECT_ERROR(Tokenizer::FromJson("[]"), "tokenizer.json: got array, want an object");
