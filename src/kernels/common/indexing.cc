@@ -91,15 +91,15 @@ StridedSpace FoldDims(const StridedSpace& space) {
 
 std::array<int32_t, kMaxDims> ToDeviceDims(std::span<const int64_t> values, int32_t fill) {
   if (values.size() > kMaxDims) {
-    throw Error("kernels", "dimensions: got {} that do not fold, want at most {}", values.size(),
-                kMaxDims);
+    throw Error("kernels", "dimensions: got {} that cannot be merged, want at most {}",
+                values.size(), kMaxDims);
   }
   std::array<int32_t, kMaxDims> out;
   out.fill(fill);
   for (size_t i = 0; i < values.size(); ++i) {
     const int64_t value = values[values.size() - 1 - i];
     if (value != static_cast<int32_t>(value)) {
-      throw Error("kernels", "stride: got {} elements, want one of 32 bits", value);
+      throw Error("kernels", "stride: got {} elements, want one that fits 32 bits", value);
     }
     out[i] = static_cast<int32_t>(value);
   }

@@ -97,7 +97,7 @@ template <typename Info>
 const char* ExpressionOrThrow(const Info& info, DType dtype) {
   const char* expression = ExpressionOf(info, dtype);
   if (expression == nullptr) {
-    throw Error("kernels", "{}: got elements of {}, want a type that it takes", info.name,
+    throw Error("kernels", "{}: got elements of {}, want a type that it supports", info.name,
                 DTypeName(dtype));
   }
   return expression;

@@ -11,7 +11,9 @@ namespace {
 SubgroupMatrixConfig ConfigOf(const Caps& caps) {
   const auto config = FindMatrixConfig(caps);
   if (!config) {
-    throw Error("kernels", "matrix_peak: got no matrices of f16 with f32 sums, want some");
+    throw Error(
+        "kernels",
+        "matrix_peak: got an adapter without f16 matrices with f32 sums, want one that has them");
   }
   return *config;
 }

@@ -22,7 +22,7 @@ void CheckShape(const QMoEShape& shape) {
                 shape.block_size);
   }
   if (shape.top_k == 0 || shape.top_k > std::min(shape.experts, kMaxTopK)) {
-    throw Error("kernels", "experts a token of QMoE: got {} of {}, want 1 to {}", shape.top_k,
+    throw Error("kernels", "experts per token of QMoE: got {} of {}, want 1 to {}", shape.top_k,
                 shape.experts, std::min(shape.experts, kMaxTopK));
   }
   SINTER_CHECK(shape.tokens > 0 && shape.hidden > 0 && shape.intermediate > 0);

@@ -53,7 +53,7 @@ void CheckShape(const ReduceShape& shape) {
       shape.dtype == DType::kF32 || shape.dtype == DType::kF16 ||
       (shape.op != ReduceOp::kL2 && (shape.dtype == DType::kI32 || shape.dtype == DType::kI64));
   if (!takes) {
-    throw Error("kernels", "reduce {}: got elements of {}, want a type that it takes",
+    throw Error("kernels", "reduce {}: got elements of {}, want a type that it supports",
                 ReduceOpName(shape.op), DTypeName(shape.dtype));
   }
   std::vector<int64_t> axes = shape.axes;
@@ -102,8 +102,8 @@ KernelPlan PlanReduce(const Caps& caps, const ReduceShape& shape, std::string_vi
   const bool extreme = shape.op == ReduceOp::kMax || shape.op == ReduceOp::kMin;
   if (count == 0 && outputs > 0 && extreme && shape.dtype == DType::kI64) {
     throw Error("kernels",
-                "reduce {}: got int64 of shape [{}], want elements to reduce: the result of none "
-                "has 64 bits, which the GPU does not have",
+                "reduce {}: got int64 of shape [{}], want elements to reduce: the result of an "
+                "empty reduction has 64 bits, which the GPU does not support",
                 info.name, fmt::join(shape.shape, ", "));
   }
   const uint32_t identity = floats ? std::bit_cast<uint32_t>(info.of_no_floats)

@@ -21,7 +21,7 @@ StridedSpace CopySpace(const StridedCopyShape& shape) {
 
 int32_t DeviceOffset(int64_t offset) {
   if (offset < 0 || offset != static_cast<int32_t>(offset)) {
-    throw Error("kernels", "strided_copy: got an offset of {} elements, want one in 31 bits",
+    throw Error("kernels", "strided_copy: got an offset of {} elements, want one that fits 31 bits",
                 offset);
   }
   return static_cast<int32_t>(offset);
