@@ -92,8 +92,7 @@ Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces&
   for (const auto& node : graph.nodes()) {
     const LowerFunction lower = FindLowering(node->domain(), node->op());
     if (lower == nullptr) {
-      throw Error("compile",
-                  "{}: got an operator without a GPU kernel, want one that is folded or has one",
+      throw Error("compile", "{}: got an operator without a GPU kernel, want a supported one",
                   node->Describe());
     }
     context.Begin(*node, index++);
