@@ -43,7 +43,7 @@ std::vector<HostTensor> RunOnShapes(const graph::Node& node,
   }
   const auto outputs = graph::Evaluate(node, types);
   if (!outputs) {
-    throw Error("interpreter", "{}: got an operator that the interpreter does not have",
+    throw Error("interpreter", "{}: got an operator that the interpreter does not support",
                 node.Describe());
   }
   std::vector<HostTensor> results;
