@@ -161,7 +161,7 @@ void CheckParts(const Section& model, const Section& decoder) {
   const Section window = decoder.Object("sliding_window");
   for (const char* slides : {"slide_inputs", "slide_key_value_cache"}) {
     if (decoder.has("sliding_window") && window.Bool(slides, true)) {
-      window.Fail(slides, "true", "false: such graphs have a fixed number of tokens a run");
+      window.Fail(slides, "true", "false: such graphs run a fixed number of tokens at a time");
     }
   }
   const Section inputs = decoder.Object("inputs");

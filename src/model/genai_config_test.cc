@@ -148,10 +148,9 @@ TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
   expect("/model/decoder/pipeline", json::array({{{"embedding", {{"filename", "e.onnx"}}}}}),
          "model.decoder.pipeline: got a model in several graphs, want one graph, named by "
          "decoder.filename");
-  expect(
-      "/model/decoder/sliding_window", {{"window_size", 64}},
-      "model.decoder.sliding_window.slide_inputs: got true, want false: such graphs have a fixed "
-      "number of tokens a run");
+  expect("/model/decoder/sliding_window", {{"window_size", 64}},
+         "model.decoder.sliding_window.slide_inputs: got true, want false: such graphs run a fixed "
+         "number of tokens at a time");
   expect("/model/decoder/inputs/past_names", "past_%d",
          "model.decoder.inputs.past_names: got a name, want none: past_key_names and "
          "past_value_names alone");

@@ -12,7 +12,8 @@ namespace {
 const graph::Value& Find(const graph::Graph& graph, const std::string& name) {
   const graph::Value* value = graph.FindValue(name);
   if (value != nullptr) return *value;
-  throw Error("model", "graph input '{}': got none of that name, want it as genai_config.json says",
+  throw Error("model",
+              "graph input '{}': got no such input, want it, because genai_config.json names it",
               name);
 }
 

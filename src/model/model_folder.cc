@@ -18,14 +18,15 @@ void CheckNodes(const graph::Graph& graph) {
   for (const auto& node : graph.nodes()) {
     const graph::OpSpec& spec = graph::CheckNode(*node);
     if (graph::IsFused(*node)) {
-      throw Error("model", "{}: got an operator that only Sinter's rewrites make, want ONNX's own",
+      throw Error("model",
+                  "{}: got an internal operator of Sinter, want one of ONNX or com.microsoft",
                   node->Describe());
     }
     // CheckLowering sees only the nodes of the branch that is taken. An If needs no kernel:
     // Specialize replaces it with one of its branches. It is the only operator without inference.
     if (spec.infer != nullptr && !compile::CanLower(node->domain(), node->op()) &&
         !graph::CanEvaluate(node->domain(), node->op())) {
-      throw Error("model", "{}: got an operator without a GPU kernel, want one that has one",
+      throw Error("model", "{}: got an operator without a GPU kernel, want a supported one",
                   node->Describe());
     }
     for (const auto& [name, attribute] : node->attributes) {
@@ -40,9 +41,10 @@ void CheckOutputs(const graph::Graph& graph, const GenaiConfig& config) {
   const auto output = [&](const std::string& name) -> const graph::Value& {
     const graph::Value* value = graph.FindValue(name);
     if (value == nullptr || !value->is_graph_output()) {
-      throw Error("model",
-                  "graph output '{}': got none of that name, want it as genai_config.json says",
-                  name);
+      throw Error(
+          "model",
+          "graph output '{}': got no such output, want it, because genai_config.json names it",
+          name);
     }
     return *value;
   };
@@ -51,7 +53,7 @@ void CheckOutputs(const graph::Graph& graph, const GenaiConfig& config) {
       logits.dims->back().value != config.vocab_size) {
     throw Error(
         "model",
-        "graph output '{}': got {} logits a token, want {} (vocab_size of genai_config.json)",
+        "graph output '{}': got {} logits per token, want {} (vocab_size of genai_config.json)",
         config.logits, logits.dims->back().value, config.vocab_size);
   }
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {

@@ -18,7 +18,8 @@ const graph::Value& Input(const graph::Graph& graph, const std::string& name, si
   if (value == nullptr ||
       std::find(graph.inputs().begin(), graph.inputs().end(), value) == graph.inputs().end()) {
     throw Error("model",
-                "graph input '{}': got none of that name, want it as genai_config.json says", name);
+                "graph input '{}': got no such input, want it, because genai_config.json names it",
+                name);
   }
   if (!value->dims || value->dims->size() != rank) {
     throw Error("model", "graph input '{}': got {} dimensions, want {}", name,
@@ -98,7 +99,7 @@ std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiCo
     if (!fresh && it->second != number) {
       throw Error(
           "model",
-          "graph input '{}', dimension {}: got '{}' as {} and as {}, want one size a symbol",
+          "graph input '{}', dimension {}: got '{}' as {} and as {}, want one size for each symbol",
           value.name(), axis, dim.symbol, it->second, number);
     }
   };

@@ -363,11 +363,10 @@ TEST(RunForm, AttentionsLengthsMayComeFromAnywhere) {
 }
 
 TEST(RunForm, RowsTakenTogetherAreExact) {
-  constexpr char kMixes[] = "takes the rows of several tokens together";
-  ExpectForm(
-      {.after = "%m = ai.onnx::ReduceMean @mean (%y, %list1) {keepdims = 1} "
-                "%z = ai.onnx::Sub (%y, %m) "},
-      "node 'mean' (ai.onnx::ReduceMean, version 21): takes the rows of several tokens together");
+  constexpr char kMixes[] = "combines the rows of several tokens";
+  ExpectForm({.after = "%m = ai.onnx::ReduceMean @mean (%y, %list1) {keepdims = 1} "
+                       "%z = ai.onnx::Sub (%y, %m) "},
+             "node 'mean' (ai.onnx::ReduceMean, version 21): combines the rows of several tokens");
   ExpectForm({.after = "%m = ai.onnx::ReduceSum (%y, %list1) {keepdims = 1} "
                        "%z = ai.onnx::Add (%y, %m) "},
              kMixes);
@@ -382,7 +381,7 @@ TEST(RunForm, RowsTakenTogetherAreExact) {
              "node 'last' (ai.onnx::Slice, version 21): takes the row of a prompt's last token");
   ExpectForm({.after = "%m = ai.onnx::Slice (%y, %list0, %list1, %list1) "
                        "%z = ai.onnx::Add (%y, %m) "},
-             "depends on where in the prompt a token stands");
+             "depends on a token's index in its run");
   ExpectForm({.after = "const %flat: i64[2] = [1, -1] %f = ai.onnx::Reshape (%y, %flat) "
                        "%m = ai.onnx::ReduceMean (%f, %list1) {keepdims = 1} "
                        "%m3 = ai.onnx::Unsqueeze (%m, %list2) %z = ai.onnx::Sub (%y, %m3) "},
