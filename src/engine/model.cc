@@ -24,9 +24,10 @@ Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
   model::Rewrite(*folder_.graph, folder_.config, options_.rewrite(), folder_.run_form.one_row);
   const graph::Value* logits = graph().FindValue(config().logits);
   if (logits == nullptr) {
-    throw Error("model",
-                "graph output '{}': got none of that name, want it as genai_config.json says",
-                config().logits);
+    throw Error(
+        "model",
+        "graph output '{}': got no such output, want it, because genai_config.json names it",
+        config().logits);
   }
   logits_dtype_ = logits->dtype;
   has_last_row_ = folder_.run_form.one_row ||

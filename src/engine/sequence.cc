@@ -260,7 +260,8 @@ void Sequence::Append(std::span<const int32_t> tokens) {
     throw Error(
         "model",
         "prompt: got {} tokens{}, want at most {} (the maximum length; the model's context is {})",
-        total, length() > 0 ? " with what came before" : "", max_length_, config.context_length);
+        total, length() > 0 ? " including those before it" : "", max_length_,
+        config.context_length);
   }
   const WorkGate::Scope work(model_->gate());
   std::vector<int32_t> all;
@@ -318,7 +319,7 @@ void Sequence::Rewind(int64_t length) {
 void Sequence::BeginGeneration(const TokenChoice& choice) {
   SINTER_CHECK(!generating_, "generation is under way");
   if (!logits_valid_)
-    throw Error("model", "generation: got no tokens to go on from, want a prompt");
+    throw Error("model", "generation: got no tokens to continue from, want a prompt");
   generating_.emplace(model_->gate());
   try {
     loop_.Begin(choice, tokens_, logits_row_);

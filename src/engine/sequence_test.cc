@@ -61,7 +61,7 @@ TEST(SequenceErrors, RefuseWhatDoesNotFit) {
 
   sequence.Append(support::RandomTokens(20, 1));
   EXPECT_THAT(ErrorOf([&] { sequence.Append(std::vector<int32_t>{1}); }),
-              HasSubstr("got 21 tokens with what came before, want at most 20"));
+              HasSubstr("got 21 tokens including those before it, want at most 20"));
   EXPECT_THAT(ErrorOf([&] { sequence.Rewind(21); }), HasSubstr("rewind: got 21, want 0 to 20"));
   EXPECT_THAT(ErrorOf([&] { sequence.Rewind(-1); }), HasSubstr("rewind: got -1"));
 }
@@ -122,9 +122,9 @@ TEST(ModelFolders, RefuseSintersOwnOperators) {
                                                     {"total_sequence_length", 8}});
   passes::RunPasses(*graph, passes::Stage::kProgram, {});
   onnx::WriteModel(*graph, folder.path() / "model.onnx");
-  EXPECT_THAT(ErrorOf([&] { Model::Load(folder.path(), SharedDevice()); }),
-              AllOf(HasSubstr("(sinter::MatMulNBits"),
-                    HasSubstr("got an operator that only Sinter's rewrites make")));
+  EXPECT_THAT(
+      ErrorOf([&] { Model::Load(folder.path(), SharedDevice()); }),
+      AllOf(HasSubstr("(sinter::MatMulNBits"), HasSubstr("got an internal operator of Sinter")));
 }
 
 // genai_config.json and the graph must describe the same model.
