@@ -168,8 +168,8 @@ bool Program::IsStuck(const gpu::Buffer& rows) const {
 void Program::CheckProgress() const {
   if (!IsStuck()) return;
   throw Error("run",
-              "fusion level 'chain': got workgroups that waited in vain for others of their "
-              "dispatch, want an adapter on which they all go on: choose --fusion layer");
+              "fusion level 'chain': got workgroups that waited in vain for others of the same "
+              "dispatch, want an adapter that runs them all at once: use --fusion layer");
 }
 
 std::vector<DispatchTime> Program::Profile() {
