@@ -55,7 +55,7 @@ class Expander {
     }
     if (std::find(out_.files.begin(), out_.files.end(), path) != out_.files.end()) return;
     const std::optional<std::string> text = resolve_(path);
-    if (!text) throw Error("wgsl", "{}: file: got no file {}, want one", from, path);
+    if (!text) throw Error("wgsl", "{}: file: got nothing at {}, want a file", from, path);
     open_.emplace_back(path);
     AddLines(*text, {AddFile(path), 1}, Condition());
     open_.pop_back();
@@ -122,7 +122,7 @@ class Expander {
       if (condition.active) AddSource(argument.substr(1, argument.size() - 2), where);
     } else if (word == "#if") {
       if (condition.start != 0) {
-        throw Error("wgsl", "{}: #if: got one in that of line {}, want none", where,
+        throw Error("wgsl", "{}: #if: got one inside that of line {}, want no nesting", where,
                     condition.start);
       }
       const bool negated = argument.starts_with('!');
@@ -162,8 +162,8 @@ class Expander {
       const std::string_view word = Parse(TakeLine(text)).word;
       ++origin.line;
       if (word == "#include" || (word == "#repeat" && depth == 2)) {
-        throw Error("wgsl", "{}: {}: got one in the #repeat at {}, want none", Where(origin), word,
-                    where);
+        throw Error("wgsl", "{}: {}: got one inside the #repeat at {}, want no nesting",
+                    Where(origin), word, where);
       }
       depth += (word == "#repeat") - (word == "#endrepeat");
       if (depth == 0) return body;

@@ -153,14 +153,14 @@ TEST_F(WgslPreprocessorTest, NamesFileAndLineOfEveryMistakeInARepeat) {
               "root.wgsl:1: #repeat: got no #endrepeat, want one");
   ExpectError("#endrepeat\n", "root.wgsl:1: #endrepeat: got one without its #repeat, want a pair");
   ExpectError("#repeat i 0..2\n\n#include \"a.wgsl\"\n#endrepeat\n",
-              "root.wgsl:3: #include: got one in the #repeat at root.wgsl:1, want none");
+              "root.wgsl:3: #include: got one inside the #repeat at root.wgsl:1, want no nesting");
   ExpectError("#repeat i 0..1\n#repeat j 0..1\n#repeat k 0..1\n",
-              "root.wgsl:3: #repeat: got one in the #repeat at root.wgsl:1, want none");
+              "root.wgsl:3: #repeat: got one inside the #repeat at root.wgsl:1, want no nesting");
   ExpectError("#repeat i 0..2\n#repeat i 0..2\n#endrepeat\n#endrepeat\n",
               "root.wgsl:2: #repeat: got 'i 0..2', want a new letter");
   ExpectError("#repeat i 0..2\n#if on\n#endrepeat\n", "root.wgsl:2: #if: got no #endif, want one");
   ExpectError("#if on\n#repeat i 0..2\n#if on\n#endif\n#endrepeat\n#endif\n",
-              "root.wgsl:3: #if: got one in that of line 1, want none");
+              "root.wgsl:3: #if: got one inside that of line 1, want no nesting");
   ExpectError("#if on\n#repeat i 0..2\n#endif\n#endrepeat\n",
               "root.wgsl:3: #endif: got one without its #if, want a pair");
   ExpectError("#if on\n#repeat i 0..2\n#else\n#endrepeat\n#endif\n",
@@ -176,13 +176,15 @@ TEST_F(WgslPreprocessorTest, NamesFileAndLineOfEveryMistake) {
               "loop.wgsl:2: include: got a cycle through root.wgsl, want none");
   ExpectError("#include \"root.wgsl\"\n",
               "root.wgsl:1: include: got a cycle through root.wgsl, want none");
-  ExpectError("a\n#include \"gone.wgsl\"\n", "root.wgsl:2: file: got no file gone.wgsl, want one");
+  ExpectError("a\n#include \"gone.wgsl\"\n",
+              "root.wgsl:2: file: got nothing at gone.wgsl, want a file");
   ExpectError("#include gone.wgsl\n",
               "root.wgsl:1: #include: got 'gone.wgsl', want a path in quotes");
   ExpectError("#include\n", "root.wgsl:1: #include: got '', want");
   ExpectError("#include \"\"\n", "root.wgsl:1: #include: got '\"\"', want");
   ExpectError("#include \"a\" b\n", "root.wgsl:1: #include: got '\"a\" b', want");
-  ExpectError("#if on\n#if off\n#endif\n#endif\n", "root.wgsl:2: #if: got one in that of line 1");
+  ExpectError("#if on\n#if off\n#endif\n#endif\n",
+              "root.wgsl:2: #if: got one inside that of line 1");
   ExpectError("#if\n#endif\n", "root.wgsl:1: #if: got '', want NAME or !NAME");
   ExpectError("#if a && b\n#endif\n", "root.wgsl:1: #if: got 'a && b', want NAME or !NAME");
   ExpectError("a\n#if on\nb\n", "root.wgsl:2: #if: got no #endif, want one");
