@@ -122,7 +122,7 @@ class Convert(CliTest):
         self.assertFalse(out.exists())
         (self.temp / "x").mkdir()
         (self.temp / "x" / "file").write_text("")
-        self.assert_fails(self.convert_random("x"), "got something there already")
+        self.assert_fails(self.convert_random("x"), "got an existing file or folder")
 
     def start_long(self, out):
         """Starts a conversion that takes seconds; returns its process once it has begun to write."""
