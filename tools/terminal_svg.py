@@ -26,7 +26,7 @@ import time
 import unicodedata
 from xml.sax.saxutils import escape
 
-COLUMNS, ROWS = 100, 200
+COLUMNS = 106
 TIMEOUT_SECONDS = 300
 # A program that is silent for this long at a prompt waits for a line.
 QUIET_SECONDS = 0.3
@@ -46,11 +46,10 @@ class Command:
 
 PICTURES = {
     "chat": [Command("./sinter chat models/demo",
-                     ["What is 23 + 45?", "And 62 - 17?", "Write a short story about Lily and a lost kite.",
-                      "/exit"])],
-    "load": [Command("./sinter convert --random 1 --config qwen3-0.6b qwen3-0.6b", until=r"(6\d|7\d)%"),
-             Command("./sinter convert --random 1 --config qwen3-0.6b qwen3-0.6b", shown=False),
-             Command("./sinter chat qwen3-0.6b", until=r"([4-9]\d)%")],
+                     ["Who are you?", "What is 23 + 45?", "And 62 - 17?", "/stats", "Thank you!", "/exit"])],
+    "load": [Command("./sinter convert --random 1 --config qwen3-0.6b", until=r"(6\d|7\d)%"),
+             Command("./sinter convert --random 1 --config qwen3-0.6b", shown=False),
+             Command("./sinter chat qwen3-0.6b-random", until=r"([4-9]\d)%")],
 }
 
 FONT_SIZE, LINE_HEIGHT, CHARACTER_WIDTH, MARGIN, TOP = 14, 19, 8.43, 18, 44
