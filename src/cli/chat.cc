@@ -285,7 +285,7 @@ class Chat {
     if (args_.model.json || args_.generate.seed || seed_told_) return;
     const std::optional<uint32_t> seed = SeedOf(loaded_.model->config(), options_);
     if (!seed) return;
-    Err(fmt::format("seed {}\n", *seed));
+    Err(fmt::format("sinter: seed {} (--seed {} repeats the answers)\n", *seed, *seed));
     seed_told_ = true;
   }
 

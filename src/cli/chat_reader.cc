@@ -17,6 +17,12 @@ constexpr char kHowToLeave[] = "(press Ctrl-C again or Ctrl-D to leave)\n";
 // itself (termios(3), canonical mode).
 constexpr size_t kMaxTerminalLineBytes = 4095;
 
+// Returns the text without the line ends behind it, which are no part of what it says: a paste
+// often has one.
+std::string WithoutLineEnds(const std::string& text) {
+  return text.substr(0, text.find_last_not_of('\n') + 1);
+}
+
 }  // namespace
 
 ChatReader::ChatReader(bool prompts, bool keep_history)
@@ -38,10 +44,9 @@ std::optional<std::string> ChatReader::NextEdited() {
       if (interrupted) break;
       edit = Edit::kInterrupted;
     }
-    // The line ends behind a paste are no part of what it says.
-    const std::string text = editor_.text().substr(0, editor_.text().find_last_not_of('\n') + 1);
-    if (edit == Edit::kEndOfInput) break;
+    const std::string text = WithoutLineEnds(editor_.text());
     history_.Add(text);
+    if (edit == Edit::kEndOfInput) break;
     if (edit == Edit::kDone) return text;
     if (!text.empty()) {
       Err("(not sent; press Up to get it back)\n");
@@ -65,6 +70,7 @@ std::optional<std::string> ChatReader::NextLine() {
     std::optional<std::string> line = ReadLine();
     if (!line) {
       if (prompts_) Out("\n");
+      if (!interrupted && !message.empty()) return WithoutLineEnds(message);
       const bool ends = !interrupted || !prompts_ || told;
       // Only a Ctrl-C leaves `interrupted` false.
       if (!ends) CatchSignals();

@@ -158,7 +158,8 @@ class Pipes(CliTest):
         # The seed gives the same answers in another chat, and is then not told.
         out, err = self.chat(story, "--temperature", "1.5", "-n", "12", "--seed", first["seed"])
         self.assertEqual((out, err), (first["text"] + "\n", ""))
-        self.assertRegex(self.chat(story, "--temperature", "1.5", "-n", "2")[1], r"\Aseed [0-9]+\n\Z")
+        self.assertRegex(self.chat(story, "--temperature", "1.5", "-n", "2")[1],
+                         r"\Asinter: seed ([0-9]+) \(--seed \1 repeats the answers\)\n\Z")
         _, err = self.chat(b"/set top_p=3\n/set tempreture=1\n", code=1)
         self.assertRegex(err, r"\Asinter: \[chat\] /set top_p: got 3, want 0 to 1\n"
                               r"sinter: \[chat\] /set: got 'tempreture', .*did you mean 'temperature'\?\n\Z")
@@ -325,6 +326,7 @@ class DumbTerminal(EditorTest):
 
     def test_the_end_of_the_input(self):
         self.open_chat()
+        self.assertIn(b"7 + 8 = 15.\r\n", self.ask(b"What is 7 + 8?\\", b"\n\x04"))
         self.leave(b"\x04")
 
 
