@@ -74,7 +74,8 @@ class TempCache {
     }
     path_ = name;
   }
-  ~TempCache() {
+  ~TempCache() { Remove(); }
+  void Remove() const {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -141,16 +142,19 @@ Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
   return loaded;
 }
 
-// Loads the model twice: without compiled shaders, then with those that the first load made.
-// Returns the second load's session.
-Loaded LoadColdAndWarm(const BenchArgs& args, int64_t max_length, Results& results) {
+// Loads the model twice: without compiled shaders, then with those that the first load made in
+// `cache`. Returns the second load's session. Without a cache, or with --no-cache, loads once.
+Loaded LoadColdAndWarm(const BenchArgs& args, int64_t max_length, const TempCache* cache,
+                       Results& results) {
   gpu::DeviceOptions options = ToDeviceOptions(args.model);
-  if (args.no_cold_load || args.model.no_cache) {
+  if (cache == nullptr) {
+    const StatusLine status("loading");
     results.warm = !args.model.no_cache;
     return LoadAnew(args, options, max_length);
   }
-  const TempCache cache;
-  options.cache_dir = cache.path();
+  const StatusLine status("loading, without compiled shaders first",
+                          {.before_exit = [cache] { cache->Remove(); }});
+  options.cache_dir = cache->path();
   results.cold_seconds = LoadAnew(args, options, max_length).seconds;
   results.warm = true;
   CheckInterrupted();
@@ -469,10 +473,16 @@ void Bench(BenchArgs args) {
   };
 
   Results results;
-  const Loaded loaded = LoadColdAndWarm(args, max_length, results);
+  // The device keeps shaders there as long as it lives.
+  std::optional<TempCache> cache;
+  if (!args.no_cold_load && !args.model.no_cache) cache.emplace();
+  const Loaded loaded = LoadColdAndWarm(args, max_length, cache ? &*cache : nullptr, results);
   engine::Sequence& session = *loaded.session;
   gpu::Device& device = *loaded.model->device();
   results.load_seconds = loaded.seconds;
+  StatusLine status("measuring", {.before_exit = [&cache] {
+                      if (cache) cache->Remove();
+                    }});
   results.bandwidth = run::MeasureReadBandwidth(device);
   results.matrix_peak = run::MeasureMatrixPeak(device);
 
@@ -503,6 +513,7 @@ void Bench(BenchArgs args) {
   if (!args.logits.empty()) {
     results.tokens = WriteLogits(args.logits, args.new_tokens, session, prompt_of(args.prompts[0]));
   }
+  status.End();
   if (!args.csv.empty()) WriteCsv(args.csv, results);
   if (args.model.json) return OutJson(ToJson(args, loaded, results));
   Print(args, loaded, results);

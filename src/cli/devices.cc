@@ -230,7 +230,10 @@ std::string TuningText(const Tuning& tuning, const std::string& folder) {
 }
 
 void Devices(const DevicesArgs& args) {
-  const std::vector<gpu::AdapterInfo> adapters = gpu::ListAdapters();
+  const std::vector<gpu::AdapterInfo> adapters = [] {
+    const StatusLine status("looking for GPUs");
+    return gpu::ListAdapters();
+  }();
   const std::vector<DriverManifest> drivers = Drivers();
   const std::vector<std::string> advice = Advice(adapters, drivers);
   int only = -1;
@@ -242,10 +245,12 @@ void Devices(const DevicesArgs& args) {
   for (const gpu::AdapterInfo& info : adapters) {
     if (only >= 0 && only != info.index) continue;
     CheckInterrupted();
+    StatusLine status("checking " + info.name);
     const std::string problem = Problem(info);
     if (best < 0 && problem.empty()) best = info.index;
     Tuning tuning;
     if (problem.empty()) tuning = TuningOf(info, args.model);
+    status.End();
     if (args.json) {
       nlohmann::json entry = ToJson(info, problem);
       entry["plans_measured"] = tuning.plans;

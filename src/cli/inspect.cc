@@ -165,8 +165,10 @@ std::vector<const graph::Value*> Tensors(const graph::Graph& graph) {
 }
 
 void Inspect(const InspectArgs& args) {
+  StatusLine status("reading the model");
   model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
   const auto out_graph = [&](const char* name, const graph::Graph& graph) {
+    status.End();
     args.model.json ? OutJson({{name, graph::Print(graph)}}) : Out(graph::Print(graph));
   };
   if (args.graph) return out_graph("graph", *folder.graph);
@@ -203,6 +205,7 @@ void Inspect(const InspectArgs& args) {
   const double dispatches_per_layer = DispatchesPerLayer(*memory.token_graph, memory.token_program);
   const size_t layers_per_dispatch = LayersPerDispatch(*memory.token_graph, memory.token_program);
 
+  status.End();
   if (args.model.json) {
     nlohmann::json json = {{"type", config.type},
                            {"context_length", config.context_length},

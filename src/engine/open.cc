@@ -8,6 +8,7 @@
 
 #include "base/bytes_text.h"
 #include "base/error.h"
+#include "base/system_memory.h"
 #include "engine/tuner.h"
 #include "kernels/kernel_plan.h"
 #include "model/chunking.h"
@@ -132,7 +133,9 @@ class Room {
                                  : std::string("a smaller model, or one of fewer bits, may fit");
     const bool known = left_ && estimate.total() > *left_;
     throw Error("model", "memory of {}: got {}, want {}; {}", device_.adapter().name,
-                known ? BytesText(*left_) + " free" : "too little free", want, hint);
+                known ? BytesText(*left_) + (AddressSpaceLeft() ? " free under ulimit -v" : " free")
+                      : "too little free",
+                want, hint);
   }
 
   const Model& model_;

@@ -17,9 +17,9 @@ namespace sinter::gpu {
 namespace {
 
 // Address space that Mesa's software GPU needs. With two processors lavapipe 26 crashes at a limit
-// of 900 MB and runs the bundled model at 1000 MB. Each of its threads, one a processor, has a
-// stack and a heap of its own.
-constexpr uint64_t kSoftwareMegabytes = 768, kMegabytesPerProcessor = 128;
+// of 900 MB, and runs the bundled model at 1060 MB with the compiler's share kept free. Each of its
+// threads, one a processor, has a stack and a heap of its own.
+constexpr uint64_t kSoftwareMegabytes = 800, kMegabytesPerProcessor = 128;
 // Part of it that the driver needs after a device is open: compiling takes memory in several
 // threads.
 constexpr uint64_t kCompilerMegabytes = 64, kCompilerMegabytesPerProcessor = 32;
