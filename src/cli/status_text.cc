@@ -37,7 +37,7 @@ std::string ProgressBar(double share, size_t columns) {
   if (columns < kLeast) return "";
   const size_t width = columns - 2;
   const auto filled = static_cast<size_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(width));
-  return "[" + std::string(filled, '=') + std::string(width - filled, ' ') + "]";
+  return fmt::format("[{:=<{}}{:{}}]", "", filled, "", width - filled);
 }
 
 std::string BytesProgressText(std::string_view what, uint64_t done, uint64_t total,
