@@ -48,7 +48,8 @@ FoundAdapter Choose(const DeviceOptions& options) {
                         found.info.name, found.info.type,
                         found.info.refused.empty() ? "" : ", refused: " + found.info.refused);
   }
-  throw Error("gpu", "adapter: got '{}', want 'software', an index or a part of one of these names: {}",
+  throw Error("gpu",
+              "adapter: got '{}', want 'software', an index or a part of one of these names: {}",
               options.adapter, list);
 }
 

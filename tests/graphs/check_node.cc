@@ -373,6 +373,8 @@ NodeResult CheckNode(const Node& node, const std::map<std::string, int>& opsets,
       // Where a mask hides every key, ONNX Runtime's masks cancel out; ONNX's Attention and Sinter
       // give 0.
       if (rows_without_keys && expected.values[i] == 0) continue;
+      // A double does not tell such integers apart, and has no overflow.
+      if (expected.dtype == DType::kI64 && std::fabs(expected.values[i]) >= 0x1p53) continue;
       if (!IsClose(got.values[i], expected.values[i], quick * std::fabs(expected.values[i]),
                    got.dtype))
         wrong.push_back(i);
