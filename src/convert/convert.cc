@@ -106,9 +106,10 @@ void WriteGraph(const Decoder::Result& result, const NewFolder& folder) {
 }
 
 HfConfig ReadConfig(const fs::path& checkpoint, const ConvertOptions& options) {
-  if (!fs::is_directory(checkpoint)) {
+  std::error_code ignored;  // of links in a circle, say
+  if (!fs::is_directory(checkpoint, ignored)) {
     throw Error("convert", "'{}': got {}, want a checkpoint's folder", checkpoint.string(),
-                fs::exists(checkpoint) ? "a file" : "nothing there");
+                fs::exists(checkpoint, ignored) ? "a file" : "nothing there");
   }
   const fs::path file = checkpoint / "config.json";
   HfConfig config = ParseHfConfig(ReadJson(file), file.string(), options.layers);

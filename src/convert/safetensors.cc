@@ -160,9 +160,9 @@ CheckpointTensors ReadSafetensorsBytes(std::span<const std::byte> bytes) {
 
 CheckpointTensors ReadCheckpoint(const std::filesystem::path& folder) {
   const std::filesystem::path index = folder / "model.safetensors.index.json";
-  if (!std::filesystem::exists(index)) {
+  if (!IsPresent(index)) {
     const std::filesystem::path file = folder / "model.safetensors";
-    if (!std::filesystem::exists(file)) {
+    if (!IsPresent(file)) {
       throw Error("convert",
                   "'{}': got neither model.safetensors nor model.safetensors.index.json, want a "
                   "checkpoint in safetensors files",

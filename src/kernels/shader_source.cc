@@ -26,7 +26,7 @@ void SetWgslOverrideDir(const std::filesystem::path& dir) { OverrideDir() = dir;
 std::optional<std::string> ReadWgsl(std::string_view path) {
   if (!OverrideDir().empty()) {
     const std::filesystem::path file = OverrideDir() / path;
-    if (std::filesystem::exists(file)) return ReadSmallFile(file, "wgsl", "a shader");
+    if (IsPresent(file)) return ReadSmallFile(file, "wgsl", "a shader");
   }
   for (const auto& [name, text] : EmbeddedWgsl()) {
     if (name == path) return std::string(text);

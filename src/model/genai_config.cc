@@ -61,7 +61,10 @@ class Section {
   }
 
   [[noreturn]] void Fail(std::string_view key, std::string_view got, std::string_view want) const {
-    throw Error("config", "{}: {}{}: got {}, want {}", file_, path_, key, got, want);
+    std::string_view path = path_;
+    if (key.empty() && path.ends_with('.')) path.remove_suffix(1);
+    throw Error("config", "{}: {}{}{}got {}, want {}", file_, path, key,
+                path.empty() && key.empty() ? "" : ": ", got, want);
   }
 
  private:
@@ -201,7 +204,7 @@ GenaiConfig ParseGenaiConfig(std::string_view text, std::string_view file_name) 
   }
   config.head_size = decoder.Int("head_size", {}, 1, 65536);
   config.hidden_size = decoder.Int("hidden_size", 0, 0, kMaxId);
-  config.num_attention_heads = decoder.Int("num_attention_heads", 0, 0, 65536);
+  config.num_attention_heads = decoder.Int("num_attention_heads", {}, 1, 65536);
   config.num_hidden_layers = decoder.Int("num_hidden_layers", {}, 0, 65536);
   config.num_key_value_heads = decoder.Int("num_key_value_heads", {}, 1, 65536);
   config.input_ids = inputs.Text("input_ids", config.input_ids);

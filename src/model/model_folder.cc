@@ -1,6 +1,7 @@
 #include "model/model_folder.h"
 
 #include <set>
+#include <system_error>
 
 #include "base/error.h"
 #include "compile/lowering.h"
@@ -120,10 +121,11 @@ uint64_t ConstantBytes(const graph::Graph& graph) {
 }  // namespace
 
 ModelFolder ModelFolder::Read(const std::filesystem::path& path) {
-  if (!std::filesystem::is_directory(path)) {
+  std::error_code ignored;  // of links in a circle, say
+  if (!std::filesystem::is_directory(path, ignored)) {
     throw Error("model",
                 "'{}': got {}, want a model folder (genai_config.json, model.onnx, tokenizer.json)",
-                path.string(), std::filesystem::exists(path) ? "a file" : "nothing there");
+                path.string(), std::filesystem::exists(path, ignored) ? "a file" : "nothing there");
   }
   ModelFolder folder;
   folder.path = path;
