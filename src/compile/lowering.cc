@@ -1,5 +1,7 @@
 #include "compile/lowering.h"
 
+#include <fmt/ranges.h>
+
 #include "base/error.h"
 #include "compile/chain.h"
 #include "compile/lower/ops.h"
@@ -84,7 +86,7 @@ Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces&
   for (const auto& [kernel, variant] : variants) {
     if (!IsKernel(kernel)) {
       throw Error("compile", "forced variant: got kernel '{}', want one of: {}", kernel,
-                  KernelNames());
+                  fmt::join(Kernels(), ", "));
     }
   }
   LowerContext context(graph, caps, places, variants, choices);

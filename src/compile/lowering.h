@@ -1,6 +1,7 @@
 // Lowers a graph to dispatches for one adapter. Plans and describes buffers; uses no GPU memory.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "base/caps.h"
@@ -20,5 +21,8 @@ Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces&
 
 // Returns whether there is a lowering for the operator, so that loading a model can refuse it.
 bool CanLower(std::string_view domain, std::string_view op);
+
+// Returns the kernels of which a variant can be forced.
+std::span<const std::string_view> Kernels();
 
 }  // namespace sinter::compile

@@ -41,22 +41,25 @@ void AppendUtf8(char32_t code_point, std::string* out) {
   }
 }
 
-bool IsValidUtf8(std::string_view text) {
+bool IsValidUtf8(std::string_view text) { return !FindInvalidUtf8(text); }
+
+std::optional<size_t> FindInvalidUtf8(std::string_view text) {
   size_t i = 0;
   while (i < text.size()) {
+    const size_t begin = i;
     const auto lead = static_cast<uint8_t>(text[i++]);
     if (lead < 0x80) continue;
-    if (lead < 0xC2 || lead > 0xF4) return false;
+    if (lead < 0xC2 || lead > 0xF4) return begin;
     const int continuation = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
     uint8_t lower = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
     uint8_t upper = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
     for (int k = 0; k < continuation; ++k, ++i, lower = 0x80, upper = 0xBF) {
-      if (i == text.size()) return false;
+      if (i == text.size()) return begin;
       const auto byte = static_cast<uint8_t>(text[i]);
-      if (byte < lower || byte > upper) return false;
+      if (byte < lower || byte > upper) return begin;
     }
   }
-  return true;
+  return std::nullopt;
 }
 
 std::string SanitizeUtf8(std::string_view text) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,9 @@ void AppendUtf8(char32_t code_point, std::string* out);
 
 // Returns whether `text` is valid UTF-8 (no surrogates, no overlong forms, nothing above U+10FFFF).
 bool IsValidUtf8(std::string_view text);
+
+// Returns the offset of the first ill-formed sequence; nullopt if `text` is valid UTF-8.
+std::optional<size_t> FindInvalidUtf8(std::string_view text);
 
 // Returns `text` with every maximal ill-formed subsequence replaced by one U+FFFD (Unicode 15,
 // section 3.9, best practice; the same rule as Rust's String::from_utf8_lossy, which the reference

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "compile/lowering.h"
 #include "graph/fused.h"
 #include "kernels/strided_copy/strided_copy.h"
 
@@ -45,7 +46,7 @@ bool IsKernel(std::string_view name) {
   return std::ranges::find(kKernels, name) != std::end(kKernels);
 }
 
-std::string KernelNames() { return fmt::format("{}", fmt::join(kKernels, ", ")); }
+std::span<const std::string_view> Kernels() { return kKernels; }
 
 LowerContext::LowerContext(const graph::Graph& graph, const Caps& caps,
                            const ExternalPlaces& places, const ForcedVariants& variants,

@@ -135,7 +135,5 @@ class LowerContext {
 
 // Returns whether variants of the kernel can be forced.
 bool IsKernel(std::string_view name);
-// Returns the names of these kernels: "binary, cast, ...".
-std::string KernelNames();
 
 }  // namespace sinter::compile
