@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "cli/checks.h"
 #include "cli/common.h"
 #include "generate/benchmark.h"
 #include "kernels/shader_source.h"
@@ -87,17 +89,6 @@ class TempCache {
   std::filesystem::path path_;
 };
 
-void CheckArgs(const BenchArgs& args) {
-  const auto at_least = [](const char* option, int64_t value, int64_t least) {
-    if (value < least) throw Error("bench", "{}: got {}, want at least {}", option, value, least);
-  };
-  for (const int64_t prompt : args.prompts) at_least("--prompt", prompt, 1);
-  for (const int64_t context : args.contexts) at_least("--context", context, 1);
-  at_least("--new-tokens", args.new_tokens, 2);
-  at_least("--repeat", args.repeats, 1);
-  at_least("--warm-up", args.warm_up, 0);
-}
-
 // Reads the file of --prompt-ids, a JSON array.
 std::vector<int32_t> ReadIds(const std::string& file) {
   const nlohmann::json json = ReadJsonFile(file, "bench", "a JSON array of token ids");
@@ -132,8 +123,8 @@ Loaded LoadAnew(const BenchArgs& args, const gpu::DeviceOptions& device_options,
   engine::OpenOptions options;
   options.model.progress = [](uint64_t, uint64_t) { CheckInterrupted(); };
   options.measuring = [](double) { CheckInterrupted(); };
-  engine::OpenedModel opened = OpenFor(args.model, model::ModelFolder::Read(args.model.model),
-                                       device, max_length, std::move(options));
+  engine::OpenedModel opened =
+      OpenFor(args.model, ReadModel(args.model), device, max_length, std::move(options));
   Loaded loaded;
   loaded.model = std::move(opened.model);
   loaded.session = std::move(opened.sequence);
@@ -442,8 +433,7 @@ void WriteCsv(const std::string& file, const Results& results) {
 }
 
 void Bench(BenchArgs args) {
-  CheckArgs(args);
-  const model::GenaiConfig config = model::ModelFolder::Read(args.model.model).config;
+  const model::GenaiConfig config = ReadModel(args.model).config;
   std::vector<int32_t> ids;
   if (!args.prompt_ids.empty()) {
     ids = ReadIds(args.prompt_ids);
@@ -527,38 +517,50 @@ void AddBench(CLI::App& app) {
   command->footer(kBenchFooter);
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
-  command->add_option("--prompt", args->prompts, "Prompt lengths, in tokens")
+  command->add_option("-p,--prompt", args->prompts, "Prompt lengths, in tokens, such as 16,512")
       ->delimiter(',')
       ->allow_extra_args(false)
+      ->check(WholeNumber(1))
       ->capture_default_str();
   command
-      ->add_option("--context", args->contexts,
-                   "Tokens before the generated ones, where decoding is measured; default: "
-                   "those of --prompt")
+      ->add_option(
+          "--context", args->contexts,
+          "Tokens before the generated ones, where decoding is measured (default: those of "
+          "--prompt)")
       ->delimiter(',')
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->check(WholeNumber(1));
   command->add_option("-n,--new-tokens", args->new_tokens, "Tokens to generate in each run")
+      ->check(WholeNumber(2))
       ->capture_default_str();
-  command->add_option("-r,--repeat", args->repeats, "Runs that count")->capture_default_str();
-  command->add_option("--warm-up", args->warm_up, "Runs before them that do not")
+  command->add_option("-r,--repeat", args->repeats, "Runs that count")
+      ->check(WholeNumber(1, INT_MAX))
+      ->capture_default_str();
+  command->add_option("--warm-up", args->warm_up, "Runs before them that do not count")
+      ->check(WholeNumber(0, INT_MAX))
       ->capture_default_str();
   command->add_flag("--no-cold-load", args->no_cold_load,
                     "Load once, with the shaders that earlier runs have compiled");
-  command->add_flag("--profile", args->profile, "Also the time of each kernel");
+  command->add_flag("--profile", args->profile, "Also measure the time of each kernel");
+  command->add_option("--csv", args->csv, "Also write the figures to this file")
+      ->type_name("FILE")
+      ->configurable(false);
   command
       ->add_option("--trace", args->trace,
                    "Write the profile as a Chrome trace (chrome://tracing, ui.perfetto.dev)")
-      ->type_name("FILE");
-  command->add_option("--csv", args->csv, "Also write the figures to this file")->type_name("FILE");
+      ->type_name("FILE")
+      ->configurable(false);
   command
       ->add_option("--prompt-ids", args->prompt_ids,
-                   "The prompt, as a JSON array of token ids, in place of a made-up one")
-      ->type_name("FILE");
+                   "The prompt, as a JSON array of token ids, instead of a made-up one")
+      ->type_name("FILE")
+      ->configurable(false);
   command
       ->add_option("--logits", args->logits,
-                   "Write the logits behind the first prompt and each of -n greedy tokens: "
+                   "Write the logits after the first prompt and of each of -n greedy tokens: "
                    "little-endian f32, [tokens, vocabulary]")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->configurable(false);
   command->callback([args] { Bench(*args); });
 }
 

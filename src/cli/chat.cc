@@ -32,7 +32,7 @@ Examples:
   sinter chat models/demo
   sinter chat models/demo --session sums.json
   printf 'What is 7 + 8?\nAnd 62 - 17?\n' | sinter chat models/demo --json
-  sinter chat models/demo --messages chat.json --template-arg enable_thinking=false)";
+  sinter chat models/demo --messages chat.json)";
 
 struct ChatArgs {
   ModelArgs model;
@@ -55,7 +55,7 @@ class Chat {
                   "--messages and --tools: got standard input, want files: it has the lines");
     }
     auto device = OpenAhead(args.model);
-    model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
+    model::ModelFolder folder = ReadModel(args.model);
     options_ = ToOptions(args.generate, folder.config);
     first_options_ = options_;
     text::Tokenizer tokenizer =

@@ -1,7 +1,7 @@
 #include "cli/common.h"
 
 #include <fcntl.h>
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
@@ -17,10 +18,18 @@
 #include <utility>
 
 #include "base/error.h"
+#include "cli/checks.h"
+#include "cli/command_tree.h"
+#include "cli/model_input.h"
 #include "cli/model_names.h"
+#include "cli/nearest.h"
 #include "cli/status_text.h"
+#include "cli/usage.h"
+#include "compile/lowering.h"
 #include "kernels/shader_source.h"
 #include "model/chunking.h"
+#include "passes/pipeline.h"
+#include "text/utf8.h"
 
 namespace sinter::cli {
 std::atomic<bool> interrupted = false;
@@ -158,94 +167,162 @@ void Err(std::string_view text) noexcept {
 }
 
 void TakeModelName(CLI::Option& option) {
-  option.transform([](const std::string& given) { return ResolveModel(given); });
+  option.type_name("MODEL")->transform([](const std::string& given) { return ResolveModel(given); });
 }
+
+namespace {
+
+// Returns what is wrong with a name for --disable-pass, or "". Prints all names for `help`.
+std::string CheckPass(const std::string& name) {
+  std::vector<std::string> names;
+  for (const passes::Stage stage : {passes::Stage::kModel, passes::Stage::kProgram}) {
+    for (const passes::Pass& pass : passes::Passes(stage)) names.emplace_back(pass.name);
+  }
+  // The parser prints this text and ends, as for --version.
+  if (name == "help") throw CLI::CallForVersion(fmt::format("{}", fmt::join(names, "\n")), 0);
+  if (std::ranges::find(names, name) != names.end()) return "";
+  return fmt::format("got '{}', want one of {}{}", Excerpt(name), fmt::join(names, ", "),
+                     Suggestion(name, names));
+}
+
+// Returns what is wrong with a value of --variant, or "". Prints the names of kernels for `help`.
+std::string CheckVariant(const std::string& text) {
+  const std::vector<std::string> names(compile::Kernels().begin(), compile::Kernels().end());
+  if (text == "help") throw CLI::CallForVersion(fmt::format("{}", fmt::join(names, "\n")), 0);
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
+    return fmt::format("got '{}', want KERNEL=VARIANT", Excerpt(text));
+  const std::string kernel = text.substr(0, equals);
+  if (std::ranges::find(names, kernel) != names.end()) return "";
+  return fmt::format("got kernel '{}', want one of {}{}", Excerpt(kernel), fmt::join(names, ", "),
+                     Suggestion(kernel, names));
+}
+
+}  // namespace
 
 void AddModelArgs(CLI::App& command, ModelArgs& args) {
   TakeModelName(*command
                      .add_option("MODEL", args.model,
-                                 "Model: a name (see: sinter list) or a folder with "
-                                 "genai_config.json, model.onnx and its data, tokenizer.json")
+                                 "Model: a name (see: sinter list), or a folder that sinter convert "
+                                 "or ONNX Runtime GenAI's model builder made")
                      ->required());
-  command.add_option("--device", args.device,
-                     "GPU: an index, a part of its name, or 'software' (see: sinter devices); "
-                     "default: the best one");
-  command.add_flag("--json", args.json, "Machine-readable output");
-  command.add_option("--max-length", args.max_length,
-                     "Tokens that the KV cache holds, prompt and answer together; default: 8192, "
-                     "or the model's context, or what fits the GPU's memory, whichever is least");
-  command.add_option("--chunk", args.chunk,
-                     "Prompt tokens in one run, at most; default: 512, or up to 2048 where plans "
-                     "are measured and such a run takes less than 0.1 s. A model that takes the "
-                     "tokens of a prompt together (see inspect) has each prompt in one run");
-  command.add_flag("--f32", args.f32, "Compute in f32, as on a GPU without shader-f16");
+  command
+      .add_option("--device", args.device,
+                  "GPU to use: an index, a part of its name, or 'software' (default: the best one; "
+                  "see: sinter devices)")
+      ->type_name("GPU");
+  command
+      .add_option("-c,--max-length,--ctx-size", args.max_length,
+                  "Room for this many tokens, prompt and answer together (default: the model's "
+                  "context, at most 8192, and what fits the GPU's memory)")
+      ->check(WholeNumber(1));
+  command.add_flag("--json", args.json, "Print JSON");
+  command
+      .add_option(
+          "--chunk", args.chunk,
+          "Process at most this many prompt tokens at once (default: 512, or up to 2048 on "
+          "a fast GPU). A model whose prompts cannot be cut (see: sinter inspect) ignores it")
+      ->check(WholeNumber(1))
+      ->group(kAdvanced);
+  command.add_flag("--f32", args.f32, "Compute in f32, as on a GPU without shader-f16")
+      ->group(kAdvanced);
   command
       .add_option(
           "--fusion", args.fusion,
-          "How much is one step on the GPU: none (each node of the model by itself), layer "
-          "(a few steps a layer), chain (a token's layers in one step, whose parts wait for "
-          "each other), or auto (layer or chain, as measured)")
-      ->check(CLI::IsMember({"auto", "none", "layer", "chain"}))
-      ->capture_default_str();
+          "How many operations to fuse into one dispatch: none, layer (a few dispatches per "
+          "layer), chain (one dispatch for many layers), or auto (layer or chain, whichever "
+          "is faster)")
+      ->check(OneOf({"auto", "none", "layer", "chain"}))
+      ->type_name("LEVEL")
+      ->capture_default_str()
+      ->group(kAdvanced);
   command
       .add_option("--disable-pass", args.disabled_passes,
-                  "Leave a graph rewrite out, by name (repeatable)")
+                  "Skip a graph rewrite; 'help' lists them (repeatable)")
       ->allow_extra_args(false)
-      ->type_name("NAME");
-  command.add_option("--variant", args.variants, "Force a kernel's variant (repeatable)")
+      ->check(CheckPass)
+      ->type_name("NAME")
+      ->group(kAdvanced);
+  command
+      .add_option(
+          "--variant", args.variants,
+          "Force a kernel's variant; 'help' lists the kernels, and KERNEL=help the variants "
+          "(repeatable)")
       ->allow_extra_args(false)
-      ->type_name("KERNEL=VARIANT");
+      ->check(CheckVariant)
+      ->type_name("KERNEL=VARIANT")
+      ->group(kAdvanced);
 }
 
 void AddExecutionArgs(CLI::App& command, ModelArgs& args) {
-  command.add_flag("--no-capture", args.no_capture,
-                   "Bind and record every dispatch anew in each run");
-  command.add_flag("--checked", args.checked, "Validation and bounds checks on the GPU (slow)");
-  command.add_flag("--no-cache", args.no_cache, "Keep no compiled shaders and no plans on disk");
   command
-      .add_option(
-          "--plan", args.plan,
-          "Kernels' plans: guess (the best guesses), measure (at load where it is not known "
-          "yet, then kept on disk; see: sinter tune), or auto: what was measured before, "
-          "else guesses")
-      ->check(CLI::IsMember({"auto", "measure", "guess"}))
-      ->capture_default_str();
-  command.add_flag("--explain", args.explain, "Tell which plans were chosen, and their times");
-  command.add_option("--wgsl-dir", args.wgsl_dir,
-                     "Read shaders from this folder first (a checkout's src/kernels)");
+      .add_option("--plan", args.plan,
+                  "How kernels are tuned: guess, measure (at load, unless it was done before; see: "
+                  "sinter tune), or auto (earlier measurements, else guesses)")
+      ->check(OneOf({"auto", "measure", "guess"}))
+      ->type_name("PLAN")
+      ->capture_default_str()
+      ->group(kAdvanced);
+  command.add_flag("--explain", args.explain, "Print which plans were chosen, and their times")
+      ->group(kAdvanced);
+  command
+      .add_flag("--no-capture", args.no_capture,
+                "Record the GPU's commands anew in every run instead of replaying them")
+      ->group(kAdvanced);
+  command.add_flag("--checked", args.checked, "Validate and check bounds on the GPU (slow)")
+      ->group(kAdvanced);
+  command
+      .add_flag("--no-cache", args.no_cache,
+                "Do not read or keep compiled shaders and plans on disk")
+      ->group(kAdvanced);
+  command
+      .add_option("--wgsl-dir", args.wgsl_dir,
+                  "Read shaders from this folder first, such as a checkout's src/kernels")
+      ->type_name("DIR")
+      ->group(kAdvanced);
 }
 
 void AddGenerateArgs(CLI::App& command, GenerateArgs& args) {
-  const std::string group = "Choice of tokens (default: as genai_config.json's search says)";
-  command.add_flag("--greedy", args.greedy, "Always choose the most probable token")->group(group);
-  command.add_flag("--sample", args.sample, "Draw tokens")->group(group)->excludes("--greedy");
   command
-      .add_option("--temperature", args.temperature,
-                  "Draw tokens; below 1: likelier ones, 0: greedy")
-      ->group(group);
-  command.add_option("--top-k", args.top_k, "Draw from the K most probable tokens; 0: from all")
-      ->group(group);
-  command
-      .add_option("--top-p", args.top_p,
-                  "Draw from the most probable tokens that make up P (0 to 1)")
-      ->group(group);
-  command
-      .add_option("--min-p", args.min_p,
-                  "Draw from tokens at least P times as probable as the first")
-      ->group(group);
-  command
-      .add_option("--repetition-penalty", args.repetition_penalty,
-                  "Above 1: tokens that came before become less likely")
-      ->group(group);
-  command
-      .add_option("--seed", args.seed, "Seed of the draws; default: a random one, which is printed")
-      ->group(group);
-  command
-      .add_option("-n,--max-new-tokens", args.max_new_tokens,
+      .add_option("-n,--max-new-tokens,--max-tokens,--n-predict", args.max_new_tokens,
                   "Stop after this many tokens; 0: when --max-length is reached")
+      ->check(WholeNumber(0))
       ->capture_default_str();
   command.add_option("--stop", args.stop, "Stop before this text (repeatable)")
       ->allow_extra_args(false);
+  const std::string group = "Sampling (default: as the model's genai_config.json says)";
+  command
+      .add_option("--temperature,--temp", args.temperature,
+                  "Draw tokens: below 1 likely ones more often, above 1 less often; 0: greedy")
+      ->check(Number(0, 1e6))
+      ->group(group);
+  command.add_option("--top-k", args.top_k, "Draw from the N most likely tokens; 0: from all")
+      ->check(WholeNumber(0, 1 << 30))
+      ->group(group);
+  command
+      .add_option("--top-p", args.top_p,
+                  "Draw from the most likely tokens that together have this probability (0 to 1)")
+      ->check(Number(0, 1))
+      ->group(group);
+  command
+      .add_option("--min-p", args.min_p,
+                  "Draw from tokens at least X times as likely as the likeliest (0 to 1)")
+      ->check(Number(0, 1))
+      ->group(group);
+  command
+      .add_option("--repetition-penalty,--repeat-penalty", args.repetition_penalty,
+                  "Above 1: make tokens that occurred before less likely")
+      ->check(Number(1e-3, 1e3))
+      ->group(group);
+  command
+      .add_option("-s,--seed", args.seed,
+                  "Seed of the random draws (default: a random one, which is printed)")
+      ->check(WholeNumber(0, UINT32_MAX))
+      ->group(group);
+  command.add_flag("--greedy", args.greedy, "Always choose the most likely token")->group(group);
+  command.add_flag("--sample", args.sample, "Draw tokens at random")
+      ->group(group)
+      ->excludes("--greedy");
 }
 
 generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::GenaiConfig& config) {
@@ -261,10 +338,6 @@ generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::Genai
   options.max_new_tokens = args.max_new_tokens;
   options.stop = args.stop;
   generate::ChooseBy(config, options);
-  if (options.max_new_tokens < 0) {
-    throw Error("cli", "--max-new-tokens: got {}, want 0 (no limit) or more",
-                options.max_new_tokens);
-  }
   return options;
 }
 
@@ -285,9 +358,6 @@ engine::ModelOptions ToModelOptions(const ModelArgs& args) {
   options.disabled_passes = {args.disabled_passes.begin(), args.disabled_passes.end()};
   for (const std::string& variant : args.variants) {
     const size_t equals = variant.find('=');
-    if (equals == std::string::npos) {
-      throw Error("cli", "--variant: got '{}', want KERNEL=VARIANT", variant);
-    }
     options.variants[variant.substr(0, equals)] = variant.substr(equals + 1);
   }
   return options;
@@ -295,11 +365,9 @@ engine::ModelOptions ToModelOptions(const ModelArgs& args) {
 
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config,
                   int64_t expected_length) {
-  if (args.chunk && *args.chunk < 1)
-    throw Error("cli", "--chunk: got {}, want at least 1", *args.chunk);
-  if (args.max_length && (*args.max_length < 1 || *args.max_length > config.context_length)) {
-    throw Error("cli", "--max-length: got {}, want 1 to {} (the model's context length)",
-                *args.max_length, config.context_length);
+  if (args.max_length && *args.max_length > config.context_length) {
+    throw UsageError("--max-length: got {}, want 1 to {} (the model's context length)",
+                     *args.max_length, config.context_length);
   }
   return engine::WantedLength(config, args.max_length, expected_length);
 }
@@ -435,9 +503,8 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
   const auto start = std::chrono::steady_clock::now();
   if (!args.wgsl_dir.empty()) {
     if (!std::filesystem::is_directory(args.wgsl_dir)) {
-      throw Error("cli",
-                  "--wgsl-dir: got '{}', want a folder of shaders (a checkout's src/kernels)",
-                  args.wgsl_dir);
+      throw UsageError("--wgsl-dir: got '{}', want a folder of shaders (a checkout's src/kernels)",
+                       args.wgsl_dir);
     }
     kernels::SetWgslOverrideDir(args.wgsl_dir);
   }
@@ -470,6 +537,29 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (args.explain) Explain(loaded);
   return loaded;
+}
+
+model::ModelFolder ReadModel(const ModelArgs& args) {
+  CheckModelInput(args.model);
+  try {
+    return model::ModelFolder::Read(args.model);
+  } catch (const Error&) {
+    CheckNoLfsPointers(args.model);
+    throw;
+  }
+}
+
+void CheckUtf8(std::string_view text, std::string_view what) {
+  if (const auto at = text::FindInvalidUtf8(text)) {
+    throw Error("cli", "{}: got byte {:#04x} at offset {}, want UTF-8 text", what,
+                static_cast<unsigned char>(text[*at]), *at);
+  }
+}
+
+bool HasStandardInput() {
+  if (input.empty()) ReadMore();
+  CheckInterrupted();
+  return !input.empty();
 }
 
 std::string ReadStandardInput() {

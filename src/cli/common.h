@@ -41,6 +41,8 @@ void AddTune(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddList(CLI::App& app);
 void AddRemove(CLI::App& app);
+// Adds help, completion and man, which describe the other commands: they come last.
+void AddManual(CLI::App& app);
 
 // Options of every subcommand that reads a model folder.
 struct ModelArgs {
@@ -84,11 +86,15 @@ void AddGenerateArgs(CLI::App& command, GenerateArgs& args);
 // Without --seed, the seed is random.
 generate::GenerateOptions ToOptions(const GenerateArgs& args, const model::GenaiConfig& config);
 
+// Reads the folder that MODEL names. Throws Error that says what the user can do if something else
+// is there: a checkpoint, a GGUF file, a Git LFS pointer (model_input.h).
+model::ModelFolder ReadModel(const ModelArgs& args);
+
 gpu::DeviceOptions ToDeviceOptions(const ModelArgs& args);
-// Returns the options for loading. Throws Error for a --variant that is not KERNEL=VARIANT.
+// Returns the options for loading.
 engine::ModelOptions ToModelOptions(const ModelArgs& args);
 // Returns the number of tokens for the KV cache: --max-length, or engine::WantedLength(). Throws
-// Error for a number outside 1 to the context length, and for a --chunk below 1.
+// UsageError for a number beyond the context length.
 int64_t MaxLength(const ModelArgs& args, const model::GenaiConfig& config,
                   int64_t expected_length = 0);
 
@@ -214,6 +220,12 @@ void OutJson(const nlohmann::json& json, int indent = 2);
 // Writes to standard error and ignores failures.
 void Err(std::string_view text) noexcept;
 
+// Throws Error that names the first byte that is wrong if the text is not UTF-8. `what` is where it
+// came from.
+void CheckUtf8(std::string_view text, std::string_view what);
+
+// Waits for standard input and returns whether there is any.
+bool HasStandardInput();
 // Returns all of standard input. Throws Error if `interrupted`.
 std::string ReadStandardInput();
 // Returns the next line of standard input without its end, LF or CR LF; nullopt at the input's end

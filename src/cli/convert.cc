@@ -13,9 +13,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/checks.h"
+#include "cli/command_tree.h"
 #include "cli/common.h"
+#include "cli/model_input.h"
 #include "cli/model_names.h"
 #include "cli/status_text.h"
+#include "cli/usage.h"
 #include "convert/json.h"
 #include "interpret/interpreter.h"
 #include "model/genai_config.h"
@@ -117,7 +121,7 @@ nlohmann::json ConfigOf(const std::string& name) {
   if (const std::string_view json = convert::ShippedConfig(name); !json.empty()) {
     return convert::ParseJson(json, name);
   }
-  if (!std::filesystem::exists(name)) {
+  if (!IsPresent(name)) {
     throw Error("convert", "--config: got '{}', want a config.json or one of {}", name,
                 fmt::join(convert::ShippedConfigNames(), ", "));
   }
@@ -158,7 +162,7 @@ std::filesystem::path NewModelFolder(const ConvertArgs& args) {
 }
 
 void CheckVerify(const ConvertArgs& args) {
-  if (args.random) throw Error("cli", "--verify: got --random, want a checkpoint to compare with");
+  if (args.random) throw UsageError("--verify: got --random, want a checkpoint to compare with");
   const int64_t weights = convert::CountWeights(args.folders[0], args.options);
   if (weights > kMaxVerifyWeights) {
     throw Error("convert",
@@ -173,18 +177,18 @@ void Convert(ConvertArgs& args) {
   options.decoder.dtype = args.dtype == "f32" ? DType::kF32 : DType::kF16;
   const size_t inputs = args.random ? 0 : 1;
   if (args.folders.size() != inputs && args.folders.size() != inputs + 1) {
-    throw Error("cli", "folders: got {}, want {}", args.folders.size(),
-                args.random ? "OUT or none with --random" : "HF_DIR, or HF_DIR and OUT");
+    throw UsageError("folders: got {}, want {}", args.folders.size(),
+                     args.random ? "OUT or none with --random" : "HF_DIR, or HF_DIR and OUT");
   }
   if (args.random.has_value() != !args.config.empty()) {
-    throw Error("cli", "--random and --config: got one of them, want both or none");
+    throw UsageError("--random and --config must be used together: got one of them, want both");
   }
-  convert::CheckOptions(options);
+  if (!args.random) CheckCheckpointInput(args.folders[0]);
   const bool named = args.folders.size() == inputs;
   if (named) args.folders.push_back(NewModelFolder(args).string());
   // A folder that no tokenizer can be read from would not run.
   if (const auto file = std::filesystem::path(args.folders[0]) / "tokenizer.json";
-      !args.random && std::filesystem::exists(file)) {
+      !args.random && IsPresent(file)) {
     text::Tokenizer::FromFile(file);
   }
   // Reasons against a comparison are reported before the conversion begins.
@@ -258,43 +262,79 @@ void AddConvert(CLI::App& app) {
       app.add_subcommand("convert", "Make a model folder from a Hugging Face checkpoint");
   command->footer(kConvertFooter);
   convert::DecoderOptions& decoder = args->options.decoder;
-  command->add_option(
-      "folders", args->folders,
-      "HF_DIR, a checkpoint (none with --random), and OUT, the new folder; default: "
-      "the checkpoint's name in the folder of models (see: sinter list)");
-  command->add_option("--bits", decoder.format.bits, "Bits of a weight: 4 or 8")
-      ->capture_default_str();
   command
-      ->add_option("--block-size", decoder.format.block_size,
-                   "Weights that share a scale: 16, 32, 64, 128 or 256")
+      ->add_option("folders", args->folders,
+                   "HF_DIR, a checkpoint (none with --random), and OUT, the new folder (default: the "
+                   "checkpoint's name in the folder of models; see: sinter list)")
+      ->type_name("DIR")
+      ->configurable(false);
+  command->add_option("--bits", decoder.format.bits, "Bits per weight: 4 or 8")
+      ->check(OneOf({"4", "8"}))
+      ->capture_default_str();
+  command->add_option("--block-size", decoder.format.block_size, "Weights that share a scale")
+      ->check(OneOf({"16", "32", "64", "128", "256"}))
       ->capture_default_str();
   command->add_flag("--asymmetric", decoder.format.zero_points, "Give every block a zero point");
   command->add_flag("--mixed", decoder.mixed,
                     "Keep lm_head and the first and the last layer at 8 bits");
+  command->add_flag("--json", args->json, "Print JSON");
   command->add_option("--dtype", args->dtype, "Type of activations, norms and scales: f16 or f32")
-      ->check(CLI::IsMember({"f16", "f32"}))
-      ->capture_default_str();
+      ->check(OneOf({"f16", "f32"}))
+      ->type_name("TYPE")
+      ->capture_default_str()
+      ->group(kAdvanced);
   command
       ->add_option("--accuracy-level", decoder.accuracy_level,
-                   "MatMulNBits' attribute: 4 lets ONNX Runtime quantize activations to int8")
-      ->capture_default_str();
-  command->add_flag("--graph-capture", decoder.graph_capture,
-                    "The form of the graph that ONNX Runtime can capture on a GPU");
-  command->add_flag("--separate-qk-norm", decoder.separate_qk_norm,
-                    "Norms of query and key as nodes of their own, as ONNX Runtime's CPU provider "
-                    "needs them");
-  command->add_option("--layers", args->options.layers,
-                      "Keep only this many layers, from the first on");
-  command->add_option("--random", args->random, "Random weights from this seed; no checkpoint")
-      ->option_text("SEED");
-  command->add_option("--config", args->config,
-                      fmt::format("With --random: a config.json, or one of {}",
-                                  fmt::join(convert::ShippedConfigNames(), ", ")));
-  command->add_flag("--verify", args->verify,
-                    "Compare the logits with the unquantized weights', on the CPU: small models "
-                    "only");
-  command->add_flag("--json", args->json, "Print the result as JSON");
-  command->callback([args] { Convert(*args); });
+                   "Attribute of MatMulNBits, 0 to 4; 4 lets ONNX Runtime quantize activations to "
+                   "int8")
+      ->check(WholeNumber(0, 4))
+      ->capture_default_str()
+      ->group(kAdvanced);
+  command
+      ->add_flag("--graph-capture", decoder.graph_capture,
+                 "Write the graph in a form that ONNX Runtime can capture on a GPU")
+      ->group(kAdvanced);
+  command
+      ->add_flag("--separate-qk-norm", decoder.separate_qk_norm,
+                 "Write the norms of query and key as nodes of their own, which ONNX Runtime's CPU "
+                 "provider needs")
+      ->group(kAdvanced);
+  command
+      ->add_flag(
+          "--verify", args->verify,
+          "Compare the logits with those of the unquantized weights, on the CPU (small models "
+          "only)")
+      ->configurable(false)
+      ->group(kAdvanced);
+  command->add_option("--layers", args->options.layers, "Convert only the first N layers")
+      ->check(WholeNumber(1))
+      ->configurable(false)
+      ->group(kAdvanced);
+  command
+      ->add_option("--random", args->random, "Write random weights from this seed; needs --config")
+      ->check(WholeNumber(0))
+      ->type_name("SEED")
+      ->configurable(false)
+      ->group(kAdvanced);
+  command
+      ->add_option("--config", args->config,
+                   fmt::format("Shape of the model of --random: a config.json, or one of {}",
+                               fmt::join(convert::ShippedConfigNames(), ", ")))
+      ->type_name("FILE")
+      ->configurable(false)
+      ->group(kAdvanced);
+  command->callback([args] {
+    try {
+      Convert(*args);
+    } catch (const Error& error) {
+      // Only config.json tells how many layers there are.
+      const std::string_view text = error.what();
+      constexpr std::string_view kLayers = "[convert] --layers: ";
+      if (text.starts_with(kLayers)) throw UsageError("{}", text.substr(sizeof("[convert] ") - 1));
+      if (!args->random && !args->folders.empty()) CheckNoLfsPointers(args->folders[0]);
+      throw;
+    }
+  });
 }
 
 }  // namespace sinter::cli

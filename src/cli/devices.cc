@@ -212,7 +212,7 @@ Tuning TuningOf(const gpu::AdapterInfo& info, const std::string& folder) {
   if (folder.empty()) return tuning;
   const auto device = gpu::Device::Open(
       {.adapter = std::to_string(info.index), .cache_dir = gpu::DefaultCacheDir()});
-  engine::Model model(model::ModelFolder::Read(folder), device, {.plans_on_disk = true});
+  engine::Model model(ReadModel({.model = folder}), device, {.plans_on_disk = true});
   tuning.model = engine::CountTunedKinds(model, engine::WantedLength(model.config(), std::nullopt));
   return tuning;
 }
@@ -289,14 +289,17 @@ void Devices(const DevicesArgs& args) {
 
 void AddDevices(CLI::App& app) {
   auto args = std::make_shared<DevicesArgs>();
-  CLI::App* command = app.add_subcommand(
-      "devices", "Check this machine's GPUs: what they can do, and what is missing");
+  CLI::App* command =
+      app.add_subcommand("devices", "Check this machine's GPUs, and say what is missing");
   command->footer(kDevicesFooter);
-  TakeModelName(*command->add_option("MODEL", args->model,
-                                     "Model: also tell how much of it is tuned (sinter tune)"));
-  command->add_option("--device", args->device,
-                      "Check only this one: an index, a part of its name, or 'software'");
-  command->add_flag("--json", args->json, "Machine-readable output");
+  TakeModelName(*command->add_option(
+      "MODEL", args->model, "Model: also tell how much of it is tuned (see: sinter tune)"));
+  command
+      ->add_option("--device", args->device,
+                   "Check only this one: an index, a part of its name, or 'software'")
+      ->type_name("GPU")
+      ->configurable(false);
+  command->add_flag("--json", args->json, "Print JSON");
   command->callback([args] { Devices(*args); });
 }
 

@@ -166,7 +166,7 @@ std::vector<const graph::Value*> Tensors(const graph::Graph& graph) {
 
 void Inspect(const InspectArgs& args) {
   StatusLine status("reading the model");
-  model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
+  model::ModelFolder folder = ReadModel(args.model);
   const auto out_graph = [&](const char* name, const graph::Graph& graph) {
     status.End();
     args.model.json ? OutJson({{name, graph::Print(graph)}}) : Out(graph::Print(graph));
@@ -279,20 +279,23 @@ void Inspect(const InspectArgs& args) {
 void AddInspect(CLI::App& app) {
   auto args = std::make_shared<InspectArgs>();
   CLI::App* command = app.add_subcommand(
-      "inspect", "What a folder holds: operators, tensors, sizes, memory it will take");
+      "inspect", "Show a model's operators, tensors and the memory it will take");
   command->footer(kInspectFooter);
   AddModelArgs(*command, args->model);
   command->get_option("--device")
       ->description(
-          "Estimate for this GPU: an index, a part of its name, or 'software'; "
-          "default: a common one with f16");
-  command->add_flag("--tensors", args->tensors, "List every tensor");
-  command->add_flag("--graph", args->graph,
-                    "Print the graph as text, as it is in the file, and nothing else");
+          "Estimate for this GPU: an index, a part of its name, or 'software' (default: a common "
+          "one with f16)");
+  command->add_flag("--tensors", args->tensors, "List every tensor")->configurable(false);
+  command
+      ->add_flag("--graph", args->graph,
+                 "Print the graph as text, as it is in the file, and nothing else")
+      ->configurable(false);
   command
       ->add_flag("--program", args->program,
-                 "Print the graph of the one-token program, after all rewrites, and nothing else")
-      ->excludes("--graph");
+                 "Print the graph that one token runs, after all rewrites, and nothing else")
+      ->excludes("--graph")
+      ->configurable(false);
   command->callback([args] { Inspect(*args); });
 }
 

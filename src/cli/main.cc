@@ -2,39 +2,64 @@
 
 #include <fmt/core.h>
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
 
+#include "base/excerpt.h"
+#include "cli/command_tree.h"
 #include "cli/common.h"
 #include "cli/failure.h"
+#include "cli/settings.h"
 #include "cli/usage.h"
 
 namespace sinter::cli {
 namespace {
 
 constexpr char kFooter[] = R"(Examples:
-  sinter run models/demo -p "What is 23 + 45?"
+  sinter run models/demo "What is 23 + 45?"
   sinter chat models/demo
-  sinter devices
+  sinter help run
 
-Exit codes: 0 done, 1 an error (one line on standard error says which), 2 wrong usage, 130 Ctrl-C,
-143 SIGTERM.
-sinter SUBCOMMAND --help says more.)";
+Options have defaults in ~/.config/sinter/config.json, such as {"defaults":
+{"device": "nvidia"}, "run": {"temperature": 0.7}}, and in variables such as
+SINTER_DEVICE. The command line comes first, then the variables, then the file.
 
-// Returns what was wrong with the arguments as one line.
-std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
+Exit codes: 0 done, 1 an error, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM, 129
+SIGHUP, 141 the output pipe was closed. Errors are one line on standard error.)";
+
+// Returns the text, which says what is wrong with the arguments, with where to read on.
+std::string WithHelp(const CLI::App& app, const std::string& text) {
   const auto chosen = app.get_subcommands();
-  return fmt::format("{}; see: sinter {}{}--help", UsageText(app, error),
+  return fmt::format("{}; see: sinter {}{}--help", text,
                      chosen.empty() ? "" : chosen[0]->get_name(), chosen.empty() ? "" : " ");
 }
 
+// Sets the options that the command line leaves out. The commands that describe the others need no
+// valid settings.
+void ApplyUserSettings(CLI::App& app) {
+  CLI::App* command = app.get_subcommands()[0];
+  for (const char* name : {"help", "completion", "man"}) {
+    if (command->get_name() == name) return;
+  }
+  ApplySettings(app, *command, ReadConfigFile());
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  for (const std::string& line : MistypedVariables(app, environment)) {
+    Err(fmt::format("sinter: note: {}\n", Excerpt(line, 1000)));
+  }
+}
+
 int Main(int argc, char** argv) {
-  CLI::App app(
-      "Sinter runs large language models (ONNX Runtime GenAI's model folders) on any GPU, through "
-      "WebGPU.",
-      "sinter");
-  app.set_version_flag("--version", "sinter " SINTER_VERSION, "Print the version and exit");
+  CLI::App app("Run large language models on any GPU, through WebGPU", "sinter");
+  app.formatter_fn([](const CLI::App* command, const std::string&, CLI::AppFormatMode) {
+    const CLI::App* parent = command->get_parent();
+    return HelpText(Describe(*command), parent == nullptr ? "" : parent->get_name());
+  });
+  app.set_version_flag("-V,--version", "sinter " SINTER_VERSION, "Print the version and exit");
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.require_subcommand(1);
   app.footer(kFooter);
@@ -49,10 +74,18 @@ int Main(int argc, char** argv) {
   AddTune(app);
   AddList(app);
   AddRemove(app);
+  AddManual(app);
+  PrepareCommands(app);
   ReserveStandardFiles();
-  const bool json = AsksForJson(argc, argv);
+  bool json = AsksForJson(argc, argv);
+  app.parse_complete_callback([&app, &json] {
+    ApplyUserSettings(app);
+    const CLI::Option* flag = app.get_subcommands()[0]->get_option_no_throw("--json");
+    json = json || (flag != nullptr && flag->count() > 0);
+    SetJsonFailures(json);
+  });
   SetJsonFailures(json);
-  const auto fail = [json](Failure failure) {
+  const auto fail = [&json](Failure failure) {
     if (interrupted) failure = SignalFailure(InterruptedCode());
     Err(FailureText(failure, json));
     return failure.code;
@@ -64,11 +97,15 @@ int Main(int argc, char** argv) {
       Out(app.help());
       return 0;
     }
-    app.parse(argc, argv);
+    std::vector<std::string> args = NormalizedArguments(app, {argv + 1, argv + argc});
+    std::ranges::reverse(args);  // as the parser takes them
+    app.parse(std::move(args));
   } catch (const CLI::ParseError& error) {
     // CLI11 also throws for --help and --version.
     if (error.get_exit_code() == 0) return app.exit(error);
-    return fail({"usage", UsageMessage(app, error), kUsage});
+    return fail({"usage", WithHelp(app, UsageText(app, error)), kUsage});
+  } catch (const UsageError& error) {
+    return fail({"usage", WithHelp(app, error.text()), kUsage});
   } catch (const OutputClosed&) {
     return kOutputClosed;
   } catch (const ReportedError&) {

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/common.h"
+#include "cli/usage.h"
 
 namespace sinter::cli {
 namespace {
@@ -212,12 +213,14 @@ void AddMessageArgs(CLI::App& command, MessageArgs& args, const std::string& use
                   "object with messages and tools; '-' reads standard input. " +
                       use)
       ->type_name("FILE")
+      ->configurable(false)
       ->group(group);
   command
       .add_option("--tools", args.tools,
                   "JSON file: an array of the tools that the model may call; '-' reads standard "
                   "input")
       ->type_name("FILE")
+      ->configurable(false)
       ->group(group);
   command
       .add_option("--template-arg", args.template_args,
@@ -233,27 +236,26 @@ TemplateInput ReadTemplateInput(const MessageArgs& args, Content content) {
     const size_t equals = argument.find('=');
     const std::string name = argument.substr(0, equals);
     if (equals == std::string::npos || !IsIdentifier(name)) {
-      throw Error("cli", "--template-arg: got '{}', want NAME=JSON, such as enable_thinking=false",
-                  Excerpt(argument));
+      throw UsageError("--template-arg: got '{}', want NAME=JSON, such as enable_thinking=false",
+                       Excerpt(argument));
     }
     if (name == "messages" || name == "tools") {
-      throw Error("cli", "--template-arg: got '{}', want another name: --{} gives these", name,
-                  name);
+      throw UsageError("--template-arg: got '{}', want another name: --{} gives these", name, name);
     }
     if (input.options.arguments.contains(name)) {
-      throw Error("cli", "--template-arg: got {} twice, want it once", Excerpt(name));
+      throw UsageError("--template-arg: got {} twice, want it once", Excerpt(name));
     }
     const std::string json = argument.substr(equals + 1);
     try {
       ParseOrderedJson(json, "cli", "");
     } catch (const Error&) {
-      throw Error("cli", "--template-arg {}: got '{}', want JSON, such as false, 3 or '\"text\"'",
-                  name, Excerpt(json));
+      throw UsageError("--template-arg {}: got '{}', want JSON, such as false, 3 or '\"text\"'",
+                       name, Excerpt(json));
     }
     input.options.arguments.emplace(name, json);
   }
   if (args.messages == "-" && args.tools == "-") {
-    throw Error("cli", "--messages and --tools: got standard input for both, want a file for one");
+    throw UsageError("--messages and --tools: got standard input for both, want a file for one");
   }
   if (!args.messages.empty()) ReadMessages(args, content, input);
   if (!args.tools.empty()) {

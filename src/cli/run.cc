@@ -1,14 +1,18 @@
 // sinter run: answers one prompt.
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <optional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/answers.h"
 #include "cli/common.h"
 #include "cli/messages.h"
+#include "cli/model_input.h"
+#include "cli/usage.h"
 #include "generate/conversation.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -17,9 +21,9 @@ namespace sinter::cli {
 namespace {
 
 constexpr char kRunFooter[] = R"(Examples:
-  sinter run models/demo -p "Write a short story about Lily and a lost kite."
-  sinter run models/demo -p "Once upon a time" --raw --temperature 0.8 --seed 7 -n 100
-  echo "What is 7 + 8?" | sinter run models/demo -p - --json
+  sinter run models/demo "Write a short story about Lily and a lost kite."
+  sinter run models/demo "Once upon a time" --raw --temperature 0.8 -n 100
+  echo "What is 7 + 8?" | sinter run models/demo --json
   sinter run models/demo --messages chat.json --tools tools.json)";
 
 struct RunArgs {
@@ -27,14 +31,20 @@ struct RunArgs {
   GenerateArgs generate;
   MessageArgs messages;
   std::string prompt;
+  std::string file;
   std::string system;
   bool raw = false;
 };
 
 std::string ReadPrompt(const RunArgs& args) {
-  if (args.prompt != "-") return args.prompt;
-  std::string prompt = ReadStandardInput();
-  // The shell adds the final newline; it is not part of the prompt. On Windows it is CR LF.
+  if (args.prompt != "-" && args.file.empty()) {
+    CheckUtf8(args.prompt, "--prompt");
+    return args.prompt;
+  }
+  std::string prompt =
+      args.file.empty() ? ReadStandardInput() : ReadSmallFile(args.file, "cli", "a text file");
+  CheckUtf8(prompt, args.file.empty() ? "standard input" : args.file);
+  // Shells and editors add the final newline; it is not part of the prompt. On Windows it is CR LF.
   if (prompt.ends_with('\n')) {
     prompt.pop_back();
     if (prompt.ends_with('\r')) prompt.pop_back();
@@ -46,7 +56,7 @@ std::string ReadPrompt(const RunArgs& args) {
 // template, or the text as it is.
 std::vector<int32_t> EncodePrompt(const RunArgs& args, const text::Tokenizer& tokenizer) {
   if (args.prompt == "-" && args.messages.tools == "-") {
-    throw Error("cli", "--prompt and --tools: got standard input for both, want a file for one");
+    throw UsageError("--prompt and --tools: got standard input for both, want a file for one");
   }
   TemplateInput input = ReadTemplateInput(args.messages, Content::kText);
   if (!args.messages.messages.empty()) {
@@ -66,6 +76,9 @@ std::vector<int32_t> EncodePrompt(const RunArgs& args, const text::Tokenizer& to
   if (!chat_template) {
     if (args.messages.any() || !args.system.empty())
       RequireTemplate(args.model.model, "--system, --tools and --template-arg need it");
+    if (!args.raw && !args.model.quiet) {
+      Err("sinter: note: the model has no chat template, so it continues the raw prompt (--raw)\n");
+    }
     return tokenizer.Encode(prompt, /*add_special_tokens=*/true);
   }
   if (!args.system.empty()) {
@@ -98,7 +111,7 @@ void PrintFigures(const Loaded& loaded, const generate::Generation& result,
 
 void Run(const RunArgs& args) {
   auto device = OpenAhead(args.model);
-  model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
+  model::ModelFolder folder = ReadModel(args.model);
   const generate::GenerateOptions options = ToOptions(args.generate, folder.config);
   const std::optional<uint32_t> seed = SeedOf(folder.config, options);
   const text::Tokenizer tokenizer =
@@ -140,22 +153,48 @@ void AddRun(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run", "Answer one prompt");
   command->footer(kRunFooter);
   CLI::Option* prompt =
-      command->add_option("-p,--prompt", args->prompt, "The prompt; '-' reads standard input");
-  CLI::Option* system = command->add_option("--system", args->system, "System message");
-  CLI::Option* raw = command->add_flag("--raw", args->raw,
-                                       "Go on from the prompt as it is, without the chat template");
-  command->add_flag("-q,--quiet", args->model.quiet, "No figures behind the text");
+      command
+          ->add_option(
+              "-p,--prompt", args->prompt,
+              "The prompt; '-' reads standard input, as no prompt does if that is no terminal")
+          ->type_name("TEXT")
+          ->configurable(false);
+  CLI::Option* file = command->add_option("-f,--file", args->file, "Read the prompt from this file")
+                          ->type_name("FILE")
+                          ->configurable(false)
+                          ->excludes(prompt);
+  CLI::Option* system =
+      command->add_option("--system,--system-prompt", args->system, "System message");
+  CLI::Option* raw =
+      command->add_flag("--raw", args->raw, "Continue the raw prompt, without the chat template");
+  command->add_flag("-q,--quiet", args->model.quiet, "Do not print timing");
   AddMessageArgs(*command, args->messages, "In place of --prompt");
   CLI::Option* messages = command->get_option("--messages");
-  messages->excludes(prompt)->excludes(system)->excludes(raw);
+  messages->excludes(prompt)->excludes(file)->excludes(system)->excludes(raw);
   raw->excludes(system)
       ->excludes(command->get_option("--tools"))
       ->excludes(command->get_option("--template-arg"));
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   AddGenerateArgs(*command, args->generate);
-  command->callback([args, prompt, messages] {
-    if (prompt->empty() && messages->empty()) throw CLI::RequiredError("--prompt or --messages");
+  CLI::Option* argument = command->add_option("PROMPT", args->prompt, "The prompt, as -p gives it")
+                              ->type_name("TEXT")
+                              ->configurable(false)
+                              ->excludes(prompt)
+                              ->excludes(file)
+                              ->excludes(messages);
+  command->callback([args, prompt, argument, file, messages] {
+    if (prompt->empty() && argument->empty() && file->empty() && messages->empty()) {
+      // A prompt alone is taken for the model.
+      CheckModelInput(args->model.model);
+      if (isatty(STDIN_FILENO) != 0 || !HasStandardInput()) {
+        throw UsageError(
+            "PROMPT: got none, want one, or --file, --messages, or text on standard input (sinter "
+            "chat {} asks for it)",
+            args->model.model);
+      }
+      args->prompt = "-";
+    }
     Run(*args);
   });
 }

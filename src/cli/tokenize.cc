@@ -10,9 +10,10 @@
 #include "base/file.h"
 #include "cli/common.h"
 #include "cli/messages.h"
+#include "cli/model_input.h"
+#include "cli/usage.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 namespace sinter::cli {
 namespace {
@@ -23,7 +24,7 @@ folder only tokenizer.json, and for --messages the chat template and tokenizer_c
 
 Examples:
   sinter tokenize models/demo "What is 7 + 8?"
-  sinter tokenize models/demo --messages chat.json --template-arg enable_thinking=false
+  sinter tokenize models/demo --messages chat.json --json
   sinter tokenize models/demo --ids 72,105 --json)";
 
 struct TokenizeArgs {
@@ -48,7 +49,7 @@ std::vector<int32_t> ParseIds(std::string_view list, int32_t limit) {
     int32_t id = -1;
     const auto [stop, code] = std::from_chars(word.data(), word.data() + word.size(), id);
     if (code != std::errc() || stop != word.data() + word.size() || id < 0 || id >= limit) {
-      throw Error("cli", "--ids: got '{}', want ids from 0 to {}", Excerpt(word), limit - 1);
+      throw UsageError("--ids: got '{}', want ids from 0 to {}", Excerpt(word), limit - 1);
     }
     ids.push_back(id);
     begin = end;
@@ -78,8 +79,10 @@ void Print(StatusLine& status, const text::Tokenizer& tokenizer, const std::stri
 void Tokenize(const TokenizeArgs& args, bool has_text, bool has_ids) {
   const bool has_messages = !args.messages.messages.empty();
   if (has_text + has_ids + has_messages != 1) {
-    throw CLI::RequiredError("exactly one of TEXT, --messages and --ids");
+    throw UsageError("TEXT, --messages and --ids: got {} of them, want exactly one",
+                     has_text + has_ids + has_messages);
   }
+  CheckTokenizerInput(args.folder);
   StatusLine status("tokenizing");
   const auto tokenizer =
       text::Tokenizer::FromFile(std::filesystem::path(args.folder) / "tokenizer.json");
@@ -89,7 +92,8 @@ void Tokenize(const TokenizeArgs& args, bool has_text, bool has_ids) {
     return Print(status, tokenizer, tokenizer.Decode(ids, args.no_special), ids, args.json);
   }
   if (has_text) {
-    const std::string text = text::SanitizeUtf8(args.text == "-" ? ReadStandardInput() : args.text);
+    const std::string text = args.text == "-" ? ReadStandardInput() : args.text;
+    CheckUtf8(text, args.text == "-" ? "standard input" : "TEXT");
     return Print(status, tokenizer, text, tokenizer.Encode(text, !args.no_special), args.json);
   }
   TemplateInput input = ReadTemplateInput(args.messages, Content::kAny);
@@ -119,6 +123,7 @@ void AddTokenize(CLI::App& app) {
            ->required());
   CLI::Option* text = command->add_option(
       "TEXT", args->text, "The text; '-' reads standard input, with its last newline");
+  text->configurable(false);
   AddMessageArgs(*command, args->messages, "The chat template makes the text of them");
   CLI::Option* messages = command->get_option("--messages");
   command->get_option("--tools")->needs(messages);
@@ -128,16 +133,17 @@ void AddTokenize(CLI::App& app) {
                    "Chat template instead of the folder's; it gets the messages as they are")
       ->type_name("FILE")
       ->group("Chat template")
+      ->configurable(false)
       ->needs(messages);
   CLI::Option* ids =
       command
           ->add_option("--ids", args->ids,
                        "Print the text of these tokens, such as 1,2,3; '-' reads standard input")
-          ->type_name("LIST");
+          ->type_name("LIST")
+          ->configurable(false);
   command->add_flag("--no-special", args->no_special,
-                    "Put no special tokens around TEXT; leave them out of the text of --ids");
-  command->add_flag("--json", args->json,
-                    R"(Machine-readable output: {"text": ..., "ids": [...]})");
+                    "Add no special tokens to TEXT; leave them out of the text of --ids");
+  command->add_flag("--json", args->json, R"(Print JSON: {"text": ..., "ids": [...]})");
   command->callback([args, text, ids] { Tokenize(*args, text->count() > 0, ids->count() > 0); });
 }
 

@@ -49,7 +49,7 @@ void Tune(const TuneArgs& args) {
   known.plan = "known";
   const auto start = std::chrono::steady_clock::now();
   Opening opening = OpenAhead(known);
-  const Loaded loaded = Load(known, model::ModelFolder::Read(args.model.model), std::move(opening));
+  const Loaded loaded = Load(known, ReadModel(args.model), std::move(opening));
   gpu::Device& device = *loaded.model->device();
   std::atomic<double> share = 0;
   engine::Tuner tuner(loaded.model, loaded.session->cache(), loaded.session->chunk());
@@ -92,14 +92,16 @@ void Tune(const TuneArgs& args) {
 void AddTune(CLI::App& app) {
   auto args = std::make_shared<TuneArgs>();
   CLI::App* command =
-      app.add_subcommand("tune", "Measure on this GPU what makes a model the quickest, once");
+      app.add_subcommand("tune", "Find the fastest kernels for a model on this GPU, once");
   command->footer(kTuneFooter);
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   // Tuning measures, whatever is known.
   command->remove_option(command->get_option("--plan"));
-  command->add_flag("--again", args->again,
-                    "Forget what was measured on this GPU before, for all models");
+  command
+      ->add_flag("--again", args->again,
+                 "Forget what was measured on this GPU before, for all models")
+      ->configurable(false);
   command->callback([args] { Tune(*args); });
 }
 

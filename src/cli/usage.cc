@@ -3,20 +3,42 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
 #include <string_view>
 #include <vector>
 
+#include "cli/checks.h"
 #include "cli/nearest.h"
 
 namespace sinter::cli {
 namespace {
 
+// Options whose value may be empty text.
+constexpr std::array<std::string_view, 5> kMayBeEmpty = {"--prompt", "PROMPT", "--system", "TEXT",
+                                                         "--ids"};
+
+bool IsOption(std::string_view argument) { return argument.size() > 1 && argument[0] == '-'; }
+
+std::vector<CLI::App*> Commands(CLI::App& app) {
+  return app.get_subcommands([](CLI::App*) { return true; });
+}
+
+const CLI::App* FindCommand(const CLI::App& app, const std::string& name) {
+  const auto found = app.get_subcommands([&](const CLI::App* c) { return c->get_name() == name; });
+  return found.empty() ? nullptr : found[0];
+}
+
 std::string UnknownSubcommand(const CLI::App& app, const std::string& word) {
   std::vector<std::string> names;
-  for (const CLI::App* subcommand : app.get_subcommands([](const CLI::App*) { return true; })) {
-    names.push_back(subcommand->get_name());
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (!command->get_group().empty()) names.push_back(command->get_name());
   }
-  return fmt::format("got '{}', want a subcommand: {}{}", word, fmt::join(names, ", "),
+  if (IsOption(word)) {
+    return fmt::format("got '{}' before any command, want a command first: {}", word,
+                       fmt::join(names, ", "));
+  }
+  return fmt::format("got '{}', want a command: {}{}", word, fmt::join(names, ", "),
                      Suggestion(word, names));
 }
 
@@ -24,41 +46,38 @@ std::string UnknownOption(const CLI::App& command, const std::string& argument) 
   const std::string word = argument.substr(0, argument.find('='));
   std::vector<std::string> names;
   for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
   }
+  // A long option with one dash is near, too.
+  const std::string nearest = Nearest(
+      std::string_view(word).substr(std::min(word.find_first_not_of('-'), word.size())), names);
   return fmt::format("got '{}', want an option of sinter {}{}", word, command.get_name(),
-                     Suggestion(word, names));
+                     nearest.empty() ? "" : fmt::format("; did you mean '--{}'?", nearest));
 }
 
-// Returns what an option takes in words, from CLI11's name of its type.
-std::string_view ValueText(const CLI::App& command, const std::string& name) {
-  const CLI::Option* option = command.get_option_no_throw(name);
-  const std::string type = option != nullptr ? option->get_type_name() : "";
-  return type == "INT"    ? "a whole number"
-         : type == "UINT" ? "a whole number from 0 on"
-                          : "a number";
+std::string ExtraArgument(const CLI::App& command, const std::string& argument) {
+  if (command.get_option_no_throw("PROMPT") != nullptr) {
+    return fmt::format("got '{}' after the prompt, want the whole prompt in quotes", argument);
+  }
+  return fmt::format("got '{}', want no argument after the others", argument);
 }
 
-// Turns CLI11's "PREFIX--option = value" and "--option: value not in {a,b}" into Sinter's form.
-std::string Reworded(const CLI::App& command, const std::string& text) {
-  constexpr std::string_view kConversion = "Could not convert: ";
-  if (text.starts_with(kConversion)) {
-    const std::string rest = text.substr(kConversion.size());
-    if (const size_t at = rest.find(" = "); at != std::string::npos) {
-      const std::string name = rest.substr(0, at);
-      return fmt::format("{}: got '{}', want {}", name, rest.substr(at + 3),
-                         ValueText(command, name));
-    }
+// Turns CLI11's texts into Sinter's form.
+std::string Reworded(const std::string& text) {
+  if (const size_t at = text.find(" At Most 1 required but received "); at != std::string::npos) {
+    return fmt::format("{} got {} values, want one", text.substr(0, at),
+                       text.substr(text.rfind(' ') + 1));
   }
-  constexpr std::string_view kNotIn = " not in {";
-  const size_t name = text.find(": "), not_in = text.rfind(kNotIn);
-  if (name != std::string::npos && not_in != std::string::npos && name < not_in &&
-      text.ends_with('}')) {
-    const std::string value = text.substr(name + 2, not_in - name - 2);
-    std::string names = text.substr(not_in + kNotIn.size());
-    names.pop_back();
-    return fmt::format("{}: got '{}', want one of {}", text.substr(0, name), value, names);
-  }
+  if (const size_t at = text.find(" requires "); at != std::string::npos)
+    return fmt::format("{}: got it alone, want it together with {}", text.substr(0, at),
+                       text.substr(at + std::string_view(" requires ").size()));
+  if (const size_t at = text.find(" excludes "); at != std::string::npos)
+    return fmt::format("{} and {}: got both, want one of them", text.substr(0, at),
+                       text.substr(at + std::string_view(" excludes ").size()));
+  if (const size_t at = text.find(" is required"); at != std::string::npos)
+    return fmt::format("{}: got none, want one", text.substr(0, at));
+  if (const size_t at = text.find(": 1 required "); at != std::string::npos)
+    return fmt::format("{}: got no value, want one", text.substr(0, at));
   return text;
 }
 
@@ -69,16 +88,79 @@ std::string UsageText(const CLI::App& app, const CLI::ParseError& error) {
   if (chosen.empty()) {
     const std::vector<std::string> rest = app.remaining();
     return error.get_name() == "RequiredError" && !rest.empty() ? UnknownSubcommand(app, rest[0])
-                                                                : error.what();
+                                                                : Reworded(error.what());
+  }
+  for (const std::string& argument : app.remaining()) {
+    if (IsOption(argument)) {
+      return fmt::format("got '{}' before the command, want it after 'sinter {}'", argument,
+                         chosen[0]->get_name());
+    }
   }
   const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
   for (const std::string& argument : rest) {
-    if (argument.size() > 1 && argument[0] == '-') return UnknownOption(*chosen[0], argument);
+    if (IsOption(argument)) return UnknownOption(*chosen[0], argument);
   }
   // The name of this error is the subcommand's in some releases of CLI11.
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) && !rest.empty())
-    return fmt::format("got '{}', want no argument after the others", rest[0]);
-  return Reworded(*chosen[0], error.what());
+    return ExtraArgument(*chosen[0], rest[0]);
+  return Reworded(error.what());
+}
+
+std::vector<std::string> NormalizedArguments(const CLI::App& app, std::vector<std::string> args) {
+  const CLI::App* command = nullptr;
+  for (std::string& arg : args) {
+    if (command == nullptr) {
+      if (IsOption(arg)) continue;
+      command = FindCommand(app, arg);
+      if (command == nullptr) break;
+      continue;
+    }
+    if (arg == "--") break;
+    const size_t end = std::min(arg.find('='), arg.size());
+    if (!arg.starts_with("--") || arg.find('_') >= end) continue;
+    std::string name = arg.substr(0, end);
+    std::ranges::replace(name, '_', '-');
+    if (command->get_option_no_throw(name) != nullptr) arg = name + arg.substr(end);
+  }
+  return args;
+}
+
+void PrepareCommands(CLI::App& app) {
+  for (CLI::App* command : Commands(app)) {
+    CLI::Option* model = nullptr;
+    CLI::Option* next = nullptr;  // the positional behind MODEL
+    for (CLI::Option* option : command->get_options([](CLI::Option*) { return true; })) {
+      if (option->get_positional()) {
+        if (model != nullptr && next == nullptr) next = option;
+        if (option->get_name(/*positional=*/true) == "MODEL") model = option;
+      }
+      const bool has_value = option->get_items_expected_max() > 0;
+      if (has_value && std::ranges::find(kMayBeEmpty, option->get_name()) == kMayBeEmpty.end())
+        option->check(NotEmpty());
+    }
+    if (model == nullptr) continue;
+    const auto give = [](CLI::Option* option, const std::string& value) {
+      option->add_result(value);
+      option->run_callback();
+    };
+    command
+        ->add_option_function<std::string>(
+            "-m,--model",
+            [model, next, give](const std::string& value) {
+              // The positional arguments then begin behind MODEL.
+              const std::vector<std::string> before = model->results();
+              if (!before.empty()) {
+                if (next == nullptr) throw CLI::ArgumentMismatch::AtMost("MODEL", 1, 2);
+                give(next, before[0]);
+                model->clear();
+              }
+              give(model, value);
+            },
+            "Another way to give MODEL")
+        ->check(NotEmpty())
+        ->type_name("MODEL")
+        ->configurable(false);
+  }
 }
 
 }  // namespace sinter::cli

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "cli/checks.h"
 #include "cli/common.h"
 #include "model/reference.h"
 
@@ -57,15 +58,8 @@ Difference Compare(std::span<const float> got, std::span<const float> want) {
 }
 
 void Verify(const VerifyArgs& args) {
-  const auto in_range = [](const char* option, const std::optional<double>& value, double high) {
-    if (value && !(*value >= 0 && *value <= high)) {
-      throw Error("cli", "{}: got {}, want 0 to {}", option, *value, high);
-    }
-  };
-  in_range("--max-abs", args.max_abs, std::numeric_limits<double>::max());
-  in_range("--min-cosine", args.min_cosine, 1);
   Opening opening = OpenAhead(args.model);
-  model::ModelFolder folder = model::ModelFolder::Read(args.model.model);
+  model::ModelFolder folder = ReadModel(args.model);
   const model::ReferenceLogits logits = model::ReadReference(args.model.model);
   const model::Reference& reference = logits.reference;
   if (reference.vocab != static_cast<size_t>(folder.config.vocab_size)) {
@@ -131,10 +125,14 @@ void AddVerify(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("verify", "Compare a folder's logits with those of its reference.json");
   command->footer(kVerifyFooter);
-  command->add_option("--max-abs", args->max_abs,
-                      "Fail (exit code 1) past this absolute difference of a logit");
-  command->add_option("--min-cosine", args->min_cosine,
-                      "Fail (exit code 1) below this cosine of a step's logits");
+  command
+      ->add_option("--max-abs", args->max_abs,
+                   "Fail (exit code 1) if a logit differs by more than this")
+      ->check(Number(0));
+  command
+      ->add_option("--min-cosine", args->min_cosine,
+                   "Fail (exit code 1) if the cosine of a step's logits is below this")
+      ->check(Number(0, 1));
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   command->callback([args] { Verify(*args); });

@@ -229,7 +229,7 @@ class DamagedConfig(CliTest):
     def test_missing(self):
         folder = self.copy_demo()
         (folder / "genai_config.json").unlink()
-        self.assert_fails(run("inspect", folder), "[config]", "genai_config.json")
+        self.assert_fails(run("inspect", folder), "[model]", "ONNX files without genai_config.json")
 
     def test_not_json(self):
         folder = self.copy_demo()
@@ -289,7 +289,7 @@ class NoFolder(CliTest):
         self.assert_fails(run("inspect", DEMO / "model.onnx"), "[model]", "a file")
 
     def test_an_empty_folder(self):
-        self.assert_fails(run("inspect", self.temp), "[config]", "genai_config.json")
+        self.assert_fails(run("inspect", self.temp), "[model]", "an empty folder", "genai_config.json")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,15 @@ COMMAND = [os.environ.get("SINTER_LAUNCHER", str(ROOT / "build/release/launch"))
            os.environ.get("SINTER_PROGRAM", str(ROOT / "build/release/bin/sinter"))]
 DEVICE = os.environ.get("SINTER_TEST_DEVICE", "")
 TIMEOUT_SECONDS = 120
+
+# The settings of whoever runs the tests stay out.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
+for name in [name for name in os.environ if name.startswith("SINTER_")]:
+    if name not in ("SINTER_LAUNCHER", "SINTER_PROGRAM", "SINTER_TEST_DEVICE", "SINTER_TEST_ALL"):
+        del os.environ[name]
+
+# What run() ran last, for the messages of failing tests.
+_last_run = None
 
 # The one line that a failing command prints: `sinter: [area] what: got X, want Y`.
 ERROR_LINE = re.compile(r"sinter: \[[a-z_]+\] [^\n]+\n", re.ASCII)
@@ -43,6 +53,8 @@ def run(*args, stdin=b"", env=None, **options):
                             timeout=TIMEOUT_SECONDS, **options)
     result.stdout = result.stdout.decode("utf-8", "replace")
     result.stderr = result.stderr.decode("utf-8", "replace")
+    global _last_run
+    _last_run = result
     return result
 
 
@@ -50,9 +62,20 @@ class CliTest(unittest.TestCase):
     """Base of the tests: a temporary folder, and checks of exit codes and error lines."""
 
     def setUp(self):
+        global _last_run
+        _last_run = None
         folder = tempfile.TemporaryDirectory(prefix="sinter-cli-test-")
         self.addCleanup(folder.cleanup)
         self.temp = pathlib.Path(folder.name)
+
+    def _formatMessage(self, msg, standardMsg):
+        """Appends the last command and its standard error to the message of a failing assertion."""
+        message = super()._formatMessage(msg, standardMsg)
+        if _last_run is None:
+            return message
+        command = shlex.join(_last_run.args[1:])
+        return (f"{message}\n\nlast command, exit code {_last_run.returncode}:\n  {command}\n"
+                f"standard error:\n{_last_run.stderr}")
 
     def copy_demo(self, name="model"):
         """Copies the bundled model. The weights are a link: replace that file, never change it."""
@@ -68,6 +91,14 @@ class CliTest(unittest.TestCase):
         """Checks for exit code 1 and a single error line that names its area and all `words`."""
         self.assertEqual(result.returncode, 1, result.stderr)
         self.assertRegex(result.stderr, r"\A" + ERROR_LINE.pattern + r"\Z")
+        for word in words:
+            self.assertIn(word, result.stderr)
+
+    def assert_usage(self, result, *words):
+        """Checks for wrong usage: exit code 2 and a single line that has all `words`."""
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertRegex(result.stderr, r"\Asinter: \[usage\] [^\n]+; see: sinter [a-z ]*--help\n\Z")
+        self.assertEqual(result.stdout, "")
         for word in words:
             self.assertIn(word, result.stderr)
 
