@@ -4,6 +4,7 @@
 #
 #   X/bin/sinter              the launcher
 #   X/lib/sinter/             the program, Dawn, the loader and all libraries that they need
+#   X/share/man/man1/         the manual page; beside it the completion scripts of bash, zsh and fish
 #   X/share/doc/sinter/       Sinter's licence, and those of the included packages
 #
 # `--component software` adds lavapipe, a software GPU, to the same folder (170 MiB, mostly LLVM).
@@ -39,6 +40,10 @@ sinter_launcher(${PROJECT_BINARY_DIR}/install/sinter
 install(PROGRAMS ${PROJECT_BINARY_DIR}/install/sinter DESTINATION bin COMPONENT runtime)
 install(TARGETS sinter DESTINATION lib/sinter COMPONENT runtime)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/doc/sinter COMPONENT runtime)
+
+# The program writes its manual page and its completion scripts itself, from the options that it has.
+install(CODE "set(SINTER_COMMAND ${SINTER_LAUNCHER} \$<TARGET_FILE:sinter>)" COMPONENT runtime)
+install(SCRIPT ${PROJECT_SOURCE_DIR}/cmake/install_manual.cmake COMPONENT runtime)
 
 # Copies the component's objects and their dependencies with install_runtime.cmake, which resolves
 # them with the loader itself.

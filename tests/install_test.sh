@@ -18,6 +18,13 @@ ln -s "$root/bin/sinter" "$work/link"
 
 grep -q 'The Sinter authors' "$root/share/doc/sinter/LICENSE" || { echo "the licence is missing"; failed=1; }
 
+# man and the shells find what the program says of its options.
+for file in man/man1/sinter.1 bash-completion/completions/sinter zsh/site-functions/_sinter \
+  fish/vendor_completions.d/sinter.fish; do
+  grep -q max-length "$root/share/$file" || grep -q 'max\\-length' "$root/share/$file" ||
+    { echo "share/$file is missing, or lacks an option"; failed=1; }
+done
+
 # Every library comes from the folder itself.
 lib=$root/lib/sinter
 for object in "$lib/sinter" "$lib/libvulkan_lvp.so"; do

@@ -217,6 +217,10 @@ void Convert(ConvertArgs& args) {
                          : convert::ConvertCheckpoint(args.folders[0], args.folders[1], options);
     options.progress = nullptr;
   }
+  if (!report.whole_architecture.empty()) {
+    Err(fmt::format("sinter: note: took the language model of {}; it reads no images\n",
+                    report.whole_architecture));
+  }
   if (!report.unknown_fields.empty()) {
     Err(fmt::format("sinter: note: config.json has fields that convert does not know: {}\n",
                     JsonExcerpt(report.unknown_fields)));

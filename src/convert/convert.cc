@@ -10,6 +10,7 @@
 #include "convert/json.h"
 #include "convert/new_folder.h"
 #include "convert/random_tokenizer.h"
+#include "convert/text_part.h"
 #include "convert/weights.h"
 #include "graph/ops.h"
 
@@ -87,7 +88,8 @@ Decoder::Result BuildDecoder(const HfConfig& config, const ConvertOptions& optio
 }
 
 ConvertReport ReportOf(const HfConfig& config, uint64_t bytes) {
-  return {config.model_type, config.layers, config.vocab, bytes, UnknownFields(config)};
+  return {config.model_type,    config.whole_type, config.layers, config.vocab, bytes,
+          UnknownFields(config)};
 }
 
 nlohmann::ordered_json GenaiConfigOf(const HfConfig& config, const nlohmann::json& generation,
@@ -117,8 +119,13 @@ HfConfig ReadConfig(const fs::path& checkpoint, const ConvertOptions& options) {
   return config;
 }
 
-// Copies the tokenizer's files. A chat template that only tokenizer_config.json holds is written to
-// chat_template.jinja.
+CheckpointTensors ReadTensors(const fs::path& checkpoint, const HfConfig& config) {
+  CheckpointTensors tensors = ReadCheckpoint(checkpoint);
+  return config.whole_type.empty() ? tensors : TextTensors(std::move(tensors));
+}
+
+// Copies the tokenizer's files. A chat template that only tokenizer_config.json or, for a
+// multimodal model's processor, chat_template.json holds is written to chat_template.jinja.
 void CopyTokenizer(const fs::path& checkpoint, NewFolder& folder) {
   if (!IsPresent(checkpoint / "tokenizer.json")) {
     throw Error("convert", "'{}': got no tokenizer.json, want one", checkpoint.string());
@@ -127,14 +134,14 @@ void CopyTokenizer(const fs::path& checkpoint, NewFolder& folder) {
                            "added_tokens.json", "chat_template.jinja", "generation_config.json"}) {
     if (IsPresent(checkpoint / name)) folder.Copy(checkpoint / name);
   }
-  if (IsPresent(checkpoint / "chat_template.jinja") ||
-      !IsPresent(checkpoint / "tokenizer_config.json")) {
+  if (IsPresent(checkpoint / "chat_template.jinja")) return;
+  for (const char* name : {"tokenizer_config.json", "chat_template.json"}) {
+    if (!IsPresent(checkpoint / name)) continue;
+    const nlohmann::json json = ReadJson(checkpoint / name);
+    const nlohmann::json* text = FindField(json, "chat_template");
+    if (text == nullptr) continue;
+    if (text->is_string()) folder.Write("chat_template.jinja", text->get<std::string>());
     return;
-  }
-  const nlohmann::json json = ReadJson(checkpoint / "tokenizer_config.json");
-  const nlohmann::json* text = FindField(json, "chat_template");
-  if (text != nullptr && text->is_string()) {
-    folder.Write("chat_template.jinja", text->get<std::string>());
   }
 }
 
@@ -169,7 +176,7 @@ ConvertReport ConvertCheckpoint(const fs::path& checkpoint, const fs::path& out,
   nlohmann::json generation = nlohmann::json::object();
   const fs::path generation_file = checkpoint / "generation_config.json";
   if (IsPresent(generation_file)) generation = ReadJson(generation_file);
-  const CheckpointTensors tensors = ReadCheckpoint(checkpoint);
+  const CheckpointTensors tensors = ReadTensors(checkpoint, config);
   CheckpointWeights weights(tensors);
   Decoder::Result result = BuildDecoder(config, options, weights);
   CheckUnused(weights, config);
@@ -206,7 +213,7 @@ std::unique_ptr<graph::Graph> ReferenceGraph(const fs::path& checkpoint,
                                              const ConvertOptions& options) {
   const ConvertOptions plain = PlainOptions(options);
   const HfConfig config = ReadConfig(checkpoint, plain);
-  const CheckpointTensors tensors = ReadCheckpoint(checkpoint);
+  const CheckpointTensors tensors = ReadTensors(checkpoint, config);
   CheckpointWeights weights(tensors);
   Decoder::Result result = BuildDecoder(config, plain, weights);
   for (const auto& [name, source] : result.sources) {

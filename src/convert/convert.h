@@ -27,6 +27,9 @@ struct ConvertOptions {
 
 struct ConvertReport {
   std::string architecture;  // model_type
+  // The model_type of a multimodal checkpoint, of which only the language model was taken; empty
+  // for others.
+  std::string whole_architecture;
   int64_t layers = 0, vocab = 0;
   uint64_t bytes = 0;  // total of all files
   // Fields of config.json that the conversion ignored without knowing what they mean.
@@ -37,6 +40,8 @@ struct ConvertReport {
 // `checkpoint`, and makes the folder `out`, which must not exist or must be empty. The folder
 // appears complete or not at all. Peak memory is about 100 MB plus the scales of one tensor and the
 // rotary tables.
+//
+// Of a multimodal checkpoint takes the language model (text_part.h).
 //
 // Throws Error("convert"), which names the file and the tensor or field, if something is missing,
 // damaged or unknown, or if the architecture does not use a tensor of the checkpoint or a field of

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "convert/architectures.h"
 #include "convert/json.h"
+#include "convert/text_part.h"
 
 namespace sinter::convert {
 namespace {
@@ -112,7 +113,9 @@ HfConfig ParseHfConfig(nlohmann::json json, const std::string& file,
     throw Error("convert", "{}: got a {}, want an object", file, json.type_name());
   }
   HfConfig config;
-  config.json = std::move(json);
+  TextPart part = TakeTextPart(std::move(json), file);
+  config.json = std::move(part.config);
+  config.whole_type = std::move(part.whole_type);
   config.file = file;
   config.model_type = GetString(config.json, "model_type", file);
   if (const nlohmann::json* names = config.Find("architectures");

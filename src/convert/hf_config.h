@@ -25,7 +25,9 @@ struct HfConfig {
   nlohmann::json json;
   std::string file;  // for errors
 
-  std::string model_type;    // "qwen3"
+  std::string model_type;  // "qwen3"
+  // The model_type of the multimodal model of which this is the language model; empty for others.
+  std::string whole_type;
   std::string architecture;  // "Qwen3ForCausalLM"
   int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0;
   int64_t intermediate = 0, vocab = 0, context = 0;

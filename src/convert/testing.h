@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -78,6 +79,12 @@ class TestTensors {
     AddBytes(name, "U8", shape, bytes);
   }
   void Remove(const std::string& name) { tensors_.erase(name); }
+  // Gives every tensor the name that `rename` returns for its own.
+  void Rename(const std::function<std::string(const std::string&)>& rename) {
+    std::map<std::string, Tensor> renamed;
+    for (auto& [name, tensor] : tensors_) renamed[rename(name)] = std::move(tensor);
+    tensors_ = std::move(renamed);
+  }
 
   // Returns a file of all tensors, or one shard: every `parts`-th tensor, beginning with `part`.
   std::string File(size_t part = 0, size_t parts = 1) const {
