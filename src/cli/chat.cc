@@ -13,6 +13,7 @@
 #include "cli/conversation_file.h"
 #include "cli/failure.h"
 #include "cli/messages.h"
+#include "cli/usage.h"
 #include "cli/user_file.h"
 #include "generate/conversation.h"
 #include "text/chat_template.h"
@@ -51,8 +52,7 @@ class Chat {
         terminal_(isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 && !args.model.json),
         stats_(args.stats) {
     if (args.messages.messages == "-" || args.messages.tools == "-") {
-      throw Error("cli",
-                  "--messages and --tools: got standard input, want files: it has the lines");
+      throw UsageError("--messages and --tools: got standard input, want files: it has the lines");
     }
     auto device = OpenAhead(args.model);
     model::ModelFolder folder = ReadModel(args.model);
@@ -463,7 +463,8 @@ void AddChat(CLI::App& app) {
   auto args = std::make_shared<ChatArgs>();
   CLI::App* command = app.add_subcommand("chat", "Talk with a model; also reads lines from a pipe");
   command->footer(kChatFooter);
-  CLI::Option* system = command->add_option("--system", args->system, "System message");
+  CLI::Option* system =
+      command->add_option("--system,--system-prompt", args->system, "System message");
   CLI::Option* session =
       command
           ->add_option(

@@ -31,6 +31,7 @@ OptionInfo DescribeOption(const CLI::Option& option) {
   for (const std::string& name : option.get_snames()) info.short_names.push_back("-" + name);
   for (const std::string& name : option.get_lnames()) info.long_names.push_back("--" + name);
   info.value = ValueName(option);
+  info.type = info.value;
   info.choices = Choices(option);
   info.description = option.get_description();
   if (const std::string value = option.get_default_str(); !value.empty())

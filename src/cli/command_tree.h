@@ -16,6 +16,7 @@ struct OptionInfo {
   std::vector<std::string> short_names;  // "-p"
   std::vector<std::string> long_names;   // "--prompt" and its other names
   std::string value;                     // name of its value, such as "N"; empty for a flag
+  std::string type;                      // kind of its value: FILE, DIR, MODEL or another word
   std::vector<std::string> choices;      // all values, if there are only some
   std::string description;               // with the default, if the parser knows it
   bool required = false;

@@ -167,7 +167,8 @@ void Err(std::string_view text) noexcept {
 }
 
 void TakeModelName(CLI::Option& option) {
-  option.type_name("MODEL")->transform([](const std::string& given) { return ResolveModel(given); });
+  option.type_name("MODEL")->transform(
+      [](const std::string& given) { return ResolveModel(given); });
 }
 
 namespace {
@@ -201,11 +202,12 @@ std::string CheckVariant(const std::string& text) {
 }  // namespace
 
 void AddModelArgs(CLI::App& command, ModelArgs& args) {
-  TakeModelName(*command
-                     .add_option("MODEL", args.model,
-                                 "Model: a name (see: sinter list), or a folder that sinter convert "
-                                 "or ONNX Runtime GenAI's model builder made")
-                     ->required());
+  TakeModelName(
+      *command
+           .add_option("MODEL", args.model,
+                       "Model: a name (see: sinter list), or a folder that sinter convert "
+                       "or ONNX Runtime GenAI's model builder made")
+           ->required());
   command
       .add_option("--device", args.device,
                   "GPU to use: an index, a part of its name, or 'software' (default: the best one; "

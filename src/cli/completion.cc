@@ -11,16 +11,14 @@ namespace sinter::cli {
 namespace {
 
 // What can stand as an option's value or as a positional argument.
-enum class Kind { kNone, kWords, kFile, kFolder, kText };
+enum class Kind { kNone, kWords, kFile, kFolder, kModel, kText };
 
 Kind KindOf(const OptionInfo& option) {
   if (option.value.empty()) return Kind::kNone;
   if (!option.choices.empty()) return Kind::kWords;
-  if (option.value == "FILE") return Kind::kFile;
-  for (const char* name : {"MODEL", "HF_DIR", "OUT", "DIR"}) {
-    if (option.value == name) return Kind::kFolder;
-  }
-  return Kind::kText;
+  if (option.type == "FILE") return Kind::kFile;
+  if (option.type == "DIR") return Kind::kFolder;
+  return option.type == "MODEL" ? Kind::kModel : Kind::kText;
 }
 
 // Returns the names to offer: the aliases among the long ones would only repeat an option.
@@ -65,6 +63,9 @@ std::string BashReply(Kind kind, const std::vector<std::string>& words) {
       return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")";
     case Kind::kFolder:
       return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")";
+    case Kind::kModel:
+      return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -W "
+             "\"$(\"${COMP_WORDS[0]}\" list --names 2> /dev/null)\" -- \"$cur\")";
     case Kind::kNone:
     case Kind::kText:
       break;
@@ -159,6 +160,9 @@ std::string ZshAction(const OptionInfo& option) {
       return "_files";
     case Kind::kFolder:
       return "_files -/";
+    case Kind::kModel:
+      return "{ compadd -- ${(f)\"$(_call_program models $words[1] list --names 2> /dev/null)\"}; "
+             "_files -/ }";
     case Kind::kNone:
     case Kind::kText:
       break;
@@ -247,6 +251,8 @@ std::string FishAction(const OptionInfo& option) {
       return " -r -F";
     case Kind::kFolder:
       return " -x -a '(__fish_complete_directories)'";
+    case Kind::kModel:
+      return " -x -a '(sinter list --names 2> /dev/null; __fish_complete_directories)'";
     case Kind::kText:
       return " -x";
     case Kind::kNone:

@@ -267,9 +267,10 @@ void AddConvert(CLI::App& app) {
   command->footer(kConvertFooter);
   convert::DecoderOptions& decoder = args->options.decoder;
   command
-      ->add_option("folders", args->folders,
-                   "HF_DIR, a checkpoint (none with --random), and OUT, the new folder (default: the "
-                   "checkpoint's name in the folder of models; see: sinter list)")
+      ->add_option(
+          "folders", args->folders,
+          "HF_DIR, a checkpoint (none with --random), and OUT, the new folder (default: the "
+          "checkpoint's name in the folder of models; see: sinter list)")
       ->type_name("DIR")
       ->configurable(false);
   command->add_option("--bits", decoder.format.bits, "Bits per weight: 4 or 8")

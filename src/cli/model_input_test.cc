@@ -29,7 +29,8 @@ class ModelInputTest : public testing::Test {
     folder_ = name;
     // No models of whoever runs the tests.
     setenv("HOME", name.c_str(), 1);
-    for (const char* variable : {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "SINTER_CONFIG", "SINTER_MODELS"}) {
+    for (const char* variable :
+         {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "SINTER_CONFIG", "SINTER_MODELS"}) {
       unsetenv(variable);
     }
   }
@@ -80,9 +81,8 @@ TEST_F(ModelInputTest, Checkpoints) {
   const fs::path snapshot = "hub/models--org--Tiny-1B/snapshots/abc";
   Write(snapshot / "config.json");
   Write(snapshot / "model.safetensors");
-  EXPECT_THAT(
-      Model("hub/models--org--Tiny-1B"),
-      EndsWith("convert it: sinter convert hub/models--org--Tiny-1B/snapshots/abc"));
+  EXPECT_THAT(Model("hub/models--org--Tiny-1B"),
+              EndsWith("convert it: sinter convert hub/models--org--Tiny-1B/snapshots/abc"));
   EXPECT_THAT(Checkpoint("hub"), EndsWith("name hub/models--org--Tiny-1B/snapshots/abc"));
   Write("torch/config.json");
   EXPECT_THAT(Checkpoint("torch"), HasSubstr("config.json without weights"));
@@ -112,7 +112,8 @@ TEST_F(ModelInputTest, PathsThatDoNotExist) {
                        "model.onnx, tokenizer.json) or a name; did you mean 'models/demo'?"));
   EXPECT_THAT(Model("modles"), EndsWith("did you mean 'models'?"));
   Write(".local/share/sinter/models/tiny-1b/genai_config.json");
-  EXPECT_THAT(Model("tiny1b"), AllOf(HasSubstr("got no model of that name"), EndsWith("did you mean 'tiny-1b'?")));
+  EXPECT_THAT(Model("tiny1b"),
+              AllOf(HasSubstr("got no model of that name"), EndsWith("did you mean 'tiny-1b'?")));
   EXPECT_THAT(Model("What is this"), EndsWith("; the model comes before the prompt"));
   for (const char* name :
        {"Qwen/Qwen3-0.6B", "https://huggingface.co/Qwen/Qwen3-0.6B",

@@ -44,6 +44,7 @@ Examples:
 
 struct ListArgs {
   std::string device;
+  bool names = false;
   bool json = false;
 };
 
@@ -157,6 +158,10 @@ nlohmann::json ToJson(const NamedModel& model, const Description& description, u
 void List(const ListArgs& args) {
   const std::filesystem::path own = OwnModelsFolder();
   const std::vector<NamedModel> models = ListModels(own, ModelFolders(ReadConfigFile()));
+  if (args.names) {
+    for (const NamedModel& model : models) Out(model.name + "\n");
+    return;
+  }
   StatusLine status("reading the models");
   TunedModels tuned_models(args.device);
   nlohmann::json list = nlohmann::json::array();
@@ -241,9 +246,14 @@ void AddList(CLI::App& app) {
   auto args = std::make_shared<ListArgs>();
   CLI::App* command = app.add_subcommand("list", "List the models that have a name");
   command->footer(kListFooter);
-  command->add_option("--device", args->device,
-                      "GPU for 'tuned': an index, a part of its name, or 'software'");
-  command->add_flag("--json", args->json, "Machine-readable output");
+  command
+      ->add_option("--device", args->device,
+                   "GPU for 'tuned': an index, a part of its name, or 'software'")
+      ->type_name("GPU");
+  CLI::Option* json = command->add_flag("--json", args->json, "Print JSON");
+  command->add_flag("--names", args->names, "Print the names alone, one a line")
+      ->configurable(false)
+      ->excludes(json);
   command->callback([args] { List(*args); });
 }
 
@@ -251,9 +261,11 @@ void AddRemove(CLI::App& app) {
   auto args = std::make_shared<RemoveArgs>();
   CLI::App* command = app.add_subcommand("rm", "Remove models from the folder of models");
   command->footer(kRemoveFooter);
-  command->add_option("NAME", args->names, "Models, as sinter list names them")->required();
-  command->add_flag("-y,--yes", args->yes, "Do not ask");
-  command->add_flag("--json", args->json, "Machine-readable output");
+  command->add_option("NAME", args->names, "Models, as sinter list names them")
+      ->required()
+      ->type_name("MODEL");
+  command->add_flag("-y,--yes", args->yes, "Do not ask")->configurable(false);
+  command->add_flag("--json", args->json, "Print JSON");
   command->callback([args] { Remove(*args); });
 }
 

@@ -121,6 +121,13 @@ TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
   expect("/model/eos_token_id", std::string(1'000'000, 'x'),
          "model.eos_token_id: got \"" + std::string(100, 'x') +
              "... (1000000 bytes)\", want a token id, or a list of them");
+  expect("/model/decoder/num_attention_heads", 0,
+         "model.decoder.num_attention_heads: got 0, want 1 to 65536");
+  expect("/model/decoder/num_attention_heads", nullptr,
+         "model.decoder.num_attention_heads: got nothing, want a number");
+  expect("/model/decoder", 3, "model.decoder: got number, want an object");
+  expect("/search", "x", "search: got string, want an object");
+  expect("", 7, ": got number, want an object");
   expect("/model/decoder/head_size", -64, "model.decoder.head_size: got -64, want 1 to 65536");
   expect("/model/decoder/filename", 4, "model.decoder.filename: got number, want a string");
   for (const char* name : {"", "/etc/passwd", "../model.onnx", "a/../../b", ".."}) {

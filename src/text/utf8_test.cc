@@ -58,6 +58,13 @@ TEST(Utf8, AssemblerGivesTheSameInPieces) {
     assembler.Finish(&text);
     ASSERT_EQ(text, SanitizeUtf8(bytes));
     ASSERT_EQ(IsValidUtf8(bytes), text == bytes);
+    // What stands before the first ill-formed sequence is all that is valid.
+    const std::optional<size_t> bad = FindInvalidUtf8(bytes);
+    ASSERT_EQ(bad.has_value(), text != bytes);
+    if (bad) {
+      ASSERT_TRUE(IsValidUtf8(bytes.substr(0, *bad)));
+      ASSERT_TRUE(SanitizeUtf8(bytes.substr(*bad)).starts_with(kReplacementCharacter));
+    }
   }
 }
 

@@ -106,8 +106,9 @@ class Names(ModelsTest):
         self.models.mkdir(parents=True)
         (self.models / "link").symlink_to(outside)
         (self.models / "notes").mkdir()
-        for name in ("../outside", str(outside), "..", ".", "", "link/.."):
+        for name in ("../outside", str(outside), "..", ".", "link/.."):
             self.assert_fails(self.sinter("rm", name, "--yes"), "want the name of a model")
+        self.assert_usage(self.sinter("rm", "", "--yes"), "NAME: got ''")
         self.assert_fails(self.sinter("rm", "notes", "--yes"), "want a model folder")
         # Nothing is removed if one of the names is wrong.
         self.assert_fails(self.sinter("rm", "link", "absent", "--yes"), "'absent'")

@@ -184,7 +184,7 @@ class Shapes(CliTest):
         for args in (("-p", "a", "--messages", "m"), ("--messages", "m", "--system", "s"),
                      ("--messages", "m", "--raw"), ("-p", "a", "--raw", "--tools", "t")):
             self.assertEqual(run("run", DEMO, *args).returncode, 2)
-        self.assert_fails(run("chat", DEMO, "--messages", "-"), "standard input")
+        self.assert_usage(run("chat", DEMO, "--messages", "-"), "standard input")
         self.assert_usage(run("run", DEMO, "-p", "-", "--tools", "-"), "standard input")
         self.assert_fails(run("run", DEMO, "--messages", self.temp), "a directory")
 
