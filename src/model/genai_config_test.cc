@@ -103,7 +103,7 @@ TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
   };
   const json missing(json::value_t::discarded);
   expect("/model", missing, "model: got nothing, want an object");
-  expect("/model", 3, "model.: got number, want an object");
+  expect("/model", 3, "model: got number, want an object");
   expect("/model/decoder", missing,
          "model.decoder: got nothing, want an object (Sinter runs decoder-only models)");
   expect("/model/context_length", missing, "model.context_length: got nothing, want a number");
@@ -127,7 +127,7 @@ TEST(GenaiConfig, ErrorsNameFileFieldAndWhatWouldBeRight) {
          "model.decoder.num_attention_heads: got nothing, want a number");
   expect("/model/decoder", 3, "model.decoder: got number, want an object");
   expect("/search", "x", "search: got string, want an object");
-  expect("", 7, ": got number, want an object");
+  expect("", 7, "got number, want an object");
   expect("/model/decoder/head_size", -64, "model.decoder.head_size: got -64, want 1 to 65536");
   expect("/model/decoder/filename", 4, "model.decoder.filename: got number, want a string");
   for (const char* name : {"", "/etc/passwd", "../model.onnx", "a/../../b", ".."}) {
@@ -173,7 +173,7 @@ TEST(GenaiConfig, RefusesTextThatIsNotJsonAndMissingFiles) {
     return std::string();
   };
   EXPECT_THAT(error("{"), testing::StartsWith("[config] x: line 1, column 1: got no valid JSON"));
-  EXPECT_THAT(error("[]"), testing::HasSubstr("x: : got array, want an object"));
+  EXPECT_THAT(error("[]"), testing::HasSubstr("x: got array, want an object"));
   EXPECT_THAT(error(std::string(75'000, '[')), testing::HasSubstr("nested more than 128 deep"));
   EXPECT_THAT(error("/no/such/file"),
               testing::HasSubstr("got no such file, want the genai_config.json"));
