@@ -69,8 +69,9 @@ class Chat {
     first_template_options_ = input.options;
     begins_with_answer_ = input.waits_for_answer;
     std::optional<TemplateInput> session;
-    if (!args.session.empty() && HasContents(args.session)) {
-      session = ReadConversation(args.session, chat_template);
+    if (!args.session.empty()) {
+      session_.emplace(args.session);
+      if (HasContents(args.session)) session = ReadConversation(args.session, chat_template);
     }
     loaded_ = Load(args.model, std::move(folder), std::move(device));
     conversation_.emplace(loaded_.session, std::move(tokenizer), std::move(chat_template),
@@ -78,7 +79,7 @@ class Chat {
     if (session) GoOnFrom(*std::move(session));
     if (!args.system.empty()) conversation_->SetSystem(args.system);
     conversation_->OnLeftOut([this](size_t turns) { TellLeftOut(turns); });
-    SaveSession();
+    if (session_) session_->Write(ConversationText(conversation_->messages(), tools_));
     if (PlansFor(args.model, *loaded_.model->device()) == engine::Plans::kKnown)
       tuner_ = std::make_unique<engine::IdleTuner>(loaded_.model, loaded_.session->cache(),
                                                    loaded_.session->chunk());
@@ -429,12 +430,19 @@ class Chat {
     last_.reset();
   }
 
-  // Brings the session's file up to date, with `asked` as a further message of the user.
-  void SaveSession(const std::string* asked = nullptr) const {
-    if (args_.session.empty()) return;
+  // Brings the session's file up to date, with `asked` as a further message of the user. The chat
+  // goes on without a file that cannot be written; that is told once.
+  void SaveSession(const std::string* asked = nullptr) {
+    if (!session_) return;
     generate::Messages messages = conversation_->messages();
     if (asked != nullptr) messages.push_back(generate::MakeMessage("user", *asked));
-    ReplaceUserFile(args_.session, ConversationText(messages, tools_), 0600);
+    try {
+      session_->Write(ConversationText(messages, tools_));
+      session_failed_ = false;
+    } catch (const Error& error) {
+      if (!session_failed_) Report(error);
+      session_failed_ = true;
+    }
   }
 
   const ChatArgs& args_;
@@ -449,6 +457,8 @@ class Chat {
   bool begins_with_answer_ = false, answers_first_ = false;
   generate::GenerateOptions options_, first_options_;
   text::ChatTemplateOptions first_template_options_;
+  std::optional<SessionFile> session_;
+  bool session_failed_ = false;
   std::string tools_;  // the tools that a file of messages gave, as JSON
   Loaded loaded_;
   std::optional<generate::Conversation> conversation_;

@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "cli/user_file.h"
 
 namespace sinter::cli {
 
@@ -12,6 +17,28 @@ std::string ConversationText(const generate::Messages& messages, const std::stri
       messages.empty() ? "[]" : fmt::format("[\n{}\n]", fmt::join(messages, ",\n"));
   if (tools_json.empty()) return array + "\n";
   return fmt::format("{{\n\"tools\": {},\n\"messages\": {}\n}}\n", tools_json, array);
+}
+
+SessionFile::SessionFile(std::filesystem::path path)
+    : path_(std::move(path)), identity_(IdentityNow()) {}
+
+void SessionFile::Write(std::string_view text) {
+  const Identity now = IdentityNow();
+  // A file that was removed is written again.
+  if (now != identity_ && now != Identity{}) {
+    throw Error("chat",
+                "--session: got a file that another program has changed, want it as the last turn "
+                "left it; it stays as it is, and /save FILE saves this conversation");
+  }
+  ReplaceUserFile(path_, text, 0600);
+  identity_ = IdentityNow();
+}
+
+SessionFile::Identity SessionFile::IdentityNow() const {
+  struct stat status = {};
+  if (stat(path_.c_str(), &status) != 0) return {};
+  return {static_cast<int64_t>(status.st_dev), static_cast<int64_t>(status.st_ino), status.st_size,
+          status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
 }
 
 bool HasContents(const std::filesystem::path& path) {

@@ -4,7 +4,10 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
+
+#include "base/error.h"
 
 namespace sinter::cli {
 namespace {
@@ -17,6 +20,36 @@ TEST(ConversationFile, IsWhatMessagesReads) {
   EXPECT_EQ(json["messages"][0]["content"], "a\nb");
   EXPECT_EQ(json["tools"][0]["name"], "f");
   EXPECT_EQ(nlohmann::json::parse(ConversationText({}, "[]"))["messages"].size(), 0u);
+}
+
+TEST(ConversationFile, ASessionIsNotOverwritten) {
+  char name[] = "/tmp/sinter-session-XXXXXX";
+  const std::filesystem::path folder = mkdtemp(name), path = folder / "a";
+  const auto read = [&] {
+    std::ifstream file(path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  SessionFile session(path);
+  session.Write("one");
+  session.Write("two");
+  EXPECT_EQ(read(), "two");
+  EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms(0600));
+  SessionFile other(path);
+  other.Write("other");
+  for (int i = 0; i < 2; ++i) {
+    try {
+      session.Write("three");
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_TRUE(
+          std::string(error.what()).starts_with("[chat] --session: got a file that another"));
+    }
+    EXPECT_EQ(read(), "other");
+  }
+  std::filesystem::remove(path);
+  session.Write("four");
+  EXPECT_EQ(read(), "four");
+  std::filesystem::remove_all(folder);
 }
 
 TEST(ConversationFile, HasContents) {

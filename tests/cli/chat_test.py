@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import termios
+import time
 import unittest
 
 from sinter_cli import DEMO, TIMEOUT_SECONDS, CliTest, run, start
@@ -105,6 +106,22 @@ class Pipes(CliTest):
         self.assert_fails(run("chat", DEMO, "--session", session), "[chat]", "session.json")
         self.assertEqual(session.read_text(), "notes")
         self.assert_fails(run("chat", DEMO, "--session", self.temp / "none" / "a"), "No such file")
+
+    def test_a_session_that_another_program_changes(self):
+        session = self.temp / "session.json"
+        process = start("chat", DEMO, "--session", session, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+        process.stdin.write(SUM)
+        process.stdin.flush()
+        self.assertEqual(process.stdout.readline(), ANSWER.encode())
+        while len(json.loads(session.read_text())) < 2:
+            time.sleep(0.01)
+        session.write_text("[]\n")
+        out, err = process.communicate(SUM * 2, timeout=TIMEOUT_SECONDS)
+        self.assertEqual(out, ANSWER.encode() * 2)
+        self.assertRegex(err.decode(), r"\Asinter: \[chat\] --session: got a file that another program has changed, "
+                                       r".*\n\Z")
+        self.assertEqual((process.returncode, session.read_text()), (1, "[]\n"))
 
     def test_a_message_is_kept_before_its_answer(self):
         session = self.temp / "session.json"
