@@ -9,6 +9,7 @@
 #include "cli/answers.h"
 #include "cli/chat_commands.h"
 #include "cli/chat_reader.h"
+#include "cli/chat_settings.h"
 #include "cli/common.h"
 #include "cli/conversation_file.h"
 #include "cli/failure.h"
@@ -184,7 +185,7 @@ class Chat {
         SaveSession();
         return Say("Removed the last message and its answer.\n");
       case ChatCommand::kSet:
-        return input.text.empty() ? Say(SettingsText()) : Set(ParseSetting(input.text));
+        return input.text.empty() ? Say(Settings()) : Set(ParseSetting(input.text));
       case ChatCommand::kStats:
         return Stats(input.text);
       case ChatCommand::kExit:
@@ -242,6 +243,7 @@ class Chat {
     });
     notice.End();
     last_ = answer.generation;
+    told_turns_ = std::min(told_turns_, answer.left_out_turns);
     SaveSession();
     if (args_.model.json) return PrintJson(answer);
     Out(terminal_ ? "\n\n" : "\n");
@@ -250,6 +252,8 @@ class Chat {
       Err(fmt::format("(stopped before the answer began{})\n",
                       has_editor_ ? "; press Up to get the message back" : ""));
     }
+    // Turns that were left out in the midst of the answer.
+    if (answer.left_out_turns > told_turns_) TellLeftOut(answer.left_out_turns);
     if (last_->reason == generate::FinishReason::kMaxLength) {
       Err(fmt::format("sinter: the answer ends here: the context of {} tokens is full\n",
                       loaded_.session->max_length()));
@@ -272,7 +276,8 @@ class Chat {
             /*indent=*/-1);
   }
 
-  void TellLeftOut(size_t turns) const {
+  void TellLeftOut(size_t turns) {
+    told_turns_ = turns;
     if (args_.model.json) return;
     Err(
         fmt::format("sinter: the context of {} tokens is full: the model no longer sees the oldest "
@@ -293,67 +298,12 @@ class Chat {
   // --- Settings and figures
 
   void Set(const SettingChange& change) {
-    generate::GenerateOptions changed = options_;
-    const auto whole = [&] { return static_cast<int64_t>(*change.value); };
-    const auto count = [&](const std::optional<int64_t>& first) {
-      return change.value ? std::optional(whole()) : first;
-    };
-    const auto number = [&](const std::optional<double>& first) {
-      return change.value ? change.value : first;
-    };
-    switch (change.setting) {
-      case Setting::kTemperature:
-        changed.temperature = number(first_options_.temperature);
-        changed.do_sample = change.value ? std::optional(true) : first_options_.do_sample;
-        break;
-      case Setting::kTopK:
-        changed.top_k = count(first_options_.top_k);
-        break;
-      case Setting::kTopP:
-        changed.top_p = number(first_options_.top_p);
-        break;
-      case Setting::kMinP:
-        changed.min_p = number(first_options_.min_p);
-        break;
-      case Setting::kRepetitionPenalty:
-        changed.repetition_penalty = number(first_options_.repetition_penalty);
-        break;
-      case Setting::kSeed:
-        changed.seed = static_cast<uint32_t>(*count(first_options_.seed));
-        seed_told_ = seed_told_ || change.value.has_value();
-        break;
-      case Setting::kMaxNewTokens:
-        changed.max_new_tokens = *count(first_options_.max_new_tokens);
-        break;
-    }
-    try {
-      generate::ChooseBy(loaded_.model->config(), changed);
-    } catch (const Error& error) {
-      // The text names the setting and its range.
-      const std::string text = error.what();
-      throw Error("chat", "/set {}", text.substr(std::min(text.find("] ") + 2, text.size())));
-    }
-    options_ = std::move(changed);
-    Say(SettingsText());
+    options_ = WithSetting(loaded_.model->config(), options_, first_options_, change);
+    seed_told_ = seed_told_ || (change.setting == Setting::kSeed && change.value);
+    Say(Settings());
   }
 
-  // Returns the settings as /set takes them.
-  std::string SettingsText() const {
-    const engine::TokenChoice choice = generate::ChooseBy(loaded_.model->config(), options_);
-    const auto& chosen = choice.options;
-    const auto line = [](Setting setting, const auto& value) {
-      return fmt::format("  {}={}\n", SettingName(setting), value);
-    };
-    // The settings of sampling have no effect otherwise.
-    std::string text = "Greedy: the most probable token is chosen (set a temperature to sample)\n";
-    if (!choice.greedy) {
-      text = "Sampling:\n" + line(Setting::kTemperature, chosen.temperature) +
-             line(Setting::kTopK, chosen.top_k) + line(Setting::kTopP, chosen.top_p) +
-             line(Setting::kMinP, chosen.min_p) + line(Setting::kSeed, options_.seed);
-    }
-    return text + line(Setting::kRepetitionPenalty, chosen.repetition_penalty) +
-           line(Setting::kMaxNewTokens, options_.max_new_tokens);
-  }
+  std::string Settings() const { return SettingsText(loaded_.model->config(), options_); }
 
   void Stats(const std::string& argument) {
     if (argument == "on" || argument == "off") {
@@ -452,6 +402,7 @@ class Chat {
   bool ends_ = false;
   bool failed_ = false;  // an error was printed, not on a terminal
   bool seed_told_ = false;
+  size_t told_turns_ = 0;  // turns left out, as last told
   // Set if the beginning of the conversation, or a conversation from a file, ends with a message
   // that waits for an answer.
   bool begins_with_answer_ = false, answers_first_ = false;

@@ -102,11 +102,11 @@ std::string Conversation::System() const {
 Answer Conversation::AnswerMessages(const GenerateOptions& options,
                                     const std::function<bool(std::string_view)>& on_text) {
   engine::Sequence& session = generator_.session();
-  Window window = FitTurns(
-      messages_, left_out_turns_, WindowSizeFor(session.max_length(), options.max_new_tokens),
-      [&](const Messages& messages) {
-        return EncodeMessages(generator_.tokenizer(), template_, messages, template_options_);
-      });
+  const auto encode = [&](const Messages& messages) {
+    return EncodeMessages(generator_.tokenizer(), template_, messages, template_options_);
+  };
+  Window window = FitTurns(messages_, left_out_turns_,
+                           WindowSizeFor(session.max_length(), options.max_new_tokens), encode);
   std::vector<int32_t>& prompt = window.prompt;
   const auto length = static_cast<int64_t>(prompt.size());
   if (window.left_out_turns > left_out_turns_ && on_left_out_) on_left_out_(window.left_out_turns);
@@ -120,9 +120,17 @@ Answer Conversation::AnswerMessages(const GenerateOptions& options,
   if (common == length) common = std::max<int64_t>(length - 1, 0);
   session.Rewind(common);
   history_.resize(static_cast<size_t>(common));
+  bool made_room = false;
+  GenerateOptions roomy = options;
+  roomy.make_room = [&](const std::vector<int32_t>& generated) {
+    std::optional<ShorterSequence> shorter = MakeRoom(prompt, generated, encode);
+    made_room = made_room || shorter;
+    return shorter;
+  };
   try {
-    Answer answer = {generator_.Run(std::span(prompt).subspan(history_.size()), options, on_text),
-                     length, left_out_turns_};
+    Answer answer = {generator_.Run(std::span(prompt).subspan(history_.size()), roomy, on_text),
+                     length};
+    answer.left_out_turns = left_out_turns_;
     history_ = std::move(prompt);
     history_.insert(history_.end(), answer.generation.tokens.begin(),
                     answer.generation.tokens.end());
@@ -130,11 +138,43 @@ Answer Conversation::AnswerMessages(const GenerateOptions& options,
     history_.resize(static_cast<size_t>(session.length()));
     return answer;
   } catch (...) {
+    if (made_room) {
+      // The session may hold tokens of either prompt.
+      session.Rewind(0);
+      history_.clear();
+      throw;
+    }
     // The session now holds the part of the prompt that has run.
     SINTER_CHECK(session.length() <= length, "{} tokens of {}", session.length(), length);
     history_.assign(prompt.begin(), prompt.begin() + session.length());
     throw;
   }
+}
+
+std::optional<ShorterSequence> Conversation::MakeRoom(
+    std::vector<int32_t>& prompt, const std::vector<int32_t>& generated,
+    const std::function<std::vector<int32_t>(const Messages&)>& encode) {
+  const int64_t max_length = generator_.session().max_length();
+  const auto length = max_length - static_cast<int64_t>(generated.size());
+  // Less room is not worth running all that stays again.
+  const int64_t room = std::max<int64_t>(max_length / 8, 1);
+  if (length <= room) return std::nullopt;
+  Window window;
+  try {
+    window = FitTurns(messages_, left_out_turns_ + 1, {length, room}, encode);
+  } catch (const ConversationTooLongError&) {
+    return std::nullopt;
+  }
+  const bool fits = static_cast<int64_t>(window.prompt.size()) <= length - room;
+  if (window.left_out_turns <= left_out_turns_ || !fits) return std::nullopt;
+  left_out_turns_ = window.left_out_turns;
+  std::vector<int32_t> before = std::exchange(prompt, std::move(window.prompt));
+  before.insert(before.end(), generated.begin(), generated.end());
+  std::vector<int32_t> after = prompt;
+  after.insert(after.end(), generated.begin(), generated.end());
+  const auto common = std::ranges::mismatch(before, after).in2;
+  const auto keep = std::min(common, after.end() - 1);
+  return ShorterSequence{keep - after.begin(), {keep, after.end()}};
 }
 
 }  // namespace sinter::generate

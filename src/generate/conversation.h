@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +26,7 @@ struct Answer {
   // Tokens of the whole prompt: all messages before the answer that the model sees, as the template
   // writes them.
   int64_t conversation_tokens = 0;
-  // Oldest turns that the prompt lacks because the context is full.
+  // Oldest turns that the prompt lacks in the end because the context is full.
   size_t left_out_turns = 0;
 };
 
@@ -46,7 +47,9 @@ class Conversation {
   // part is found by comparing tokens, because a template may write earlier messages differently
   // once more follow, and an answer's text may encode to other tokens than were generated.
   //
-  // When the context is full, the prompt lacks the oldest turns (FitTurns); the messages stay.
+  // When the context is full, the prompt lacks the oldest turns (FitTurns); the messages stay. If
+  // it becomes full in the midst of an answer, more turns are left out, what stays runs again, and
+  // the answer goes on.
   //
   // Throws ConversationTooLongError, and what EncodeMessages, Generator::Run and `on_text` throw.
   // The messages are then as before the call, so that the conversation can go on.
@@ -76,8 +79,8 @@ class Conversation {
   // Returns the text of the system message, or "" if there is none.
   std::string System() const;
 
-  // Sets a function that is called before an answer whose prompt lacks more turns than the one
-  // before, with the number of turns that are left out from then on.
+  // Sets a function that is called before an answer whose prompt lacks more turns than the last
+  // one, with the number of turns that are left out from then on.
   void OnLeftOut(std::function<void(size_t)> call) { on_left_out_ = std::move(call); }
 
   // The messages of the beginning, then the user's and the assistant's by turns, also those that
@@ -88,6 +91,12 @@ class Conversation {
  private:
   Answer AnswerMessages(const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& on_text);
+  // Leaves out more turns in the midst of an answer. Replaces `prompt` and returns how the
+  // session's sequence gets from the old prompt and `generated` to the new one; nullopt if no turn
+  // is left to leave out, or if the answer fills the context by itself.
+  std::optional<ShorterSequence> MakeRoom(
+      std::vector<int32_t>& prompt, const std::vector<int32_t>& generated,
+      const std::function<std::vector<int32_t>(const Messages&)>& encode);
 
   Generator generator_;
   text::ChatTemplate template_;

@@ -228,6 +228,69 @@ TEST(Conversation, AFullContextLeavesTheOldestTurnsOut) {
   EXPECT_EQ(conversation.messages().size(), 1u + 2 * 12);
 }
 
+TEST(Conversation, ALongAnswerTakesTheRoomOfTheOldestTurns) {
+  const auto session = NewSession();
+  Conversation conversation = NewConversation(session);
+  conversation.Ask("hello", {.max_new_tokens = 4}, {});
+  conversation.Ask("hello", {.max_new_tokens = 4}, {});
+  const Messages before = conversation.messages();
+  std::string streamed;
+  const Answer answer = conversation.Ask("more", {}, [&](std::string_view text) {
+    streamed += text;
+    return true;
+  });
+  const std::vector<int32_t>& tokens = answer.generation.tokens;
+  EXPECT_EQ(answer.left_out_turns, 2u);
+  EXPECT_EQ(answer.generation.reason, FinishReason::kMaxLength);
+  EXPECT_EQ(session->length(), 96);
+  // In the end the model has seen the last message only, and as much of the answer as there is room
+  // for.
+  const std::vector<int32_t> last_prompt = PromptOf({"more"});
+  EXPECT_EQ(last_prompt.size() + tokens.size(), 96u);
+  // It begins as with all turns, and ends as with the last one only.
+  Messages all = before;
+  all.push_back(MakeMessage("user", "more"));
+  const std::vector<int32_t> first_prompt =
+      EncodeMessages(EndlessModel().tokenizer, TemplateOf(kTemplate), all);
+  const int64_t at_first = 96 - static_cast<int64_t>(first_prompt.size());
+  EXPECT_EQ(std::vector(tokens.begin(), tokens.begin() + at_first),
+            FreshAnswer(first_prompt, at_first));
+  EXPECT_EQ(FreshAnswer(Concatenated(last_prompt, {tokens.begin(), tokens.end() - 1}), 1)[0],
+            tokens.back());
+  EXPECT_EQ(streamed, answer.generation.text);
+  EXPECT_EQ(streamed, EndlessModel().tokenizer.Decode(tokens, /*skip_special=*/true));
+  // The next turn knows what the session holds.
+  const Answer next = conversation.Ask("hi", {.max_new_tokens = 3}, {});
+  EXPECT_EQ(next.left_out_turns, 3u);
+  EXPECT_EQ(next.generation.tokens, FreshAnswer(PromptOf({"hi"}), 3));
+}
+
+TEST(Conversation, AnErrorAfterMoreRoomWasMadeLosesNothing) {
+  const auto session = NewSession();
+  Conversation conversation = NewConversation(session);
+  conversation.Ask("hello", {.max_new_tokens = 8}, {});
+  conversation.Ask("hello", {.max_new_tokens = 8}, {});
+  size_t asked = 0;
+  GenerateOptions options;
+  // Cancelled and broken off after more tokens than there was room for at first.
+  options.cancelled = [&] { return ++asked == 50; };
+  const Answer cut = conversation.Ask("more", options, {});
+  EXPECT_EQ(cut.generation.reason, FinishReason::kCancelled);
+  EXPECT_GT(cut.left_out_turns, 0u);
+  conversation.Undo();
+  size_t texts = 0;
+  EXPECT_THROW(conversation.Ask("more", {},
+                                [&](std::string_view) -> bool {
+                                  if (++texts == 45) throw Error("test", "broken pipe");
+                                  return true;
+                                }),
+               Error);
+  EXPECT_EQ(conversation.messages().size(), 4u);
+  conversation.Reset();
+  EXPECT_EQ(conversation.Ask("hi", {.max_new_tokens = 3}, {}).generation.tokens,
+            FreshAnswer(PromptOf({"hi"}), 3));
+}
+
 TEST(Conversation, TakesTurnsBackAndAnswersAgain) {
   Conversation conversation =
       NewConversation(NewSession(), kTemplate, {MakeMessage("system", "be.brief")});

@@ -103,7 +103,7 @@ engine::TokenChoice ChooseBy(const model::GenaiConfig& config, const GenerateOpt
 Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                           const std::function<bool(std::string_view)>& on_text) {
   const model::GenaiConfig& config = session_->config();
-  const engine::TokenChoice choice = ChooseBy(config, options);
+  engine::TokenChoice choice = ChooseBy(config, options);
   if (options.max_new_tokens < 0) {
     throw Error("generate", "max_new_tokens: got {}, want 0 (no limit) or more",
                 options.max_new_tokens);
@@ -118,10 +118,19 @@ Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions
     result.reason = FinishReason::kCancelled;
     return result;
   }
-  session_->BeginGeneration(choice);
-  const int64_t room = session_->max_length() - session_->length();
-  const int64_t limit = options.max_new_tokens > 0 ? std::min(options.max_new_tokens, room) : room;
-  result.reason = limit < room ? FinishReason::kMaxNewTokens : FinishReason::kMaxLength;
+  bool generating = false;
+  // Tokens of the generation under way that belong to the text, and their upper bound.
+  int64_t kept = 0, limit = 0;
+  const auto begin = [&] {
+    session_->BeginGeneration(choice);
+    generating = true;
+    kept = 0;
+    const int64_t room = session_->max_length() - session_->length();
+    const int64_t wanted = options.max_new_tokens - static_cast<int64_t>(result.tokens.size());
+    limit = options.max_new_tokens > 0 ? std::min(wanted, room) : room;
+    result.reason = limit < room ? FinishReason::kMaxNewTokens : FinishReason::kMaxLength;
+  };
+  begin();
 
   text::StreamDecoder decoder(tokenizer_, /*skip_special=*/true);
   StopStrings stop(options.stop);
@@ -130,13 +139,37 @@ Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions
     return text.empty() || !on_text || on_text(text);
   };
   auto first = start;
-  int64_t kept = 0;
+  double refill_seconds = 0;
   bool done = false;
+  // Goes on in a shorter sequence; returns false if there is none.
+  const auto make_room = [&] {
+    if (!options.make_room || result.reason != FinishReason::kMaxLength) return false;
+    const std::optional<ShorterSequence> shorter = options.make_room(result.tokens);
+    if (!shorter) return false;
+    const auto begun = std::chrono::steady_clock::now();
+    generating = false;
+    session_->EndGeneration(kept);
+    session_->Rewind(shorter->keep);
+    if (AppendUnlessCancelled(*session_, shorter->append, options.cancelled)) {
+      // The draws of the steps from 0 on are used up.
+      ++choice.seed;
+      begin();
+    } else {
+      result.reason = FinishReason::kCancelled;
+      done = true;
+    }
+    refill_seconds += SecondsSince(begun);
+    return true;
+  };
   try {
-    while (!done && kept < limit) {
+    while (!done) {
+      if (kept >= limit) {
+        if (!make_room()) break;
+        continue;
+      }
       while (session_->steps() < std::min(limit, kept + kStepsAhead)) session_->Step();
       const int32_t token = session_->Token(kept++);
-      if (kept == 1) {
+      if (result.tokens.empty()) {
         result.prefill_seconds = SecondsSince(start);
         first = std::chrono::steady_clock::now();
       }
@@ -155,16 +188,16 @@ Generation Generator::Run(std::span<const int32_t> prompt, const GenerateOptions
         done = true;
       }
     }
-    result.decode_seconds = SecondsSince(first);
+    result.decode_seconds = SecondsSince(first) - refill_seconds;
     if (!stop.stopped()) {
       emit(stop.Push(decoder.Flush()));
       emit(stop.Flush());
     }
   } catch (...) {
-    session_->AbandonGeneration();
+    if (generating) session_->AbandonGeneration();
     throw;
   }
-  session_->EndGeneration(kept);
+  if (generating) session_->EndGeneration(kept);
   return result;
 }
 

@@ -16,6 +16,13 @@
 
 namespace sinter::generate {
 
+// A sequence that goes on from the first `keep` tokens of another one. The tokens generated so far
+// are the end of `append`.
+struct ShorterSequence {
+  int64_t keep = 0;
+  std::vector<int32_t> append;  // at least one token
+};
+
 // How tokens are chosen and when the text ends. Options without a value come from the model's
 // genai_config.json.
 struct GenerateOptions {
@@ -33,6 +40,9 @@ struct GenerateOptions {
   // If set, asked between the runs of a long prompt and after each token; true ends the generation
   // as FinishReason::kCancelled. Without it, a callback ends a generation, which needs text.
   std::function<bool()> cancelled;
+  // If set, called with the tokens generated so far when the sequence is full. Returns how the
+  // generation goes on in a shorter sequence, or nullopt if it ends there.
+  std::function<std::optional<ShorterSequence>(const std::vector<int32_t>&)> make_room;
 };
 
 enum class FinishReason { kEndToken, kStopString, kMaxNewTokens, kMaxLength, kCancelled };
@@ -59,7 +69,7 @@ class Generator {
   // text once no stop string or unfinished character can change it, and returns false to stop.
   // Throws Error for options out of range, and what Session::Append and `on_text` throw. If
   // `options.cancelled` ends it before all of the prompt has run, the session's sequence holds the
-  // part that has.
+  // part that has. With `options.make_room` the tokens before the text may be others in the end.
   Generation Run(std::span<const int32_t> prompt, const GenerateOptions& options,
                  const std::function<bool(std::string_view)>& on_text);
 

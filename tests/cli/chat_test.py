@@ -82,6 +82,17 @@ class Pipes(CliTest):
         self.assertEqual(left_out, sorted(left_out))
         self.assertLess(max(answer["conversation_tokens"] for answer in answers), 60)
 
+    def test_an_answer_goes_on_in_a_full_context(self):
+        lines = b"".join(b"What is %d + 8?\n" % number for number in range(1, 13))
+        lines += b"Write a short story about Lily and a lost kite.\n"
+        alone = self.chat(lines.splitlines()[-1] + b"\n", "--max-length", "300", "--json")[0]
+        self.assertGreater(len(json.loads(alone)["tokens"]), 120)
+        out, err = self.chat(lines, "--max-length", "300", "--stats")
+        self.assertRegex(err.splitlines()[-1], r"answer [0-9]{3} tokens, .*; end_token; context ")
+        # The last notice comes after the answer, not within it.
+        self.assertRegex(err.splitlines()[-2], "the model no longer sees the oldest 1[0-2] turns$")
+        self.assertTrue(out.splitlines()[-1].endswith("."), out)
+
     def test_only_a_message_that_is_too_long_by_itself_is_an_error(self):
         out, err = self.chat(SUM + b"word " * 90 + b"\n" + SUM, "--max-length", "60", code=1)
         self.assertEqual(out, ANSWER * 2)
