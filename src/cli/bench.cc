@@ -106,13 +106,14 @@ std::vector<int32_t> ReadIds(const std::string& file) {
 
 std::ofstream OpenOutput(const std::string& file) {
   std::ofstream stream(file, std::ios::binary);
-  if (!stream) throw Error("bench", "{}: got no way to write it, want a file", file);
+  if (!stream)
+    throw Error("bench", "{}: got an error opening it, want a file that can be written", file);
   return stream;
 }
 
 void CloseOutput(std::ofstream& stream, const std::string& file) {
   stream.close();
-  if (!stream) throw Error("bench", "{}: got an error of the write, want room for the file", file);
+  if (!stream) throw Error("bench", "{}: got a write error, want free space for the file", file);
 }
 
 // Opens a new device and loads the model on it. Its time is the one that a user waits for.

@@ -113,7 +113,7 @@ void CatchSignals() {
   // A signal that ends the program may have come after an earlier Ctrl-C.
   if (caught != 0) interrupted = true;
   if (wakeup[0] < 0 && pipe2(wakeup, O_CLOEXEC | O_NONBLOCK) != 0) {
-    throw Error("cli", "pipe: got '{}', want one", std::strerror(errno));
+    throw Error("cli", "pipe: got '{}', want a pipe", std::strerror(errno));
   }
   for (char byte = 0; read(wakeup[0], &byte, 1) == 1;) {
   }

@@ -161,7 +161,7 @@ std::string ZshAction(const OptionInfo& option) {
     case Kind::kFolder:
       return "_files -/";
     case Kind::kModel:
-      return "{ compadd -- ${(f)\"$(_call_program models $words[1] list --names 2> /dev/null)\"}; "
+      return "{ compadd -- ${(f)\"$(_call_program models sinter list --names 2> /dev/null)\"}; "
              "_files -/ }";
     case Kind::kNone:
     case Kind::kText:

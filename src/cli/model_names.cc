@@ -132,7 +132,8 @@ void RemoveOwnModel(const fs::path& own, const std::string& name) {
   std::error_code error;
   fs::remove_all(folder, error);
   if (error) {
-    throw Error("model", "'{}': got '{}', want to remove it", folder.string(), error.message());
+    throw Error("model", "'{}': got '{}', want a folder that can be removed", folder.string(),
+                error.message());
   }
 }
 

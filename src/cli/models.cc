@@ -213,7 +213,7 @@ void Ask(const std::vector<std::filesystem::path>& folders) {
   for (char& c : answer) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   CheckInterrupted();
   if (answer != "y" && answer != "yes")
-    throw Error("cli", "rm: got no 'y', want one: nothing was removed");
+    throw Error("cli", "rm: got an answer other than 'y', want 'y'; nothing was removed");
 }
 
 void Remove(const RemoveArgs& args) {

@@ -154,9 +154,8 @@ void AddRun(CLI::App& app) {
   command->footer(kRunFooter);
   CLI::Option* prompt =
       command
-          ->add_option(
-              "-p,--prompt", args->prompt,
-              "The prompt; '-' reads standard input, as no prompt does if that is no terminal")
+          ->add_option("-p,--prompt", args->prompt,
+                       "The prompt; '-' reads standard input (the default if that is piped)")
           ->type_name("TEXT")
           ->configurable(false);
   CLI::Option* file = command->add_option("-f,--file", args->file, "Read the prompt from this file")
@@ -168,7 +167,7 @@ void AddRun(CLI::App& app) {
   CLI::Option* raw =
       command->add_flag("--raw", args->raw, "Continue the raw prompt, without the chat template");
   command->add_flag("-q,--quiet", args->model.quiet, "Do not print timing");
-  AddMessageArgs(*command, args->messages, "In place of --prompt");
+  AddMessageArgs(*command, args->messages, "Use instead of --prompt");
   CLI::Option* messages = command->get_option("--messages");
   messages->excludes(prompt)->excludes(file)->excludes(system)->excludes(raw);
   raw->excludes(system)
@@ -177,7 +176,7 @@ void AddRun(CLI::App& app) {
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   AddGenerateArgs(*command, args->generate);
-  CLI::Option* argument = command->add_option("PROMPT", args->prompt, "The prompt, as -p gives it")
+  CLI::Option* argument = command->add_option("PROMPT", args->prompt, "Same as --prompt")
                               ->type_name("TEXT")
                               ->configurable(false)
                               ->excludes(prompt)

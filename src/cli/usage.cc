@@ -156,7 +156,7 @@ void PrepareCommands(CLI::App& app) {
               }
               give(model, value);
             },
-            "Another way to give MODEL")
+            "Same as MODEL")
         ->check(NotEmpty())
         ->type_name("MODEL")
         ->configurable(false);
