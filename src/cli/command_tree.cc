@@ -100,8 +100,8 @@ CommandInfo Describe(const CLI::App& app) {
     }
   }
   if (help != nullptr) group_of(kFirstGroup).options.push_back(DescribeOption(*help));
-  std::ranges::stable_partition(info.groups,
-                                [](const OptionGroup& group) { return group.name != kAdvanced; });
+  std::stable_partition(info.groups.begin(), info.groups.end(),
+                        [](const OptionGroup& group) { return group.name != kAdvanced; });
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
     if (!command->get_group().empty()) info.commands.push_back(Describe(*command));
   }
