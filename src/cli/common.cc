@@ -154,7 +154,7 @@ WaitingNotice::WaitingNotice(const gpu::Device& device, OnSignal on_signal)
             return WaitText(std::chrono::duration_cast<std::chrono::seconds>(passed).count(),
                             software, columns);
           },
-          {.on_signal = on_signal, .quiet = std::chrono::seconds(1)}) {}
+          {.on_signal = on_signal, .quiet = std::chrono::milliseconds(250)}) {}
 
 void OutJson(const nlohmann::json& json, int indent) {
   Out(json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");

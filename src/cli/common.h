@@ -169,8 +169,8 @@ Opening OpenAhead(const ModelArgs& args);
 Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening = {},
             int64_t expected_length = 0);
 
-// Wait for an answer's first text. Tells on a terminal, after a second, how long it takes, and that
-// a software GPU compiles shaders when they run for the first time.
+// Wait for an answer's first text. After a quarter of a second tells on a terminal how long it
+// takes, and that a software GPU compiles shaders when they run for the first time.
 class WaitingNotice {
  public:
   // With OnSignal::kExit, a signal ends the process within 0.3 s.

@@ -133,6 +133,8 @@ nlohmann::json ToJson(const gpu::AdapterInfo& info, const std::string& problem) 
           {"type", info.type},
           {"backend", info.backend},
           {"software", info.software},
+          {"memory_bytes", info.memory_bytes},
+          {"shares_main_memory", info.shares_main_memory},
           {"usable", problem.empty()},
           {"problem", problem},
           {"refused", info.refused},
@@ -162,6 +164,10 @@ std::string ToText(const gpu::AdapterInfo& info, const std::string& problem) {
   line("type", fmt::format("{} ({}{}{}, {})", info.type, info.vendor,
                            info.architecture.empty() ? "" : " ", info.architecture, info.backend));
   line("driver", info.driver);
+  if (info.memory_bytes != 0) {
+    line("memory", BytesText(info.memory_bytes) +
+                       (info.shares_main_memory ? ", part of main memory" : ", used or not"));
+  }
   line("f16", caps.f16 ? "yes" : "no (f16 models run in f32 and take twice the memory)");
   line("subgroups", caps.subgroups ? fmt::format("{} to {} lanes", caps.subgroup_min_size,
                                                  caps.subgroup_max_size)
