@@ -83,7 +83,7 @@ bool IsClose(double got, double want, double tolerance, DType dtype) {
 // Evaluates an isolated node in double.
 class Evaluator {
  public:
-  Evaluator(const Node& node, const IsolatedNode& isolated) : node_(node), isolated_(isolated) {}
+  explicit Evaluator(const IsolatedNode& isolated) : isolated_(isolated) {}
 
   HostTensors Run(const HostTensors& inputs) const {
     HostTensors outputs = interpret::Interpret(*isolated_.graph, inputs);
@@ -150,7 +150,6 @@ class Evaluator {
     }
   }
 
-  const Node& node_;
   const IsolatedNode& isolated_;
 };
 
@@ -347,7 +346,7 @@ NodeResult CheckNode(const Node& node, const std::map<std::string, int>& opsets,
                      const HostTensors& values, const CheckOptions& options) {
   NodeResult result;
   IsolatedNode isolated = Isolate(node, opsets, values, options.known);
-  const Evaluator evaluator(node, isolated);
+  const Evaluator evaluator(isolated);
   const HostTensors want = evaluator.Run();
   std::optional<HostTensors> flushed;
   for (const Value* output : node.outputs()) {
