@@ -113,7 +113,7 @@ fs::path FindOwnModel(const fs::path& own, const std::string& name) {
     throw Error("model", "'{}': got a path, want the name of a model in {}", Excerpt(name),
                 own.string());
   }
-  const fs::path folder = own / name;
+  fs::path folder = own / name;
   std::error_code error;
   const fs::file_status status = fs::symlink_status(folder, error);
   if (!fs::exists(status)) {

@@ -120,7 +120,7 @@ std::vector<std::string> NormalizedArguments(const CLI::App& app, std::vector<st
     if (!arg.starts_with("--") || arg.find('_') >= end) continue;
     std::string name = arg.substr(0, end);
     std::ranges::replace(name, '_', '-');
-    if (command->get_option_no_throw(name) != nullptr) arg = name + arg.substr(end);
+    if (command->get_option_no_throw(name) != nullptr) arg.replace(0, end, name);
   }
   return args;
 }

@@ -121,7 +121,7 @@ HfConfig ReadConfig(const fs::path& checkpoint, const ConvertOptions& options) {
 
 CheckpointTensors ReadTensors(const fs::path& checkpoint, const HfConfig& config) {
   CheckpointTensors tensors = ReadCheckpoint(checkpoint);
-  return config.whole_type.empty() ? tensors : TextTensors(std::move(tensors));
+  return config.whole_type.empty() ? tensors : TextTensors(tensors);
 }
 
 // Copies the tokenizer's files. A chat template that only tokenizer_config.json or, for a

@@ -80,9 +80,9 @@ TextPart TakeTextPart(nlohmann::json config, const std::string& file) {
   return part;
 }
 
-CheckpointTensors TextTensors(CheckpointTensors tensors) {
+CheckpointTensors TextTensors(const CheckpointTensors& tensors) {
   CheckpointTensors result;
-  for (auto& [name, tensor] : tensors) {
+  for (const auto& [name, tensor] : tensors) {
     if (IsOfOtherMedia(name)) continue;
     std::string renamed = name;
     for (const auto& [before, after] : kPrefixes) {
@@ -90,7 +90,7 @@ CheckpointTensors TextTensors(CheckpointTensors tensors) {
       renamed = std::string(after) + name.substr(before.size());
       break;
     }
-    if (!result.emplace(renamed, std::move(tensor)).second) {
+    if (!result.emplace(renamed, tensor).second) {
       throw Error("convert", "tensor '{}': got it under two names, want one", renamed);
     }
   }

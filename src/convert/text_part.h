@@ -24,6 +24,6 @@ TextPart TakeTextPart(nlohmann::json config, const std::string& file);
 
 // Returns the tensors of the language model, under the names that text-only checkpoints use,
 // without those of the towers and projectors of other media. Other tensors stay.
-CheckpointTensors TextTensors(CheckpointTensors tensors);
+CheckpointTensors TextTensors(const CheckpointTensors& tensors);
 
 }  // namespace sinter::convert
