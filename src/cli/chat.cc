@@ -19,6 +19,7 @@
 #include "generate/conversation.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 namespace sinter::cli {
 namespace {
@@ -151,6 +152,13 @@ class Chat {
 
   void Handle(const std::string& line) {
     const ChatInput input = ParseChatInput(line);
+    // The names of files may be any bytes.
+    if (input.command == ChatCommand::kMessage || input.command == ChatCommand::kSystem) {
+      if (const auto at = text::FindInvalidUtf8(line)) {
+        throw Error("chat", "message: got byte {:#04x} at offset {}, want UTF-8 text",
+                    static_cast<unsigned char>(line[*at]), *at);
+      }
+    }
     switch (input.command) {
       case ChatCommand::kMessage:
         if (input.text.find_first_not_of(" \t\n") == std::string::npos) return;
@@ -158,30 +166,23 @@ class Chat {
       case ChatCommand::kHelp:
         return Say(ChatHelp(has_editor_));
       case ChatCommand::kReset:
-        conversation_->Reset();
-        SaveSession();
-        if (begins_with_answer_) AnswerLast();
-        return;
+        return Reset();
       case ChatCommand::kSystem:
         return System(input.text);
       case ChatCommand::kSave:
         return Save(input.text);
       case ChatCommand::kLoad:
-        GoOnFrom(ReadConversation(UserPath(input.text), conversation_->chat_template()));
-        begins_with_answer_ = false;
-        SaveSession();
-        if (std::exchange(answers_first_, false)) AnswerLast();
-        return;
+        return LoadFrom(UserPath(input.text));
       case ChatCommand::kRegen:
         if (!conversation_->HasAnswer())
-          throw Error("chat", "/regen: got no answer yet, want one to give again");
+          throw Error("chat", "/regen: there is no answer to regenerate yet");
         // The same seed would give the same answer.
         ++options_.seed;
         return Answer([&](const auto& options, const auto& on_text) {
           return conversation_->AnswerAgain(options, on_text);
         });
       case ChatCommand::kUndo:
-        if (!conversation_->Undo()) throw Error("chat", "/undo: got no message, want one to undo");
+        if (!conversation_->Undo()) throw Error("chat", "/undo: there is nothing to undo");
         SaveSession();
         return Say("Removed the last message and its answer.\n");
       case ChatCommand::kSet:
@@ -342,7 +343,7 @@ class Chat {
         ReadTemplateInput({.messages = path}, Content::kAny);
       } catch (const Error&) {
         throw Error("chat",
-                    "/save: got '{}', which holds something else than a conversation, want "
+                    "/save: got '{}', which holds something other than a conversation, want "
                     "another name",
                     Excerpt(name));
       }
@@ -350,8 +351,9 @@ class Chat {
     try {
       ReplaceUserFile(path, ConversationText(conversation_->messages(), tools_));
     } catch (const Error& error) {
-      throw Error("chat", "/save {}", std::string(error.what()).substr(6));
+      throw Error("chat", "/save {}", TextOf(error));
     }
+    if (session_ && session_->Is(path)) session_->Adopt();
     Say(fmt::format("{} saved.\n",
                     CountText(static_cast<int64_t>(conversation_->messages().size()), "message")));
   }
@@ -364,11 +366,56 @@ class Chat {
       input = ReadTemplateInput({.messages = path, .template_args = args_.messages.template_args},
                                 Content::kText);
     } catch (const Error& error) {
-      throw Error("chat", "{}", std::string(error.what()).substr(error.area().size() + 3));
+      throw Error("chat", "{}", TextOf(error));
     }
     input.messages =
         generate::WithReadableContent(chat_template, std::move(input.messages), input.options);
     return input;
+  }
+
+  void Reset() {
+    const bool forgets = conversation_->HasTurns();
+    const std::string kept = forgets ? KeepSession("/reset") : "";
+    conversation_->Reset();
+    SaveSession();
+    Say(fmt::format("Forgot the conversation{}.\n", kept));
+    if (begins_with_answer_) AnswerLast();
+  }
+
+  void LoadFrom(const std::filesystem::path& path) {
+    std::optional<SessionFile> own;
+    if (session_ && session_->Is(path)) own.emplace(session_->path());
+    TemplateInput input = ReadConversation(path, conversation_->chat_template());
+    const bool replaces =
+        !conversation_->messages().empty() && conversation_->messages() != input.messages;
+    const std::string kept = replaces ? KeepSession("/load") : "";
+    // What is in the session's own file is now known.
+    if (own) session_ = std::move(own);
+    GoOnFrom(std::move(input));
+    begins_with_answer_ = false;
+    SaveSession();
+    Say(fmt::format("Loaded {}{}.\n",
+                    CountText(static_cast<int64_t>(conversation_->messages().size()), "message"),
+                    kept));
+    if (std::exchange(answers_first_, false)) AnswerLast();
+  }
+
+  // Keeps a copy of the conversation that `command` is about to drop from the session's file.
+  // Returns words that tell where it is; "" without a session.
+  std::string KeepSession(std::string_view command) const {
+    if (!session_) return "";
+    try {
+      const std::filesystem::path copy =
+          KeepCopy(session_->path(), ConversationText(conversation_->messages(), tools_));
+      return fmt::format("; the one before is kept in {}", copy.string());
+    } catch (const Error& error) {
+      throw Error("chat", "{} {}", command, TextOf(error));
+    }
+  }
+
+  // Returns an error's text without its area.
+  static std::string TextOf(const Error& error) {
+    return std::string(error.what()).substr(error.area().size() + 3);
   }
 
   // Takes the messages and tools of a file; its tools replace those of --tools.

@@ -16,7 +16,7 @@
 namespace sinter::cli {
 namespace {
 
-enum class Argument { kNone, kOptional, kRequired };
+enum class Argument { kNone, kOptional, kFile };
 
 struct CommandLine {
   std::string_view name;
@@ -28,12 +28,13 @@ struct CommandLine {
 
 constexpr CommandLine kCommandLines[] = {
     {"/help", ChatCommand::kHelp, Argument::kNone, "", "show this help"},
+    {"/?", ChatCommand::kHelp, Argument::kNone, "", ""},
     {"/reset", ChatCommand::kReset, Argument::kNone, "", "forget the conversation"},
     {"/clear", ChatCommand::kReset, Argument::kNone, "", ""},
     {"/system", ChatCommand::kSystem, Argument::kOptional, "TEXT",
      "set the system message (\"\" removes it); alone: show it"},
-    {"/save", ChatCommand::kSave, Argument::kRequired, "FILE", "save the conversation as JSON"},
-    {"/load", ChatCommand::kLoad, Argument::kRequired, "FILE", "continue a saved conversation"},
+    {"/save", ChatCommand::kSave, Argument::kFile, "FILE", "save the conversation as JSON"},
+    {"/load", ChatCommand::kLoad, Argument::kFile, "FILE", "continue a saved conversation"},
     {"/regen", ChatCommand::kRegen, Argument::kNone, "", "generate the last answer again"},
     {"/undo", ChatCommand::kUndo, Argument::kNone, "", "remove the last message and its answer"},
     {"/set", ChatCommand::kSet, Argument::kOptional, "NAME=VALUE",
@@ -63,6 +64,10 @@ constexpr SettingLine kSettingLines[] = {
 
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 
+bool BeginsWithLetter(std::string_view text) {
+  return !text.empty() && std::isalpha(static_cast<unsigned char>(text[0])) != 0;
+}
+
 std::string_view Trimmed(std::string_view text) {
   while (!text.empty() && IsSpace(text.front())) text.remove_prefix(1);
   while (!text.empty() && IsSpace(text.back())) text.remove_suffix(1);
@@ -79,10 +84,10 @@ std::vector<std::string> SettingNames() {
 
 ChatInput ParseChatInput(std::string_view line) {
   if (line.starts_with(" /")) return {ChatCommand::kMessage, std::string(line.substr(1))};
-  if (line.size() < 2 || line[0] != '/' || std::isalpha(static_cast<unsigned char>(line[1])) == 0)
-    return {ChatCommand::kMessage, std::string(line)};
   const size_t end = std::min(line.find_first_of(" \t\n"), line.size());
   const std::string_view name = line.substr(0, end);
+  if (!name.starts_with('/') || (!BeginsWithLetter(name.substr(1)) && name != "/?"))
+    return {ChatCommand::kMessage, std::string(line)};
   const std::string_view argument = Trimmed(line.substr(end));
   const auto* found = std::ranges::find(kCommandLines, name, &CommandLine::name);
   if (found == std::end(kCommandLines)) {
@@ -94,15 +99,16 @@ ChatInput ParseChatInput(std::string_view line) {
   if (found->argument == Argument::kNone && !argument.empty()) {
     throw Error("chat", "{}: got '{}', want nothing after it", name, Excerpt(argument));
   }
-  if (found->argument == Argument::kRequired && argument.empty()) {
-    throw Error("chat", "{}: got nothing after it, want {} {}", name, name, found->value);
-  }
+  if (found->argument == Argument::kFile && argument.empty())
+    throw Error("chat", "{} needs a file name", name);
   return {found->command, std::string(argument)};
 }
 
 std::vector<std::string> ChatCommandNames() {
   std::vector<std::string> names;
-  for (const CommandLine& line : kCommandLines) names.emplace_back(line.name);
+  for (const CommandLine& line : kCommandLines) {
+    if (BeginsWithLetter(line.name.substr(1))) names.emplace_back(line.name);
+  }
   return names;
 }
 

@@ -28,13 +28,14 @@ struct ChatInput {
   std::string text;
 };
 
-// Reads what the user entered. A slash and a letter begin a command. One blank before a slash is
+// Reads what the user entered. A slash and a letter begin a command, and
+// "/?" is one. One blank before a slash is
 // left out, so that a message can begin with one. Throws Error, with the nearest name, for a
 // command that does not exist, one that lacks its argument, and one with an argument that takes
 // none.
 ChatInput ParseChatInput(std::string_view line);
 
-// Returns the commands' names with their slashes.
+// Returns the commands' names with their slashes, for completion: without "/?".
 std::vector<std::string> ChatCommandNames();
 // Returns the text of /help, at most 78 columns wide. `editor` adds the keys of the line editor.
 std::string ChatHelp(bool editor);

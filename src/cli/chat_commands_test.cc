@@ -11,6 +11,7 @@ namespace sinter::cli {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -47,6 +48,9 @@ TEST(ChatCommands, CommandsAndTheirArguments) {
   EXPECT_EQ(ParseChatInput("/reset").command, ChatCommand::kReset);
   EXPECT_EQ(ParseChatInput("/reset  ").command, ChatCommand::kReset);
   EXPECT_EQ(ParseChatInput("/bye").command, ChatCommand::kExit);
+  EXPECT_EQ(ParseChatInput("/? ").command, ChatCommand::kHelp);
+  EXPECT_EQ(ParseChatInput("/?x").command, ChatCommand::kMessage);
+  EXPECT_THAT(ChatCommandNames(), Not(Contains("/?")));
   const ChatInput system = ParseChatInput("/system  Be brief.\nAnd kind. ");
   EXPECT_EQ(system.command, ChatCommand::kSystem);
   EXPECT_EQ(system.text, "Be brief.\nAnd kind.");
@@ -63,7 +67,7 @@ TEST(ChatCommands, UnknownOnesNameTheNearest) {
   EXPECT_THAT(InputError("/etc/hosts is what?"),
               AllOf(HasSubstr("got '/etc/hosts'"), Not(HasSubstr("did you mean"))));
   EXPECT_EQ(InputError("/reset all"), "[chat] /reset: got 'all', want nothing after it");
-  EXPECT_EQ(InputError("/load "), "[chat] /load: got nothing after it, want /load FILE");
+  EXPECT_EQ(InputError("/load "), "[chat] /load needs a file name");
 }
 
 TEST(ChatCommands, HelpNamesAllAndFits) {

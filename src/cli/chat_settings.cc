@@ -58,15 +58,17 @@ std::string SettingsText(const model::GenaiConfig& config,
   const auto line = [](Setting setting, const auto& value) {
     return fmt::format("  {}={}\n", SettingName(setting), value);
   };
-  // The settings of sampling have no effect otherwise.
-  std::string text = "Greedy: the most probable token is chosen (set a temperature to sample)\n";
-  if (!choice.greedy) {
-    text = "Sampling:\n" + line(Setting::kTemperature, chosen.temperature) +
-           line(Setting::kTopK, chosen.top_k) + line(Setting::kTopP, chosen.top_p) +
-           line(Setting::kMinP, chosen.min_p) + line(Setting::kSeed, options.seed);
+  const std::string always = line(Setting::kRepetitionPenalty, chosen.repetition_penalty) +
+                             line(Setting::kMaxNewTokens, options.max_new_tokens);
+  if (choice.greedy) {
+    return fmt::format(
+        "Greedy: the most probable token is chosen (set a temperature to sample)\n{}"
+        "No effect while greedy: top_k={} top_p={} min_p={} seed={}\n",
+        always, chosen.top_k, chosen.top_p, chosen.min_p, options.seed);
   }
-  return text + line(Setting::kRepetitionPenalty, chosen.repetition_penalty) +
-         line(Setting::kMaxNewTokens, options.max_new_tokens);
+  return "Sampling:\n" + line(Setting::kTemperature, chosen.temperature) +
+         line(Setting::kTopK, chosen.top_k) + line(Setting::kTopP, chosen.top_p) +
+         line(Setting::kMinP, chosen.min_p) + line(Setting::kSeed, options.seed) + always;
 }
 
 }  // namespace sinter::cli

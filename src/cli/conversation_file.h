@@ -22,6 +22,11 @@ class SessionFile {
   explicit SessionFile(std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }
+  // Returns whether this path leads to the session's file.
+  bool Is(const std::filesystem::path& path) const;
+  // Takes the file that is there now for one that Write may replace: the caller has just written it
+  // or knows its contents.
+  void Adopt() { identity_ = IdentityNow(); }
   // Replaces the contents; a new file can be read by its user only. Throws Error if the file cannot
   // be written, or if another program has changed it since, whose text would be lost.
   void Write(std::string_view text);
@@ -34,6 +39,11 @@ class SessionFile {
   std::filesystem::path path_;
   Identity identity_;
 };
+
+// Writes the text to a new file beside `path`, which its user only can read: PATH.bak, else
+// PATH.bak2 and so on. Returns its path, or that of an earlier copy with the same text. Throws
+// Error if the file cannot be written.
+std::filesystem::path KeepCopy(const std::filesystem::path& path, std::string_view text);
 
 // Returns whether there is something at this path other than an empty file.
 bool HasContents(const std::filesystem::path& path);

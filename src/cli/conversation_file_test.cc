@@ -52,6 +52,34 @@ TEST(ConversationFile, ASessionIsNotOverwritten) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(ConversationFile, ACopyReplacesNoOther) {
+  char name[] = "/tmp/sinter-copy-XXXXXX";
+  const std::filesystem::path folder = mkdtemp(name), path = folder / "a";
+  EXPECT_EQ(KeepCopy(path, "one"), folder / "a.bak");
+  EXPECT_EQ(KeepCopy(path, "two"), folder / "a.bak2");
+  EXPECT_EQ(KeepCopy(path, "one"), folder / "a.bak");
+  EXPECT_EQ(KeepCopy(path, "three"), folder / "a.bak3");
+  EXPECT_EQ(std::filesystem::file_size(folder / "a.bak"), 3u);
+  EXPECT_THROW(KeepCopy(folder / "none" / "a", "one"), Error);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ConversationFile, ASessionAdoptsItsOwnFileOnly) {
+  char name[] = "/tmp/sinter-adopt-XXXXXX";
+  const std::filesystem::path folder = mkdtemp(name), path = folder / "a";
+  SessionFile session(path);
+  session.Write("one");
+  std::filesystem::create_symlink("a", folder / "link");
+  EXPECT_TRUE(session.Is(folder / "link"));
+  EXPECT_FALSE(session.Is(folder / "b"));
+  std::ofstream(path) << "another text";
+  EXPECT_THROW(session.Write("two"), Error);
+  session.Adopt();
+  session.Write("two");
+  EXPECT_EQ(std::filesystem::file_size(path), 3u);
+  std::filesystem::remove_all(folder);
+}
+
 TEST(ConversationFile, HasContents) {
   char name[] = "/tmp/sinter-conversation-XXXXXX";
   const std::filesystem::path folder = mkdtemp(name);

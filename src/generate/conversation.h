@@ -64,6 +64,8 @@ class Conversation {
                      const std::function<bool(std::string_view)>& on_text);
   // Returns whether the last message is an answer that does not belong to the beginning.
   bool HasAnswer() const;
+  // Returns whether there are messages that do not belong to the beginning.
+  bool HasTurns() const { return messages_.size() > beginning_; }
 
   // Removes the user's last message and what followed it. Returns false if all messages belong to
   // the beginning.
