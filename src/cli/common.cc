@@ -148,8 +148,10 @@ void Out(std::string_view text) {
 
 WaitingNotice::WaitingNotice(const gpu::Device& device, OnSignal on_signal)
     : status_(
-          [begin = std::chrono::steady_clock::now(),
+          [on_signal, begin = std::chrono::steady_clock::now(),
            software = device.adapter().software](size_t columns) {
+            if (interrupted && on_signal == OnSignal::kGoOn)
+              return FitColumns("stopping...", columns);
             const auto passed = std::chrono::steady_clock::now() - begin;
             return WaitText(std::chrono::duration_cast<std::chrono::seconds>(passed).count(),
                             software, columns);

@@ -71,7 +71,7 @@ Edit LineEditor::Handle(const Key& key) {
       Insert("\n");
       break;
     case KeyKind::kTab:
-      Complete();
+      edit = Complete();
       break;
     case KeyKind::kBackspace:
       Erase(Left(), cursor_);
@@ -172,19 +172,26 @@ void LineEditor::Enter(Edit& edit) {
   cursor_ = text_.size();
 }
 
-void LineEditor::Complete() {
-  if (!text_.starts_with('/') || cursor_ != text_.size()) return Insert("\t");
+Edit LineEditor::Complete() {
+  if (!text_.starts_with('/') || cursor_ != text_.size()) {
+    Insert("\t");
+    return Edit::kGoOn;
+  }
   std::string common;
+  matches_.clear();
   size_t count = 0;
   for (const std::string& word : words_) {
     if (!word.starts_with(text_)) continue;
+    matches_ += count == 0 ? word : " " + word;
     if (count++ == 0) common = word;
     const auto end = std::ranges::mismatch(common, word).in1;
     common.erase(end, common.end());
   }
-  if (count == 0) return;
+  if (count == 0) return Edit::kGoOn;
+  if (count > 1 && common == text_) return Edit::kList;
   text_ = count == 1 ? common + " " : common;
   cursor_ = text_.size();
+  return Edit::kGoOn;
 }
 
 void LineEditor::Move(bool down) {

@@ -23,12 +23,13 @@ enum class Edit {
   kEndOfInput,   // Ctrl-D without text
   kInterrupted,  // Ctrl-C
   kSuspend,      // Ctrl-Z
+  kList,         // show matches() below the text, which is then drawn anew
 };
 
 class LineEditor {
  public:
   // `prompt` is printable ASCII. Tab completes a first word among `words`, which begin with a
-  // slash.
+  // slash, or lists those that fit if it can add nothing.
   LineEditor(std::string prompt, std::vector<std::string> words)
       : prompt_(std::move(prompt)), words_(std::move(words)) {}
 
@@ -41,6 +42,8 @@ class LineEditor {
   Edit Handle(const Key& key);
 
   const std::string& text() const { return text_; }
+  // Words that Tab could complete the text to, with blanks between them.
+  const std::string& matches() const { return matches_; }
   // Offset of the cursor in bytes.
   size_t cursor() const { return cursor_; }
 
@@ -63,7 +66,7 @@ class LineEditor {
   void Erase(size_t begin, size_t end);
   void Kill(size_t begin, size_t end);
   void Enter(Edit& edit);
-  void Complete();
+  Edit Complete();
   void Move(bool down);
   void Recall(bool back);
   void Show(size_t entry);
@@ -84,6 +87,7 @@ class LineEditor {
   int columns_ = 80, rows_ = 24;
 
   std::string text_;
+  std::string matches_;
   size_t cursor_ = 0;
   std::string killed_;
   int wanted_column_ = -1;  // column that moves up and down keep; -1: the cursor's

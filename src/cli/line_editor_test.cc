@@ -283,6 +283,9 @@ TEST(LineEditor, CompletesCommands) {
   Editing it;
   it.Type("/r\t");
   EXPECT_EQ(it.editor.text(), "/re");
+  EXPECT_EQ(it.Type("\t"), Edit::kList);
+  EXPECT_EQ(it.editor.matches(), "/reset /regen");
+  EXPECT_EQ(it.editor.text(), "/re");
   it.Type("s\t");
   EXPECT_EQ(it.editor.text(), "/reset ");
   it.Type("\x15/x\t");

@@ -46,17 +46,20 @@ void RestoreTerminal() {
   tcsetattr(STDIN_FILENO, TCSANOW, &mode_before);
 }
 
-// Restores the terminal's mode when a signal comes, so that one that ends the process leaves a
+// Restores the terminal's mode when a signal comes that ends the process, so that it leaves a
 // usable terminal. Ctrl-C stops an answer; another one ends the process if the answer has not ended
 // after a second, as when a driver hangs.
 bool HandleSignalOfTerminal(int signal) {
-  RestoreTerminal();
-  if (signal != SIGINT) return false;
+  if (signal != SIGINT) {
+    RestoreTerminal();
+    return false;
+  }
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);
   const int64_t milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
   if (!interrupted) interrupted_at = milliseconds;
   if (milliseconds - interrupted_at < kPatienceMilliseconds) return true;
+  RestoreTerminal();
   // Ends the process as soon as the handler has returned.
   ::signal(SIGINT, SIG_DFL);
   raise(SIGINT);
@@ -146,6 +149,8 @@ Edit Terminal::Keys(LineEditor& editor) {
       const Edit edit = editor.Handle(*key);
       if (edit == Edit::kSuspend) {
         Suspend(editor);
+      } else if (edit == Edit::kList) {
+        WriteTerminal(editor.Finish() + editor.matches() + "\r\n");
       } else if (edit != Edit::kGoOn) {
         return edit;
       }

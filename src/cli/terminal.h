@@ -13,8 +13,9 @@ namespace sinter::cli {
 // Takes over the terminal of standard input and output for its lifetime: keys arrive one by one,
 // unseen, and pastes are marked. While no message is read, what is typed waits in the terminal, and
 // Ctrl-C is the signal SIGINT. At most one may exist.
-// A signal restores the terminal's mode, so that one that ends the process leaves a usable
-// terminal. A second Ctrl-C ends the process only if the first one came more than a second before.
+// A signal that ends the process restores the terminal's mode before. A first Ctrl-C does not: what
+// is typed until the answer has stopped stays unseen. A second Ctrl-C ends the process only if the
+// first one came more than a second before.
 class Terminal {
  public:
   Terminal();

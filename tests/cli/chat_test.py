@@ -37,8 +37,8 @@ class Pipes(CliTest):
         self.assertEqual(out, ANSWER * 2 + "62 - 17 = 45.\n")
         self.assertEqual(self.saved("a.json"), [("user", "What is 7 + 8?"), ("assistant", "7 + 8 = 15.")])
         lines = err.splitlines()
-        self.assertIn("[chat] /undo: got no message", lines[0])
-        self.assertIn("[chat] /regen: got no answer yet", lines[1])
+        self.assertIn("[chat] /undo: there is nothing to undo", lines[0])
+        self.assertIn("[chat] /regen: there is no answer to regenerate yet", lines[1])
         self.assertEqual(lines[3], "2 messages saved.")
         self.assertRegex(lines[4], r"^\[prompt [0-9]+ tokens in .*; answer [0-9]+ tokens, [0-9.]+ tokens/s; "
                                    r"end_token; context [0-9]+ of 1024 tokens\]$")
@@ -134,6 +134,43 @@ class Pipes(CliTest):
                                        r".*\n\Z")
         self.assertEqual((process.returncode, session.read_text()), (1, "[]\n"))
 
+    def test_a_session_file_that_the_chat_saves_to(self):
+        session = self.temp / "session.json"
+        link = self.temp / "link.json"
+        link.symlink_to(session)
+        for name in (session, link):
+            _, err = self.chat(b"/system a\n/save " + bytes(name) + b"\n" + SUM, "--session", session)
+            self.assertNotIn("sinter:", err)
+            self.assertEqual(len(self.saved("session.json")), 3)
+            session.unlink()
+
+    def test_a_session_keeps_what_load_and_reset_drop(self):
+        session, other = self.temp / "session.json", self.temp / "other.json"
+        self.chat(SUM, "--session", session)
+        self.chat(b"What is 1 + 1?\n", "--session", other)
+        lines = b"/load " + bytes(other) + b"\n/reset\n/reset\n/load " + bytes(other) + b"\n/reset\n"
+        out, err = self.chat(lines, "--session", session)
+        self.assertEqual(err, f"Loaded 2 messages; the one before is kept in {session}.bak.\n"
+                              f"Forgot the conversation; the one before is kept in {session}.bak2.\n"
+                              "Forgot the conversation.\n"
+                              "Loaded 2 messages.\n"
+                              f"Forgot the conversation; the one before is kept in {session}.bak2.\n")
+        self.assertEqual(self.saved("session.json"), [])
+        self.assertEqual(self.saved("session.json.bak")[0], ("user", "What is 7 + 8?"))
+        self.assertEqual(self.saved("session.json.bak2"), self.saved("other.json"))
+        self.assertEqual(stat.S_IMODE((self.temp / "session.json.bak").stat().st_mode), 0o600)
+        # Without a session there is no file to lose.
+        self.assertEqual(self.chat(b"/load " + bytes(other) + b"\n/reset\n")[1],
+                         "Loaded 2 messages.\nForgot the conversation.\n")
+
+    def test_lines_that_are_not_utf8(self):
+        out, err = self.chat(b"a\xff\n/system b\xfe\n" + SUM + b"/save " + bytes(self.temp) + b"/c\xe9.json\n", code=1)
+        self.assertEqual(out, ANSWER)
+        self.assertEqual(err, "sinter: [chat] message: got byte 0xff at offset 1, want UTF-8 text\n"
+                              "sinter: [chat] message: got byte 0xfe at offset 9, want UTF-8 text\n"
+                              "2 messages saved.\n")
+        self.assertEqual(self.saved(os.fsdecode(b"c\xe9.json"))[0], ("user", "What is 7 + 8?"))
+
     def test_a_message_is_kept_before_its_answer(self):
         session = self.temp / "session.json"
         process = start("chat", DEMO, "--session", session, "--sample", "--temperature", "5", "--seed", "5",
@@ -167,8 +204,8 @@ class Pipes(CliTest):
                            ((name,) * 5), code=1)
         lines = err.splitlines()
         self.assertEqual(len(lines), 5, err)
-        for line, words in zip(lines, ("no such file", "notes", "something else than a conversation",
-                                       "something else than a conversation", "No such file")):
+        for line, words in zip(lines, ("no such file", "notes", "something other than a conversation",
+                                       "something other than a conversation", "No such file")):
             self.assertIn("sinter: [chat] ", line)
             self.assertIn(words, line)
         self.assertEqual((self.temp / "notes").read_text(), "notes")
@@ -188,6 +225,8 @@ class Pipes(CliTest):
         self.assertEqual((out, err), (first["text"] + "\n", ""))
         self.assertRegex(self.chat(story, "--temperature", "1.5", "-n", "2")[1],
                          r"\Asinter: seed ([0-9]+) \(--seed \1 repeats the answers\)\n\Z")
+        _, err = self.chat(b"/set top_p=0.5\n", "--greedy")
+        self.assertRegex(err, r"\nNo effect while greedy: top_k=\d+ top_p=0.5 min_p=\S+ seed=\d+\n\Z")
         _, err = self.chat(b"/set top_p=3\n/set tempreture=1\n", code=1)
         self.assertRegex(err, r"\Asinter: \[chat\] /set top_p: got 3, want 0 to 1\n"
                               r"sinter: \[chat\] /set: got 'tempreture', .*did you mean 'temperature'\?\n\Z")
@@ -228,6 +267,8 @@ class Editor(EditorTest):
         self.assertIn(b"did you mean '/reset'?", self.ask(b"/rest"))
         # Tab completes; arrows, Home and Ctrl-K edit.
         self.assertIn(b"/help              show this help", self.ask(b"/he\t"))
+        self.assertIn(b"> /s\r\n/system /save /set /stats\r\n", self.ask(b"/s\t", b"\x03"))
+        self.assertIn(b"not sent", self.read_until(self.PROMPT))
         self.assertIn(b"62 - 17 = 45.", self.ask(b"hat is 62 - 17? zzz\x1b[D\x1b[D\x1b[D\x0b\x01W"))
         self.assertIn(b"tokens/s and context use; on", self.ask(b"/help"))
         self.assertIn(b"Figures will follow", self.ask(b"/stats on"))
@@ -277,6 +318,21 @@ class Editor(EditorTest):
         self.assertIn(b"Ctrl-C again", self.ask(b"", b"\x03"))
         self.leave(b"\x03", code=130)
         self.assertTrue(self.local_modes() & termios.ECHO)
+
+    def test_ctrl_c_before_the_answer(self):
+        self.environment.update(XDG_CACHE_HOME=str(self.temp / "cache"), MESA_SHADER_CACHE_DISABLE="true")
+        self.open_chat()
+        self.type(b"What is 7 + 8?\r")
+        self.read_until(b"waiting for the first token")
+        self.type(b"\x03")
+        if b"llvmpipe" in run("devices").stdout.encode().splitlines()[0]:
+            self.read_until(b"stopping...")
+        self.assertFalse(self.local_modes() & termios.ECHO)
+        self.type(b"/help")
+        self.assertIn(b"stopped before the answer began", self.read_until(self.PROMPT))
+        # What was typed meanwhile is on the next message's line only.
+        self.assertIn(b"show this help", self.ask(b""))
+        self.leave()
 
     def test_history_on_disk(self):
         self.open_chat()
