@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "base/excerpt.h"
 #include "cli/nearest.h"
+#include "text/utf8.h"
 
 namespace sinter::cli {
 namespace {
@@ -18,9 +20,8 @@ namespace {
 // Names the validator of OneOf(), whose description holds the words, separated by commas.
 constexpr char kChoices[] = "choices";
 
-template <typename T>
-std::optional<T> Parsed(std::string_view text) {
-  T value{};
+std::optional<int64_t> Parsed(std::string_view text) {
+  int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
@@ -32,10 +33,11 @@ bool IsWhole(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
+// Returns the range as text. The type's own limit is named only if `too_high`.
 template <typename T>
-std::string RangeText(T low, T high) {
-  return high == std::numeric_limits<T>::max() ? fmt::format("{} or more", low)
-                                               : fmt::format("{} to {}", low, high);
+std::string RangeText(T low, T high, bool too_high) {
+  return high == std::numeric_limits<T>::max() && !too_high ? fmt::format("{} or more", low)
+                                                            : fmt::format("{} to {}", low, high);
 }
 
 std::vector<std::string> SplitAtCommas(const std::string& list) {
@@ -53,19 +55,28 @@ std::vector<std::string> SplitAtCommas(const std::string& list) {
 CLI::Validator WholeNumber(int64_t low, int64_t high) {
   return {[low, high](const std::string& text) {
             if (!IsWhole(text)) return fmt::format("got '{}', want a whole number", Excerpt(text));
-            const std::optional<int64_t> value = Parsed<int64_t>(text);
+            const std::optional<int64_t> value = Parsed(text);
             if (value && *value >= low && *value <= high) return std::string();
-            return fmt::format("got {}, want {}", Excerpt(text), RangeText(low, high));
+            // A number beyond 64 bits is told the bound of the others.
+            const bool too_high = !value && !text.starts_with('-');
+            return fmt::format("got {}, want {}", Excerpt(text), RangeText(low, high, too_high));
           },
           ""};
 }
 
 CLI::Validator Number(double low, double high) {
   return {[low, high](const std::string& text) {
-            const std::optional<double> value = Parsed<double>(text);
-            if (!value) return fmt::format("got '{}', want a number", Excerpt(text));
-            if (*value >= low && *value <= high) return std::string();
-            return fmt::format("got {}, want {}", Excerpt(text), RangeText(low, high));
+            double value = 0;
+            const auto [end, error] =
+                std::from_chars(text.data(), text.data() + text.size(), value);
+            if (end != text.data() + text.size() || error == std::errc::invalid_argument)
+              return fmt::format("got '{}', want a number", Excerpt(text));
+            // Beyond the range of doubles from_chars stores nothing; strtod returns 0 or infinity.
+            const bool beyond = error == std::errc::result_out_of_range;
+            if (beyond) value = std::strtod(text.c_str(), nullptr);
+            if (value >= low && value <= high) return std::string();
+            return fmt::format("got {}, want {}", Excerpt(text),
+                               RangeText(low, high, beyond && value > high));
           },
           ""};
 }
@@ -83,6 +94,16 @@ CLI::Validator OneOf(std::vector<std::string> words) {
 CLI::Validator NotEmpty() {
   return {[](const std::string& text) {
             return text.empty() ? std::string("got '', want a value") : std::string();
+          },
+          ""};
+}
+
+CLI::Validator Utf8Text() {
+  return {[](const std::string& text) {
+            const auto at = text::FindInvalidUtf8(text);
+            if (!at) return std::string();
+            return fmt::format("got byte {:#04x} at offset {}, want UTF-8 text",
+                               static_cast<unsigned char>(text[*at]), *at);
           },
           ""};
 }

@@ -23,6 +23,9 @@ CLI::Validator OneOf(std::vector<std::string> words);
 // Accepts any text but "".
 CLI::Validator NotEmpty();
 
+// Accepts UTF-8 text. Names the first byte that is wrong.
+CLI::Validator Utf8Text();
+
 // Returns the words of an option's OneOf(), empty if it has none.
 std::vector<std::string> Choices(const CLI::Option& option);
 

@@ -21,7 +21,9 @@ TEST(ChecksTest, WholeNumbers) {
   }
   EXPECT_EQ(WholeNumber(0)(std::string("9223372036854775807")), "");
   EXPECT_EQ(WholeNumber(0)(std::string("9223372036854775808")),
-            "got 9223372036854775808, want 0 or more");
+            "got 9223372036854775808, want 0 to 9223372036854775807");
+  EXPECT_EQ(WholeNumber(1)(std::string("-9223372036854775809")),
+            "got -9223372036854775809, want 1 or more");
 }
 
 TEST(ChecksTest, Numbers) {
@@ -36,6 +38,11 @@ TEST(ChecksTest, Numbers) {
   }
   EXPECT_EQ(Number(0)(std::string("-1")), "got -1, want 0 or more");
   EXPECT_EQ(Number(0)(std::string("inf")), "got inf, want 0 or more");
+  // Beyond the range of doubles.
+  EXPECT_EQ(Number(0)(std::string("1e400")), "got 1e400, want 0 to 1.7976931348623157e+308");
+  EXPECT_EQ(check(std::string("1e400")), "got 1e400, want 0 to 1");
+  EXPECT_EQ(check(std::string("-1e400")), "got -1e400, want 0 to 1");
+  EXPECT_EQ(check(std::string("1e-400")), "");
 }
 
 TEST(ChecksTest, Words) {
@@ -45,6 +52,11 @@ TEST(ChecksTest, Words) {
   EXPECT_EQ(OneOf({"auto", "none"})(std::string("")), "got '', want one of auto, none");
   EXPECT_EQ(NotEmpty()(std::string("x")), "");
   EXPECT_EQ(NotEmpty()(std::string("")), "got '', want a value");
+}
+
+TEST(ChecksTest, Text) {
+  EXPECT_EQ(Utf8Text()(std::string("caf\xc3\xa9")), "");
+  EXPECT_EQ(Utf8Text()(std::string("a\xff\xfe")), "got byte 0xff at offset 1, want UTF-8 text");
 }
 
 TEST(ChecksTest, ChoicesAreThoseOfAnOption) {

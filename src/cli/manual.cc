@@ -21,6 +21,14 @@ constexpr char kCompletionFooter[] = R"(Examples:
   sinter completion fish > ~/.config/fish/completions/sinter.fish
   source <(sinter completion bash)              for this shell only)";
 
+constexpr char kHelpFooter[] = R"(Examples:
+  sinter help
+  sinter help run)";
+
+constexpr char kManFooter[] = R"(Examples:
+  sinter man | man -l -
+  sinter man > ~/.local/share/man/man1/sinter.1)";
+
 // Returns today, or the day that SOURCE_DATE_EPOCH names, as builds that must be reproducible do.
 std::string Today() {
   std::time_t time = std::time(nullptr);
@@ -38,11 +46,13 @@ void AddManual(CLI::App& app) {
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
     names.push_back(command->get_name());
   }
+  names.insert(names.end(), {"help", "completion", "man"});
   auto topic = std::make_shared<std::string>();
   CLI::App* help = app.add_subcommand("help", "Print the help of a command");
   help->add_option("COMMAND", *topic, "The command (default: all of them, in short)")
       ->check(OneOf(std::move(names)))
       ->configurable(false);
+  help->footer(kHelpFooter);
   help->callback([&app, topic] {
     Out(topic->empty() ? HelpText(Describe(app), "") : app.get_subcommand(*topic)->help("sinter"));
   });
@@ -58,6 +68,7 @@ void AddManual(CLI::App& app) {
 
   CLI::App* man =
       app.add_subcommand("man", "Print the manual page; read it: sinter man | man -l -");
+  man->footer(kManFooter);
   man->callback([&app] { Out(ManPage(Describe(app), SINTER_VERSION, Today())); });
 }
 

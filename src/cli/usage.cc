@@ -18,6 +18,10 @@ namespace {
 constexpr std::array<std::string_view, 5> kMayBeEmpty = {"--prompt", "PROMPT", "--system", "TEXT",
                                                          "--ids"};
 
+// Options whose value the model reads. Prompts, which may come from a file, are checked when they
+// are read.
+constexpr std::array<std::string_view, 3> kTexts = {"--system", "--stop", "--template-arg"};
+
 bool IsOption(std::string_view argument) { return argument.size() > 1 && argument[0] == '-'; }
 
 std::vector<CLI::App*> Commands(CLI::App& app) {
@@ -137,6 +141,7 @@ void PrepareCommands(CLI::App& app) {
       const bool has_value = option->get_items_expected_max() > 0;
       if (has_value && std::ranges::find(kMayBeEmpty, option->get_name()) == kMayBeEmpty.end())
         option->check(NotEmpty());
+      if (std::ranges::find(kTexts, option->get_name()) != kTexts.end()) option->check(Utf8Text());
     }
     if (model == nullptr) continue;
     const auto give = [](CLI::Option* option, const std::string& value) {
