@@ -121,8 +121,16 @@ std::vector<std::filesystem::path> ModelFolders(const ConfigFile& config) {
   std::vector<std::filesystem::path> folders;
   for (size_t begin = 0; begin <= list->size();) {
     const size_t end = std::min(list->find(':', begin), list->size());
-    if (end > begin) folders.push_back(WithHome(list->substr(begin, end - begin)));
+    const std::string given = list->substr(begin, end - begin);
     begin = end + 1;
+    if (given.empty()) continue;
+    folders.push_back(WithHome(given));
+    if (!folders.back().is_absolute()) {
+      throw Error("settings",
+                  "SINTER_MODELS: got '{}', want folders that begin with / or ~/, separated by "
+                  "colons",
+                  Excerpt(given));
+    }
   }
   return folders;
 }

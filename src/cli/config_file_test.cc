@@ -102,8 +102,10 @@ TEST(ConfigFileTest, TheVariableReplacesTheModelFoldersOfTheFile) {
     const ScopedVariable none("SINTER_MODELS", nullptr);
     EXPECT_THAT(ModelFolders(config), ElementsAre("/data"));
   }
-  const ScopedVariable models("SINTER_MODELS", ":/a:~/b::c");
-  EXPECT_THAT(ModelFolders(config), ElementsAre("/a", "/home/lily/b", "c"));
+  const ScopedVariable models("SINTER_MODELS", ":/a:~/b::/c");
+  EXPECT_THAT(ModelFolders(config), ElementsAre("/a", "/home/lily/b", "/c"));
+  const ScopedVariable relative("SINTER_MODELS", "/a:rel");
+  EXPECT_THROW(ModelFolders(config), Error) << "as in the file";
 }
 
 TEST(ConfigFileTest, NamesTheVariableOfAnOption) {

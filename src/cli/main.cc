@@ -1,6 +1,6 @@
 // Entry point of the command line: parses the subcommand and its options, and prints errors.
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <unistd.h>
 
@@ -15,6 +15,7 @@
 #include "cli/failure.h"
 #include "cli/settings.h"
 #include "cli/usage.h"
+#include "kernels/unknown_variant.h"
 
 namespace sinter::cli {
 namespace {
@@ -77,7 +78,7 @@ int Main(int argc, char** argv) {
   AddManual(app);
   PrepareCommands(app);
   ReserveStandardFiles();
-  bool json = AsksForJson(argc, argv);
+  bool json = AsksForJson(argc, argv) || SettingAsksForJson(app, {argv + 1, argv + argc});
   app.parse_complete_callback([&app, &json] {
     ApplyUserSettings(app);
     const CLI::Option* flag = app.get_subcommands()[0]->get_option_no_throw("--json");
@@ -99,10 +100,17 @@ int Main(int argc, char** argv) {
     }
     std::vector<std::string> args = NormalizedArguments(app, {argv + 1, argv + argc});
     std::ranges::reverse(args);  // as the parser takes them
-    app.parse(std::move(args));
+    try {
+      app.parse(std::move(args));
+    } catch (const CLI::CallForHelp&) {
+      Out(app.help());
+    } catch (const CLI::Success& text) {  // --version, and lists such as --variant help
+      Out(fmt::format("{}\n", text.what()));
+    } catch (const kernels::UnknownVariant& error) {
+      if (error.variant() != "help") throw;
+      Out(fmt::format("{}\n", fmt::join(error.known(), "\n")));
+    }
   } catch (const CLI::ParseError& error) {
-    // CLI11 also throws for --help and --version.
-    if (error.get_exit_code() == 0) return app.exit(error);
     return fail({"usage", WithHelp(app, UsageText(app, error)), kUsage});
   } catch (const UsageError& error) {
     return fail({"usage", WithHelp(app, error.text()), kUsage});

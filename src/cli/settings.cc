@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -36,6 +38,27 @@ std::vector<std::string> SettingNames(const CLI::App& command) {
   return names;
 }
 
+// Returns the long name of the option that has this short name; "" if there is none.
+std::string LongName(const CLI::App& command, std::string_view name) {
+  for (const CLI::Option* option : command.get_options(IsSetting)) {
+    for (const std::string& known : option->get_snames()) {
+      if (known == name) return option->get_lnames()[0];
+    }
+  }
+  return "";
+}
+
+// Returns "; did you mean 'NAME'?" with the setting that the name in this section may mean.
+std::string SettingSuggestion(const CLI::App& app, const std::string& section,
+                              std::string_view name, const std::vector<std::string>& known) {
+  for (const CLI::App* command : AllCommands(app)) {
+    if (section != kDefaults && section != command->get_name()) continue;
+    if (const std::string meant = LongName(*command, name); !meant.empty())
+      return fmt::format("; did you mean '{}'?", meant);
+  }
+  return Suggestion(name, known);
+}
+
 // Throws Error for a section or an option of the file that does not exist.
 void CheckNames(const CLI::App& app, const ConfigFile& config) {
   std::vector<std::string> sections = {"models", kDefaults};
@@ -57,7 +80,8 @@ void CheckNames(const CLI::App& app, const ConfigFile& config) {
       if (std::ranges::find(known, name) != known.end()) continue;
       throw Error("settings", "{}: {}: got \"{}\", want an option of {} that may have a default{}",
                   config.path.string(), section, Excerpt(name),
-                  shared ? "a command" : "sinter " + section, Suggestion(name, known));
+                  shared ? "a command" : "sinter " + section,
+                  SettingSuggestion(app, section, name, known));
     }
   }
 }
@@ -159,6 +183,30 @@ void ApplySettings(const CLI::App& app, CLI::App& command, const ConfigFile& con
   }
 }
 
+bool SettingAsksForJson(const CLI::App& app, const std::vector<std::string>& args) {
+  for (const std::string& arg : args) {
+    if (arg.starts_with('-')) continue;
+    const std::vector<const CLI::App*> commands = AllCommands(app);
+    const auto command =
+        std::ranges::find(commands, arg, [](const auto* c) { return c->get_name(); });
+    const CLI::Option* json =
+        command == commands.end() ? nullptr : (*command)->get_option_no_throw("--json");
+    if (json == nullptr) return false;
+    try {
+      std::optional<Setting> setting = FindVariable(*json);
+      if (!setting) {
+        const ConfigFile config = ReadConfigFile();
+        setting = Find(config, arg, *json);
+        if (!setting) setting = Find(config, kDefaults, *json);
+      }
+      return setting && IsTrue(*setting);
+    } catch (const Error&) {
+      return false;  // The settings are read again, and their error told, when the arguments are.
+    }
+  }
+  return false;
+}
+
 std::vector<std::string> MistypedVariables(const CLI::App& app,
                                            const std::vector<std::string>& environment) {
   std::vector<std::string> known = {"SINTER_CONFIG", "SINTER_MODELS"};
@@ -169,7 +217,19 @@ std::vector<std::string> MistypedVariables(const CLI::App& app,
   for (const std::string& entry : environment) {
     const std::string name = entry.substr(0, entry.find('='));
     if (!name.starts_with("SINTER_") || std::ranges::find(known, name) != known.end()) continue;
-    if (const std::string nearest = Nearest(name, known); !nearest.empty())
+    std::string nearest = Nearest(name, known);
+    // SINTER_N for the option -n, and SINTER_RUN_TEMPERATURE for run's --temperature.
+    for (const CLI::App* command : AllCommands(app)) {
+      std::string word = name.substr(std::string_view("SINTER_").size());
+      std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::tolower(c); });
+      if (const std::string meant = LongName(*command, word); !meant.empty())
+        nearest = VariableName(meant);
+      const std::string prefix = VariableName(command->get_name()) + "_";
+      if (!name.starts_with(prefix)) continue;
+      const std::string meant = "SINTER_" + name.substr(prefix.size());
+      if (std::ranges::find(known, meant) != known.end()) nearest = meant;
+    }
+    if (!nearest.empty())
       lines.push_back(fmt::format("{} is no setting; did you mean {}?", name, nearest));
   }
   return lines;

@@ -18,6 +18,10 @@ namespace sinter::cli {
 // option refuses, and for every section and option of the file that does not exist.
 void ApplySettings(const CLI::App& app, CLI::App& command, const ConfigFile& config);
 
+// Returns whether a variable or the file gives --json to the command that the arguments name, so
+// that wrong usage is told as JSON, too. Settings that are wrong give nothing.
+bool SettingAsksForJson(const CLI::App& app, const std::vector<std::string>& args);
+
 // Returns a line about each variable in `environment` ("NAME=VALUE") that begins with SINTER_, is
 // no setting, and is near to one.
 std::vector<std::string> MistypedVariables(const CLI::App& app,

@@ -1,5 +1,6 @@
 #include "cli/settings.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -106,6 +107,10 @@ TEST_F(SettingsTest, NamesThatDoNotExistAreErrors) {
   EXPECT_EQ(Apply(R"({"run": {"devcie": "x"}})"),
             "[settings] c.json: run: got \"devcie\", want an option of sinter run that may have a "
             "default; did you mean 'device'?");
+  for (const char* section : {"run", "defaults"}) {
+    EXPECT_THAT(Apply(fmt::format(R"({{"{}": {{"c": 3}}}})", section)),
+                HasSubstr("; did you mean 'max-length'?"));
+  }
   EXPECT_THAT(Apply(R"({"look": {"device": "x"}})"), HasSubstr("an option of sinter look"));
   EXPECT_THAT(Apply(R"({"defaults": {"prompt": "x"}})"), HasSubstr("got \"prompt\""));
   EXPECT_EQ(Apply(R"({"defaults": {"all": true}})"), "") << "an option of another command";
@@ -115,6 +120,24 @@ TEST_F(SettingsTest, FindsMistypedVariables) {
   EXPECT_THAT(MistypedVariables(app_, {"SINTER_DEVCE=x", "SINTER_DEVICE=x", "SINTER_PROGRAM=y",
                                        "SINTER_MODELS=z", "SINTER_TEST_DEVICE=1", "HOME=/"}),
               ElementsAre("SINTER_DEVCE is no setting; did you mean SINTER_DEVICE?"));
+  EXPECT_THAT(MistypedVariables(app_, {"SINTER_C=1", "SINTER_RUN_DEVICE=x", "SINTER_Q=1"}),
+              ElementsAre("SINTER_C is no setting; did you mean SINTER_MAX_LENGTH?",
+                          "SINTER_RUN_DEVICE is no setting; did you mean SINTER_DEVICE?"));
+}
+
+TEST_F(SettingsTest, AnErrorOfUsageIsJsonIfASettingSaysSo) {
+  bool json = false;
+  app_.get_subcommand("run")->add_flag("--json", json);
+  setenv("SINTER_CONFIG", "/dev/null/none", 1);
+  EXPECT_FALSE(SettingAsksForJson(app_, {"run"})) << "a file that cannot be read";
+  for (const auto& [value, want] : {std::pair("1", true), {"false", false}, {"maybe", false}}) {
+    setenv("SINTER_JSON", value, 1);
+    EXPECT_EQ(SettingAsksForJson(app_, {"--wrong", "run", "x"}), want) << value;
+    EXPECT_FALSE(SettingAsksForJson(app_, {"look"})) << "it has no --json";
+    EXPECT_FALSE(SettingAsksForJson(app_, {"walk"}));
+  }
+  unsetenv("SINTER_JSON");
+  unsetenv("SINTER_CONFIG");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "compile/chain.h"
 #include "compile/lower/ops.h"
 #include "graph/fused.h"
+#include "kernels/unknown_variant.h"
 
 namespace sinter::compile {
 namespace {
@@ -100,6 +101,8 @@ Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces&
     context.Begin(*node, index++);
     try {
       lower(context);
+    } catch (const kernels::UnknownVariant&) {
+      throw;  // It names the kernel that the user named.
     } catch (const Error& error) {
       // Errors of kernels do not name the node; those of other areas do.
       if (error.area() != "kernels") throw;

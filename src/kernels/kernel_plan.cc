@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "kernels/unknown_variant.h"
 
 namespace sinter::kernels {
 
@@ -47,8 +48,9 @@ std::string_view WgslType(const Caps& caps, DType dtype) {
 
 void ThrowUnknownVariant(std::string_view kernel, std::string_view variant,
                          const std::vector<std::string>& known) {
-  throw Error("kernels", "variant of {}: got '{}', want one of: {}", kernel, variant,
-              fmt::join(known, ", "));
+  throw UnknownVariant(fmt::format("variant of {}: got '{}', want one of: {}", kernel, variant,
+                                   fmt::join(known, ", ")),
+                       std::string(variant), known);
 }
 
 }  // namespace sinter::kernels

@@ -56,7 +56,11 @@ class Usage(CliTest):
         kernels = run("inspect", DEMO, "--variant", "help")
         self.assert_done(kernels)
         self.assertIn("\nmatmul_nbits\n", kernels.stdout)
-        self.assert_fails(run("inspect", DEMO, "--variant", "matmul_nbits=help"), "want one of: ", "tile")
+        self.assert_fails(run("inspect", DEMO, "--variant", "matmul_nbits=hlep"), "want one of: ", "tile")
+        for command in (("inspect", DEMO), ("run", DEMO, "hi", "-n", "1")):
+            variants = run(*command, "--variant", "matmul_nbits=help")
+            self.assert_done(variants)
+            self.assertRegex(variants.stdout, r"\A([a-z0-9_]+\n){2,}\Z")
         for device in ("no such gpu", "17"):
             self.assert_fails(run("run", DEMO, "hi", "--device", device), "[gpu]", device)
         self.assert_fails(run("devices", "--device", "no such gpu"), "[gpu]", "no such gpu")
@@ -77,6 +81,8 @@ class Usage(CliTest):
             if "Advanced" in groups:
                 self.assertEqual(groups[groups.index("Advanced") + 1:], ["Examples"])
         self.assertEqual(run("run", "--help").stdout, run("help", "run").stdout)
+        for command in ("help", "completion", "man"):
+            self.assertIn(f"  sinter {command}", run("help", command).stdout)
         self.assert_usage(run("help", "rnu"), "did you mean 'run'?")
 
     def test_without_arguments_prints_the_help(self):
@@ -88,6 +94,16 @@ class Usage(CliTest):
         result = run("--version")
         self.assert_done(result)
         self.assertRegex(result.stdout, r"\Asinter \d+\.\d+\.\d+\n\Z")
+
+
+    def test_a_full_disk_is_an_error_of_every_text(self):
+        for command in (("--help",), ("--version",), ("help", "run"), ("run", "--help"),
+                        ("run", DEMO, "hi", "--variant", "help")):
+            with self.subTest(str(command)), open("/dev/full", "wb") as full:
+                result = subprocess.run(arguments(*command), stdout=full, stderr=subprocess.PIPE, text=True,
+                                        timeout=TIMEOUT_SECONDS)
+                self.assertEqual(result.returncode, 1)
+                self.assertRegex(result.stderr, r"\Asinter: \[cli\] standard output: got [^\n]+\n\Z")
 
 
 class WaysToAsk(CliTest):
@@ -120,6 +136,9 @@ class WaysToAsk(CliTest):
         self.assert_fails(run("run", DEMO, stdin=b"\xe4\xbd"), "standard input: got byte 0xe4 at offset 0")
         (self.temp / "latin").write_bytes(b"caf\xe9")
         self.assert_fails(run("run", DEMO, "-f", self.temp / "latin"), "latin: got byte 0xe9 at offset 3")
+        for option in ("--system", "--system-prompt", "--stop"):
+            self.assert_usage(run("run", DEMO, "hi", option, os.fsdecode(b"a\xff")),
+                              "got byte 0xff at offset 1, want UTF-8")
         self.assert_fails(run("tokenize", DEMO, os.fsdecode(b"ab\xff")), "TEXT: got byte 0xff at offset 2")
 
     def test_a_model_without_a_chat_template_says_so(self):
@@ -180,7 +199,7 @@ class WrongInput(CliTest):
                           "model.safetensors': got a Git LFS pointer")
 
     def test_paths(self):
-        self.assert_fails(run("inspect", DEMO.parent), "name the folder inside: ", str(DEMO))
+        self.assert_fails(run("inspect", DEMO.parent), "contains a model folder but is none itself; name that one: ", str(DEMO))
         self.assert_fails(run("run", "Qwen/Qwen3-0.6B", "hi"), "hf download Qwen/Qwen3-0.6B")
         self.assert_fails(run("tokenize", DEMO.parent / "dmeo", "hi"), f"did you mean '{DEMO}'?")
         self.assert_fails(run("run", "What is this?"), "the model comes before the prompt")
