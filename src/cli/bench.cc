@@ -3,9 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <climits>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -106,8 +108,10 @@ std::vector<int32_t> ReadIds(const std::string& file) {
 
 std::ofstream OpenOutput(const std::string& file) {
   std::ofstream stream(file, std::ios::binary);
-  if (!stream)
-    throw Error("bench", "{}: got an error opening it, want a file that can be written", file);
+  if (!stream) {
+    throw Error("bench", "{}: got '{}', want a file that can be written", file,
+                std::strerror(errno));
+  }
   return stream;
 }
 

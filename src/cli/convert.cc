@@ -32,8 +32,8 @@ namespace sinter::cli {
 namespace {
 
 constexpr char kConvertFooter[] =
-    R"(HF_DIR holds config.json, model.safetensors (or several with an index) and tokenizer.json. The new
-folder loads in Sinter and in ONNX Runtime GenAI. It appears when it is complete, or not at all.
+    R"(CHECKPOINT holds config.json, model.safetensors (or several with an index) and tokenizer.json. The
+new folder loads in Sinter and in ONNX Runtime GenAI. It appears when it is complete, or not at all.
 
 Examples:
   sinter convert ~/Qwen3-0.6B && sinter chat qwen3-0.6b
@@ -177,8 +177,8 @@ void Convert(ConvertArgs& args) {
   options.decoder.dtype = args.dtype == "f32" ? DType::kF32 : DType::kF16;
   const size_t inputs = args.random ? 0 : 1;
   if (args.folders.size() != inputs && args.folders.size() != inputs + 1) {
-    throw UsageError("folders: got {}, want {}", args.folders.size(),
-                     args.random ? "OUT or none with --random" : "HF_DIR, or HF_DIR and OUT");
+    throw UsageError("got {} folders, want {}", args.folders.size(),
+                     args.random ? "[OUT] alone with --random" : "CHECKPOINT [OUT]");
   }
   if (args.random.has_value() != !args.config.empty()) {
     throw UsageError("--random and --config must be used together: got one of them, want both");
@@ -266,11 +266,19 @@ void AddConvert(CLI::App& app) {
       app.add_subcommand("convert", "Make a model folder from a Hugging Face checkpoint");
   command->footer(kConvertFooter);
   convert::DecoderOptions& decoder = args->options.decoder;
+  const auto take = [args](const std::string& folder) { args->folders.push_back(folder); };
+  CLI::Option* checkpoint =
+      command
+          ->add_option_function<std::string>("CHECKPOINT", take,
+                                             "Folder of the checkpoint; left out with --random")
+          ->required()
+          ->type_name("DIR")
+          ->configurable(false);
   command
-      ->add_option(
-          "folders", args->folders,
-          "HF_DIR, a checkpoint (none with --random), and OUT, the new folder (default: the "
-          "checkpoint's name in the folder of models; see: sinter list)")
+      ->add_option_function<std::string>(
+          "OUT", take,
+          "The new folder (default: the checkpoint's name in the folder of models; see: sinter "
+          "list)")
       ->type_name("DIR")
       ->configurable(false);
   command->add_option("--bits", decoder.format.bits, "Bits per weight: 4 or 8")
@@ -317,6 +325,7 @@ void AddConvert(CLI::App& app) {
       ->group(kAdvanced);
   command
       ->add_option("--random", args->random, "Write random weights from this seed; needs --config")
+      ->each([checkpoint](const std::string&) { checkpoint->required(false); })
       ->check(WholeNumber(0))
       ->type_name("SEED")
       ->configurable(false)

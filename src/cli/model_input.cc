@@ -130,8 +130,8 @@ std::optional<std::string> Repository(std::string text) {
 // Input that is no model folder or no checkpoint: throws an Error in the caller's area.
 class Refusal {
  public:
-  Refusal(std::string_view area, const fs::path& path, std::string want)
-      : area_(area), path_(path), want_(std::move(want)) {}
+  Refusal(std::string_view area, fs::path path, std::string want)
+      : area_(area), path_(std::move(path)), want_(std::move(want)) {}
 
   [[noreturn]] void Because(std::string_view got, std::string_view advice) const {
     throw Error(area_, "'{}': got {}, want {}{}{}", Excerpt(path_.string(), 1000), got, want_,
@@ -173,7 +173,7 @@ class Refusal {
   [[noreturn]] void Gguf() const {
     Because("a GGUF file, which Sinter does not read",
             "get the model's checkpoint in safetensors from Hugging Face and convert it: sinter "
-            "convert HF_DIR OUT");
+            "convert CHECKPOINT [OUT]");
   }
 
   [[noreturn]] void File() const {
@@ -225,6 +225,8 @@ class Refusal {
             "that folder");
   }
 
+  std::string_view area() const { return area_; }
+  const std::string& want() const { return want_; }
   // Returns the folder of a file.
   fs::path Folder() const { return path_.has_parent_path() ? path_.parent_path() : fs::path("."); }
 
@@ -235,7 +237,7 @@ class Refusal {
   }
 
   std::string_view area_;
-  const fs::path& path_;
+  fs::path path_;
   std::string want_;
 };
 
@@ -259,7 +261,9 @@ bool HasSafetensors(const fs::path& folder) {
   if (IsFile(folder / "adapter_config.json")) {
     refusal.Because("a LoRA adapter", "merge it into its model first (PEFT's merge_and_unload)");
   }
-  if (HasExtension(folder, ".gguf")) refusal.Gguf();
+  for (const std::string& name : Entries(folder)) {
+    if (name.ends_with(".gguf")) Refusal(refusal.area(), folder / name, refusal.want()).Gguf();
+  }
   const auto join = [](const std::vector<std::string>& folders) {
     std::vector<std::string> words;
     for (const std::string& name : folders) {
@@ -274,15 +278,18 @@ bool HasSafetensors(const fs::path& folder) {
   const std::vector<std::string> models = FoldersWith(folder, kGenaiConfig);
   const std::vector<std::string> checkpoints = FoldersWith(folder, kHubConfig);
   if (!models.empty() && !convert) {
-    refusal.Because("a folder around it",
-                    fmt::format("name {}: {}", models.size() == 1 ? "the folder inside" : "one of",
-                                join(models)));
+    throw Error(refusal.area(), "'{}': contains {} but is none itself; {}: {}",
+                Excerpt(folder.string(), 1000),
+                models.size() == 1 ? "a model folder" : "model folders",
+                models.size() == 1 ? "name that one" : "choose one", join(models));
   }
   if (!checkpoints.empty()) {
-    refusal.Because(checkpoints.size() == 1 ? "a folder around a Hugging Face checkpoint"
-                                            : "a folder of Hugging Face checkpoints",
-                    convert ? fmt::format("name {}", join(checkpoints))
-                            : fmt::format("convert it: {}", ConvertCommand(checkpoints[0])));
+    const bool one = checkpoints.size() == 1;
+    throw Error(
+        refusal.area(), "'{}': contains {} but is none itself; {}", Excerpt(folder.string(), 1000),
+        one ? "a Hugging Face checkpoint" : "Hugging Face checkpoints",
+        !convert ? fmt::format("convert {}: {}", one ? "it" : "one", ConvertCommand(checkpoints[0]))
+                 : fmt::format("{}: {}", one ? "name that one" : "choose one", join(checkpoints)));
   }
   std::error_code ignored;
   if (fs::is_empty(folder, ignored)) refusal.Because("an empty folder", "");
@@ -300,7 +307,8 @@ bool HasSafetensors(const fs::path& folder) {
 [[noreturn]] void RefuseLfsPointer(const fs::path& file) {
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   throw Error("model",
-              "'{}': got a Git LFS pointer, want the file itself; fetch it: git -C {} lfs pull",
+              "'{}': got a Git LFS pointer, want the file itself; fetch it: git -C {} lfs pull "
+              "(needs git-lfs)",
               file.string(), ShellWord(folder.string()));
 }
 

@@ -83,7 +83,7 @@ TEST_F(ModelInputTest, Checkpoints) {
   Write(snapshot / "model.safetensors");
   EXPECT_THAT(Model("hub/models--org--Tiny-1B"),
               EndsWith("convert it: sinter convert hub/models--org--Tiny-1B/snapshots/abc"));
-  EXPECT_THAT(Checkpoint("hub"), EndsWith("name hub/models--org--Tiny-1B/snapshots/abc"));
+  EXPECT_THAT(Checkpoint("hub"), EndsWith("name that one: hub/models--org--Tiny-1B/snapshots/abc"));
   Write("torch/config.json");
   EXPECT_THAT(Checkpoint("torch"), HasSubstr("config.json without weights"));
   Write("torch/pytorch_model.bin");
@@ -99,9 +99,12 @@ TEST_F(ModelInputTest, Checkpoints) {
 TEST_F(ModelInputTest, Gguf) {
   Write("gguf/model.gguf", "GGUF\x03");
   Write("renamed.bin", "GGUF\x03");
+  Write("many/notes.txt");
+  Write("many/b.gguf");
+  EXPECT_THAT(Model("many"), HasSubstr("'many/b.gguf': got a GGUF file"));
   for (const char* path : {"gguf/model.gguf", "gguf", "renamed.bin", "nowhere/absent.gguf"}) {
     EXPECT_THAT(Model(path), HasSubstr("got a GGUF file, which Sinter does not read")) << path;
-    EXPECT_THAT(Checkpoint(path), HasSubstr("sinter convert HF_DIR OUT")) << path;
+    EXPECT_THAT(Checkpoint(path), HasSubstr("sinter convert CHECKPOINT [OUT]")) << path;
   }
 }
 
@@ -131,8 +134,10 @@ TEST_F(ModelInputTest, PathsThatDoNotExist) {
 TEST_F(ModelInputTest, FilesAndFoldersAroundAModel) {
   Write("all/a/genai_config.json");
   Write("all/b/cpu/genai_config.json");
-  EXPECT_THAT(Model("all"), EndsWith("; name one of: all/a, all/b/cpu"));
-  EXPECT_THAT(Model("all/b"), EndsWith("; name the folder inside: all/b/cpu"));
+  EXPECT_THAT(Model("all"),
+              EndsWith("contains model folders but is none itself; choose one: all/a, all/b/cpu"));
+  EXPECT_THAT(Model("all/b"),
+              EndsWith("contains a model folder but is none itself; name that one: all/b/cpu"));
   EXPECT_THAT(Model("all/a/genai_config.json"), EndsWith("; name its folder: all/a"));
   Write("alone/model.onnx", "\x08\x07");
   EXPECT_THAT(Model("alone/model.onnx"),
@@ -173,7 +178,7 @@ TEST_F(ModelInputTest, LfsPointers) {
     EXPECT_EQ(Caught(CheckNoLfsPointers, "model"),
               "[model] '" + file.string() +
                   "': got a Git LFS pointer, want the file itself; fetch it: "
-                  "git -C model lfs pull");
+                  "git -C model lfs pull (needs git-lfs)");
     EXPECT_THAT(Model(file), HasSubstr("git -C model lfs pull"));
     Write(file, "x");
   }

@@ -178,7 +178,7 @@ void List(const ListArgs& args) {
   status.End();
   if (args.json) return OutJson({{"models_folder", own.string()}, {"models", list}});
   if (list.empty()) {
-    return Out(fmt::format("no models in {} yet: sinter convert HF_DIR puts one there\n",
+    return Out(fmt::format("no models in {} yet: sinter convert CHECKPOINT puts one there\n",
                            own.empty() ? "~/.local/share/sinter/models" : ShortPath(own)));
   }
   std::string text =

@@ -40,6 +40,7 @@ struct TokenizeArgs {
 // Returns the ids of a list such as `1,2,3`, `1 2 3` or `[1, 2, 3]`.
 std::vector<int32_t> ParseIds(std::string_view list, int32_t limit) {
   constexpr std::string_view kSeparators = ", \t\r\n";
+  constexpr std::string_view kSpace = " \t\r\n";
   std::vector<int32_t> ids;
   if (list.starts_with('[') && list.ends_with(']')) list = list.substr(1, list.size() - 2);
   for (size_t begin = list.find_first_not_of(kSeparators); begin < list.size();
@@ -54,6 +55,11 @@ std::vector<int32_t> ParseIds(std::string_view list, int32_t limit) {
     ids.push_back(id);
     begin = end;
   }
+  // Nothing stands on one side of a comma.
+  const size_t first = list.find_first_not_of(kSpace);
+  const size_t last = list.find_last_not_of(kSpace);
+  if (first != std::string_view::npos && (list[first] == ',' || list[last] == ','))
+    throw UsageError("--ids: got a comma without an id beside it, want ids such as 1,2,3");
   return ids;
 }
 

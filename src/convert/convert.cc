@@ -128,7 +128,8 @@ CheckpointTensors ReadTensors(const fs::path& checkpoint, const HfConfig& config
 // multimodal model's processor, chat_template.json holds is written to chat_template.jinja.
 void CopyTokenizer(const fs::path& checkpoint, NewFolder& folder) {
   if (!IsPresent(checkpoint / "tokenizer.json")) {
-    throw Error("convert", "'{}': got no tokenizer.json, want one", checkpoint.string());
+    throw Error("convert", "'{}': got no tokenizer.json, want one; is the download complete?",
+                checkpoint.string());
   }
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                            "added_tokens.json", "chat_template.jinja", "generation_config.json"}) {

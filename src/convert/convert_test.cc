@@ -299,7 +299,7 @@ TEST(Convert, RefusesDamagedCheckpoints) {
        [](TestFolder& folder) { fs::remove(folder / "tokenizer.json"); }},
       {"no config", "config.json: got no such file",
        [](TestFolder& folder) { fs::remove(folder / "config.json"); }},
-      {"list", "config.json: got a array, want an object",
+      {"list", "config.json: got an array, want an object",
        [](TestFolder& folder) { folder.Write("config.json", "[]"); }},
       {"architecture", "model_type: got 'mamba', want one of gemma3_text, gpt_oss, llama",
        config("model_type", "mamba")},

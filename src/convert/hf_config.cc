@@ -110,7 +110,7 @@ void HfConfig::WantNoWindow() const {
 HfConfig ParseHfConfig(nlohmann::json json, const std::string& file,
                        std::optional<int64_t> layers) {
   if (!json.is_object()) {
-    throw Error("convert", "{}: got a {}, want an object", file, json.type_name());
+    throw Error("convert", "{}: got {}, want an object", file, KindText(json));
   }
   HfConfig config;
   TextPart part = TakeTextPart(std::move(json), file);

@@ -18,8 +18,7 @@ const nlohmann::json& Want(const nlohmann::json& object, std::string_view name,
   const nlohmann::json* field = FindField(object, name);
   if (field == nullptr) throw Error("convert", "{}: {}: got none, want {}", what, name, kind);
   if (!is(*field)) {
-    const std::string got =
-        field->is_structured() ? fmt::format("a {}", field->type_name()) : JsonExcerpt(*field);
+    const std::string got = field->is_structured() ? KindText(*field) : JsonExcerpt(*field);
     throw Error("convert", "{}: {}: got {}, want {}", what, name, got, kind);
   }
   return *field;
@@ -33,6 +32,11 @@ bool IsListOf(const nlohmann::json& json) {
 }
 
 }  // namespace
+
+std::string KindText(const nlohmann::json& json) {
+  if (json.is_null()) return "null";
+  return fmt::format("{} {}", json.is_structured() ? "an" : "a", json.type_name());
+}
 
 nlohmann::json ParseJson(std::string_view text, const std::string& what) {
   return sinter::ParseJson(text, "convert", what);

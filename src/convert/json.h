@@ -15,6 +15,8 @@ namespace sinter::convert {
 // Parse JSON text or a file. Every function here that fails throws Error("convert") whose text
 // begins with `what`, the file and the object inside it.
 nlohmann::json ParseJson(std::string_view text, const std::string& what);
+// Returns the kind of a value with its article: "an array", "a number".
+std::string KindText(const nlohmann::json& json);
 nlohmann::json ReadJson(const std::filesystem::path& file);
 
 // Returns the field, or a null pointer if it is absent or JSON's null.

@@ -31,7 +31,7 @@ class RopeReader {
   RopeReader(const json& parameters, std::string_view name, const HfConfig& config)
       : parameters_(parameters), config_(config), what_(fmt::format("{}: {}", config.file, name)) {
     if (!parameters.is_object()) {
-      throw Error("convert", "{}: got a {}, want an object", what_, parameters.type_name());
+      throw Error("convert", "{}: got {}, want an object", what_, KindText(parameters));
     }
   }
 

@@ -63,7 +63,7 @@ class Reader {
     data_ = bytes_.subspan(kLengthBytes + length);
     const nlohmann::json header = ParseJson(
         {reinterpret_cast<const char*>(bytes_.data()) + kLengthBytes, length}, name_ + ": header");
-    if (!header.is_object()) Fail("header: got a {}, want an object", header.type_name());
+    if (!header.is_object()) Fail("header: got {}, want an object", KindText(header));
     for (const auto& [name, entry] : header.items()) {
       if (name != "__metadata__") AddTensor(name, entry);
     }

@@ -53,12 +53,12 @@ TEST(Safetensors, RefusesTensorsOfTheSameName) {
 TEST(Safetensors, RefusesNumbersBeyondInt64) {
   EXPECT_THAT(
       ErrorFor(R"({"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,1]}})", "x"),
-      HasSubstr("tensor 'a': shape: got a array, want a list of integers"));
+      HasSubstr("tensor 'a': shape: got an array, want a list of integers"));
 }
 
 TEST(Safetensors, RefusesDamagedHeaders) {
   const auto one = [](const std::string& entry) { return R"({"a":)" + entry + "}"; };
-  EXPECT_THAT(ErrorFor("[]", ""), HasSubstr("header: got a array, want an object"));
+  EXPECT_THAT(ErrorFor("[]", ""), HasSubstr("header: got an array, want an object"));
   EXPECT_THAT(ErrorFor("{", ""), HasSubstr("header: line 1, column 1: got no valid JSON"));
   EXPECT_THAT(ErrorFor(one("{}"), ""), HasSubstr("tensor 'a': dtype: got none, want a string"));
   EXPECT_THAT(ErrorFor(one(R"({"dtype":"F5","shape":[],"data_offsets":[0,0]})"), ""),

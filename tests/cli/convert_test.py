@@ -109,7 +109,7 @@ class Convert(CliTest):
         folder, out = self.write_checkpoint(without=("model.norm.weight",)), self.temp / "out"
         self.assert_fails(run("convert", folder, out), "[convert] tensor 'model.norm.weight'")
         self.assert_fails(run("convert", self.temp / "none", out), "got nothing there")
-        self.assert_usage(run("convert", folder, out, out), "folders: got 3, want HF_DIR, or HF_DIR and OUT")
+        self.assert_usage(run("convert", folder, out, out), "want no argument after the others")
         self.assert_usage(run("convert", out, "--random", 1), "--random and --config must be used together")
         self.assert_fails(run("convert", out, "--random", 1, "--config", "qwen9"),
                           "--config: got 'qwen9', want a config.json or one of gemma-3-1b")
