@@ -222,7 +222,7 @@ std::vector<std::string> MistypedVariables(const CLI::App& app,
     for (const CLI::App* command : AllCommands(app)) {
       std::string word = name.substr(std::string_view("SINTER_").size());
       std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::tolower(c); });
-      if (const std::string meant = LongName(*command, word); !meant.empty())
+      if (const std::string meant = LongName(*command, word); nearest.empty() && !meant.empty())
         nearest = VariableName(meant);
       const std::string prefix = VariableName(command->get_name()) + "_";
       if (!name.starts_with(prefix)) continue;

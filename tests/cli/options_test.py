@@ -60,7 +60,7 @@ class Usage(CliTest):
         for command in (("inspect", DEMO), ("run", DEMO, "hi", "-n", "1")):
             variants = run(*command, "--variant", "matmul_nbits=help")
             self.assert_done(variants)
-            self.assertRegex(variants.stdout, r"\A([a-z0-9_]+\n){2,}\Z")
+            self.assertRegex(variants.stdout, r"\A([a-z0-9_.]+\n){2,}\Z")
         for device in ("no such gpu", "17"):
             self.assert_fails(run("run", DEMO, "hi", "--device", device), "[gpu]", device)
         self.assert_fails(run("devices", "--device", "no such gpu"), "[gpu]", "no such gpu")
