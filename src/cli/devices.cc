@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "cli/common.h"
 #include "engine/tuner.h"
+#include "gpu/process_limits.h"
 #include "model/chunking.h"
 #include "run/plan_book.h"
 
@@ -68,6 +69,11 @@ std::vector<std::string> RenderNodes() {
 std::vector<std::string> Advice(const std::vector<gpu::AdapterInfo>& adapters,
                                 const std::vector<DriverManifest>& drivers) {
   std::vector<std::string> advice;
+  // Under too low a limit drivers do not load, so that nothing else can be told.
+  if (const std::string problem = gpu::AddressSpaceProblem();
+      adapters.empty() && !problem.empty()) {
+    return {problem};
+  }
   const auto any = [&](auto&& predicate) {
     return std::any_of(adapters.begin(), adapters.end(), predicate);
   };
@@ -104,10 +110,10 @@ std::vector<std::string> Advice(const std::vector<gpu::AdapterInfo>& adapters,
   }
   if (adapters.empty()) {
     advice.emplace_back(
-        "no adapter at all: install a GPU's Vulkan driver, or Mesa's software GPU (Debian's "
-        "mesa-vulkan-drivers, or cmake --install BUILD --component software beside an installed "
-        "Sinter)");
-  } else if (!hardware && nodes.empty() && !nvidia_node) {
+        "no adapter at all: install a GPU's Vulkan driver or Mesa's software GPU (Debian's "
+        "mesa-vulkan-drivers), or add the software GPU to this copy: cmake --install BUILD "
+        "--prefix THIS_FOLDER --component software");
+  } else if (!hardware && nodes.empty() && !nvidia_node && gpu::AddressSpaceProblem().empty()) {
     advice.emplace_back(
         "only a software GPU: this machine shows no GPU (no /dev/dri/renderD*, no "
         "/dev/nvidia0); everything works, slowly");
@@ -285,6 +291,8 @@ void Devices(const DevicesArgs& args) {
     for (const std::string& line : advice) Out(fmt::format("note: {}\n", line));
   }
   if (best < 0) {
+    if (const std::string problem = gpu::AddressSpaceProblem(); !problem.empty())
+      throw Error("gpu", "{}", problem);
     throw Error(
         "gpu",
         "adapters: got none that works, want a Vulkan driver: a GPU's own, or Mesa's software GPU");

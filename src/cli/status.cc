@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "cli/common.h"
@@ -62,7 +63,11 @@ StatusPause::~StatusPause() { --pauses; }
 
 StatusLine::StatusLine(std::function<std::string(size_t columns)> text, StatusOptions options)
     : text_(std::move(text)), options_(std::move(options)) {
-  thread_ = std::thread([this] { Show(); });
+  try {
+    thread_ = std::thread([this] { Show(); });
+  } catch (const std::system_error&) {
+    // Under a limit of the process (ulimit -u, ulimit -v) the wait goes on without a line.
+  }
 }
 
 StatusLine::StatusLine(std::string text, StatusOptions options)

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "gpu/dawn.h"
+#include "gpu/process_limits.h"
 
 namespace sinter::gpu {
 namespace {
@@ -190,6 +191,7 @@ std::shared_ptr<dawn::native::Instance> SharedInstance() {
 }
 
 std::vector<FoundAdapter> FindAdapters(bool checked) {
+  CheckAddressSpaceForDrivers();
   Toggles toggles(checked);
   wgpu::RequestAdapterOptions options;
   options.nextInChain = &toggles.descriptor;

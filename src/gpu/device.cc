@@ -37,6 +37,9 @@ bool Matches(const AdapterInfo& info, const std::string& wanted) {
 FoundAdapter Choose(const DeviceOptions& options) {
   std::vector<FoundAdapter> adapters = FindAdapters(options.checked);
   if (adapters.empty()) {
+    // A driver that does not get its memory is missing from the list.
+    if (const std::string problem = AddressSpaceProblem(); !problem.empty())
+      throw Error("gpu", "{}", problem);
     throw Error(
         "gpu",
         "adapter: got none, want a Vulkan driver (a GPU's own, or Mesa's lavapipe for software)");

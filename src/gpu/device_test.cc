@@ -218,11 +218,18 @@ TEST(Errors, TooLittleAddressSpaceForASoftwareGpu) {
   ASSERT_EQ(setrlimit(RLIMIT_AS, &little), 0);
   const std::string error = ErrorOf([] { CheckProcessLimits(/*software=*/true); });
   const std::string none = ErrorOf([] { CheckProcessLimits(/*software=*/false); });
+  const std::string loads = ErrorOf([] { CheckAddressSpaceForDrivers(); });
+  little.rlim_cur = uint64_t{300} << 20;
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &little), 0);
+  const std::string listed = ErrorOf([] { ListAdapters(); });
   ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
-  EXPECT_NE(error.find("address space: got a limit of 600 MB (ulimit -v), want "),
+  EXPECT_NE(error.find("address space: got a limit of 600 MiB (ulimit -v), want "),
             std::string::npos)
       << error;
   EXPECT_EQ(none, "");
+  EXPECT_EQ(loads, "");
+  EXPECT_NE(listed.find("address space: got a limit of 300 MiB"), std::string::npos) << listed;
+  EXPECT_EQ(AddressSpaceProblem(), "");
 }
 
 // Limits on threads do not hold for root, for whom the check starts its threads and finds room.

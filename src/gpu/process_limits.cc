@@ -1,5 +1,6 @@
 #include "gpu/process_limits.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -19,10 +20,13 @@ namespace {
 // Address space that Mesa's software GPU needs. With two processors lavapipe 26 crashes at a limit
 // of 900 MB, and runs the bundled model at 1060 MB with the compiler's share kept free. Each of its
 // threads, one a processor, has a stack and a heap of its own.
-constexpr uint64_t kSoftwareMegabytes = 800, kMegabytesPerProcessor = 128;
+constexpr uint64_t kSoftwareMebibytes = 800, kMebibytesPerProcessor = 128;
+// Address space below which no driver is looked for: with less than 305 MiB, lavapipe 26 does not
+// even load, and the Vulkan loader prints warnings of its own.
+constexpr uint64_t kLoadMebibytes = 384;
 // Part of it that the driver needs after a device is open: compiling takes memory in several
 // threads.
-constexpr uint64_t kCompilerMegabytes = 64, kCompilerMegabytesPerProcessor = 32;
+constexpr uint64_t kCompilerMebibytes = 64, kCompilerMebibytesPerProcessor = 32;
 // Threads that Dawn, the driver and Sinter start. With two processors the bundled model hangs where
 // 9 more can be started, and runs where 10 can.
 constexpr size_t kThreads = 8, kThreadsPerProcessor = 2;
@@ -58,21 +62,31 @@ std::optional<uint64_t> SoftwareMemoryLeft() {
   const std::optional<uint64_t> left = AddressSpaceLeft();
   if (!left) return std::nullopt;
   const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
-  const uint64_t kept = (kCompilerMegabytes + kCompilerMegabytesPerProcessor * processors) << 20;
+  const uint64_t kept = (kCompilerMebibytes + kCompilerMebibytesPerProcessor * processors) << 20;
   return *left - std::min(*left, kept);
+}
+
+std::string AddressSpaceProblem() {
+  const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
+  const uint64_t want = kSoftwareMebibytes + kMebibytesPerProcessor * processors;
+  const std::optional<uint64_t> bytes = SoftLimit(RLIMIT_AS);
+  if (!bytes || *bytes >> 20 >= want) return "";
+  return fmt::format(
+      "address space: got a limit of {} MiB (ulimit -v), want {} MiB or more: the software GPU "
+      "crashes with less",
+      *bytes >> 20, want);
+}
+
+void CheckAddressSpaceForDrivers() {
+  if (SoftLimit(RLIMIT_AS).value_or(UINT64_MAX) >> 20 >= kLoadMebibytes) return;
+  if (const std::string problem = AddressSpaceProblem(); !problem.empty())
+    throw Error("gpu", "{}", problem);
 }
 
 void CheckProcessLimits(bool software) {
   const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
-  if (const auto bytes = SoftLimit(RLIMIT_AS); bytes && software) {
-    const uint64_t want = kSoftwareMegabytes + kMegabytesPerProcessor * processors;
-    if (*bytes >> 20 < want) {
-      throw Error("gpu",
-                  "address space: got a limit of {} MB (ulimit -v), want {}: the software GPU "
-                  "crashes with less",
-                  *bytes >> 20, want);
-    }
-  }
+  if (const std::string problem = software ? AddressSpaceProblem() : ""; !problem.empty())
+    throw Error("gpu", "{}", problem);
   if (SoftLimit(RLIMIT_NPROC).value_or(kManyThreads) >= kManyThreads) return;
   const size_t want = kThreads + kThreadsPerProcessor * processors;
   if (const size_t got = StartThreads(want); got < want) {

@@ -3,8 +3,15 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace sinter::gpu {
+
+// Returns why the software GPU would crash under the process's `ulimit -v`, or "" if it would not.
+std::string AddressSpaceProblem();
+
+// Throws Error("gpu") if `ulimit -v` is so low that no driver can be loaded.
+void CheckAddressSpaceForDrivers();
 
 // Throws Error("gpu") if a limit of the process (ulimit -v, ulimit -u) is so low that the driver,
 // or Mesa's software GPU if `software`, would crash or hang.
