@@ -75,8 +75,7 @@ StatusLine::StatusLine(std::string text, StatusOptions options)
                  std::move(options)) {}
 
 void StatusLine::Show() {
-  const StatusStyle style =
-      StyleOf(isatty(STDERR_FILENO) != 0, std::getenv("TERM"), std::getenv("NO_COLOR"));
+  const StatusStyle style = StyleOf(isatty(STDERR_FILENO) != 0, std::getenv("TERM"));
   LineSchedule lines(style);
   const steady_clock::time_point begin = steady_clock::now();
   milliseconds next = options_.quiet, signalled{-1};

@@ -11,12 +11,10 @@ namespace sinter::cli {
 
 using std::chrono::milliseconds;
 
-StatusStyle StyleOf(bool is_terminal, const char* term, const char* no_color) {
+StatusStyle StyleOf(bool is_terminal, const char* term) {
   if (!is_terminal) return StatusStyle::kLog;
   const std::string_view name = term == nullptr ? "" : term;
-  // no-color.org: any value but an empty one.
-  const bool plain = no_color != nullptr && *no_color != '\0';
-  return name.empty() || name == "dumb" || plain ? StatusStyle::kLines : StatusStyle::kRedrawn;
+  return name.empty() || name == "dumb" ? StatusStyle::kLines : StatusStyle::kRedrawn;
 }
 
 std::string FitColumns(std::string_view text, size_t columns) {

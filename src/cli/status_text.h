@@ -16,8 +16,8 @@ enum class StatusStyle {
   kLines,    // a terminal without them: a few plain lines
   kLog,      // no terminal: fewer lines, and only for long waits
 };
-// Returns the style. `term` and `no_color` are the environment's TERM and NO_COLOR, or null.
-StatusStyle StyleOf(bool is_terminal, const char* term, const char* no_color);
+// Returns the style. `term` is the environment's TERM, or null.
+StatusStyle StyleOf(bool is_terminal, const char* term);
 
 // Returns the beginning of the text that fits that many columns, without control characters. A
 // character counts as one column.
