@@ -19,6 +19,17 @@ bool IsModelFolder(const fs::path& folder) {
   return fs::exists(folder / kModelFile, error);
 }
 
+// Returns whether a folder without kModelFile holds a part of a model, as a copy that was cut short
+// leaves it. A conversion that is under way marks its folder as unfinished.
+bool IsBrokenModel(const fs::path& folder) {
+  std::error_code error;
+  if (fs::exists(folder / ".sinter-unfinished", error)) return false;
+  for (const char* file : {"config.json", "tokenizer.json", "model.onnx", "model.onnx.data"}) {
+    if (fs::exists(folder / file, error)) return true;
+  }
+  return false;
+}
+
 // Returns whether `name` can be an entry of a folder: one part of a path, and not hidden.
 bool IsEntryName(std::string_view name) {
   return !name.empty() && name[0] != '.' && name.find('/') == std::string_view::npos;
@@ -35,9 +46,9 @@ void AppendModels(const fs::path& parent, bool own, std::vector<NamedModel>& mod
   for (fs::directory_iterator entry(parent, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    // Conversions that are under way, or were killed, have a name of their own and no such file
-    // yet.
-    if (IsEntryName(name) && IsModelFolder(entry->path()))
+    // A broken model in the own folder is listed, so that the user learns of it and can remove it.
+    if (IsEntryName(name) &&
+        (IsModelFolder(entry->path()) || (own && IsBrokenModel(entry->path()))))
       models.push_back({name, entry->path(), own});
   }
   std::sort(models.begin() + static_cast<std::ptrdiff_t>(first), models.end(),
@@ -120,9 +131,9 @@ fs::path FindOwnModel(const fs::path& own, const std::string& name) {
     throw Error("model", "'{}': got no model of that name in {}, want one of sinter list",
                 Excerpt(name), own.string());
   }
-  if (!fs::is_symlink(status) && !IsModelFolder(folder)) {
-    throw Error("model", "'{}': got something without {}, want a model folder", folder.string(),
-                kModelFile);
+  if (!fs::is_symlink(status) && !IsModelFolder(folder) && !IsBrokenModel(folder)) {
+    throw Error("model", "'{}': got something without a file of a model, want a model folder",
+                folder.string());
   }
   return folder;
 }

@@ -112,10 +112,24 @@ TEST_F(ModelNamesTest, RemovesOnlyModelsOfItsOwn) {
   EXPECT_THAT(RemoveError((temp_ / "outside").string()), HasSubstr("got a path"));
   EXPECT_THAT(RemoveError("outside"), HasSubstr("got no model of that name"));
   fs::create_directory(own_ / "notes");
-  EXPECT_THAT(RemoveError("notes"), HasSubstr("got something without genai_config.json"));
+  EXPECT_THAT(RemoveError("notes"), HasSubstr("got something without a file of a model"));
   EXPECT_TRUE(fs::exists(own_ / "notes"));
   EXPECT_TRUE(fs::exists(temp_ / "outside" / "genai_config.json"));
   EXPECT_THROW(FindOwnModel("", "qwen"), Error);
+}
+
+TEST_F(ModelNamesTest, BrokenModelsAreListedAndRemoved) {
+  MakeModel(own_ / "qwen");
+  for (const fs::path& folder : {own_ / "broken", own_ / "new.part7", temp_ / "other/checkpoint"}) {
+    fs::create_directories(folder);
+    std::ofstream(folder / "config.json") << "{}";
+  }
+  std::ofstream(own_ / "new.part7" / ".sinter-unfinished");
+  EXPECT_THAT(Names({temp_ / "other"}), ElementsAre("broken", "qwen"));
+  EXPECT_EQ(ResolveModel("broken", own_, {}), "broken") << "it cannot be used";
+  EXPECT_THAT(RemoveError("new.part7"), HasSubstr("want a model folder"));
+  EXPECT_EQ(RemoveError("broken"), "");
+  EXPECT_FALSE(fs::exists(own_ / "broken"));
 }
 
 TEST_F(ModelNamesTest, RemovesLinksAndNotWhatTheyLeadTo) {

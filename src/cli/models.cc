@@ -15,6 +15,7 @@
 #include "cli/common.h"
 #include "cli/config_file.h"
 #include "cli/model_names.h"
+#include "cli/usage.h"
 #include "engine/open.h"
 #include "engine/tuner.h"
 #include "model/model_folder.h"
@@ -213,28 +214,32 @@ void Ask(const std::vector<std::filesystem::path>& folders) {
   for (char& c : answer) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   CheckInterrupted();
   if (answer != "y" && answer != "yes")
-    throw Error("cli", "rm: got an answer other than 'y', want 'y'; nothing was removed");
+    throw Error("cli", "nothing was removed: the answer was not 'y'");
 }
 
 void Remove(const RemoveArgs& args) {
   const std::filesystem::path own = OwnModelsFolder();
   // Nothing is removed if one of the names is wrong.
+  std::vector<std::string> names;
   std::vector<std::filesystem::path> folders;
-  for (const std::string& name : args.names) folders.push_back(FindOwnModel(own, name));
+  for (const std::string& name : args.names) {
+    if (std::ranges::find(names, name) != names.end()) continue;
+    names.push_back(name);
+    folders.push_back(FindOwnModel(own, name));
+  }
   if (!args.yes) {
     if (args.json || isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0)
-      throw CLI::ValidationError("--yes", "got no terminal to ask on, want this option");
+      throw UsageError("there is no terminal to ask on; add --yes");
     Ask(folders);
   }
   nlohmann::json removed = nlohmann::json::array();
   for (size_t i = 0; i < folders.size(); ++i) {
     const uint64_t bytes = FolderBytes(folders[i]);
-    RemoveOwnModel(own, args.names[i]);
+    RemoveOwnModel(own, names[i]);
     if (args.json) {
-      removed.push_back(
-          {{"name", args.names[i]}, {"folder", folders[i].string()}, {"bytes", bytes}});
+      removed.push_back({{"name", names[i]}, {"folder", folders[i].string()}, {"bytes", bytes}});
     } else {
-      Out(fmt::format("removed {} ({})\n", args.names[i], BytesText(bytes)));
+      Out(fmt::format("removed {} ({})\n", names[i], BytesText(bytes)));
     }
   }
   if (args.json) OutJson({{"removed", removed}});

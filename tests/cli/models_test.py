@@ -99,7 +99,14 @@ class Names(ModelsTest):
         result = self.sinter("list")
         self.assert_done(result)
         self.assertRegex(result.stdout, r"(?m)^broken +cannot be read: \[config\] ")
-        self.assert_done(self.sinter("rm", "broken", "-y"))
+        # A name that is given twice is removed once.
+        self.assert_done(self.sinter("rm", "broken", "broken", "-y"))
+        # A copy that was cut short.
+        broken.mkdir()
+        (broken / "config.json").write_text("{}")
+        self.assertRegex(self.sinter("list").stdout, r"(?m)^broken +cannot be read: ")
+        removed = self.sinter("rm", "broken", "broken", "-y", "--json")
+        self.assertEqual([model["name"] for model in json.loads(removed.stdout)["removed"]], ["broken"])
 
     def test_removes_nothing_else(self):
         outside = self.copy_demo("outside")
@@ -121,7 +128,7 @@ class Names(ModelsTest):
         self.assert_done(self.convert_random(convert_test.CONFIG))
         result = self.sinter("rm", "tiny-random", stdin=b"y\n")
         self.assertEqual(result.returncode, 2, result.stderr)
-        self.assertIn("--yes", result.stderr)
+        self.assertIn("there is no terminal to ask on; add --yes", result.stderr)
         for answer, code, there in (b"n\n", 1, True), (b"\n", 1, True), (b"y\n", 0, False):
             terminal = Terminal(self, 80, "rm", "tiny-random", env=self.env)
             terminal.wait_for(b"[y/N] ")
@@ -246,15 +253,19 @@ class Waiting(ModelsTest):
                 self.assertRegex(terminal.screen, rb"\r\x1b\[K7 \+ 8")
 
     def test_a_terminal_without_escape_codes_gets_a_few_lines(self):
-        for setting in ({"TERM": "dumb"}, {"NO_COLOR": "1"}):
-            with self.subTest(setting):
-                terminal = Terminal(self, 80, *self.ASK, env={**self.env, **setting})
-                self.assertEqual(terminal.finish(), 0)
-                self.assertNotIn(b"\x1b", terminal.screen)
-                lines = terminal.screen.split(b"\r\n")
-                self.assertIn(b"7 + 8 = 15.", lines)
-                self.assertLess(len(lines), 12)
-                self.assertNotIn(b"\r", b"".join(lines))
+        terminal = Terminal(self, 80, *self.ASK, env={**self.env, "TERM": "dumb"})
+        self.assertEqual(terminal.finish(), 0)
+        self.assertNotIn(b"\x1b", terminal.screen)
+        lines = terminal.screen.split(b"\r\n")
+        self.assertIn(b"7 + 8 = 15.", lines)
+        self.assertLess(len(lines), 12)
+        self.assertNotIn(b"\r", b"".join(lines))
+
+    def test_no_color_turns_off_colors_only(self):
+        terminal = Terminal(self, 80, *self.ASK, env={**self.env, "NO_COLOR": "1"})
+        self.assertEqual(terminal.finish(), 0)
+        self.assertNotRegex(terminal.screen, rb"\x1b\[[0-9;]*m")
+        self.assertRegex(terminal.screen, rb"\r\x1b\[K7 \+ 8")
 
     def test_a_pipe_gets_no_escape_codes(self):
         result = self.sinter(*self.ASK)
