@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
 #include <cctype>
 #include <string_view>
 
@@ -41,6 +43,8 @@ class Checker {
     for (size_t i = 0; i < tools.size(); ++i) {
       RequireKind(tools[i], tools[i].is_object(), fmt::format("{}[{}]", path, i),
                   "an object that describes a tool");
+      if (tools[i].contains("role"))
+        Fail(fmt::format("{}[{}]", path, i), "a message", "an object that describes a tool");
     }
   }
 
@@ -67,7 +71,14 @@ class Checker {
 
   void Message(const OrderedJson& message, const std::string& path) const {
     RequireKind(message, message.is_object(), path, "an object with role and content");
-    StringField(message, "role", path);
+    const auto& role = StringField(message, "role", path).get_ref<const std::string&>();
+    constexpr std::array<std::string_view, 5> kRoles = {"system", "developer", "user", "assistant",
+                                                        "tool"};
+    // Some templates know further roles, so this is no error.
+    if (content_ == Content::kText && std::ranges::find(kRoles, role) == kRoles.end()) {
+      Err(fmt::format("sinter: note: {}.role is \"{}\"; most chat templates know only {}\n", path,
+                      Excerpt(role), fmt::join(kRoles, ", ")));
+    }
     const auto calls = message.find("tool_calls");
     const bool has_calls = calls != message.end() && !calls->is_null();
     if (has_calls) ToolCalls(*calls, path + ".tool_calls");

@@ -162,6 +162,7 @@ class Shapes(CliTest):
 
     def test_tools(self):
         self.assert_refused({"name": "f"}, "got an object, want an array of tools", option="--tools")
+        self.assert_refused(CHAT, "[0]: got a message, want an object that describes a tool", option="--tools")
         self.assert_refused([1], "[0]: got 1, want an object that describes a tool", option="--tools")
 
     def test_run_reads_only_text(self):
