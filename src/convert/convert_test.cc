@@ -411,8 +411,8 @@ TEST(Convert, RefusesOptions) {
               HasSubstr("got nothing there, want a checkpoint's folder"));
   EXPECT_THAT(ErrorOf([&] { ConvertCheckpoint(folder.path(), folder.path(), Options()); }),
               HasSubstr("got an existing file or folder, want a new name"));
-  EXPECT_THAT(ErrorOf([&] { ConvertCheckpoint(folder.path(), folder / "a/b", Options()); }),
-              HasSubstr("cannot create the folder"));
+  EXPECT_THAT(ErrorOf([&] { ConvertCheckpoint(folder.path(), "/proc/none/b", Options()); }),
+              HasSubstr("cannot create the folder '/proc/none/b'"));
 }
 
 // A limit on the size of files simulates a full disk.

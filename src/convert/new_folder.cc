@@ -35,7 +35,8 @@ bool IsNameOf(const fs::path& folder, const FileDescriptor& open) {
          by_name.st_ino == by_descriptor.st_ino && by_name.st_dev == by_descriptor.st_dev;
 }
 
-// Removes the unfinished folders of `path` that no process holds.
+// Removes the unfinished folders of `path` that no process holds. Throws Error("convert") if a
+// process holds one: of two conversions to one name, only the first can succeed.
 void RemoveAbandoned(const fs::path& path) {
   const std::string prefix = path.filename().string() + ".part";
   const fs::path parent = path.has_parent_path() ? path.parent_path() : ".";
@@ -47,7 +48,13 @@ void RemoveAbandoned(const fs::path& path) {
       continue;
     }
     const FileDescriptor folder = OpenFolder(entry.path());
-    if (folder.get() < 0 || flock(folder.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    if (folder.get() < 0) continue;
+    if (flock(folder.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) continue;
+      throw Error("convert",
+                  "'{}': got a folder that another conversion is writing, want a new name",
+                  path.string());
+    }
     std::error_code ignored;
     if (fs::exists(entry.path() / kMark, ignored)) {
       fs::remove_all(entry.path(), ignored);
@@ -81,9 +88,10 @@ void NewFolder::Make() {
   // Another process may take the new folder for an abandoned one before it is locked.
   for (int attempt = 0; attempt < 10; ++attempt) {
     std::error_code error;
-    if (!fs::create_directory(partial_, error)) {
-      throw Error("convert", "cannot create the folder '{}': {}", partial_.string(),
-                  error ? error.message() : "it exists");
+    if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), error);
+    if (error || !fs::create_directory(partial_, error)) {
+      throw Error("convert", "cannot create the folder '{}': {}", path_.string(),
+                  error ? error.message() : partial_.string() + " is in the way");
     }
     lock_ = OpenFolder(partial_);
     if (lock_.get() < 0) continue;
@@ -93,7 +101,7 @@ void NewFolder::Make() {
     if (IsNameOf(partial_, lock_)) return;
   }
   throw Error("convert", "cannot create the folder '{}': something keeps removing it",
-              partial_.string());
+              path_.string());
 }
 
 NewFolder::~NewFolder() {
@@ -122,7 +130,12 @@ uint64_t NewFolder::Finish() {
   for (const auto& entry : fs::directory_iterator(partial_)) bytes += entry.file_size();
   fs::rename(partial_, path_, error);
   if (error) {
-    throw Error("convert", "cannot rename to '{}': {}", path_.string(), error.message());
+    std::error_code ignored;
+    if (fs::exists(fs::symlink_status(path_, ignored)))
+      throw Error("convert",
+                  "'{}': got a folder that something else has made since, want a new name",
+                  path_.string());
+    throw Error("convert", "cannot create the folder '{}': {}", path_.string(), error.message());
   }
   done_ = true;
   return bytes;

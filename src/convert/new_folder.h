@@ -16,8 +16,9 @@ namespace sinter::convert {
 // being written.
 class NewFolder {
  public:
-  // Removes what killed processes left behind, and makes the folder. Throws Error("convert") if
-  // `path` is there and not an empty folder, or if the folder cannot be made.
+  // Removes what killed processes left behind, and makes the folder and missing parents. Throws
+  // Error("convert") if `path` is there and not an empty folder, if another process is writing it,
+  // or if the folder cannot be made.
   explicit NewFolder(std::filesystem::path path);
   NewFolder(const NewFolder&) = delete;
   NewFolder& operator=(const NewFolder&) = delete;
@@ -32,7 +33,8 @@ class NewFolder {
   void Copy(const std::filesystem::path& file);
   static constexpr uint64_t kMaxCopyBytes = uint64_t{256} << 20;
 
-  // Renames the folder to its final name and returns the bytes of all its files.
+  // Renames the folder to its final name and returns the bytes of all its files. Throws
+  // Error("convert") if something has taken the name in the meantime.
   uint64_t Finish();
 
  private:

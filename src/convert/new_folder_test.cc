@@ -13,6 +13,7 @@ namespace sinter::convert {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::HasSubstr;
 
 // What a killed process left behind goes; what a process is writing, or what only looks alike,
@@ -32,11 +33,15 @@ TEST(NewFolder, RemovesAbandonedOnes) {
   // A second folder of this process would have the same name, so the first one is renamed.
   const fs::path renamed = folder / "out.part99999999";
   fs::rename(being_written, renamed);
+  EXPECT_THAT(ErrorOf([&] { NewFolder(folder / "out"); }),
+              HasSubstr("/out': got a folder that another conversion is writing"));
+  EXPECT_TRUE(fs::exists(renamed / "file"));
+  live.reset();
   {
     NewFolder next(folder / "out");
+    EXPECT_FALSE(fs::exists(renamed)) << "nobody holds it any more";
     EXPECT_FALSE(fs::exists(abandoned));
     EXPECT_FALSE(fs::exists(empty));
-    EXPECT_TRUE(fs::exists(renamed / "file"));
     EXPECT_TRUE(fs::exists(mine / "file"));
     EXPECT_TRUE(fs::exists(folder / "out.part8"));
     EXPECT_TRUE(fs::exists(other));
@@ -44,10 +49,8 @@ TEST(NewFolder, RemovesAbandonedOnes) {
     EXPECT_EQ(next.Finish(), 2u);
   }
   EXPECT_EQ(std::distance(fs::directory_iterator(folder / "out"), {}), 1) << "no mark";
-  live.reset();
   fs::remove_all(folder / "out");
   { NewFolder next(folder / "out"); }
-  EXPECT_FALSE(fs::exists(renamed)) << "nobody holds it any more";
   EXPECT_FALSE(fs::exists(folder / "out"));
 }
 
@@ -61,7 +64,15 @@ TEST(NewFolder, RefusesWhatIsThere) {
   for (const char* name : {"file", "dangling", "link"})
     EXPECT_THAT(error(name), HasSubstr("got an existing file or folder, want a new name")) << name;
   EXPECT_EQ(error("empty"), "no error");
-  EXPECT_THAT(error("none/out"), HasSubstr("cannot create the folder"));
+  folder.Write("file", "");
+  EXPECT_THAT(error("file/out"), AllOf(HasSubstr("cannot create the folder"), HasSubstr("/out':")));
+  EXPECT_EQ(error("none/or/two/out"), "no error");
+  // What takes the name in the meantime stays.
+  NewFolder late(folder / "late");
+  fs::create_directory(folder / "late");
+  std::ofstream(folder / "late" / "file") << "mine";
+  EXPECT_THAT(ErrorOf([&] { late.Finish(); }), HasSubstr("/late': got a folder that something"));
+  EXPECT_TRUE(fs::exists(folder / "late" / "file"));
 }
 
 TEST(NewFolder, CopiesRegularFilesOnly) {
