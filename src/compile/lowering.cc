@@ -101,8 +101,10 @@ Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces&
     context.Begin(*node, index++);
     try {
       lower(context);
-    } catch (const kernels::UnknownVariant&) {
-      throw;  // It names the kernel that the user named.
+    } catch (const kernels::UnknownVariant& error) {
+      throw kernels::UnknownVariant("compile",
+                                    fmt::format("{}: {}", node->Describe(), error.what()),
+                                    error.variant(), error.known());
     } catch (const Error& error) {
       // Errors of kernels do not name the node; those of other areas do.
       if (error.area() != "kernels") throw;

@@ -48,7 +48,8 @@ std::string_view WgslType(const Caps& caps, DType dtype) {
 
 void ThrowUnknownVariant(std::string_view kernel, std::string_view variant,
                          const std::vector<std::string>& known) {
-  throw UnknownVariant(fmt::format("variant of {}: got '{}', want one of: {}", kernel, variant,
+  throw UnknownVariant("kernels",
+                       fmt::format("variant of {}: got '{}', want one of: {}", kernel, variant,
                                    fmt::join(known, ", ")),
                        std::string(variant), known);
 }

@@ -10,12 +10,13 @@
 
 namespace sinter::kernels {
 
-// Error in area "kernels" thrown when a plan is asked for a variant that the kernel does not have
-// for this shape on this device. It knows the variants that the kernel has.
+// Error thrown when a plan is asked for a variant that the kernel does not have for this shape on
+// this device. It knows the variants that the kernel has.
 class UnknownVariant : public Error {
  public:
-  UnknownVariant(std::string_view text, std::string variant, std::vector<std::string> known)
-      : Error("kernels", "{}", text), variant_(std::move(variant)), known_(std::move(known)) {}
+  UnknownVariant(std::string_view area, std::string_view text, std::string variant,
+                 std::vector<std::string> known)
+      : Error(area, "{}", text), variant_(std::move(variant)), known_(std::move(known)) {}
 
   const std::string& variant() const { return variant_; }
   const std::vector<std::string>& known() const { return known_; }
