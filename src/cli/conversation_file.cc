@@ -65,7 +65,7 @@ SessionFile::Identity SessionFile::IdentityNow() const {
 
 std::filesystem::path KeepCopy(const std::filesystem::path& path, std::string_view text) {
   for (int number = 1;; ++number) {
-    const std::filesystem::path copy =
+    std::filesystem::path copy =
         path.string() + (number == 1 ? ".bak" : fmt::format(".bak{}", number));
     if (HasContents(copy)) {
       if (HasText(copy, text)) return copy;

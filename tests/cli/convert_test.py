@@ -164,8 +164,8 @@ class Convert(CliTest):
         self.assertFalse(left[0].exists())
         mine = self.partial(out)
         self.assertEqual(len(mine), 1)
-        # A folder that a live process writes stays.
-        self.assert_done(self.convert_random("out"))
+        # A folder that a live process writes stays, and its name is taken.
+        self.assert_fails(self.convert_random("out"), "another conversion is writing")
         self.assertEqual(self.partial(out), mine)
         running.terminate()
         self.assertEqual(running.wait(TIMEOUT_SECONDS), 128 + signal.SIGTERM)
