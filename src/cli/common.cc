@@ -483,6 +483,19 @@ Opening OpenAhead(const ModelArgs& args) { return Opening(args); }
 
 namespace {
 
+// Tells that nothing is kept on disk if that is so, because each start then takes longer.
+void NoteCache(const ModelArgs& args) {
+  const std::filesystem::path folder = ToDeviceOptions(args).cache_dir;
+  if (folder.empty() || args.json || args.quiet) return;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (access(folder.c_str(), W_OK | X_OK) == 0) return;
+  Err(
+      fmt::format("sinter: cannot write to {}: each start compiles the shaders again "
+                  "(XDG_CACHE_HOME names another folder)\n",
+                  folder.string()));
+}
+
 // Tells that the KV cache is shorter than the model's context, and why.
 void NoteLength(const ModelArgs& args, const Loaded& loaded, engine::LengthLimit limit) {
   if (limit == engine::LengthLimit::kNone || args.json || args.quiet) return;
@@ -537,6 +550,7 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
   Loaded loaded;
   loaded.model = std::move(opened.model);
   loaded.session = std::move(opened.sequence);
+  NoteCache(args);
   NoteLength(args, loaded, opened.limit);
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (args.explain) Explain(loaded);

@@ -11,13 +11,14 @@ namespace sinter::cli {
 namespace {
 
 // What can stand as an option's value or as a positional argument.
-enum class Kind { kNone, kWords, kFile, kFolder, kModel, kText };
+enum class Kind { kNone, kWords, kFile, kFolder, kModel, kModelName, kText };
 
 Kind KindOf(const OptionInfo& option) {
   if (option.value.empty()) return Kind::kNone;
   if (!option.choices.empty()) return Kind::kWords;
   if (option.type == "FILE") return Kind::kFile;
   if (option.type == "DIR") return Kind::kFolder;
+  if (option.type == "MODEL_NAME") return Kind::kModelName;
   return option.type == "MODEL" ? Kind::kModel : Kind::kText;
 }
 
@@ -66,6 +67,9 @@ std::string BashReply(Kind kind, const std::vector<std::string>& words) {
     case Kind::kModel:
       return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -W "
              "\"$(\"${COMP_WORDS[0]}\" list --names 2> /dev/null)\" -- \"$cur\")";
+    case Kind::kModelName:
+      return "mapfile -t COMPREPLY < <(compgen -W \"$(\"${COMP_WORDS[0]}\" list --names 2> "
+             "/dev/null)\" -- \"$cur\")";
     case Kind::kNone:
     case Kind::kText:
       break;
@@ -163,6 +167,8 @@ std::string ZshAction(const OptionInfo& option) {
     case Kind::kModel:
       return "{ compadd -- ${(f)\"$(_call_program models sinter list --names 2> /dev/null)\"}; "
              "_files -/ }";
+    case Kind::kModelName:
+      return "{ compadd -- ${(f)\"$(_call_program models sinter list --names 2> /dev/null)\"} }";
     case Kind::kNone:
     case Kind::kText:
       break;
@@ -253,6 +259,8 @@ std::string FishAction(const OptionInfo& option) {
       return " -x -a '(__fish_complete_directories)'";
     case Kind::kModel:
       return " -x -a '(sinter list --names 2> /dev/null; __fish_complete_directories)'";
+    case Kind::kModelName:
+      return " -x -a '(sinter list --names 2> /dev/null)'";
     case Kind::kText:
       return " -x";
     case Kind::kNone:

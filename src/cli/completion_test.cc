@@ -23,7 +23,9 @@ CommandInfo Program() {
   run.positionals = {{.value = "MODEL", .type = "MODEL"}};
   run.groups = {{"Options", {plan, file, json, stop}}};
   CommandInfo program = {.name = "sinter", .description = "Run"};
-  program.commands = {run};
+  CommandInfo remove = {.name = "rm", .description = "Remove models"};
+  remove.positionals = {{.value = "NAME", .type = "MODEL_NAME"}};
+  program.commands = {run, remove};
   return program;
 }
 
@@ -35,6 +37,7 @@ TEST(CompletionTest, Bash) {
           HasSubstr("run:-f|run:--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f"),
           HasSubstr("run) names='--plan -f --file --json --stop' ;;"),
           HasSubstr("run) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -W \"$(\""),
+          HasSubstr("rm) mapfile -t COMPREPLY < <(compgen -W \"$("),
           HasSubstr("run:--stop) :; return ;;"), Not(HasSubstr("run:--json"))));
 }
 
@@ -44,7 +47,7 @@ TEST(CompletionTest, Zsh) {
       AllOf(HasSubstr(R"('(--plan)--plan=[How it'\''s tuned \[in short\]]:PLAN:(auto guess)')"),
             HasSubstr("'(-f --file)-f+[]:FILE:_files'"), HasSubstr("'*--stop=[]:TEXT: '"),
             HasSubstr("'(--json)--json[Print JSON]'"), HasSubstr("'1:MODEL:{ compadd -- "),
-            HasSubstr("'run:Answer one prompt'")));
+            HasSubstr("list --names 2> /dev/null)\"} }"), HasSubstr("'run:Answer one prompt'")));
 }
 
 TEST(CompletionTest, Fish) {
@@ -54,6 +57,7 @@ TEST(CompletionTest, Fish) {
                       R"('How it\'s tuned [in short]')"),
             HasSubstr("-s f -l file -r -F"), HasSubstr("-l stop -x -d"),
             HasSubstr("-a run -d 'Answer one prompt'"),
+            HasSubstr("rm' -x -a '(sinter list --names 2> /dev/null)'\n"),
             HasSubstr(
                 "run' -x -a '(sinter list --names 2> /dev/null; __fish_complete_directories)'\n")));
 }

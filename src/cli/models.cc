@@ -268,7 +268,7 @@ void AddRemove(CLI::App& app) {
   command->footer(kRemoveFooter);
   command->add_option("NAME", args->names, "Models, as sinter list names them")
       ->required()
-      ->type_name("MODEL");
+      ->type_name("MODEL_NAME");
   command->add_flag("-y,--yes", args->yes, "Do not ask")->configurable(false);
   command->add_flag("--json", args->json, "Print JSON");
   command->callback([args] { Remove(*args); });

@@ -75,7 +75,8 @@ Caps Restrict(Caps caps, const DeviceOptions& options) {
 }  // namespace
 
 std::filesystem::path DefaultCacheDir() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
+  // The XDG base directory specification says to ignore a relative path.
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
     return std::filesystem::path(cache) / "sinter" / "pipelines";
   }
   if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {

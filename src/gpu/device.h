@@ -75,7 +75,7 @@ struct DeviceOptions {
 };
 
 // Returns `${XDG_CACHE_HOME:-~/.cache}/sinter/pipelines`, or an empty path if neither
-// XDG_CACHE_HOME nor HOME is set.
+// XDG_CACHE_HOME nor HOME is set. A relative XDG_CACHE_HOME counts as not set.
 std::filesystem::path DefaultCacheDir();
 
 // Download in progress. The GPU copies the bytes in the order of submission; Wait() reads them.

@@ -199,7 +199,10 @@ class Surroundings(CliTest):
                      if key not in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")})
 
     def test_a_cache_that_cannot_be_written(self):
-        self.answer({**os.environ, "XDG_CACHE_HOME": "/dev/null"})
+        result = run("run", DEMO, "-p", "What is 7 + 8?", env={**os.environ, "XDG_CACHE_HOME": "/dev/null"})
+        self.assert_done(result)
+        self.assertEqual(result.stdout, "7 + 8 = 15.\n")
+        self.assertIn("cannot write to /dev/null/sinter/pipelines: each start compiles", result.stderr)
         folder = self.temp / "read-only"
         folder.mkdir(mode=0o500)
         self.answer({**os.environ, "XDG_CACHE_HOME": str(folder)})
