@@ -562,7 +562,7 @@ model::ModelFolder ReadModel(const ModelArgs& args) {
   try {
     return model::ModelFolder::Read(args.model);
   } catch (const Error&) {
-    CheckNoLfsPointers(args.model);
+    CheckDownload(args.model);
     throw;
   }
 }

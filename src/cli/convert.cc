@@ -345,7 +345,7 @@ void AddConvert(CLI::App& app) {
       const std::string_view text = error.what();
       constexpr std::string_view kLayers = "[convert] --layers: ";
       if (text.starts_with(kLayers)) throw UsageError("{}", text.substr(sizeof("[convert] ") - 1));
-      if (!args->random && !args->folders.empty()) CheckNoLfsPointers(args->folders[0]);
+      if (!args->random && !args->folders.empty()) CheckDownload(args->folders[0]);
       throw;
     }
   });

@@ -182,7 +182,7 @@ class Refusal {
     if (status.type() != fs::file_type::regular)
       Because(error ? error.message() : "a special file", "");
     if (IsGguf(path_)) Gguf();
-    if (IsLfsPointer(path_)) CheckNoLfsPointers(Folder());
+    if (IsLfsPointer(path_)) CheckDownload(Folder());
     if (IsFile(Folder() / kGenaiConfig)) {
       Because("a file", fmt::format("name its folder: {}", ShellWord(Folder().string())));
     }
@@ -312,6 +312,25 @@ bool HasSafetensors(const fs::path& folder) {
               file.string(), ShellWord(folder.string()));
 }
 
+// Returns the beginning of what the Hugging Face Hub answers in place of a file, or "".
+std::string ServersAnswer(const fs::path& file) {
+  constexpr std::array<std::string_view, 5> kAnswers = {
+      "Access to model", "Invalid username or password", "Invalid credentials",
+      "Repository not found", "Entry not found"};
+  const std::string bytes = FirstBytes(file, 80);
+  const bool found = std::ranges::any_of(
+      kAnswers, [&](std::string_view answer) { return bytes.starts_with(answer); });
+  return found ? bytes.substr(0, bytes.find('\n')) : "";
+}
+
+[[noreturn]] void RefuseServersAnswer(const fs::path& file, std::string_view answer) {
+  throw Error(
+      "model",
+      "'{}': got the server's answer '{}', want the file itself; accept the model's licence "
+      "on its page, log in (hf auth login), and download it again",
+      file.string(), Excerpt(answer));
+}
+
 // Throws Error if Git LFS has left a pointer of one of the files that are always read.
 void CheckSmallFiles(const fs::path& folder) {
   for (const char* name :
@@ -372,14 +391,16 @@ void CheckCheckpointInput(const fs::path& path) {
   if (!HasSafetensors(path)) RefuseWeights(refusal, path);
 }
 
-void CheckNoLfsPointers(const fs::path& folder) {
+void CheckDownload(const fs::path& folder) {
   for (const std::string& name : Entries(folder)) {
     const fs::path file = folder / name;
     const std::string extension = file.extension().string();
     constexpr std::array<std::string_view, 6> kParts = {".onnx",        ".data", ".onnx_data",
                                                         ".safetensors", ".json", ".jinja"};
-    if (std::ranges::find(kParts, extension) != kParts.end() && IsLfsPointer(file))
-      RefuseLfsPointer(file);
+    if (std::ranges::find(kParts, extension) == kParts.end()) continue;
+    if (IsLfsPointer(file)) RefuseLfsPointer(file);
+    if (const std::string answer = ServersAnswer(file); !answer.empty())
+      RefuseServersAnswer(file, answer);
   }
 }
 

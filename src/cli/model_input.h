@@ -24,8 +24,8 @@ void CheckCheckpointInput(const std::filesystem::path& path);
 // Error("tokenizer") as above.
 void CheckTokenizerInput(const std::filesystem::path& path);
 
-// Throws Error("model") that names the first file of the folder that Git LFS has left a pointer of,
-// among those that a model or a checkpoint is made of.
-void CheckNoLfsPointers(const std::filesystem::path& folder);
+// Throws Error("model") that names the first file, among those that a model or a checkpoint is made
+// of, that is no file of it: a pointer that Git LFS has left, or the answer of a server.
+void CheckDownload(const std::filesystem::path& folder);
 
 }  // namespace sinter::cli

@@ -170,18 +170,28 @@ TEST_F(ModelInputTest, LfsPointers) {
       "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1234567890\n";
   Write("model/genai_config.json");
   Write("model/README.png", pointer);
-  EXPECT_EQ(Caught(CheckNoLfsPointers, "model"), "") << "no part of the model";
+  EXPECT_EQ(Caught(CheckDownload, "model"), "") << "no part of the model";
   for (const char* name : {"model.onnx", "model.onnx.data", "model.onnx_data", "tokenizer.json",
                            "model.safetensors"}) {
     const fs::path file = fs::path("model") / name;
     Write(file, pointer);
-    EXPECT_EQ(Caught(CheckNoLfsPointers, "model"),
+    EXPECT_EQ(Caught(CheckDownload, "model"),
               "[model] '" + file.string() +
                   "': got a Git LFS pointer, want the file itself; fetch it: "
                   "git -C model lfs pull (needs git-lfs)");
     EXPECT_THAT(Model(file), HasSubstr("git -C model lfs pull"));
     Write(file, "x");
   }
+}
+
+TEST_F(ModelInputTest, AnswersOfAServer) {
+  Write(
+      "gated/config.json",
+      "Access to model meta-llama/Llama-3.2-1B is restricted. You must be authenticated to access "
+      "it.\n");
+  EXPECT_THAT(Caught(CheckDownload, "gated"),
+              AllOf(HasSubstr("config.json': got the server's answer 'Access to model meta-llama/"),
+                    HasSubstr("log in (hf auth login)")));
 }
 
 TEST(ShellWordTest, QuotesWhatShellsWouldRead) {
