@@ -10,6 +10,7 @@
 #include "cli/chat_commands.h"
 #include "cli/chat_reader.h"
 #include "cli/chat_settings.h"
+#include "cli/checks.h"
 #include "cli/common.h"
 #include "cli/conversation_file.h"
 #include "cli/failure.h"
@@ -19,7 +20,6 @@
 #include "generate/conversation.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 namespace sinter::cli {
 namespace {
@@ -56,7 +56,7 @@ class Chat {
     if (args.messages.messages == "-" || args.messages.tools == "-") {
       throw UsageError("--messages and --tools: got standard input, want files: it has the lines");
     }
-    auto device = OpenAhead(args.model);
+    Opening device(args.model);
     model::ModelFolder folder = ReadModel(args.model);
     options_ = ToOptions(args.generate, folder.config);
     first_options_ = options_;
@@ -154,10 +154,8 @@ class Chat {
     const ChatInput input = ParseChatInput(line);
     // The names of files may be any bytes.
     if (input.command == ChatCommand::kMessage || input.command == ChatCommand::kSystem) {
-      if (const auto at = text::FindInvalidUtf8(line)) {
-        throw Error("chat", "message: got byte {:#04x} at offset {}, want UTF-8 text",
-                    static_cast<unsigned char>(line[*at]), *at);
-      }
+      if (const std::string problem = Utf8Problem(line); !problem.empty())
+        throw Error("chat", "message: {}", problem);
     }
     switch (input.command) {
       case ChatCommand::kMessage:
@@ -351,7 +349,7 @@ class Chat {
     try {
       ReplaceUserFile(path, ConversationText(conversation_->messages(), tools_));
     } catch (const Error& error) {
-      throw Error("chat", "/save {}", TextOf(error));
+      throw Error("chat", "/save {}", ToFailure(error).message);
     }
     if (session_ && session_->Is(path)) session_->Adopt();
     Say(fmt::format("{} saved.\n",
@@ -366,7 +364,7 @@ class Chat {
       input = ReadTemplateInput({.messages = path, .template_args = args_.messages.template_args},
                                 Content::kText);
     } catch (const Error& error) {
-      throw Error("chat", "{}", TextOf(error));
+      throw Error("chat", "{}", ToFailure(error).message);
     }
     input.messages =
         generate::WithReadableContent(chat_template, std::move(input.messages), input.options);
@@ -409,13 +407,8 @@ class Chat {
           KeepCopy(session_->path(), ConversationText(conversation_->messages(), tools_));
       return fmt::format("; the one before is kept in {}", copy.string());
     } catch (const Error& error) {
-      throw Error("chat", "{} {}", command, TextOf(error));
+      throw Error("chat", "{} {}", command, ToFailure(error).message);
     }
-  }
-
-  // Returns an error's text without its area.
-  static std::string TextOf(const Error& error) {
-    return std::string(error.what()).substr(error.area().size() + 3);
   }
 
   // Takes the messages and tools of a file; its tools replace those of --tools.

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "cli/failure.h"
 
 namespace sinter::cli {
 
@@ -45,8 +46,8 @@ generate::GenerateOptions WithSetting(const model::GenaiConfig& config,
   try {
     generate::ChooseBy(config, options);
   } catch (const Error& error) {
-    // The text after the area names the setting and its range.
-    throw Error("chat", "/set {}", std::string(error.what()).substr(error.area().size() + 3));
+    // The message names the setting and its range.
+    throw Error("chat", "/set {}", ToFailure(error).message);
   }
   return options;
 }

@@ -99,13 +99,14 @@ CLI::Validator NotEmpty() {
 }
 
 CLI::Validator Utf8Text() {
-  return {[](const std::string& text) {
-            const auto at = text::FindInvalidUtf8(text);
-            if (!at) return std::string();
-            return fmt::format("got byte {:#04x} at offset {}, want UTF-8 text",
-                               static_cast<unsigned char>(text[*at]), *at);
-          },
-          ""};
+  return {[](const std::string& text) { return Utf8Problem(text); }, ""};
+}
+
+std::string Utf8Problem(std::string_view text) {
+  const auto at = text::FindInvalidUtf8(text);
+  if (!at) return "";
+  return fmt::format("got byte {:#04x} at offset {}, want UTF-8 text",
+                     static_cast<unsigned char>(text[*at]), *at);
 }
 
 std::vector<std::string> Choices(const CLI::Option& option) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sinter::cli {
@@ -25,6 +26,8 @@ CLI::Validator NotEmpty();
 
 // Accepts UTF-8 text. Names the first byte that is wrong.
 CLI::Validator Utf8Text();
+// Returns which byte of the text is no UTF-8, as an error says it; "" if there is none.
+std::string Utf8Problem(std::string_view text);
 
 // Returns the words of an option's OneOf(), empty if it has none.
 std::vector<std::string> Choices(const CLI::Option& option);

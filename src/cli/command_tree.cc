@@ -102,10 +102,14 @@ CommandInfo Describe(const CLI::App& app) {
   if (help != nullptr) group_of(kFirstGroup).options.push_back(DescribeOption(*help));
   std::stable_partition(info.groups.begin(), info.groups.end(),
                         [](const OptionGroup& group) { return group.name != kAdvanced; });
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* command : AllCommands(app)) {
     if (!command->get_group().empty()) info.commands.push_back(Describe(*command));
   }
   return info;
+}
+
+std::vector<const CLI::App*> AllCommands(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
 }
 
 std::string UsageLine(const CommandInfo& command, std::string_view parent) {

@@ -40,6 +40,8 @@ struct CommandInfo {
 
 // Options and subcommands without a group are hidden and left out.
 CommandInfo Describe(const CLI::App& app);
+// Returns all subcommands; without a filter, get_subcommands() returns those that were parsed.
+std::vector<const CLI::App*> AllCommands(const CLI::App& app);
 
 // Returns the line of how to call a command: "sinter run MODEL [PROMPT] [OPTIONS]".
 std::string UsageLine(const CommandInfo& command, std::string_view parent);

@@ -29,7 +29,6 @@
 #include "kernels/shader_source.h"
 #include "model/chunking.h"
 #include "passes/pipeline.h"
-#include "text/utf8.h"
 
 namespace sinter::cli {
 std::atomic<bool> interrupted = false;
@@ -479,13 +478,11 @@ std::shared_ptr<gpu::Device> Opening::Get() {
   return opened_;
 }
 
-Opening OpenAhead(const ModelArgs& args) { return Opening(args); }
-
 namespace {
 
 // Tells that nothing is kept on disk if that is so, because each start then takes longer.
-void NoteCache(const ModelArgs& args) {
-  const std::filesystem::path folder = ToDeviceOptions(args).cache_dir;
+void NoteCache(const ModelArgs& args, const gpu::Device& device) {
+  const std::filesystem::path& folder = device.options().cache_dir;
   if (folder.empty() || args.json || args.quiet) return;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -550,7 +547,7 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
   Loaded loaded;
   loaded.model = std::move(opened.model);
   loaded.session = std::move(opened.sequence);
-  NoteCache(args);
+  NoteCache(args, *device);
   NoteLength(args, loaded, opened.limit);
   loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (args.explain) Explain(loaded);
@@ -568,10 +565,8 @@ model::ModelFolder ReadModel(const ModelArgs& args) {
 }
 
 void CheckUtf8(std::string_view text, std::string_view what) {
-  if (const auto at = text::FindInvalidUtf8(text)) {
-    throw Error("cli", "{}: got byte {:#04x} at offset {}, want UTF-8 text", what,
-                static_cast<unsigned char>(text[*at]), *at);
-  }
+  if (const std::string problem = Utf8Problem(text); !problem.empty())
+    throw Error("cli", "{}: {}", what, problem);
 }
 
 bool HasStandardInput() {

@@ -137,6 +137,8 @@ void Explain(const Loaded& loaded);
 class Opening {
  public:
   Opening() = default;
+  // Starts to open the device while the caller reads files, and tells so on a terminal. A signal
+  // then ends the process within 0.3 s.
   explicit Opening(const ModelArgs& args);
 
   bool valid() const { return device_.valid(); }
@@ -159,9 +161,6 @@ class Opening {
   std::shared_ptr<gpu::Device> opened_;
   std::unique_ptr<StatusLine> status_;
 };
-// Starts to open the device while the caller reads files, and tells so on a terminal. A signal then
-// ends the process within 0.3 s.
-Opening OpenAhead(const ModelArgs& args);
 // Waits for the device and loads the model. With --explain, prints the table to standard error
 // afterwards. `folder` is the folder already read from args.model, so that errors in it are
 // reported before a GPU is searched. `expected_length` is the number of tokens that are known to

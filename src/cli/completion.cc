@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "cli/shell_word.h"
 
 namespace sinter::cli {
 namespace {
@@ -37,13 +38,6 @@ std::vector<const OptionInfo*> AllOptions(const CommandInfo& command) {
   return options;
 }
 
-// Returns the text in single quotes, as bash and zsh read it.
-std::string Quoted(std::string_view text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 // Returns the first sentence of a description, which fits beside the option in a menu.
 std::string Summary(const std::string& description) {
   for (const std::string_view end : {"; ", ". ", " (default", "\n", ": "}) {
@@ -59,7 +53,7 @@ std::string BashReply(Kind kind, const std::vector<std::string>& words) {
   switch (kind) {
     case Kind::kWords:
       return fmt::format("mapfile -t COMPREPLY < <(compgen -W {} -- \"$cur\")",
-                         Quoted(fmt::format("{}", fmt::join(words, " "))));
+                         ShellQuoted(fmt::format("{}", fmt::join(words, " "))));
     case Kind::kFile:
       return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")";
     case Kind::kFolder:
@@ -95,7 +89,7 @@ std::string BashScript(const CommandInfo& program) {
                             BashReply(KindOf(*option), option->choices));
     }
     names += fmt::format("    {}) names={} ;;\n", command.name,
-                         Quoted(fmt::format("{}", fmt::join(offered, " "))));
+                         ShellQuoted(fmt::format("{}", fmt::join(offered, " "))));
     for (const OptionInfo& positional : command.positionals) {
       const Kind kind = KindOf(positional);
       if (kind == Kind::kText) continue;
@@ -185,7 +179,7 @@ std::string ZshOption(const OptionInfo& option) {
     // A long option takes its value behind '=', too.
     const char* form = !has_value ? "" : name.starts_with("--") ? "=" : "+";
     specification += "      " +
-                     Quoted(fmt::format(
+                     ShellQuoted(fmt::format(
                          "{}{}{}[{}]{}", head, name, form, ZshText(Summary(option.description)),
                          has_value ? ":" + ZshText(option.value) + ":" + ZshAction(option) : "")) +
                      " \\\n";
@@ -197,16 +191,17 @@ std::string ZshScript(const CommandInfo& program) {
   std::string commands, cases, options;
   for (const OptionInfo* option : AllOptions(program)) options += ZshOption(*option);
   for (const CommandInfo& command : program.commands) {
-    commands += "    " + Quoted(ZshText(command.name) + ":" + Summary(command.description)) + "\n";
+    commands +=
+        "    " + ShellQuoted(ZshText(command.name) + ":" + Summary(command.description)) + "\n";
     std::string specifications;
     for (const OptionInfo* option : AllOptions(command)) specifications += ZshOption(*option);
     size_t place = 1;
     for (const OptionInfo& positional : command.positionals) {
       const std::string at = positional.repeatable ? "*" : std::to_string(place++);
-      specifications +=
-          "      " +
-          Quoted(fmt::format("{}:{}:{}", at, ZshText(positional.value), ZshAction(positional))) +
-          " \\\n";
+      specifications += "      " +
+                        ShellQuoted(fmt::format("{}:{}:{}", at, ZshText(positional.value),
+                                                ZshAction(positional))) +
+                        " \\\n";
     }
     cases += fmt::format("    {}) _arguments -s \\\n{}      && return ;;\n", command.name,
                          specifications);

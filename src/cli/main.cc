@@ -113,7 +113,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return fail({"usage", WithHelp(app, UsageText(app, error)), kUsage});
   } catch (const UsageError& error) {
-    return fail({"usage", WithHelp(app, error.text()), kUsage});
+    return fail({"usage", WithHelp(app, ToFailure(error).message), kUsage});
   } catch (const OutputClosed&) {
     return kOutputClosed;
   } catch (const ReportedError&) {

@@ -43,7 +43,7 @@ std::string Today() {
 
 void AddManual(CLI::App& app) {
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* command : AllCommands(app)) {
     names.push_back(command->get_name());
   }
   names.insert(names.end(), {"help", "completion", "man"});

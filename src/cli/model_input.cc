@@ -16,6 +16,7 @@
 #include "cli/config_file.h"
 #include "cli/model_names.h"
 #include "cli/nearest.h"
+#include "cli/shell_word.h"
 
 namespace sinter::cli {
 namespace {
@@ -340,16 +341,6 @@ void CheckSmallFiles(const fs::path& folder) {
 }
 
 }  // namespace
-
-std::string ShellWord(std::string_view text) {
-  constexpr std::string_view kPlain =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./+,@%=";
-  if (!text.empty() && text.find_first_not_of(kPlain) == std::string_view::npos)
-    return std::string(text);
-  std::string word = "'";
-  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return word + "'";
-}
 
 void CheckTokenizerInput(const fs::path& path) {
   const Refusal refusal("tokenizer", path, "a folder with tokenizer.json");

@@ -7,9 +7,6 @@
 
 namespace sinter::cli {
 
-// Returns the text as a word of a shell's command line, in quotes if it needs them.
-std::string ShellWord(std::string_view text);
-
 // Returns if `path` is a folder with a genai_config.json. Otherwise throws Error("model") that says
 // what is there and what to do next: convert a Hugging Face checkpoint, download a repository that
 // is named as on the hub, unpack an archive, name the folder instead of a file in it, or one of the

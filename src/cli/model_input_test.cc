@@ -194,11 +194,5 @@ TEST_F(ModelInputTest, AnswersOfAServer) {
                     HasSubstr("log in (hf auth login)")));
 }
 
-TEST(ShellWordTest, QuotesWhatShellsWouldRead) {
-  EXPECT_EQ(ShellWord("models/a-1.5_b"), "models/a-1.5_b");
-  EXPECT_EQ(ShellWord("it's $HOME"), R"('it'\''s $HOME')");
-  EXPECT_EQ(ShellWord(""), "''");
-}
-
 }  // namespace
 }  // namespace sinter::cli

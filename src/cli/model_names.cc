@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/excerpt.h"
 #include "cli/config_file.h"
+#include "convert/new_folder.h"
 
 namespace sinter::cli {
 namespace {
@@ -23,7 +24,7 @@ bool IsModelFolder(const fs::path& folder) {
 // leaves it. A conversion that is under way marks its folder as unfinished.
 bool IsBrokenModel(const fs::path& folder) {
   std::error_code error;
-  if (fs::exists(folder / ".sinter-unfinished", error)) return false;
+  if (fs::exists(folder / convert::kUnfinishedMark, error)) return false;
   for (const char* file : {"config.json", "tokenizer.json", "model.onnx", "model.onnx.data"}) {
     if (fs::exists(folder / file, error)) return true;
   }

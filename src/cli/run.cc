@@ -110,7 +110,7 @@ void PrintFigures(const Loaded& loaded, const generate::Generation& result,
 }
 
 void Run(const RunArgs& args) {
-  auto device = OpenAhead(args.model);
+  Opening device(args.model);
   model::ModelFolder folder = ReadModel(args.model);
   const generate::GenerateOptions options = ToOptions(args.generate, folder.config);
   const std::optional<uint32_t> seed = SeedOf(folder.config, options);

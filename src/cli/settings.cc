@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/excerpt.h"
+#include "cli/command_tree.h"
 #include "cli/nearest.h"
 
 namespace sinter::cli {
@@ -23,10 +24,6 @@ constexpr char kDefaults[] = "defaults";
 // Returns whether settings may give the option.
 bool IsSetting(const CLI::Option* option) {
   return option->get_configurable() && !option->get_lnames().empty();
-}
-
-std::vector<const CLI::App*> AllCommands(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App*) { return true; });
 }
 
 // Returns the long names, aliases too, of the options of a command that settings may give.

@@ -48,7 +48,7 @@ void Tune(const TuneArgs& args) {
   ModelArgs known = args.model;
   known.plan = "known";
   const auto start = std::chrono::steady_clock::now();
-  Opening opening = OpenAhead(known);
+  Opening opening(known);
   const Loaded loaded = Load(known, ReadModel(args.model), std::move(opening));
   gpu::Device& device = *loaded.model->device();
   std::atomic<double> share = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/checks.h"
+#include "cli/command_tree.h"
 #include "cli/nearest.h"
 
 namespace sinter::cli {
@@ -24,10 +25,6 @@ constexpr std::array<std::string_view, 3> kTexts = {"--system", "--stop", "--tem
 
 bool IsOption(std::string_view argument) { return argument.size() > 1 && argument[0] == '-'; }
 
-std::vector<CLI::App*> Commands(CLI::App& app) {
-  return app.get_subcommands([](CLI::App*) { return true; });
-}
-
 const CLI::App* FindCommand(const CLI::App& app, const std::string& name) {
   const auto found = app.get_subcommands([&](const CLI::App* c) { return c->get_name() == name; });
   return found.empty() ? nullptr : found[0];
@@ -35,7 +32,7 @@ const CLI::App* FindCommand(const CLI::App& app, const std::string& name) {
 
 std::string UnknownSubcommand(const CLI::App& app, const std::string& word) {
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* command : AllCommands(app)) {
     if (!command->get_group().empty()) names.push_back(command->get_name());
   }
   if (IsOption(word)) {
@@ -130,7 +127,7 @@ std::vector<std::string> NormalizedArguments(const CLI::App& app, std::vector<st
 }
 
 void PrepareCommands(CLI::App& app) {
-  for (CLI::App* command : Commands(app)) {
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
     CLI::Option* model = nullptr;
     CLI::Option* next = nullptr;  // the positional behind MODEL
     for (CLI::Option* option : command->get_options([](CLI::Option*) { return true; })) {

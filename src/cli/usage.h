@@ -18,9 +18,6 @@ class UsageError : public Error {
   template <typename... Args>
   explicit UsageError(fmt::format_string<Args...> format, Args&&... args)
       : Error("usage", format, std::forward<Args>(args)...) {}
-
-  // Returns the text without the area in front.
-  std::string text() const { return std::string(what()).substr(sizeof("[usage] ") - 1); }
 };
 
 // Returns one line that says what was wrong with the arguments, in Sinter's words where CLI11's

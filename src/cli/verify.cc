@@ -58,7 +58,7 @@ Difference Compare(std::span<const float> got, std::span<const float> want) {
 }
 
 void Verify(const VerifyArgs& args) {
-  Opening opening = OpenAhead(args.model);
+  Opening opening(args.model);
   model::ModelFolder folder = ReadModel(args.model);
   const model::ReferenceLogits logits = model::ReadReference(args.model.model);
   const model::Reference& reference = logits.reference;

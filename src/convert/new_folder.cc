@@ -19,10 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Name of an empty file that every unfinished folder holds. It keeps a user's own folder whose name
-// looks alike from being removed.
-constexpr char kMark[] = ".sinter-unfinished";
-
 // Opens a folder, but no link to one. Returns no descriptor on failure.
 FileDescriptor OpenFolder(const fs::path& folder) {
   return FileDescriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -56,7 +52,7 @@ void RemoveAbandoned(const fs::path& path) {
                   path.string());
     }
     std::error_code ignored;
-    if (fs::exists(entry.path() / kMark, ignored)) {
+    if (fs::exists(entry.path() / kUnfinishedMark, ignored)) {
       fs::remove_all(entry.path(), ignored);
     } else {
       fs::remove(entry.path(), ignored);  // succeeds on an empty folder only
@@ -77,7 +73,7 @@ NewFolder::NewFolder(fs::path path) : path_(std::move(path)) {
   RemoveAbandoned(path_);
   Make();
   try {
-    Write(kMark, "");
+    Write(kUnfinishedMark, "");
   } catch (const Error&) {
     fs::remove_all(partial_, error);
     throw;
@@ -125,7 +121,7 @@ void NewFolder::Copy(const fs::path& file) {
 
 uint64_t NewFolder::Finish() {
   std::error_code error;
-  fs::remove(partial_ / kMark, error);
+  fs::remove(partial_ / kUnfinishedMark, error);
   uint64_t bytes = 0;
   for (const auto& entry : fs::directory_iterator(partial_)) bytes += entry.file_size();
   fs::rename(partial_, path_, error);

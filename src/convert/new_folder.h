@@ -10,6 +10,10 @@
 
 namespace sinter::convert {
 
+// Name of an empty file that every unfinished folder holds. It keeps a user's own folder whose name
+// looks alike from being removed.
+inline constexpr char kUnfinishedMark[] = ".sinter-unfinished";
+
 // A folder that is written as `PATH.partPID`, beside its final name. Finish() renames it; without
 // Finish() the destructor removes it. The process holds a lock (flock) on it, so that the next
 // NewFolder of the same path can tell what a killed process left behind from a folder that is
