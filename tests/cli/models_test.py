@@ -1,22 +1,19 @@
 """Tests of models by name, of the memory that a model takes, and of what a terminal shows while it
 loads."""
 
-import fcntl
 import json
 import os
-import pty
 import re
 import resource
 import select
 import signal
-import struct
 import subprocess
-import termios
 import time
 import unittest
 
 import convert_test
 from sinter_cli import DEMO, TIMEOUT_SECONDS, CliTest, arguments, run
+from terminal import start_on_terminal
 
 LONG = {**convert_test.CONFIG, "max_position_embeddings": 131072}
 
@@ -186,20 +183,10 @@ class Terminal:
 
     def __init__(self, test, columns, *command, env=None, **options):
         self.test = test
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.begin = time.monotonic()
-        self.process = subprocess.Popen(arguments(*command), stdin=slave, stdout=slave, stderr=slave,
-                                        env={"TERM": "xterm", **(env or {})}, start_new_session=True,
-                                        preexec_fn=self.take_terminal, **options)
-        os.close(slave)
-        test.addCleanup(os.close, self.master)
-        test.addCleanup(self.process.kill)
+        self.process, self.master = start_on_terminal(test, 24, columns, *command,
+                                                      env={"TERM": "xterm", **(env or {})}, **options)
         self.screen = b""
-
-    @staticmethod
-    def take_terminal():
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def read(self, seconds):
         """Appends what comes within the time. Returns False at the end of the program's output."""

@@ -11,22 +11,31 @@ import time
 from sinter_cli import TIMEOUT_SECONDS, CliTest, start
 
 
+def set_size(terminal, rows, columns):
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def start_on_terminal(test, rows, columns, *command, **options):
+    """Starts the program on a terminal of its own until the test ends; returns its process and the terminal."""
+    def take_terminal():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    master, slave = pty.openpty()
+    set_size(master, rows, columns)
+    process = start(*command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                    preexec_fn=take_terminal, **options)
+    os.close(slave)
+    test.addCleanup(os.close, master)
+    test.addCleanup(process.kill)
+    return process, master
+
+
 class TerminalTest(CliTest):
     """Base of the tests: the program runs on a pseudo-terminal, and the test types and reads."""
 
     def open(self, *command, size=(24, 80), **options):
-        self.master, slave = pty.openpty()
-        self.resize(*size)
-        self.process = start(*command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-                             preexec_fn=self.take_terminal, **options)
-        os.close(slave)
-        self.addCleanup(os.close, self.master)
-        self.addCleanup(self.process.kill)
+        self.process, self.master = start_on_terminal(self, *size, *command, **options)
         self.screen = b""
-
-    @staticmethod
-    def take_terminal():
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def read_until(self, text):
         """Reads the output until it contains `text`; returns what came since the last call."""
@@ -40,7 +49,7 @@ class TerminalTest(CliTest):
         return seen
 
     def resize(self, rows, columns):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        set_size(self.master, rows, columns)
 
     def local_modes(self):
         """Returns the terminal's modes of echo and the like (c_lflag)."""
