@@ -1,4 +1,4 @@
-// What run and chat share about answers.
+// Figures and seeds of answers, for `run` and `chat`.
 #pragma once
 
 #include <cstdint>

@@ -212,7 +212,7 @@ class Chat {
   // --- Answers
 
   void AskModel(const std::string& message) {
-    // What was said is on disk before the answer, which may take long.
+    // Saves the message before the answer, which may take long.
     SaveSession(&message);
     try {
       Answer([&](const auto& options, const auto& on_text) {
@@ -387,7 +387,7 @@ class Chat {
     const bool replaces =
         !conversation_->messages().empty() && conversation_->messages() != input.messages;
     const std::string kept = replaces ? KeepSession("/load") : "";
-    // What is in the session's own file is now known.
+    // The session's own file was just read, so nobody else's change can get lost.
     if (own) session_ = std::move(own);
     GoOnFrom(std::move(input));
     begins_with_answer_ = false;

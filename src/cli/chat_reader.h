@@ -1,4 +1,5 @@
-// Where a chat's messages come from: the line editor, a terminal that cannot draw, or a pipe.
+// Reads a chat's messages from one of three places: the line editor, a terminal that cannot draw,
+// or a pipe.
 #pragma once
 
 #include <optional>

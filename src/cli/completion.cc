@@ -11,7 +11,7 @@
 namespace sinter::cli {
 namespace {
 
-// What can stand as an option's value or as a positional argument.
+// Kinds of values that options and positional arguments take.
 enum class Kind { kNone, kWords, kFile, kFolder, kModel, kModelName, kText };
 
 Kind KindOf(const OptionInfo& option) {

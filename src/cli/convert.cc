@@ -16,6 +16,7 @@
 #include "cli/checks.h"
 #include "cli/command_tree.h"
 #include "cli/common.h"
+#include "cli/failure.h"
 #include "cli/model_input.h"
 #include "cli/model_names.h"
 #include "cli/status_text.h"
@@ -340,11 +341,9 @@ void AddConvert(CLI::App& app) {
   command->callback([args] {
     try {
       Convert(*args);
-    } catch (const Error& error) {
-      // Only config.json tells how many layers there are.
-      const std::string_view text = error.what();
-      constexpr std::string_view kLayers = "[convert] --layers: ";
-      if (text.starts_with(kLayers)) throw UsageError("{}", text.substr(sizeof("[convert] ") - 1));
+    } catch (const convert::LayersError& error) {
+      throw UsageError("{}", ToFailure(error).message);
+    } catch (const Error&) {
       if (!args->random && !args->folders.empty()) CheckDownload(args->folders[0]);
       throw;
     }

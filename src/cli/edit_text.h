@@ -33,7 +33,7 @@ struct Place {
   bool operator==(const Place&) const = default;
 };
 
-// Where each cell of a text stands on a terminal that wraps lines.
+// Positions of a text's cells on a terminal that wraps lines.
 class Layout {
  public:
   // `prompt` columns precede the first line, and as many blanks each later one; the rows in which

@@ -6,7 +6,7 @@
 
 namespace sinter::cli {
 
-// What ended the program.
+// Reason why the program ends.
 struct Failure {
   std::string area;     // as in Error::area(); "usage" for arguments, "signal" for a signal
   std::string message;  // without the area

@@ -127,7 +127,7 @@ HfConfig ParseHfConfig(nlohmann::json json, const std::string& file,
   config.layers = Size(config, "num_hidden_layers", {}, 4096);
   if (layers) {
     if (*layers < 1 || *layers > config.layers) {
-      throw Error("convert", "--layers: got {}, want 1 to {}", *layers, config.layers);
+      throw LayersError("convert", "--layers: got {}, want 1 to {}", *layers, config.layers);
     }
     config.layers = *layers;
   }

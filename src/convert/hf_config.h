@@ -10,9 +10,17 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "convert/rope_config.h"
 
 namespace sinter::convert {
+
+// Error("convert") for a number of layers that the checkpoint does not have. Only its config.json
+// tells how many there are.
+class LayersError : public Error {
+ public:
+  using Error::Error;
+};
 
 // Upper bound on a model's context.
 inline constexpr int64_t kMaxContext = int64_t{1} << 24;
