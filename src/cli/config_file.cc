@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/user_folders.h"
 
 namespace sinter::cli {
 namespace {
@@ -86,12 +87,8 @@ std::optional<std::string> Variable(const std::string& name) {
 
 std::filesystem::path ConfigPath() {
   if (const auto path = Variable("SINTER_CONFIG")) return *path;
-  // The XDG base directory specification says to ignore a relative path.
-  const auto xdg = Variable("XDG_CONFIG_HOME");
-  if (xdg && xdg->starts_with('/')) return std::filesystem::path(*xdg) / "sinter" / "config.json";
-  const auto home = Variable("HOME");
-  return home ? std::filesystem::path(*home) / ".config" / "sinter" / "config.json"
-              : std::filesystem::path();
+  const std::filesystem::path folder = UserFolder("XDG_CONFIG_HOME", ".config");
+  return folder.empty() ? folder : folder / "sinter" / "config.json";
 }
 
 ConfigFile ParseConfigFile(std::string_view text, const std::filesystem::path& path) {

@@ -5,13 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/user_folders.h"
 #include "cli/user_file.h"
 #include "text/utf8.h"
 
@@ -38,13 +37,6 @@ std::string FromLine(std::string_view line) {
   return text::SanitizeUtf8(message);
 }
 
-std::optional<std::filesystem::path> AbsoluteFolder(const char* variable) {
-  const char* value = std::getenv(variable);
-  // The XDG base directory specification: relative paths are ignored.
-  if (value == nullptr || value[0] != '/') return std::nullopt;
-  return value;
-}
-
 // Appends a line to the file, which is made if needed, with its folder. Gives up if it cannot.
 void AppendLine(const std::filesystem::path& path, std::string_view line) {
   std::error_code error;
@@ -63,9 +55,8 @@ void AppendLine(const std::filesystem::path& path, std::string_view line) {
 }  // namespace
 
 std::filesystem::path HistoryPath() {
-  if (const auto state = AbsoluteFolder("XDG_STATE_HOME")) return *state / "sinter/history";
-  if (const auto home = AbsoluteFolder("HOME")) return *home / ".local/state/sinter/history";
-  return {};
+  const std::filesystem::path state = UserFolder("XDG_STATE_HOME", ".local/state");
+  return state.is_absolute() ? state / "sinter/history" : std::filesystem::path();
 }
 
 History::History(std::filesystem::path path) : path_(std::move(path)) {

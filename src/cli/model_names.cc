@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/excerpt.h"
+#include "base/user_folders.h"
 #include "cli/config_file.h"
 #include "convert/new_folder.h"
 
@@ -59,11 +60,8 @@ void AppendModels(const fs::path& parent, bool own, std::vector<NamedModel>& mod
 }  // namespace
 
 fs::path OwnModelsFolder() {
-  // The XDG base directory specification says to ignore a relative path.
-  const auto xdg = Variable("XDG_DATA_HOME");
-  if (xdg && xdg->starts_with('/')) return fs::path(*xdg) / "sinter" / "models";
-  const auto home = Variable("HOME");
-  return home ? fs::path(*home) / ".local" / "share" / "sinter" / "models" : fs::path();
+  const fs::path data = UserFolder("XDG_DATA_HOME", ".local/share");
+  return data.empty() ? data : data / "sinter" / "models";
 }
 
 std::vector<NamedModel> ListModels(const fs::path& own, std::span<const fs::path> further) {

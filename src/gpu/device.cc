@@ -11,6 +11,7 @@
 #include "base/bytes_text.h"
 #include "base/error.h"
 #include "base/system_memory.h"
+#include "base/user_folders.h"
 #include "gpu/dawn.h"
 #include "gpu/process_limits.h"
 
@@ -75,14 +76,8 @@ Caps Restrict(Caps caps, const DeviceOptions& options) {
 }  // namespace
 
 std::filesystem::path DefaultCacheDir() {
-  // The XDG base directory specification says to ignore a relative path.
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
-    return std::filesystem::path(cache) / "sinter" / "pipelines";
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-    return std::filesystem::path(home) / ".cache" / "sinter" / "pipelines";
-  }
-  return {};
+  const std::filesystem::path caches = UserFolder("XDG_CACHE_HOME", ".cache");
+  return caches.empty() ? caches : caches / "sinter" / "pipelines";
 }
 
 void ErrorStore::Throw() {
