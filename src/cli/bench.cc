@@ -11,10 +11,15 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/bytes_text.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/checks.h"
-#include "cli/common.h"
+#include "cli/commands.h"
+#include "cli/load.h"
+#include "cli/model_args.h"
+#include "cli/standard_io.h"
+#include "cli/status.h"
 #include "generate/benchmark.h"
 #include "kernels/shader_source.h"
 #include "run/probes.h"

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "cli/chat_commands.h"
-#include "cli/common.h"
+#include "cli/standard_io.h"
 
 namespace sinter::cli {
 namespace {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/error.h"
 #include "base/excerpt.h"
 #include "cli/nearest.h"
 #include "text/utf8.h"
@@ -107,6 +108,11 @@ std::string Utf8Problem(std::string_view text) {
   if (!at) return "";
   return fmt::format("got byte {:#04x} at offset {}, want UTF-8 text",
                      static_cast<unsigned char>(text[*at]), *at);
+}
+
+void CheckUtf8(std::string_view text, std::string_view what) {
+  if (const std::string problem = Utf8Problem(text); !problem.empty())
+    throw Error("cli", "{}: {}", what, problem);
 }
 
 std::vector<std::string> Choices(const CLI::Option& option) {

@@ -28,6 +28,9 @@ CLI::Validator NotEmpty();
 CLI::Validator Utf8Text();
 // Returns which byte of the text is no UTF-8, as an error says it; "" if there is none.
 std::string Utf8Problem(std::string_view text);
+// Throws Error that names the first byte that is wrong if the text is not UTF-8. `what` is where it
+// came from.
+void CheckUtf8(std::string_view text, std::string_view what);
 
 // Returns the words of an option's OneOf(), empty if it has none.
 std::vector<std::string> Choices(const CLI::Option& option);

@@ -11,14 +11,17 @@
 #include <filesystem>
 #include <random>
 
+#include "base/bytes_text.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/checks.h"
 #include "cli/command_tree.h"
-#include "cli/common.h"
+#include "cli/commands.h"
 #include "cli/failure.h"
 #include "cli/model_input.h"
 #include "cli/model_names.h"
+#include "cli/standard_io.h"
+#include "cli/status.h"
 #include "cli/status_text.h"
 #include "cli/usage.h"
 #include "convert/json.h"

@@ -8,8 +8,12 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/bytes_text.h"
 #include "base/error.h"
-#include "cli/common.h"
+#include "cli/commands.h"
+#include "cli/model_args.h"
+#include "cli/standard_io.h"
+#include "cli/status.h"
 #include "engine/tuner.h"
 #include "gpu/process_limits.h"
 #include "model/chunking.h"

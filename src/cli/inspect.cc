@@ -8,8 +8,13 @@
 #include <map>
 #include <optional>
 
+#include "base/bytes_text.h"
 #include "base/error.h"
-#include "cli/common.h"
+#include "cli/commands.h"
+#include "cli/load.h"
+#include "cli/model_args.h"
+#include "cli/standard_io.h"
+#include "cli/status.h"
 #include "graph/attention.h"
 #include "graph/text.h"
 #include "model/chunking.h"

@@ -11,9 +11,11 @@
 
 #include "base/excerpt.h"
 #include "cli/command_tree.h"
-#include "cli/common.h"
+#include "cli/commands.h"
 #include "cli/failure.h"
+#include "cli/load.h"
 #include "cli/settings.h"
+#include "cli/standard_io.h"
 #include "cli/usage.h"
 #include "kernels/unknown_variant.h"
 

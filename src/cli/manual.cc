@@ -7,9 +7,10 @@
 
 #include "cli/checks.h"
 #include "cli/command_tree.h"
-#include "cli/common.h"
+#include "cli/commands.h"
 #include "cli/completion.h"
 #include "cli/man_page.h"
+#include "cli/standard_io.h"
 #include "cli/usage.h"
 
 namespace sinter::cli {

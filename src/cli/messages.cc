@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "cli/common.h"
+#include "cli/standard_io.h"
 #include "cli/usage.h"
 
 namespace sinter::cli {

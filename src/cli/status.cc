@@ -10,8 +10,8 @@
 #include <system_error>
 #include <utility>
 
-#include "cli/common.h"
 #include "cli/failure.h"
+#include "cli/standard_io.h"
 #include "cli/status_text.h"
 
 namespace sinter::cli {

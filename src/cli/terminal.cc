@@ -15,7 +15,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "cli/common.h"
+#include "cli/standard_io.h"
 
 namespace sinter::cli {
 namespace {

@@ -6,7 +6,11 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "cli/common.h"
+#include "cli/commands.h"
+#include "cli/load.h"
+#include "cli/model_args.h"
+#include "cli/standard_io.h"
+#include "cli/status.h"
 #include "cli/status_text.h"
 
 namespace sinter::cli {

@@ -9,7 +9,10 @@
 
 #include "base/error.h"
 #include "cli/checks.h"
-#include "cli/common.h"
+#include "cli/commands.h"
+#include "cli/load.h"
+#include "cli/model_args.h"
+#include "cli/standard_io.h"
 #include "model/reference.h"
 
 namespace sinter::cli {
