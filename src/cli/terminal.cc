@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "cli/standard_io.h"
+#include "cli/status_text.h"
 
 namespace sinter::cli {
 namespace {
@@ -85,9 +86,8 @@ void SetKeyMode(bool editing) {
 }  // namespace
 
 bool Terminal::CanDraw() {
-  const char* term = std::getenv("TERM");
-  return isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 && term != nullptr &&
-         *term != '\0' && std::strcmp(term, "dumb") != 0;
+  const bool output = isatty(STDOUT_FILENO) != 0;
+  return isatty(STDIN_FILENO) != 0 && StyleOf(output, std::getenv("TERM")) == StatusStyle::kRedrawn;
 }
 
 Terminal::Terminal() {

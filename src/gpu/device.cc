@@ -233,8 +233,7 @@ bool Device::Impl::HasRoomFor(uint64_t bytes) const {
 void Device::Impl::ThrowNoMemory(std::string_view label, uint64_t bytes) const {
   throw OutOfMemoryError("gpu",
                          "buffer '{}': got no memory for {} ({} in use), want a GPU with more, a "
-                         "shorter maximum length "
-                         "or a smaller model",
+                         "shorter maximum length or a smaller model",
                          label, BytesText(bytes), BytesText(*allocated));
 }
 

@@ -33,6 +33,8 @@ constexpr size_t kThreads = 8, kThreadsPerProcessor = 2;
 // Limit on a user's processes and threads from which on nothing is tried.
 constexpr uint64_t kManyThreads = 4096;
 
+uint64_t Processors() { return std::max(1u, std::thread::hardware_concurrency()); }
+
 std::optional<uint64_t> SoftLimit(__rlimit_resource resource) {
   rlimit limit;
   if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
@@ -61,14 +63,12 @@ size_t StartThreads(size_t most) {
 std::optional<uint64_t> SoftwareMemoryLeft() {
   const std::optional<uint64_t> left = AddressSpaceLeft();
   if (!left) return std::nullopt;
-  const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
-  const uint64_t kept = (kCompilerMebibytes + kCompilerMebibytesPerProcessor * processors) << 20;
+  const uint64_t kept = (kCompilerMebibytes + kCompilerMebibytesPerProcessor * Processors()) << 20;
   return *left - std::min(*left, kept);
 }
 
 std::string AddressSpaceProblem() {
-  const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
-  const uint64_t want = kSoftwareMebibytes + kMebibytesPerProcessor * processors;
+  const uint64_t want = kSoftwareMebibytes + kMebibytesPerProcessor * Processors();
   const std::optional<uint64_t> bytes = SoftLimit(RLIMIT_AS);
   if (!bytes || *bytes >> 20 >= want) return "";
   return fmt::format(
@@ -84,11 +84,10 @@ void CheckAddressSpaceForDrivers() {
 }
 
 void CheckProcessLimits(bool software) {
-  const uint64_t processors = std::max(1u, std::thread::hardware_concurrency());
   if (const std::string problem = software ? AddressSpaceProblem() : ""; !problem.empty())
     throw Error("gpu", "{}", problem);
   if (SoftLimit(RLIMIT_NPROC).value_or(kManyThreads) >= kManyThreads) return;
-  const size_t want = kThreads + kThreadsPerProcessor * processors;
+  const size_t want = kThreads + kThreadsPerProcessor * Processors();
   if (const size_t got = StartThreads(want); got < want) {
     throw Error("gpu", "threads: got room for {} more (ulimit -u), want {}: drivers hang with less",
                 got, want);
