@@ -12,7 +12,7 @@
 
 namespace sinter::kernels {
 
-// Sets the token to the lowest index of the largest logit of row StepState::last_row, after the
+// Sets the token to the lowest index of the largest logit of the sequence's row, after the
 // repetition penalty if SamplingOptions has one, or to a TokenFault. Then advances the state
 // (token_choice.h). Operands: TokenChoiceRoles.
 //

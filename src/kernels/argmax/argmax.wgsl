@@ -21,26 +21,30 @@ fn main(
 #if !subgroups
   let lanes = 1u;
 #endif
+  let seq = workgroup.y;
+  if (options[seq].idle != 0u) {
+    return;
+  }
   var own = kNothing;
   for (var v = first_load(workgroup.x, local); v < end_load(workgroup.x, local); v++) {
-    let x = load_logits(v);
+    let x = load_logits(seq, v);
     let pair = better(Best(x.x, 4u * v), Best(x.y, 4u * v + 1u));
     let other = better(Best(x.z, 4u * v + 2u), Best(x.w, 4u * v + 3u));
     own = better(own, better(pair, other));
   }
   let best = workgroup_best(own, local, lanes);
   if (local == 0u) {
-    atomicStore(&scratch[kLargestOf + workgroup.x], bitcast<u32>(best.logit));
-    atomicStore(&scratch[kTokenOf + workgroup.x], best.token);
+    atomicStore(&scratch[scratch_at(seq, kLargestOf + workgroup.x)], bitcast<u32>(best.logit));
+    atomicStore(&scratch[scratch_at(seq, kTokenOf + workgroup.x)], best.token);
   }
-  if (!finish_workgroup(local)) {
+  if (!finish_workgroup(seq, local)) {
     return;
   }
   var found = kNothing;
   if (local < params.workgroups) {
-    found = Best(bitcast<f32>(atomicLoad(&scratch[kLargestOf + local])),
-                 atomicLoad(&scratch[kTokenOf + local]));
+    found = Best(bitcast<f32>(atomicLoad(&scratch[scratch_at(seq, kLargestOf + local)])),
+                 atomicLoad(&scratch[scratch_at(seq, kTokenOf + local)]));
   }
   let chosen = workgroup_best(found, local, lanes);
-  take_step(token_or_fault(chosen.token, chosen.logit), local);
+  take_step(token_or_fault(chosen.token, chosen.logit), seq, local);
 }

@@ -35,17 +35,20 @@ enum class Row {
   kZeros
 };
 
+constexpr int kRowKinds = static_cast<int>(Row::kZeros) + 1;
+
 struct Options {
   Row row = Row::kRandom;
   float penalty = 1;
   bool widen = false, plain = false;
 };
 
-std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& options) {
+// Returns a sequence that chooses from row `chosen` of `rows` rows.
+ChoosingSequence MakeSequence(const TokenChoiceShape& shape, const Options& options, uint32_t rows,
+                              uint32_t chosen, uint32_t seed) {
   const size_t stride = shape.row_stride == 0 ? shape.vocab : shape.row_stride;
-  auto logits = RandomValues(shape.dtype, stride * shape.rows, shape.vocab);
-  const size_t begin = std::min(kState.last_row, shape.rows - 1) * stride;
-  double* row = &logits[begin];
+  auto logits = RandomValues(shape.dtype, stride * rows, shape.vocab + seed);
+  double* row = &logits[chosen * stride];
   // Elements after the vocabulary must not be chosen.
   for (size_t i = shape.vocab; i < stride; ++i) row[i] = 60000;
   switch (options.row) {
@@ -87,8 +90,25 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& 
   SamplingOptions sampling{.repetition_penalty = options.penalty, .eos_count = 2};
   sampling.eos_tokens[1] = shape.vocab / 3;  // The kTies case ends the text.
   sampling.eos_tokens[0] = shape.vocab + 1;
+  return {std::move(logits), kState, sampling, std::move(seen), token};
+}
+
+std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Options& options) {
   const DType dtype = options.widen ? DType::kF32 : shape.dtype;
-  return TokenChoiceOperands(shape, dtype, std::move(logits), kState, sampling, seen, token);
+  if (shape.batch == 1) {
+    const uint32_t chosen = std::min(kState.last_row, shape.rows - 1);
+    return TokenChoiceOperands(shape, dtype, {MakeSequence(shape, options, shape.rows, chosen, 0)});
+  }
+  // Sequences of all kinds, which are at different places. Every fifth row is idle.
+  std::vector<ChoosingSequence> sequences;
+  for (uint32_t i = 0; i < shape.batch; ++i) {
+    const Options own = {.row = static_cast<Row>(i % kRowKinds), .penalty = i % 2 == 0 ? 1.0f : 3};
+    sequences.push_back(MakeSequence(shape, own, 1, 0, i));
+    sequences.back().state.total_length += 3 * i;
+    sequences.back().state.position += i;
+    sequences.back().options.idle = i % 5 == 4;
+  }
+  return TokenChoiceOperands(shape, dtype, sequences);
 }
 
 const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
@@ -96,7 +116,8 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
   const auto add = [&](std::string name, TokenChoiceShape shape, Options options = {}) {
     if (shape.dtype == DType::kF16 && !caps.f16) options.widen = true;
     KernelCase c;
-    c.name = fmt::format("v{}.r{}.{}{}", shape.vocab, shape.rows, DTypeName(shape.dtype), name);
+    c.name = fmt::format("v{}.r{}.b{}.{}{}", shape.vocab, shape.rows, shape.batch,
+                         DTypeName(shape.dtype), name);
     c.operands = [=] { return MakeOperands(shape, options); };
     c.variants = options.plain ? std::vector<std::string>{""} : ArgmaxVariants(caps);
     c.plan = [=](Caps device, std::string_view variant) {
@@ -104,7 +125,7 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
       if (options.plain) device = WithoutSubgroups(device);
       return PlanArgmax(device, shape, variant);
     };
-    c.bytes = double(shape.vocab) * (DTypeBits(shape.dtype) / 8);
+    c.bytes = double(shape.batch) * shape.vocab * (DTypeBits(shape.dtype) / 8);
     cases.push_back(std::move(c));
   };
   for (const DType dtype : {DType::kF32, DType::kF16}) {
@@ -131,6 +152,16 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
         {.row = Row::kTies});
     add(".stride", {.vocab = 777, .rows = 4, .row_stride = 800, .ring_size = 3, .dtype = dtype});
     add(".last_of_two", {.vocab = 50, .rows = 2, .ring_size = 3, .dtype = dtype});
+    for (const uint32_t vocab : {1u, 7u, 5u * 7 * 11 * 13}) {
+      add("", {.vocab = vocab, .batch = 3, .ring_size = 4, .dtype = dtype});
+      add("", {.vocab = vocab,
+               .batch = 64,
+               .row_stride = vocab + 3,
+               .dtype = dtype,
+               .position_ids = true,
+               .total_length = true});
+    }
+    add("", {.vocab = 151936, .batch = 3, .dtype = dtype});
     add(".penalty", {.vocab = 999, .ring_size = 5, .dtype = dtype}, {.penalty = 3});
     add(".penalty", {.vocab = 1000, .ring_size = 5, .dtype = dtype}, {.penalty = 0.25});
   }
@@ -165,6 +196,11 @@ TEST(Argmax, RefusesWhatItCannotRead) {
   EXPECT_THROW(PlanArgmax({}, {.vocab = 0}), Error);
   EXPECT_THROW(PlanArgmax({}, {.vocab = kMaxVocab + 1}), Error);
   EXPECT_THROW(PlanArgmax({}, {.vocab = 10, .dtype = DType::kI32}), Error);
+  // The scratch is one binding.
+  Caps caps;
+  caps.limits.max_storage_binding_bytes = 3 * TokenChoiceScratchBytes(1000);
+  EXPECT_NO_THROW(PlanArgmax(caps, {.vocab = 1000, .batch = 3}));
+  EXPECT_THROW(PlanArgmax(caps, {.vocab = 1000, .batch = 4}), Error);
 }
 
 }  // namespace

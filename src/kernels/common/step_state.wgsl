@@ -8,7 +8,7 @@ struct StepState {
   seed: u32,
   eos_hit: u32,
   token: u32,
-  pad: u32,
+  token_row: u32,
 }
 
 const kMaxEosTokens = 16u;
@@ -20,7 +20,7 @@ struct SamplingOptions {
   repetition_penalty: f32,
   top_k: u32,
   eos_count: u32,
-  pad0: u32,
-  pad1: u32,
+  idle: u32,
+  pad: u32,
   eos_tokens: array<u32, kMaxEosTokens>,
 }

@@ -17,8 +17,8 @@
 const kBins = 1024u;
 const kMaxTop = 0xffffffffu;
 
-// Words of `scratch`. The host clears the buffer once. Counters are back at 0 when a token has been
-// chosen.
+// Words of `scratch`, for each sequence. The host clears the buffer once. Counters are back at 0
+// when a token has been chosen.
 const kListed = 1u;                                   // Tokens in the list.
 const kSpread = 2u;                                   // Spread.
 const kBounds = 5u;                                   // Bounds.
@@ -46,18 +46,18 @@ struct Bounds {
   total: u32,     // Probability of all bins.
 }
 
-fn inv_temperature() -> f32 {
-  return select(1.0 / options.temperature, 1.0, options.temperature <= 0.0);
+fn inv_temperature(seq: u32) -> f32 {
+  return select(1.0 / options[seq].temperature, 1.0, options[seq].temperature <= 0.0);
 }
 
-fn top_k() -> u32 {
-  return select(options.top_k, 1u, options.temperature <= 0.0);
+fn top_k(seq: u32) -> u32 {
+  return select(options[seq].top_k, 1u, options[seq].temperature <= 0.0);
 }
 
-fn load_spread() -> Spread {
-  return Spread(bitcast<f32>(atomicLoad(&scratch[kSpread])),
-                bitcast<f32>(atomicLoad(&scratch[kSpread + 1u])),
-                bitcast<f32>(atomicLoad(&scratch[kSpread + 2u])), inv_temperature());
+fn load_spread(seq: u32) -> Spread {
+  let at = scratch_at(seq, kSpread);
+  return Spread(bitcast<f32>(atomicLoad(&scratch[at])), bitcast<f32>(atomicLoad(&scratch[at + 1u])),
+                bitcast<f32>(atomicLoad(&scratch[at + 2u])), inv_temperature(seq));
 }
 
 fn weight_of(x: f32, d: Spread) -> u32 {
@@ -70,8 +70,8 @@ fn bin_of(x: f32, d: Spread) -> u32 {
 }
 
 // Returns the probability that top-p keeps of `total`.
-fn top_p_of(total: u32) -> u32 {
-  return max(u32(options.top_p * f32(total)), 1u);
+fn top_p_of(seq: u32, total: u32) -> u32 {
+  return max(u32(options[seq].top_p * f32(total)), 1u);
 }
 
 var<workgroup> prefix_sums: array<u32, kWorkgroupSize>;

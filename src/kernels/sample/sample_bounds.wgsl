@@ -45,11 +45,12 @@ fn main(
 #if !subgroups
   let lanes = 1u;
 #endif
+  let seq = workgroup.y;
   bind_all();
-  let k = top_k();
+  let k = top_k(seq);
   let has_k = k > 0u && k < params.vocab;
-  let has_p = options.top_p < 1.0;
-  if (!has_k && !has_p) {
+  let has_p = options[seq].top_p < 1.0;
+  if (options[seq].idle != 0u || (!has_k && !has_p)) {
     return;
   }
   for (var bin = local; bin < kBins; bin += kWorkgroupSize) {
@@ -57,9 +58,9 @@ fn main(
     atomicStore(&weights[bin], 0u);
   }
   workgroupBarrier();
-  let d = load_spread();
+  let d = load_spread(seq);
   for (var v = first_load(workgroup.x, local); v < end_load(workgroup.x, local); v++) {
-    let x = load_logits(v);
+    let x = load_logits(seq, v);
     for (var j = 0u; j < 4u; j++) {
       let weight = weight_of(x[j], d);
       if (weight > 0u) {
@@ -74,12 +75,13 @@ fn main(
   for (var bin = local; bin < kBins; bin += kWorkgroupSize) {
     let count = atomicLoad(&counts[bin]);
     if (count > 0u) {
-      before = max(before, atomicAdd(&scratch[kCounts + bin], count));
-      before = max(before, atomicAdd(&scratch[kWeights + bin], atomicLoad(&weights[bin])));
+      before = max(before, atomicAdd(&scratch[scratch_at(seq, kCounts + bin)], count));
+      let weight = atomicLoad(&weights[bin]);
+      before = max(before, atomicAdd(&scratch[scratch_at(seq, kWeights + bin)], weight));
     }
   }
-  await_atomics(before);
-  if (!finish_workgroup(local)) {
+  await_atomics(seq, before);
+  if (!finish_workgroup(seq, local)) {
     return;
   }
 
@@ -88,8 +90,8 @@ fn main(
   var weight = 0u;
   for (var i = 0u; i < kBinsPerThread; i++) {
     let bin = local * kBinsPerThread + i;
-    count += atomicExchange(&scratch[kCounts + bin], 0u);
-    weight += atomicExchange(&scratch[kWeights + bin], 0u);
+    count += atomicExchange(&scratch[scratch_at(seq, kCounts + bin)], 0u);
+    weight += atomicExchange(&scratch[scratch_at(seq, kWeights + bin)], 0u);
     atomicStore(&counts[bin], count);
     atomicStore(&weights[bin], weight);
   }
@@ -122,18 +124,19 @@ fn main(
     }
   }
   if (has_p) {
-    bounds.p_begin = min(first_reaching(true, top_p_of(least_weight), local), last);
-    bounds.p_end = min(first_reaching(true, top_p_of(most_weight), local), last);
+    bounds.p_begin = min(first_reaching(true, top_p_of(seq, least_weight), local), last);
+    bounds.p_end = min(first_reaching(true, top_p_of(seq, most_weight), local), last);
     let before = max(bounds.p_begin, 1u) - 1u;
     bounds.p_weight = select(0u, atomicLoad(&weights[before]), bounds.p_begin > 0u);
   }
   if (local == 0u) {
-    atomicStore(&scratch[kBounds], bounds.k_bin);
-    atomicStore(&scratch[kBounds + 1u], bounds.k_rest);
-    atomicStore(&scratch[kBounds + 2u], bounds.k_weight);
-    atomicStore(&scratch[kBounds + 3u], bounds.p_begin);
-    atomicStore(&scratch[kBounds + 4u], bounds.p_end);
-    atomicStore(&scratch[kBounds + 5u], bounds.p_weight);
-    atomicStore(&scratch[kBounds + 6u], bounds.total);
+    let at = scratch_at(seq, kBounds);
+    atomicStore(&scratch[at], bounds.k_bin);
+    atomicStore(&scratch[at + 1u], bounds.k_rest);
+    atomicStore(&scratch[at + 2u], bounds.k_weight);
+    atomicStore(&scratch[at + 3u], bounds.p_begin);
+    atomicStore(&scratch[at + 4u], bounds.p_end);
+    atomicStore(&scratch[at + 5u], bounds.p_weight);
+    atomicStore(&scratch[at + 6u], bounds.total);
   }
 }

@@ -26,9 +26,10 @@ fn key_of(x: f32) -> u32 {
 }
 
 // Returns the largest key T such that the listed tokens in bins [begin, end] with floor_key <= key
-// and T <= key have at least `least` together, by count or by weight, or all of them.
-fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32, listed: u32,
-              d: Spread, local: u32, lanes: u32) -> u32 {
+// and T <= key have at least `least` together, by count or by weight, or all of them. The list of
+// `listed` tokens begins at word `list` of the scratch.
+fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32, list: u32,
+              listed: u32, d: Spread, local: u32, lanes: u32) -> u32 {
   var bound = 0u;  // The bits found so far, from the top.
   var settled = 0u;
   var remaining = least;
@@ -40,7 +41,7 @@ fn find_bound(by_weight: bool, least: u32, begin: u32, end: u32, floor_key: u32,
     }
     workgroupBarrier();
     for (var i = local; i < listed; i += kWorkgroupSize) {
-      let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
+      let x = bitcast<f32>(atomicLoad(&scratch[list + 2u * i]));
       let key = key_of(x);
       let bin = bin_of(x, d);
       if (bin >= begin && bin <= end && key >= floor_key && (key & settled) == bound) {
@@ -109,32 +110,39 @@ fn main(
 #if !subgroups
   let lanes = 1u;
 #endif
-  let d = load_spread();
-  let k = top_k();
-  let has_p = options.top_p < 1.0;
+  let seq = workgroup.y;
+  if (options[seq].idle != 0u) {
+    return;
+  }
+  let d = load_spread(seq);
+  let k = top_k(seq);
+  let has_p = options[seq].top_p < 1.0;
   if (local == 0u) {
     atomicStore(&group_sum, 0u);
     shared_bounds = Bounds(kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop);
     if ((k > 0u && k < params.vocab) || has_p) {
+      let at = scratch_at(seq, kBounds);
       shared_bounds =
-          Bounds(atomicLoad(&scratch[kBounds]), atomicLoad(&scratch[kBounds + 1u]),
-                 atomicLoad(&scratch[kBounds + 2u]), atomicLoad(&scratch[kBounds + 3u]),
-                 atomicLoad(&scratch[kBounds + 4u]), atomicLoad(&scratch[kBounds + 5u]),
-                 atomicLoad(&scratch[kBounds + 6u]));
+          Bounds(atomicLoad(&scratch[at]), atomicLoad(&scratch[at + 1u]),
+                 atomicLoad(&scratch[at + 2u]), atomicLoad(&scratch[at + 3u]),
+                 atomicLoad(&scratch[at + 4u]), atomicLoad(&scratch[at + 5u]),
+                 atomicLoad(&scratch[at + 6u]));
     }
   }
   let bounds = workgroupUniformLoad(&shared_bounds);
   let has_k = bounds.k_bin < kBins;
   let first_listed = min(bounds.k_bin, bounds.p_begin);
   var least = kNone;
-  if (options.min_p > 0.0) {
-    least = max(d.largest + min(log(options.min_p), 0.0) / d.inv_temperature, kNone);
+  if (options[seq].min_p > 0.0) {
+    least = max(d.largest + min(log(options[seq].min_p), 0.0) / d.inv_temperature, kNone);
   }
 
+  let list = scratch_at(seq, kList);
+  let listed_at = scratch_at(seq, kListed);
   var own = 0u;
   var before = kNever - 1u;
   for (var v = first_load(workgroup.x, local); v < end_load(workgroup.x, local); v++) {
-    let x = load_logits(v);
+    let x = load_logits(seq, v);
     for (var j = 0u; j < 4u; j++) {
       let weight = weight_of(x[j], d);
       let bin = bin_of(x[j], d);
@@ -144,37 +152,37 @@ fn main(
       if (bin < first_listed) {
         own += select(0u, weight, x[j] >= least);
       } else if (bin == bounds.k_bin || (bin >= bounds.p_begin && bin <= bounds.p_end)) {
-        let at = kList + 2u * atomicAdd(&scratch[kListed], 1u);
+        let at = list + 2u * atomicAdd(&scratch[listed_at], 1u);
         before = min(before, atomicExchange(&scratch[at], bitcast<u32>(x[j])));
         before = min(before, atomicExchange(&scratch[at + 1u], 4u * v + j));
       }
     }
   }
-  await_atomics(before);
+  await_atomics(seq, before);
   if (own > 0u) {
     atomicAdd(&group_sum, own);
   }
   workgroupBarrier();
   if (local == 0u) {
-    atomicStore(&scratch[kFirstPartial + workgroup.x], atomicLoad(&group_sum));
+    atomicStore(&scratch[scratch_at(seq, kFirstPartial + workgroup.x)], atomicLoad(&group_sum));
   }
-  if (!finish_workgroup(local)) {
+  if (!finish_workgroup(seq, local)) {
     return;
   }
 
   // The list has room for every token.
-  let listed = atomicLoad(&scratch[kListed]);
+  let listed = atomicLoad(&scratch[listed_at]);
   var floor_key = 0u;
   if (has_k) {
-    floor_key = find_bound(false, bounds.k_rest, bounds.k_bin, bounds.k_bin, 0u, listed, d, local,
-                           lanes);
+    floor_key = find_bound(false, bounds.k_rest, bounds.k_bin, bounds.k_bin, 0u, list, listed, d,
+                           local, lanes);
   }
   if (has_p) {
     var total = bounds.total;
     if (has_k) {
       var weight = 0u;
       for (var i = local; i < listed; i += kWorkgroupSize) {
-        let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
+        let x = bitcast<f32>(atomicLoad(&scratch[list + 2u * i]));
         if (bin_of(x, d) == bounds.k_bin && key_of(x) >= floor_key) {
           weight += weight_of(x, d);
         }
@@ -182,36 +190,39 @@ fn main(
       scan(weight, local, lanes);
       total = bounds.k_weight + prefix_sums[kWorkgroupSize - 1u];
     }
-    let wanted = top_p_of(total);
+    let wanted = top_p_of(seq, total);
     let rest = max(wanted, bounds.p_weight + 1u) - bounds.p_weight;
     floor_key = max(floor_key, find_bound(true, rest, bounds.p_begin, bounds.p_end, floor_key,
-                                          listed, d, local, lanes));
+                                          list, listed, d, local, lanes));
   }
 
   atomicStore(&group_sums[local], 0u);
   workgroupBarrier();
   let tokens_per_group = 4u * kWorkgroupSize * params.loads;
   for (var i = local; i < listed; i += kWorkgroupSize) {
-    let x = bitcast<f32>(atomicLoad(&scratch[kList + 2u * i]));
+    let x = bitcast<f32>(atomicLoad(&scratch[list + 2u * i]));
     if (key_of(x) >= floor_key && x >= least) {
-      let token = atomicLoad(&scratch[kList + 2u * i + 1u]);
+      let token = atomicLoad(&scratch[list + 2u * i + 1u]);
       atomicAdd(&group_sums[token / tokens_per_group], weight_of(x, d));
     }
   }
   workgroupBarrier();
   var group_weight = atomicLoad(&group_sums[local]);
   if (local < params.workgroups) {
-    group_weight += atomicLoad(&scratch[kFirstPartial + local]);
+    group_weight += atomicLoad(&scratch[scratch_at(seq, kFirstPartial + local)]);
   }
   scan(group_weight, local, lanes);
-  let draw = mul_high(philox(state.seed, state.position), prefix_sums[kWorkgroupSize - 1u]);
+  // A greedy choice takes the first of the tokens that tie, as argmax does.
+  let random = select(philox(state[seq].seed, state[seq].position), 0u,
+                      options[seq].temperature <= 0.0);
+  let draw = mul_high(random, prefix_sums[kWorkgroupSize - 1u]);
   let chosen_group = find_share(draw, group_weight, local);
 
   own = 0u;
   let begin = first_load(chosen_group.x, local);
   let end = end_load(chosen_group.x, local);
   for (var v = begin; v < end; v++) {
-    let x = load_logits(v);
+    let x = load_logits(seq, v);
     for (var j = 0u; j < 4u; j++) {
       if (key_of(x[j]) >= floor_key && x[j] >= least) {
         own += weight_of(x[j], d);
@@ -221,14 +232,14 @@ fn main(
   scan(own, local, lanes);
   let chosen_thread = find_share(chosen_group.y, own, local);
   if (local == 0u) {
-    atomicStore(&scratch[kListed], 0u);
+    atomicStore(&scratch[listed_at], 0u);
     found = vec2<u32>();
   }
   workgroupBarrier();
   if (local == chosen_thread.x && own > 0u) {
     var rest = chosen_thread.y;
     for (var v = begin; v < end; v++) {
-      let x = load_logits(v);
+      let x = load_logits(seq, v);
       for (var j = 0u; j < 4u; j++) {
         if (key_of(x[j]) >= floor_key && x[j] >= least) {
           let weight = weight_of(x[j], d);
@@ -243,5 +254,5 @@ fn main(
     }
   }
   let token = workgroupUniformLoad(&found);
-  take_step(token_or_fault(token.x, d.largest), local);
+  take_step(token_or_fault(token.x, d.largest), seq, local);
 }

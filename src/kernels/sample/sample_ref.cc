@@ -101,7 +101,7 @@ SampleResult SampleReference(std::span<const double> logits, std::span<const uin
   double total = 0;
   for (uint32_t token : order) total += weight(token);
   result.kept_share = total / z_all;
-  const double draw = PhiloxDraw(seed, position) * 0x1p-32;
+  const double draw = greedy ? 0 : PhiloxDraw(seed, position) * 0x1p-32;
   result.draw_margin = 1;
   result.token = order.back();
   bool drawn = false;

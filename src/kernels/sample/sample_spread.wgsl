@@ -19,13 +19,17 @@ fn main(
 #if !subgroups
   let lanes = 1u;
 #endif
+  let seq = workgroup.y;
   bind_all();
-  let inv_t = inv_temperature();
+  if (options[seq].idle != 0u) {
+    return;
+  }
+  let inv_t = inv_temperature(seq);
   var largest = kNone;
   var smallest = -kNone;
   var z = 0.0;
   for (var v = first_load(workgroup.x, local); v < end_load(workgroup.x, local); v++) {
-    let x = load_logits(v);
+    let x = load_logits(seq, v);
     let there = x > vec4<f32>(kNone);
     let low = select(vec4<f32>(-kNone), x, there);
     smallest = min(smallest, min(min(low.x, low.y), min(low.z, low.w)));
@@ -40,19 +44,19 @@ fn main(
   let share = select(0.0, z * exp((largest - group_largest) * inv_t), z > 0.0);
   let group_z = workgroup_sum(share, local, lanes);
   if (local == 0u) {
-    let at = kFirstPartial + 3u * workgroup.x;
+    let at = scratch_at(seq, kFirstPartial + 3u * workgroup.x);
     atomicStore(&scratch[at], bitcast<u32>(group_largest));
     atomicStore(&scratch[at + 1u], bitcast<u32>(group_smallest));
     atomicStore(&scratch[at + 2u], bitcast<u32>(group_z));
   }
-  if (!finish_workgroup(local)) {
+  if (!finish_workgroup(seq, local)) {
     return;
   }
   largest = kNone;
   smallest = -kNone;
   z = 0.0;
   if (local < params.workgroups) {
-    let at = kFirstPartial + 3u * local;
+    let at = scratch_at(seq, kFirstPartial + 3u * local);
     largest = bitcast<f32>(atomicLoad(&scratch[at]));
     smallest = bitcast<f32>(atomicLoad(&scratch[at + 1u]));
     z = bitcast<f32>(atomicLoad(&scratch[at + 2u]));
@@ -64,8 +68,9 @@ fn main(
   if (local == 0u) {
     // In units of the exponent, and above 0 for rows of one value.
     let range = clamp((row_largest - row_smallest) * inv_t, 1e-6, kLowestExponent);
-    atomicStore(&scratch[kSpread], bitcast<u32>(row_largest));
-    atomicStore(&scratch[kSpread + 1u], bitcast<u32>(1.0 / max(row_z, 1.0)));
-    atomicStore(&scratch[kSpread + 2u], bitcast<u32>(f32(kBins) / range * inv_t));
+    let at = scratch_at(seq, kSpread);
+    atomicStore(&scratch[at], bitcast<u32>(row_largest));
+    atomicStore(&scratch[at + 1u], bitcast<u32>(1.0 / max(row_z, 1.0)));
+    atomicStore(&scratch[at + 2u], bitcast<u32>(f32(kBins) / range * inv_t));
   }
 }

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "kernels/argmax/argmax.h"
 #include "kernels/sample/token_choice_testing.h"
 #include "run/record_plan.h"
 #include "support/kernel_run.h"
@@ -43,12 +44,12 @@ StepState StateOf(uint32_t seed, uint32_t position) {
           .token = 0};
 }
 
-std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Config& config,
-                                  uint32_t position) {
+// Returns a sequence with a certain outcome: of the logits, the first in which no token is too
+// close to a bound, of the seeds, the first whose draw is well inside a token's share.
+ChoosingSequence MakeSequence(const TokenChoiceShape& shape, const Config& config,
+                              uint32_t position) {
   std::vector<uint32_t> seen((shape.vocab + 31) / 32);
   for (uint32_t token = 0; config.seen && token < shape.vocab; token += 3) MarkSeen(seen, token);
-  // Takes the first logits in which no token is too close to a bound, then the first seed whose
-  // draw is well inside a token's share.
   uint32_t logits_seed = shape.vocab + position;
   auto logits = RandomValues(shape.dtype, shape.vocab, logits_seed, config.spread);
   for (uint32_t seed = 42;; ++seed) {
@@ -56,10 +57,49 @@ std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Config& c
     if (want.filter_margin < kMargin + Rounding(shape.vocab, want.share)) {
       logits = RandomValues(shape.dtype, shape.vocab, ++logits_seed, config.spread);
     } else if (want.draw_margin > kMargin + Rounding(want.kept, want.kept_share)) {
-      return TokenChoiceOperands(shape, config.widen ? DType::kF32 : shape.dtype, logits,
-                                 StateOf(seed, position), config.options, seen, want.token);
+      return {std::move(logits), StateOf(seed, position), config.options, std::move(seen),
+              want.token};
     }
   }
+}
+
+std::vector<Operand> MakeOperands(const TokenChoiceShape& shape, const Config& config,
+                                  uint32_t position) {
+  return TokenChoiceOperands(shape, config.widen ? DType::kF32 : shape.dtype,
+                             {MakeSequence(shape, config, position)});
+}
+
+// Options of the sequences of a batch, in turn.
+const SamplingOptions kBatchOptions[] = {
+    {},
+    {.temperature = 0},
+    {.top_k = 40},
+    {.temperature = 0.7f, .top_p = 0.9f, .repetition_penalty = 1.2f},
+    {.temperature = 0, .top_p = 0.5f, .min_p = 0.1f, .repetition_penalty = 1.5f, .top_k = 7},
+    {.min_p = 0.05f},
+    {.temperature = 0.5f, .top_p = 0.8f, .top_k = 3},
+};
+
+// Returns operands of sequences with different options at different places. Greedy ones have ties,
+// and must get the token that argmax chooses. Every ninth row is idle.
+std::vector<Operand> MakeBatch(const TokenChoiceShape& shape) {
+  std::vector<ChoosingSequence> sequences;
+  for (uint32_t i = 0; i < shape.batch; ++i) {
+    const SamplingOptions& options = kBatchOptions[i % std::size(kBatchOptions)];
+    ChoosingSequence one = MakeSequence(shape, {.options = options, .seen = i % 2 == 0}, i);
+    if (options.temperature <= 0) {
+      for (uint32_t tied = shape.vocab / 3; tied < shape.vocab; tied += 1 + shape.vocab / 4) {
+        one.logits[tied] = 100;
+      }
+      one.token = ArgmaxReference(one.logits, one.seen, options.repetition_penalty);
+    }
+    one.logits.resize(shape.row_stride == 0 ? shape.vocab : shape.row_stride, 60000);
+    one.state.total_length += 3 * i;
+    one.options.idle = i % 9 == 8;
+    sequences.push_back(std::move(one));
+  }
+  const DType dtype = DeviceDType(TestDevice().caps(), shape.dtype);
+  return TokenChoiceOperands(shape, dtype, sequences);
 }
 
 const bool kRegistered = RegisterKernelCases("sample", [](const Caps& caps) {
@@ -126,6 +166,29 @@ const bool kRegistered = RegisterKernelCases("sample", [](const Caps& caps) {
         {.vocab = 1000, .ring_size = 7, .dtype = dtype, .position_ids = true, .total_length = true},
         {.options = {.top_k = 3}});
   }
+  const auto add_batch = [&](TokenChoiceShape shape) {
+    KernelCase c;
+    c.name = fmt::format("v{}.b{}.{}", shape.vocab, shape.batch, DTypeName(shape.dtype));
+    c.operands = [=] { return MakeBatch(shape); };
+    c.variants = SampleVariants(caps);
+    c.plans = [=](const Caps& device, std::string_view variant) {
+      return PlanSample(device, shape, variant);
+    };
+    c.bytes = double(shape.batch) * shape.vocab * (DTypeBits(shape.dtype) / 8);
+    cases.push_back(std::move(c));
+  };
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    for (const uint32_t vocab : {1u, 7u, 5u * 7 * 11 * 13}) {
+      add_batch({.vocab = vocab, .batch = 3, .ring_size = 4, .dtype = dtype});
+    }
+    add_batch({.vocab = 1001,
+               .batch = 64,
+               .row_stride = 1004,
+               .dtype = dtype,
+               .position_ids = true,
+               .total_length = true});
+    add_batch({.vocab = 151936, .batch = 3, .dtype = dtype});
+  }
   add(".widened", {.vocab = 100, .ring_size = 1, .dtype = DType::kF16}, {.widen = true});
   add(".no_subgroups", {.vocab = 100, .ring_size = 1}, {.options = {.top_k = 5}, .plain = true});
   return cases;
@@ -140,8 +203,8 @@ std::vector<uint32_t> Draw(const std::vector<double>& logits, const SamplingOpti
   std::vector<gpu::Buffer> buffers;
   const std::vector<uint32_t> seen((vocab + 31) / 32);
   const std::vector<Operand> operands =
-      TokenChoiceOperands({.vocab = vocab, .ring_size = draws}, DType::kF32, logits,
-                          StateOf(seed, 0), options, seen, 0);
+      TokenChoiceOperands({.vocab = vocab, .ring_size = draws}, DType::kF32,
+                          {{logits, StateOf(seed, 0), options, seen}});
   for (const Operand& operand : operands) {
     buffers.emplace_back();
     if (!operand.present) continue;

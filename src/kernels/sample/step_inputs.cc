@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/error.h"
 #include "kernels/common/plan_util.h"
 
 namespace sinter::kernels {
@@ -17,7 +18,18 @@ constexpr uint32_t kStepWorkgroupSize = 256;
 KernelPlan PlanStepInputs(const Caps& caps, const StepInputsShape& shape,
                           std::string_view variant) {
   const std::string picked = PickVariant("step_inputs", variant, "wg256", {"wg256"});
-  SINTER_CHECK(shape.sequence > 0 && (!shape.has_attention_mask || shape.mask_length > 0));
+  SINTER_CHECK(shape.batch > 0 && shape.sequence > 0 &&
+               (!shape.has_attention_mask || shape.mask_length > 0));
+  if (shape.batch > 1 && shape.sequence > 1) {
+    throw Error("kernels", "step_inputs: got {} sequences of {} tokens a run, want 1 token of each",
+                shape.batch, shape.sequence);
+  }
+  if (shape.batch > 1 && shape.has_past_length) {
+    throw Error("kernels",
+                "step_inputs: got a graph that reads the length of the past as one number, want "
+                "one that does not, for {} sequences",
+                shape.batch);
+  }
 
   KernelPlan plan;
   plan.wgsl = "sample/step_inputs.wgsl";
@@ -39,10 +51,11 @@ KernelPlan PlanStepInputs(const Caps& caps, const StepInputsShape& shape,
       std::max(shape.has_attention_mask ? shape.mask_length : 0, shape.sequence);
   plan.workgroups =
       FoldGrid(caps, (uint64_t{longest} + kStepWorkgroupSize - 1) / kStepWorkgroupSize);
+  plan.workgroups[2] = shape.batch;
   plan.SetParams(StepInputsParams{.sequence = shape.sequence,
                                   .mask_length = shape.mask_length,
                                   .grid_x = plan.workgroups[0],
-                                  .pad = 0});
+                                  .batch = shape.batch});
   return plan;
 }
 

@@ -1,5 +1,5 @@
 // Fills masks, positions and lengths from StepState. step_inputs.h has the definition. Thread i
-// owns element i of every output that is that long.
+// of the workgroups (x, y, seq) owns element i of every output of sequence `seq` that is that long.
 //
 // The host defines kWorkgroupSize, and a name for each output that exists.
 
@@ -9,11 +9,11 @@ struct Params {
   sequence: u32,
   mask_length: u32,
   grid_x: u32,
-  pad: u32,
+  batch: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> state: StepState;
+@group(0) @binding(1) var<storage, read> state: array<StepState>;
 #if attention_mask
 @group(0) @binding(2) var<storage, read_write> attention_mask: array<i32>;
 #endif
@@ -36,30 +36,35 @@ struct Params {
 @compute @workgroup_size(kWorkgroupSize)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let i = (workgroup.y * params.grid_x + workgroup.x) * kWorkgroupSize + local;
-  let end = state.past_length + params.sequence;
+  let seq = workgroup.z;
+  let past = state[seq].past_length;
+  let end = past + params.sequence;
 #if attention_mask
   if (i < params.mask_length) {
-    attention_mask[i] = select(0, 1, i < end);
+    attention_mask[seq * params.mask_length + i] = select(0, 1, i < end);
   }
 #endif
 #if position_ids
   if (i < params.sequence) {
-    position_ids[i] = i32(state.past_length + i);
+    position_ids[seq * params.sequence + i] = i32(past + i);
   }
 #endif
   if (i > 0u) {
     return;
   }
 #if total_length
-  total_length[0] = i32(end);
-#endif
-#if last_row
-  last_row[0] = i32(state.last_row);
+  total_length[seq] = i32(end);
 #endif
 #if last_position
-  last_position[0] = i32(end) - 1;
+  last_position[seq] = i32(end) - 1;
+#endif
+  if (seq > 0u) {
+    return;
+  }
+#if last_row
+  last_row[0] = select(0, i32(state[0].last_row), params.batch == 1u);
 #endif
 #if past_length
-  past_length[0] = i32(state.past_length);
+  past_length[0] = i32(past);
 #endif
 }

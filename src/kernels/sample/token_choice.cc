@@ -17,10 +17,10 @@ constexpr uint32_t kMaxWorkgroups = 256;
 
 }  // namespace
 
-uint64_t TokenChoiceScratchBytes(uint32_t vocab) {
+uint64_t TokenChoiceScratchBytes(uint32_t vocab, uint32_t batch) {
   // As in sample.wgsl: 16 words, three for each workgroup, two for each of 1024 bins, two for each
   // token.
-  return 4 * (16 + 3 * uint64_t{kMaxWorkgroups} + 2 * 1024 + 2 * uint64_t{vocab});
+  return batch * 4 * (16 + 3 * uint64_t{kMaxWorkgroups} + 2 * 1024 + 2 * uint64_t{vocab});
 }
 
 std::optional<TokenFault> FaultOf(std::span<const float> logits) {
@@ -47,7 +47,14 @@ KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std:
     throw Error("kernels", "vocabulary: got {} tokens, want 1 to {}", shape.vocab, kMaxVocab);
   }
   const uint32_t row_stride = shape.row_stride == 0 ? shape.vocab : shape.row_stride;
-  SINTER_CHECK(row_stride >= shape.vocab && shape.rows > 0 && shape.ring_size > 0);
+  SINTER_CHECK(row_stride >= shape.vocab && shape.rows > 0 && shape.ring_size > 0 &&
+               shape.batch > 0);
+  const uint64_t scratch_bytes = TokenChoiceScratchBytes(shape.vocab);
+  const uint64_t most_sequences = caps.limits.max_storage_binding_bytes / scratch_bytes;
+  if (shape.batch > 1 && shape.batch > most_sequences) {
+    throw Error("kernels", "batch of {}: got {} sequences of {} tokens, want at most {}", kernel,
+                shape.batch, shape.vocab, most_sequences);
+  }
   const bool vec4 = row_stride % 4 == 0;
 
   KernelPlan plan;
@@ -68,14 +75,15 @@ KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std:
   const uint32_t most = kChoiceWorkgroupSize * kMaxWorkgroups;
   const uint32_t loads = (groups_of_4 + most - 1) / most;
   const uint32_t per_workgroup = kChoiceWorkgroupSize * loads;
-  plan.workgroups = {(groups_of_4 + per_workgroup - 1) / per_workgroup, 1, 1};
+  plan.workgroups = {(groups_of_4 + per_workgroup - 1) / per_workgroup, shape.batch, 1};
   plan.SetParams(TokenChoiceParams{.vocab = shape.vocab,
                                    .rows = shape.rows,
                                    .row_stride = row_stride,
                                    .ring_size = shape.ring_size,
                                    .workgroups = plan.workgroups[0],
                                    .loads = loads,
-                                   .pad = {}});
+                                   .batch = shape.batch,
+                                   .scratch_words = static_cast<uint32_t>(scratch_bytes / 4)});
   return plan;
 }
 

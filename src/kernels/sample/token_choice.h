@@ -35,29 +35,34 @@ struct TokenChoiceRoles {
       kTotalLength{9, Access::kWrite};
 };
 
-// Operands:
+// Operands, for a batch of B sequences:
 //   logits        [rows, row_stride]
-//   state         StepState
-//   options       SamplingOptions
-//   seen          u32 [ceil(vocab / 32)]: bit t % 32 of word t / 32 is set if token t is in the
-//   prompt
-//                 or was generated
-//   tokens        u32 [ring_size], written at position % ring_size
-//   input_ids     i32, of which element 0 is written
+//   state         StepState [B]
+//   options       SamplingOptions [B]
+//   seen          u32 [B, ceil(vocab / 32)]: bit t % 32 of word t / 32 is set if token t is in the
+//                 sequence's prompt or was generated
+//   tokens        u32 [ring_size, B], written at row position % ring_size
+//   input_ids     i32 [B]
 //   scratch       u32 [TokenChoiceScratchBytes / 4]
-//   position_ids, total_length  (optional) i32, of which element 0 is written
+//   position_ids, total_length  (optional) i32 [B]
+//
+// One sequence chooses from row min(last_row, rows - 1) of the logits. Of more, sequence b chooses
+// from row b. Its token does not depend on the other sequences: it is the one that it would get
+// alone. Rows with SamplingOptions::idle are skipped.
 //
 // Advancing the state: the token goes to tokens, input_ids, seen and state.token; past_length =
 // total_length, total_length += 1, last_row = 0, position += 1, eos_hit = 1 if the token is among
-// eos_tokens. A TokenFault goes to tokens and state.token only; input_ids becomes 0, so that the
-// next run, which may be queued already, reads inside its tables. position_ids and total_length
-// become what step_inputs (step_inputs.h) would compute for a run of that one token.
+// eos_tokens, token_row = the row that it was chosen from. A TokenFault goes to tokens and
+// state.token only; input_ids becomes 0, so that the next run, which may be queued already, reads
+// inside its tables. position_ids and total_length become what step_inputs (step_inputs.h) would
+// compute for a run of that one token.
 //
 // The scratch must be cleared before its first use, and after a choice that was not finished. Its
 // counters are 0 again after each choice. argmax and sample may share it.
 struct TokenChoiceShape {
   uint32_t vocab = 1;       // up to kMaxVocab
-  uint32_t rows = 1;        // rows of logits, of which row min(last_row, rows - 1) is used
+  uint32_t batch = 1;       // sequences
+  uint32_t rows = 1;        // rows of logits; a batch above 1 has one for each sequence instead
   uint32_t row_stride = 0;  // in elements; 0 means vocab
   uint32_t ring_size = 1;
   DType dtype = DType::kF32;  // type of the logits
@@ -73,15 +78,16 @@ struct TokenChoiceParams {
   uint32_t ring_size;
   uint32_t workgroups;
   uint32_t loads;  // groups of 4 tokens per thread
-  uint32_t pad[2];
+  uint32_t batch;
+  uint32_t scratch_words;  // for each sequence
 };
 static_assert(sizeof(TokenChoiceParams) == 32);
 
 // Returns the bytes of the scratch for a vocabulary, for both kernels.
-uint64_t TokenChoiceScratchBytes(uint32_t vocab);
+uint64_t TokenChoiceScratchBytes(uint32_t vocab, uint32_t batch = 1);
 
-// Plans one dispatch of argmax or sample. Throws Error for a type other than f16 and f32, and for a
-// vocabulary of 0 or more than kMaxVocab tokens.
+// Plans one dispatch of argmax or sample. Throws Error for a type other than f16 and f32, for a
+// vocabulary of 0 or more than kMaxVocab tokens, and for a batch whose scratch exceeds a binding.
 KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,
                            std::string_view wgsl, const WorkgroupVariant& variant);
 

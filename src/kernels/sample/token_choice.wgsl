@@ -1,7 +1,8 @@
 // Code that argmax and sample share: operands, the penalised logits of the row, the tokens of a
 // thread, the last workgroup to finish, and the step afterwards. token_choice.h has the definition.
 //
-// params.workgroups workgroups of 256 threads share the row. Thread i of all has the tokens 4 n i
+// Workgroups (x, seq) choose for sequence `seq`, in the same way whatever the batch:
+// params.workgroups of 256 threads share its row. Thread i of these has the tokens 4 n i
 // to 4 n (i + 1) - 1, n = params.loads: one load of 4 tokens for up to 262,144 tokens, so that a
 // GPU has the whole row in flight at once. Loads are vec4s if every row starts at a multiple of 4.
 //
@@ -23,8 +24,8 @@ struct Params {
   ring_size: u32,
   workgroups: u32,
   loads: u32,
-  pad0: u32,
-  pad1: u32,
+  batch: u32,
+  scratch_words: u32,  // for each sequence
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -41,18 +42,33 @@ fn workgroup_count() -> u32 {
   return params.workgroups;
 }
 
+fn batch_size() -> u32 {
+  return params.batch;
+}
+
 fn ring_size() -> u32 {
   return params.ring_size;
 }
 
+fn seen_at(seq: u32) -> u32 {
+  return seq * ((params.vocab + 31u) / 32u);
+}
+
+fn scratch_at(seq: u32, word: u32) -> u32 {
+  return seq * params.scratch_words + word;
+}
+
+fn logits_row(seq: u32) -> u32 {
+  return select(min(state[seq].last_row, params.rows - 1u), seq, params.batch > 1u);
+}
+
 #if vec4
-fn raw_logits(v: u32) -> vec4<f32> {
-  let row = min(state.last_row, params.rows - 1u);
-  return vec4<f32>(logits[row * (params.row_stride / 4u) + v]);
+fn raw_logits(seq: u32, v: u32) -> vec4<f32> {
+  return vec4<f32>(logits[logits_row(seq) * (params.row_stride / 4u) + v]);
 }
 #else
-fn raw_logits(v: u32) -> vec4<f32> {
-  let row = min(state.last_row, params.rows - 1u) * params.row_stride;
+fn raw_logits(seq: u32, v: u32) -> vec4<f32> {
+  let row = logits_row(seq) * params.row_stride;
   let last = params.vocab - 1u;
   return vec4<f32>(f32(logits[row + min(4u * v, last)]), f32(logits[row + min(4u * v + 1u, last)]),
                    f32(logits[row + min(4u * v + 2u, last)]),
@@ -62,15 +78,15 @@ fn raw_logits(v: u32) -> vec4<f32> {
 
 // Returns the logits of tokens 4v to 4v + 3 with the repetition penalty, kNone past the vocabulary.
 // 4v < params.vocab.
-fn load_logits(v: u32) -> vec4<f32> {
+fn load_logits(seq: u32, v: u32) -> vec4<f32> {
   let none = vec4<f32>(kNone);
   let inside = 4u * v + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.vocab);
-  var x = select(none, finite_logits(raw_logits(v)), inside);
-  if (options.repetition_penalty != 1.0) {
-    let bits = seen[v / 8u] >> (4u * (v % 8u));
+  var x = select(none, finite_logits(raw_logits(seq, v)), inside);
+  let penalty = options[seq].repetition_penalty;
+  if (penalty != 1.0) {
+    let bits = seen[seen_at(seq) + v / 8u] >> (4u * (v % 8u));
     let is_seen = (vec4<u32>(bits) & vec4<u32>(1u, 2u, 4u, 8u)) != vec4<u32>(0u);
-    let penalised = select(x * options.repetition_penalty, x / options.repetition_penalty,
-                           x > vec4<f32>(0.0));
+    let penalised = select(x * penalty, x / penalty, x > vec4<f32>(0.0));
     let finite = (x > none) & (x < vec4<f32>(kBad));
     x = select(x, clamp(penalised, none, vec4<f32>(kLargest)), is_seen & finite);
   }
