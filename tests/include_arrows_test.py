@@ -16,6 +16,7 @@ ALLOWED = {
     'wgsl': {'base'},
     'graph': {'base'},
     'text': {'base'},
+    'schedule': {'base'},
     'onnx': {'graph', 'base'},
     'passes': {'graph', 'base'},
     'convert': {'onnx', 'graph', 'base'},
@@ -26,7 +27,7 @@ ALLOWED = {
 ALLOWED['interpret'] = ALLOWED['compile'] | {'compile', 'passes'}
 ALLOWED['model'] = ALLOWED['compile'] | {'compile', 'passes', 'onnx'}
 ALLOWED['run'] = ALLOWED['compile'] | {'compile', 'gpu', 'wgsl'}
-ALLOWED['engine'] = ALLOWED['run'] | ALLOWED['model'] | {'run', 'model'}
+ALLOWED['engine'] = ALLOWED['run'] | ALLOWED['model'] | {'run', 'model', 'schedule'}
 ALLOWED['generate'] = ALLOWED['engine'] | {'engine', 'text'}
 ALLOWED['cli'] = ALLOWED['generate'] | {'generate', 'convert', 'interpret'}
 ALLOWED['server'] = ALLOWED['generate'] | {'generate'}
@@ -97,6 +98,9 @@ def self_check():
         ({'src/compile/a.cc': '#include "gpu/device.h"\n'}, 'src/compile may not include src/gpu'),
         ({'src/compile/a.cc': '#include "run/program.h"\n'}, 'src/compile may not include src/run'),
         ({'src/model/a.cc': '#include "gpu/device.h"\n'}, 'src/model may not include src/gpu'),
+        ({'src/engine/a.cc': '#include "schedule/page_cache.h"\n'}, None),
+        ({'src/schedule/a.h': '#include "engine/model.h"\n'},
+         'src/schedule may not include src/engine'),
         ({'src/run/a.cc': '#include "engine/model.h"\n'}, 'src/run may not include src/engine'),
         ({'src/run/a.cc': '# include <dawn/native/DawnNative.h>\n'}, 'only src/gpu'),
         ({'src/run/a.cc': '#if defined(__EMSCRIPTEN__)\n'}, 'only src/gpu'),
