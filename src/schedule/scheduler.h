@@ -66,6 +66,7 @@ struct Choice {
 struct QueueFigures {
   int64_t waiting = 0;   // requests to be admitted
   int64_t admitted = 0;  // requests that have been, until Remove()
+  int64_t clients = 0;   // with requests, or ahead of the others
   int64_t tokens = 0;    // tokens of prompts to run and of answers to generate, at most
 };
 
@@ -86,7 +87,7 @@ struct QueueFigures {
 // collects as running requests end. Used by one thread.
 class Scheduler {
  public:
-  // Throws Error if a limit is negative or zero.
+  // Throws Error if an option is out of its range.
   explicit Scheduler(SchedulerOptions options = {});
 
   // Adds a waiting request. Throws QueueFullError if the queue, or the client's part of it, is
@@ -119,6 +120,11 @@ class Scheduler {
 
   QueueFigures figures() const;
 
+  // Upper bound on the clients without requests that are kept, because they are ahead of the
+  // others: without a record a client could drop its count by pausing.
+  static constexpr int64_t kMaxIdleClients = 1024;
+  // Upper bound on SchedulerOptions::aging_tokens_per_second.
+  static constexpr int64_t kMaxAging = 1'000'000'000;
   // Upper bound on the calls of `room` in one Next().
   static constexpr int kMaxQuestions = 64;
   // Tokens by which a client that had nothing to run may be behind the others: one chunk.
