@@ -1,5 +1,5 @@
 // The first largest logit of all threads of a workgroup. The including shader defines
-// kWorkgroupSize, a power of two, and includes next_step.wgsl. workgroup_reduce.wgsl says what
+// kWorkgroupSize, a power of two, and includes finite_logits.wgsl. workgroup_reduce.wgsl says what
 // `lanes` is.
 
 struct Best {

@@ -14,7 +14,6 @@
 //   scratch_at(seq, word)   word of `scratch`, counted from where a sequence begins
 //   logits_row(seq)         row of the logits that a sequence chooses from
 
-#include "common/finite_logits.wgsl"
 #include "common/step_state.wgsl"
 
 @group(0) @binding(kStepBinding) var<storage, read_write> state: array<StepState>;

@@ -40,30 +40,42 @@ std::optional<TokenFault> FaultOf(uint32_t choice) {
   return std::nullopt;
 }
 
+uint32_t SetLogits(const Caps& caps, std::string_view kernel, const LogitsRows& logits,
+                   KernelPlan& plan) {
+  const std::string_view act = FloatWgslType(caps, kernel, logits.dtype);
+  if (logits.vocab == 0 || logits.vocab > kMaxVocab) {
+    throw Error("kernels", "vocabulary: got {} tokens, want 1 to {}", logits.vocab, kMaxVocab);
+  }
+  const uint32_t row_stride = logits.row_stride == 0 ? logits.vocab : logits.row_stride;
+  SINTER_CHECK(row_stride >= logits.vocab && logits.rows > 0 && logits.batch > 0);
+  const bool vec4 = row_stride % 4 == 0;
+  plan.variant = fmt::format("{}.{}{}", kernel, act, vec4 ? ".vec4" : "");
+  if (vec4) plan.defines.push_back("vec4");
+  if (act == "f16") plan.defines.push_back("f16");
+  plan.prelude = fmt::format("alias act_t = {};\n", act);
+  return row_stride;
+}
+
 KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,
                            std::string_view wgsl, const WorkgroupVariant& variant) {
-  const std::string_view act = FloatWgslType(caps, kernel, shape.dtype);
-  if (shape.vocab == 0 || shape.vocab > kMaxVocab) {
-    throw Error("kernels", "vocabulary: got {} tokens, want 1 to {}", shape.vocab, kMaxVocab);
-  }
-  const uint32_t row_stride = shape.row_stride == 0 ? shape.vocab : shape.row_stride;
-  SINTER_CHECK(row_stride >= shape.vocab && shape.rows > 0 && shape.ring_size > 0 &&
-               shape.batch > 0);
+  SINTER_CHECK(shape.ring_size > 0);
+  KernelPlan plan;
+  plan.wgsl = wgsl;
+  const uint32_t row_stride = SetLogits(caps, kernel,
+                                        {.vocab = shape.vocab,
+                                         .batch = shape.batch,
+                                         .rows = shape.rows,
+                                         .row_stride = shape.row_stride,
+                                         .dtype = shape.dtype},
+                                        plan);
   const uint64_t scratch_bytes = TokenChoiceScratchBytes(shape.vocab);
   const uint64_t most_sequences = caps.limits.max_storage_binding_bytes / scratch_bytes;
   if (shape.batch > 1 && shape.batch > most_sequences) {
     throw Error("kernels", "batch of {}: got {} sequences of {} tokens, want at most {}", kernel,
                 shape.batch, shape.vocab, most_sequences);
   }
-  const bool vec4 = row_stride % 4 == 0;
-
-  KernelPlan plan;
-  plan.wgsl = wgsl;
-  plan.variant = fmt::format("{}.{}{}.{}", kernel, act, vec4 ? ".vec4" : "", variant.name());
-  if (vec4) plan.defines.push_back("vec4");
-  if (act == "f16") plan.defines.push_back("f16");
+  plan.variant += fmt::format(".{}", variant.name());
   if (variant.subgroups) plan.defines.push_back("subgroups");
-  plan.prelude = fmt::format("alias act_t = {};\n", act);
   const auto define = [&](bool on, const char* name) {
     if (!on) return;
     plan.variant += fmt::format(".{}", name);

@@ -83,6 +83,21 @@ struct TokenChoiceParams {
 };
 static_assert(sizeof(TokenChoiceParams) == 32);
 
+// Rows of logits from which sequences choose.
+struct LogitsRows {
+  uint32_t vocab = 1;       // up to kMaxVocab
+  uint32_t batch = 1;       // sequences
+  uint32_t rows = 1;        // rows of logits; a batch above 1 has one for each sequence instead
+  uint32_t row_stride = 0;  // in elements; 0 means vocab
+  DType dtype = DType::kF32;
+};
+
+// Sets in a plan what logits.wgsl needs from the host, and the beginning of the variant's name,
+// such as `argmax.f16.vec4`. Returns the row stride in elements. Throws Error for a type other than
+// f16 and f32, and for a vocabulary of 0 or more than kMaxVocab tokens.
+uint32_t SetLogits(const Caps& caps, std::string_view kernel, const LogitsRows& logits,
+                   KernelPlan& plan);
+
 // Returns the bytes of the scratch for a vocabulary, for both kernels.
 uint64_t TokenChoiceScratchBytes(uint32_t vocab, uint32_t batch = 1);
 

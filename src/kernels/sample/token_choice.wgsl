@@ -9,9 +9,9 @@
 // Workgroups of one dispatch pass data only through `scratch`, by atomics: plain loads may return
 // stale data.
 //
-// The host defines act_t, `vec4` if row_stride is a multiple of 4, and a name for each input of the
-// next run that exists.
+// The host defines what logits.wgsl says, and a name for each input of the next run that exists.
 
+#include "sample/logits.wgsl"
 #include "sample/next_step.wgsl"
 
 const kWorkgroupSize = 256u;
@@ -29,12 +29,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-#if vec4
-@group(0) @binding(1) var<storage, read> logits: array<vec4<act_t>>;
-#else
-@group(0) @binding(1) var<storage, read> logits: array<act_t>;
-#endif
-
 // next_step.wgsl has the bindings from here on.
 const kStepBinding = 2u;
 
@@ -62,26 +56,11 @@ fn logits_row(seq: u32) -> u32 {
   return select(min(state[seq].last_row, params.rows - 1u), seq, params.batch > 1u);
 }
 
-#if vec4
-fn raw_logits(seq: u32, v: u32) -> vec4<f32> {
-  return vec4<f32>(logits[logits_row(seq) * (params.row_stride / 4u) + v]);
-}
-#else
-fn raw_logits(seq: u32, v: u32) -> vec4<f32> {
-  let row = logits_row(seq) * params.row_stride;
-  let last = params.vocab - 1u;
-  return vec4<f32>(f32(logits[row + min(4u * v, last)]), f32(logits[row + min(4u * v + 1u, last)]),
-                   f32(logits[row + min(4u * v + 2u, last)]),
-                   f32(logits[row + min(4u * v + 3u, last)]));
-}
-#endif
-
 // Returns the logits of tokens 4v to 4v + 3 with the repetition penalty, kNone past the vocabulary.
 // 4v < params.vocab.
 fn load_logits(seq: u32, v: u32) -> vec4<f32> {
   let none = vec4<f32>(kNone);
-  let inside = 4u * v + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.vocab);
-  var x = select(none, finite_logits(raw_logits(seq, v)), inside);
+  var x = row_logits(logits_row(seq), v);
   let penalty = options[seq].repetition_penalty;
   if (penalty != 1.0) {
     let bits = seen[seen_at(seq) + v / 8u] >> (4u * (v % 8u));
