@@ -256,7 +256,8 @@ class Chainer {
     kernels::Chain longer = chain;
     ++longer.layers;
     if (!next.attention) return longer;
-    for (const Role& role : {Attention::kSeqlens, Attention::kCos, Attention::kSin}) {
+    for (const Role& role :
+         {Attention::kSeqlens, Attention::kPageTable, Attention::kCos, Attention::kSin}) {
       if (Find(*next.attention, role).buffer != Find(*first.attention, role).buffer)
         return std::nullopt;
     }
@@ -364,8 +365,8 @@ class Chainer {
     };
     // Binds only the bytes that the kernel reads: a uniform binding is at most 64 KiB, and the
     // buffer may be part of something larger.
-    const auto add_uniform = [&](const Role& role, BufferRef ref) {
-      ref.bytes = sizeof(int32_t);
+    const auto add_uniform = [&](const Role& role, BufferRef ref, uint64_t bytes) {
+      ref.bytes = bytes;
       add(role, ref);
     };
     std::vector<graph::Tensor> vectors;
@@ -376,7 +377,9 @@ class Chainer {
     if (first.attention) {
       add(Roles::kKeyCache, JoinedCache(layers, Attention::kKeyCache));
       add(Roles::kValueCache, JoinedCache(layers, Attention::kValueCache));
-      add_uniform(Roles::kSeqlens, Find(*first.attention, Attention::kSeqlens));
+      add_uniform(Roles::kSeqlens, Find(*first.attention, Attention::kSeqlens), sizeof(int32_t));
+      add_uniform(Roles::kPageTable, Find(*first.attention, Attention::kPageTable),
+                  parts.attention->attention.page_entries * sizeof(int32_t));
       add(Roles::kRotary, Constant(first.rotary, {DType::kF16}, "cos and sin"));
     }
     for (size_t i = 0; i < parts.links.size(); ++i) {
@@ -390,7 +393,7 @@ class Chainer {
     if (lookup == nullptr) return;
     const kernels::ChainTableRoles table = kernels::RolesOf(*parts.table);
     add(Roles::kTable, lookup->Find(table.table));
-    add_uniform(Roles::kToken, lookup->Find(table.token));
+    add_uniform(Roles::kToken, lookup->Find(table.token), sizeof(int32_t));
     add(Roles::kTableScales, lookup->Find(table.scales));
   }
 

@@ -37,7 +37,7 @@ Caps AmpleCaps() {
 }
 
 Lowered LowerChained(const std::string& text, const ForcedVariants& variants = {}) {
-  return Lower(*graph::Parse(text), AmpleCaps(), {}, variants, {}, true);
+  return Lower(*graph::Parse(text), AmpleCaps(), {}, {.variants = variants, .chain = true});
 }
 
 TEST(Chain, JoinsTheProductsOfALayer) {
@@ -50,13 +50,13 @@ TEST(Chain, JoinsTheProductsOfALayer) {
   EXPECT_THAT(chain.operands, SizeIs(3 + 8 + 1 + 2));
   EXPECT_FALSE(chain.alternatives().empty());
   // Without chains there is one dispatch per product.
-  EXPECT_THAT(Lower(*graph::Parse(Layer("%x2, %y")), AmpleCaps(), {}, {}).dispatches, SizeIs(4));
+  EXPECT_THAT(Lower(*graph::Parse(Layer("%x2, %y")), AmpleCaps(), {}).dispatches, SizeIs(4));
 }
 
 Lowered LowerAttention(const std::string& text) {
   const Caps caps = AmpleCaps();
   const ExternalPlaces caches = {{"pk", {0}}, {"key", {0}}, {"pv", {1}}, {"value", {1}}};
-  return Lower(*graph::Parse(text), caps, caches, {}, {}, true);
+  return Lower(*graph::Parse(text), caps, caches, {.chain = true});
 }
 
 TEST(Chain, BeginsWithAnAttention) {
@@ -96,7 +96,7 @@ std::vector<size_t> PartsOfLayers(const std::vector<uint64_t>& places,
   Caps caps = AmpleCaps();
   caps.limits.max_storage_binding_bytes = max_binding;
   const Lowered lowered = Lower(*graph::Parse(Layers(static_cast<int>(places.size()), returned)),
-                                caps, CachesAt(places), {}, {}, true);
+                                caps, CachesAt(places), {.chain = true});
   std::vector<size_t> parts;
   for (const Dispatch& dispatch : lowered.dispatches) parts.push_back(dispatch.nodes.size());
   return parts;
@@ -108,12 +108,29 @@ TEST(Chain, JoinsLayersThatAreAlike) {
   EXPECT_THAT(PartsOfLayers({1, 3, 5}), ElementsAre(15));
   // The chain binds the concatenated constants; those of single layers are gone.
   const Lowered lowered =
-      Lower(*graph::Parse(Layers(3)), AmpleCaps(), CachesAt({0, 1, 2}), {}, {}, true);
+      Lower(*graph::Parse(Layers(3)), AmpleCaps(), CachesAt({0, 1, 2}), {.chain = true});
   const auto is_weight = [](const BufferInfo& info) {
     return info.kind == BufferInfo::Kind::kWeight;
   };
   // Codes and scales of four links, and the norm scales.
   EXPECT_EQ(std::count_if(lowered.buffers.begin(), lowered.buffers.end(), is_weight), 9);
+}
+
+TEST(Chain, JoinsLayersWithCachesInPages) {
+  // The layers' caches get 64 rows, eight times as many.
+  std::string text = Layers(3);
+  for (size_t at; (at = text.find(", 8, 16]")) != std::string::npos;)
+    text.replace(at, 8, ", 64, 16]");
+  const ExternalPlaces places = CachesAt({0, 8, 16});
+  const LowerOptions options = {.chain = true, .page_entries = 12};
+  const Lowered lowered = Lower(*graph::Parse(text), AmpleCaps(), places, options);
+  ASSERT_THAT(lowered.dispatches, SizeIs(1));
+  EXPECT_THAT(lowered.dispatches[0].nodes, SizeIs(15));
+  // A uniform of twelve entries, although its buffer may be larger.
+  const BufferRef table = lowered.dispatches[0].Find(Roles::kPageTable);
+  EXPECT_EQ(lowered.buffers.at(static_cast<size_t>(table.buffer)).name, kPageTable);
+  EXPECT_EQ(table.bytes, 48u);
+  EXPECT_EQ(lowered.dispatches[0].Find(Roles::kKeyCache).bytes, 3 * 8 * kLayerCacheBytes);
 }
 
 TEST(Chain, LeavesLayersApartThatDoNotGoTogether) {
@@ -130,7 +147,7 @@ TEST(Chain, LeavesLayersApartThatDoNotGoTogether) {
 TEST(Chain, BeginsWithTheLookupOfAToken) {
   const Caps caps = AmpleCaps();
   const auto lower = [&](const std::string& text) {
-    return Lower(*graph::Parse(text), caps, CachesAt({0, 1}), {}, {}, true);
+    return Lower(*graph::Parse(text), caps, CachesAt({0, 1}), {.chain = true});
   };
   const Lowered lowered = lower(LayersOfToken(2));
   ASSERT_THAT(lowered.dispatches, SizeIs(1));

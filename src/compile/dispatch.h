@@ -109,6 +109,8 @@ struct Dispatch : TunedPlan {
 struct Lowered {
   std::vector<BufferInfo> buffers;
   std::vector<Dispatch> dispatches;
+  // Pages of a sequence (LowerOptions); 0 if the KV caches are not in pages.
+  uint32_t page_entries = 0;
 };
 
 }  // namespace sinter::compile

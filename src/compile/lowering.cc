@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "compile/chain.h"
 #include "compile/lower/ops.h"
@@ -83,14 +84,16 @@ bool CanLower(std::string_view domain, std::string_view op) {
 }
 
 Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces& places,
-              const ForcedVariants& variants, const Choices& choices, bool chain) {
-  for (const auto& [kernel, variant] : variants) {
+              const LowerOptions& options) {
+  for (const auto& [kernel, variant] : options.variants) {
     if (!IsKernel(kernel)) {
       throw Error("compile", "forced variant: got kernel '{}', want one of: {}", kernel,
                   fmt::join(Kernels(), ", "));
     }
   }
-  LowerContext context(graph, caps, places, variants, choices);
+  SINTER_CHECK(options.page_entries % 4 == 0 &&
+               options.page_entries <= INT32_MAX / kernels::kPageRows);
+  LowerContext context(graph, caps, places, options);
   size_t index = 0;
   for (const auto& node : graph.nodes()) {
     const LowerFunction lower = FindLowering(node->domain(), node->op());
@@ -113,7 +116,7 @@ Lowered Lower(const graph::Graph& graph, const Caps& caps, const ExternalPlaces&
   }
   context.AddEmptyOutputs(graph);
   Lowered lowered = context.Take();
-  if (chain) ChainProducts(lowered, caps, variants, choices);
+  if (options.chain) ChainProducts(lowered, caps, options.variants, options.choices);
   return lowered;
 }
 

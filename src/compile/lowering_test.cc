@@ -49,7 +49,7 @@ std::unique_ptr<graph::Graph> ParseBody(const std::string& body) {
 
 Lowered LowerBody(const std::string& body, const Caps& caps = SmallCaps(),
                   const ForcedVariants& variants = {}, const Choices& choices = {}) {
-  return Lower(*ParseBody(body), caps, {}, variants, choices);
+  return Lower(*ParseBody(body), caps, {}, {.variants = variants, .choices = choices});
 }
 
 // Returns a product of `rows` rows with a weight [64, 64].
@@ -84,7 +84,7 @@ TEST(Lowering, BindsEachOperandOnce) {
   for (const Caps& caps : {SmallCaps(), GpuCaps()}) {
     for (const std::string& body : bodies) {
       const ExternalPlaces caches = {{"pk", {0}}, {"key", {0}}, {"pv", {1}}, {"value", {1}}};
-      const Lowered lowered = Lower(*ParseBody(body), caps, caches, {});
+      const Lowered lowered = Lower(*ParseBody(body), caps, caches);
       EXPECT_FALSE(lowered.dispatches.empty());
       for (const Dispatch& dispatch : lowered.dispatches) {
         std::set<uint32_t> bindings = {0};
@@ -125,6 +125,67 @@ TEST(Lowering, KnowsItsNodesByPlace) {
   ASSERT_THAT(lowered.dispatches, SizeIs(2));
   EXPECT_THAT(lowered.dispatches[0].nodes, ElementsAre(0));
   EXPECT_THAT(lowered.dispatches[1].nodes, ElementsAre(1));
+}
+
+// Returns attention of two sequences over caches of 128 rows; `more` follows it.
+std::string PagedBody(int rows, int head_size, std::string_view more = "return %y, %key, %value") {
+  return fmt::format(
+      "input %q: f32[2, {0}, {2}] input %pk: f32[2, 1, 128, {1}] input %pv: f32[2, 1, 128, {1}] "
+      "input %seqlens: i32[2] input %total: i32[1] const %cos: f32[128, {3}] = zeros "
+      "const %sin: f32[128, {3}] = zeros const %n: f32[{1}] = zeros const %sink: f32[2] = zeros "
+      "%y: f32[2, {0}, {4}], %key: f32[2, 1, 128, {1}], %value: f32[2, 1, 128, {1}] = "
+      "com.microsoft::GroupQueryAttention @the_attention (%q, _, _, %pk, %pv, %seqlens, %total, "
+      "%cos, %sin, _, _, %sink, _, _, %n, %n) {{num_heads = 2, kv_num_heads = 1, do_rotary = 1}} "
+      "{5}",
+      rows, head_size, 4 * head_size, head_size / 2, 2 * head_size, more);
+}
+
+const ExternalPlaces kPagedPlaces = {
+    {"pk", {0}}, {"key", {0}}, {"pv", {1}}, {"value", {1}}, {std::string(kPageTable), {2, 256}}};
+
+// Every dispatch that uses a cache has the page table and fits the adapter: the one for few rows,
+// those for many rows, and those for what the others cannot do.
+TEST(Lowering, KeepsCachesInPages) {
+  for (const Caps& caps : {SmallCaps(), GpuCaps()}) {
+    for (const auto& [rows, head_size] : {std::pair(1, 16), {40, 16}, {1, 20}, {40, 20}}) {
+      const auto graph = ParseBody(PagedBody(rows, head_size));
+      const Lowered lowered = Lower(*graph, caps, kPagedPlaces, {.page_entries = 4});
+      const auto find = [&](std::string_view name) {
+        return std::ranges::find(lowered.buffers, name, &BufferInfo::name) -
+               lowered.buffers.begin();
+      };
+      const auto keys = find("pk"), values = find("pv"), table = find(kPageTable);
+      const auto bytes = [&](ptrdiff_t i) {
+        return lowered.buffers.at(static_cast<size_t>(i)).bytes;
+      };
+      EXPECT_EQ(bytes(keys), 128u * static_cast<unsigned>(head_size) * 4u);
+      EXPECT_EQ(bytes(values), bytes(keys));
+      EXPECT_EQ(bytes(table), 2u * 4u * 4u);
+      EXPECT_EQ(lowered.buffers.at(static_cast<size_t>(table)).place, (ExternalPlace{2, 256}));
+      for (const Dispatch& dispatch : lowered.dispatches) {
+        const auto binds = [&](ptrdiff_t buffer) {
+          return std::ranges::any_of(dispatch.operands, [&](const Operand& operand) {
+            return operand.buffer.buffer == buffer;
+          });
+        };
+        EXPECT_EQ(binds(keys) || binds(values), binds(table)) << dispatch.plan.variant;
+        EXPECT_LE(dispatch.operands.size(), caps.limits.max_storage_buffers_per_stage);
+      }
+    }
+  }
+}
+
+TEST(Lowering, RefusesCachesThatCannotBeInPages) {
+  const auto error = [](std::string body) {
+    return ErrorOf([&] { Lower(*ParseBody(body), GpuCaps(), kPagedPlaces, {.page_entries = 4}); });
+  };
+  EXPECT_THAT(error(PagedBody(1, 16, "%z: f32[2, 1, 128, 16] = ai.onnx::Neg (%key) return %z")),
+              HasSubstr("Neg"));
+  EXPECT_THAT(error(kAttention), HasSubstr("got a KV cache of 8 rows, want a multiple of 64"));
+  EXPECT_THAT(error("input %q: f32[1, 2, 1, 4] input %p: f32[1, 2, 64, 4] "
+                    "%y: f32[1, 2, 1, 4], %k: f32[1, 2, 65, 4], %v: f32[1, 2, 65, 4] = "
+                    "ai.onnx::Attention (%q, %q, %q, _, %p, %p) return %y, %k, %v"),
+              HasSubstr("got a past, want GroupQueryAttention for KV caches in pages"));
 }
 
 TEST(Lowering, MakesNothingOfNoElements) {
@@ -222,7 +283,7 @@ TEST(LoweringErrors, NameTheNodeThatCannotBeLowered) {
   const auto error_of = [&](const std::string& body, const ForcedVariants& variants = {}) {
     const auto graph =
         graph::Parse("graph g { opset ai.onnx 23 opset com.microsoft 1 " + body + "}");
-    return ErrorOf([&] { Lower(*graph, SmallCaps(), {}, variants); });
+    return ErrorOf([&] { Lower(*graph, SmallCaps(), {}, {.variants = variants}); });
   };
   const std::string unknown =
       error_of("input %x: f32[1] %y: f32[1] = com.example::Frobnicate @the_node (%x) return %y");
@@ -296,7 +357,7 @@ TEST(Lowering, JoinsWeightsAndSharesThem) {
       "%e: f32[1, 2] = sinter::MatMulNBitsAdd (%x, %t.b, %t.s, _, _, %d) {K = 16, N = 2, bits = 4, "
       "block_size = 16} return %a, %b, %c, %d, %e";
   const auto graph = ParseBody(body);
-  const Lowered lowered = Lower(*graph, SmallCaps(), {}, {});
+  const Lowered lowered = Lower(*graph, SmallCaps(), {});
   // Codes and scales of three weights: gate and up, up and gate, and the separate one.
   std::vector<std::pair<std::string, uint64_t>> weights;
   for (const BufferInfo& buffer : lowered.buffers) {
@@ -323,7 +384,7 @@ TEST(Lowering, JoinsHalvesToTheirWhole) {
     half.bytes = half.bytes.subspan(static_cast<size_t>(begin), 16);
     graph->FindValue(name)->SetConstant(half);
   }
-  const Lowered lowered = Lower(*graph, SmallCaps(), {}, {});
+  const Lowered lowered = Lower(*graph, SmallCaps(), {});
   const auto found = std::find_if(lowered.buffers.begin(), lowered.buffers.end(),
                                   [](const BufferInfo& info) { return info.name == "g.b"; });
   ASSERT_NE(found, lowered.buffers.end());
@@ -336,7 +397,7 @@ TEST(LoweringErrors, NameANodeWithoutAName) {
   const auto graph = graph::Parse(
       "graph g { opset ai.onnx 23 input %x: f32[1] %y: f32[1] = ai.onnx::Neg (%x) return %y }");
   EXPECT_THAT(ErrorOf([&] {
-                Lower(*graph, SmallCaps(), {}, {{"unary", "fast"}});
+                Lower(*graph, SmallCaps(), {}, {.variants = {{"unary", "fast"}}});
               }),
               HasSubstr("(ai.onnx::Neg, version 23): "));
 }

@@ -4,14 +4,33 @@
 #include <map>
 
 #include "graph/fused.h"
+#include "graph/gqa_inputs.h"
+#include "kernels/common/kv_pages.h"
 
 namespace sinter::compile {
 namespace {
+
+bool IsAttention(const graph::Node& node) {
+  return node.op() == "GroupQueryAttention" && node.input(graph::kPastKey) != nullptr;
+}
 
 double Elems(const graph::Value* value) {
   return value == nullptr || !value->has_static_shape()
              ? 0
              : static_cast<double>(graph::NumElements(value->shape()));
+}
+
+// Returns the rows that a sequence can have in a KV cache with `capacity` rows in a head.
+double RowsOf(const Lowered& lowered, int64_t capacity) {
+  return kernels::SequenceRows(static_cast<uint32_t>(capacity), lowered.page_entries);
+}
+
+// Returns the rows of KV caches that all sequences together can have, per row in memory: in pages,
+// sequences have less than the whole memory, or share rows.
+double CacheShare(const graph::Node& attention, const Lowered& lowered) {
+  if (lowered.page_entries == 0) return 1;
+  const graph::Shape past = attention.input(graph::kPastKey)->shape();
+  return static_cast<double>(past[0]) * RowsOf(lowered, past[2]) / static_cast<double>(past[2]);
 }
 
 // Multiplications and additions of a whole node. `attention` assumes that the whole cache is
@@ -26,7 +45,7 @@ size_t FirstLayerOf(const graph::Node& node) {
   return node.op() == "QMoE" ? 2 : 0;
 }
 
-NodeFlops FlopsOf(const graph::Node& node) {
+NodeFlops FlopsOf(const graph::Node& node, const Lowered& lowered) {
   if (graph::IsFusedProduct(node)) {
     const graph::FusedProduct product = graph::ReadFused(node);
     return {2 * Elems(node.input(0)) * static_cast<double>(product.n()), 0};
@@ -46,10 +65,11 @@ NodeFlops FlopsOf(const graph::Node& node) {
         static_cast<double>(fc1[1]) / (node.String("activation_type", "relu") == "swiglu" ? 2 : 1);
     return {2 * Elems(node.input(0)) * k * (static_cast<double>(fc1[1]) + intermediate), 0};
   }
-  if (node.op() == "GroupQueryAttention" && node.input(3) != nullptr) {
+  if (IsAttention(node)) {
     // Scores and their weighted sum of values: two products of each query row with each row of the
     // cache.
-    return {0, 4 * Elems(node.output(0)) * static_cast<double>(node.input(3)->shape()[2])};
+    return {0,
+            4 * Elems(node.output(0)) * RowsOf(lowered, node.input(graph::kPastKey)->shape()[2])};
   }
   return {};
 }
@@ -95,6 +115,11 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
     if (!dispatch.is_chain()) work.weight_bytes *= WeightShare(*nodes[dispatch.nodes[0]]);
     // The rows read from a table have as many bytes as the output, or as the input if the output is
     // the cache.
+    for (const size_t node : dispatch.nodes) {
+      if (!IsAttention(*nodes[node])) continue;
+      work.cache_bytes *= CacheShare(*nodes[node], lowered);
+      break;
+    }
     work.weight_bytes += std::min(rows, written > 0 ? written : work.other_bytes);
     work.other_bytes += written;
     if (!dispatch.is_chain()) node_weight_bytes[dispatch.nodes[0]] += work.weight_bytes;
@@ -104,7 +129,7 @@ std::vector<Work> WorkOf(const graph::Graph& graph, const Lowered& lowered,
     Work& work = works[i];
     const Dispatch& dispatch = lowered.dispatches[i];
     for (const size_t node : dispatch.nodes) {
-      const NodeFlops flops = FlopsOf(*nodes[node]);
+      const NodeFlops flops = FlopsOf(*nodes[node], lowered);
       // A chain computes whole nodes. So does a product without weights, whose operands are both
       // computed.
       const double all = dispatch.is_chain() ? 0 : node_weight_bytes[node];

@@ -28,8 +28,25 @@ Caps AmpleCaps() {
 std::vector<Work> WorkOfText(const std::string& text, const Caps& caps, bool chain = false,
                              const ExternalPlaces& places = {}) {
   const auto graph = graph::Parse(text);
-  const Lowered lowered = Lower(*graph, caps, places, {}, {}, chain);
+  const Lowered lowered = Lower(*graph, caps, places, {.chain = chain});
   return WorkOf(*graph, lowered, [&](const std::string& name) { return places.contains(name); });
+}
+
+// In pages, sequences have the rows of their page tables, whatever the size of the pool.
+TEST(Work, CountsTheRowsOfPageTables) {
+  const auto graph = graph::Parse(
+      "graph g { opset ai.onnx 23 opset com.microsoft 1 input %q: f32[2, 1, 64] "
+      "input %pk: f32[2, 1, 6400, 16] input %pv: f32[2, 1, 6400, 16] input %n: i32[2] "
+      "input %t: i32[1] %y: f32[2, 1, 32], %k: f32[2, 1, 6400, 16], %v: f32[2, 1, 6400, 16] = "
+      "com.microsoft::GroupQueryAttention (%q, _, _, %pk, %pv, %n, %t) "
+      "{num_heads = 2, kv_num_heads = 1} return %y, %k, %v }");
+  const ExternalPlaces places = {{"pk", {0}}, {"k", {0}}, {"pv", {1}}, {"v", {1}}};
+  const Lowered lowered = Lower(*graph, AmpleCaps(), places, {.page_entries = 4});
+  const std::vector<Work> works =
+      WorkOf(*graph, lowered, [&](const std::string& name) { return places.contains(name); });
+  ASSERT_THAT(works, SizeIs(1));
+  EXPECT_EQ(works[0].cache_bytes, 2 * 2 * 256 * 16 * 4);
+  EXPECT_EQ(works[0].attention_flops, 4 * 64 * 256);
 }
 
 // A table counts the rows that go to the output.

@@ -54,10 +54,11 @@ compile::Lowered ProgramSet::Lower(const graph::Graph& graph, const StepKey& key
       model::LayOutKvCache(model_.config(), model_.graph(), model_.device()->caps(), key.capacity);
   run::PlanBook& plans = model_.plans();
   for (;;) {
-    const compile::Choices choices = plans.choices();
-    compile::Lowered lowered = compile::Lower(graph, model_.device()->caps(), layout.Places(),
-                                              model_.options().variants, choices, key.chain);
-    if (!plans.DropStale(lowered, choices)) return lowered;
+    const compile::LowerOptions options = {
+        .variants = model_.options().variants, .choices = plans.choices(), .chain = key.chain};
+    compile::Lowered lowered =
+        compile::Lower(graph, model_.device()->caps(), layout.Places(), options);
+    if (!plans.DropStale(lowered, options.choices)) return lowered;
   }
 }
 

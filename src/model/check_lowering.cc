@@ -35,8 +35,7 @@ void CheckLowering(const graph::Graph& graph, const GenaiConfig& config, const R
   const std::unique_ptr<graph::Graph> program =
       SpecializeFor(*rewritten, config, shape, /*length=*/1, options);
   const Caps caps = CapsWithoutLimits();
-  compile::Lower(*program, caps, LayOutKvCache(config, *program, caps, shape.capacity).Places(),
-                 {});
+  compile::Lower(*program, caps, LayOutKvCache(config, *program, caps, shape.capacity).Places());
 }
 
 }  // namespace sinter::model

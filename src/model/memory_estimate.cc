@@ -26,8 +26,9 @@ MemoryEstimate EstimateMemory(const graph::Graph& graph, const GenaiConfig& conf
   for (const int64_t sequence : lengths) {
     auto program =
         SpecializeFor(graph, config, {sequence, capacity, form.exact}, sequence, options.rewrite);
-    compile::Lowered lowered = compile::Lower(*program, caps, places, options.variants, {},
-                                              options.rewrite.fusion == passes::Fusion::kChain);
+    compile::Lowered lowered = compile::Lower(
+        *program, caps, places,
+        {.variants = options.variants, .chain = options.rewrite.fusion == passes::Fusion::kChain});
     estimate.workspace += compile::PlanMemory(lowered).total_bytes();
     estimate.weights = 0;
     for (const compile::BufferInfo& buffer : lowered.buffers) {

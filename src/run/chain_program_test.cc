@@ -50,7 +50,7 @@ Program MakeProgram(WeightStore& weights, bool chain) {
   Externals externals;
   for (const auto& [name, count] : {std::pair("a", 32), std::pair("x", 64)})
     externals[name] = MakeInput(name, count);
-  return Program(SharedDevice(), weights, *graph, externals, {}, {}, chain);
+  return Program(SharedDevice(), weights, *graph, externals, {.chain = chain});
 }
 
 TEST(Chain, GivesWhatItsPartsGive) {
@@ -89,8 +89,8 @@ TEST(Chain, GivesOverLayersWhatItsPartsGive) {
                 gpu::BufferRange(caches[i], layer * alignment, kLayerCacheBytes);
       }
     }
-    Program program(SharedDevice(), weights, *graph::Parse(LayersOfToken(kLayers)), externals, {},
-                    {}, chain);
+    Program program(SharedDevice(), weights, *graph::Parse(LayersOfToken(kLayers)), externals,
+                    {.chain = chain});
     const uint64_t bytes = weights.bytes();
     EXPECT_EQ(program.has_chains(), chain);
     for (int32_t step = 0; step < 6; ++step) {

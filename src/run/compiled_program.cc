@@ -17,6 +17,7 @@ CompiledProgram::CompiledProgram(std::shared_ptr<gpu::Device> device, WeightStor
       lowered_(std::move(lowered)),
       memory_(compile::PlanMemory(lowered_)) {
   for (const graph::Value* input : graph.inputs()) inputs_.insert(input->name());
+  inputs_.emplace(compile::kPageTable);
   CheckBindingSizes();
   std::vector<wgsl::Shader> shaders;
   for (const compile::Dispatch& dispatch : lowered_.dispatches)

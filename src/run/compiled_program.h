@@ -47,7 +47,7 @@ class CompiledProgram {
   std::shared_ptr<gpu::Device> device_;
   compile::Lowered lowered_;
   compile::MemoryPlan memory_;
-  std::set<std::string> inputs_;           // names of the graph's inputs
+  std::set<std::string> inputs_;           // names of the graph's inputs and of the page table
   std::vector<gpu::BufferRange> buffers_;  // by number in lowered_; empty for externals
   std::vector<gpu::Pipeline> pipelines_;   // by dispatch
   gpu::Buffer faults_;

@@ -31,7 +31,7 @@ std::shared_ptr<Program> MakeProducts(WeightStore& weights, const compile::Choic
   const auto bytes = std::as_bytes(std::span(x));
   return std::make_shared<Program>(SharedDevice(), weights, *support::TwoProducts(),
                                    Externals{{"x", Filled("x", {bytes.begin(), bytes.end()})}},
-                                   compile::ForcedVariants{}, choices);
+                                   compile::LowerOptions{.choices = choices});
 }
 
 std::vector<std::byte> Results(Program& program) {
@@ -157,9 +157,8 @@ struct Layered {
     const Externals inputs = {{"a", Filled("a", std::vector<std::byte>(64))},
                               {"x", Filled("x", std::vector<std::byte>(128))}};
     for (const bool chain : {true, false}) {
-      (chain ? chained : apart) =
-          std::make_shared<Program>(SharedDevice(), weights, *graph, inputs,
-                                    compile::ForcedVariants{}, compile::Choices{}, chain);
+      (chain ? chained : apart) = std::make_shared<Program>(SharedDevice(), weights, *graph, inputs,
+                                                            compile::LowerOptions{.chain = chain});
     }
   }
 };

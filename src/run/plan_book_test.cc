@@ -28,7 +28,7 @@ using ::testing::SizeIs;
 // A graph with one kind to measure, and the identity under which the book keeps that kind.
 struct Products {
   std::unique_ptr<graph::Graph> graph = support::TwoProducts();
-  compile::Lowered lowered = compile::Lower(*graph, SharedDevice()->caps(), {}, {});
+  compile::Lowered lowered = compile::Lower(*graph, SharedDevice()->caps(), {});
   PlanIdentity identity = IdentityOf(lowered.dispatches[0], lowered.dispatches[0].plan);
 };
 

@@ -24,13 +24,11 @@ compile::ExternalPlaces PlacesOf(const Externals& externals) {
 
 Program::Program(const std::shared_ptr<gpu::Device>& device, WeightStore& weights,
                  const graph::Graph& graph, const Externals& externals,
-                 const compile::ForcedVariants& variants, const compile::Choices& choices,
-                 bool chain)
-    : Program(
-          std::make_shared<CompiledProgram>(
-              device, weights, graph,
-              compile::Lower(graph, device->caps(), PlacesOf(externals), variants, choices, chain)),
-          externals) {}
+                 const compile::LowerOptions& options)
+    : Program(std::make_shared<CompiledProgram>(
+                  device, weights, graph,
+                  compile::Lower(graph, device->caps(), PlacesOf(externals), options)),
+              externals) {}
 
 Program::Program(std::shared_ptr<const CompiledProgram> compiled, Externals externals)
     : compiled_(std::move(compiled)),

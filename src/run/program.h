@@ -46,12 +46,11 @@ class Program {
   // names may have the same memory if the graph updates it in place. Outputs missing from it get
   // memory of their own. Throws Error if an external buffer is missing or too small.
   Program(std::shared_ptr<const CompiledProgram> compiled, Externals externals);
-  // Lowers, compiles and binds `graph`, whose shapes are all numbers. `chain` is passed to Lower().
-  // Also throws Error if the graph cannot be lowered.
+  // Lowers, compiles and binds `graph`, whose shapes are all numbers. Also throws Error if the
+  // graph cannot be lowered.
   Program(const std::shared_ptr<gpu::Device>& device, WeightStore& weights,
           const graph::Graph& graph, const Externals& externals,
-          const compile::ForcedVariants& variants = {}, const compile::Choices& choices = {},
-          bool chain = false);
+          const compile::LowerOptions& options = {});
 
   const std::shared_ptr<const CompiledProgram>& compiled() const { return compiled_; }
   const compile::Lowered& lowered() const { return compiled_->lowered(); }

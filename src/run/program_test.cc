@@ -235,7 +235,7 @@ void ExpectInterpreted(const graph::Graph& graph, double f16_unit, double f32_un
     inputs[input->name()] = tensor;
   }
   WeightStore weights(device);
-  Program program(device, weights, graph, externals, variants);
+  Program program(device, weights, graph, externals, {.variants = variants});
   const HostTensors want = Interpret(graph, inputs);
   for (const bool capture : {true, false}) {
     program.Run({.capture = capture});
@@ -335,7 +335,7 @@ TEST(Lowering, SplitsAWeightOfAPlainProduct) {
   for (const std::string& variant : variants) {
     SCOPED_TRACE(variant);
     const compile::ForcedVariants forced = {{"matmul", variant}};
-    const compile::Lowered lowered = Lower(*graph, small->caps(), {}, forced);
+    const compile::Lowered lowered = Lower(*graph, small->caps(), {}, {.variants = forced});
     EXPECT_EQ(lowered.dispatches.size(), halves ? 4u : 2u);
     ExpectInterpreted(*graph, 0x1p-11, 0x1p-19, small, forced);
   }
@@ -377,6 +377,80 @@ TEST(Program, UpdatesACacheInPlace) {
   EXPECT_EQ(std::count(keys.begin(), keys.end(), 0.5), 28);
 }
 
+template <typename F>
+std::string ErrorOf(F&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+// Two sequences give the same bits in pages, with all kernels that attend or append.
+TEST(Program, AttendsInPages) {
+  const auto graph_of = [](int rows) {
+    return ParseBody(fmt::format(R"(
+  input %q: f32[2, 1, 96] input %pk: f32[2, 1, {0}, 16] input %pv: f32[2, 1, {0}, 16]
+  input %seqlens: i32[2] input %total: i32[1]
+  %y: f32[2, 1, 64], %key: f32[2, 1, {0}, 16], %value: f32[2, 1, {0}, 16] = com.microsoft::GroupQueryAttention (%q, _, _, %pk, %pv, %seqlens, %total) {{num_heads = 4, kv_num_heads = 1}}
+  return %y, %key, %value)",
+                                 rows));
+  };
+  const std::vector<int32_t> last = {199, 70}, table = {5, 2, 7, 3, 4, 1, 0, 0};
+  std::mt19937 random(1);
+  const auto noise = [&](size_t count) {
+    std::vector<float> values(count);
+    for (float& x : values) x = static_cast<float>(random() % 64) / 32 - 1;
+    return values;
+  };
+  const auto ints = [](const std::vector<int32_t>& values) {
+    const gpu::Buffer buffer = SharedDevice()->CreateBuffer(values.size() * 4, "ints");
+    SharedDevice()->Upload(buffer, 0, std::as_bytes(std::span(values)));
+    return buffer;
+  };
+  const std::vector<float> q = noise(2 * 96), keys = noise(2 * 256 * 16),
+                           values = noise(2 * 256 * 16);
+  // A pool of eight pages for both sequences.
+  const auto in_pages = [&](const std::vector<float>& cache) {
+    std::vector<float> pool(8 * 64 * 16);
+    for (size_t entry = 0; entry < table.size(); ++entry) {
+      std::copy_n(cache.begin() + static_cast<ptrdiff_t>(entry * 64 * 16), 64 * 16,
+                  pool.begin() + table[entry] * 64 * 16);
+    }
+    return pool;
+  };
+  WeightStore weights(SharedDevice());
+  const auto externals = [&](const std::vector<float>& k, const std::vector<float>& v) {
+    Externals buffers = {{"q", Filled(q)}, {"seqlens", ints(last)}, {"total", ints({200})}};
+    buffers["pk"] = buffers["key"] = Filled(k);
+    buffers["pv"] = buffers["value"] = Filled(v);
+    return buffers;
+  };
+  const auto run = [&](Program& program) {
+    program.Run();
+    return SharedDevice()->Download(program.external("y"), 0, 2 * 64 * 4);
+  };
+  Externals paged_buffers = externals(in_pages(keys), in_pages(values));
+  EXPECT_THAT(ErrorOf([&] {
+                Program(SharedDevice(), weights, *graph_of(512), paged_buffers,
+                        {.page_entries = 4});
+              }),
+              HasSubstr("input 'sinter.page_table': got no buffer, want one of 32 bytes"));
+  for (const compile::ForcedVariants& variants : std::vector<compile::ForcedVariants>{
+           {},
+           {{"group_query_attention", "row"}},
+           {{"group_query_attention", "prefill"}, {"rotary_embedding", "wg64"}}}) {
+    paged_buffers = externals(in_pages(keys), in_pages(values));
+    paged_buffers[std::string(compile::kPageTable)] = ints(table);
+    Program apart(SharedDevice(), weights, *graph_of(256), externals(keys, values),
+                  {.variants = variants});
+    Program paged(SharedDevice(), weights, *graph_of(512), paged_buffers,
+                  {.variants = variants, .page_entries = 4});
+    EXPECT_EQ(run(paged), run(apart));
+  }
+}
+
 // Attention of at most eight rows is one dispatch. Its counters have their initial values after
 // every run.
 TEST(Program, AttendsInOneDispatch) {
@@ -399,7 +473,7 @@ TEST(Program, AttendsInOneDispatch) {
     buffers["seqlens"] = Filled({std::bit_cast<float>(600)});
     buffers["total"] = Filled({std::bit_cast<float>(601)});
     WeightStore weights(SharedDevice());
-    Program program(SharedDevice(), weights, *graph, buffers, variants);
+    Program program(SharedDevice(), weights, *graph, buffers, {.variants = variants});
     EXPECT_EQ(program.num_dispatches(), dispatches);
     std::vector<std::vector<double>> outputs;
     for (int i = 0; i < 3; ++i) {
@@ -437,22 +511,12 @@ TEST(Program, ProfileTimesEveryDispatch) {
   EXPECT_THAT(times[0].label, HasSubstr("GroupQueryAttention the_attention"));
 }
 
-template <typename F>
-std::string ErrorOf(F&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
-}
-
 std::string BuildError(const std::string& body, Externals externals,
                        std::shared_ptr<gpu::Device> device = SharedDevice(),
                        compile::ForcedVariants variants = {}) {
   return ErrorOf([&] {
     WeightStore weights(device);
-    Program(device, weights, *ParseBody(body), std::move(externals), variants);
+    Program(device, weights, *ParseBody(body), std::move(externals), {.variants = variants});
   });
 }
 

@@ -85,7 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     for (const Caps& caps : {Caps{}, LargeCaps()}) {
       for (const bool chain : {false, true}) {
-        compile::PlanMemory(compile::Lower(*program, caps, kPlaces, {}, {}, chain));
+        compile::PlanMemory(compile::Lower(*program, caps, kPlaces, {.chain = chain}));
       }
     }
   } catch (const Error&) {

@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const std::unique_ptr<graph::Graph> graph =
       passes::Specialize(*graph::Parse(kProduct), {});
   static const Caps caps = SomeCaps();
-  static const compile::Lowered guessed = compile::Lower(*graph, caps, {}, {});
+  static const compile::Lowered guessed = compile::Lower(*graph, caps, {});
   const compile::StoredPlans plans =
       compile::ParsePlans({reinterpret_cast<const char*>(data), size}, "GPU");
   Require(Same(compile::ParsePlans(compile::PlansText(plans, "GPU"), "GPU"), plans),
@@ -63,6 +63,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const compile::Dispatch& dispatch : guessed.dispatches)
       choices[dispatch.kind] = plan.variant;
   }
-  if (!choices.empty()) compile::PlanMemory(compile::Lower(*graph, caps, {}, {}, choices));
+  if (!choices.empty()) compile::PlanMemory(compile::Lower(*graph, caps, {}, {.choices = choices}));
   return 0;
 }

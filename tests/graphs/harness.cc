@@ -287,7 +287,7 @@ std::unique_ptr<Graph> Harness::Load(const RandomGraph& random) {
   caps.f16 = true;
   caps.limits.max_buffer_size = caps.limits.max_storage_binding_bytes = uint64_t{1} << 40;
   caps.limits.max_storage_buffers_per_stage = 16;
-  compile::Lower(*program, caps, places, {});
+  compile::Lower(*program, caps, places);
   return model;
 }
 

@@ -74,7 +74,7 @@ void Compile(const RandomGraph& random) {
     passes::RunPasses(*rewritten, passes::Stage::kProgram, {.fusion = fusion});
     interpret::Interpret(*rewritten, random.inputs);
     for (const Caps& caps : {Caps{}, LargeCaps()})
-      compile::PlanMemory(compile::Lower(*rewritten, caps, places, {}));
+      compile::PlanMemory(compile::Lower(*rewritten, caps, places));
   }
 }
 

@@ -18,7 +18,7 @@ using enum graph::GqaInput;
 
 void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shape, BufferRef input,
                 BufferRef cos, BufferRef sin, BufferRef norm, BufferRef seqlens,
-                BufferRef positions, BufferRef output) {
+                BufferRef positions, BufferRef output, BufferRef page_table = {}) {
   if (shape.rotary_dim == 0) cos = sin = BufferRef{};
   if (!shape.NeedsSeqlens()) seqlens = {};
   if (shape.rotary_dim == 0 || shape.positions == kernels::RotaryPositions::kSeqlens)
@@ -32,7 +32,8 @@ void EmitRotary(LowerContext& context, const kernels::RotaryEmbeddingShape& shap
        {Roles::kNormWeight, norm},
        {Roles::kSeqlens, seqlens},
        {Roles::kPositionIds, positions},
-       {Roles::kOutput, output}});
+       {Roles::kOutput, output},
+       {Roles::kPageTable, page_table}});
 }
 
 // Returns the operands of the kernels that read the node's inputs and append to the caches. `Roles`
@@ -55,7 +56,8 @@ std::vector<Operand> NodeInputs(LowerContext& context,
           {Roles::kSin, input(kSinCache, rotary)},
           {Roles::kQNormWeight, input(kQNormWeight, shape.has_norm)},
           {Roles::kKNormWeight, input(kKNormWeight, shape.has_norm)},
-          {Roles::kPositionIds, input(kPositionIds, position_ids)}};
+          {Roles::kPositionIds, input(kPositionIds, position_ids)},
+          {Roles::kPageTable, context.PageTable(shape.attention.batch)}};
 }
 
 // Emits one dispatch for the whole node.
@@ -104,13 +106,15 @@ void EmitAppend(LowerContext& context, const kernels::GroupQueryAttentionDecodeS
     move.output_layout = kernels::HeadLayout::kBNSH;
     move.output_is_cache = true;
     move.output_rows = attention.capacity;
+    move.page_entries = attention.page_entries;
     EmitRotary(context, move,
                context.In(shape.packed ? kQuery
                           : keys       ? kKey
                                        : kValue),
                context.In(kCosCache), context.In(kSinCache),
                move.has_norm ? context.In(kKNormWeight) : BufferRef{}, context.In(kSeqlensK),
-               context.In(kPositionIds), context.In(keys ? kPastKey : kPastValue));
+               context.In(kPositionIds), context.In(keys ? kPastKey : kPastValue),
+               context.PageTable(attention.batch));
   };
   append(true, attention.heads);
   append(false, attention.heads + attention.kv_heads);
@@ -160,7 +164,8 @@ void EmitAttention(LowerContext& context, const kernels::GroupQueryAttentionDeco
                 {Roles::kLengths, context.In(kSeqlensK)},
                 {Roles::kHeadSink, context.In(kHeadSink)},
                 {Roles::kAttentionBias, context.In(kAttentionBias)},
-                {Roles::kOutput, context.Out(0)}});
+                {Roles::kOutput, context.Out(0)},
+                {Roles::kPageTable, context.PageTable(attention.batch)}});
 }
 
 }  // namespace
@@ -181,6 +186,8 @@ void LowerGroupQueryAttention(LowerContext& context) {
   }
   context.InPlace(1, kPastKey);
   context.InPlace(2, kPastValue);
+  context.InPages(kPastKey, 1);
+  context.InPages(kPastValue, 2);
 
   kernels::GroupQueryAttentionDecodeShape shape;
   shape.packed = packed;
@@ -199,6 +206,7 @@ void LowerGroupQueryAttention(LowerContext& context) {
   attention.kv_heads = kv_heads;
   attention.head_size = head_size;
   attention.capacity = Count(context.shape(kPastKey)[2]);
+  attention.page_entries = context.page_entries();
   attention.dtype = context.dtype(kQuery);
   attention.scale = node.Float("scale", 0.0f);
   attention.softcap = node.Float("softcap", 0.0f);

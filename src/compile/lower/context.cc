@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "compile/lowering.h"
 #include "graph/fused.h"
 #include "kernels/strided_copy/strided_copy.h"
 
@@ -49,9 +48,9 @@ bool IsKernel(std::string_view name) {
 std::span<const std::string_view> Kernels() { return kKernels; }
 
 LowerContext::LowerContext(const graph::Graph& graph, const Caps& caps,
-                           const ExternalPlaces& places, const ForcedVariants& variants,
-                           const Choices& choices)
-    : caps_(caps), places_(places), variants_(variants), choices_(choices) {
+                           const ExternalPlaces& places, const LowerOptions& options)
+    : caps_(caps), places_(places), options_(options) {
+  lowered_.page_entries = options.page_entries;
   for (const auto& node : graph.nodes()) {
     if (IsQuantizedProduct(*node)) continue;
     for (const graph::Value* value : node->inputs()) {
@@ -243,6 +242,45 @@ BufferRef LowerContext::Counters(uint64_t words) {
   return {static_cast<int>(lowered_.buffers.size()) - 1, 0, bytes};
 }
 
+void LowerContext::InPages(size_t past, size_t present) {
+  if (page_entries() == 0) return;
+  const graph::Value* value = node_->input(past);
+  if (value->producer() != nullptr || value->constant) {
+    throw Error("compile",
+                "{}: '{}': got a computed KV cache, want a graph input for caches in pages",
+                node_->Describe(), value->name());
+  }
+  const graph::Shape shape = value->shape();
+  if (shape[2] % kernels::kPageRows != 0) {
+    throw Error("compile", "{}: '{}': got a KV cache of {} rows, want a multiple of {} (a page)",
+                node_->Describe(), value->name(), shape[2], kernels::kPageRows);
+  }
+  for (const graph::Value* cache :
+       {value, static_cast<const graph::Value*>(node_->output(present))}) {
+    if (cache == nullptr) continue;
+    for (const auto& [reader, index] : cache->uses()) {
+      if (reader->op() == node_->op()) continue;
+      throw Error("compile",
+                  "{}: got a reader of the KV cache '{}', want only {} for caches in pages",
+                  reader->Describe(), cache->name(), node_->op());
+    }
+  }
+  BufferInfo& info = lowered_.buffers[static_cast<size_t>(BufferOf(value))];
+  info.bytes = DeviceBytes(value) / static_cast<uint64_t>(shape[0]);
+}
+
+BufferRef LowerContext::PageTable(uint32_t batch) {
+  if (page_entries() == 0) return {};
+  const auto it = std::ranges::find(lowered_.buffers, kPageTable, &BufferInfo::name);
+  if (it != lowered_.buffers.end()) return {static_cast<int>(it - lowered_.buffers.begin())};
+  BufferInfo info = {.kind = BufferInfo::Kind::kExternal,
+                     .name = std::string(kPageTable),
+                     .bytes = uint64_t{batch} * page_entries() * sizeof(int32_t)};
+  const auto place = places_.find(info.name);
+  if (place != places_.end()) info.place = place->second;
+  return {AddBuffer(std::move(info))};
+}
+
 BufferRef LowerContext::Faults() {
   const auto it = std::ranges::find(lowered_.buffers, BufferInfo::Kind::kFaults, &BufferInfo::kind);
   if (it != lowered_.buffers.end())
@@ -252,7 +290,7 @@ BufferRef LowerContext::Faults() {
 
 std::string_view LowerContext::variant(std::string_view kernel) const {
   SINTER_CHECK(IsKernel(kernel), "kernel '{}' is not in the list of kernels", kernel);
-  return ForcedVariant(variants_, kernel);
+  return ForcedVariant(options_.variants, kernel);
 }
 
 Dispatch& LowerContext::Emit(TunedPlan plan, std::vector<Operand> operands) {

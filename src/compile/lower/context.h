@@ -14,6 +14,7 @@
 
 #include "base/caps.h"
 #include "compile/dispatch.h"
+#include "compile/lowering.h"
 #include "compile/tuning.h"
 #include "graph/graph.h"
 
@@ -22,7 +23,7 @@ namespace sinter::compile {
 class LowerContext {
  public:
   LowerContext(const graph::Graph& graph, const Caps& caps, const ExternalPlaces& places,
-               const ForcedVariants& variants, const Choices& choices);
+               const LowerOptions& options);
 
   // Makes `node`, the graph's node number `index`, the current node.
   void Begin(const graph::Node& node, size_t index);
@@ -75,6 +76,16 @@ class LowerContext {
   // program share one buffer, so dispatches that bind it run one after the other.
   BufferRef Counters(uint64_t words);
 
+  // Returns the number of pages of a sequence; 0 if KV caches are not in pages.
+  uint32_t page_entries() const { return options_.page_entries; }
+  // Keeps a past of the node, a GroupQueryAttention, and the present that it becomes in pages: its
+  // memory has the size of one element of the batch. Does nothing if caches are not in pages.
+  // Throws Error if the past is no graph input of whole pages, or if other operators, which cannot
+  // find its rows, read either.
+  void InPages(size_t past, size_t present);
+  // Returns the page table; an empty reference if KV caches are not in pages.
+  BufferRef PageTable(uint32_t batch);
+
   // Returns the word in which dispatches of int64 note results beyond 32 bits, and the number that
   // the current node puts there.
   BufferRef Faults();
@@ -85,7 +96,7 @@ class LowerContext {
 
   // Picks one of a kernel's plans: the forced one, the chosen one or the guess.
   TunedPlan Tune(const kernels::Tunable& tunable) const {
-    return compile::Tune(tunable, variants_, choices_);
+    return compile::Tune(tunable, options_.variants, options_.choices);
   }
 
   // Appends a dispatch without the operands that are absent. The returned reference is valid until
@@ -120,8 +131,7 @@ class LowerContext {
 
   const Caps& caps_;
   const ExternalPlaces& places_;
-  const ForcedVariants& variants_;
-  const Choices& choices_;
+  const LowerOptions& options_;
   const graph::Node* node_ = nullptr;
   size_t index_ = 0;
   Lowered lowered_;

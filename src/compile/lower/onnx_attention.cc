@@ -73,6 +73,10 @@ void LowerAttention(LowerContext& context) {
   const graph::AttentionForm form = graph::ReadAttention(context.node(), shapes);
   if (form.batch == 0) return;
   const auto& [mask, past_key, past_value, lengths, bias] = form.places;
+  if (past_key && context.page_entries() > 0) {
+    throw Error("compile", "{}: got a past, want GroupQueryAttention for KV caches in pages",
+                context.node().Describe());
+  }
   const BufferRef keys = PastAndNew(context, form, 1, past_key);
   const BufferRef values = PastAndNew(context, form, 2, past_value);
   if (form.sequence == 0 || !context.wants(0)) return;

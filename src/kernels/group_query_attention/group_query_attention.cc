@@ -45,6 +45,8 @@ bool Fits(const Caps& caps, const GroupQueryAttentionShape& shape, const MatrixL
     return false;
   const uint32_t lanes_per_row = layout.subgroup / m, own = keys / lanes_per_row;
   if (lanes_per_row > 8 || own > 32 || own % n != 0 || own % 8 != 0) return false;
+  // A tile of keys lies in one page.
+  if (shape.page_entries > 0 && kPageRows % keys != 0) return false;
   const uint32_t cols = shape.head_size / 8, stride = cols + 1;
   if ((keys * cols + threads - 1) / threads > 8) return false;
   const uint32_t front = std::max(keys * stride, rows * (keys / 4 + 1));
@@ -151,6 +153,7 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
   const bool lengths = shape.lengths != KeyLengths::kCapacity;
   if (lengths) plan.defines.push_back("lengths");
   if (!lengths) plan.variant += ".full";
+  define(shape.page_entries > 0, "pages");
   plan.variant += "." + picked;
   if (vec4 && !on_matrices) plan.defines.push_back("vec4");
   if (act == "f16") plan.defines.push_back("f16");
@@ -185,7 +188,7 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
       .sequence = shape.sequence,
       .heads = shape.heads,
       .kv_heads = shape.kv_heads,
-      .capacity = shape.capacity,
+      .capacity = shape.rows(),
       .key_limit = shape.limit(),
       .local_window = shape.local_window > 0 ? static_cast<uint32_t>(shape.local_window) : 0,
       .keys_after = shape.causal             ? 0
@@ -197,6 +200,7 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
       .bias_total = shape.bias_total,
       .scale = shape.scale == 0 ? 1 / std::sqrt(static_cast<float>(shape.head_size)) : shape.scale,
       .softcap = shape.softcap,
+      .head_rows = shape.capacity,
       .padding = {}};
   const uint32_t hidden = shape.heads * shape.head_size;
   params.q_batch = params.out_batch = shape.sequence * hidden;

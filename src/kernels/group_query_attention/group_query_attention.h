@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/common/kv_pages.h"
 #include "kernels/kernel_plan.h"
 #include "kernels/operand.h"
 #include "kernels/rotary_embedding/rotary_embedding.h"
@@ -26,7 +27,7 @@ enum class KeyLengths {
 
 struct GroupQueryAttentionRoles {
   static constexpr Role kQuery{1}, kKeyCache{2}, kValueCache{3}, kLengths{4}, kHeadSink{5},
-      kAttentionBias{6}, kOutput{7, Access::kWrite};
+      kAttentionBias{6}, kOutput{7, Access::kWrite}, kPageTable{8};
 };
 
 // For batch b, head n and row s, with total by `lengths`, limit = min(total, key_limit), and
@@ -43,25 +44,28 @@ struct GroupQueryAttentionRoles {
 //
 // Operands:
 //   query           [batch, sequence, heads * head_size], or kBNSH
-//   key, value      caches [batch, kv_heads, capacity, head_size]
+//   key, value      caches [batch, kv_heads, capacity, head_size]; in pages (common/kv_pages.h)
+//                   [kv_heads, capacity, head_size]
 //   lengths         i32 [batch], absent for kCapacity
 //   head_sink       [heads], if has_head_sink
 //   attention_bias  [bias_batch, bias_heads, bias_rows, bias_total], if bias_total > 0; keys from
 //                   bias_total on have bias 0
 //   output          like query, in its own layout
+//   page_table      i32 [batch, page_entries], if page_entries > 0
 struct GroupQueryAttentionShape {
   uint32_t batch = 1;
   uint32_t sequence = 1;
   uint32_t heads = 1;
   uint32_t kv_heads = 1;
   uint32_t head_size = 64;
-  uint32_t capacity = 1;
+  uint32_t capacity = 1;      // rows of a head of the caches
+  uint32_t page_entries = 0;  // pages of a sequence; 0 means that the caches are not in pages
   DType dtype = DType::kF32;  // type of every float operand
   HeadLayout q_layout = HeadLayout::kBSNH;
   HeadLayout output_layout = HeadLayout::kBSNH;
   bool causal = true;
   KeyLengths lengths = KeyLengths::kSeqlensK;
-  uint32_t key_limit = 0;  // 0 means the capacity
+  uint32_t key_limit = 0;  // 0 means rows()
   // Bounds of the number of positions before the first row. By default the last row of a sequence
   // belongs to its last key, and a prompt that is padded on the right begins with key 0. Equal
   // bounds fix the number. Without a lower bound the first rows of a short sequence see no keys.
@@ -79,7 +83,9 @@ struct GroupQueryAttentionShape {
   bool bias_is_mask = false;
 
   bool operator==(const GroupQueryAttentionShape&) const = default;
-  uint32_t limit() const { return key_limit == 0 ? capacity : std::min(key_limit, capacity); }
+  // Returns the rows that a sequence can have: its capacity.
+  uint32_t rows() const { return SequenceRows(capacity, page_entries); }
+  uint32_t limit() const { return key_limit == 0 ? rows() : std::min(key_limit, rows()); }
   uint32_t rows_of_bias() const { return bias_rows == 0 ? sequence : bias_rows; }
 };
 
@@ -89,7 +95,7 @@ struct GroupQueryAttentionParams {
   uint32_t sequence;
   uint32_t heads;
   uint32_t kv_heads;
-  uint32_t capacity;
+  uint32_t capacity;  // rows of a sequence
   uint32_t key_limit;
   uint32_t local_window;  // 0: all keys
   int32_t keys_after;     // keys that a row sees after its own
@@ -109,8 +115,9 @@ struct GroupQueryAttentionParams {
   float scale;
   float softcap;
   uint32_t grid_x;
-  uint32_t tiles;  // prefill: tiles of query rows per (batch, kv head)
-  uint32_t padding[3];
+  uint32_t tiles;      // prefill: tiles of query rows per (batch, kv head)
+  uint32_t head_rows;  // rows of a head of the caches
+  uint32_t padding[2];
 };
 static_assert(sizeof(GroupQueryAttentionParams) == 112 &&
               offsetof(GroupQueryAttentionParams, scale) == 84);
@@ -133,12 +140,10 @@ KernelPlan PlanGroupQueryAttention(const Caps& caps, const GroupQueryAttentionSh
 
 // Returns the output by the definition above, in double and in its layout. Spans of absent operands
 // are empty.
-std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape& shape,
-                                                 std::span<const double> q,
-                                                 std::span<const double> k_cache,
-                                                 std::span<const double> v_cache,
-                                                 std::span<const double> lengths,
-                                                 std::span<const double> head_sink,
-                                                 std::span<const double> attention_bias);
+std::vector<double> GroupQueryAttentionReference(
+    const GroupQueryAttentionShape& shape, std::span<const double> q,
+    std::span<const double> k_cache, std::span<const double> v_cache,
+    std::span<const double> lengths, std::span<const double> head_sink,
+    std::span<const double> attention_bias, std::span<const double> page_table = {});
 
 }  // namespace sinter::kernels

@@ -2,11 +2,11 @@
 // and scores. group_query_attention.h has the definition.
 //
 // Layout, in units of act_v (kVec elements, kCols of them in a head): q and output by strides,
-// k_cache and v_cache [batch, kv_heads, capacity, kCols].
+// k_cache and v_cache as common/kv_pages.wgsl says.
 //
 // The host defines act_t, act_v (kVec elements in memory), acc_v (kVec elements of f32), kVec,
 // kCols; `head_sink`, `smooth`, `lengths` and `bias` if the node has them; with `bias` also bias_t
-// and kBiasIsMask.
+// and kBiasIsMask; `pages` if the caches are in pages.
 
 struct Params {
   batch: u32,
@@ -34,6 +34,7 @@ struct Params {
   softcap: f32,
   grid_x: u32,
   tiles: u32,
+  head_rows: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -50,6 +51,13 @@ struct Params {
 @group(0) @binding(6) var<storage, read> attention_bias: array<bias_t>;
 #endif
 @group(0) @binding(7) var<storage, read_write> output: array<act_v>;
+#if pages
+@group(0) @binding(8) var<storage, read> page_table: array<i32>;
+
+fn page_at(i: u32) -> u32 { return u32(page_table[i]); }
+#endif
+
+#include "common/kv_pages.wgsl"
 
 // A masked key's score, below every score that counts.
 const kMasked = -3.4028234663852886e+38f;

@@ -18,6 +18,9 @@ constexpr std::string_view kDecodeName = "group_query_attention_decode";
 constexpr uint32_t kMaxDecodeHeadSize = 512;
 constexpr uint32_t kMaxPairs = 4;
 constexpr uint32_t kMaxUnits = 4;
+// Workgroups of a guess for one sequence and for several: two and four for each of an H200's 132
+// multiprocessors. Plans for several sequences with more than 16 are not worth a try.
+constexpr uint32_t kWorkgroupsForOne = 264, kWorkgroupsForMany = 528, kMaxWorkgroupsForMany = 2112;
 
 // Division of work in a workgroup; names as in group_query_attention_decode.wgsl.
 struct DecodeLayout {
@@ -30,7 +33,8 @@ struct DecodeLayout {
 uint32_t StorageBuffers(const GroupQueryAttentionDecodeShape& shape) {
   return 6 + (shape.packed ? 0 : 2) + (shape.rotary_dim > 0 ? 2 : 0) + (shape.has_norm ? 2 : 0) +
          (shape.rotary_dim > 0 && shape.positions == RotaryPositions::kPositionIds) +
-         shape.attention.has_head_sink + (shape.attention.bias_total > 0);
+         shape.attention.has_head_sink + (shape.attention.bias_total > 0) +
+         (shape.attention.page_entries > 0);
 }
 
 uint32_t AllPairs(const GroupQueryAttentionDecodeShape& shape) {
@@ -86,14 +90,30 @@ bool Fits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
          StorageBuffers(shape) <= caps.limits.max_storage_buffers_per_stage;
 }
 
-// Returns the number of splits with enough workgroups to keep a large GPU busy (two for each of an
-// H200's 132 multiprocessors) or a CPU's cores. There are no more splits than tiles.
+// Returns the number of parts of the output, each of which its splits reduce.
+uint64_t Items(const GroupQueryAttentionDecodeShape& shape, const DecodeLayout& layout) {
+  return uint64_t{shape.attention.batch} * shape.attention.kv_heads * Chunks(shape, layout);
+}
+
+// Returns the number of tiles of a full cache and the tile of new rows.
+uint32_t Tiles(const GroupQueryAttentionDecodeShape& shape, const DecodeLayout& layout) {
+  return (shape.attention.rows() + layout.tile() - 1) / layout.tile() + 1;
+}
+
+// Returns the number of splits with enough workgroups to keep a large GPU or a CPU's cores busy.
+// There are no more splits than tiles. Many sequences, of different lengths, get more workgroups to
+// balance, but no splits that only add reductions.
 uint32_t DefaultSplits(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
                        const DecodeLayout& layout) {
-  const uint32_t others = shape.attention.batch * shape.attention.kv_heads * Chunks(shape, layout);
-  const uint32_t tiles = (shape.attention.capacity + layout.tile() - 1) / layout.tile() + 1;
-  if (caps.software) return std::min(std::clamp(8 / others, 1u, 4u), tiles);
-  return std::min(std::clamp((264 + others - 1) / others, 4u, 32u), tiles);
+  const uint64_t others = Items(shape, layout);
+  const uint32_t tiles = Tiles(shape, layout);
+  const auto splits = [&](uint64_t workgroups, uint64_t least, uint64_t most) {
+    return std::min(static_cast<uint32_t>(std::clamp(workgroups / others, least, most)), tiles);
+  };
+  if (caps.software) return splits(8, 1, 4);
+  const bool one = shape.attention.batch == 1;
+  const uint32_t wanted = one ? kWorkgroupsForOne : kWorkgroupsForMany;
+  return splits(wanted + others - 1, one ? 4 : 1, 32);
 }
 
 std::string VariantName(const DecodeLayout& layout) {
@@ -115,8 +135,7 @@ std::vector<DecodeLayout> Layouts(const Caps& caps, const GroupQueryAttentionDec
   std::vector<DecodeLayout> fitting;
   const auto try_layout = [&](bool subgroups, uint32_t workgroup) {
     const std::optional<DecodeLayout> layout = LayoutOf(caps, shape, subgroups, workgroup);
-    const uint64_t items = uint64_t{shape.attention.batch} * shape.attention.kv_heads;
-    if (!layout || items * Chunks(shape, *layout) >= kCounterWords) return false;
+    if (!layout || Items(shape, *layout) >= kCounterWords) return false;
     fitting.push_back(*layout);
     add(*layout, DefaultSplits(caps, shape, *layout));
     return true;
@@ -128,9 +147,11 @@ std::vector<DecodeLayout> Layouts(const Caps& caps, const GroupQueryAttentionDec
     if (try_layout(false, workgroup)) break;
   }
   for (const DecodeLayout& layout : fitting) {
-    const uint32_t tiles = (shape.attention.capacity + layout.tile() - 1) / layout.tile() + 1;
-    for (const uint32_t splits : {4u, 8u, 16u, 32u, 64u}) {
-      if (layout.subgroups && splits <= tiles) add(layout, splits);
+    for (const uint32_t splits : {1u, 2u, 4u, 8u, 16u, 32u, 64u}) {
+      const bool sensible = shape.attention.batch == 1
+                                ? splits >= 4
+                                : splits * Items(shape, layout) <= kMaxWorkgroupsForMany;
+      if (layout.subgroups && sensible && splits <= Tiles(shape, layout)) add(layout, splits);
     }
   }
   return layouts;
@@ -185,7 +206,7 @@ GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
   const GroupQueryAttentionShape& attention = shape.attention;
   const uint32_t cols = attention.head_size / 8;
   GroupQueryAttentionDecodeParams params{
-      .capacity = attention.capacity,
+      .capacity = attention.rows(),
       .local_window =
           attention.local_window > 0 ? static_cast<uint32_t>(attention.local_window) : 0,
       .rotary_rows = shape.rotary_rows,
@@ -198,6 +219,7 @@ GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
                                     : attention.scale,
       .softcap = attention.softcap,
       .epsilon = shape.epsilon,
+      .head_rows = attention.capacity,
       .pad = {}};
   const uint32_t bias_plane = attention.sequence * attention.bias_total;
   params.bias_batch = attention.bias_batch == 1 ? 0 : attention.bias_heads * bias_plane;
@@ -223,7 +245,7 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
   SINTER_CHECK(attention.q_layout == HeadLayout::kBSNH &&
                attention.output_layout == HeadLayout::kBSNH);
   SINTER_CHECK(attention.causal && attention.lengths == KeyLengths::kSeqlensK &&
-               attention.limit() == attention.capacity && attention.past_min == 0 &&
+               attention.limit() == attention.rows() && attention.past_min == 0 &&
                attention.past_max == INT32_MAX);
   SINTER_CHECK(!attention.bias_is_mask && attention.rows_of_bias() == attention.sequence);
   SINTER_CHECK(attention.bias_batch == 1 || attention.bias_batch == attention.batch);
@@ -258,6 +280,7 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
   define(attention.smooth_softmax && !attention.has_head_sink, "smooth");
   define(attention.bias_total > 0, "bias");
   define(attention.local_window > 0, "window");
+  define(attention.page_entries > 0, "pages");
   // An adapter's subgroups all have one kind of sizes, so the name need not tell it.
   kernel.variant += fmt::format(".c{}.{}", Chunks(shape, *layout), VariantName(*layout));
   kernel.defines.push_back(layout->pairs == 1   ? "pairs1"
@@ -280,7 +303,10 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
 Tunable GroupQueryAttentionDecodeTunable(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape) {
   return {.kernel = kDecodeName,
-          .sizes = fmt::format("{} rows", shape.attention.capacity),
+          .sizes = shape.attention.batch == 1
+                       ? fmt::format("{} rows", shape.attention.rows())
+                       : fmt::format("{} sequences of {} rows", shape.attention.batch,
+                                     shape.attention.rows()),
           .variants = [=] { return GroupQueryAttentionDecodeVariants(caps, shape); },
           .plan =
               [=](std::string_view variant) {

@@ -23,13 +23,13 @@ struct GroupQueryAttentionInputRoles {
 struct GroupQueryAttentionDecodeRoles : GroupQueryAttentionInputRoles {
   static constexpr Role kKeyCache{4, Access::kReadWrite}, kValueCache{5, Access::kReadWrite},
       kHeadSink{12}, kAttentionBias{13}, kOutput{14, Access::kWrite},
-      kScratch{15, Access::kScratch};
+      kScratch{15, Access::kScratch}, kPageTable{16};
 };
 
 // Composition of RotaryEmbedding of the keys, a copy of keys and values to the caches,
 // RotaryEmbedding of the queries, and GroupQueryAttention over the caches; see their headers.
 // Writes the rows of the caches from seqlens_k[b] + 1 - sequence (at least 0) on, as far as they
-// are below `capacity`. Later rows of the caches are ignored.
+// are below the capacity of a sequence. Later rows of the caches are ignored.
 //
 // Operands; rows of the inputs are [batch, sequence, row]:
 //   query           rows of heads * head_size; if packed, of query, key and value concatenated
@@ -38,7 +38,7 @@ struct GroupQueryAttentionDecodeRoles : GroupQueryAttentionInputRoles {
 //   cos, sin        if rotary_dim > 0, as in rotary_embedding.h
 //   q_norm, k_norm  weights [head_size], if has_norm
 //   position_ids    [batch, sequence], if positions is kPositionIds
-//   head_sink, attention_bias, output  as in group_query_attention.h
+//   head_sink, attention_bias, output, page_table  as in group_query_attention.h
 //   scratch         the plan's scratch_words u32
 struct GroupQueryAttentionDecodeShape {
   // Causal, with kSeqlensK and kBSNH layouts; without key_limit, bounds of the past, a mask, or
@@ -63,7 +63,7 @@ constexpr uint32_t kMaxDecodeSequence = 8;
 
 // Mirrors Params in group_query_attention_decode.wgsl.
 struct GroupQueryAttentionDecodeParams {
-  uint32_t capacity;
+  uint32_t capacity;      // rows of a sequence
   uint32_t local_window;  // 0: all keys
   uint32_t rotary_rows;
   uint32_t q_row;  // strides and offsets of the inputs, in units of eight elements
@@ -76,7 +76,8 @@ struct GroupQueryAttentionDecodeParams {
   float scale;
   float softcap;
   float epsilon;
-  uint32_t pad[3];
+  uint32_t head_rows;  // rows of a head of the caches
+  uint32_t pad[2];
 };
 static_assert(sizeof(GroupQueryAttentionDecodeParams) == 64 &&
               offsetof(GroupQueryAttentionDecodeParams, scale) == 40);
@@ -109,7 +110,7 @@ std::string GroupQueryAttentionInputsPrelude(const GroupQueryAttentionDecodeShap
 
 struct GroupQueryAttentionDecodeInputs {
   std::span<const double> query, key, value, seqlens_k, cos, sin, q_norm_weight, k_norm_weight,
-      position_ids, head_sink, attention_bias;
+      position_ids, head_sink, attention_bias, page_table;
 };
 
 // Returns the output of the composition in double, from the references of its parts, and updates

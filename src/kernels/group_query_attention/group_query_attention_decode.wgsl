@@ -44,9 +44,9 @@ struct Params {
   scale: f32,
   softcap: f32,
   epsilon: f32,
+  head_rows: u32,  // Rows of a head of the caches.
   pad0: u32,
   pad1: u32,
-  pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -77,6 +77,11 @@ struct Params {
 #endif
 @group(0) @binding(14) var<storage, read_write> output: array<act_t>;
 @group(0) @binding(15) var<storage, read_write> scratch: array<atomic<u32>>;
+#if pages
+@group(0) @binding(16) var<storage, read> page_table: array<i32>;
+
+fn page_at(i: u32) -> u32 { return u32(page_table[i]); }
+#endif
 
 alias eight = mat2x4<f32>;
 
@@ -106,8 +111,14 @@ var<workgroup> is_last: u32;
 fn fetch_column(n: u32, lane: u32) -> u32 { return min(lane + n % kUnits * kLanes, kCols - 1u); }
 fn fetch_row(n: u32, team: u32) -> u32 { return n / kUnits * kTeams + team; }
 
-fn cache_index(begin: u32, row: u32, column: u32) -> u32 {
-  return (begin + min(row, params.capacity - 1u)) * kCols + column;
+// Looks up the page of row `row` of the tile that begins with row `base`.
+fn fetch_page(b: u32, base: u32, row: u32) -> u32 {
+  // A tile of no more rows than a page lies in one page: one lookup is enough for all its rows.
+  return page_begin(b, base + select(row, 0u, kTile <= kPageRows));
+}
+
+fn cache_index(begin: u32, page: u32, row: u32, column: u32) -> u32 {
+  return (begin + row_in_page(page, row)) * kCols + column;
 }
 
 #if bias
@@ -209,7 +220,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
   let pair_set = workgroup.z % kPairSets;
   let lane = local % kLanes;
   let team = local / kLanes;
-  let head_begin = (b * kKvHeads + kv_head) * params.capacity;
+  let cache_begin = head_begin(b, kv_head, kKvHeads);
 #repeat i 0..4
   let col$i = fetch_column($i, lane);
   let row$i = fetch_row($i, team);
@@ -235,16 +246,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
   tile = first_tile + place;
 #endif
   let base0 = tile * kTile;
-  var next_k0 = k_cache[cache_index(head_begin, base0 + row0, col0)];
-  var next_v0 = v_cache[cache_index(head_begin, base0 + row0, col0)];
+#repeat i 0..4
+  var page$i = fetch_page(b, base0, row$i);
+#endrepeat
+  var next_k0 = k_cache[cache_index(cache_begin, page0, base0 + row0, col0)];
+  var next_v0 = v_cache[cache_index(cache_begin, page0, base0 + row0, col0)];
 #repeat i 1..4
   var next_k$i = next_k0;
   var next_v$i = next_v0;
 #endrepeat
 #repeat c k v
 #repeat i 1..4
-  if (kFetches > $i) { next_$c$i = $c_cache[cache_index(head_begin, base0 + row$i, col$i)]; }
+  if (kFetches > $i) {
+    next_$c$i = $c_cache[cache_index(cache_begin, page$i, base0 + row$i, col$i)];
+  }
 #endrepeat
+#endrepeat
+  // Pages are looked up one tile before their rows are loaded.
+#repeat i 0..4
+  page$i = fetch_page(b, base0 + kSplits * kTile, row$i);
 #endrepeat
 
   if (place >= active_splits) {
@@ -283,8 +303,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
       let next = (tile + kSplits) * kTile;
 #repeat c k v
 #repeat i 0..4
-      if (kFetches > $i) { next_$c$i = $c_cache[cache_index(head_begin, next + row$i, col$i)]; }
+      if (kFetches > $i) {
+        next_$c$i = $c_cache[cache_index(cache_begin, page$i, next + row$i, col$i)];
+      }
 #endrepeat
+#endrepeat
+#repeat i 0..4
+      page$i = fetch_page(b, next + kSplits * kTile, row$i);
 #endrepeat
     }
     var base = tile * kTile;
@@ -310,7 +335,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
       if (pair_set == 0u) {
 #repeat i 0..4
         if (kFetches > $i) {
-          append(head_begin, past, row$i, lane + $i % kUnits * kLanes, k$i, v$i);
+          append(b, cache_begin, past, row$i, lane + $i % kUnits * kLanes, k$i, v$i);
         }
 #endrepeat
       }

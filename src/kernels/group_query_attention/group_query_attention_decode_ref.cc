@@ -15,7 +15,7 @@ std::vector<double> GroupQueryAttentionDecodeReference(
     for (double& x : k_cache) x = HalfToFloat(FloatToHalf(static_cast<float>(x)));
   }
   return GroupQueryAttentionReference(shape.attention, q, k_cache, v_cache, inputs.seqlens_k,
-                                      inputs.head_sink, inputs.attention_bias);
+                                      inputs.head_sink, inputs.attention_bias, inputs.page_table);
 }
 
 }  // namespace sinter::kernels

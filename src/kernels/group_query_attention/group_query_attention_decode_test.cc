@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "base/error.h"
 #include "gpu/device.h"
 #include "kernels/group_query_attention/group_query_attention_testing.h"
 #include "kernels/testing/kernel_case.h"
+#include "kernels/testing/page_tables.h"
 #include "run/record_plan.h"
 #include "support/kernel_run.h"
 
@@ -26,22 +28,26 @@ using Roles = GroupQueryAttentionDecodeRoles;
 constexpr size_t PlaceOf(const Role& role) { return role.binding - 1; }
 
 std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>& seqlens_k,
-                                  uint64_t scratch_words, bool widen) {
+                                  uint64_t scratch_words, bool widen,
+                                  const std::vector<double>& page_table = {}) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const DType logical = attention.dtype;
   const DType dtype = widen ? DType::kF32 : logical;
   const size_t size = attention.head_size;
-  gqa_testing::Inputs node = gqa_testing::MakeInputs(shape, seqlens_k);
-  // Rows after the past must not be read.
+  gqa_testing::Inputs node = gqa_testing::MakeInputs(shape, seqlens_k, page_table);
+  // Rows that are not in a sequence's past must not be read.
+  const CacheRows rows = {attention.kv_heads, attention.capacity, attention.page_entries,
+                          page_table};
+  std::vector<bool> is_past(rows.Count(attention.batch));
   for (size_t b = 0; b < attention.batch; ++b) {
-    const auto past =
-        static_cast<size_t>(std::max(seqlens_k[b] + 1 - double(attention.sequence), 0.0));
+    const auto past = static_cast<size_t>(
+        std::clamp(seqlens_k[b] + 1 - double(attention.sequence), 0.0, double(attention.rows())));
     for (size_t n = 0; n < attention.kv_heads; ++n) {
-      const size_t begin = (b * attention.kv_heads + n) * attention.capacity;
-      for (size_t i = (begin + past) * size; i < (begin + attention.capacity) * size; ++i) {
-        node.k_cache[i] = node.v_cache[i] = kNaN;
-      }
+      for (size_t t = 0; t < past; ++t) is_past[rows.At(b, n, t)] = true;
     }
+  }
+  for (size_t i = 0; i < node.k_cache.size(); ++i) {
+    if (!is_past[i / size]) node.k_cache[i] = node.v_cache[i] = kNaN;
   }
   const auto random = [&](size_t count, uint32_t seed) {
     return RandomValues(logical, count, seed);
@@ -54,9 +60,22 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
 
   const GroupQueryAttentionDecodeInputs inputs = {
       node.query,  node.key,    node.value,     node.seqlens_k, node.cos, node.sin,
-      node.q_norm, node.k_norm, node.positions, sink,           bias};
+      node.q_norm, node.k_norm, node.positions, sink,           bias,     page_table};
   std::vector<double> k_after = node.k_cache, v_after = node.v_cache;
-  const auto output = GroupQueryAttentionDecodeReference(shape, inputs, k_after, v_after, dtype);
+  auto output = GroupQueryAttentionDecodeReference(shape, inputs, k_after, v_after, dtype);
+  if (!page_table.empty()) {
+    // Sequences without pages write to page 0, and their results mean nothing.
+    for (size_t n = 0; n < attention.kv_heads; ++n) {
+      const size_t begin = n * attention.capacity * size;
+      std::fill_n(k_after.begin() + begin, kPageRows * size, kNaN);
+      std::fill_n(v_after.begin() + begin, kPageRows * size, kNaN);
+    }
+    const size_t sequence = output.size() / attention.batch;
+    for (size_t b = 0; b < attention.batch; ++b) {
+      if (page_table[b * attention.page_entries] == 0)
+        std::fill_n(output.begin() + b * sequence, sequence, kNaN);
+    }
+  }
 
   // A normed and rotated query or key is at most 16 (weights and values are below 4) and off by 8 *
   // 2^-24 of that; the rest is as in group_query_attention_test.cc. Keys that are computed and then
@@ -79,6 +98,7 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   operands.push_back(Operand::Output(dtype, output, 2 * 5 * weight, Epsilon(dtype)));
   operands.push_back(
       {.dtype = DType::kU32, .values = std::move(scratch), .expected = std::move(scratch_after)});
+  operands.push_back(gqa_testing::PageTableOperand(page_table));
   return operands;
 }
 
@@ -111,11 +131,45 @@ Shape Packed(Shape shape) {
   return shape;
 }
 
+// Adds sequences of different lengths whose caches are in pages.
+template <typename Add>
+void AddPages(Shape shape, const Add& add) {
+  GroupQueryAttentionShape& attention = shape.attention;
+  const auto add_pages = [&](std::string name, const PageTable& pages,
+                             std::vector<double> seqlens_k) {
+    attention.batch = static_cast<uint32_t>(seqlens_k.size());
+    attention.page_entries = pages.entries;
+    attention.capacity = pages.capacity;
+    add(".pages" + name, shape, std::move(seqlens_k), pages);
+  };
+  // One row, a page that is just full, the first row of a page, a full table, and two sequences
+  // without pages.
+  add_pages("", MakePageTable(4, {1, 64, 65, 256, 0, 150, 0}), {0, 63, 64, 255, 0, 149, 0});
+  // Sequences of one page take more entries than they have.
+  add_pages(".one", MakePageTable(8, {30, 64}), {29, 50});
+  // Two sequences share the first page.
+  PageTable shared = MakePageTable(4, {100, 180});
+  shared.table[4] = shared.table[0];
+  add_pages(".shared", shared, {99, 170});
+  for (const auto& [window, softcap, sink] :
+       {std::tuple(70, 0.0f, true), {7, 3.0f, false}, {64, 0.0f, false}}) {
+    attention.local_window = window;
+    attention.softcap = softcap;
+    attention.has_head_sink = sink;
+    add_pages(fmt::format(".window{}", window), MakePageTable(4, {200, 65, 0, 3}), {199, 64, 0, 2});
+  }
+  attention.local_window = -1;
+  attention.sequence = 4;
+  // New rows in two pages, and past the end of the table.
+  add_pages(".many", MakePageTable(2, {67, 30, 128, 0}), {66, 29, 129, 3});
+}
+
 const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   enum Which { kDefault, kSome, kAll };
   const auto add = [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
-                       Which which = kSome, bool widen = false) {
+                       Which which = kSome, bool widen = false,
+                       std::vector<double> page_table = {}) {
     const GroupQueryAttentionShape& attention = shape.attention;
     if (attention.dtype == DType::kF16 && !caps.f16) widen = true;
     KernelCase c;
@@ -134,7 +188,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
       scratch_words = std::max(scratch_words,
                                PlanGroupQueryAttentionDecode(caps, shape, variant).scratch_words);
     }
-    c.operands = [=] { return MakeOperands(shape, seqlens_k, scratch_words, widen); };
+    c.operands = [=] { return MakeOperands(shape, seqlens_k, scratch_words, widen, page_table); };
     double keys = 0;
     for (const double last : seqlens_k) keys += last + 1;
     c.bytes =
@@ -179,6 +233,11 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
     add(".batch", batch, {0, 130, 299}, kAll);
     batch.attention.sequence = 4;
     add(".batch", batch, {3, 130, 290});
+    AddPages(Packed(shape_of(1, 4, 2, 64, 0)),
+             [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
+                 const PageTable& pages) {
+               add(std::move(name), shape, std::move(seqlens_k), most, false, pages.table);
+             });
     if (dtype == DType::kF16) continue;
     // Rotations.
     for (const bool interleaved : {false, true}) {
@@ -280,6 +339,42 @@ TEST(GroupQueryAttentionDecode, RepeatsInOneList) {
   }
 }
 
+// Pages only say where rows are.
+TEST(GroupQueryAttentionDecode, PagesDoNotChangeBits) {
+  const uint32_t size = 64;
+  for (const int window : {-1, 90}) {
+    Shape shape = Packed(ShapeOf(DType::kF32, 1, 4, 2, size, 256));
+    GroupQueryAttentionShape& attention = shape.attention;
+    attention.batch = 3;
+    attention.local_window = window;
+    const std::vector<double> seqlens_k = {255, 64, 130}, rows = {256, 65, 131};
+    const PageTable pages = MakePageTable(4, rows);
+    const Shape contiguous = shape;
+    attention.page_entries = pages.entries;
+    attention.capacity = pages.capacity;
+    // Tiles of more and of fewer rows than a page, one split and several.
+    const auto all = GroupQueryAttentionDecodeVariants(TestDevice().caps(), shape);
+    std::vector<std::string> some = SomeVariants(all);
+    some.push_back(all.back());
+    for (const std::string& variant : some) {
+      const auto plan_of = [&](const Shape& which) {
+        return PlanGroupQueryAttentionDecode(TestDevice().caps(), which, variant);
+      };
+      const KernelPlan plan = plan_of(contiguous);
+      std::vector<Operand> operands =
+          MakeOperands(contiguous, seqlens_k, plan.scratch_words, false);
+      const auto want = RunPlan(TestDevice(), plan, operands);
+      for (const Role& cache : {Roles::kKeyCache, Roles::kValueCache}) {
+        std::vector<double>& values = operands[PlaceOf(cache)].values;
+        values = InPages(pages, attention.kv_heads, size, rows, values, kNaN);
+      }
+      operands[PlaceOf(Roles::kPageTable)] = gqa_testing::PageTableOperand(pages.table);
+      const auto got = RunPlan(TestDevice(), plan_of(shape), operands);
+      EXPECT_EQ(got[PlaceOf(Roles::kOutput)], want[PlaceOf(Roles::kOutput)]) << variant;
+    }
+  }
+}
+
 TEST(GroupQueryAttentionDecode, LeavesToOthersWhatItCannotDo) {
   Caps caps;
   caps.limits.max_storage_buffers_per_stage = 16;
@@ -296,6 +391,14 @@ TEST(GroupQueryAttentionDecode, LeavesToOthersWhatItCannotDo) {
   Shape quarter = shape;
   quarter.rotary_dim = 24;
   EXPECT_TRUE(variants(quarter).empty());
+  // 10 buffers, and the page table.
+  caps.limits.max_storage_buffers_per_stage = 10;
+  EXPECT_EQ(variants(shape).size(), 1);
+  Shape pages = shape;
+  pages.attention.page_entries = 4;
+  EXPECT_TRUE(variants(pages).empty());
+  caps.limits.max_storage_buffers_per_stage = 11;
+  EXPECT_EQ(variants(pages).size(), 1);
   caps.limits.max_storage_buffers_per_stage = 9;
   EXPECT_TRUE(variants(shape).empty());
   EXPECT_THROW(PlanGroupQueryAttentionDecode(caps, shape), Error);
@@ -314,6 +417,18 @@ TEST(GroupQueryAttentionDecode, PlanSplitsByTheAdaptersWidth) {
   EXPECT_EQ(variant(16, 8, 128, 4096), "sg.s32.wg256");
   EXPECT_EQ(variant(16, 8, 128, 640), "sg.s11.wg256");
   EXPECT_EQ(variant(32, 32, 96, 4096), "sg.s9.wg256");
+  // Several sequences need fewer splits each. Pages count by the rows that a sequence can have.
+  Shape many = ShapeOf(DType::kF32, 1, 16, 8, 128, 1 << 20);
+  many.attention.page_entries = 64;
+  for (const auto& [batch, splits] :
+       {std::pair(1u, 32), {2u, 32}, {4u, 17}, {8u, 9}, {16u, 5}, {32u, 3}, {64u, 2}}) {
+    many.attention.batch = batch;
+    const auto variants = GroupQueryAttentionDecodeVariants(caps, many);
+    EXPECT_EQ(variants[0], fmt::format("sg.s{}.wg256", splits));
+    // No plan has more than 16 workgroups for each of 132 multiprocessors.
+    EXPECT_EQ(std::ranges::count(variants, "sg.s64.wg256"), batch <= 4) << batch;
+    EXPECT_EQ(std::ranges::count(variants, "sg.s1.wg256"), batch > 1) << batch;
+  }
   EXPECT_THROW(
       PlanGroupQueryAttentionDecode(caps, ShapeOf(DType::kF32, 1, 16, 8, 128, 4096), "sg.s5.wg256"),
       Error);

@@ -62,6 +62,11 @@ var<workgroup> rescale_at: u32;
 
 // ---- between the caches and workgroup memory
 
+// Returns the first unit of the tile of keys from `start` on. A tile lies in one page.
+fn tile_begin(b: u32, cache_begin: u32, start: u32) -> u32 {
+  return (cache_begin + cache_row(b, start)) * kCols;
+}
+
 // Loads keys (k) or values (v). A tile of a cache is kTileUnits contiguous units, of which the
 // first `limit`, at least one, are keys that exist. The memory after them may hold NaN: the last
 // unit is loaded instead, with weight 0.
@@ -271,7 +276,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let first_pair = (params.tiles - 1u - item / shared_heads) * kRows;
   let kv_head = item % shared_heads % params.kv_heads;
   let b = item % shared_heads / params.kv_heads;
-  let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
+  let cache_begin = head_begin(b, kv_head, params.kv_heads);
   // The union of the pairs' keys. Ranges move only up with the row.
   let begin = key_range(b, first_pair / kGroup).x / kKeys * kKeys;
   let end = key_range(b, (min(first_pair + kRows, pairs) - 1u) / kGroup).y;
@@ -288,10 +293,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     memory[kQueries + i / kCols * kStride + i % kCols] =
         q[q_index(b, kv_head * kGroup + p % kGroup, p / kGroup) + i % kCols];
   }
+  var base = tile_begin(b, cache_begin, begin);
+  var next_base = tile_begin(b, cache_begin, begin + kKeys);
   var fetched_keys = Fetched();
   var fetched_values = Fetched();
   if (begin < end) {
-    fetch_k(&fetched_keys, (cache_begin + begin) * kCols, (end - begin) * kCols, local);
+    fetch_k(&fetched_keys, base, (end - begin) * kCols, local);
   }
   if (local == 0u) {
     rescale_at = 0xffffffffu;
@@ -316,13 +323,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let own = subgroup * kMatM * kScoreStride + lane / kLanesPerRow * kScoreStride +
             lane % kLanesPerRow * (kOwn / 4u);
   for (var start = begin; start < end; start += kKeys) {
-    let base = (cache_begin + start) * kCols;
     let limit = (end - start) * kCols;
     fetch_v(&fetched_values, base, limit, local);
     let more = limit > kTileUnits;
     if (more) {
-      fetch_k(&fetched_keys, base + kTileUnits, limit - kTileUnits, local);
+      fetch_k(&fetched_keys, next_base, limit - kTileUnits, local);
     }
+    let after_next_base = tile_begin(b, cache_begin, start + 2u * kKeys);
     var scores = Quad();
     if (kUnroll) {
 #repeat i 0..16
@@ -414,6 +421,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if (more) {
       put(0u, local, &fetched_keys);
     }
+    base = next_base;
+    next_base = after_next_base;
     workgroupBarrier();
   }
 

@@ -86,10 +86,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let first_pair = item % params.tiles * kRows;
   let kv_head = item / params.tiles % params.kv_heads;
   let b = item / (params.tiles * params.kv_heads);
-  let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
-  // The union of the pairs' keys. Ranges move only up with the row.
+  let cache_begin = head_begin(b, kv_head, params.kv_heads);
+  // The union of the pairs' keys, from the beginning of a tile on, so that a tile lies in one page.
+  // Ranges move only up with the row.
   let last_pair = min(first_pair + kRows, pairs) - 1u;
-  let begin = key_range(b, first_pair / group).x;
+  let begin = key_range(b, first_pair / group).x / kKeys * kKeys;
   let end = key_range(b, last_pair / group).y;
 
   if (local < kRows) {
@@ -99,6 +100,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   var acc = Sums();
 
   for (var start = begin; start < end; start += kKeys) {
+    let tile_begin = cache_begin + cache_row(b, start);
     let key = local % kKeys;
     let score_row = local / kKeys * kRowsPerScore;
     var scores = vec4<f32>(0.0);
@@ -119,7 +121,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let c = first_col + i % kStepCols;
         var value = vec4<f32>(0.0);
         if (start + row < end && c < kCols) {
-          value = vec4<f32>(k_cache[(cache_begin + start + row) * kCols + c]);
+          value = vec4<f32>(k_cache[(tile_begin + row) * kCols + c]);
         }
         k_tile[row * kKeyStride + i % kStepCols] = value;
       }
@@ -174,13 +176,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 #repeat j 0..16
       if (kRowsPerThread > $j) { shrink_row(&acc, $j, row_group); }
 #endrepeat
-      let last = end - 1u;
+      let last = end - 1u - start;
       for (var t = 0u; t < kKeys && start + t < end; t += 4u) {
         // Past the last key weights are 0, and values repeat the last key's.
-        let v0 = value_at(cache_begin + start + t, c);
-        let v1 = value_at(cache_begin + min(start + t + 1u, last), c);
-        let v2 = value_at(cache_begin + min(start + t + 2u, last), c);
-        let v3 = value_at(cache_begin + min(start + t + 3u, last), c);
+        let v0 = value_at(tile_begin + t, c);
+        let v1 = value_at(tile_begin + min(t + 1u, last), c);
+        let v2 = value_at(tile_begin + min(t + 2u, last), c);
+        let v3 = value_at(tile_begin + min(t + 3u, last), c);
         let values = mat4x4<f32>(v0, v1, v2, v3);
 #repeat j 0..16
         if (kRowsPerThread > $j) { add_row(&acc, $j, row_group, t, values); }

@@ -29,7 +29,8 @@ std::vector<std::string> GroupQueryAttentionPrepareVariants(
     const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const uint32_t buffers = 5u + (shape.packed ? 0 : 2) + (shape.rotary_dim > 0 ? 2 : 0) +
-                           (shape.has_norm ? 2 : 0) + HasPositionIds(shape);
+                           (shape.has_norm ? 2 : 0) + HasPositionIds(shape) +
+                           (attention.page_entries > 0);
   if (attention.head_size == 0 || attention.head_size % 8 != 0 ||
       attention.head_size > kMaxPrepareHeadSize || shape.rotary_dim / 2 % 8 != 0 ||
       buffers > caps.limits.max_storage_buffers_per_stage) {
@@ -72,6 +73,7 @@ KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
   define(HasPositionIds(shape), "position_ids");
   define(shape.packed, "packed");
   define(shape.has_norm, "norm");
+  define(attention.page_entries > 0, "pages");
   plan.variant += "." + picked;
   if (act == "f16") plan.defines.push_back("f16");
   if (picked == kBySubgroups) plan.defines.push_back("subgroups");
@@ -85,7 +87,7 @@ KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
       uint64_t{attention.batch} * attention.sequence * (attention.heads + 2 * attention.kv_heads);
   plan.workgroups = FoldGrid(caps, (items + teams - 1) / teams);
   plan.SetParams(GroupQueryAttentionPrepareParams{
-      .capacity = attention.capacity,
+      .capacity = attention.rows(),
       .local_window = 0,
       .rotary_rows = shape.rotary_rows,
       .q_row = shape.row() / 8,
@@ -94,6 +96,7 @@ KernelPlan PlanGroupQueryAttentionPrepare(const Caps& caps,
       .v_offset = (attention.heads + attention.kv_heads) * cols,
       .grid_x = plan.workgroups[0],
       .epsilon = shape.epsilon,
+      .head_rows = attention.capacity,
       .pad = {}});
   return plan;
 }

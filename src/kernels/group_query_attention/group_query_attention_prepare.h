@@ -20,12 +20,12 @@ namespace sinter::kernels {
 
 struct GroupQueryAttentionPrepareRoles : GroupQueryAttentionInputRoles {
   static constexpr Role kKeyCache{4, Access::kWrite}, kValueCache{5, Access::kWrite},
-      kQ{12, Access::kWrite};
+      kQ{12, Access::kWrite}, kPageTable{13};
 };
 
 // Mirrors Params in group_query_attention_prepare.wgsl.
 struct GroupQueryAttentionPrepareParams {
-  uint32_t capacity;
+  uint32_t capacity;      // rows of a sequence
   uint32_t local_window;  // not used
   uint32_t rotary_rows;
   uint32_t q_row;  // strides and offsets of the inputs, in units of eight elements
@@ -34,7 +34,8 @@ struct GroupQueryAttentionPrepareParams {
   uint32_t v_offset;
   uint32_t grid_x;
   float epsilon;
-  uint32_t pad[3];
+  uint32_t head_rows;  // rows of a head of the caches
+  uint32_t pad[2];
 };
 static_assert(sizeof(GroupQueryAttentionPrepareParams) == 48 &&
               offsetof(GroupQueryAttentionPrepareParams, epsilon) == 32);

@@ -18,9 +18,9 @@ struct Params {
   v_offset: u32,
   grid_x: u32,
   epsilon: f32,
+  head_rows: u32,
   pad0: u32,
   pad1: u32,
-  pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,6 +44,11 @@ struct Params {
 @group(0) @binding(11) var<storage, read> position_ids: array<i32>;
 #endif
 @group(0) @binding(12) var<storage, read_write> q: array<raw8>;
+#if pages
+@group(0) @binding(13) var<storage, read> page_table: array<i32>;
+
+fn page_at(i: u32) -> u32 { return u32(page_table[i]); }
+#endif
 
 alias eight = mat2x4<f32>;
 
@@ -91,13 +96,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     return;
   }
   let angle = position(b, s, past);
-  let cache_row = past + s;
-  let cache_at = ((b * kKvHeads + kv_head) * params.capacity + cache_row) * kCols + column;
+  let cache_at = (head_begin(b, kv_head, kKvHeads) + cache_row(b, past + s)) * kCols + column;
   if (is_query) {
     own = norm_query(own, at, inv_std);
     partner = norm_query(partner, partner_of(at), inv_std);
     q[(row * kHeads + head) * kCols + column] = pack(rotate(own, partner, column, angle));
-  } else if (cache_row < params.capacity) {
+  } else if (past + s < params.capacity) {
     if (is_key) {
       own = norm_key(own, at, inv_std);
       partner = norm_key(partner, partner_of(at), inv_std);

@@ -27,14 +27,16 @@ std::vector<double> GroupQueryAttentionPrepareReference(
     part.output_layout = HeadLayout::kBNSH;
     part.output_is_cache = true;
     part.output_rows = attention.capacity;
+    part.page_entries = attention.page_entries;
     return part;
   };
   RotaryEmbeddingReference(cached(rotate, attention.heads),
                            shape.packed ? inputs.query : inputs.key, inputs.cos, inputs.sin,
-                           inputs.k_norm_weight, inputs.seqlens_k, inputs.position_ids, k_cache);
+                           inputs.k_norm_weight, inputs.seqlens_k, inputs.position_ids, k_cache,
+                           inputs.page_table);
   RotaryEmbeddingReference(cached(move, attention.heads + attention.kv_heads),
                            shape.packed ? inputs.query : inputs.value, {}, {}, {}, inputs.seqlens_k,
-                           {}, v_cache);
+                           {}, v_cache, inputs.page_table);
   rotate.heads = attention.heads;
   rotate.input_row = shape.row();
   std::vector<double> q(size_t{attention.batch} * attention.sequence * attention.heads *

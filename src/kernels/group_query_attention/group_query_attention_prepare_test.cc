@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "kernels/group_query_attention/group_query_attention_testing.h"
 #include "kernels/testing/kernel_case.h"
+#include "kernels/testing/page_tables.h"
 
 namespace sinter::kernels {
 namespace {
@@ -15,15 +16,15 @@ namespace {
 using Shape = GroupQueryAttentionDecodeShape;
 
 std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>& seqlens_k,
-                                  bool widen) {
+                                  bool widen, const std::vector<double>& page_table) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const DType logical = attention.dtype;
   const DType dtype = widen ? DType::kF32 : logical;
-  const gqa_testing::Inputs node = gqa_testing::MakeInputs(shape, seqlens_k);
+  const gqa_testing::Inputs node = gqa_testing::MakeInputs(shape, seqlens_k, page_table);
   const GroupQueryAttentionDecodeInputs inputs = {
       node.query,     node.key, node.value,  node.seqlens_k,
       node.cos,       node.sin, node.q_norm, node.k_norm,
-      node.positions, {},       {}};
+      node.positions, {},       {},          page_table};
   std::vector<double> k_after = node.k_cache, v_after = node.v_cache;
   const auto q = GroupQueryAttentionPrepareReference(shape, inputs, k_after, v_after);
   // Two products below 16 * 5 of values, weights and sines of at most 5, with a few roundings of
@@ -32,6 +33,7 @@ std::vector<Operand> MakeOperands(const Shape& shape, const std::vector<double>&
   std::vector<Operand> operands = gqa_testing::MakeOperands(
       node, dtype, std::move(k_after), std::move(v_after), tolerance, Epsilon(dtype));
   operands.push_back(Operand::Output(dtype, q, tolerance, Epsilon(dtype)));
+  operands.push_back(gqa_testing::PageTableOperand(page_table));
   return operands;
 }
 
@@ -50,7 +52,7 @@ Shape ShapeOf(DType dtype, uint32_t sequence, uint32_t heads, uint32_t kv_heads,
 const bool kRegistered = RegisterKernelCases("group_query_attention_prepare", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, const Shape& shape, std::vector<double> seqlens_k,
-                       bool widen = false) {
+                       bool widen = false, std::vector<double> page_table = {}) {
     const GroupQueryAttentionShape& attention = shape.attention;
     if (attention.dtype == DType::kF16 && !caps.f16) widen = true;
     KernelCase c;
@@ -61,7 +63,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_prepare", []
     c.plan = [=](const Caps& device, std::string_view variant) {
       return PlanGroupQueryAttentionPrepare(widen ? WithoutF16(device) : device, shape, variant);
     };
-    c.operands = [=] { return MakeOperands(shape, seqlens_k, widen); };
+    c.operands = [=] { return MakeOperands(shape, seqlens_k, widen, page_table); };
     c.bytes = 2.0 * attention.batch * attention.sequence *
               (attention.heads + 2 * attention.kv_heads) * attention.head_size *
               (DTypeBits(attention.dtype) / 8);
@@ -92,6 +94,16 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_prepare", []
       add(name + ".ids", shape, {16, 33});
     }
   }
+  // In pages: from the first row, across pages, and past the end of the table.
+  const PageTable pages = MakePageTable(2, {10, 75, 128});
+  Shape paged = ShapeOf(DType::kF32, 17, 4, 2, 64);
+  paged.attention.batch = 3;
+  paged.attention.page_entries = pages.entries;
+  paged.attention.capacity = pages.capacity;
+  paged.packed = paged.has_norm = true;
+  paged.rotary_dim = 64;
+  paged.rotary_rows = 120;
+  add(".pages", paged, {9, 74, 130}, false, pages.table);
   Shape qwen3 = ShapeOf(DType::kF16, 512, 16, 8, 128);
   qwen3.packed = qwen3.has_norm = true;
   qwen3.rotary_dim = 128;

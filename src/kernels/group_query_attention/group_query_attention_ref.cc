@@ -8,18 +8,17 @@
 
 namespace sinter::kernels {
 
-std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape& shape,
-                                                 std::span<const double> q,
-                                                 std::span<const double> k_cache,
-                                                 std::span<const double> v_cache,
-                                                 std::span<const double> lengths,
-                                                 std::span<const double> head_sink,
-                                                 std::span<const double> attention_bias) {
+std::vector<double> GroupQueryAttentionReference(
+    const GroupQueryAttentionShape& shape, std::span<const double> q,
+    std::span<const double> k_cache, std::span<const double> v_cache,
+    std::span<const double> lengths, std::span<const double> head_sink,
+    std::span<const double> attention_bias, std::span<const double> page_table) {
   const size_t size = shape.head_size;
   const size_t group = shape.heads / shape.kv_heads;
   const double scale = shape.scale == 0 ? 1 / std::sqrt(static_cast<double>(size)) : shape.scale;
   SINTER_CHECK(q.size() == size_t{shape.batch} * shape.sequence * shape.heads * size);
-  SINTER_CHECK(k_cache.size() == size_t{shape.batch} * shape.kv_heads * shape.capacity * size);
+  const CacheRows rows{shape.kv_heads, shape.capacity, shape.page_entries, page_table};
+  SINTER_CHECK(k_cache.size() == rows.Count(shape.batch) * size);
   SINTER_CHECK(v_cache.size() == k_cache.size());
   SINTER_CHECK(shape.lengths == KeyLengths::kCapacity || lengths.size() == shape.batch);
   const auto row_of = [&](HeadLayout layout, size_t b, size_t h, size_t s) {
@@ -29,7 +28,7 @@ std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape&
   std::vector<double> output(q.size());
   std::vector<double> scores;
   for (size_t b = 0; b < shape.batch; ++b) {
-    int64_t total = shape.capacity;
+    int64_t total = shape.rows();
     if (shape.lengths != KeyLengths::kCapacity) {
       total = static_cast<int64_t>(lengths[b]) + (shape.lengths == KeyLengths::kSeqlensK);
     }
@@ -37,7 +36,9 @@ std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape&
     const int64_t past =
         std::clamp<int64_t>(total - shape.sequence, shape.past_min, shape.past_max);
     for (size_t h = 0; h < shape.heads; ++h) {
-      const size_t cache = (b * shape.kv_heads + h / group) * shape.capacity;
+      const auto element = [&](std::span<const double> cache, int64_t t, size_t d) {
+        return cache[rows.At(b, h / group, static_cast<size_t>(t)) * size + d];
+      };
       for (size_t s = 0; s < shape.sequence; ++s) {
         const int64_t own = past + static_cast<int64_t>(s) + 1;
         int64_t begin = 0, end = limit;
@@ -56,7 +57,7 @@ std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape&
         scores.clear();
         for (int64_t t = begin; t < end; ++t) {
           double score = 0;
-          for (size_t d = 0; d < size; ++d) score += row[d] * k_cache[(cache + t) * size + d];
+          for (size_t d = 0; d < size; ++d) score += row[d] * element(k_cache, t, d);
           score *= scale;
           if (shape.softcap > 0) score = shape.softcap * std::tanh(score / shape.softcap);
           if (t < shape.bias_total) {
@@ -79,7 +80,7 @@ std::vector<double> GroupQueryAttentionReference(const GroupQueryAttentionShape&
         for (int64_t t = begin; t < end; ++t) {
           const double weight = std::exp(scores[t - begin] - largest);
           sum += weight;
-          for (size_t d = 0; d < size; ++d) out[d] += weight * v_cache[(cache + t) * size + d];
+          for (size_t d = 0; d < size; ++d) out[d] += weight * element(v_cache, t, d);
         }
         for (size_t d = 0; d < size; ++d) out[d] /= sum;
       }

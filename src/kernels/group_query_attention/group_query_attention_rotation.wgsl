@@ -1,6 +1,8 @@
 // For group_query_attention_decode.wgsl and its relatives: the range of keys that a query sees, the
 // rotation of a column of eight elements of a query or a key, and the places of new rows in the
-// cache. The including shader defines cos_unit and sin_unit.
+// cache. The including shader defines cos_unit and sin_unit and, with `pages`, page_at.
+
+#include "common/kv_pages.wgsl"
 
 fn pair_row(pair_set: u32, i: u32) -> u32 {
   return min(pair_set * kPairs + i, kGroup * kSequence - 1u) / kGroup;
@@ -76,9 +78,10 @@ fn rotate(own: eight, partner: eight, column: u32, at: u32) -> eight {
   return rotate_by(own, partner, column, angles_of(column, at));
 }
 
-fn append(begin: u32, past: u32, s: u32, column: u32, k: raw8, v: raw8) {
+// Writes a column of new row s to the caches; `begin` is the first row of the head.
+fn append(b: u32, begin: u32, past: u32, s: u32, column: u32, k: raw8, v: raw8) {
   if (s < kSequence && past + s < params.capacity && column < kCols) {
-    let at = (begin + past + s) * kCols + column;
+    let at = (begin + cache_row(b, past + s)) * kCols + column;
     k_cache[at] = k;
     v_cache[at] = v;
   }

@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
   let h = item / params.sequence % params.heads;
   let b = item / (params.sequence * params.heads);
   let kv_head = h / (params.heads / params.kv_heads);
-  let cache_begin = (b * params.kv_heads + kv_head) * params.capacity;
+  let cache_begin = head_begin(b, kv_head, params.kv_heads);
   let keys = key_range(b, s);
 
   for (var c = local; c < kCols; c += kWorkgroupSize) {
@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
     let t = start + local;
     var score = kMasked;
     if (t < keys.y) {
-      let row = (cache_begin + t) * kCols;
+      let row = (cache_begin + cache_row(b, t)) * kCols;
       var product = 0.0;
       for (var c = 0u; c < kCols; c++) {
         product += dot_product(q_row[c], acc_v(k_cache[row + c]));
@@ -78,7 +78,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
       if (team < kTeams && c < kCols) {
         var value = acc[j] * shrink;
         for (var k = team; k < count; k += kTeams) {
-          value += weights[k] * acc_v(v_cache[(cache_begin + start + k) * kCols + c]);
+          let row = cache_begin + cache_row(b, start + k);
+          value += weights[k] * acc_v(v_cache[row * kCols + c]);
         }
         acc[j] = value;
       }

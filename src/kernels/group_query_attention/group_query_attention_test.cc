@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 #include "kernels/testing/kernel_case.h"
+#include "kernels/testing/page_tables.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -23,7 +25,7 @@ int64_t TotalOf(const GroupQueryAttentionShape& shape, const std::vector<double>
     case KeyLengths::kCapacity:
       break;
   }
-  return shape.capacity;
+  return shape.rows();
 }
 
 // Returns a bias with masked keys in every row. If `whole_rows`, all keys of the first row are
@@ -45,25 +47,26 @@ std::vector<double> MakeBias(const GroupQueryAttentionShape& shape, bool whole_r
 }
 
 std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
-                                  const std::vector<double>& lengths, bool widen, bool whole_rows) {
+                                  const std::vector<double>& lengths, bool widen, bool whole_rows,
+                                  const std::vector<double>& page_table) {
   const DType dtype = widen ? DType::kF32 : shape.dtype;
   const size_t size = shape.head_size;
   const auto q =
       RandomValues(shape.dtype, size_t{shape.batch} * shape.sequence * shape.heads * size, 1);
-  auto k =
-      RandomValues(shape.dtype, size_t{shape.batch} * shape.kv_heads * shape.capacity * size, 2);
+  const CacheRows rows = {shape.kv_heads, shape.capacity, shape.page_entries, page_table};
+  auto k = RandomValues(shape.dtype, rows.Count(shape.batch) * size, 2);
   auto v = RandomValues(shape.dtype, k.size(), 3);
   // Rows after a sequence's end must not be read.
+  std::vector<bool> there(rows.Count(shape.batch));
   for (size_t b = 0; b < shape.batch; ++b) {
+    const auto total =
+        static_cast<size_t>(std::min<int64_t>(TotalOf(shape, lengths, b), shape.limit()));
     for (size_t n = 0; n < shape.kv_heads; ++n) {
-      const size_t begin = (b * shape.kv_heads + n) * shape.capacity * size;
-      for (size_t i = begin + static_cast<size_t>(
-                                  std::min<int64_t>(TotalOf(shape, lengths, b), shape.limit())) *
-                                  size;
-           i < begin + shape.capacity * size; ++i) {
-        k[i] = v[i] = std::numeric_limits<double>::quiet_NaN();
-      }
+      for (size_t t = 0; t < total; ++t) there[rows.At(b, n, t)] = true;
     }
+  }
+  for (size_t i = 0; i < k.size(); ++i) {
+    if (!there[i / size]) k[i] = v[i] = std::numeric_limits<double>::quiet_NaN();
   }
   const auto sink =
       shape.has_head_sink ? RandomValues(shape.dtype, shape.heads, 4) : std::vector<double>{};
@@ -80,9 +83,9 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
   // On the matrix units each weight is rounded to f16 on its own. This moves a weighted mean of
   // values by 2^-11 of their magnitude, which is 0.8 on average and hardly above 2 for any weights.
   const double rounded = dtype == DType::kF16 ? 2 * Epsilon(dtype) : 0;
-  Operand output =
-      Operand::Output(dtype, GroupQueryAttentionReference(shape, q, k, v, lengths, sink, bias),
-                      2 * 5 * weight + rounded, Epsilon(dtype));
+  Operand output = Operand::Output(
+      dtype, GroupQueryAttentionReference(shape, q, k, v, lengths, sink, bias, page_table),
+      2 * 5 * weight + rounded, Epsilon(dtype));
   return {Operand::Input(dtype, q),
           Operand::Input(dtype, std::move(k)),
           Operand::Input(dtype, std::move(v)),
@@ -92,7 +95,8 @@ std::vector<Operand> MakeOperands(const GroupQueryAttentionShape& shape,
           shape.bias_total == 0 ? Operand::Absent()
           : shape.bias_is_mask  ? Operand::Input(DType::kU32, std::move(bias))
                                 : Operand::Input(dtype, std::move(bias)),
-          std::move(output)};
+          std::move(output),
+          page_table.empty() ? Operand::Absent() : Operand::Input(DType::kI32, page_table)};
 }
 
 // Returns all variants but one only of the matrix variants, which is enough in most cases because
@@ -177,17 +181,39 @@ void AddPasts(DType dtype, const Add& add) {
   add(".before", shape, {3, 17, 39});
 }
 
+// Adds sequences of different lengths whose caches are in pages.
+template <typename Add>
+void AddPages(DType dtype, const Add& add) {
+  const PageTable pages = MakePageTable(4, {256, 65, 40});
+  GroupQueryAttentionShape shape{.batch = 3,
+                                 .heads = 4,
+                                 .kv_heads = 2,
+                                 .head_size = 32,
+                                 .capacity = pages.capacity,
+                                 .page_entries = pages.entries,
+                                 .dtype = dtype};
+  for (const uint32_t sequence : {1u, 40u}) {
+    shape.sequence = sequence;
+    for (const int window : {-1, 70}) {
+      shape.local_window = window;
+      add(fmt::format(".pages.window{}", window), shape, {255, 64, 39}, false, false, true, false,
+          pages.table);
+    }
+  }
+}
+
 const bool kRegistered = RegisterKernelCases("group_query_attention", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, GroupQueryAttentionShape shape,
                        std::vector<double> lengths, bool widen = false, bool plain = false,
-                       bool every = false, bool whole_rows = false) {
+                       bool every = false, bool whole_rows = false,
+                       std::vector<double> page_table = {}) {
     if (shape.dtype == DType::kF16 && !caps.f16) widen = true;
     KernelCase c;
     c.name =
         fmt::format("b{}.s{}.n{}.kv{}.h{}.c{}.{}{}", shape.batch, shape.sequence, shape.heads,
                     shape.kv_heads, shape.head_size, shape.capacity, DTypeName(shape.dtype), name);
-    c.operands = [=] { return MakeOperands(shape, lengths, widen, whole_rows); };
+    c.operands = [=] { return MakeOperands(shape, lengths, widen, whole_rows, page_table); };
     c.variants = plain ? std::vector<std::string>{""}
                        : GroupQueryAttentionVariants(widen ? WithoutF16(caps) : caps, shape);
     if (!every) c.variants = FewMatrices(c.variants);
@@ -280,6 +306,7 @@ const bool kRegistered = RegisterKernelCases("group_query_attention", [](const C
       shape.has_head_sink = true;
       add(".bias.full.sink", shape, {190, 100});
     }
+    AddPages(dtype, add);
     AddBidirectional(dtype, add);
     AddPasts(dtype, add);
     add("", shape_of(200, 16, 8, 128, 256), {199});  // Qwen3's heads
@@ -369,6 +396,44 @@ TEST(GroupQueryAttention, PlanPicksByRowsAndHeadSize) {
   EXPECT_EQ(variant(1, 64), "group_query_attention.f32.h64.row");
   EXPECT_EQ(variant(512, 64), "group_query_attention.f32.h64.prefill");
   EXPECT_EQ(variant(512, 65), "group_query_attention.f32.h65.row");
+}
+
+// Pages only say where rows are.
+TEST(GroupQueryAttention, PagesDoNotChangeBits) {
+  gpu::Device& device = TestDevice();
+  const std::vector<double> lengths = {255, 64, 39}, rows = {256, 65, 40};
+  const PageTable pages = MakePageTable(4, rows);
+  for (const int window : {-1, 70}) {
+    GroupQueryAttentionShape shape{.batch = 3,
+                                   .sequence = 40,
+                                   .heads = 4,
+                                   .kv_heads = 2,
+                                   .head_size = 32,
+                                   .capacity = 256,
+                                   .dtype = DType::kF16,
+                                   .local_window = window};
+    const GroupQueryAttentionShape contiguous = shape;
+    shape.page_entries = pages.entries;
+    shape.capacity = pages.capacity;
+    std::vector<Operand> apart = MakeOperands(contiguous, lengths, !device.caps().f16, false, {});
+    std::vector<Operand> paged = apart;
+    using Roles = GroupQueryAttentionRoles;
+    for (const Role& cache : {Roles::kKeyCache, Roles::kValueCache}) {
+      std::vector<double>& values = paged[cache.binding - 1].values;
+      values = InPages(pages, shape.kv_heads, shape.head_size, rows, values,
+                       std::numeric_limits<double>::quiet_NaN());
+    }
+    paged[Roles::kPageTable.binding - 1] = Operand::Input(DType::kI32, pages.table);
+    for (const std::string& variant :
+         FewMatrices(GroupQueryAttentionVariants(device.caps(), shape))) {
+      const auto run = [&](const GroupQueryAttentionShape& which,
+                           std::span<const Operand> operands) {
+        return RunPlan(device, PlanGroupQueryAttention(device.caps(), which, variant),
+                       operands)[Roles::kOutput.binding - 1];
+      };
+      EXPECT_EQ(run(shape, paged), run(contiguous, apart)) << variant;
+    }
+  }
 }
 
 // An H200 has matrices of 16 x 16, subgroups of 32 and 48 KiB of workgroup memory.

@@ -15,24 +15,27 @@ namespace sinter::kernels::gqa_testing {
 // Values of the shape's type; empty if the shape does not have the input.
 struct Inputs {
   std::vector<double> query, key, value, k_cache, v_cache, seqlens_k, cos, sin, q_norm, k_norm,
-      positions;
+      positions, page_table;
 };
 
 inline Inputs MakeInputs(const GroupQueryAttentionDecodeShape& shape,
-                         const std::vector<double>& seqlens_k) {
+                         const std::vector<double>& seqlens_k,
+                         const std::vector<double>& page_table = {}) {
   const GroupQueryAttentionShape& attention = shape.attention;
-  const size_t size = attention.head_size, rows = size_t{attention.batch} * attention.sequence;
+  const size_t size = attention.head_size, queries = size_t{attention.batch} * attention.sequence;
   const auto random = [&](size_t count, uint32_t seed) {
     return RandomValues(attention.dtype, count, seed);
   };
   Inputs inputs;
-  inputs.query = random(rows * shape.row(), 1);
-  inputs.key = random(shape.packed ? 0 : rows * attention.kv_heads * size, 2);
+  inputs.query = random(queries * shape.row(), 1);
+  inputs.key = random(shape.packed ? 0 : queries * attention.kv_heads * size, 2);
   inputs.value = random(inputs.key.size(), 3);
-  inputs.k_cache =
-      random(size_t{attention.batch} * attention.kv_heads * attention.capacity * size, 4);
+  const CacheRows rows = {attention.kv_heads, attention.capacity, attention.page_entries,
+                          page_table};
+  inputs.k_cache = random(rows.Count(attention.batch) * size, 4);
   inputs.v_cache = random(inputs.k_cache.size(), 5);
   inputs.seqlens_k = seqlens_k;
+  inputs.page_table = page_table;
   for (const double angle : random(size_t{shape.rotary_rows} * shape.rotary_dim / 2, 6)) {
     inputs.cos.push_back(std::cos(angle));
     inputs.sin.push_back(std::sin(angle));
@@ -42,10 +45,15 @@ inline Inputs MakeInputs(const GroupQueryAttentionDecodeShape& shape,
   inputs.q_norm = random(shape.has_norm ? size : 0, 7);
   inputs.k_norm = random(shape.has_norm ? size : 0, 8);
   if (shape.rotary_dim > 0 && shape.positions == RotaryPositions::kPositionIds) {
-    for (size_t i = 0; i < rows; ++i)
+    for (size_t i = 0; i < queries; ++i)
       inputs.positions.push_back(double((i * 7 + 3) % shape.rotary_rows));
   }
   return inputs;
+}
+
+// Returns the operand of the page table.
+inline Operand PageTableOperand(const std::vector<double>& page_table) {
+  return page_table.empty() ? Operand::Absent() : Operand::Input(DType::kI32, page_table);
 }
 
 // Returns bindings 1 to 11, of type `dtype` on the device. `k_after` and `v_after` are the expected

@@ -29,6 +29,8 @@ constexpr uint32_t kMaxRows = 8;
 constexpr uint64_t kNoRow = UINT32_MAX;
 // Upper bounds of the attention: heads of a group, splits.
 constexpr uint32_t kMaxGroup = 4, kMaxSplits = 16;
+// Largest uniform binding of every WebGPU adapter.
+constexpr uint32_t kMaxUniformBytes = 64 << 10;
 
 // Division of a link's work; fields of struct Link in layer_chain.wgsl.
 struct LinkCut {
@@ -297,7 +299,8 @@ class Planner {
     for (const auto& [there, name] :
          {std::pair(true, "attention"), std::pair(true, "packed"),
           std::pair(shape.rotary_dim > 0, "rotary"), std::pair(shape.has_norm, "norm"),
-          std::pair(attention.local_window > 0, "window")}) {
+          std::pair(attention.local_window > 0, "window"),
+          std::pair(attention.page_entries > 0, "pages")}) {
       Define(there, name);
     }
     Define(true, fmt::format("pairs{}", cut.pairs));
@@ -309,6 +312,7 @@ class Planner {
       Constant(name, value);
     }
     Constant("kQueryRow", query);
+    Constant("kPageVectors", CeilDiv(attention.page_entries, 4u));
     const uint64_t output = words_;
     Constant("kAttentionRow", output);
     words_ += attention.heads * attention.head_size / 2;
@@ -316,10 +320,11 @@ class Planner {
     words_ += uint64_t{attention.kv_heads} * cut.splits * cut.partial(shape);
     params.attention = GroupQueryAttentionDecodeParamsOf(shape);
     kernel_.variant += fmt::format(
-        "-attention.n{}.kv{}.h{}{}{}{}", attention.heads, attention.kv_heads, attention.head_size,
+        "-attention.n{}.kv{}.h{}{}{}{}{}", attention.heads, attention.kv_heads, attention.head_size,
         Tag(shape.rotary_dim > 0,
             fmt::format("{}{}", shape.interleaved ? "interleaved" : "rotary", shape.rotary_dim)),
-        Tag(shape.has_norm, "norm"), Tag(attention.local_window > 0, "window"));
+        Tag(shape.has_norm, "norm"), Tag(attention.local_window > 0, "window"),
+        Tag(attention.page_entries > 0, fmt::format("pages{}", attention.page_entries)));
     return output;
   }
 
@@ -416,7 +421,8 @@ bool IsChainAttention(const Caps& caps, const GroupQueryAttentionDecodeShape& sh
          attention.head_size > 0 && attention.head_size / 8 <= caps.fixed_subgroup_size() &&
          shape.rotary_dim % 16 == 0 && shape.rotary_dim <= attention.head_size &&
          shape.positions == RotaryPositions::kSeqlens && attention.capacity > 0 &&
-         !attention.has_head_sink && !attention.smooth_softmax && attention.bias_total == 0;
+         attention.page_entries <= kMaxUniformBytes / sizeof(int32_t) && !attention.has_head_sink &&
+         !attention.smooth_softmax && attention.bias_total == 0;
 }
 
 ChainVectors LayOutChainVectors(const Chain& chain) {

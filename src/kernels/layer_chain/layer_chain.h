@@ -22,8 +22,9 @@
 //   rows           u32; the row_words of a dispatch must be zero before its first run. The word
 //                  kChainStuckWord is not among them; all chains share it.
 //   vectors        f16, biases and norm scales (ChainVectors)
-//   key, value     caches of the attention, seqlens (a uniform), and rotary: the caches of cos and
-//                  sin concatenated, as in group_query_attention_decode.h
+//   key, value     caches of the attention, seqlens and page_table (uniforms), and rotary: the
+//   caches
+//                  of cos and sin concatenated, as in group_query_attention_decode.h
 //   of each link   B, scales, residual (if it is kOutside), Y (if `bound`)
 //   of a table     token i32 (a uniform) and, for codes, their scales f16
 #pragma once
@@ -49,7 +50,8 @@ inline constexpr size_t kMaxChainLinks = 4;
 struct LayerChainRoles {
   static constexpr Role kX{1}, kTable{1, Access::kReadRows}, kRows{2, Access::kScratch},
       kVectors{3}, kKeyCache{4, Access::kReadWrite}, kValueCache{5, Access::kReadWrite},
-      kSeqlens{6}, kRotary{7, Access::kReadRows}, kToken{24}, kTableScales{25, Access::kReadRows};
+      kSeqlens{6}, kRotary{7, Access::kReadRows}, kToken{24}, kTableScales{25, Access::kReadRows},
+      kPageTable{26};
   // Roles of the operands of link i.
   static constexpr Role B(size_t i) { return {LinkBinding(i)}; }
   static constexpr Role Scales(size_t i) { return {LinkBinding(i) + 1}; }
@@ -149,7 +151,8 @@ ChainVectors LayOutChainVectors(const Chain& chain);
 bool IsChainLink(const Caps& caps, const MatMulNBitsShape& shape);
 
 // Returns whether a chain can contain the attention: one packed row of f16, at most four heads per
-// group, heads that one subgroup's lanes span, and no sink, bias or position ids.
+// group, heads that one subgroup's lanes span, a page table that a uniform binding can hold, and no
+// sink, bias or position ids.
 bool IsChainAttention(const Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
 // Returns the tunings worth a try on this adapter, the best guess first. Empty if the chain does

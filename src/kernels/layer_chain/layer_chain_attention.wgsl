@@ -76,8 +76,14 @@ struct KeyAndValue {
   value: raw8,
 }
 
-fn load_tile(head_begin: u32, tile: u32, team: u32, column: u32) -> KeyAndValue {
-  let at = (head_begin + min(tile * kTile + team, params.capacity - 1u)) * kCols + column;
+// Looks up the page of a team's row of a tile. A tile of no more rows than a page lies in one page,
+// which is the same for all threads.
+fn page_of(tile: u32, team: u32) -> u32 {
+  return page_begin(0u, tile * kTile + select(team, 0u, kTile <= kPageRows));
+}
+
+fn load_tile(cache_begin: u32, page: u32, tile: u32, team: u32, column: u32) -> KeyAndValue {
+  let at = (cache_begin + row_in_page(page, tile * kTile + team)) * kCols + column;
   return KeyAndValue(k_cache[at], v_cache[at]);
 }
 
@@ -246,10 +252,12 @@ fn attend_split(layer: u32, item: u32, extent: Extent, local: u32) -> Softmax {
   let lane = local % kLanes;
   let team = local / kLanes;
   let column = min(lane, kCols - 1u);
-  let head_begin = layer * params.cache_layer + kv_head * params.capacity;
+  let cache_begin = layer * params.cache_layer + head_begin(0u, kv_head, kKvHeads);
   let place = place_of(item, extent);
   var tile = extent.first_tile + place;
-  var next = load_tile(head_begin, tile, team, column);
+  var next = load_tile(cache_begin, page_of(tile, team), tile, team, column);
+  // Pages are looked up one tile before their rows are loaded.
+  var page = page_of(tile + kSplits, team);
   var softmax = Softmax(pvec(kMasked), pvec(0.0), Unit());
   if (place >= extent.active_splits) {
     return softmax;
@@ -263,14 +271,15 @@ fn attend_split(layer: u32, item: u32, extent: Extent, local: u32) -> Softmax {
   for (; tile < extent.tiles; tile += kSplits) {
     let now = next;
     if (tile + kSplits < extent.tiles) {
-      next = load_tile(head_begin, tile + kSplits, team, column);
+      next = load_tile(cache_begin, page, tile + kSplits, team, column);
+      page = page_of(tile + 2u * kSplits, team);
     }
     add_row(&softmax, now, q, tile * kTile + team, range.x, min(extent.old_rows, range.y), local);
   }
   if (tile == extent.tiles) {
     let new_key = apply_rotation(sources.key, inv_stds.k, sources.k_norm, lane, sources.angles);
     let new_row = KeyAndValue(pack(new_key), sources.value);
-    append(head_begin, extent.past, team, lane, new_row.key, new_row.value);
+    append(0u, cache_begin, extent.past, team, lane, new_row.key, new_row.value);
     add_row(&softmax, new_row, q, extent.past + team, range.x, min(extent.past + 1u, range.y),
             local);
   }

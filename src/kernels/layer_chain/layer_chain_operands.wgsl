@@ -16,13 +16,13 @@ struct Params {
   scale: f32,
   softcap: f32,
   epsilon: f32,
+  head_rows: u32,
   pad0: u32,
   pad1: u32,
-  pad2: u32,
   rows: u32,         // First of this dispatch's words in `rows`.
   layers: u32,       // Layers, which run one after the other.
   cache_layer: u32,  // Rows of the caches from one layer to the next.
-  pad3: u32,
+  pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -35,6 +35,11 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> k_cache: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> v_cache: array<vec4<u32>>;
 @group(0) @binding(6) var<uniform> seqlens_k: i32;
+#endif
+#if pages
+@group(0) @binding(26) var<uniform> page_table: array<vec4<i32>, kPageVectors>;
+
+fn page_at(i: u32) -> u32 { return u32(page_table[i / 4u][i % 4u]); }
 #endif
 #if rotary
 @group(0) @binding(7) var<storage, read> rotary: array<vec4<u32>>;

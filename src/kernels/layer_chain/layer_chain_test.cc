@@ -17,6 +17,7 @@
 #include "kernels/matmul_nbits/matmul_nbits_testing.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/testing/kernel_case.h"
+#include "kernels/testing/page_tables.h"
 
 namespace sinter::kernels {
 namespace {
@@ -138,7 +139,7 @@ void Append(std::vector<double>& to, const std::vector<double>& values) {
 
 // Attention of a chain, and the contents of its operands over all layers.
 struct AttentionData {
-  std::vector<double> seqlens, cos, sin, k, v, k_expected, v_expected;
+  std::vector<double> seqlens, cos, sin, k, v, k_expected, v_expected, page_table;
 
   AttentionData(const Chain& chain, uint32_t total) {
     const GroupQueryAttentionDecodeShape& shape = *chain.attention;
@@ -147,6 +148,8 @@ struct AttentionData {
     const size_t rows = (chain.layers - 1) * size_t{chain.cache_layer} + layer_rows;
     const size_t table = size_t{shape.rotary_rows} * shape.rotary_dim / 2;
     seqlens = {total - 1.0};
+    if (attention.page_entries > 0)
+      page_table = MakePageTable(attention.page_entries, {double(total)}).table;
     cos = RandomValues(DType::kF16, table, 4);
     sin = RandomValues(DType::kF16, table, 5);
     k_expected = k = RandomValues(DType::kF16, rows * attention.head_size, 2);
@@ -172,7 +175,8 @@ struct AttentionData {
                                                                      .cos = cos,
                                                                      .sin = sin,
                                                                      .q_norm_weight = q_norm,
-                                                                     .k_norm_weight = k_norm},
+                                                                     .k_norm_weight = k_norm,
+                                                                     .page_table = page_table},
                                                                     own_k, own_v, DType::kF16);
     std::copy(own_k.begin(), own_k.end(), k_expected.begin() + begin);
     std::copy(own_v.begin(), own_v.end(), v_expected.begin() + begin);
@@ -312,6 +316,10 @@ std::vector<Operand> MakeOperands(const Chain& chain, size_t words, uint32_t tot
     operands.push_back(table->token);
     operands.push_back(table->scales);
   }
+  if (attention && !attention->page_table.empty()) {
+    operands.resize(LayerChainRoles::kPageTable.binding - 1, Operand::Absent());
+    operands.push_back(Operand::Input(DType::kI32, attention->page_table));
+  }
   return operands;
 }
 
@@ -321,11 +329,11 @@ std::string Name(const Chain& chain, uint32_t total) {
   if (chain.attention) {
     const GroupQueryAttentionDecodeShape& shape = *chain.attention;
     const GroupQueryAttentionShape& attention = shape.attention;
-    name += fmt::format("_attention.n{}.kv{}.h{}.of{}.t{}{}{}{}{}", attention.heads,
-                        attention.kv_heads, attention.head_size, attention.capacity, total,
-                        shape.has_norm ? ".norm" : "", shape.interleaved ? ".interleaved" : "",
-                        attention.local_window > 0 ? ".window" : "",
-                        attention.softcap > 0 ? ".softcap" : "");
+    name += fmt::format(
+        "_attention.n{}.kv{}.h{}.of{}.t{}{}{}{}{}{}", attention.heads, attention.kv_heads,
+        attention.head_size, attention.capacity, total, shape.has_norm ? ".norm" : "",
+        shape.interleaved ? ".interleaved" : "", attention.local_window > 0 ? ".window" : "",
+        attention.softcap > 0 ? ".softcap" : "", attention.page_entries > 0 ? ".pages" : "");
   }
   if (chain.table)
     name += fmt::format("_table{}.blk{}", chain.table->rows, chain.table->block_size);
@@ -449,6 +457,22 @@ std::vector<KernelCase> MakeCases(const Caps& caps) {
   special.attention.local_window = 0;
   add_attention(special, 80, {shared});
 
+  // Caches in pages: the first row, a page that is just full, the first row of a page, and several
+  // pages; tiles of fewer and of more rows than a page.
+  for (const auto& [size, total, window] : {std::tuple{32u, 1u, -1},
+                                            {32u, 64u, -1},
+                                            {64u, 65u, -1},
+                                            {64u, 250u, 100},
+                                            {16u, 250u, -1}}) {
+    const PageTable pages = MakePageTable(4, {double(total)});
+    GroupQueryAttentionDecodeShape shape = Attention(4, 2, size, pages.capacity);
+    shape.attention.page_entries = pages.entries;
+    shape.attention.local_window = window;
+    shape.has_norm = true;
+    shape.rotary_rows = 260;
+    add_at(total, Layers(2, 64, 96, shape), {shared});
+  }
+
   // Several layers, with and without attention.
   GroupQueryAttentionDecodeShape attention = Attention(4, 2, 32, 70);
   attention.has_norm = true;
@@ -542,6 +566,7 @@ TEST(LayerChain, AttentionsAreWhatTheKernelCanDo) {
   refuses([](auto& shape) { shape.attention.has_head_sink = true; });
   refuses([](auto& shape) { shape.attention.smooth_softmax = true; });
   refuses([](auto& shape) { shape.attention.bias_total = 100; });
+  refuses([](auto& shape) { shape.attention.page_entries = 16385; });
   refuses([](auto& shape) { shape.packed = false; });
   refuses([](auto& shape) { shape.rotary_dim = 24; });
   refuses([](auto& shape) { shape.positions = RotaryPositions::kPositionIds; });

@@ -25,6 +25,7 @@ KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& sha
   if (shape.output_is_cache && shape.output_layout != HeadLayout::kBNSH) {
     throw Error("kernels", "layout of the KV cache: got BSNH, want BNSH");
   }
+  SINTER_CHECK(shape.page_entries == 0 || shape.output_is_cache);
   SINTER_CHECK(shape.head_size > 0 && shape.heads > 0 && shape.cache_rows > 0);
   const bool rotary = shape.rotary_dim > 0;
 
@@ -45,6 +46,7 @@ KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& sha
   }
   define(shape.NeedsSeqlens(), "seqlens");
   define(shape.output_is_cache, "cache");
+  define(shape.page_entries > 0, "pages");
   define(shape.has_norm, "norm");
   if (shape.has_norm) plan.variant += fmt::format(".{}", norm);
   plan.variant += fmt::format(".{}", picked.name());
@@ -65,7 +67,8 @@ KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& sha
                                .cache_rows = shape.cache_rows,
                                .grid_x = plan.workgroups[0],
                                .input_offset = shape.input_offset,
-                               .epsilon = shape.epsilon};
+                               .epsilon = shape.epsilon,
+                               .padding = {}};
   const uint32_t hidden = shape.heads * shape.head_size;
   if (shape.input_layout == HeadLayout::kBSNH) {
     params.input_sequence = shape.input_row == 0 ? hidden : shape.input_row;
@@ -76,14 +79,15 @@ KernelPlan PlanRotaryEmbedding(const Caps& caps, const RotaryEmbeddingShape& sha
     params.input_batch = shape.sequence * hidden;
     params.input_head = shape.sequence * shape.head_size;
   }
-  params.output_rows = shape.output_rows == 0 ? shape.sequence : shape.output_rows;
-  params.output_batch = params.output_rows * hidden;
+  params.head_rows = shape.output_rows == 0 ? shape.sequence : shape.output_rows;
+  params.capacity = SequenceRows(params.head_rows, shape.page_entries);
+  params.output_batch = params.head_rows * hidden;
   if (shape.output_layout == HeadLayout::kBSNH) {
     params.output_sequence = hidden;
     params.output_head = shape.head_size;
   } else {
     params.output_sequence = shape.head_size;
-    params.output_head = params.output_rows * shape.head_size;
+    params.output_head = params.head_rows * shape.head_size;
   }
   plan.SetParams(params);
   return plan;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/common/kv_pages.h"
 #include "kernels/kernel_plan.h"
 #include "kernels/operand.h"
 
@@ -31,7 +32,7 @@ enum class RotaryPositions {
 
 struct RotaryEmbeddingRoles {
   static constexpr Role kInput{1}, kCos{2, Access::kReadRows}, kSin{3, Access::kReadRows},
-      kNormWeight{4}, kSeqlens{5}, kPositionIds{6}, kOutput{7, Access::kWrite};
+      kNormWeight{4}, kSeqlens{5}, kPositionIds{6}, kOutput{7, Access::kWrite}, kPageTable{8};
 };
 
 // For every batch b, row s < sequence and head h < heads:
@@ -41,12 +42,13 @@ struct RotaryEmbeddingRoles {
 //   the dimensions from rotary_dim on are copied.
 // The row of the cos and sin caches is the position, clamped to cache_rows - 1.
 //
-// Output row: s; in a KV cache max(seqlens_k[b] + 1 - sequence, 0) + s. Rows from output_rows on
-// are dropped.
+// Output row: s; in a KV cache max(seqlens_k[b] + 1 - sequence, 0) + s. Rows past those that the
+// output has for a sequence are dropped.
 //
 // Operands: input; cos and sin [cache_rows, rotary_dim / 2] (if rotary_dim > 0); norm_weight
 // [head_size] (if has_norm); seqlens i32 [batch] (if NeedsSeqlens()); position_ids i32 (if
-// rotary_dim > 0 and positions are not kSeqlens); output.
+// rotary_dim > 0 and positions are not kSeqlens); output; page_table i32 [batch, page_entries] (if
+// page_entries > 0).
 struct RotaryEmbeddingShape {
   uint32_t batch = 1;
   uint32_t sequence = 1;
@@ -69,6 +71,7 @@ struct RotaryEmbeddingShape {
   HeadLayout output_layout = HeadLayout::kBSNH;
   bool output_is_cache = false;  // kBNSH with capacity output_rows
   uint32_t output_rows = 0;      // 0 means `sequence`
+  uint32_t page_entries = 0;     // of a KV cache in pages (common/kv_pages.h); 0 means no pages
 
   bool NeedsSeqlens() const {
     return output_is_cache || (rotary_dim > 0 && positions == RotaryPositions::kSeqlens);
@@ -88,13 +91,15 @@ struct RotaryEmbeddingParams {
   uint32_t input_batch;  // strides in elements
   uint32_t input_sequence;
   uint32_t input_head;
-  uint32_t output_rows;
+  uint32_t capacity;  // rows of a sequence in the output
   uint32_t output_batch;
   uint32_t output_sequence;
   uint32_t output_head;
   float epsilon;
+  uint32_t head_rows;  // rows of a head of a KV cache
+  uint32_t padding[3];
 };
-static_assert(sizeof(RotaryEmbeddingParams) == 64 &&
+static_assert(sizeof(RotaryEmbeddingParams) == 80 &&
               offsetof(RotaryEmbeddingParams, epsilon) == 60);
 
 // Returns the variants: `wg64` (one head per workgroup of 64 threads) and, with subgroups,
@@ -112,6 +117,7 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
                               std::span<const double> cos, std::span<const double> sin,
                               std::span<const double> norm_weight,
                               std::span<const double> seqlens_k,
-                              std::span<const double> position_ids, std::span<double> output);
+                              std::span<const double> position_ids, std::span<double> output,
+                              std::span<const double> page_table = {});
 
 }  // namespace sinter::kernels

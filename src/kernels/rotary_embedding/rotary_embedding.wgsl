@@ -10,7 +10,7 @@
 //
 // The host defines act_t, norm_t, kInterleaved and kWorkgroupSize; `rotary` if rotary_half > 0, and
 // then one of position_seqlens, position_ids and position_offset; `norm`; `seqlens` if binding 5
-// exists; `cache` if the output is a KV cache.
+// exists; `cache` if the output is a KV cache, `pages` if that is in pages.
 
 #include "common/workgroup_reduce.wgsl"
 
@@ -26,11 +26,12 @@ struct Params {
   input_batch: u32,
   input_sequence: u32,
   input_head: u32,
-  output_rows: u32,
+  capacity: u32,
   output_batch: u32,
   output_sequence: u32,
   output_head: u32,
   epsilon: f32,
+  head_rows: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -65,6 +66,13 @@ fn position(b: u32, s: u32) -> u32 {
 fn position(b: u32, s: u32) -> u32 { return u32(max(position_ids[0], 0)) + s; }
 #endif
 @group(0) @binding(7) var<storage, read_write> output: array<act_t>;
+#if pages
+@group(0) @binding(8) var<storage, read> page_table: array<i32>;
+
+fn page_at(i: u32) -> u32 { return u32(page_table[i]); }
+#endif
+
+#include "common/kv_pages.wgsl"
 
 // Returns element d of the head that starts at `begin`; `inv_std` is 1 without normalisation.
 #if norm
@@ -95,12 +103,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>,
 #if cache
   row += past_length(b);
 #endif
-  if (row >= params.output_rows) {
+  if (row >= params.capacity) {
     return;
   }
   let begin = params.input_offset + b * params.input_batch + s * params.input_sequence +
               h * params.input_head;
+#if cache
+  let end = (head_begin(b, h, params.heads) + cache_row(b, row)) * params.head_size;
+#else
   let end = b * params.output_batch + row * params.output_sequence + h * params.output_head;
+#endif
 
   var inv_std = 1.0;
 #if norm

@@ -11,13 +11,15 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
                               std::span<const double> cos, std::span<const double> sin,
                               std::span<const double> norm_weight,
                               std::span<const double> seqlens_k,
-                              std::span<const double> position_ids, std::span<double> output) {
+                              std::span<const double> position_ids, std::span<double> output,
+                              std::span<const double> page_table) {
   const size_t size = shape.head_size;
   const size_t half = shape.rotary_dim / 2;
   const size_t hidden = shape.heads * size;
   const size_t input_row = shape.input_row == 0 ? hidden : shape.input_row;
   const size_t output_rows = shape.output_rows == 0 ? shape.sequence : shape.output_rows;
-  SINTER_CHECK(output.size() == shape.batch * output_rows * hidden);
+  const CacheRows rows{shape.heads, output_rows, shape.page_entries, page_table};
+  SINTER_CHECK(output.size() == rows.Count(shape.batch) * size);
   SINTER_CHECK(!shape.NeedsSeqlens() || seqlens_k.size() == shape.batch);
   SINTER_CHECK(cos.size() == sin.size() && cos.size() >= shape.cache_rows * half);
   std::vector<double> x(size), y(size);
@@ -26,7 +28,7 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
     const int64_t past = std::max<int64_t>(total - shape.sequence, 0);
     for (size_t s = 0; s < shape.sequence; ++s) {
       const size_t row = shape.output_is_cache ? past + s : s;
-      if (row >= output_rows) continue;
+      if (row >= SequenceRows(static_cast<uint32_t>(output_rows), shape.page_entries)) continue;
       size_t angles = 0;
       if (half > 0) {
         int64_t position = 0;
@@ -64,7 +66,7 @@ void RotaryEmbeddingReference(const RotaryEmbeddingShape& shape, std::span<const
         }
         const size_t to = shape.output_layout == HeadLayout::kBSNH
                               ? (b * output_rows + row) * hidden + h * size
-                              : ((b * shape.heads + h) * output_rows + row) * size;
+                              : rows.At(b, h, row) * size;
         std::copy(y.begin(), y.end(), output.begin() + to);
       }
     }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "kernels/testing/kernel_case.h"
+#include "kernels/testing/page_tables.h"
 
 namespace sinter::kernels {
 namespace {
@@ -20,7 +21,7 @@ struct Positions {
 };
 
 std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Positions& positions,
-                                  bool widen) {
+                                  bool widen, const std::vector<double>& page_table) {
   const auto device = [&](DType dtype) { return widen ? DType::kF32 : dtype; };
   const size_t hidden = size_t{shape.heads} * shape.head_size;
   const size_t row = shape.input_row == 0 ? hidden : shape.input_row;
@@ -43,10 +44,11 @@ std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Posit
   const auto weight = RandomValues(shape.norm_dtype, shape.head_size, 2);
   const size_t output_rows = shape.output_rows == 0 ? shape.sequence : shape.output_rows;
   // The cache starts as sevens, so that wrong writes show.
-  std::vector<double> start(shape.batch * output_rows * hidden, 7.0);
+  const CacheRows rows = {shape.heads, output_rows, shape.page_entries, page_table};
+  std::vector<double> start(rows.Count(shape.batch) * shape.head_size, 7.0);
   std::vector<double> want = start;
   RotaryEmbeddingReference(shape, input, cos, sin, weight, positions.seqlens_k,
-                           positions.position_ids, want);
+                           positions.position_ids, want, page_table);
 
   const DType dtype = device(shape.dtype);
   const auto ints = [](bool present, const std::vector<double>& values) {
@@ -66,18 +68,20 @@ std::vector<Operand> MakeOperands(const RotaryEmbeddingShape& shape, const Posit
           shape.has_norm ? Operand::Input(device(shape.norm_dtype), weight) : Operand::Absent(),
           ints(shape.NeedsSeqlens(), positions.seqlens_k),
           ints(rotary && shape.positions != RotaryPositions::kSeqlens, positions.position_ids),
-          std::move(output)};
+          std::move(output),
+          ints(!page_table.empty(), page_table)};
 }
 
 const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const Caps& caps) {
   std::vector<KernelCase> cases;
   const auto add = [&](std::string name, RotaryEmbeddingShape shape, Positions positions,
-                       bool widen = false, bool plain = false) {
+                       bool widen = false, bool plain = false,
+                       std::vector<double> page_table = {}) {
     if ((shape.dtype == DType::kF16 || shape.norm_dtype == DType::kF16) && !caps.f16) widen = true;
     KernelCase c;
     c.name = fmt::format("b{}.s{}.n{}.h{}.r{}.{}{}", shape.batch, shape.sequence, shape.heads,
                          shape.head_size, shape.rotary_dim, DTypeName(shape.dtype), name);
-    c.operands = [=] { return MakeOperands(shape, positions, widen); };
+    c.operands = [=] { return MakeOperands(shape, positions, widen, page_table); };
     c.variants = plain ? std::vector<std::string>{""} : RotaryEmbeddingVariants(caps);
     c.plan = [=](Caps device, std::string_view variant) {
       if (widen) device = WithoutF16(device);
@@ -133,6 +137,13 @@ const bool kRegistered = RegisterKernelCases("rotary_embedding", [](const Caps& 
                            .output_rows = 16};
     // A right-padded prompt of 3 tokens, and one whose last two rows are past the capacity.
     add(".v.padded_and_past_capacity", v, {.seqlens_k = {2, 17}});
+    // Rows in two pages, in the first page, and past the last one.
+    const PageTable pages = MakePageTable(2, {67, 5, 128});
+    RotaryEmbeddingShape paged = v;
+    paged.batch = 3;
+    paged.output_rows = pages.capacity;
+    paged.page_entries = pages.entries;
+    add(".v.pages", paged, {.seqlens_k = {66, 4, 129}}, false, false, pages.table);
     v.output_is_cache = false;
     v.output_rows = 0;
     add(".v.dense", v, {});
