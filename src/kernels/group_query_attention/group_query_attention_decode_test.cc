@@ -296,6 +296,19 @@ const bool kRegistered = RegisterKernelCases("group_query_attention_decode", [](
   // Models: Qwen3-1.7B, Llama-3.2-1B, Phi-3-mini.
   add(".qwen3", Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 1024)), {511}, kAll);
   add(".qwen3", Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 4608)), {4095}, kAll);
+  // Many sequences, contiguous and in pages.
+  for (const uint32_t batch : {8u, 64u}) {
+    Shape qwen3 = Packed(ShapeOf(DType::kF16, 1, 16, 8, 128, 640));
+    qwen3.attention.batch = batch;
+    const std::vector<double> last(batch, 575);
+    add(".qwen3", qwen3, last, kAll);
+    cases.back().benchmark_only = true;
+    const PageTable pages = MakePageTable(12, std::vector<double>(batch, 576));
+    qwen3.attention.page_entries = pages.entries;
+    qwen3.attention.capacity = pages.capacity;
+    add(".qwen3.pages", qwen3, last, kAll, false, pages.table);
+    cases.back().benchmark_only = true;
+  }
   for (const uint32_t length : {512u, 4096u}) {
     Shape llama = ShapeOf(DType::kF16, 1, 32, 8, 64, length + 512);
     llama.rotary_dim = 64;
