@@ -199,6 +199,42 @@ TEST(PageCache, ForgetKeepsLeasesButNoPrefix) {
   EXPECT_EQ(cache.figures().unused, 4);
 }
 
+// After Forget() a lease may hold a page whose findable parent it does not hold.
+TEST(PageCache, AnEvictedParentsNumberGivesNoWrongPrefix) {
+  PageCache cache(6);
+  auto first = cache.Reserve(Text("ab", 1), 129, 0);
+  auto second = cache.Reserve(Text("ab", 1), 129, 0);
+  ASSERT_TRUE(first && second);
+  cache.Publish(*first, Text("a"));
+  cache.Publish(*second, Text("a"));
+  cache.Publish(*first, Text("ab"));
+  EXPECT_EQ(cache.ShareMore(*second, Text("ab", 1)), 128);
+  const int32_t parent = first->pages()[0];
+  const int32_t child = first->pages()[1];
+  EXPECT_NE(second->pages()[0], parent);
+  EXPECT_EQ(second->pages()[1], child);
+  cache.Forget();
+  EXPECT_EQ(cache.ShareMore(*second, Text("ab", 1)), 0);
+  cache.Publish(*first, Text("ab"));
+  first->Release();
+  EXPECT_EQ(cache.figures().in_use, 3);
+  auto other = cache.Reserve(Text("", 1), 128, 0);
+  // The page that was the parent begins another sequence.
+  auto last = cache.Reserve(Text("x"), 64, 0);
+  ASSERT_TRUE(other && last);
+  cache.Publish(*last, Text("x"));
+  EXPECT_EQ(last->pages()[0], parent);
+  EXPECT_EQ(cache.FindPrefix(Text("xb", 1), 0), 64);
+  EXPECT_EQ(cache.FindPrefix(Text("ab", 1), 0), 0);
+  // The child becomes findable again below the second lease's own page.
+  cache.Publish(*second, Text("ab"));
+  EXPECT_EQ(cache.FindPrefix(Text("ab", 1), 0), 128);
+  EXPECT_EQ(cache.FindPrefix(Text("xb", 1), 0), 64);
+  second->Release();
+  last->Release();
+  EXPECT_EQ(cache.figures().cached, 3);
+}
+
 TEST(PageCache, MovedLeasesReleaseOnce) {
   PageCache cache(2);
   auto lease = cache.Reserve(Text("", 1), 64, 0);

@@ -68,6 +68,9 @@ TEST(Scheduler, AShortPromptPassesARunningLongOne) {
   const auto again = scheduler.Next(At(0), Always);
   EXPECT_EQ(again->id, 1u);
   EXPECT_FALSE(again->admitted);
+  // One that is longer than what remains waits.
+  scheduler.Push({.id = 3, .client = "a", .prompt_tokens = 2600});
+  EXPECT_EQ(scheduler.Next(At(0), Always)->id, 1u);
 }
 
 TEST(Scheduler, HigherPrioritiesFirstWithinAClientOnly) {
@@ -218,6 +221,8 @@ TEST(Scheduler, PausingDoesNotDropTheCount) {
   scheduler.ChargePrompt(2, 1);
   scheduler.ChargeGenerated(2, 5 * kChunk);
   scheduler.Remove(2);
+  scheduler.Push({.id = 9, .client = "c", .prompt_tokens = 1});
+  scheduler.Remove(9);
   scheduler.Push({.id = 3, .client = "b", .prompt_tokens = 1});
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(scheduler.Next(At(0), Always)->id, 1u);
@@ -442,6 +447,11 @@ TEST(Scheduler, KeepsFewClients) {
     scheduler.Remove(id);
     ASSERT_LE(scheduler.figures().clients, Scheduler::kMaxIdleClients + 2);
   }
+  // Those that the others have caught up with are not kept.
+  scheduler.ChargeGenerated(0, 1000);
+  scheduler.Push({.id = 1, .client = "new", .prompt_tokens = 10});
+  EXPECT_EQ(scheduler.figures().clients, 2);
+  scheduler.Remove(1);
   scheduler.Remove(0);
   EXPECT_EQ(scheduler.figures().clients, 0);
 }
