@@ -60,7 +60,7 @@ Scheduler::Scheduler(SchedulerOptions options) : options_(options) {
 }
 
 void Scheduler::Push(Request request) {
-  SINTER_CHECK(!entries_.contains(request.id), "id {}", request.id);
+  SINTER_CHECK(!items_.contains(request.id), "id {}", request.id);
   request.prompt_tokens = CheckedTokens(request.prompt_tokens);
   request.max_new_tokens = CheckedTokens(request.max_new_tokens);
   const auto known = clients_.find(request.client);
@@ -78,26 +78,26 @@ void Scheduler::Push(Request request) {
   }
 
   Client& client = Join(request.client);
-  Entry& entry = entries_[request.id];
-  entry.request = std::move(request);
-  entry.client = &client;
-  entry.arrival = ++arrivals_;
-  ++client.entries;
+  Item& item = items_[request.id];
+  item.request = std::move(request);
+  item.client = &client;
+  item.arrival = ++arrivals_;
+  ++client.items;
   ++waiting_;
-  client.tokens += TokensOf(entry.request);
-  Enqueue(entry);
+  client.tokens += TokensOf(item.request);
+  Enqueue(item);
 }
 
 bool Scheduler::Remove(uint64_t id) {
-  const auto found = entries_.find(id);
-  if (found == entries_.end()) return false;
-  Entry& entry = found->second;
-  Dequeue(entry);
-  if (!entry.admitted) --waiting_;
-  entry.client->tokens -= TokensOf(entry.request);
-  --entry.client->entries;
-  entries_.erase(found);
-  if (entries_.empty()) {
+  const auto found = items_.find(id);
+  if (found == items_.end()) return false;
+  Item& item = found->second;
+  Dequeue(item);
+  if (!item.admitted) --waiting_;
+  item.client->tokens -= TokensOf(item.request);
+  --item.client->items;
+  items_.erase(found);
+  if (items_.empty()) {
     // Nobody is there to be fair to.
     clients_.clear();
     reached_ = 0;
@@ -123,16 +123,16 @@ std::optional<Choice> Scheduler::Next(Time now, const std::function<Room(uint64_
     std::pop_heap(clients.begin(), clients.end(), later);
     Client& client = *clients.back();
     clients.pop_back();
-    Entry* entry = Pick(client, now, room, questions);
-    if (!entry) continue;
+    Item* item = Pick(client, now, room, questions);
+    if (!item) continue;
     client.last_chosen = ++turns_;
     reached_ = std::max(reached_, client.served_tokens);
-    const Choice choice{.id = entry->request.id, .admitted = !entry->admitted};
+    const Choice choice{.id = item->request.id, .admitted = !item->admitted};
     if (choice.admitted) {
-      Dequeue(*entry);
-      entry->admitted = true;
+      Dequeue(*item);
+      item->admitted = true;
       --waiting_;
-      Enqueue(*entry);
+      Enqueue(*item);
     }
     return choice;
   }
@@ -141,46 +141,46 @@ std::optional<Choice> Scheduler::Next(Time now, const std::function<Room(uint64_
 
 // Returns the client's request whose prompt runs next, or null. `questions` is what is left of the
 // calls of `room`; 0 ends all admissions.
-Scheduler::Entry* Scheduler::Pick(Client& client, Time now,
-                                  const std::function<Room(uint64_t id)>& room, int& questions) {
+Scheduler::Item* Scheduler::Pick(Client& client, Time now,
+                                 const std::function<Room(uint64_t id)>& room, int& questions) {
   const auto running = client.running.begin();
   const bool has_running = running != client.running.end();
-  for (auto& [rank, entry] : client.waiting) {
+  for (auto& [rank, item] : client.waiting) {
     if (questions == 0 || (has_running && running->first < rank)) break;
     --questions;
-    const Room answer = room(entry->request.id);
-    if (answer == Room::kYes) return entry;
-    if (answer == Room::kNotNow && !entry->refused) entry->refused = now;
-    if (answer == Room::kNothing || now - *entry->refused >= options_.passing) questions = 0;
+    const Room answer = room(item->request.id);
+    if (answer == Room::kYes) return item;
+    if (answer == Room::kNotNow && !item->refused) item->refused = now;
+    if (answer == Room::kNothing || now - *item->refused >= options_.passing) questions = 0;
   }
   return has_running ? running->second : nullptr;
 }
 
 void Scheduler::ChargePrompt(uint64_t id, int64_t tokens) {
-  Entry& entry = Get(id);
+  Item& item = Get(id);
   tokens = CheckedTokens(tokens);
-  Charge(*entry.client, tokens);
-  SetRemaining(entry, std::max<int64_t>(0, entry.request.prompt_tokens - tokens),
-               entry.request.max_new_tokens);
+  Charge(*item.client, tokens);
+  SetRemaining(item, std::max<int64_t>(0, item.request.prompt_tokens - tokens),
+               item.request.max_new_tokens);
 }
 
 void Scheduler::ChargeGenerated(uint64_t id, int64_t tokens) {
-  Entry& entry = Get(id);
+  Item& item = Get(id);
   tokens = CheckedTokens(tokens);
-  Charge(*entry.client, tokens);
-  SetRemaining(entry, entry.request.prompt_tokens,
-               std::max<int64_t>(0, entry.request.max_new_tokens - tokens));
+  Charge(*item.client, tokens);
+  SetRemaining(item, item.request.prompt_tokens,
+               std::max<int64_t>(0, item.request.max_new_tokens - tokens));
 }
 
 void Scheduler::SetRemainingPrompt(uint64_t id, int64_t tokens) {
-  Entry& entry = Get(id);
-  SetRemaining(entry, CheckedTokens(tokens), entry.request.max_new_tokens);
+  Item& item = Get(id);
+  SetRemaining(item, CheckedTokens(tokens), item.request.max_new_tokens);
 }
 
 int64_t Scheduler::TokensAhead(uint64_t id) const {
-  const auto found = entries_.find(id);
-  SINTER_CHECK(found != entries_.end(), "id {}", id);
-  const Entry& self = found->second;
+  const auto found = items_.find(id);
+  SINTER_CHECK(found != items_.end(), "id {}", id);
+  const Item& self = found->second;
   int64_t behind = TokensOf(self.request);
   const Client& client = *self.client;
   for (auto other = client.waiting.rbegin(); other != client.waiting.rend(); ++other) {
@@ -211,7 +211,7 @@ int64_t Scheduler::InShares(const Client* own, int64_t own_ahead, int64_t own_pr
 QueueFigures Scheduler::figures() const {
   QueueFigures figures;
   figures.waiting = waiting_;
-  figures.admitted = static_cast<int64_t>(entries_.size()) - waiting_;
+  figures.admitted = static_cast<int64_t>(items_.size()) - waiting_;
   figures.clients = static_cast<int64_t>(clients_.size());
   for (const auto& [key, client] : clients_) {
     figures.tokens = SaturatingAdd(figures.tokens, client.tokens);
@@ -219,38 +219,38 @@ QueueFigures Scheduler::figures() const {
   return figures;
 }
 
-Scheduler::Entry& Scheduler::Get(uint64_t id) {
-  const auto found = entries_.find(id);
-  SINTER_CHECK(found != entries_.end(), "id {}", id);
+Scheduler::Item& Scheduler::Get(uint64_t id) {
+  const auto found = items_.find(id);
+  SINTER_CHECK(found != items_.end(), "id {}", id);
   return found->second;
 }
 
-void Scheduler::Enqueue(Entry& entry) {
-  const int64_t aging = AgingTokens(entry.request.submitted, options_.aging_tokens_per_second);
-  entry.rank = {.minus_priority = -int64_t{entry.request.priority},
-                .aged_tokens = SaturatingAdd(aging, entry.request.prompt_tokens),
-                .arrival = entry.arrival};
-  if (!entry.admitted) {
-    entry.client->waiting.emplace(entry.rank, &entry);
-  } else if (entry.request.prompt_tokens > 0) {
-    entry.client->running.emplace(entry.rank, &entry);
+void Scheduler::Enqueue(Item& item) {
+  const int64_t aging = AgingTokens(item.request.submitted, options_.aging_tokens_per_second);
+  item.rank = {.minus_priority = -int64_t{item.request.priority},
+               .aged_tokens = SaturatingAdd(aging, item.request.prompt_tokens),
+               .arrival = item.arrival};
+  if (!item.admitted) {
+    item.client->waiting.emplace(item.rank, &item);
+  } else if (item.request.prompt_tokens > 0) {
+    item.client->running.emplace(item.rank, &item);
   }
 }
 
-void Scheduler::Dequeue(Entry& entry) {
-  (entry.admitted ? entry.client->running : entry.client->waiting).erase(entry.rank);
+void Scheduler::Dequeue(Item& item) {
+  (item.admitted ? item.client->running : item.client->waiting).erase(item.rank);
 }
 
-void Scheduler::SetRemaining(Entry& entry, int64_t prompt_tokens, int64_t new_tokens) {
-  Client& client = *entry.client;
-  client.tokens -= TokensOf(entry.request);
-  entry.request.max_new_tokens = new_tokens;
-  if (prompt_tokens != entry.request.prompt_tokens) {
-    Dequeue(entry);
-    entry.request.prompt_tokens = prompt_tokens;
-    Enqueue(entry);
+void Scheduler::SetRemaining(Item& item, int64_t prompt_tokens, int64_t new_tokens) {
+  Client& client = *item.client;
+  client.tokens -= TokensOf(item.request);
+  item.request.max_new_tokens = new_tokens;
+  if (prompt_tokens != item.request.prompt_tokens) {
+    Dequeue(item);
+    item.request.prompt_tokens = prompt_tokens;
+    Enqueue(item);
   }
-  client.tokens += TokensOf(entry.request);
+  client.tokens += TokensOf(item.request);
 }
 
 void Scheduler::Charge(Client& client, int64_t tokens) {
@@ -260,7 +260,7 @@ void Scheduler::Charge(Client& client, int64_t tokens) {
 // Returns the client of a new request. One that has no other request starts at the others' count.
 Scheduler::Client& Scheduler::Join(const std::string& key) {
   Client& client = clients_[key];
-  if (client.entries > 0) return client;
+  if (client.items > 0) return client;
   const int64_t floor = Floor();
   client.served_tokens = std::max(client.served_tokens, floor);
   client.last_chosen = ++turns_;
@@ -269,7 +269,7 @@ Scheduler::Client& Scheduler::Join(const std::string& key) {
   auto oldest = clients_.end();
   for (auto other = clients_.begin(); other != clients_.end();) {
     const Client& one = other->second;
-    if (&one == &client || one.entries > 0) {
+    if (&one == &client || one.items > 0) {
       ++other;
     } else if (one.served_tokens <= floor) {
       other = clients_.erase(other);
@@ -288,7 +288,7 @@ Scheduler::Client& Scheduler::Join(const std::string& key) {
 int64_t Scheduler::Floor() const {
   int64_t least = std::numeric_limits<int64_t>::max();
   for (const auto& [key, client] : clients_) {
-    if (client.entries > 0) least = std::min(least, client.served_tokens);
+    if (client.items > 0) least = std::min(least, client.served_tokens);
   }
   return least == std::numeric_limits<int64_t>::max() ? reached_ : std::max(reached_, least);
 }

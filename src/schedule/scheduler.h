@@ -143,7 +143,7 @@ class Scheduler {
     auto operator<=>(const Rank&) const = default;
   };
 
-  struct Entry {
+  struct Item {
     Request request;  // prompt_tokens and max_new_tokens are what remains
     Client* client = nullptr;
     uint64_t arrival = 0;
@@ -152,30 +152,30 @@ class Scheduler {
     std::optional<Time> refused;  // first time that it did not fit
   };
 
-  using Line = std::map<Rank, Entry*>;
+  using Ranked = std::map<Rank, Item*>;
 
   struct Client {
     int64_t served_tokens = 0;
-    int64_t entries = 0;
-    int64_t tokens = 0;        // that remain, of all entries
+    int64_t items = 0;
+    int64_t tokens = 0;        // that remain, of all items
     uint64_t last_chosen = 0;  // number of the choice, or of the client's coming
-    Line waiting;
-    Line running;  // admitted, with prompt left
+    Ranked waiting;
+    Ranked running;  // admitted, with prompt left
   };
 
-  Entry& Get(uint64_t id);
-  void Enqueue(Entry& entry);
-  void Dequeue(Entry& entry);
-  void SetRemaining(Entry& entry, int64_t prompt_tokens, int64_t new_tokens);
+  Item& Get(uint64_t id);
+  void Enqueue(Item& item);
+  void Dequeue(Item& item);
+  void SetRemaining(Item& item, int64_t prompt_tokens, int64_t new_tokens);
   void Charge(Client& client, int64_t tokens);
   Client& Join(const std::string& key);
   int64_t Floor() const;
-  Entry* Pick(Client& client, Time now, const std::function<Room(uint64_t id)>& room,
-              int& questions);
+  Item* Pick(Client& client, Time now, const std::function<Room(uint64_t id)>& room,
+             int& questions);
   int64_t InShares(const Client* own, int64_t own_ahead, int64_t own_prompt) const;
 
   SchedulerOptions options_;
-  std::unordered_map<uint64_t, Entry> entries_;
+  std::unordered_map<uint64_t, Item> items_;
   std::unordered_map<std::string, Client> clients_;
   int64_t waiting_ = 0;
   int64_t reached_ = 0;  // highest served_tokens at which a client was chosen
