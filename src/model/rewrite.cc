@@ -61,8 +61,9 @@ std::unique_ptr<graph::Graph> SpecializeOnly(const graph::Graph& graph, const Ge
   roles.exact = shape.exact;
   // Conditions depend on the sequence's total length only, so one new token after the others stands
   // for every run that ends at this length.
-  return passes::Specialize(graph, BindDims(graph, config, shape, shape.capacity),
-                            BindDims(graph, config, {1, length - 1}, length), &roles, one_row);
+  return passes::Specialize(
+      graph, BindDims(graph, config, shape, shape.capacity),
+      BindDims(graph, config, {.sequence = 1, .capacity = length - 1}, length), &roles, one_row);
 }
 
 // Throws StepError if a node has no GPU kernel: one that is folded in other graphs, but here
@@ -104,24 +105,24 @@ std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiCo
     }
   };
   const graph::Value& ids = Input(graph, config.input_ids, 2);
-  bind(ids, 0, 1);
+  bind(ids, 0, shape.batch);
   bind(ids, 1, shape.sequence);
   // Binds the mask's length even if the rewrites no longer need the mask, because other dimensions
   // use its symbol for the real length.
   if (graph.FindValue(config.attention_mask) != nullptr) {
     const graph::Value& mask = Input(graph, config.attention_mask, 2);
-    bind(mask, 0, 1);
+    bind(mask, 0, shape.batch);
     bind(mask, 1, total);
   }
   if (graph.FindValue(config.position_ids) != nullptr) {
     const graph::Value& positions = Input(graph, config.position_ids, 2);
-    bind(positions, 0, 1);
+    bind(positions, 0, shape.batch);
     bind(positions, 1, shape.sequence);
   }
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     for (const std::string& pattern : {config.past_key_names, config.past_value_names}) {
       const graph::Value& past = Input(graph, LayerName(pattern, layer), 4);
-      bind(past, 0, 1);
+      bind(past, 0, shape.batch);
       bind(past, 1, config.num_key_value_heads);
       bind(past, 2, shape.capacity);
       bind(past, 3, config.head_size);
@@ -141,7 +142,9 @@ std::unique_ptr<graph::Graph> SpecializeFor(const graph::Graph& graph, const Gen
                                             const ProgramShape& shape, int64_t length,
                                             const RewriteOptions& options) {
   std::unique_ptr<graph::Graph> special = SpecializeOnly(graph, config, shape, length, nullptr);
-  passes::RunPasses(*special, passes::Stage::kProgram, PassOptionsFor(config, options));
+  passes::PassOptions pass_options = PassOptionsFor(config, options);
+  pass_options.sequences = shape.batch;
+  passes::RunPasses(*special, passes::Stage::kProgram, pass_options);
   return special;
 }
 

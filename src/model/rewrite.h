@@ -23,6 +23,8 @@ struct ProgramShape {
   // Whether every run has as many tokens as the program has rows, and a prompt is one run
   // (RunForm::exact).
   bool exact = false;
+  // Number of sequences that run side by side, each with `sequence` tokens and a cache of its own.
+  int64_t batch = 1;
 };
 
 // Options for rewriting graphs.
@@ -33,8 +35,9 @@ struct RewriteOptions {
   std::set<std::string, std::less<>> disabled_passes;
 };
 
-// Returns the numbers for a symbolic graph's dimension names: batch 1, `shape.sequence` tokens and
-// a cache of `shape.capacity` rows, of which `total` positions are valid. Throws Error if the
+// Returns the numbers for a symbolic graph's dimension names: `shape.batch` sequences of
+// `shape.sequence` tokens, each with a cache of `shape.capacity` rows, of which `total` positions
+// are valid. Throws Error if the
 // graph's inputs are not a decoder's.
 std::map<std::string, int64_t> BindDims(const graph::Graph& graph, const GenaiConfig& config,
                                         const ProgramShape& shape, int64_t total);

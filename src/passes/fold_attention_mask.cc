@@ -69,10 +69,10 @@ Value* Adapt(Graph& graph, Node* before, Value* total, const Value& like) {
 
 int FoldAttentionMask(Graph& graph, const PassOptions& options) {
   Value* mask = FindInput(graph, options.attention_mask);
-  // A batch of several sequences may be padded on the left. The sum is then not the position of the
-  // next token.
+  // A batch that the caller does not know of may be padded on the left. The sum is then not the
+  // position of the next token.
   if (mask == nullptr || !mask->has_static_shape() || mask->dims->size() != 2 ||
-      mask->shape()[0] != 1)
+      mask->shape()[0] != options.sequences)
     return 0;
   if (mask->dtype != DType::kI64 && mask->dtype != DType::kI32) return 0;
   Value* total = FindInput(graph, kTotalLength);

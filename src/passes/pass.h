@@ -33,6 +33,9 @@ struct PassOptions {
   std::string attention_mask = "attention_mask";
   // Name of the graph output from which tokens are chosen: one row of it per run.
   std::string logits = "logits";
+  // Number of sequences in the batch. Each begins at position 0 of its cache: their masks have no
+  // padding on the left.
+  int64_t sequences = 1;
 };
 
 struct Pass {

@@ -52,6 +52,7 @@ StepAnalysis::StepAnalysis(Graph& graph, const StepRoles& roles) : graph_(graph)
   };
   if (const Value* ids = find(roles.input_ids)) {
     want_rank(*ids, 2);
+    batch_ = ids->shape()[0];
     program_rows_ = ids->shape()[1];
   }
   // The only row of a run is always valid, and a prompt of one row cannot be cut.
@@ -410,7 +411,7 @@ void StepAnalysis::CheckResults() {
     if (!is_logits) continue;
     const bool one = facts.axes.size() == 3 && facts.axes[1].is(1);
     has_one_row_ = one;
-    if (facts.axes.size() != 3 || !facts.axes[0].is(1) || (!one && facts.axes[1] != rows_)) {
+    if (facts.axes.size() != 3 || !facts.axes[0].is(batch_) || (!one && facts.axes[1] != rows_)) {
       std::vector<std::string> axes;
       for (const Affine& axis : facts.axes) axes.push_back(Text(axis));
       throw StepError(fmt::format("graph output '{}': got [{}], want [batch, tokens, vocabulary]",

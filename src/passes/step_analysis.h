@@ -96,7 +96,8 @@ class StepAnalysis {
 
   graph::Graph& graph_;
   const StepRoles& roles_;
-  Affine rows_;  // of the run
+  Affine rows_;        // of the run
+  int64_t batch_ = 1;  // sequences of the program
   // Rows of the program, and the tokens before them in a run that fills the cache.
   int64_t program_rows_ = 1, program_past_ = 0;
   bool cut_ = false;

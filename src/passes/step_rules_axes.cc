@@ -7,6 +7,11 @@
 namespace sinter::passes {
 namespace {
 
+bool AreEqual(const std::vector<Affine>& numbers) {
+  return std::ranges::all_of(numbers, [&](const Affine& each) { return each == numbers[0]; }) &&
+         !numbers.empty();
+}
+
 Facts Reduce(const RuleCall& call) {
   const Facts& from = call.facts(0);
   std::vector<int64_t> axes = call.node.Ints("axes", {});
@@ -32,13 +37,23 @@ Facts Reduce(const RuleCall& call) {
     count = *product;
   }
   if (count.is_constant()) {
-    if (from.numbers && from.numbers->size() == 1) out.numbers = from.numbers;
+    if (!from.numbers) return out;
+    if (from.numbers->size() == 1) {
+      out.numbers = from.numbers;
+    } else if (call.node.op() == "ReduceMax" && AreEqual(*from.numbers)) {
+      // The longest of a batch of sequences that have lengths of their own.
+      out.numbers.emplace(static_cast<size_t>(graph::NumElements(call.outputs[0])),
+                          (*from.numbers)[0]);
+      out.content = Content::kLength;
+    }
     return out;
   }
-  // The mask is 0 at the padding, so its sum is the number of valid positions.
-  if (from.is_mask && call.node.op() == "ReduceSum" && AllConstant(out.axes) &&
-      graph::NumElements(call.outputs[0]) == 1) {
-    if (!IsFloat(call.node.output(0)->dtype)) out.numbers = {count};
+  // The mask is 0 at the padding, so its sum is the number of valid positions, of each sequence of
+  // a batch.
+  if (from.is_mask && call.node.op() == "ReduceSum" && AllConstant(out.axes)) {
+    const int64_t sums = graph::NumElements(call.outputs[0]);
+    if (!IsFloat(call.node.output(0)->dtype) && sums <= kMaxNumbers)
+      out.numbers.emplace(static_cast<size_t>(sums), count);
     if (call.cut) out.content = Content::kLength;
     return out;
   }
@@ -159,7 +174,7 @@ std::vector<Facts> GroupQueryAttention(const RuleCall& call) {
   const auto all = [&](const Facts& facts) {
     return std::vector<Facts>(call.outputs.size(), facts);
   };
-  if (query[1] != call.rows || !query[0].is(1) || !query[2].is_constant()) {
+  if (query[1] != call.rows || !query[0].is_constant() || !query[2].is_constant()) {
     return all(
         Wrong(call, "input 0 (query): got {} rows, want {}", Text(query[1]), Text(call.rows)));
   }
@@ -172,7 +187,10 @@ std::vector<Facts> GroupQueryAttention(const RuleCall& call) {
                        Text(call.facts(i).axes[2])));
   }
   const auto want = [&](size_t i, const char* name, const Affine& length) -> std::optional<Facts> {
-    const std::optional<Affine> got = NumberOf(call, i);
+    // A batch has a number for each of its sequences.
+    std::optional<Affine> got;
+    if (call.has(i) && call.facts(i).numbers && AreEqual(*call.facts(i).numbers))
+      got = (*call.facts(i).numbers)[0];
     if (got == length) return std::nullopt;
     return Wrong(call, "input {} ({}): got {}, want {}", i, name,
                  got ? Text(*got) : "a number that is not followed", Text(length));
