@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <span>
 #include <vector>
 
 #include "engine/step_runner.h"
+#include "engine/token_chooser.h"
 #include "kernels/sample/step_state.h"
 #include "kernels/sample/token_choice.h"
 
@@ -21,7 +22,8 @@ struct TokenChoice {
 
 class DecodeLoop {
  public:
-  DecodeLoop(const Model& model, StepRunner& runner) : model_(model), runner_(runner) {}
+  DecodeLoop(const Model& model, StepRunner& runner)
+      : model_(model), runner_(runner), chooser_(model, runner) {}
 
   // Begins a generation after `tokens`. The logits of the last token are in row `logits_row` of the
   // runner's logits buffer.
@@ -42,26 +44,21 @@ class DecodeLoop {
   void End() noexcept { pending_.clear(); }
 
   const TokenChoice& choice() const { return choice_; }
-  // Returns whether the choice of a token also computes the inputs of the program that runs the
-  // token.
-  bool MakesInputs(const CompiledStep& decode) const;
   // Returns the number of dispatches of a step that chooses greedily.
-  size_t GreedyDispatches(const StepProgram& decode) const;
+  size_t GreedyDispatches(const StepProgram& decode) const {
+    return chooser_.StepDispatches(decode, {.greedy = true});
+  }
 
  private:
-  kernels::TokenChoiceShape ShapeOf(const CompiledStep& decode) const;
-  std::vector<kernels::KernelPlan> PlansOf(const CompiledStep& decode, bool greedy) const;
-  // Records the choice, alone and after the program, unless that is already done.
-  void Record(StepProgram& decode);
+  const TokenChooser::Recorded& Record(StepProgram& decode) {
+    return chooser_.Record(decode, {.greedy = choice_.greedy});
+  }
   void ReadBack();
 
   const Model& model_;
   StepRunner& runner_;
+  TokenChooser chooser_;
   TokenChoice choice_;
-  // Recorded lists, with the program and the kind of choice that they belong to.
-  std::shared_ptr<const CompiledStep> recorded_;
-  bool recorded_greedy_ = false;
-  std::optional<gpu::CommandList> choose_, decode_and_choose_;
   std::vector<gpu::Readback> pending_;
   std::vector<int32_t> tokens_;
   int64_t begin_ = 0;  // tokens of the sequence before the generation
