@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/kv_cache.h"
 #include "passes/last_row_logits.h"
 #include "passes/specialize.h"
 
@@ -46,17 +47,33 @@ Model::Model(model::ModelFolder folder, std::shared_ptr<gpu::Device> device,
   }
 }
 
+int64_t Model::MostCacheRows() const {
+  const Caps& caps = device_->caps();
+  const auto bound =
+      static_cast<int64_t>(caps.limits.max_storage_binding_bytes /
+                           std::max<uint64_t>(model::KvCacheRowBytes(config(), graph(), caps), 1));
+  const std::optional<uint64_t> left = device_->MemoryLeft();
+  if (!left) return bound;
+  // An eighth is left for programs and others.
+  const uint64_t usable = *left - *left / 8;
+  const uint64_t weights = std::min(folder_.weight_bytes(), usable);
+  constexpr int64_t kRows = 1024;
+  const uint64_t bytes = model::LayOutKvCache(config(), graph(), caps, kRows).total_bytes();
+  return std::min(bound,
+                  static_cast<int64_t>((usable - weights) / std::max<uint64_t>(bytes, 1)) * kRows);
+}
+
 std::unique_ptr<graph::Graph> Model::Specialize(const model::ProgramShape& shape,
                                                 int64_t length) const {
-  return model::SpecializeFor(graph(), config(),
-                              {shape.sequence, shape.capacity, folder_.run_form.exact}, length,
-                              options_.rewrite());
+  model::ProgramShape with_form = shape;
+  with_form.exact = folder_.run_form.exact;
+  return model::SpecializeFor(graph(), config(), with_form, length, options_.rewrite());
 }
 
 std::vector<bool> Model::BranchDecisions(int64_t length) const {
   if (!has_branches_) return {};
-  return passes::BranchDecisions(graph(),
-                                 model::BindDims(graph(), config(), {1, length - 1}, length));
+  return passes::BranchDecisions(
+      graph(), model::BindDims(graph(), config(), {.sequence = 1, .capacity = length - 1}, length));
 }
 
 }  // namespace sinter::engine

@@ -69,6 +69,10 @@ class Model {
   DType logits_dtype() const { return logits_dtype_; }
   // Returns whether programs compute the logits of the last valid row only.
   bool has_last_row() const { return has_last_row_; }
+  // Returns the most rows that a KV cache of this model may have: those of which the keys of a
+  // layer fit one binding of the adapter, and which its memory has room for beside the weights. An
+  // upper bound: other processes may use some of the memory.
+  int64_t MostCacheRows() const;
   // Returns how programs run: with padding, or on exactly their number of rows.
   const model::RunForm& run_form() const { return folder_.run_form; }
 

@@ -26,6 +26,7 @@ bool Reads(const graph::Graph& graph, std::string_view name) {
 kernels::StepInputsShape InputsOf(const graph::Graph& graph, const model::GenaiConfig& config,
                                   const StepKey& key) {
   kernels::StepInputsShape inputs;
+  inputs.batch = static_cast<uint32_t>(key.batch);
   inputs.sequence = static_cast<uint32_t>(key.rows);
   inputs.mask_length = static_cast<uint32_t>(key.capacity);
   inputs.has_attention_mask = Reads(graph, config.attention_mask);
@@ -35,6 +36,10 @@ kernels::StepInputsShape InputsOf(const graph::Graph& graph, const model::GenaiC
   inputs.has_last_position = Reads(graph, passes::kLastPosition);
   inputs.has_past_length = Reads(graph, passes::kPastLength);
   return inputs;
+}
+
+model::ProgramShape ShapeOf(const StepKey& key) {
+  return {.sequence = key.rows, .capacity = key.capacity, .batch = key.batch};
 }
 
 }  // namespace
@@ -54,8 +59,10 @@ compile::Lowered ProgramSet::Lower(const graph::Graph& graph, const StepKey& key
       model::LayOutKvCache(model_.config(), model_.graph(), model_.device()->caps(), key.capacity);
   run::PlanBook& plans = model_.plans();
   for (;;) {
-    const compile::LowerOptions options = {
-        .variants = model_.options().variants, .choices = plans.choices(), .chain = key.chain};
+    const compile::LowerOptions options = {.variants = model_.options().variants,
+                                           .choices = plans.choices(),
+                                           .chain = key.chain,
+                                           .page_entries = static_cast<uint32_t>(key.page_entries)};
     compile::Lowered lowered =
         compile::Lower(graph, model_.device()->caps(), layout.Places(), options);
     if (!plans.DropStale(lowered, options.choices)) return lowered;
@@ -68,13 +75,13 @@ bool ProgramSet::MayChain() const {
 
 std::shared_ptr<const ProgramSet::Chain> ProgramSet::ChainOf(int64_t capacity,
                                                              const std::vector<bool>& branches,
-                                                             int64_t length) {
-  const StepKey key = {1, capacity, branches, /*chain=*/true};
+                                                             int64_t length, int64_t page_entries) {
+  const StepKey key = {1, capacity, branches, /*chain=*/true, /*batch=*/1, page_entries};
   std::lock_guard lock(chain_mutex_);
   std::shared_ptr<const Chain>& known = chains_[key];
   if (known == nullptr) {
     auto chain = std::make_shared<Chain>();
-    chain->graph = model_.Specialize({1, capacity}, length);
+    chain->graph = model_.Specialize({.sequence = 1, .capacity = capacity}, length);
     chain->lowered = Lower(*chain->graph, key);
     chain->exists = std::ranges::any_of(chain->lowered.dispatches, &compile::Dispatch::is_chain);
     chain->identity = run::ChainIdentityOf(chain->lowered);
@@ -88,11 +95,12 @@ std::shared_ptr<const CompiledStep> ProgramSet::Build(const StepKey& key, int64_
   // buffer, and programs without chains then use parts of that buffer.
   std::shared_ptr<const graph::Graph> graph;
   if (MayChain()) {
-    const std::shared_ptr<const Chain> chain = ChainOf(key.capacity, key.branches, length);
+    const std::shared_ptr<const Chain> chain =
+        ChainOf(key.capacity, key.branches, length, key.page_entries);
     if (chain->exists) run::UploadWeights(chain->lowered, model_.weights());
-    if (key.rows == 1) graph = chain->graph;
+    if (key.rows == 1 && key.batch == 1) graph = chain->graph;
   }
-  if (graph == nullptr) graph = model_.Specialize({key.rows, key.capacity}, length);
+  if (graph == nullptr) graph = model_.Specialize(ShapeOf(key), length);
   auto step = std::make_shared<CompiledStep>();
   step->key = key;
   step->program = std::make_shared<run::CompiledProgram>(model_.device(), model_.weights(), *graph,
@@ -147,24 +155,25 @@ std::shared_ptr<const CompiledStep> ProgramSet::Peek(const StepKey& key) const {
 
 std::shared_ptr<const CompiledStep> ProgramSet::GetDecode(int64_t capacity,
                                                           const std::vector<bool>& branches,
-                                                          int64_t length) {
-  StepKey key = {1, capacity, branches, model_.options().fusion == passes::Fusion::kChain};
+                                                          int64_t length, int64_t page_entries) {
+  StepKey key = {1, capacity,    branches, model_.options().fusion == passes::Fusion::kChain,
+                 1, page_entries};
   if (MayChain()) {
-    const std::shared_ptr<const Chain> chain = ChainOf(capacity, branches, length);
+    const std::shared_ptr<const Chain> chain = ChainOf(capacity, branches, length, page_entries);
     key.chain = chain->exists && model_.plans().PrefersChain(chain->identity) == true;
   }
   return Get(key, length);
 }
 
-bool ProgramSet::ChainIsUnknown(int64_t capacity, const std::vector<bool>& branches,
-                                int64_t length) {
+bool ProgramSet::ChainIsUnknown(int64_t capacity, const std::vector<bool>& branches, int64_t length,
+                                int64_t page_entries) {
   if (!MayChain()) return false;
-  const std::shared_ptr<const Chain> chain = ChainOf(capacity, branches, length);
+  const std::shared_ptr<const Chain> chain = ChainOf(capacity, branches, length, page_entries);
   return chain->exists && !model_.plans().PrefersChain(chain->identity);
 }
 
 std::vector<wgsl::Shader> ProgramSet::ShadersToMeasure(const StepKey& key, int64_t length) const {
-  const compile::Lowered lowered = Lower(*model_.Specialize({key.rows, key.capacity}, length), key);
+  const compile::Lowered lowered = Lower(*model_.Specialize(ShapeOf(key), length), key);
   std::vector<wgsl::Shader> shaders = run::ShadersToMeasure(model_.plans(), lowered);
   for (const compile::Dispatch& dispatch : lowered.dispatches)
     shaders.push_back(kernels::ExpandPlan(dispatch.plan));
@@ -172,7 +181,7 @@ std::vector<wgsl::Shader> ProgramSet::ShadersToMeasure(const StepKey& key, int64
 }
 
 ProgramSet::KindCount ProgramSet::CountKinds(const StepKey& key, int64_t length) const {
-  const compile::Lowered lowered = Lower(*model_.Specialize({key.rows, key.capacity}, length), key);
+  const compile::Lowered lowered = Lower(*model_.Specialize(ShapeOf(key), length), key);
   const size_t all = run::PlanBook({}, {}).UnknownKinds(lowered).size();
   return {all - model_.plans().UnknownKinds(lowered).size(), all};
 }
@@ -180,7 +189,7 @@ ProgramSet::KindCount ProgramSet::CountKinds(const StepKey& key, int64_t length)
 void ProgramSet::Refresh(const StepKey& key, int64_t length) {
   {
     std::lock_guard lock(chain_mutex_);
-    if (key.chain) chains_.erase({1, key.capacity, key.branches, true});
+    if (key.chain) chains_.erase({1, key.capacity, key.branches, true, 1, key.page_entries});
   }
   Make(key, length, /*again=*/true);
 }

@@ -28,6 +28,9 @@ struct StepKey {
   int64_t capacity = 1;        // rows of the KV cache
   std::vector<bool> branches;  // taken by the model's Ifs
   bool chain = false;          // whether layers are joined into chains
+  int64_t batch = 1;           // sequences that run side by side, each with `rows` tokens
+  // Entries of each sequence's page table, if the KV cache is a pool of pages; otherwise 0.
+  int64_t page_entries = 0;
   auto operator<=>(const StepKey&) const = default;
 };
 
@@ -54,10 +57,11 @@ class ProgramSet {
   // Returns the program of one token to use at this time. If the user chose no fusion level, that
   // is the chain once measuring has found it quicker, and the program without chains until then.
   std::shared_ptr<const CompiledStep> GetDecode(int64_t capacity, const std::vector<bool>& branches,
-                                                int64_t length);
+                                                int64_t length, int64_t page_entries = 0);
   // Returns whether a chain of these programs exists, or could be compiled, but was not compared
   // yet.
-  bool ChainIsUnknown(int64_t capacity, const std::vector<bool>& branches, int64_t length);
+  bool ChainIsUnknown(int64_t capacity, const std::vector<bool>& branches, int64_t length,
+                      int64_t page_entries = 0);
   // Compiles a program again with the plan book's current choices and replaces the old one. Raises
   // version(), so that users of the old program fetch the new one.
   void Refresh(const StepKey& key, int64_t length);
@@ -109,7 +113,7 @@ class ProgramSet {
     run::PlanIdentity identity;
   };
   std::shared_ptr<const Chain> ChainOf(int64_t capacity, const std::vector<bool>& branches,
-                                       int64_t length);
+                                       int64_t length, int64_t page_entries);
   void WorkInBackground();
 
   Model& model_;

@@ -58,7 +58,8 @@ TEST(ProgramSet, SequencesShareTheirPrograms) {
   uint64_t before = device.allocated_bytes();
   uint64_t step_bytes = 0;
   {
-    const StepBuffers buffers(*model, first.cache()->capacity(), 1);
+    const int64_t capacity = first.cache()->capacity();
+    const StepBuffers buffers(*model, capacity, {.ring = capacity});
     step_bytes = device.allocated_bytes() - before;
   }
   before = device.allocated_bytes();

@@ -76,7 +76,9 @@ Sequence::Sequence(std::shared_ptr<Model> model, const SequenceOptions& options)
       chunks_(ChunksFor(*model_, max_length_, options_.chunk)),
       run_costs_(model_->device()->adapter().software ? model::kSoftwareCosts : model::kGpuCosts),
       one_row_of_logits_(model_->has_last_row()),
-      runner_(*model_, cache_, one_row_of_logits_ ? 1 : chunks_.back(), options_.run),
+      runner_(*model_, cache_,
+              {.ring = cache_->capacity(), .logits_rows = one_row_of_logits_ ? 1 : chunks_.back()},
+              options_.run),
       loop_(*model_, runner_),
       branches_(model_->BranchDecisions(1)) {
   // Logits of all rows would take much memory.

@@ -13,41 +13,52 @@
 
 namespace sinter::engine {
 
-StepBuffers::StepBuffers(const Model& model, int64_t capacity, int64_t logits_rows) {
+StepBuffers::StepBuffers(const Model& model, int64_t capacity, const StepMemory& memory) {
   gpu::Device& device = *model.device();
   const model::GenaiConfig& config = model.config();
-  const auto words = [&](int64_t count, const char* name) {
-    return device.CreateBuffer(static_cast<uint64_t>(count) * 4, name);
+  gpu::CommandList clear(device);
+  const auto bytes = [&](uint64_t each, const char* name) {
+    gpu::Buffer buffer = device.CreateBuffer(static_cast<uint64_t>(memory.batch) * each, name);
+    clear.Clear(buffer, 0, buffer.size_bytes());
+    return buffer;
   };
-  state = device.CreateBuffer(sizeof(kernels::StepState), "step state");
-  sampling = device.CreateBuffer(sizeof(kernels::SamplingOptions), "sampling options");
+  const auto words = [&](int64_t count, const char* name) {
+    return bytes(static_cast<uint64_t>(count) * 4, name);
+  };
+  state = bytes(sizeof(kernels::StepState), "step state");
+  sampling = bytes(sizeof(kernels::SamplingOptions), "sampling options");
   seen = words((config.vocab_size + 31) / 32, "seen tokens");
-  ring = words(capacity, "tokens");
-  attention_mask = words(capacity, "attention mask");
+  ring = words(memory.ring, "tokens");
+  // A batch has no masks: its programs need only their sums.
+  attention_mask = words(memory.batch == 1 ? capacity : 1, "attention mask");
   total_length = words(1, "total length");
   last_row = words(1, "last row");
   last_position = words(1, "last position");
   past_length = words(1, "past length");
   input_ids = words(1, "input ids");
   position_ids = words(1, "position ids");
-  choice_scratch = device.CreateBuffer(
-      kernels::TokenChoiceScratchBytes(static_cast<uint32_t>(config.vocab_size)), "token choice");
-  gpu::CommandList clear(device);
+  if (memory.page_entries > 0) page_table = words(memory.page_entries, "page table");
+  choice_scratch =
+      device.CreateBuffer(kernels::TokenChoiceScratchBytes(static_cast<uint32_t>(config.vocab_size),
+                                                           static_cast<uint32_t>(memory.batch)),
+                          "token choice");
   clear.Clear(choice_scratch, 0, choice_scratch.size_bytes());
   device.Submit(clear);
-  logits = device.CreateBuffer(DTypeBytes(kernels::DeviceDType(device.caps(), model.logits_dtype()),
-                                          static_cast<size_t>(config.vocab_size * logits_rows)),
-                               "logits");
+  const auto logits_elems =
+      static_cast<size_t>(config.vocab_size * memory.logits_rows * memory.batch);
+  logits = device.CreateBuffer(
+      DTypeBytes(kernels::DeviceDType(device.caps(), model.logits_dtype()), logits_elems),
+      "logits");
 }
 
-StepRunner::StepRunner(Model& model, std::shared_ptr<KvCache> cache, int64_t logits_rows,
+StepRunner::StepRunner(Model& model, std::shared_ptr<KvCache> cache, const StepMemory& memory,
                        const run::RunOptions& options)
     : model_(model),
       device_(model.device()),
       cache_(std::move(cache)),
       options_(options),
-      logits_rows_(logits_rows),
-      buffers_(model, cache_->capacity(), logits_rows) {}
+      memory_(memory),
+      buffers_(model, cache_->capacity(), memory) {}
 
 StepProgram& StepRunner::Bind(const std::shared_ptr<const CompiledStep>& step) {
   const auto it = bound_.find(step->key);
@@ -68,6 +79,12 @@ StepProgram& StepRunner::Bind(const std::shared_ptr<const CompiledStep>& step) {
   externals[std::string(passes::kTotalLength)] = buffers_.total_length;
   externals[passes::kLastRow] = buffers_.last_row;
   externals[passes::kPastLength] = buffers_.past_length;
+  if (step->key.page_entries > 0) {
+    // A uniform binding may be smaller than the tables of all sequences.
+    const auto table_bytes = static_cast<uint64_t>(step->key.batch * step->key.page_entries) * 4;
+    externals[std::string(compile::kPageTable)] =
+        gpu::BufferRange(buffers_.page_table, 0, table_bytes);
+  }
   // With one row, the only position is also the last one.
   externals[passes::kLastPosition] = rows == 1 ? positions : buffers_.last_position;
 

@@ -1,4 +1,4 @@
-// Runs a model's programs on the memory of one sequence.
+// Runs a model's programs on the memory of one sequence, or of a batch of sequences.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +17,31 @@ namespace sinter::engine {
 
 class Model;
 
-// Memory of a sequence that its programs read and write besides the KV cache.
+// Sizes of the memory besides the KV cache.
+struct StepMemory {
+  int64_t ring = 1;         // generated tokens that are kept for each sequence
+  int64_t logits_rows = 1;  // rows of logits for each sequence
+  int64_t batch = 1;        // sequences
+  // Entries of each sequence's page table, if the KV cache is a pool of pages; otherwise 0.
+  int64_t page_entries = 0;
+};
+
+// Memory of one or more sequences that their programs read and write besides the KV cache. Every
+// buffer has an element, or a row, for each sequence.
 struct StepBuffers {
-  // Allocates the buffers. The logits buffer has `logits_rows` rows.
-  StepBuffers(const Model& model, int64_t capacity, int64_t logits_rows);
+  // Allocates the buffers for a KV cache of `capacity` rows. They hold zeros, except the logits and
+  // the ring.
+  StepBuffers(const Model& model, int64_t capacity, const StepMemory& memory);
 
   gpu::Buffer state;     // kernels::StepState
   gpu::Buffer sampling;  // kernels::SamplingOptions
   gpu::Buffer seen;      // one bit for each token of the vocabulary
-  gpu::Buffer ring;      // generated tokens, i32 [capacity]
+  gpu::Buffer ring;      // generated tokens, i32 [ring, batch]
   gpu::Buffer logits;
   gpu::Buffer attention_mask, total_length, last_row, last_position, past_length;
   // Inputs of the program of one token.
   gpu::Buffer input_ids, position_ids;
+  gpu::Buffer page_table;  // pages of the KV cache, i32 [batch, page_entries]; absent without pages
   gpu::Buffer choice_scratch;
 };
 
@@ -45,22 +57,25 @@ struct StepProgram {
 
 class StepRunner {
  public:
-  StepRunner(Model& model, std::shared_ptr<KvCache> cache, int64_t logits_rows,
+  StepRunner(Model& model, std::shared_ptr<KvCache> cache, const StepMemory& memory,
              const run::RunOptions& options = {});
 
   gpu::Device& device() const { return *device_; }
   const StepBuffers& buffers() const { return buffers_; }
   const std::shared_ptr<KvCache>& cache() const { return cache_; }
   const run::RunOptions& options() const { return options_; }
-  int64_t logits_rows() const { return logits_rows_; }
+  int64_t logits_rows() const { return memory_.logits_rows; }
+  const StepMemory& memory() const { return memory_; }
 
-  // Returns the program bound to this memory. The first call binds it.
+  // Returns the program bound to this memory. The first call binds it. A program of fewer sequences
+  // than the memory has uses the first ones.
   StepProgram& Bind(const std::shared_ptr<const CompiledStep>& step);
   // Drops a bound program.
   void Forget(const StepKey& key) { bound_.erase(key); }
 
-  // Sets the state before a run: `past` tokens in the cache, `total` tokens including the run's
-  // own, the row of the logits to choose from, the index of the next generated token, and the seed.
+  // Sets the state of the first sequence before a run: `past` tokens in the cache, `total` tokens
+  // including the run's own, the row of the logits to choose from, the index of the next generated
+  // token, and the seed.
   void UploadState(int64_t past, int64_t total, uint32_t last_row, uint32_t position = 0,
                    uint32_t seed = 0);
   // Queues a program for `rows` tokens after the `past` ones in the cache. `inputs_made` says that
@@ -82,7 +97,7 @@ class StepRunner {
   std::shared_ptr<gpu::Device> device_;
   std::shared_ptr<KvCache> cache_;
   const run::RunOptions options_;
-  const int64_t logits_rows_;
+  const StepMemory memory_;
   StepBuffers buffers_;
   std::map<StepKey, StepProgram> bound_;
   std::vector<run::DispatchTime>* profile_ = nullptr;

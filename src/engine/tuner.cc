@@ -64,7 +64,7 @@ Tuner::Tuner(std::shared_ptr<Model> model, std::shared_ptr<KvCache> cache, int64
     : model_(std::move(model)),
       cache_(std::move(cache)),
       branches_(model_->BranchDecisions(1)),
-      runner_(*model_, cache_, model_->has_last_row() ? 1 : model::kLoadedChunk) {
+      runner_(*model_, cache_, {.logits_rows = model_->has_last_row() ? 1 : model::kLoadedChunk}) {
   stages_ = FirstStages(*model_, cache_->capacity(), chunk);
   if (stages_.empty()) {
     state_ = State::kDone;
@@ -197,14 +197,16 @@ void Tuner::RunAll(const std::function<void(double share)>& progress) {
 }
 
 void TryChain(Model& model, const std::shared_ptr<KvCache>& cache,
-              const std::vector<bool>& branches) {
+              const std::vector<bool>& branches, int64_t page_entries) {
   ProgramSet& programs = model.programs();
-  StepKey key = {1, cache->capacity(), branches, /*chain=*/true};
+  StepKey key = {1, cache->capacity(), branches, /*chain=*/true, /*batch=*/1, page_entries};
   const std::shared_ptr<const CompiledStep> chained = programs.Peek(key);
   key.chain = false;
   const std::shared_ptr<const CompiledStep> layered = programs.Peek(key);
   if (!chained || !layered) return;
-  StepRunner runner(model, cache, model.has_last_row() ? 1 : model::kLoadedChunk);
+  StepRunner runner(model, cache,
+                    {.logits_rows = model.has_last_row() ? 1 : model::kLoadedChunk,
+                     .page_entries = page_entries});
   StepProgram& program = runner.Bind(chained);
   if (!Place(runner, program)) return;
   run::Measurement trial(model.plans(), kTrialRounds, /*warm=*/true);

@@ -89,7 +89,7 @@ class Tuner {
 // Compares the programs of a token with and without chains, if both are compiled. Takes some 20 ms
 // in the middle of a generation. Stores the result in the plan book.
 void TryChain(Model& model, const std::shared_ptr<KvCache>& cache,
-              const std::vector<bool>& branches);
+              const std::vector<bool>& branches, int64_t page_entries = 0);
 
 // Counts the kinds that a tuner for sequences of `max_length` tokens would measure at first, and
 // those already known. Uses no GPU memory.

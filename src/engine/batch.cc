@@ -1,0 +1,99 @@
+#include "engine/batch.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace sinter::engine {
+
+Batch::Batch(Model& model, std::shared_ptr<KvCache> cache, int64_t rows, int64_t logits_rows,
+             int64_t page_entries, const run::RunOptions& options)
+    : model_(model),
+      runner_(model, std::move(cache),
+              {.logits_rows = logits_rows, .batch = rows, .page_entries = page_entries}, options),
+      chooser_(model, runner_) {
+  const auto vocab_words = static_cast<uint64_t>(model.config().vocab_size + 31) / 32;
+  columns_ = {{&StepBuffers::state, sizeof(kernels::StepState)},
+              {&StepBuffers::sampling, sizeof(kernels::SamplingOptions)},
+              {&StepBuffers::seen, vocab_words * 4},
+              {&StepBuffers::input_ids, 4},
+              {&StepBuffers::position_ids, 4},
+              {&StepBuffers::total_length, 4},
+              {&StepBuffers::page_table, static_cast<uint64_t>(page_entries) * 4}};
+  uint64_t row_bytes = 0;
+  for (const Column& column : columns_) row_bytes += column.bytes;
+  moved_ = runner_.device().CreateBuffer(row_bytes, "moved row");
+}
+
+void Batch::SetPages(int64_t row, std::span<const int32_t> pages) {
+  SINTER_CHECK(static_cast<int64_t>(pages.size()) < page_entries(), "{} pages for {} entries",
+               pages.size(), page_entries());
+  std::vector<int32_t> table(pages.begin(), pages.end());
+  table.resize(static_cast<size_t>(page_entries()));
+  runner_.device().Upload(runner_.buffers().page_table,
+                          static_cast<uint64_t>(row * page_entries()) * 4,
+                          std::as_bytes(std::span(table)));
+}
+
+void Batch::SetState(int64_t row, const kernels::StepState& state) {
+  runner_.device().Upload(runner_.buffers().state, static_cast<uint64_t>(row) * sizeof(state),
+                          std::as_bytes(std::span(&state, 1)));
+}
+
+void Batch::SetStart(int64_t row, const RowStart& start) {
+  SetState(row, start.state);
+  gpu::Device& device = runner_.device();
+  device.Upload(runner_.buffers().sampling,
+                static_cast<uint64_t>(row) * sizeof(kernels::SamplingOptions),
+                std::as_bytes(std::span(&start.options, 1)));
+  std::vector<uint32_t> seen(static_cast<size_t>(model_.config().vocab_size + 31) / 32);
+  for (const int32_t token : start.tokens)
+    seen[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+  device.Upload(runner_.buffers().seen, static_cast<uint64_t>(row) * seen.size() * 4,
+                std::as_bytes(std::span(seen)));
+}
+
+void Batch::CopyRow(const Batch& other, int64_t from, int64_t to) {
+  gpu::CommandList copy(runner_.device());
+  for (const Column& column : columns_) {
+    copy.Copy(other.runner_.buffers().*column.buffer, static_cast<uint64_t>(from) * column.bytes,
+              runner_.buffers().*column.buffer, static_cast<uint64_t>(to) * column.bytes,
+              column.bytes);
+  }
+  runner_.device().Submit(copy);
+}
+
+void Batch::MoveRow(int64_t from, int64_t to) {
+  gpu::CommandList move(runner_.device());
+  const auto copy_all = [&](bool leaves) {
+    uint64_t offset = 0;
+    for (const Column& column : columns_) {
+      const gpu::Buffer& rows = runner_.buffers().*column.buffer;
+      if (leaves) {
+        move.Copy(rows, static_cast<uint64_t>(from) * column.bytes, moved_, offset, column.bytes);
+      } else {
+        move.Copy(moved_, offset, rows, static_cast<uint64_t>(to) * column.bytes, column.bytes);
+      }
+      offset += column.bytes;
+    }
+  };
+  copy_all(/*leaves=*/true);
+  copy_all(/*leaves=*/false);
+  runner_.device().Submit(move);
+}
+
+void Batch::ClearRows(int64_t begin, int64_t end) {
+  if (begin >= end) return;
+  gpu::CommandList clear(runner_.device());
+  for (const Column& column : columns_) {
+    clear.Clear(runner_.buffers().*column.buffer, static_cast<uint64_t>(begin) * column.bytes,
+                static_cast<uint64_t>(end - begin) * column.bytes);
+  }
+  runner_.device().Submit(clear);
+}
+
+gpu::Readback Batch::ReadTokens(int64_t rows) {
+  return runner_.device().DownloadAsync(runner_.buffers().ring, 0, static_cast<uint64_t>(rows) * 4);
+}
+
+}  // namespace sinter::engine

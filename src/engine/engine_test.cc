@@ -1,0 +1,370 @@
+// Tests the engine: many requests from many threads, each with the answer that it has alone, and
+// what goes wrong with one of them.
+
+#include "engine/engine.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "base/error.h"
+#include "support/engine.h"
+
+namespace sinter::engine {
+namespace {
+
+using support::ErrorOf;
+using support::LoadModel;
+using support::ModelNamed;
+using support::RandomTokens;
+using ::testing::HasSubstr;
+
+// Collects what a request gives.
+class Collector : public RequestListener {
+ public:
+  bool OnToken(const ChosenToken& token) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_FALSE(ended_);
+    tokens_.push_back(token.token);
+    changed_.notify_all();
+    if (const auto it = at.find(tokens_.size()); it != at.end()) it->second();
+    return tokens_.size() < stop_after;
+  }
+  void OnEnd(const RequestResult& result) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_FALSE(ended_) << "ended twice";
+    ended_ = true;
+    result_ = result;
+    changed_.notify_all();
+  }
+  // Waits for the end, or for `count` tokens.
+  std::vector<int32_t> Wait(size_t count = SIZE_MAX) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return ended_ || tokens_.size() >= count; });
+    return tokens_;
+  }
+  RequestResult Result() {
+    Wait();
+    std::lock_guard lock(mutex_);
+    return result_;
+  }
+  std::string Error() {
+    const RequestResult result = Result();
+    return ErrorOf([&] {
+      if (result.error) std::rethrow_exception(result.error);
+    });
+  }
+
+  size_t stop_after = SIZE_MAX;
+  std::map<size_t, std::function<void()>> at;  // called after so many tokens
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<int32_t> tokens_;
+  bool ended_ = false;
+  RequestResult result_;
+};
+
+struct Sent {
+  std::shared_ptr<Collector> got = std::make_shared<Collector>();
+  Engine::RequestId id = 0;
+};
+
+Sent Send(Engine& engine, Request request, std::map<size_t, std::function<void()>> at = {}) {
+  Sent sent;
+  sent.got->at = std::move(at);
+  request.listener = sent.got;
+  sent.id = engine.Submit(std::move(request));
+  return sent;
+}
+
+Request MakeRequest(std::vector<int32_t> prompt, int64_t max_tokens) {
+  Request request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = max_tokens;
+  return request;
+}
+
+Engine::Opener Same(std::shared_ptr<Model> model) {
+  return [model] { return model; };
+}
+
+TEST(Engine, AnswersAsASequenceDoes) {
+  for (const char* name : {"qwen3_f32", "phi3", "gptoss"}) {
+    const auto model = LoadModel(ModelNamed(name));
+    Engine engine(Same(model), {.max_batch = 1, .max_length = 100, .kv_tokens = 256});
+    for (const int64_t length : {1, 20, 70}) {
+      SCOPED_TRACE(fmt::format("{}, {} tokens", name, length));
+      const std::vector<int32_t> prompt = RandomTokens(length, 5);
+      Sequence sequence(model, {.max_length = 100});
+      sequence.Append(prompt);
+      const std::vector<int32_t> want = support::Generate(sequence, 8);
+      EXPECT_EQ(Send(engine, MakeRequest(prompt, 8)).got->Wait(), want);
+    }
+  }
+}
+
+// What does not depend on the program of the step: a few requests, all of the same length.
+TEST(Engine, EndsAsItIsTold) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  Engine engine(Same(model), {.max_batch = 4, .max_length = 40, .kv_tokens = 256});
+  EXPECT_EQ(engine.options().max_batch, 4);
+  const std::vector<int32_t> prompt = RandomTokens(20, 7);
+  const std::vector<int32_t> all = Send(engine, MakeRequest(prompt, 0)).got->Wait();
+  EXPECT_EQ(all.size(), 20u);
+  {
+    const Sent sent = Send(engine, MakeRequest(prompt, 6));
+    EXPECT_EQ(sent.got->Result().end, RequestEnd::kMaxTokens);
+    EXPECT_EQ(sent.got->Result().generated_tokens, 6);
+    EXPECT_EQ(sent.got->Result().prompt_tokens, 20);
+  }
+  {
+    Request request = MakeRequest(prompt, 0);
+    request.end_tokens = {all[4]};
+    const Sent sent = Send(engine, std::move(request));
+    const size_t first = static_cast<size_t>(std::ranges::find(all, all[4]) - all.begin());
+    EXPECT_EQ(sent.got->Wait().size(), first + 1);
+    EXPECT_EQ(sent.got->Result().end, RequestEnd::kEndToken);
+  }
+  {
+    Sent sent;
+    sent.got->stop_after = 3;
+    Request request = MakeRequest(prompt, 0);
+    request.listener = sent.got;
+    engine.Submit(std::move(request));
+    EXPECT_EQ(sent.got->Wait().size(), 3u);
+    EXPECT_EQ(sent.got->Result().end, RequestEnd::kListener);
+  }
+  const Sent sent = Send(engine, MakeRequest(RandomTokens(39, 7), 9));
+  EXPECT_EQ(sent.got->Result().end, RequestEnd::kMaxLength);
+  EXPECT_EQ(sent.got->Wait().size(), 1u);
+}
+
+TEST(Engine, RefusesWhatItCannotRun) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  const auto make = [&](const EngineOptions& options) {
+    return ErrorOf([&] { Engine(Same(model), options); });
+  };
+  EXPECT_THAT(make({.max_batch = 0}), HasSubstr("most sequences: got 0, want 1 to 64"));
+  EXPECT_THAT(make({.max_batch = 65}), HasSubstr("got 65"));
+  EXPECT_THAT(make({.max_length = 129}), HasSubstr("maximum length: got 129, want 2 to 128"));
+  EXPECT_THAT(make({.max_length = 100, .kv_tokens = 64}),
+              HasSubstr("KV cache: got 64 tokens, want at least the maximum length of 100"));
+  EXPECT_THAT(make({.queue = 0}), HasSubstr("queue: got 0"));
+
+  Engine engine(Same(model), {.max_batch = 1, .max_length = 40, .kv_tokens = 64, .queue = 2});
+  const auto send = [&](std::vector<int32_t> prompt, int64_t count) {
+    return ErrorOf([&] { Send(engine, MakeRequest(std::move(prompt), count)); });
+  };
+  EXPECT_THAT(send({}, 1), HasSubstr("prompt: got no tokens"));
+  EXPECT_THAT(send({1, 128}, 1), HasSubstr("token: got 128, want 0 to 127"));
+  EXPECT_THAT(send({-1}, 1), HasSubstr("token: got -1"));
+  EXPECT_THAT(send(RandomTokens(40, 1), 1), HasSubstr("got 40 tokens, want at most 39"));
+  EXPECT_THAT(send({1}, -1), HasSubstr("most tokens: got -1"));
+  // One runs, two wait, and the next is refused. All that were taken end.
+  std::deque<Sent> taken;
+  bool refused = false;
+  for (int i = 0; i < 50 && !refused; ++i) {
+    try {
+      taken.push_back(Send(engine, MakeRequest(RandomTokens(8, 3), 30)));
+    } catch (const QueueFullError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("queue: got 3 requests that wait, want at most 2"));
+      refused = true;
+    }
+  }
+  EXPECT_TRUE(refused);
+  for (const Sent& sent : taken) EXPECT_EQ(sent.got->Wait().size(), 30u);
+}
+
+// A request of a random kind.
+Request RandomRequest(std::mt19937& random, const std::vector<std::vector<int32_t>>& beginnings) {
+  const auto below = [&](uint32_t n) { return static_cast<int64_t>(random() % n); };
+  std::vector<int32_t> prompt = beginnings[random() % beginnings.size()];
+  const std::vector<int32_t> rest = RandomTokens(1 + below(30), random());
+  prompt.insert(prompt.end(), rest.begin(), rest.end());
+  Request request = MakeRequest(std::move(prompt), 1 + below(24));
+  request.client = fmt::format("client {}", below(3));
+  request.priority = static_cast<int>(below(2));
+  request.choice.greedy = below(3) == 0;
+  if (!request.choice.greedy) {
+    request.choice.options.temperature = 0.8f;
+    request.choice.options.top_k = static_cast<uint32_t>(below(20));
+    request.choice.options.repetition_penalty = below(2) == 0 ? 1.0f : 1.2f;
+    request.choice.seed = static_cast<uint32_t>(below(1000));
+  }
+  return request;
+}
+
+void ExpectIdle(const Engine& engine) {
+  // The last turn of the engine's thread may still be under way when the last request has ended.
+  for (int i = 0; i < 1000; ++i) {
+    const EngineStats stats = engine.stats();
+    if (stats.waiting + stats.prompts + stats.decoding + stats.kv_pages_used == 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ADD_FAILURE() << "the engine still holds something";
+}
+
+class Deterministic : public ::testing::TestWithParam<const char*> {};
+
+// Requests come in random groups, some share long beginnings, some are cancelled. Each has the
+// tokens that it has alone, in an engine that ran nothing before.
+TEST_P(Deterministic, TokensDependOnTheRequestAlone) {
+  const auto model = LoadModel(ModelNamed(GetParam()));
+  const EngineOptions options = {
+      .max_batch = 4, .max_length = 128, .kv_tokens = 640, .deterministic = true};
+  std::mt19937 random(19);
+  const std::vector<std::vector<int32_t>> beginnings = {
+      {}, RandomTokens(70, 1), RandomTokens(66, 2)};
+  std::vector<Request> requests;
+  for (int i = 0; i < 50; ++i) requests.push_back(RandomRequest(random, beginnings));
+
+  Engine together(Same(model), options);
+  std::vector<Sent> sent;
+  std::vector<bool> cancelled;
+  for (const Request& request : requests) {
+    sent.push_back(Send(together, request));
+    cancelled.push_back(random() % 8 == 0);
+    if (cancelled.back()) together.Cancel(sent.back().id);
+    if (random() % 4 == 0) sent[random() % sent.size()].got->Wait(2);
+  }
+  for (Sent& each : sent) each.got->Wait();
+  EXPECT_GT(together.stats().cached_tokens, 0u);
+  ExpectIdle(together);
+  Engine alone(Same(model), options);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    SCOPED_TRACE(fmt::format("request {}", i));
+    const std::vector<int32_t> want = Send(alone, requests[i]).got->Wait();
+    std::vector<int32_t> got = sent[i].got->Wait();
+    if (cancelled[i]) {
+      ASSERT_LE(got.size(), want.size());
+      EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin()));
+    } else {
+      EXPECT_EQ(got, want);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Deterministic, ::testing::Values("qwen3_f32", "gptoss"));
+
+TEST(EngineThreads, CancelsAndSubmitsFromMany) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  Engine engine(Same(model), {.max_batch = 4, .max_length = 64, .kv_tokens = 256});
+  std::vector<std::thread> threads;
+  for (uint32_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 random(t);
+      for (int i = 0; i < 12; ++i) {
+        const int64_t count = 1 + static_cast<int64_t>(random() % 20);
+        const Sent sent = Send(engine, MakeRequest(RandomTokens(1 + random() % 40, t), count));
+        const bool cancel = random() % 3 == 0;
+        if (cancel) {
+          sent.got->Wait(random() % 4);
+          engine.Cancel(sent.id);
+        }
+        const RequestResult result = sent.got->Result();
+        if (!cancel) {
+          EXPECT_EQ(sent.got->Wait().size(), static_cast<size_t>(count));
+        } else {
+          EXPECT_TRUE(result.end == RequestEnd::kCancelled || result.end == RequestEnd::kMaxTokens);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  engine.Cancel(1);
+  engine.Cancel(12345);
+  ExpectIdle(engine);
+}
+
+TEST(Engine, SharesTheWorkOfEqualPrompts) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  Engine engine(Same(model), {.max_batch = 4, .max_length = 128, .kv_tokens = 512});
+  const std::vector<int32_t> prompt = RandomTokens(100, 4);
+  std::deque<Sent> sent;
+  for (int i = 0; i < 4; ++i) sent.push_back(Send(engine, MakeRequest(prompt, 5)));
+  for (const Sent& each : sent) EXPECT_EQ(each.got->Wait(), sent[0].got->Wait());
+  for (size_t i = 1; i < sent.size(); ++i) EXPECT_EQ(sent[i].got->Result().cached_tokens, 64);
+  // What was generated counts, too.
+  std::vector<int32_t> longer = prompt;
+  const std::vector<int32_t> answer = Send(engine, MakeRequest(prompt, 28)).got->Wait();
+  longer.insert(longer.end(), answer.begin(), answer.end());
+  longer.pop_back();
+  EXPECT_EQ(Send(engine, MakeRequest(longer, 1)).got->Result().cached_tokens, 64);
+}
+
+class EngineLongRope : public ::testing::TestWithParam<const char*> {};
+
+// Sequences on both sides of the threshold of 24 tokens, and some that cross it.
+TEST_P(EngineLongRope, RowsOfOtherBranchesRunApart) {
+  const auto model = LoadModel(ModelNamed(GetParam()));
+  Engine alone(Same(model), {.max_batch = 1, .max_length = 64, .kv_tokens = 64});
+  Engine together(Same(model), {.max_batch = 4, .max_length = 64, .kv_tokens = 256});
+  std::vector<Request> requests;
+  for (const int64_t length : {4, 20, 22, 30, 40})
+    requests.push_back(MakeRequest(RandomTokens(length, 11), 10));
+  std::deque<Sent> sent;
+  for (const Request& request : requests) sent.push_back(Send(together, request));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    SCOPED_TRACE(fmt::format("request {}", i));
+    const std::vector<int32_t> want = Send(alone, requests[i]).got->Wait();
+    EXPECT_EQ(sent[i].got->Wait(), want);
+    Sequence sequence(model, {.max_length = 64, .chunk = 16});
+    sequence.Append(requests[i].prompt);
+    EXPECT_EQ(support::Generate(sequence, 10), want);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EngineLongRope,
+                         ::testing::Values("longrope_if", "longrope_concatenated"));
+
+TEST(EngineLoss, LosesAndRepeatsNoToken) {
+  const support::TempFolder folder;
+  support::WriteModelFolder(ModelNamed("qwen3_f32"), folder.path());
+  std::shared_ptr<gpu::Device> device;
+  int opened = 0;
+  const auto open = [&] {
+    device = support::OpenDevice();
+    ++opened;
+    return Model::Load(folder.path(), device);
+  };
+  // Runs on the engine's thread, as `open` does.
+  const auto lose = [&] { device->SimulateLoss(); };
+  std::vector<Request> requests;
+  std::mt19937 random(3);
+  for (int i = 0; i < 6; ++i) requests.push_back(RandomRequest(random, {{}, RandomTokens(30, 1)}));
+  for (Request& request : requests) request.max_tokens = 40;
+  const EngineOptions options = {.max_batch = 4, .max_length = 128, .kv_tokens = 640};
+  std::vector<std::vector<int32_t>> want;
+  {
+    Engine engine(open, options);
+    for (const Request& request : requests) want.push_back(Send(engine, request).got->Wait());
+  }
+  Engine engine(open, options);
+  std::deque<Sent> sent;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    std::map<size_t, std::function<void()>> at;
+    if (i == 1) at[5] = lose;
+    if (i == 5) at[12] = lose;
+    sent.push_back(Send(engine, requests[i], std::move(at)));
+  }
+  for (size_t i = 0; i < sent.size(); ++i) EXPECT_EQ(sent[i].got->Wait(), want[i]) << i;
+  EXPECT_EQ(engine.stats().losses, 2u);
+  EXPECT_EQ(opened, 4);
+  // The third within a minute is one too many.
+  const Sent last = Send(engine, requests[0], {{3, lose}});
+  EXPECT_THAT(last.got->Error(), HasSubstr("got 3 losses within a minute"));
+  EXPECT_THAT(ErrorOf([&] { Send(engine, requests[0]); }), HasSubstr("got 3 losses"));
+}
+
+}  // namespace
+}  // namespace sinter::engine
