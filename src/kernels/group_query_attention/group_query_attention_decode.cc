@@ -120,9 +120,10 @@ std::string VariantName(const DecodeLayout& layout) {
   return fmt::format("{}s{}.wg{}", layout.subgroups ? "sg." : "", layout.splits, layout.workgroup);
 }
 
-// Returns the layouts that fit, the default first. Without subgroups only the smallest workgroup is
-// included.
-std::vector<DecodeLayout> Layouts(const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
+// Returns the layouts that fit, the default first: those worth a try or, with `every`, those with
+// any number of splits. Without subgroups only the smallest workgroup is included.
+std::vector<DecodeLayout> Layouts(const Caps& caps, const GroupQueryAttentionDecodeShape& shape,
+                                  bool every) {
   std::vector<DecodeLayout> layouts;
   if (!Fits(caps, shape)) return layouts;
   const auto add = [&](DecodeLayout layout, uint32_t splits) {
@@ -151,7 +152,8 @@ std::vector<DecodeLayout> Layouts(const Caps& caps, const GroupQueryAttentionDec
       const bool sensible = shape.attention.batch == 1
                                 ? splits >= 4
                                 : splits * Items(shape, layout) <= kMaxWorkgroupsForMany;
-      if (layout.subgroups && sensible && splits <= Tiles(shape, layout)) add(layout, splits);
+      if (every || (layout.subgroups && sensible && splits <= Tiles(shape, layout)))
+        add(layout, splits);
     }
   }
   return layouts;
@@ -197,7 +199,8 @@ std::string GroupQueryAttentionInputsPrelude(const GroupQueryAttentionDecodeShap
 std::vector<std::string> GroupQueryAttentionDecodeVariants(
     const Caps& caps, const GroupQueryAttentionDecodeShape& shape) {
   std::vector<std::string> variants;
-  for (const DecodeLayout& layout : Layouts(caps, shape)) variants.push_back(VariantName(layout));
+  for (const DecodeLayout& layout : Layouts(caps, shape, /*every=*/false))
+    variants.push_back(VariantName(layout));
   return variants;
 }
 
@@ -232,7 +235,7 @@ KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
                                          std::string_view variant) {
   const GroupQueryAttentionShape& attention = shape.attention;
   const std::string_view act = FloatWgslType(caps, kDecodeName, attention.dtype);
-  const std::vector<DecodeLayout> layouts = Layouts(caps, shape);
+  const std::vector<DecodeLayout> layouts = Layouts(caps, shape, /*every=*/true);
   if (layouts.empty()) {
     throw Error("kernels",
                 "{}: got {} rows, heads of {}, rotary_dim {} and {} storage buffers, want at most "

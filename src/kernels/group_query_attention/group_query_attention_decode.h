@@ -92,8 +92,10 @@ GroupQueryAttentionDecodeParams GroupQueryAttentionDecodeParamsOf(
 std::vector<std::string> GroupQueryAttentionDecodeVariants(
     const Caps& caps, const GroupQueryAttentionDecodeShape& shape);
 
-// Plans one dispatch. Throws Error for a variant that is unknown or does not fit, and for a shape
-// without variants.
+// Plans one dispatch. Takes also variants that are not worth a try: 1, 2, 4, ... or 64 splits. The
+// result of a sequence depends on the variant, but not on the other sequences, their number or the
+// pages. Throws Error for a variant that is unknown or does not fit, and for a shape without
+// variants.
 KernelPlan PlanGroupQueryAttentionDecode(const Caps& caps,
                                          const GroupQueryAttentionDecodeShape& shape,
                                          std::string_view variant = "");

@@ -352,8 +352,8 @@ TEST(GroupQueryAttentionDecode, RepeatsInOneList) {
   }
 }
 
-// Pages only say where rows are.
-TEST(GroupQueryAttentionDecode, PagesDoNotChangeBits) {
+// Neither pages nor other sequences change a bit of a sequence's result.
+TEST(GroupQueryAttentionDecode, OnlyTheSequenceChangesItsBits) {
   const uint32_t size = 64;
   for (const int window : {-1, 90}) {
     Shape shape = Packed(ShapeOf(DType::kF32, 1, 4, 2, size, 256));
@@ -384,6 +384,20 @@ TEST(GroupQueryAttentionDecode, PagesDoNotChangeBits) {
       operands[PlaceOf(Roles::kPageTable)] = gqa_testing::PageTableOperand(pages.table);
       const auto got = RunPlan(TestDevice(), plan_of(shape), operands);
       EXPECT_EQ(got[PlaceOf(Roles::kOutput)], want[PlaceOf(Roles::kOutput)]) << variant;
+      // The second sequence alone, in the same pages.
+      Shape alone = shape;
+      alone.attention.batch = 1;
+      for (const Role& role : {Roles::kQuery, Roles::kSeqlens, Roles::kPageTable, Roles::kOutput}) {
+        Operand& operand = operands[PlaceOf(role)];
+        for (std::vector<double>* values : {&operand.values, &operand.expected}) {
+          const auto count = static_cast<std::ptrdiff_t>(values->size() / attention.batch);
+          *values = std::vector(values->begin() + count, values->begin() + 2 * count);
+        }
+      }
+      const auto one = RunPlan(TestDevice(), plan_of(alone), operands)[PlaceOf(Roles::kOutput)];
+      EXPECT_TRUE(std::ranges::equal(
+          one, std::span(want[PlaceOf(Roles::kOutput)]).subspan(one.size(), one.size())))
+          << variant;
     }
   }
 }
@@ -441,6 +455,8 @@ TEST(GroupQueryAttentionDecode, PlanSplitsByTheAdaptersWidth) {
     // No plan has more than 16 workgroups for each of 132 multiprocessors.
     EXPECT_EQ(std::ranges::count(variants, "sg.s64.wg256"), batch <= 4) << batch;
     EXPECT_EQ(std::ranges::count(variants, "sg.s1.wg256"), batch > 1) << batch;
+    // Any number of splits can be asked for by name, so that all batches can have the same.
+    EXPECT_EQ(PlanGroupQueryAttentionDecode(caps, many, "sg.s64.wg256").workgroups[0], 64u);
   }
   EXPECT_THROW(
       PlanGroupQueryAttentionDecode(caps, ShapeOf(DType::kF32, 1, 16, 8, 128, 4096), "sg.s5.wg256"),
