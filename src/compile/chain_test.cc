@@ -118,9 +118,7 @@ TEST(Chain, JoinsLayersThatAreAlike) {
 
 TEST(Chain, JoinsLayersWithCachesInPages) {
   // The layers' caches get 64 rows, eight times as many.
-  std::string text = Layers(3);
-  for (size_t at; (at = text.find(", 8, 16]")) != std::string::npos;)
-    text.replace(at, 8, ", 64, 16]");
+  const std::string text = support::WithCacheRows(Layers(3), 64);
   const ExternalPlaces places = CachesAt({0, 8, 16});
   const LowerOptions options = {.chain = true, .page_entries = 12};
   const Lowered lowered = Lower(*graph::Parse(text), AmpleCaps(), places, options);

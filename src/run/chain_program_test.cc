@@ -63,14 +63,22 @@ TEST(Chain, GivesWhatItsPartsGive) {
   EXPECT_EQ(Results(chained), Results(apart));
 }
 
-// Runs several steps, so that each waits for new rows and reads keys of earlier steps.
+// Runs several steps, so that each waits for new rows and reads keys of earlier steps, in caches
+// that are contiguous and in pages.
 TEST(Chain, GivesOverLayersWhatItsPartsGive) {
   constexpr int kLayers = 3;
-  const uint64_t alignment = std::max<uint64_t>(
-      SharedDevice()->caps().limits.min_storage_offset_alignment, kLayerCacheBytes);
-  std::vector<std::vector<std::byte>> results[2];
+  // Five pages, of which the sequence has two.
+  constexpr int kRows = 5 * 64;
+  const std::vector<int32_t> table = {4, 1, 0, 0};
+  const uint64_t layer_bytes = kLayerCacheBytes * kRows / 8;
+  const uint64_t alignment =
+      std::max<uint64_t>(SharedDevice()->caps().limits.min_storage_offset_alignment, layer_bytes);
+  const std::string text = support::WithCacheRows(LayersOfToken(kLayers), kRows);
+  // With chain and without, contiguous and in pages.
+  std::vector<std::vector<std::byte>> results[2][2], cached[2][2];
   WeightStore weights(SharedDevice());
-  for (const bool chain : {true, false}) {
+  for (const auto& [chain, paged] :
+       {std::pair(true, false), {false, false}, {true, true}, {false, true}}) {
     Externals externals;
     const int32_t token = -3;
     const gpu::Buffer tokens = SharedDevice()->CreateBuffer(4, "token");
@@ -86,29 +94,39 @@ TEST(Chain, GivesOverLayersWhatItsPartsGive) {
       for (uint64_t layer = 0; layer < kLayers; ++layer) {
         externals[fmt::format("{}{}", past, layer)] =
             externals[fmt::format("{}{}", present, layer)] =
-                gpu::BufferRange(caches[i], layer * alignment, kLayerCacheBytes);
+                gpu::BufferRange(caches[i], layer * alignment, layer_bytes);
       }
     }
-    Program program(SharedDevice(), weights, *graph::Parse(LayersOfToken(kLayers)), externals,
-                    {.chain = chain});
+    if (paged) {
+      // The buffer has room for the tables of other sequences.
+      const gpu::Buffer pages = SharedDevice()->CreateBuffer(1 << 17, "pages");
+      SharedDevice()->Upload(pages, 0, std::as_bytes(std::span(table)));
+      externals[std::string(compile::kPageTable)] = pages;
+    }
+    Program program(SharedDevice(), weights, *graph::Parse(text), externals,
+                    {.chain = chain, .page_entries = paged ? 4u : 0u});
     const uint64_t bytes = weights.bytes();
     EXPECT_EQ(program.has_chains(), chain);
-    for (int32_t step = 0; step < 6; ++step) {
+    for (const int32_t step : {0, 1, 2, 62, 63, 64, 65}) {
       SharedDevice()->Upload(seqlens, 0, std::as_bytes(std::span(&step, 1)));
       program.Run();
       const gpu::Buffer& x = program.external(fmt::format("x{}", kLayers));
-      results[chain].push_back(SharedDevice()->Download(x, 0, x.size_bytes()));
+      results[chain][paged].push_back(SharedDevice()->Download(x, 0, x.size_bytes()));
     }
     program.CheckProgress();
     for (const gpu::Buffer& cache : caches)
-      results[chain].push_back(SharedDevice()->Download(cache, 0, cache.size_bytes()));
+      cached[chain][paged].push_back(SharedDevice()->Download(cache, 0, cache.size_bytes()));
     // The weights of the single layers are parts of the joined weights, so nothing is uploaded
     // again.
     if (!chain) {
       EXPECT_EQ(weights.bytes(), bytes);
     }
   }
-  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0][0], results[1][0]);
+  EXPECT_EQ(results[0][1], results[1][1]);
+  EXPECT_EQ(results[0][0], results[0][1]);
+  EXPECT_EQ(cached[0][0], cached[1][0]);
+  EXPECT_EQ(cached[0][1], cached[1][1]);
 }
 
 TEST(Chain, SaysWhereWorkgroupsWaitedInVain) {

@@ -112,4 +112,13 @@ inline std::string LayersOfToken(int count, const std::string& returned = "") {
   return text;
 }
 
+// Returns the graph with caches of `rows` rows instead of 8.
+inline std::string WithCacheRows(std::string text, int rows) {
+  const std::string_view old = ", 8, 16]";
+  const std::string changed = fmt::format(", {}, 16]", rows);
+  for (size_t at = text.find(old); at != std::string::npos; at = text.find(old, at + 1))
+    text.replace(at, old.size(), changed);
+  return text;
+}
+
 }  // namespace sinter::support
