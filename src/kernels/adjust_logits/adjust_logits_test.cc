@@ -126,11 +126,12 @@ std::vector<Operand> MakeOperands(const AdjustLogitsShape& shape, DType dtype, u
 
 const bool kRegistered = RegisterKernelCases("adjust_logits", [](const Caps& caps) {
   std::vector<KernelCase> cases;
-  const auto add = [&](AdjustLogitsShape shape, uint32_t kind) {
+  const auto add = [&](AdjustLogitsShape shape, uint32_t kind, bool benchmark_only = false) {
     KernelCase c;
     c.name = fmt::format("v{}.r{}.b{}.{}.kind{}{}{}", shape.vocab, shape.rows, shape.batch,
                          DTypeName(shape.dtype), kind, shape.has_allowed ? ".allowed" : "",
                          shape.has_counts ? ".counts" : "");
+    c.benchmark_only = benchmark_only;
     c.operands = [=] { return MakeOperands(shape, DeviceDType(caps, shape.dtype), kind); };
     c.plan = [=](const Caps& device, std::string_view variant) {
       return PlanAdjustLogits(device, shape, variant);
@@ -157,7 +158,14 @@ const bool kRegistered = RegisterKernelCases("adjust_logits", [](const Caps& cap
          .has_counts = true},
         0);
     add({.vocab = 777, .rows = 4, .dtype = dtype, .has_counts = true}, 31);
-    add({.vocab = 151936, .batch = 3, .dtype = dtype, .has_allowed = true, .has_counts = true}, 29);
+    for (const uint32_t batch : {3u, 64u}) {
+      add({.vocab = 151936,
+           .batch = batch,
+           .dtype = dtype,
+           .has_allowed = true,
+           .has_counts = true},
+          29, batch == 64);
+    }
   }
   return cases;
 });

@@ -40,7 +40,7 @@ constexpr int kRowKinds = static_cast<int>(Row::kZeros) + 1;
 struct Options {
   Row row = Row::kRandom;
   float penalty = 1;
-  bool widen = false, plain = false;
+  bool widen = false, plain = false, benchmark_only = false;
 };
 
 // Returns a sequence that chooses from row `chosen` of `rows` rows.
@@ -125,6 +125,7 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
       if (options.plain) device = WithoutSubgroups(device);
       return PlanArgmax(device, shape, variant);
     };
+    c.benchmark_only = options.benchmark_only;
     c.bytes = double(shape.batch) * shape.vocab * (DTypeBits(shape.dtype) / 8);
     cases.push_back(std::move(c));
   };
@@ -162,6 +163,7 @@ const bool kRegistered = RegisterKernelCases("argmax", [](const Caps& caps) {
                .total_length = true});
     }
     add("", {.vocab = 151936, .batch = 3, .dtype = dtype});
+    add("", {.vocab = 151936, .batch = 64, .dtype = dtype}, {.benchmark_only = true});
     add(".penalty", {.vocab = 999, .ring_size = 5, .dtype = dtype}, {.penalty = 3});
     add(".penalty", {.vocab = 1000, .ring_size = 5, .dtype = dtype}, {.penalty = 0.25});
   }
@@ -199,6 +201,7 @@ TEST(Argmax, RefusesWhatItCannotRead) {
   // The scratch is one binding.
   Caps caps;
   caps.limits.max_storage_binding_bytes = 3 * TokenChoiceScratchBytes(1000);
+  EXPECT_EQ(MaxChoiceBatch(caps, 1000), 3u);
   EXPECT_NO_THROW(PlanArgmax(caps, {.vocab = 1000, .batch = 3}));
   EXPECT_THROW(PlanArgmax(caps, {.vocab = 1000, .batch = 4}), Error);
 }

@@ -1,5 +1,5 @@
-// The first dispatch of log_probs: the likeliest token and the sum of exp of each segment. Workgroup
-// (i, seq) has segment i of sequence `seq`, each of its threads four tokens.
+// The first dispatch of log_probs: the likeliest token and the sum of exp of each segment.
+// Workgroup (i, seq) has segment i of sequence `seq`, each of its threads four tokens.
 //
 // The host defines what log_probs.wgsl says.
 

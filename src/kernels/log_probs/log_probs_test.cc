@@ -90,10 +90,11 @@ std::vector<Operand> MakeOperands(const LogProbsShape& shape, DType dtype, Row k
 
 const bool kRegistered = RegisterKernelCases("log_probs", [](const Caps& caps) {
   std::vector<KernelCase> cases;
-  const auto add = [&](LogProbsShape shape, Row kind = Row::kRandom) {
+  const auto add = [&](LogProbsShape shape, Row kind = Row::kRandom, bool benchmark_only = false) {
     KernelCase c;
     c.name = fmt::format("v{}.r{}.b{}.top{}.{}.row{}", shape.vocab, shape.rows, shape.batch,
                          shape.top, DTypeName(shape.dtype), static_cast<int>(kind));
+    c.benchmark_only = benchmark_only;
     c.operands = [=] { return MakeOperands(shape, DeviceDType(caps, shape.dtype), kind); };
     c.variants = LogProbsVariants(caps);
     c.plans = [=](const Caps& device, std::string_view variant) {
@@ -112,7 +113,9 @@ const bool kRegistered = RegisterKernelCases("log_probs", [](const Caps& caps) {
     add({.vocab = 3000, .batch = 64, .row_stride = 3001, .top = 20, .dtype = dtype});
     add({.vocab = 777, .rows = 4, .top = 1, .dtype = dtype});
     add({.vocab = 777, .top = 0, .dtype = dtype});
-    add({.vocab = 151936, .batch = 3, .top = 20, .dtype = dtype});
+    for (const uint32_t batch : {3u, 64u}) {
+      add({.vocab = 151936, .batch = batch, .top = 20, .dtype = dtype}, Row::kRandom, batch == 64);
+    }
     add({.vocab = kMaxVocab, .top = 20, .dtype = dtype});
   }
   return cases;

@@ -1,5 +1,5 @@
-// The second dispatch of log_probs: the logarithm of the sum over all segments, the likeliest tokens,
-// and the results. Workgroup (seq) works for sequence `seq`.
+// The second dispatch of log_probs: the logarithm of the sum over all segments, the likeliest
+// tokens, and the results. Workgroup (seq) works for sequence `seq`.
 //
 // The likeliest tokens come from a merge: each segment has a head, its likeliest token that is not
 // among the results yet. The likeliest head is the next result, and the workgroup looks through its
@@ -13,7 +13,8 @@ const kMinusInfinity = 0xff800000u;
 
 var<workgroup> heads: array<Best, kMaxSegments>;
 
-// Returns the first of two candidates that follows `last` in the order of the results.
+// Returns the candidate if it follows `last` in the order of the results and is better than what was
+// found so far, else the latter.
 fn next_after(last: Best, so_far: Best, candidate: Best) -> Best {
   let follows = candidate.logit < last.logit ||
                 (candidate.logit == last.logit && candidate.token > last.token);

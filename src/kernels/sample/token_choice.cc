@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -21,6 +22,11 @@ uint64_t TokenChoiceScratchBytes(uint32_t vocab, uint32_t batch) {
   // As in sample.wgsl: 16 words, three for each workgroup, two for each of 1024 bins, two for each
   // token.
   return batch * 4 * (16 + 3 * uint64_t{kMaxWorkgroups} + 2 * 1024 + 2 * uint64_t{vocab});
+}
+
+uint32_t MaxChoiceBatch(const Caps& caps, uint32_t vocab) {
+  const uint64_t most = caps.limits.max_storage_binding_bytes / TokenChoiceScratchBytes(vocab);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, 65535));
 }
 
 std::optional<TokenFault> FaultOf(std::span<const float> logits) {
@@ -68,11 +74,9 @@ KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std:
                                          .row_stride = shape.row_stride,
                                          .dtype = shape.dtype},
                                         plan);
-  const uint64_t scratch_bytes = TokenChoiceScratchBytes(shape.vocab);
-  const uint64_t most_sequences = caps.limits.max_storage_binding_bytes / scratch_bytes;
-  if (shape.batch > 1 && shape.batch > most_sequences) {
-    throw Error("kernels", "batch of {}: got {} sequences of {} tokens, want at most {}", kernel,
-                shape.batch, shape.vocab, most_sequences);
+  if (const uint32_t most = MaxChoiceBatch(caps, shape.vocab); shape.batch > most) {
+    throw Error("kernels", "batch of {}: got {} sequences, want at most {} with {} tokens", kernel,
+                shape.batch, most, shape.vocab);
   }
   plan.variant += fmt::format(".{}", variant.name());
   if (variant.subgroups) plan.defines.push_back("subgroups");
@@ -88,14 +92,15 @@ KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std:
   const uint32_t loads = (groups_of_4 + most - 1) / most;
   const uint32_t per_workgroup = kChoiceWorkgroupSize * loads;
   plan.workgroups = {(groups_of_4 + per_workgroup - 1) / per_workgroup, shape.batch, 1};
-  plan.SetParams(TokenChoiceParams{.vocab = shape.vocab,
-                                   .rows = shape.rows,
-                                   .row_stride = row_stride,
-                                   .ring_size = shape.ring_size,
-                                   .workgroups = plan.workgroups[0],
-                                   .loads = loads,
-                                   .batch = shape.batch,
-                                   .scratch_words = static_cast<uint32_t>(scratch_bytes / 4)});
+  plan.SetParams(TokenChoiceParams{
+      .vocab = shape.vocab,
+      .rows = shape.rows,
+      .row_stride = row_stride,
+      .ring_size = shape.ring_size,
+      .workgroups = plan.workgroups[0],
+      .loads = loads,
+      .batch = shape.batch,
+      .scratch_words = static_cast<uint32_t>(TokenChoiceScratchBytes(shape.vocab) / 4)});
   return plan;
 }
 

@@ -98,11 +98,13 @@ struct LogitsRows {
 uint32_t SetLogits(const Caps& caps, std::string_view kernel, const LogitsRows& logits,
                    KernelPlan& plan);
 
-// Returns the bytes of the scratch for a vocabulary, for both kernels.
+// Returns the bytes of the scratch, for both kernels.
 uint64_t TokenChoiceScratchBytes(uint32_t vocab, uint32_t batch = 1);
+// Returns the most sequences that one choice can have: their scratch is one binding.
+uint32_t MaxChoiceBatch(const Caps& caps, uint32_t vocab);
 
 // Plans one dispatch of argmax or sample. Throws Error for a type other than f16 and f32, for a
-// vocabulary of 0 or more than kMaxVocab tokens, and for a batch whose scratch exceeds a binding.
+// vocabulary of 0 or more than kMaxVocab tokens, and for a batch above MaxChoiceBatch.
 KernelPlan PlanTokenChoice(const Caps& caps, const TokenChoiceShape& shape, std::string_view kernel,
                            std::string_view wgsl, const WorkgroupVariant& variant);
 
