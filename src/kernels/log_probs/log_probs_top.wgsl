@@ -13,7 +13,7 @@ const kMinusInfinity = 0xff800000u;
 
 var<workgroup> heads: array<Best, kMaxSegments>;
 
-// Returns the candidate if it follows `last` in the order of the results and is better than what was
+// Returns the candidate if it follows `last` in the order of the results and is better than the one
 // found so far, else the latter.
 fn next_after(last: Best, so_far: Best, candidate: Best) -> Best {
   let follows = candidate.logit < last.logit ||

@@ -14,7 +14,7 @@ namespace sinter::kernels {
 
 // The filters, in the order of Hugging Face and ONNX Runtime GenAI:
 //   repetition penalty: a seen token's logit l becomes l > 0 ? l / penalty : l * penalty
-//   temperature: l / temperature; <= 0 means greedy: the token that argmax chooses
+//   temperature: l / temperature; <= 0 means greedy: the token that argmax chooses, no other filter
 //   top-k: keeps every l >= the k-th largest
 //   top-p: of the tokens that top-k keeps, keeps every l >= the largest bound T with
 //     P(l >= T) >= top_p

@@ -46,12 +46,22 @@ struct Bounds {
   total: u32,     // Probability of all bins.
 }
 
-fn inv_temperature(seq: u32) -> f32 {
-  return select(1.0 / options[seq].temperature, 1.0, options[seq].temperature <= 0.0);
+// A greedy sequence keeps the tokens with the largest logit and takes the first of them, as argmax
+// does. It has no other filter.
+fn is_greedy(seq: u32) -> bool {
+  return options[seq].temperature <= 0.0;
 }
 
-fn top_k(seq: u32) -> u32 {
-  return select(options[seq].top_k, 1u, options[seq].temperature <= 0.0);
+fn inv_temperature(seq: u32) -> f32 {
+  return select(1.0 / options[seq].temperature, 1.0, is_greedy(seq));
+}
+
+fn has_top_k(seq: u32) -> bool {
+  return options[seq].top_k > 0u && options[seq].top_k < params.vocab && !is_greedy(seq);
+}
+
+fn has_top_p(seq: u32) -> bool {
+  return options[seq].top_p < 1.0 && !is_greedy(seq);
 }
 
 fn load_spread(seq: u32) -> Spread {

@@ -47,9 +47,9 @@ fn main(
 #endif
   let seq = workgroup.y;
   bind_all();
-  let k = top_k(seq);
-  let has_k = k > 0u && k < params.vocab;
-  let has_p = options[seq].top_p < 1.0;
+  let k = options[seq].top_k;
+  let has_k = has_top_k(seq);
+  let has_p = has_top_p(seq);
   if (options[seq].idle != 0u || (!has_k && !has_p)) {
     return;
   }

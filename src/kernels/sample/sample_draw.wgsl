@@ -115,12 +115,11 @@ fn main(
     return;
   }
   let d = load_spread(seq);
-  let k = top_k(seq);
-  let has_p = options[seq].top_p < 1.0;
+  let has_p = has_top_p(seq);
   if (local == 0u) {
     atomicStore(&group_sum, 0u);
     shared_bounds = Bounds(kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop, kMaxTop);
-    if ((k > 0u && k < params.vocab) || has_p) {
+    if (has_top_k(seq) || has_p) {
       let at = scratch_at(seq, kBounds);
       shared_bounds =
           Bounds(atomicLoad(&scratch[at]), atomicLoad(&scratch[at + 1u]),
@@ -133,7 +132,9 @@ fn main(
   let has_k = bounds.k_bin < kBins;
   let first_listed = min(bounds.k_bin, bounds.p_begin);
   var least = kNone;
-  if (options[seq].min_p > 0.0) {
+  if (is_greedy(seq)) {
+    least = d.largest;
+  } else if (options[seq].min_p > 0.0) {
     least = max(d.largest + min(log(options[seq].min_p), 0.0) / d.inv_temperature, kNone);
   }
 
@@ -212,9 +213,7 @@ fn main(
     group_weight += atomicLoad(&scratch[scratch_at(seq, kFirstPartial + local)]);
   }
   scan(group_weight, local, lanes);
-  // A greedy choice takes the first of the tokens that tie, as argmax does.
-  let random = select(philox(state[seq].seed, state[seq].position), 0u,
-                      options[seq].temperature <= 0.0);
+  let random = select(philox(state[seq].seed, state[seq].position), 0u, is_greedy(seq));
   let draw = mul_high(random, prefix_sums[kWorkgroupSize - 1u]);
   let chosen_group = find_share(draw, group_weight, local);
 
