@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "engine/step_runner.h"
 #include "engine/token_chooser.h"
 #include "gpu/device.h"
+#include "kernels/adjust_logits/adjust_logits.h"
 #include "run/program.h"
 
 namespace sinter::engine {
@@ -20,7 +22,9 @@ namespace sinter::engine {
 struct RowStart {
   kernels::StepState state = {};
   kernels::SamplingOptions options;
-  std::span<const int32_t> tokens;  // of the sequence so far, for the repetition penalty
+  std::span<const int32_t> tokens;     // of the sequence so far, for the repetition penalty
+  std::span<const int32_t> generated;  // those of them that were chosen, not given
+  std::optional<kernels::LogitAdjustments> adjustments;
 };
 
 // Rows on the GPU. Everything is queued: a call takes effect after the work that was submitted
@@ -39,14 +43,20 @@ class Batch {
   void SetPages(int64_t row, std::span<const int32_t> pages);
   void SetState(int64_t row, const kernels::StepState& state);
   void SetStart(int64_t row, const RowStart& start);
+  // Sets which tokens the row may choose next: a bit for each.
+  void SetAllowed(int64_t row, std::span<const uint32_t> allowed);
+  // Allocates what choices of the form need.
+  void Prepare(const ChoiceForm& form);
   // Copies row `from` of another batch of the same model to row `to` of this one.
   void CopyRow(const Batch& other, int64_t from, int64_t to);
   // Moves the sequence of row `from` to row `to`, whose sequence is gone.
   void MoveRow(int64_t from, int64_t to);
   // Takes rows [begin, end) from their sequences.
   void ClearRows(int64_t begin, int64_t end);
-  // Queues a copy of the tokens that the first `rows` rows chose last.
+  // Queues a copy of the tokens that the first `rows` rows chose last, and of their log
+  // probabilities: kernels::TokenLogProb [rows, 1 + top].
   gpu::Readback ReadTokens(int64_t rows);
+  gpu::Readback ReadLogProbs(int64_t rows, uint32_t top);
 
  private:
   // A buffer of which each row has `bytes` bytes.

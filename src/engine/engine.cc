@@ -17,7 +17,9 @@
 #include "engine/executor.h"
 #include "engine/logits_fault.h"
 #include "engine/open.h"
+#include "kernels/adjust_logits/adjust_logits.h"
 #include "kernels/common/kv_pages.h"
+#include "kernels/log_probs/log_probs.h"
 #include "schedule/page_cache.h"
 
 namespace sinter::engine {
@@ -66,7 +68,7 @@ class Engine::Impl {
 
   // Tokens that the GPU has yet to choose.
   struct InFlight {
-    gpu::Readback tokens;
+    Chosen chosen;
     std::vector<LivePtr> rows;  // null where a row has no sequence
   };
 
@@ -156,6 +158,22 @@ class Engine::Impl {
     }
     if (request.max_tokens < 0)
       throw Error("engine", "most tokens: got {}, want at least 0", request.max_tokens);
+    if (request.min_tokens < 0)
+      throw Error("engine", "least tokens: got {}, want at least 0", request.min_tokens);
+    if (request.min_tokens > 0 && request.end_tokens.size() > kernels::kMaxEosTokens) {
+      throw Error("engine", "end tokens: got {} with a least number of tokens, want at most {}",
+                  request.end_tokens.size(), kernels::kMaxEosTokens);
+    }
+    if (request.log_probs && (*request.log_probs < 0 || *request.log_probs > kMaxLogProbs)) {
+      throw Error("engine", "log probabilities: got {} likeliest tokens, want 0 to {}",
+                  *request.log_probs, kMaxLogProbs);
+    }
+    if (request.logit_bias.size() > kernels::kMaxLogitBiases) {
+      throw Error("engine", "logit bias: got {} tokens, want at most {}", request.logit_bias.size(),
+                  kernels::kMaxLogitBiases);
+    }
+    kernels::CheckLogitAdjustments(AdjustmentsOf(request),
+                                   static_cast<uint32_t>(config_.vocab_size));
   }
 
   // Opens the model, and sets the options that are zeros unless that was done before.
@@ -174,7 +192,10 @@ class Engine::Impl {
   // Queues a step of the sequences of a group. Returns whether there are any.
   bool QueueStep(DecodeGroup& group, std::vector<LivePtr>& rows);
   void HandOut();
-  void TakeToken(const LivePtr& live, int32_t token);
+  void TakeToken(const LivePtr& live, int32_t token,
+                 std::span<const kernels::TokenLogProb> log_probs);
+  // Returns which tokens the listener lets a request choose next; nothing if it does not mask them.
+  std::vector<uint32_t> AllowedOf(const Live& live) const;
   // Gives a sequence's row back.
   void LeaveRow(Live& live);
   // Puts a sequence whose tokens must all run again, back among the prompts.
@@ -365,8 +386,9 @@ bool Engine::Impl::RunPrompt() {
     const auto row = std::ranges::find(rows, nullptr);
     SINTER_CHECK(row != rows.end(), "no row for a sequence");
     live->row = row - rows.begin();
-    gpu::Readback token = executor_->Join(*live->group, live->row, tokens, live->generated(),
-                                          live->lease->pages(), live->request.choice);
+    const std::vector<uint32_t> allowed = AllowedOf(*live);
+    Chosen token = executor_->Join(*live->group, live->row, tokens, live->generated(),
+                                   live->lease->pages(), live->request, allowed);
     *row = live;
     live->place = Live::Place::kDecode;
     live->in_flight = 1;
@@ -388,7 +410,8 @@ bool Engine::Impl::QueueSteps() {
 
 bool Engine::Impl::QueueStep(DecodeGroup& group, std::vector<LivePtr>& rows) {
   int64_t active = 0, end = 0, length = 1;
-  bool greedy = true;
+  bool masked_waits = false;
+  ChoiceForm form = {.greedy = true};
   for (const LivePtr& row : std::vector(rows)) {
     if (row == nullptr) continue;
     if (row->generated() + row->in_flight >= row->most ||
@@ -399,9 +422,11 @@ bool Engine::Impl::QueueStep(DecodeGroup& group, std::vector<LivePtr>& rows) {
     ++active;
     end = row->row + 1;
     length = std::max(length, row->queued_length());
-    greedy = greedy && row->request.choice.greedy;
+    form = engine::Join(form, FormOf(row->request));
+    masked_waits |= row->request.masks && row->in_flight > 0;
   }
-  if (active == 0) return false;
+  // A mask depends on the tokens before.
+  if (active == 0 || masked_waits) return false;
   // Rows move down if a smaller program can then run them.
   for (; executor_->PaddedRows(end) > executor_->PaddedRows(active); --end) {
     LivePtr& last = rows[static_cast<size_t>(end - 1)];
@@ -413,8 +438,12 @@ bool Engine::Impl::QueueStep(DecodeGroup& group, std::vector<LivePtr>& rows) {
     *hole = std::exchange(last, nullptr);
   }
   InFlight step;
-  step.tokens = executor_->Step(group, end, greedy, length);
   step.rows.assign(rows.begin(), rows.begin() + end);
+  for (const LivePtr& row : step.rows) {
+    if (row != nullptr && row->request.masks)
+      executor_->SetAllowed(group, row->row, AllowedOf(*row));
+  }
+  step.chosen = executor_->Step(group, end, form, length);
   for (const LivePtr& row : step.rows) {
     if (row != nullptr) ++row->in_flight;
   }
@@ -425,22 +454,42 @@ bool Engine::Impl::QueueStep(DecodeGroup& group, std::vector<LivePtr>& rows) {
 void Engine::Impl::HandOut() {
   InFlight step = std::move(in_flight_.front());
   in_flight_.pop_front();
-  const std::vector<std::byte> bytes = step.tokens.Wait();
+  const std::vector<std::byte> bytes = step.chosen.tokens.Wait();
+  std::vector<kernels::TokenLogProb> log_probs;
+  if (step.chosen.log_probs) {
+    const std::vector<std::byte> results = step.chosen.log_probs.Wait();
+    log_probs.resize(results.size() / sizeof(kernels::TokenLogProb));
+    std::memcpy(log_probs.data(), results.data(), results.size());
+  }
+  const size_t each = 1 + step.chosen.top;
   for (size_t i = 0; i < step.rows.size(); ++i) {
     if (step.rows[i] == nullptr) continue;
     int32_t token = 0;
     std::memcpy(&token, bytes.data() + 4 * i, sizeof(token));
-    TakeToken(step.rows[i], token);
+    std::span<const kernels::TokenLogProb> row(log_probs);
+    TakeToken(step.rows[i], token, row.empty() ? row : row.subspan(i * each, each));
   }
 }
 
-void Engine::Impl::TakeToken(const LivePtr& live, int32_t token) {
+std::vector<uint32_t> Engine::Impl::AllowedOf(const Live& live) const {
+  if (!live.request.masks) return {};
+  std::vector<uint32_t> allowed(static_cast<size_t>(config_.vocab_size + 31) / 32, UINT32_MAX);
+  live.request.listener->MaskTokens(allowed);
+  return allowed;
+}
+
+void Engine::Impl::TakeToken(const LivePtr& live, int32_t token,
+                             std::span<const kernels::TokenLogProb> log_probs) {
   --live->in_flight;
   if (live->ended) return;
   if (const auto fault = kernels::FaultOf(static_cast<uint32_t>(token))) {
     try {
       // Runs that went wrong give logits that mean nothing, and errors of their own.
       executor_->CheckRuns();
+      if (live->request.masks && *fault == kernels::TokenFault::kNothingFinite) {
+        throw Error("engine", "allowed tokens: got none after {} tokens, want at least one",
+                    live->tokens.size());
+      }
       throw LogitsError(executor_->model(), *fault, static_cast<int64_t>(live->tokens.size()));
     } catch (const DeviceLostError&) {
       throw;
@@ -451,7 +500,18 @@ void Engine::Impl::TakeToken(const LivePtr& live, int32_t token) {
   live->tokens.push_back(token);
   scheduler_->ChargeGenerated(live->id, 1);
   ++generated_tokens_;
-  const bool goes_on = live->request.listener->OnToken({.token = token});
+  ChosenToken chosen = {.token = token};
+  std::vector<TokenLogProb> likeliest;
+  if (live->request.log_probs) {
+    chosen.log_prob = log_probs[0].log_prob;
+    const auto wanted = static_cast<size_t>(*live->request.log_probs);
+    for (const kernels::TokenLogProb& each : log_probs.subspan(1, wanted)) {
+      // Fewer tokens may have a probability.
+      if (each.token >= 0) likeliest.push_back({static_cast<int32_t>(each.token), each.log_prob});
+    }
+    chosen.likeliest = likeliest;
+  }
+  const bool goes_on = live->request.listener->OnToken(chosen);
   if (std::ranges::find(live->request.end_tokens, token) != live->request.end_tokens.end())
     return End(live, RequestEnd::kEndToken);
   if (!goes_on) return End(live, RequestEnd::kListener);

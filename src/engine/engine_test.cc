@@ -7,12 +7,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
@@ -25,7 +27,9 @@ using support::ErrorOf;
 using support::LoadModel;
 using support::ModelNamed;
 using support::RandomTokens;
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Collects what a request gives.
 class Collector : public RequestListener {
@@ -34,6 +38,11 @@ class Collector : public RequestListener {
     std::lock_guard lock(mutex_);
     EXPECT_FALSE(ended_);
     tokens_.push_back(token.token);
+    if (token.log_prob) {
+      log_probs.emplace_back(1, TokenLogProb{token.token, *token.log_prob});
+      log_probs.back().insert(log_probs.back().end(), token.likeliest.begin(),
+                              token.likeliest.end());
+    }
     changed_.notify_all();
     if (const auto it = at.find(tokens_.size()); it != at.end()) it->second();
     return tokens_.size() < stop_after;
@@ -64,6 +73,8 @@ class Collector : public RequestListener {
   }
 
   size_t stop_after = SIZE_MAX;
+  // By token: its own, then the likeliest.
+  std::vector<std::vector<TokenLogProb>> log_probs;
   std::map<size_t, std::function<void()>> at;  // called after so many tokens
 
  private:
@@ -300,6 +311,107 @@ TEST(Engine, SharesTheWorkOfEqualPrompts) {
   longer.insert(longer.end(), answer.begin(), answer.end());
   longer.pop_back();
   EXPECT_EQ(Send(engine, MakeRequest(longer, 1)).got->Result().cached_tokens, 64);
+}
+
+// Options that change the choice of a token, beside a request without any.
+TEST(Engine, ChoosesByTheOptionsOfEachRequest) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  Engine engine(Same(model), {.max_batch = 4, .max_length = 64, .kv_tokens = 256});
+  const std::vector<int32_t> prompt = RandomTokens(20, 7);
+  const Sent plain = Send(engine, MakeRequest(prompt, 12));
+  const std::vector<int32_t> all = plain.got->Wait();
+
+  Request biased = MakeRequest(prompt, 12);
+  biased.logit_bias = {{5, 1000}};
+  Request banned = MakeRequest(prompt, 12);
+  for (const int32_t token : std::set<int32_t>(all.begin(), all.end()))
+    banned.logit_bias.push_back({token, -1000});
+  Request ends = MakeRequest(prompt, 12);
+  ends.end_tokens = {all[0], all[1]};
+  ends.min_tokens = 4;
+  Request once = MakeRequest(prompt, 12);
+  once.presence_penalty = 1000;
+  std::deque<Sent> sent;
+  for (const Request& request : {biased, banned, ends, once, MakeRequest(prompt, 12)})
+    sent.push_back(Send(engine, request));
+  EXPECT_EQ(sent[0].got->Wait(), std::vector<int32_t>(12, 5));
+  for (const int32_t token : sent[1].got->Wait()) EXPECT_THAT(all, Not(Contains(token)));
+  const std::vector<int32_t> late = sent[2].got->Wait();
+  ASSERT_GE(late.size(), 5u);
+  for (size_t i = 0; i < 4; ++i) EXPECT_THAT(ends.end_tokens, Not(Contains(late[i])));
+  const std::vector<int32_t> different = sent[3].got->Wait();
+  EXPECT_EQ(std::set<int32_t>(different.begin(), different.end()).size(), 12u);
+  EXPECT_EQ(sent[4].got->Wait(), all);
+}
+
+TEST(Engine, GivesLogProbabilities) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  Engine engine(Same(model), {.max_batch = 2, .max_length = 64, .kv_tokens = 128});
+  const std::vector<int32_t> prompt = RandomTokens(20, 7);
+  std::deque<Sent> sent;
+  for (const int count : {0, 5}) {
+    Request request = MakeRequest(prompt, 6);
+    request.log_probs = count;
+    sent.push_back(Send(engine, request));
+  }
+  const std::vector<int32_t> tokens = sent[0].got->Wait();
+  EXPECT_EQ(sent[1].got->Wait(), tokens);
+  Sequence sequence(model, {.max_length = 64});
+  sequence.Append(prompt);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    std::vector<float> logits = sequence.Logits();
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(double{logit});
+    const auto want = [&](int32_t token) {
+      return logits[static_cast<size_t>(token)] - std::log(sum);
+    };
+    for (const Sent& each : sent)
+      EXPECT_NEAR(each.got->log_probs.at(i).at(0).log_prob, want(tokens[i]), 1e-3);
+    EXPECT_EQ(sent[0].got->log_probs[i].size(), 1u);
+    ASSERT_EQ(sent[1].got->log_probs[i].size(), 6u);
+    EXPECT_EQ(sent[1].got->log_probs[i][1].token, tokens[i]) << "the likeliest is chosen";
+    for (size_t k = 1; k < 6; ++k) {
+      const TokenLogProb& got = sent[1].got->log_probs[i][k];
+      EXPECT_NEAR(got.log_prob, want(got.token), 1e-3);
+      if (k == 1) continue;
+      EXPECT_LE(got.log_prob, sent[1].got->log_probs[i][k - 1].log_prob);
+    }
+    if (i + 1 < tokens.size()) sequence.Append({&tokens[i], 1});
+  }
+}
+
+// Each token must be the one before plus one.
+class Counting : public Collector {
+ public:
+  void MaskTokens(std::span<uint32_t> allowed) override {
+    std::ranges::fill(allowed, 0u);
+    allowed[next_ / 32] |= 1u << (next_ % 32);
+    next_ = (next_ + 1) % 128;
+  }
+
+ private:
+  size_t next_ = 100;
+};
+
+TEST(Engine, MasksTokens) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  Engine engine(Same(model), {.max_batch = 4, .max_length = 80, .kv_tokens = 320});
+  const std::vector<int32_t> prompt = RandomTokens(20, 7);
+  const Sent plain = Send(engine, MakeRequest(prompt, 40));
+  Request request = MakeRequest(prompt, 40);
+  request.masks = true;
+  std::deque<std::shared_ptr<Counting>> masked;
+  for (int i = 0; i < 2; ++i) {
+    masked.push_back(std::make_shared<Counting>());
+    request.listener = masked.back();
+    engine.Submit(request);
+  }
+  for (const auto& each : masked) {
+    const std::vector<int32_t> tokens = each->Wait();
+    ASSERT_EQ(tokens.size(), 40u);
+    for (size_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(tokens[i], (100 + i) % 128);
+  }
+  EXPECT_EQ(Send(engine, MakeRequest(prompt, 40)).got->Wait(), plain.got->Wait());
 }
 
 class EngineLongRope : public ::testing::TestWithParam<const char*> {};

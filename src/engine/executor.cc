@@ -16,11 +16,33 @@ using kernels::kPageRows;
 using schedule::PagesOf;
 static_assert(schedule::kPageTokens == kPageRows);
 
-// Rows of the cache are cleared anew after so many steps: those without a sequence count as one
-// more token in each step, which their attention would read.
-constexpr int64_t kStepsBetweenClears = 64;
-
 }  // namespace
+
+kernels::LogitAdjustments AdjustmentsOf(const Request& request) {
+  kernels::LogitAdjustments adjustments;
+  adjustments.presence_penalty = request.presence_penalty;
+  adjustments.frequency_penalty = request.frequency_penalty;
+  adjustments.min_tokens = static_cast<uint32_t>(std::min<int64_t>(request.min_tokens, INT32_MAX));
+  adjustments.has_allowed = request.masks ? 1 : 0;
+  for (const TokenBias& each : request.logit_bias)
+    adjustments.biases[adjustments.bias_count++] = {static_cast<uint32_t>(each.token), each.bias};
+  return adjustments;
+}
+
+ChoiceForm FormOf(const Request& request) {
+  ChoiceForm form;
+  form.greedy = request.choice.greedy;
+  form.adjusts = request.min_tokens > 0 || !request.logit_bias.empty() ||
+                 request.presence_penalty != 0 || request.frequency_penalty != 0 || request.masks;
+  if (request.log_probs) form.log_probs = static_cast<uint32_t>(*request.log_probs);
+  return form;
+}
+
+ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b) {
+  ChoiceForm form = {a.greedy && b.greedy, a.adjusts || b.adjusts, a.log_probs};
+  if (b.log_probs) form.log_probs = std::max(form.log_probs.value_or(0), *b.log_probs);
+  return form;
+}
 
 Executor::Executor(std::shared_ptr<Model> model, const ExecutorOptions& options)
     : model_(std::move(model)),
@@ -56,7 +78,10 @@ void Executor::CompileSteps() {
   const std::vector<bool> branches = model_->BranchDecisions(1);
   ProgramSet& programs = model_->programs();
   StepKey key = {1, cache_->capacity(), branches, false, 1, page_entries_};
-  for (max_batch_ = 1; max_batch_ < options_.max_batch;) max_batch_ *= 2;
+  const Caps& caps = model_->device()->caps();
+  const auto vocab = static_cast<uint32_t>(model_->config().vocab_size);
+  const int64_t most = kernels::MaxChoiceBatch(caps, vocab);
+  for (max_batch_ = 1; max_batch_ < options_.max_batch && 2 * max_batch_ <= most;) max_batch_ *= 2;
   for (; max_batch_ > 1; max_batch_ /= 2) {
     key.batch = max_batch_;
     try {
@@ -170,9 +195,13 @@ int64_t Executor::RunPrompt(DecodeGroup& group, std::span<const int32_t> tokens,
   return valid;
 }
 
-gpu::Readback Executor::Join(DecodeGroup& group, int64_t row, std::span<const int32_t> tokens,
-                             int64_t generated, std::span<const int32_t> pages,
-                             const TokenChoice& choice) {
+Chosen Executor::Join(DecodeGroup& group, int64_t row, std::span<const int32_t> tokens,
+                      int64_t generated, std::span<const int32_t> pages, const Request& request,
+                      std::span<const uint32_t> allowed) {
+  const ChoiceForm form = FormOf(request);
+  prompt_->Prepare(form);
+  group.batch_.Prepare(form);
+  const TokenChoice& choice = request.choice;
   RowStart start;
   const auto length = static_cast<uint32_t>(tokens.size());
   start.state.past_length = start.state.total_length = length;
@@ -182,35 +211,43 @@ gpu::Readback Executor::Join(DecodeGroup& group, int64_t row, std::span<const in
   start.options = choice.options;
   // Beside sequences that draw their tokens, a greedy one is drawn from the likeliest, too.
   if (choice.greedy) start.options.temperature = 0;
+  const auto end_tokens = std::min<size_t>(request.end_tokens.size(), kernels::kMaxEosTokens);
+  start.options.eos_count = static_cast<uint32_t>(end_tokens);
+  std::copy_n(request.end_tokens.begin(), end_tokens, start.options.eos_tokens);
   start.tokens = tokens;
+  start.generated = tokens.last(static_cast<size_t>(generated));
+  if (generated > 0) start.state.token = static_cast<uint32_t>(tokens.back());
+  if (form.adjusts) start.adjustments = AdjustmentsOf(request);
   prompt_->SetPages(0, pages);
   prompt_->SetStart(0, start);
   StepProgram& next = OneRowProgram(group, prompt_->runner(), static_cast<int64_t>(length));
-  prompt_->runner().Submit(prompt_->chooser().Record(next, {.greedy = choice.greedy}).choose,
-                           nullptr, 0, 0, 0);
-  gpu::Readback token = prompt_->ReadTokens(1);
+  if (request.masks) prompt_->SetAllowed(0, allowed);
+  prompt_->runner().Submit(prompt_->chooser().Record(next, form).choose, nullptr, 0, 0, 0);
+  Chosen chosen = Read(*prompt_, 1, form);
   group.batch_.CopyRow(*prompt_, 0, row);
-  return token;
+  return chosen;
 }
 
-gpu::Readback Executor::Step(DecodeGroup& group, int64_t rows, bool greedy, int64_t length) {
+Chosen Executor::Read(Batch& batch, int64_t rows, const ChoiceForm& form) {
+  Chosen chosen = {batch.ReadTokens(rows), {}, form.log_probs.value_or(0)};
+  if (form.log_probs) chosen.log_probs = batch.ReadLogProbs(rows, chosen.top);
+  return chosen;
+}
+
+Chosen Executor::Step(DecodeGroup& group, int64_t rows, const ChoiceForm& form, int64_t length) {
   const int64_t padded = PaddedRows(rows);
-  if (++group.steps_since_clear_ >= kStepsBetweenClears) {
-    group.batch_.ClearRows(rows, padded);
-    group.steps_since_clear_ = 0;
-  }
   StepRunner& runner = group.batch_.runner();
   StepProgram& program = padded == 1
                              ? OneRowProgram(group, runner, length)
                              : runner.Bind(model_->programs().Get(KeyOf(group, 1, padded), length));
-  const TokenChooser::Recorded& recorded = group.batch_.chooser().Record(program, {greedy});
+  const TokenChooser::Recorded& recorded = group.batch_.chooser().Record(program, form);
   if (runner.options().capture) {
     runner.Submit(recorded.run_and_choose, &program, recorded.first, length - 1, 1);
   } else {
     runner.Run(program, length - 1, 1, group.batch_.chooser().MakesInputs(*program.step));
     runner.Submit(recorded.choose, nullptr, 0, 0, 0);
   }
-  return group.batch_.ReadTokens(padded);
+  return Read(group.batch_, padded, form);
 }
 
 void Executor::CheckRuns() {

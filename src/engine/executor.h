@@ -13,6 +13,7 @@
 #include "engine/decode_loop.h"
 #include "engine/kv_cache.h"
 #include "engine/model.h"
+#include "engine/request.h"
 #include "gpu/device.h"
 #include "model/chunking.h"
 #include "run/program.h"
@@ -30,6 +31,21 @@ struct ExecutorOptions {
   run::RunOptions run;
 };
 
+// Tokens that the GPU has yet to choose.
+struct Chosen {
+  gpu::Readback tokens;     // i32 [rows]
+  gpu::Readback log_probs;  // kernels::TokenLogProb [rows, 1 + top], if the form wants them
+  uint32_t top = 0;
+};
+
+// Returns the form in which the request's tokens can be chosen.
+ChoiceForm FormOf(const Request& request);
+// Returns the request's options in the kernels' form. The request has at most
+// kernels::kMaxLogitBiases biases.
+kernels::LogitAdjustments AdjustmentsOf(const Request& request);
+// Returns a form in which requests of both forms can be chosen.
+ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b);
+
 // The rows of the sequences whose Ifs take the same branches.
 class DecodeGroup {
  public:
@@ -46,7 +62,6 @@ class DecodeGroup {
   Batch batch_;
   std::shared_ptr<const CompiledStep> one_row_;  // program of one row in use
   uint64_t one_row_version_ = 0;  // version of the program set when one_row_ was fetched
-  int64_t steps_since_clear_ = 0;
 };
 
 class Executor {
@@ -76,10 +91,17 @@ class Executor {
                     std::span<const int32_t> pages, int64_t most);
   // Queues the choice of the token after a prompt's last run, and puts the sequence of `tokens`
   // into a row of the group. `generated` of the tokens were chosen before, not given.
-  gpu::Readback Join(DecodeGroup& group, int64_t row, std::span<const int32_t> tokens,
-                     int64_t generated, std::span<const int32_t> pages, const TokenChoice& choice);
-  // Queues a step of the group's first `rows` rows, and returns their tokens.
-  gpu::Readback Step(DecodeGroup& group, int64_t rows, bool greedy, int64_t length);
+  // If the request masks tokens, `allowed` has a bit for each token.
+  Chosen Join(DecodeGroup& group, int64_t row, std::span<const int32_t> tokens, int64_t generated,
+              std::span<const int32_t> pages, const Request& request,
+              std::span<const uint32_t> allowed);
+  // Queues a step of the group's first `rows` rows, the longest of which then has `length` tokens
+  // in the cache. The form must have what each row's request needs.
+  Chosen Step(DecodeGroup& group, int64_t rows, const ChoiceForm& form, int64_t length);
+  // Sets which tokens a row may choose in the next step: a bit for each.
+  void SetAllowed(DecodeGroup& group, int64_t row, std::span<const uint32_t> allowed) {
+    group.batch_.SetAllowed(row, allowed);
+  }
   // Empties a row. Its sequence's pages may have another owner afterwards.
   void Leave(DecodeGroup& group, int64_t row) { group.batch_.ClearRows(row, row + 1); }
   void Move(DecodeGroup& group, int64_t from, int64_t to) { group.batch_.MoveRow(from, to); }
@@ -95,6 +117,7 @@ class Executor {
   }
   // Returns the lengths of the programs for a prompt of `tokens` tokens.
   std::span<const int64_t> LengthsFor(int64_t tokens) const;
+  static Chosen Read(Batch& batch, int64_t rows, const ChoiceForm& form);
   void MakeCache();
   // Finds max_batch_ by compiling the largest program that the adapter has room for.
   void CompileSteps();

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "engine/model.h"
+#include "kernels/adjust_logits/adjust_logits.h"
+#include "kernels/log_probs/log_probs.h"
 #include "kernels/sample/step_inputs.h"
 #include "kernels/sample/token_choice.h"
 #include "passes/fold_attention_mask.h"
@@ -49,6 +51,31 @@ StepBuffers::StepBuffers(const Model& model, int64_t capacity, const StepMemory&
   logits = device.CreateBuffer(
       DTypeBytes(kernels::DeviceDType(device.caps(), model.logits_dtype()), logits_elems),
       "logits");
+}
+
+void StepBuffers::AddAdjustments(gpu::Device& device, int64_t vocab, int64_t batch) {
+  if (counts) return;
+  gpu::CommandList clear(device);
+  const auto make = [&](int64_t bytes, const char* name) {
+    gpu::Buffer buffer = device.CreateBuffer(static_cast<uint64_t>(batch * bytes), name);
+    clear.Clear(buffer, 0, buffer.size_bytes());
+    return buffer;
+  };
+  adjustments = make(sizeof(kernels::LogitAdjustments), "logit adjustments");
+  allowed = make((vocab + 31) / 32 * 4, "allowed tokens");
+  adjusted = make(vocab * 4, "adjusted logits");
+  counts = make(vocab * 4, "counts of tokens");
+  device.Submit(clear);
+}
+
+void StepBuffers::AddLogProbs(gpu::Device& device, int64_t vocab, int64_t batch) {
+  if (log_probs) return;
+  log_probs_scratch = device.CreateBuffer(
+      kernels::LogProbsScratchBytes(static_cast<uint32_t>(vocab), static_cast<uint32_t>(batch)),
+      "log probabilities, scratch");
+  log_probs = device.CreateBuffer(
+      static_cast<uint64_t>(batch) * (1 + kernels::kMaxTopLogProbs) * sizeof(kernels::TokenLogProb),
+      "log probabilities");
 }
 
 StepRunner::StepRunner(Model& model, std::shared_ptr<KvCache> cache, const StepMemory& memory,

@@ -43,6 +43,16 @@ struct StepBuffers {
   gpu::Buffer input_ids, position_ids;
   gpu::Buffer page_table;  // pages of the KV cache, i32 [batch, page_entries]; absent without pages
   gpu::Buffer choice_scratch;
+
+  // Only after AddAdjustments: kernels::LogitAdjustments, a bit for each token that may be chosen,
+  // how often each token was generated, and the adjusted logits in f32.
+  gpu::Buffer adjustments, allowed, counts, adjusted;
+  // Only after AddLogProbs: kernels::TokenLogProb [batch, 1 + kMaxTopLogProbs].
+  gpu::Buffer log_probs, log_probs_scratch;
+
+  // Allocate these buffers, unless they are there.
+  void AddAdjustments(gpu::Device& device, int64_t vocab, int64_t batch);
+  void AddLogProbs(gpu::Device& device, int64_t vocab, int64_t batch);
 };
 
 // A program bound to a sequence, preceded by the dispatch that derives the program's inputs from
@@ -62,6 +72,7 @@ class StepRunner {
 
   gpu::Device& device() const { return *device_; }
   const StepBuffers& buffers() const { return buffers_; }
+  StepBuffers& buffers() { return buffers_; }
   const std::shared_ptr<KvCache>& cache() const { return cache_; }
   const run::RunOptions& options() const { return options_; }
   int64_t logits_rows() const { return memory_.logits_rows; }

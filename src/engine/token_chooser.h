@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,10 @@ namespace sinter::engine {
 
 // How a step chooses. Each form has other dispatches.
 struct ChoiceForm {
-  bool greedy = false;  // whether every sequence takes its likeliest token
+  bool greedy = false;   // whether every sequence takes its likeliest token
+  bool adjusts = false;  // whether logits are adjusted before (kernels::LogitAdjustments)
+  // Number of likeliest tokens whose log probabilities are wanted with that of the token chosen.
+  std::optional<uint32_t> log_probs;
   auto operator<=>(const ChoiceForm&) const = default;
 };
 
@@ -35,6 +39,7 @@ class TokenChooser {
     // Index of the program's first dispatch in run_and_choose.
     size_t first = 0;
   };
+  // The runner's buffers must have what the form needs (StepBuffers::AddAdjustments, AddLogProbs).
   // Returns the choice after runs of `decode`, the program of one token, recorded once. The choice
   // after a run of a prompt is that of the program that runs next.
   const Recorded& Record(const StepProgram& decode, const ChoiceForm& form);
@@ -45,7 +50,9 @@ class TokenChooser {
   size_t StepDispatches(const StepProgram& decode, const ChoiceForm& form) const;
 
  private:
-  kernels::TokenChoiceShape ShapeOf(const CompiledStep& decode) const;
+  kernels::TokenChoiceShape ShapeOf(const CompiledStep& decode, const ChoiceForm& form) const;
+  void RecordAdjustments(const CompiledStep& decode, gpu::CommandList& list) const;
+  void RecordLogProbs(const CompiledStep& decode, uint32_t top, gpu::CommandList& list) const;
   std::vector<kernels::KernelPlan> PlansOf(const CompiledStep& decode,
                                            const ChoiceForm& form) const;
 
