@@ -73,6 +73,9 @@ struct AdjustLogitsRoles {
 // position is 0 or the token is a TokenFault). So there must be one dispatch for each choice. Where
 // a sequence goes on from tokens that were generated before, the host counts all but the last of
 // them. Rows with SamplingOptions::idle are skipped.
+//
+// Estimate for 64 sequences and 151,936 tokens in f16 on an H200: 19 MB read, 39 MB written and 39
+// MB of counts, 23 us at 4.2 TB/s.
 struct AdjustLogitsShape {
   uint32_t vocab = 1;       // up to kMaxVocab
   uint32_t batch = 1;       // sequences

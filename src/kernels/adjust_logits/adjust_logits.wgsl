@@ -97,7 +97,7 @@ fn penalties(seq: u32, v: u32) -> vec4<f32> {
   }
   let begin = seq * params.vocab;
   let last = state[seq].token;
-  if (state[seq].position > 0u && last / 4u == v && last < params.vocab) {
+  if (state[seq].position > 0u && last / 4u == v) {
     counts[begin + last] += 1u;
   }
   let at = begin + min(tokens_of(v), vec4<u32>(params.vocab - 1u));

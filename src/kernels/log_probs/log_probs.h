@@ -46,6 +46,10 @@ struct LogProbsRoles {
 // is
 // {-1, -inf}. So is the first result where the choice gave a TokenFault, and every likeliest token
 // where a logit is NaN or +inf or all are -inf. Rows with SamplingOptions::idle are skipped.
+//
+// Estimate for 64 sequences, 151,936 tokens in f16 and 20 likeliest on an H200: the first dispatch
+// reads 19 MB, 5 us at 4.2 TB/s. The second takes 20 rounds of two searches over a workgroup and
+// one load from the cache, some 1.5 us each, in all sequences at once: 30 us.
 struct LogProbsShape {
   uint32_t vocab = 1;       // up to kMaxVocab
   uint32_t batch = 1;       // sequences
