@@ -1,6 +1,7 @@
 #include "engine/executor.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "base/error.h"
@@ -54,6 +55,10 @@ Executor::Executor(std::shared_ptr<Model> model, const ExecutorOptions& options)
                   ? std::vector<int64_t>{options.max_length}
                   : model::ChunkLengths(std::min(model::kLoadedChunk, options.max_length))),
       run_costs_(model_->device()->adapter().software ? model::kSoftwareCosts : model::kGpuCosts) {
+  // Logits of all rows would take much memory.
+  chunk_is_final_ = options_.deterministic || exact() || !model_->has_last_row() ||
+                    !model_->options().prepare_in_background ||
+                    model_->device()->adapter().software;
   MakeCache();
   prompt_.emplace(*model_, cache_, 1, model_->has_last_row() ? 1 : chunks_.back(), page_entries_,
                   options_.run);
@@ -146,6 +151,8 @@ uint64_t Executor::FamilyOf(const DecodeGroup& group, int64_t tokens) const {
 
 StepProgram& Executor::OneRowProgram(DecodeGroup& group, StepRunner& runner, int64_t length) {
   ProgramSet& programs = model_->programs();
+  // A chain, which may be quicker, adds in another order, and is there only after a while.
+  if (options_.deterministic) return runner.Bind(programs.Get(KeyOf(group, 1, 1), length));
   const uint64_t version = programs.version();
   if (!group.one_row_ || version != group.one_row_version_) {
     if (group.one_row_ && !group.one_row_->key.chain &&
@@ -163,11 +170,11 @@ int64_t Executor::RunPrompt(DecodeGroup& group, std::span<const int32_t> tokens,
   const auto left = static_cast<int64_t>(tokens.size()) - past;
   int64_t rows = left;
   if (!exact()) {
-    std::span<const int64_t> lengths = LengthsFor(static_cast<int64_t>(tokens.size()));
-    while (lengths.size() > 1 && lengths.back() > most) lengths = lengths.first(lengths.size() - 1);
+    const std::span<const int64_t> lengths = LengthsFor(static_cast<int64_t>(tokens.size()));
     const int64_t room = page_entries_ * kPageRows - past;
-    rows =
-        options_.deterministic ? lengths[0] : model::CutPrompt(left, room, lengths, run_costs_)[0];
+    rows = options_.deterministic
+               ? lengths[0]
+               : model::CutPrompt(left, room, LengthsNow(group, lengths, most), run_costs_)[0];
   }
   StepRunner& runner = prompt_->runner();
   ProgramSet& programs = model_->programs();
@@ -191,8 +198,42 @@ int64_t Executor::RunPrompt(DecodeGroup& group, std::span<const int32_t> tokens,
   prompt_->SetPages(0, pages);
   logits_row_ = static_cast<uint32_t>(valid - 1);
   runner.UploadState(past, past + valid, logits_row_);
+  // The first long run tells whether longer ones are short enough.
+  const bool timed = !chunk_is_final_ && valid == model::kLoadedChunk;
+  if (timed) device.Wait();
+  const auto start = std::chrono::steady_clock::now();
   runner.Run(program, past, valid);
+  if (timed) {
+    device.Wait();
+    const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
+    AddLongerChunks(group, time.count(), past + valid);
+  }
   return valid;
+}
+
+std::vector<int64_t> Executor::LengthsNow(const DecodeGroup& group,
+                                          std::span<const int64_t> lengths, int64_t most) const {
+  std::vector<int64_t> now;
+  for (const int64_t rows : lengths) {
+    // Longer programs are compiled in the background. So are the others, but they are worth waiting
+    // for unless sequences decode meanwhile.
+    const bool waits = rows <= model::kLoadedChunk && most == INT64_MAX;
+    if (rows <= most && (waits || model_->programs().Peek(KeyOf(group, rows, 1))))
+      now.push_back(rows);
+  }
+  if (now.empty()) now.push_back(lengths[0]);
+  return now;
+}
+
+void Executor::AddLongerChunks(const DecodeGroup& group, double microseconds, int64_t length) {
+  chunk_is_final_ = true;
+  std::vector<StepKey> longer;
+  for (const int64_t rows : model::ChunkLengths(model::ChunkFor(microseconds))) {
+    if (rows <= chunks_.back() || rows > options_.max_length) continue;
+    chunks_.push_back(rows);
+    longer.push_back(KeyOf(group, rows, 1));
+  }
+  model_->programs().Prepare(std::move(longer), length);
 }
 
 Chosen Executor::Join(DecodeGroup& group, int64_t row, std::span<const int32_t> tokens,
@@ -235,7 +276,12 @@ Chosen Executor::Read(Batch& batch, int64_t rows, const ChoiceForm& form) {
 }
 
 Chosen Executor::Step(DecodeGroup& group, int64_t rows, const ChoiceForm& form, int64_t length) {
-  const int64_t padded = PaddedRows(rows);
+  int64_t padded = PaddedRows(rows);
+  // The largest program is there from the start, the others after a while.
+  while (padded > 1 && padded < max_batch_ && model_->options().prepare_in_background &&
+         !model_->programs().Peek(KeyOf(group, 1, padded))) {
+    padded *= 2;
+  }
   StepRunner& runner = group.batch_.runner();
   StepProgram& program = padded == 1
                              ? OneRowProgram(group, runner, length)

@@ -118,6 +118,12 @@ class Executor {
   // Returns the lengths of the programs for a prompt of `tokens` tokens.
   std::span<const int64_t> LengthsFor(int64_t tokens) const;
   static Chosen Read(Batch& batch, int64_t rows, const ChoiceForm& form);
+  // Returns those of the lengths that a run of at most `most` tokens may have at this time.
+  std::vector<int64_t> LengthsNow(const DecodeGroup& group, std::span<const int64_t> lengths,
+                                  int64_t most) const;
+  // Compiles programs longer than model::kLoadedChunk in the background if a run of that many rows,
+  // which took so long, says that they are short enough.
+  void AddLongerChunks(const DecodeGroup& group, double microseconds, int64_t length);
   void MakeCache();
   // Finds max_batch_ by compiling the largest program that the adapter has room for.
   void CompileSteps();
@@ -128,6 +134,7 @@ class Executor {
   int64_t pages_ = 0, page_entries_ = 0, max_batch_ = 1;
   std::shared_ptr<KvCache> cache_;
   std::vector<int64_t> chunks_;  // lengths of prompt programs, ascending
+  bool chunk_is_final_ = false;  // whether chunks_ get no more lengths
   model::RunCosts run_costs_;
   std::optional<Batch> prompt_;   // the prompt that runs
   uint32_t logits_row_ = 0;       // row of the logits after the prompt's last token
