@@ -6,10 +6,12 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <condition_variable>
 #include <deque>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -412,6 +414,43 @@ TEST(Engine, MasksTokens) {
     for (size_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(tokens[i], (100 + i) % 128);
   }
   EXPECT_EQ(Send(engine, MakeRequest(prompt, 40)).got->Wait(), plain.got->Wait());
+}
+
+// Returns the bytes of the process that are in main memory.
+int64_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+TEST(Engine, TakesNoMoreMemoryWithEachRequest) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  Engine engine(Same(model), {.max_batch = 8, .max_length = 64, .kv_tokens = 512});
+  std::mt19937 random(1);
+  const auto run = [&](int count) {
+    std::deque<Sent> sent;
+    for (int i = 0; i < count; ++i) {
+      Request request = MakeRequest(RandomTokens(1 + random() % 40, random() % 1000),
+                                    1 + static_cast<int64_t>(random() % 4));
+      request.client = fmt::format("client {}", random());
+      request.presence_penalty = random() % 2 == 0 ? 0 : 0.5f;
+      if (random() % 2 == 0) request.log_probs = static_cast<int>(random() % 4);
+      sent.push_back(Send(engine, std::move(request)));
+      if (sent.size() < 50) continue;
+      sent.front().got->Wait();
+      sent.pop_front();
+    }
+    for (const Sent& each : sent) each.got->Wait();
+    ExpectIdle(engine);
+  };
+  run(300);
+  const uint64_t gpu = model->device()->allocated_bytes();
+  const int64_t main = ResidentBytes();
+  run(support::TestAll() ? 10000 : 500);
+  EXPECT_EQ(model->device()->allocated_bytes(), gpu);
+  // What the driver keeps varies, but by less than 1 KiB a request.
+  EXPECT_LE(ResidentBytes(), main + (support::TestAll() ? 10 << 20 : 4 << 20));
 }
 
 class EngineLongRope : public ::testing::TestWithParam<const char*> {};
