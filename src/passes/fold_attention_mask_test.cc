@@ -69,6 +69,22 @@ TEST(FoldAttentionMask, SumsOfAnotherTypeOrShapeShareTheInput) {
   EXPECT_THAT(graph->FindValue("z")->producer()->input(0)->shape(), testing::ElementsAre(1, 1));
 }
 
+// A caller that says so has sequences without padding on the left.
+TEST(FoldAttentionMask, FoldsTheSumsOfABatch) {
+  const auto graph = ParseBody(R"(
+    input %attention_mask: i64[3, 9]
+    const %k: i64[1] = [1]
+    %a: i64[3, 1] = ai.onnx::ReduceSum(%attention_mask, %k)
+    %y: i64[3, 1] = ai.onnx::Neg(%a)
+    return %y)");
+  EXPECT_EQ(FoldAttentionMask(*graph, {.sequences = 2}), 0);
+  EXPECT_EQ(FoldAttentionMask(*graph, {.sequences = 3}), 1);
+  graph::Verify(*graph);
+  ASSERT_EQ(graph->inputs().size(), 1u);
+  EXPECT_EQ(graph->inputs()[0]->name(), kTotalLength);
+  EXPECT_THAT(graph->inputs()[0]->shape(), testing::ElementsAre(3, 1));
+}
+
 TEST(FoldAttentionMask, LeavesOtherSums) {
   for (const char* body : {
            // The sum is over both dimensions.
