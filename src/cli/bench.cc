@@ -3,17 +3,16 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <climits>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "base/bytes_text.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "cli/bench_batch.h"
+#include "cli/bench_output.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/load.h"
@@ -32,9 +31,13 @@ constexpr char kBenchFooter[] =
     R"(Every figure is the median of --repeat runs, with the least and the most. docs/benchmarks.md says
 what each of them covers.
 
+--batch measures many sequences side by side instead: each generates -n tokens behind a prompt of
+--context tokens (512), while all others do.
+
 Examples:
   sinter bench models/demo --prompt 16,64 -n 32
   sinter bench models/demo --context 128,512 --profile --trace trace.json
+  sinter bench models/demo --batch 1,8,64
   sinter bench models/demo --json --csv figures.csv)";
 
 struct BenchArgs {
@@ -46,6 +49,8 @@ struct BenchArgs {
   int warm_up = 1;
   bool no_cold_load = false;
   bool profile = false;
+  std::vector<int64_t> batches;
+  bool deterministic = false;
   std::string csv, trace, prompt_ids, logits;
 };
 
@@ -109,20 +114,6 @@ std::vector<int32_t> ReadIds(const std::string& file) {
     ids.push_back(static_cast<int32_t>(*number));
   }
   return ids;
-}
-
-std::ofstream OpenOutput(const std::string& file) {
-  std::ofstream stream(file, std::ios::binary);
-  if (!stream) {
-    throw Error("bench", "{}: got '{}', want a file that can be written", file,
-                std::strerror(errno));
-  }
-  return stream;
-}
-
-void CloseOutput(std::ofstream& stream, const std::string& file) {
-  stream.close();
-  if (!stream) throw Error("bench", "{}: got a write error, want free space for the file", file);
 }
 
 // Opens a new device and loads the model on it. Its time is the one that a user waits for.
@@ -257,16 +248,6 @@ double BandwidthShare(const generate::DecodeSpeed& speed, double bandwidth) {
   return bandwidth > 0 ? BytesPerToken(speed) / speed.seconds_per_token.median / bandwidth : 0;
 }
 
-// Returns the median and the range as text, such as "1234 (1200..1300)", each number with at least
-// three digits.
-std::string Text(const generate::Spread& spread, double scale = 1) {
-  const auto number = [scale](double value) {
-    value *= scale;
-    return fmt::format("{:.{}f}", value, value >= 1000 ? 0 : value >= 10 ? 1 : 3);
-  };
-  return fmt::format("{} ({}..{})", number(spread.median), number(spread.min), number(spread.max));
-}
-
 void PrintProfile(const ProfileResult& profile, double bandwidth, double matrix_peak) {
   std::string text = fmt::format("\n{}: {:.1f} us in kernels (mean of {})\n", profile.name,
                                  profile.nanoseconds / 1e3, profile.runs);
@@ -313,24 +294,21 @@ void Print(const BenchArgs& args, const Loaded& loaded, const Results& results) 
   text += fmt::format("\n  {:>8} {:>32} {:>32}\n", "prompt", "prefill tokens/s",
                       "time to first token, ms");
   for (const generate::PrefillSpeed& speed : results.prefill) {
-    text += fmt::format("  {:>8} {:>32} {:>32}\n", speed.tokens, Text(PrefillRate(speed)),
-                        Text(speed.first_token_seconds, 1e3));
+    text += fmt::format("  {:>8} {:>32} {:>32}\n", speed.tokens, SpreadText(PrefillRate(speed)),
+                        SpreadText(speed.first_token_seconds, 1e3));
   }
   text += fmt::format("\n  {:>8} {:>32} {:>10} {:>8} {:>30}\n", "context", "decode tokens/s",
                       "a token", "of roof", "CPU us a token");
   for (const generate::DecodeSpeed& speed : results.decode) {
-    text += fmt::format(
-        "  {:>8} {:>32} {:>10} {:>7.1f}% {:>30}\n", speed.context, Text(DecodeRate(speed)),
-        BytesText(static_cast<uint64_t>(BytesPerToken(speed))),
-        BandwidthShare(speed, results.bandwidth) * 100, Text(speed.cpu_seconds_per_token, 1e6));
+    text += fmt::format("  {:>8} {:>32} {:>10} {:>7.1f}% {:>30}\n", speed.context,
+                        SpreadText(DecodeRate(speed)),
+                        BytesText(static_cast<uint64_t>(BytesPerToken(speed))),
+                        BandwidthShare(speed, results.bandwidth) * 100,
+                        SpreadText(speed.cpu_seconds_per_token, 1e6));
   }
   Out(text);
   for (const ProfileResult& profile : results.profiles)
     PrintProfile(profile, results.bandwidth, results.matrix_peak);
-}
-
-nlohmann::json Json(const generate::Spread& spread) {
-  return {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}};
 }
 
 nlohmann::json Json(const ProfileResult& profile) {
@@ -356,16 +334,16 @@ nlohmann::json ToJson(const BenchArgs& args, const Loaded& loaded, const Results
   nlohmann::json prefill = nlohmann::json::array(), decode = nlohmann::json::array();
   for (const generate::PrefillSpeed& speed : results.prefill) {
     prefill.push_back({{"tokens", speed.tokens},
-                       {"tokens_per_second", Json(PrefillRate(speed))},
-                       {"seconds", Json(speed.seconds)},
-                       {"time_to_first_token_seconds", Json(speed.first_token_seconds)}});
+                       {"tokens_per_second", SpreadJson(PrefillRate(speed))},
+                       {"seconds", SpreadJson(speed.seconds)},
+                       {"time_to_first_token_seconds", SpreadJson(speed.first_token_seconds)}});
   }
   for (const generate::DecodeSpeed& speed : results.decode) {
     decode.push_back({{"context", speed.context},
                       {"new_tokens", speed.new_tokens},
-                      {"tokens_per_second", Json(DecodeRate(speed))},
-                      {"seconds_per_token", Json(speed.seconds_per_token)},
-                      {"cpu_seconds_per_token", Json(speed.cpu_seconds_per_token)},
+                      {"tokens_per_second", SpreadJson(DecodeRate(speed))},
+                      {"seconds_per_token", SpreadJson(speed.seconds_per_token)},
+                      {"cpu_seconds_per_token", SpreadJson(speed.cpu_seconds_per_token)},
                       {"weight_bytes_per_token", speed.work.weight_bytes},
                       {"kv_bytes_per_token", speed.work.cache_bytes},
                       {"bytes_per_token", BytesPerToken(speed)},
@@ -571,7 +549,30 @@ void AddBench(CLI::App& app) {
                    "little-endian f32, [tokens, vocabulary]")
       ->type_name("FILE")
       ->configurable(false);
-  command->callback([args] { Bench(*args); });
+  CLI::Option* batch =
+      command
+          ->add_option("--batch", args->batches,
+                       "Measure so many sequences side by side, such as 1,8,64, instead of one")
+          ->delimiter(',')
+          ->allow_extra_args(false)
+          ->type_name("N")
+          ->check(WholeNumber(1, engine::kMaxBatch));
+  command
+      ->add_flag("--deterministic", args->deterministic,
+                 "With --batch: compute each sequence so that no other can change its tokens")
+      ->needs(batch);
+  for (const char* name :
+       {"--prompt", "--profile", "--trace", "--prompt-ids", "--logits", "--chunk", "--explain"})
+    batch->excludes(command->get_option(name));
+  command->callback([args] {
+    if (args->batches.empty()) return Bench(*args);
+    BenchBatch({args->model,
+                args->batches,
+                args->contexts.empty() ? std::vector<int64_t>{512} : args->contexts,
+                {args->new_tokens, args->repeats, args->warm_up, CheckInterrupted},
+                args->deterministic,
+                args->csv});
+  });
 }
 
 }  // namespace sinter::cli

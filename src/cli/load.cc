@@ -115,6 +115,15 @@ std::shared_ptr<gpu::Device> Opening::Get() {
 
 namespace {
 
+void UseWgslDir(const ModelArgs& args) {
+  if (args.wgsl_dir.empty()) return;
+  if (!std::filesystem::is_directory(args.wgsl_dir)) {
+    throw UsageError("--wgsl-dir: got '{}', want a folder of shaders (a checkout's src/kernels)",
+                     args.wgsl_dir);
+  }
+  kernels::SetWgslOverrideDir(args.wgsl_dir);
+}
+
 // Tells that nothing is kept on disk if that is so, because each start then takes longer.
 void NoteCache(const ModelArgs& args, const gpu::Device& device) {
   const std::filesystem::path& folder = device.options().cache_dir;
@@ -145,27 +154,9 @@ void NoteLength(const ModelArgs& args, const Loaded& loaded, engine::LengthLimit
                   loaded.model->config().context_length, why));
 }
 
-}  // namespace
-
-Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
-            int64_t expected_length) {
-  const auto start = std::chrono::steady_clock::now();
-  if (!args.wgsl_dir.empty()) {
-    if (!std::filesystem::is_directory(args.wgsl_dir)) {
-      throw UsageError("--wgsl-dir: got '{}', want a folder of shaders (a checkout's src/kernels)",
-                       args.wgsl_dir);
-    }
-    kernels::SetWgslOverrideDir(args.wgsl_dir);
-  }
-  MaxLength(args, folder.config);
-  if (!opening.valid()) opening = Opening(args);
-  Opening::Progress& progress = opening.progress();
-  progress.total_bytes = folder.weight_bytes();
-  const std::shared_ptr<gpu::Device> device = opening.Get();
-  progress.loading = true;
-  CheckInterrupted();
+// Returns options whose callbacks keep `progress` up to date, and stop at a signal.
+engine::OpenOptions Watched(Opening::Progress& progress) {
   engine::OpenOptions options;
-  options.expected_length = expected_length;
   options.model.progress = [&](uint64_t done, uint64_t total) {
     CheckInterrupted();
     progress.done_bytes = done;
@@ -175,6 +166,73 @@ Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
     CheckInterrupted();
     progress.measured = share;
   };
+  return options;
+}
+
+// Returns the model for an engine.
+std::shared_ptr<engine::Model> OpenModel(const ModelArgs& args, model::ModelFolder folder,
+                                         std::shared_ptr<gpu::Device> device,
+                                         engine::OpenOptions options) {
+  const engine::Plans plans = PlansFor(args, *device);
+  if (plans == engine::Plans::kMeasure) {
+    // Plans are measured on a sequence's programs, and on its cache.
+    return OpenFor(args, std::move(folder), device, args.max_length, std::move(options)).model;
+  }
+  engine::ModelOptions model = ToModelOptions(args);
+  model.progress = std::move(options.model.progress);
+  model.prepare_in_background = true;
+  model.plans_on_disk = plans != engine::Plans::kGuess;
+  return std::make_shared<engine::Model>(std::move(folder), std::move(device), model);
+}
+
+}  // namespace
+
+LoadedEngine LoadEngine(const ModelArgs& args, model::ModelFolder folder, Opening opening,
+                        const std::function<engine::EngineOptions(const engine::Model&)>& options) {
+  const auto start = std::chrono::steady_clock::now();
+  UseWgslDir(args);
+  MaxLength(args, folder.config);
+  if (!opening.valid()) opening = Opening(args);
+  Opening::Progress& progress = opening.progress();
+  progress.total_bytes = folder.weight_bytes();
+  const std::shared_ptr<gpu::Device> device = opening.Get();
+  progress.loading = true;
+  CheckInterrupted();
+  LoadedEngine loaded;
+  loaded.model = std::make_shared<std::shared_ptr<engine::Model>>(
+      OpenModel(args, std::move(folder), device, Watched(progress)));
+  engine::EngineOptions engine_options = options(**loaded.model);
+  engine_options.run = {.capture = !args.no_capture};
+  loaded.engine = std::make_unique<engine::Engine>(
+      [args, current = loaded.model, first = true]() mutable {
+        if (!std::exchange(first, false)) {
+          current->reset();
+          *current = OpenModel(args, ReadModel(args), gpu::Device::Open(ToDeviceOptions(args)), {});
+        }
+        return *current;
+      },
+      engine_options);
+  (*loaded.model)->weights().set_progress({});
+  opening.End();
+  CheckInterrupted();
+  NoteCache(args, *device);
+  loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return loaded;
+}
+
+Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
+            int64_t expected_length) {
+  const auto start = std::chrono::steady_clock::now();
+  UseWgslDir(args);
+  MaxLength(args, folder.config);
+  if (!opening.valid()) opening = Opening(args);
+  Opening::Progress& progress = opening.progress();
+  progress.total_bytes = folder.weight_bytes();
+  const std::shared_ptr<gpu::Device> device = opening.Get();
+  progress.loading = true;
+  CheckInterrupted();
+  engine::OpenOptions options = Watched(progress);
+  options.expected_length = expected_length;
   engine::OpenedModel opened =
       OpenFor(args, std::move(folder), device, args.max_length, std::move(options));
   opening.End();

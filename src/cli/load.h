@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "cli/model_args.h"
 #include "cli/status.h"
+#include "engine/engine.h"
 #include "engine/open.h"
 #include "engine/tuner.h"
 #include "gpu/device.h"
@@ -83,6 +85,21 @@ class Opening {
 // come. Prints a note if the KV cache holds fewer tokens than the model's context.
 Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening = {},
             int64_t expected_length = 0);
+
+// An engine for many sequences, and its model. Whoever destroys the engine must call Leave() first,
+// or wait for what is compiled.
+struct LoadedEngine {
+  std::unique_ptr<engine::Engine> engine;
+  // Model that the engine runs: another one after a device was lost. To be read only as long as the
+  // engine does nothing.
+  std::shared_ptr<std::shared_ptr<engine::Model>> model;
+  double seconds = 0;  // loading took
+};
+// Does for an engine what Load() does for one sequence. `options` gets the model and returns the
+// engine's options, but for those of runs, which come from `args`. Opens the model again if its
+// device is lost.
+LoadedEngine LoadEngine(const ModelArgs& args, model::ModelFolder folder, Opening opening,
+                        const std::function<engine::EngineOptions(const engine::Model&)>& options);
 
 // Wait for an answer's first text. After a quarter of a second tells on a terminal how long it
 // takes, and that a software GPU compiles shaders when they run for the first time.

@@ -17,6 +17,12 @@ using kernels::kPageRows;
 using schedule::PagesOf;
 static_assert(schedule::kPageTokens == kPageRows);
 
+// Returns the entries of a sequence's page table. The last one is never a page of a sequence.
+// Tables are read four entries at a time.
+int64_t PageEntries(int64_t max_length) { return (PagesOf(max_length) + 1 + 3) / 4 * 4; }
+// Returns the rows of the cache in memory, with page 0.
+int64_t CapacityOf(int64_t pages) { return (pages + 1) * kPageRows; }
+
 }  // namespace
 
 kernels::LogitAdjustments AdjustmentsOf(const Request& request) {
@@ -45,12 +51,17 @@ ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b) {
   return form;
 }
 
+StepKey DecodeKey(int64_t max_length, int64_t kv_tokens, std::vector<bool> branches,
+                  int64_t batch) {
+  return {1,     CapacityOf(PagesOf(kv_tokens)), std::move(branches), false,
+          batch, PageEntries(max_length)};
+}
+
 Executor::Executor(std::shared_ptr<Model> model, const ExecutorOptions& options)
     : model_(std::move(model)),
       options_(options),
       pages_(PagesOf(options.kv_tokens)),
-      // The last entry is never a page of a sequence. Tables are read four entries at a time.
-      page_entries_((PagesOf(options.max_length) + 1 + 3) / 4 * 4),
+      page_entries_(PageEntries(options.max_length)),
       chunks_(model_->run_form().exact
                   ? std::vector<int64_t>{options.max_length}
                   : model::ChunkLengths(std::min(model::kLoadedChunk, options.max_length))),
@@ -68,7 +79,7 @@ Executor::Executor(std::shared_ptr<Model> model, const ExecutorOptions& options)
 void Executor::MakeCache() {
   for (;;) {
     try {
-      cache_ = std::make_shared<KvCache>(*model_, (pages_ + 1) * kPageRows);
+      cache_ = std::make_shared<KvCache>(*model_, CapacityOf(pages_));
       return;
     } catch (const gpu::ResourceError&) {
       const int64_t least = PagesOf(options_.max_length);

@@ -46,6 +46,10 @@ kernels::LogitAdjustments AdjustmentsOf(const Request& request);
 // Returns a form in which requests of both forms can be chosen.
 ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b);
 
+// Returns the key of the program of a step of `batch` sequences, in an engine whose sequences have
+// up to `max_length` tokens and whose KV cache holds `kv_tokens`, whole pages.
+StepKey DecodeKey(int64_t max_length, int64_t kv_tokens, std::vector<bool> branches, int64_t batch);
+
 // The rows of the sequences whose Ifs take the same branches.
 class DecodeGroup {
  public:

@@ -88,6 +88,57 @@ class Figures(CliTest):
             self.assertEqual(row[token], max(row))
 
 
+class Batches(CliTest):
+    def test_every_figure_is_there(self):
+        table = self.temp / "figures.csv"
+        result = bench("--batch", "1,3", "--context", "9", "--csv", table, "--json")
+        self.assert_done(result)
+        figures = json.loads(result.stdout)
+        rows = figures["batch"]
+        self.assertEqual([(row["sequences"], row["context"], row["new_tokens"]) for row in rows],
+                         [(1, 9, 4), (3, 9, 4)])
+        for row in rows:
+            for name in ("tokens_per_second", "seconds_per_step", "cpu_seconds_per_step",
+                         "time_to_first_token_seconds", "seconds_between_tokens"):
+                self.assertGreater(row[name]["min"], 0, name)
+                self.assertLessEqual(row[name]["min"], row[name]["median"], name)
+                self.assertLessEqual(row[name]["median"], row[name]["max"], name)
+            self.assertAlmostEqual(row["tokens_per_second"]["max"] * row["seconds_per_step"]["min"],
+                                   row["sequences"])
+            self.assertEqual(row["bytes_per_step"], row["weight_bytes_per_step"] + row["kv_bytes_per_step"])
+            bound = (row["sequences"] / row["bytes_per_step"] * figures["read_bandwidth_bytes_per_second"])
+            self.assertAlmostEqual(row["bound_tokens_per_second"] / bound, 1)
+            self.assertAlmostEqual(row["read_bandwidth_share"] * bound / row["tokens_per_second"]["median"], 1)
+        # Weights are read once for all, but for the rows of the embedding; keys by each. The three have
+        # 9 tokens, those before the phase, and half of the phase.
+        one, three = rows
+        self.assertLess(three["weight_bytes_per_step"] / one["weight_bytes_per_step"], 1.01)
+        single = json.loads(bench("--prompt", "9", "--no-cold-load", "--json").stdout)["decode"][0]
+        self.assertAlmostEqual(one["weight_bytes_per_step"], single["weight_bytes_per_token"])
+        # 9 tokens, the first new one, and half of the three after it: 11.5, where `single` counts 11.
+        self.assertAlmostEqual(one["kv_bytes_per_step"] / single["kv_bytes_per_token"], 11.5 / 11)
+        self.assertGreaterEqual(three["kv_bytes_per_step"], 3 * one["kv_bytes_per_step"])
+        self.assertGreaterEqual(figures["kv_tokens"], 3 * figures["max_length"])
+
+        with table.open(newline="") as stream:
+            lines = {(line["figure"], line["sequences"], line["context"]): line for line in csv.DictReader(stream)}
+        self.assertAlmostEqual(float(lines["decode", "3", "9"]["median"]), three["tokens_per_second"]["median"], 3)
+        self.assertIn(("time_to_first_token", "1", "9"), lines)
+
+    def test_table(self):
+        result = bench("--batch", "2", "--context", "3", "--deterministic")
+        self.assert_done(result)
+        for words in ("sequences", "decode tokens/s", "bound", "time to first token", "between tokens"):
+            self.assertIn(words, result.stdout)
+
+    def test_refusals(self):
+        for value in ("0", "65", "many"):
+            self.assert_usage(run("bench", DEMO, "--batch", value), f"got {value}" if value != "many" else "many")
+        self.assert_usage(run("bench", DEMO, "--batch", "2", "--prompt", "3"), "--batch", "--prompt")
+        self.assert_usage(run("bench", DEMO, "--deterministic"), "--batch")
+        self.assert_fails(run("bench", DEMO, "--batch", "2", "--context", "1020", "-n", "10"), "1020", "1024")
+
+
 class Profiles(CliTest):
     def profile(self, *options):
         trace = self.temp / "trace.json"

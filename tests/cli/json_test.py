@@ -221,6 +221,7 @@ class Documented(CliTest):
         bench = ("bench", folder, "--prompt", "4", "-n", "4", "-r", "1", "--warm-up", "0")
         self.check("bench", self.result(*bench, "--profile"),
                    self.result(*bench, "--no-cache", "--logits", self.temp / "logits"))
+        self.check("bench --batch", self.result("bench", folder, "--batch", "2", "--context", "4", "-n", "4", "-r", "1"))
 
     def test_convert(self):
         checkpoints = convert_test.Convert("test_checkpoint_runs")
