@@ -47,22 +47,6 @@ bool AppendUnlessCancelled(engine::Sequence& session, std::span<const int32_t> p
 
 }  // namespace
 
-std::string_view FinishReasonName(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kEndToken:
-      return "end_token";
-    case FinishReason::kStopString:
-      return "stop_string";
-    case FinishReason::kMaxNewTokens:
-      return "max_new_tokens";
-    case FinishReason::kMaxLength:
-      return "max_length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-  }
-  return "unknown";
-}
-
 double Generation::decode_tokens_per_second() const {
   return tokens.size() < 2 || decode_seconds <= 0
              ? 0

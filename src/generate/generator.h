@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/sequence.h"
+#include "generate/finish_reason.h"
 #include "text/tokenizer.h"
 
 namespace sinter::generate {
@@ -44,9 +45,6 @@ struct GenerateOptions {
   // generation goes on in a shorter sequence, or nullopt if it ends there.
   std::function<std::optional<ShorterSequence>(const std::vector<int32_t>&)> make_room;
 };
-
-enum class FinishReason { kEndToken, kStopString, kMaxNewTokens, kMaxLength, kCancelled };
-std::string_view FinishReasonName(FinishReason reason);
 
 struct Generation {
   std::string text;

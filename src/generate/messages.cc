@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/excerpt.h"
 #include "base/json.h"
 #include "text/utf8.h"
 
@@ -63,6 +64,23 @@ std::string StringField(const std::string& message, const char* key) {
 std::string MakeMessage(std::string_view role, std::string_view content) {
   return OrderedJson{{"role", text::SanitizeUtf8(role)}, {"content", text::SanitizeUtf8(content)}}
       .dump();
+}
+
+Messages MessagesFromJson(std::string_view json, std::string_view what) {
+  const OrderedJson array = ParseOrderedJson(json, "generate", what);
+  if (!array.is_array()) {
+    throw Error("generate", "{}: got {}, want an array of messages", what, array.type_name());
+  }
+  Messages messages;
+  for (const OrderedJson& message : array) {
+    const auto role = message.is_object() ? message.find("role") : message.end();
+    if (!message.is_object() || role == message.end() || !role->is_string()) {
+      throw Error("generate", "{}[{}]: got {}, want an object with a role that is a string", what,
+                  messages.size(), Excerpt(message.dump()));
+    }
+    messages.push_back(message.dump());
+  }
+  return messages;
 }
 
 std::string RoleOf(const std::string& message) { return StringField(message, "role"); }

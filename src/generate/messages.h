@@ -18,6 +18,10 @@ using Messages = std::vector<std::string>;
 // Returns a message. Ill-formed UTF-8 becomes U+FFFD.
 std::string MakeMessage(std::string_view role, std::string_view content);
 
+// Returns the messages of a JSON array of objects with a role. Throws Error (area `generate`) that
+// begins with `what` if the text is something else.
+Messages MessagesFromJson(std::string_view json, std::string_view what);
+
 // Return a message's field if it is a string, else "".
 std::string RoleOf(const std::string& message);
 std::string ContentOf(const std::string& message);

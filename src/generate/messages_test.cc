@@ -20,6 +20,24 @@ TEST(Messages, MakeMessage) {
   EXPECT_EQ(MakeMessage("user", "a\"\n\xFF"), "{\"role\":\"user\",\"content\":\"a\\\"\\n\uFFFD\"}");
 }
 
+TEST(Messages, FromJson) {
+  EXPECT_THAT(MessagesFromJson(R"([{"role": "user", "content": "a", "name": 1}])", "file"),
+              ElementsAre(R"({"role":"user","content":"a","name":1})"));
+  const auto error = [](const char* json) {
+    try {
+      MessagesFromJson(json, "file");
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error("{}"), "[generate] file: got object, want an array of messages");
+  EXPECT_EQ(error(R"([{"role": "a"}, {"role": 1}])"),
+            "[generate] file[1]: got {\"role\":1}, want an object with a role that is a string");
+  EXPECT_EQ(error("[1]"), "[generate] file[0]: got 1, want an object with a role that is a string");
+  EXPECT_NE(error("["), "");
+}
+
 TEST(Messages, PartsBecomeAStringWhereTheTemplateDoesNotReadThem) {
   const auto plain = text::ChatTemplate::FromSource(
       "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}");
