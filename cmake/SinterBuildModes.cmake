@@ -17,6 +17,15 @@ option(SINTER_FUZZ "Build the fuzz targets (clang only)" OFF)
 option(SINTER_UNITY "Compile each library's files in batches" ON)
 set(SINTER_UNITY_BATCH 6)
 
+# libsinter.so is made of the static libraries and exports nothing but its C functions. Hidden symbols
+# keep calls within it direct. Builds with sanitizers have no libsinter.so.
+set(SINTER_SHARED_LIBRARY ON)
+if(SINTER_SANITIZE OR SINTER_SANITIZE_THREAD)
+  set(SINTER_SHARED_LIBRARY OFF)
+endif()
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+
 if(SINTER_FUZZ AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   message(FATAL_ERROR "SINTER_FUZZ needs clang++ (libFuzzer), got ${CMAKE_CXX_COMPILER_ID}")
 endif()

@@ -75,3 +75,42 @@ set(_exclude EXCLUDE_FROM_ALL)
 _sinter_install_runtime(software ${_search}/libvulkan_lvp.so)
 install(FILES ${_share}/vulkan/icd.d/lvp_icd.json DESTINATION lib/sinter/icd.d
   COMPONENT software EXCLUDE_FROM_ALL)
+
+# The library for other programs: what they link, headers, and how CMake and pkg-config find them.
+#
+#   X/lib/libsinter.so        the library; X/lib/sinter has a link to it for the loader
+#   X/bin/sinter-launch       runs a program that uses it with the loader and Dawn of X/lib/sinter
+#   X/include/sinter/         sinter.h, sinter.hpp
+#   X/lib/cmake/sinter/       find_package(sinter)
+#   X/lib/pkgconfig/          pkg-config sinter
+if(TARGET sinter_shared)
+  install(TARGETS sinter_shared LIBRARY DESTINATION lib COMPONENT runtime
+    NAMELINK_COMPONENT development)
+  get_target_property(_abi sinter_shared SOVERSION)
+  # Dawn's own needs, such as a newer libc, are resolved when the program runs.
+  set(SINTER_LINK_OPTIONS "-Wl,--allow-shlib-undefined")
+  sinter_launcher(${PROJECT_BINARY_DIR}/install/sinter-launch
+    LIB "${_root}/lib/sinter" ICD_DIR [["$lib/icd.d"]] PROGRAM "''"
+    REMEDY "'install Sinter again'")
+  install(PROGRAMS ${PROJECT_BINARY_DIR}/install/sinter-launch DESTINATION bin COMPONENT runtime)
+  install(CODE "file(CREATE_LINK ../libsinter.so.${_abi}
+    \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/sinter/libsinter.so.${_abi} SYMBOLIC)"
+    COMPONENT runtime)
+  include(CMakePackageConfigHelpers)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/sinter-config.cmake.in
+    ${PROJECT_BINARY_DIR}/install/sinter-config.cmake @ONLY)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/sinter.pc.in
+    ${PROJECT_BINARY_DIR}/install/sinter.pc @ONLY)
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/install/sinter-config-version.cmake
+    COMPATIBILITY SameMinorVersion)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/sinter DESTINATION include
+    COMPONENT development)
+  install(FILES ${PROJECT_BINARY_DIR}/install/sinter-config.cmake
+    ${PROJECT_BINARY_DIR}/install/sinter-config-version.cmake
+    DESTINATION lib/cmake/sinter COMPONENT development)
+  install(FILES ${PROJECT_BINARY_DIR}/install/sinter.pc DESTINATION lib/pkgconfig
+    COMPONENT development)
+  install(FILES ${PROJECT_SOURCE_DIR}/examples/answer.c ${PROJECT_SOURCE_DIR}/examples/many.cpp
+    ${PROJECT_SOURCE_DIR}/examples/CMakeLists.txt
+    DESTINATION share/doc/sinter/examples COMPONENT development)
+endif()

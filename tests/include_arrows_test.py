@@ -30,6 +30,7 @@ ALLOWED['run'] = ALLOWED['compile'] | {'compile', 'gpu', 'wgsl'}
 ALLOWED['engine'] = ALLOWED['run'] | ALLOWED['model'] | {'run', 'model', 'schedule'}
 ALLOWED['generate'] = ALLOWED['engine'] | {'engine', 'text'}
 ALLOWED['cli'] = ALLOWED['generate'] | {'generate', 'convert', 'interpret'}
+ALLOWED['api'] = ALLOWED['generate'] | {'generate'}
 ALLOWED['server'] = ALLOWED['generate'] | {'generate'}
 
 # The one folder that knows the API beneath; everything else goes through its classes.

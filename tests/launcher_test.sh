@@ -20,6 +20,7 @@ Expect 'exit status' "$(Status "$launch" /bin/sh -c 'exit 7')" 7
 Expect 'arguments' "$("$launch" /bin/sh -c 'printf "%s|" "$@"' x 'a b' '' '*')" 'a b||*|'
 Expect 'no program' "$(Status "$launch")" 2
 Expect 'missing program' "$(Status "$launch" "$work/absent")" 127
+Expect 'program in PATH' "$("$launch" sh -c 'echo found')" found
 Expect 'program name' "$("$launch" /bin/sh -c 'echo "$0"')" /bin/sh
 
 # A signal reaches the program itself, for the launcher has become it.

@@ -113,7 +113,7 @@ class Engine::Impl {
       if (closing_) throw Error("engine", "request: got one while the engine closes, want none");
       if (stats_.waiting >= options_.queue) {
         throw QueueFullError(
-            fmt::format("[engine] queue: got {} requests that wait, want at most {}",
+            fmt::format("the engine's queue: got {} requests that wait, want at most {}",
                         stats_.waiting + 1, options_.queue),
             stats_.queued_tokens);
       }

@@ -1,0 +1,85 @@
+// What the C library's opaque handles are.
+#pragma once
+
+#include <sinter/sinter.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model.h"
+#include "generate/text_engine.h"
+#include "gpu/device.h"
+#include "model/genai_config.h"
+#include "model/model_folder.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace sinter::api {
+
+// A model that was read. Engines share it with the handle.
+class ReadModel {
+ public:
+  // Throws Error if a file is missing or damaged.
+  explicit ReadModel(const std::filesystem::path& folder);
+
+  // Returns the folder's contents for one engine: those read first, or else reads them again.
+  model::ModelFolder Take();
+
+  const std::filesystem::path& path() const { return path_; }
+  const model::GenaiConfig& config() const { return config_; }
+  uint64_t weight_bytes() const { return weight_bytes_; }
+  const text::Tokenizer& tokenizer() const { return tokenizer_; }
+  const std::optional<text::ChatTemplate>& chat_template() const { return template_; }
+
+ private:
+  std::filesystem::path path_;
+  model::GenaiConfig config_;
+  uint64_t weight_bytes_ = 0;
+  text::Tokenizer tokenizer_;
+  std::optional<text::ChatTemplate> template_;
+  std::mutex mutex_;
+  std::optional<model::ModelFolder> first_;
+};
+
+// The model that an engine has loaded, anew after each loss of its device.
+struct LoadedModel {
+  std::mutex mutex;
+  std::weak_ptr<engine::Model> model;
+};
+
+// Reads a conversation's messages and the options of the template.
+generate::Messages ReadConversation(const sinter_conversation& given,
+                                    text::ChatTemplateOptions& options);
+
+}  // namespace sinter::api
+
+struct sinter_device {
+  std::shared_ptr<sinter::gpu::Device> device;
+};
+
+struct sinter_model {
+  std::shared_ptr<sinter::api::ReadModel> model;
+};
+
+struct sinter_engine {
+  std::shared_ptr<sinter::api::LoadedModel> loaded;
+  std::unique_ptr<sinter::generate::TextEngine> engine;
+};
+
+struct sinter_request {
+  std::unique_ptr<sinter::generate::AnswerStream> answer;
+  // What the last event points to.
+  sinter::generate::TextEvent event;
+  std::vector<std::vector<sinter_log_prob>> likeliest;
+  std::vector<sinter_token> tokens;
+};
+
+struct sinter_tensor {
+  std::shared_ptr<sinter::gpu::Device> device;
+  sinter::gpu::Buffer buffer;
+  uint64_t bytes = 0;
+};
