@@ -200,6 +200,21 @@ TEST(TryChain, KeepsTheAnswerAndLeavesTheSequence) {
   sequence.EndGeneration(8);
 }
 
+TEST(TryChain, ComparesProgramsWithPages) {
+  const auto model = LoadModel(support::ModelNamed("qwen3_graph"));
+  constexpr int64_t kEntries = 4;
+  const auto cache = std::make_shared<KvCache>(*model, 4 * 64);
+  const StepKey layered = {1, cache->capacity(), {}, /*chain=*/false, /*batch=*/1, kEntries};
+  StepKey key = layered;
+  key.chain = true;
+  model->programs().Get(layered, 1);
+  const auto chained = model->programs().Get(key, 1);
+  ASSERT_TRUE(chained->program->has_chains());
+  TryChain(*model, cache, {}, kEntries);
+  EXPECT_TRUE(
+      model->plans().PrefersChain(run::ChainIdentityOf(chained->program->lowered())).has_value());
+}
+
 // Waits until `done` returns true through another thread, for a minute at most.
 template <typename F>
 bool Eventually(F&& done) {
