@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 // Total size of the operands' copies that dispatches rotate over, more than any cache holds.
 constexpr double kRotationBytes = 128e6;
-constexpr int kMaxCopies = 16;
+constexpr int kMaxCopies = 64;
 // A GPU's clock takes 60 ms of work to ramp up; some machines stay slow for longer after a pause.
 constexpr double kWarmUpSeconds = 0.3;
 constexpr int kRounds = 5;

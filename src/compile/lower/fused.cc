@@ -129,9 +129,9 @@ kernels::MatMulNBitsShape WithEpilogue(const FusedNode& node) {
   return shape;
 }
 
-// Emits the whole node as one dispatch, for few rows. Returns false if the kernels cannot do that.
+// Emits the whole node as one dispatch. Returns false if the kernels cannot do that.
 bool EmitOneDispatch(LowerContext& context, const FusedNode& node) {
-  if (node.rows > kernels::kMatMulNBitsDecodeRows || !context.wants(0)) return false;
+  if (!context.wants(0)) return false;
   kernels::MatMulNBitsShape shape = WithEpilogue(node);
   NBitsSurroundings around;
   if (shape.residual) around.residual = context.In(graph::kFusedResidual);

@@ -12,6 +12,7 @@
 #include "kernels/matmul_nbits_decode/matmul_nbits_decode.h"
 #include "kernels/matmul_nbits_dot/matmul_nbits_dot.h"
 #include "kernels/matmul_nbits_matrix/matmul_nbits_matrix.h"
+#include "kernels/matmul_nbits_narrow/matmul_nbits_narrow.h"
 
 namespace sinter::kernels {
 namespace {
@@ -39,11 +40,22 @@ bool PrefersTile(const Caps& caps, const MatMulNBitsShape& shape) {
          uint64_t{(shape.m + tile_m - 1) / tile_m} * ((n + kTileN - 1) / kTileN) >= 96;
 }
 
+// Fewest rows for which the narrow tiles on the matrix units are preferred to the kernel for few
+// rows.
+constexpr uint32_t kNarrowRows = 3;
+
 // For more than a few rows the matrix units win, unless they are emulated: lavapipe takes 3 times
 // as long with them as with tiles.
 bool PrefersMatrix(const Caps& caps, const MatMulNBitsShape& shape) {
   return shape.m > kMatMulNBitsDecodeRows && !shape.norm.present && !caps.software &&
          !MatrixTunings(caps, shape).empty();
+}
+
+// From two rows on, reading B once for all rows wins over multiplying each of them by decode's
+// integers; again, unless the matrix units are emulated.
+bool PrefersNarrow(const Caps& caps, const MatMulNBitsShape& shape) {
+  return shape.m >= kNarrowRows && shape.m <= 128 && !caps.software &&
+         !NarrowTunings(caps, shape).empty();
 }
 
 // Packed dot products need half the instructions of an f32 tile, if the hardware has them. They
@@ -96,6 +108,11 @@ std::optional<MatrixTuning> FindMatrix(const Caps& caps, const MatMulNBitsShape&
   return FindTuning(MatrixTunings(caps, shape), "matrix", MatrixVariant, variant);
 }
 
+std::optional<NarrowTuning> FindNarrow(const Caps& caps, const MatMulNBitsShape& shape,
+                                       std::string_view variant) {
+  return FindTuning(NarrowTunings(caps, shape), "narrow", NarrowVariant, variant);
+}
+
 std::optional<DotTuning> FindDot(const Caps& caps, const MatMulNBitsShape& shape,
                                  std::string_view variant) {
   return FindTuning(DotTunings(caps, shape), "dot", DotVariant, variant);
@@ -108,6 +125,7 @@ std::optional<DecodeTuning> FindDecode(const Caps& caps, const MatMulNBitsShape&
 
 // Returns the family of the best guess.
 std::string_view GuessFamily(const Caps& caps, const MatMulNBitsShape& shape) {
+  if (PrefersNarrow(caps, shape)) return "narrow";
   if (PrefersMatrix(caps, shape)) return "matrix";
   if (PrefersDot(caps, shape)) return "dot";
   return IsPlain(shape) && PrefersTile(caps, shape) ? "tile" : "decode";
@@ -181,6 +199,10 @@ std::vector<std::string> MatMulNBitsVariants(const Caps& caps, const MatMulNBits
     variants.emplace_back("tile");
     return variants;
   }
+  if (shape.m > 1 && !caps.software) {
+    for (const NarrowTuning& tuning : NarrowTunings(caps, shape))
+      variants.push_back(NarrowVariant(tuning));
+  }
   const bool few = shape.m <= kMatMulNBitsDecodeRows;
   if (!few && !shape.norm.present) {
     for (const MatrixTuning& tuning : MatrixTunings(caps, shape))
@@ -199,6 +221,8 @@ KernelPlan PlanMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
                            std::string_view variant) {
   CheckShape(shape);
   const std::string_view wanted = variant.empty() ? GuessFamily(caps, shape) : variant;
+  if (const auto tuning = FindNarrow(caps, shape, wanted))
+    return PlanMatMulNBitsNarrow(caps, shape, *tuning);
   if (const auto tuning = FindMatrix(caps, shape, wanted))
     return PlanMatMulNBitsMatrix(caps, shape, *tuning);
   if (const auto tuning = FindDot(caps, shape, wanted))
@@ -212,11 +236,12 @@ KernelPlan PlanMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape,
 }
 
 Tunable MatMulNBitsTunable(const Caps& caps, const MatMulNBitsShape& shape) {
-  return {.kernel = "matmul_nbits",
-          .sizes = fmt::format("{}x{}x{}", shape.m, shape.n, shape.k),
-          .variants = [=] { return MatMulNBitsVariants(caps, shape); },
-          .plan = [=](std::string_view variant) { return PlanMatMulNBits(caps, shape, variant); },
-          .scratch_words = MatrixScratchWords(caps, shape)};
+  return {
+      .kernel = "matmul_nbits",
+      .sizes = fmt::format("{}x{}x{}", shape.m, shape.n, shape.k),
+      .variants = [=] { return MatMulNBitsVariants(caps, shape); },
+      .plan = [=](std::string_view variant) { return PlanMatMulNBits(caps, shape, variant); },
+      .scratch_words = std::max(MatrixScratchWords(caps, shape), NarrowScratchWords(caps, shape))};
 }
 
 bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape, std::string_view variant) {
@@ -227,10 +252,10 @@ bool CanFuseMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape, std::st
   }
   if (variant.empty()) {
     if (shape.m <= kMatMulNBitsDecodeRows) return !DecodeTunings(caps, shape).empty();
-    return PrefersMatrix(caps, shape) || PrefersDot(caps, shape);
+    return PrefersNarrow(caps, shape) || PrefersMatrix(caps, shape) || PrefersDot(caps, shape);
   }
   return FindDecode(caps, shape, variant) || FindDot(caps, shape, variant) ||
-         FindMatrix(caps, shape, variant);
+         FindMatrix(caps, shape, variant) || FindNarrow(caps, shape, variant);
 }
 
 std::vector<RowRange> SplitMatMulNBits(const Caps& caps, const MatMulNBitsShape& shape) {

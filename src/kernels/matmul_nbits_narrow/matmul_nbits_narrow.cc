@@ -1,0 +1,256 @@
+#include "kernels/matmul_nbits_narrow/matmul_nbits_narrow.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/check.h"
+#include "kernels/common/matrix_tile.h"
+#include "kernels/matmul_nbits/matmul_nbits_plan.h"
+
+namespace sinter::kernels {
+namespace {
+
+// Upper bounds on what a thread holds: chunks of A and units of B of a step, quads of Y.
+constexpr uint32_t kMaxNarrowAFetches = 8, kMaxNarrowBFetches = 8, kMaxNarrowQuads = 8;
+// Registers of a multiprocessor of the GPUs that were measured, and those of a thread that are not
+// loads or sums.
+constexpr uint32_t kRegisters = 65536, kOtherRegisters = 48;
+// Chunks of a row that a lane loads for the norm.
+constexpr uint32_t kMaxNormLoads = 32;
+
+// Properties of a tuning on an adapter.
+struct NarrowLayout {
+  MatrixTile tile;
+  MatrixTileLayout matrices;
+  uint32_t unit_words;            // words of a load of B
+  uint32_t a_fetches, b_fetches;  // loads of a thread for a step
+  uint32_t part_steps;            // steps of a part
+  uint32_t depth;                 // steps of a batch, which divides part_steps
+  uint32_t norm_loads;
+};
+
+uint32_t NarrowColumns(const MatMulNBitsShape& shape) {
+  const uint32_t n = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
+  return shape.glu == Glu::kNone ? n : 2 * n;
+}
+
+uint32_t NarrowTiles(const MatMulNBitsShape& shape, const NarrowTuning& tuning) {
+  return CeilDiv(shape.m, tuning.m) * CeilDiv(NarrowColumns(shape), tuning.n);
+}
+
+// Returns the words of the counters and of the sums of every part.
+uint64_t NarrowWords(const MatMulNBitsShape& shape, const NarrowTuning& tuning) {
+  if (tuning.parts == 1) return 0;
+  return kCounterWords + uint64_t{NarrowTiles(shape, tuning)} * tuning.parts * tuning.m * tuning.n;
+}
+
+// Returns whether the kernel computes what the shape requires.
+bool SupportsNarrow(const Caps& caps, const MatMulNBitsShape& shape) {
+  const MatMulNBitsNorm& norm = shape.norm;
+  if (shape.dtype != DType::kF16 || shape.experts > 0 || shape.k % 8 != 0) return false;
+  if (shape.glu != Glu::kNone && shape.n_count != 0) return false;
+  if (norm.present &&
+      (norm.skip != Skip::kNone || norm.keeps_sum || norm.input_dtype != DType::kF16)) {
+    return false;
+  }
+  const uint32_t buffers = 4 + (shape.zero_points != ZeroPoints::kDefault ? 1 : 0) +
+                           (shape.bias ? 1 : 0) + (shape.residual ? 1 : 0) +
+                           (norm.present ? 1 : 0) + 1;
+  return buffers <= caps.limits.max_storage_buffers_per_stage;
+}
+
+// Returns the words of the widest load of B with which all threads have the same number of loads,
+// or, if there is none, of the widest load. A load stays inside one block and has at least the 8
+// codes that are dequantized together.
+uint32_t NarrowUnitWords(const MatMulNBitsShape& shape, const NarrowTuning& tuning,
+                         uint32_t threads) {
+  const uint32_t step_words = tuning.step * shape.bits / 32;
+  const uint32_t least = std::max(1u, shape.bits / 4);
+  for (uint32_t words = shape.unit_words(); words >= least; words /= 2) {
+    if (step_words % words == 0 && tuning.n * (step_words / words) % threads == 0) return words;
+  }
+  return shape.unit_words();
+}
+
+// Returns nothing if the adapter cannot run the tuning.
+std::optional<NarrowLayout> LayOutNarrow(const Caps& caps, const MatMulNBitsShape& shape,
+                                         const NarrowTuning& tuning) {
+  const std::optional<SubgroupMatrixConfig> config = FindMatrixConfig(caps);
+  if (!config || !SupportsNarrow(caps, shape) || tuning.m % config->m != 0) return {};
+  NarrowLayout layout = {};
+  layout.tile = {.m = tuning.m,
+                 .n = tuning.n,
+                 .step = tuning.step,
+                 .rows = std::min(4u, tuning.m / config->m),
+                 .cols = tuning.cols,
+                 .split = tuning.split,
+                 .buffers = tuning.buffers};
+  const std::optional<MatrixTileLayout> matrices = LayOutMatrixTile(caps, layout.tile, true);
+  if (!matrices) return {};
+  layout.matrices = *matrices;
+  const uint32_t threads = matrices->threads;
+  const uint32_t subgroup = matrices->subgroup_size;
+
+  const uint32_t tile_bytes = tuning.buffers * (tuning.m + tuning.n) * (tuning.step / 8 + 1) * 16;
+  if (tile_bytes + 4 * tuning.m + 16 > caps.limits.max_workgroup_storage_bytes) return {};
+
+  // Steps of whole blocks, of which each thread has its own place in a row.
+  if (tuning.step % shape.block_size != 0 || threads % (tuning.step / 8) != 0) return {};
+  layout.unit_words = NarrowUnitWords(shape, tuning, threads);
+  const uint32_t units = tuning.step * shape.bits / 32 / layout.unit_words;
+  layout.a_fetches = CeilDiv(tuning.m * tuning.step / 8, threads);
+  layout.b_fetches = CeilDiv(tuning.n * units, threads);
+  if (layout.a_fetches > kMaxNarrowAFetches || layout.b_fetches > kMaxNarrowBFetches) return {};
+
+  // Products are written in quads of a row, of either half if they are gated.
+  const bool gated = shape.glu != Glu::kNone;
+  if (gated && tuning.cols * config->n % 8 != 0) return {};
+  const uint32_t quads = config->m * tuning.cols * config->n / (gated ? 8 : 4);
+  if (CeilDiv(quads, tuning.split * subgroup) > kMaxNarrowQuads) return {};
+
+  const uint32_t steps = CeilDiv(shape.k, tuning.step);
+  if (tuning.parts > 1 &&
+      (gated || steps % tuning.parts != 0 || NarrowTiles(shape, tuning) > kCounterWords)) {
+    return {};
+  }
+  layout.part_steps = CeilDiv(steps, tuning.parts);
+  layout.norm_loads = CeilDiv(shape.k / 8, subgroup);
+  if (shape.norm.present && layout.norm_loads > kMaxNormLoads) return {};
+
+  // Two batches are in registers, unless one has all steps.
+  uint32_t norm_words = 0;
+  if (shape.norm.present) norm_words = shape.norm.scale_dtype == DType::kF16 ? 4 : 8;
+  const uint32_t step_words =
+      4 * layout.a_fetches + (layout.unit_words + 1) * layout.b_fetches + norm_words;
+  const uint32_t sum_words = layout.tile.rows * layout.tile.cols * config->m * config->n / subgroup;
+  const auto fits = [&](uint32_t depth) {
+    const uint32_t batches = depth < layout.part_steps ? 2 : 1;
+    return batches * depth * step_words + sum_words + kOtherRegisters <=
+           std::min(255u, kRegisters / threads);
+  };
+  layout.depth = std::min(tuning.depth, layout.part_steps);
+  while (layout.depth > 1 && (layout.part_steps % layout.depth != 0 || !fits(layout.depth)))
+    --layout.depth;
+  return layout;
+}
+
+// All tunings, in the order of preference among those that suit a shape equally well.
+constexpr NarrowTuning kNarrowTunings[] = {
+    {16, 32, 256, 2, 8, 1, 8},  {16, 32, 256, 2, 16, 1, 8}, {16, 32, 128, 2, 8, 2, 8},
+    {16, 32, 128, 2, 8, 1, 16}, {16, 16, 256, 1, 8, 1, 8},  {16, 16, 256, 1, 16, 2, 8},
+    {16, 16, 512, 1, 16, 1, 8}, {16, 64, 128, 2, 4, 1, 4},  {16, 64, 128, 2, 8, 1, 4},
+    {16, 96, 128, 3, 4, 1, 4},  {16, 96, 64, 3, 4, 2, 4},   {16, 128, 128, 2, 4, 1, 4},
+    {16, 128, 128, 4, 4, 1, 4}, {16, 48, 128, 3, 8, 1, 4},  {32, 32, 256, 2, 8, 1, 4},
+    {32, 64, 128, 2, 4, 1, 4},  {32, 64, 128, 2, 8, 1, 4},  {32, 96, 128, 3, 4, 1, 4},
+    {32, 128, 128, 2, 4, 1, 4}, {32, 16, 256, 1, 8, 1, 4},  {64, 64, 128, 2, 4, 1, 2},
+    {64, 64, 128, 2, 8, 1, 2},  {64, 64, 64, 2, 4, 2, 4},   {64, 96, 128, 3, 4, 1, 2},
+    {64, 96, 64, 3, 4, 1, 4},   {64, 128, 64, 4, 4, 1, 4},  {64, 128, 64, 2, 4, 1, 4},
+    {64, 32, 256, 2, 8, 1, 2},  {64, 32, 128, 2, 8, 1, 4},
+};
+constexpr uint32_t kNarrowParts[] = {1, 2, 4, 8};
+// Workgroups that keep a large GPU busy, and those beyond which parts gain nothing.
+constexpr uint32_t kFewWorkgroups = 100, kManyWorkgroups = 300;
+
+// Returns the rows of the smallest tile that holds all rows, or the largest tile.
+uint32_t TileRowsOf(uint32_t m) { return m <= 16 ? 16 : m <= 32 ? 32 : 64; }
+
+}  // namespace
+
+std::string NarrowVariant(const NarrowTuning& tuning) {
+  return fmt::format("narrow.{}x{}x{}.c{}.k{}.d{}{}{}", tuning.m, tuning.n, tuning.step,
+                     tuning.cols, tuning.split, tuning.depth, tuning.buffers == 2 ? ".double" : "",
+                     tuning.parts == 1 ? "" : fmt::format(".p{}", tuning.parts));
+}
+
+std::vector<NarrowTuning> NarrowTunings(const Caps& caps, const MatMulNBitsShape& shape) {
+  std::vector<NarrowTuning> tunings;
+  if (shape.m > kMatMulNBitsNarrowRows) return tunings;
+  for (NarrowTuning tuning : kNarrowTunings) {
+    if (tuning.m != TileRowsOf(shape.m)) continue;
+    // A CPU gains nothing from loads in flight, and takes up to a minute to compile unrolled steps.
+    if (caps.software) tuning.depth = 1;
+    for (const uint32_t parts : kNarrowParts) {
+      tuning.parts = parts;
+      const uint32_t workgroups = NarrowTiles(shape, tuning) * parts;
+      if (parts > 1 && workgroups > kManyWorkgroups) break;
+      if (LayOutNarrow(caps, shape, tuning)) tunings.push_back(tuning);
+    }
+  }
+  return tunings;
+}
+
+uint64_t NarrowScratchWords(const Caps& caps, const MatMulNBitsShape& shape) {
+  uint64_t words = 0;
+  for (const NarrowTuning& tuning : NarrowTunings(caps, shape))
+    words = std::max(words, NarrowWords(shape, tuning));
+  return words;
+}
+
+KernelPlan PlanMatMulNBitsNarrow(const Caps& caps, const MatMulNBitsShape& shape,
+                                 const NarrowTuning& tuning) {
+  const std::optional<NarrowLayout> layout = LayOutNarrow(caps, shape, tuning);
+  SINTER_CHECK(layout.has_value(), "{} on this adapter", NarrowVariant(tuning));
+  const bool gated = shape.glu != Glu::kNone;
+  const uint32_t n_count = shape.n_count == 0 ? shape.n - shape.n_begin : shape.n_count;
+  const bool whole_steps = tuning.step * layout->part_steps * tuning.parts == shape.k;
+  const bool whole_columns = NarrowColumns(shape) % tuning.n == 0;
+  const bool y_vec4 = shape.n % 4 == 0 && shape.n_begin % 4 == 0 && n_count % 4 == 0;
+  const uint32_t tiles_m = CeilDiv(shape.m, tuning.m);
+
+  KernelPlan plan;
+  plan.wgsl = "matmul_nbits_narrow/matmul_nbits_narrow.wgsl";
+  plan.prelude = MatrixTilePrelude(layout->tile, layout->matrices, /*turned=*/true);
+  plan.prelude += fmt::format(
+      "alias unit_t = {};\nconst kUnitWords = {}u;\nconst kBits = {}u;\nconst kBlockSize = {}u;\n"
+      "const kInterleave = {}u;\nconst kUnitsTogether = {}u;\n",
+      UnitType(layout->unit_words), layout->unit_words, shape.bits, shape.block_size,
+      shape.interleave, shape.unit_words() / layout->unit_words);
+  plan.prelude += fmt::format(
+      "const kM = {}u;\nconst kN = {}u;\nconst kNBegin = {}u;\nconst kNCount = {}u;\n"
+      "const kK = {}u;\nconst kWholeSteps = {};\nconst kWholeColumns = {};\n",
+      shape.m, shape.n, shape.n_begin, n_count, shape.k, whole_steps, whole_columns);
+  plan.prelude += fmt::format(
+      "const kAFetches = {}u;\nconst kBFetches = {}u;\nconst kPartSteps = {}u;\n"
+      "const kDepth = {}u;\nconst kParts = {}u;\nconst kTilesM = {}u;\nconst kCounterWords = "
+      "{}u;\nconst kNormLoads = {}u;\nconst kEpsilon = {:.9e};\n",
+      layout->a_fetches, layout->b_fetches, layout->part_steps, layout->depth, tuning.parts,
+      tiles_m, kCounterWords, layout->norm_loads, shape.norm.epsilon);
+  plan.defines = {"f16", "subgroups", "subgroup_matrix", fmt::format("unit{}", layout->unit_words),
+                  std::string(ZeroPointsName(shape.zero_points))};
+  plan.variant = fmt::format("matmul_nbits.f16.b{}.blk{}{}{}.{}x{}x{}", shape.bits,
+                             shape.block_size, InterleaveTag(shape),
+                             ZeroPointsTag(shape.zero_points), shape.m, shape.n, shape.k);
+  if (shape.n_begin != 0 || shape.n_count != 0)
+    plan.variant += fmt::format(".rows{}+{}", shape.n_begin, n_count);
+  const auto define = [&](bool condition, std::string_view name, std::string_view tag) {
+    if (!condition) return;
+    plan.defines.emplace_back(name);
+    plan.variant += tag;
+  };
+  define(shape.bias, "bias", ".bias");
+  define(gated, "glu", fmt::format(".{}", GluName(shape.glu)));
+  define(shape.residual, y_vec4 ? "residual_vec4" : "residual", ".residual");
+  define(y_vec4, "y_vec4", "");
+  define(tuning.parts > 1, "join", "");
+  if (gated) {
+    plan.prelude +=
+        fmt::format("fn activation(x: f32) -> f32 {{ return {}(x); }}\n", GluName(shape.glu));
+  }
+  if (shape.norm.present) {
+    const std::string_view scale = WgslType(caps, shape.norm.scale_dtype);
+    define(true, "norm", fmt::format(".eps{:g}.norm_{}", shape.norm.epsilon, scale));
+    plan.prelude += fmt::format("alias norm_v = vec4<{}>;\n", scale);
+  }
+  plan.variant +=
+      fmt::format(".{}.sg{}.{}x{}x{}", NarrowVariant(tuning), layout->matrices.subgroup_size,
+                  layout->matrices.config.m, layout->matrices.config.n, layout->matrices.config.k);
+
+  plan.workgroups = {tiles_m, CeilDiv(NarrowColumns(shape), tuning.n), tuning.parts};
+  plan.scratch_words = NarrowWords(shape, tuning);
+  plan.SetParams(MatMulNBitsNarrowParams{shape.m, {}});
+  return plan;
+}
+
+}  // namespace sinter::kernels
