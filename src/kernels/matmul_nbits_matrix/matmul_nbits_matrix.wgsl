@@ -175,7 +175,7 @@ fn store_b(fetch: u32, local: u32, buffer: u32, unit: Unit) {
     return;
   }
   store_unit(buffer * kBufferSize + (kTileM + row) * kStride + local % kUnits * (kUnitCodes / 8u),
-             unit);
+             unit, /* pairs */ false);
 }
 
 // A thread's loads of a step: up to 8 chunks of A and 4 units of B, indexed by constants.

@@ -136,25 +136,65 @@ std::optional<NarrowLayout> LayOutNarrow(const Caps& caps, const MatMulNBitsShap
   return layout;
 }
 
-// All tunings, in the order of preference among those that suit a shape equally well.
-constexpr NarrowTuning kNarrowTunings[] = {
-    {16, 32, 256, 2, 8, 1, 8},  {16, 32, 256, 2, 16, 1, 8}, {16, 32, 128, 2, 8, 2, 8},
-    {16, 32, 128, 2, 8, 1, 16}, {16, 16, 256, 1, 8, 1, 8},  {16, 16, 256, 1, 16, 2, 8},
-    {16, 16, 512, 1, 16, 1, 8}, {16, 64, 128, 2, 4, 1, 4},  {16, 64, 128, 2, 8, 1, 4},
-    {16, 96, 128, 3, 4, 1, 4},  {16, 96, 64, 3, 4, 2, 4},   {16, 128, 128, 2, 4, 1, 4},
-    {16, 128, 128, 4, 4, 1, 4}, {16, 48, 128, 3, 8, 1, 4},  {32, 32, 256, 2, 8, 1, 4},
-    {32, 64, 128, 2, 4, 1, 4},  {32, 64, 128, 2, 8, 1, 4},  {32, 96, 128, 3, 4, 1, 4},
-    {32, 128, 128, 2, 4, 1, 4}, {32, 16, 256, 1, 8, 1, 4},  {64, 64, 128, 2, 4, 1, 2},
-    {64, 64, 128, 2, 8, 1, 2},  {64, 64, 64, 2, 4, 2, 4},   {64, 96, 128, 3, 4, 1, 2},
-    {64, 96, 64, 3, 4, 1, 4},   {64, 128, 64, 4, 4, 1, 4},  {64, 128, 64, 2, 4, 1, 4},
-    {64, 32, 256, 2, 8, 1, 2},  {64, 32, 128, 2, 8, 1, 4},
+// The guesses: tiles with one order of sums (see NarrowTuning), apart from their parts. One for
+// each height and width, with the microseconds that a step of 1,024 of K takes a workgroup on an
+// H200.
+struct NarrowGuess {
+  NarrowTuning tuning;
+  double microseconds;
+};
+constexpr NarrowGuess kNarrowGuesses[] = {
+    {{16, 64, 128, 2, 4, 1, 2}, 2.9}, {{16, 96, 128, 3, 4, 1, 2}, 5.0},
+    {{32, 64, 128, 2, 4, 1, 2}, 3.7}, {{32, 96, 128, 3, 4, 1, 2}, 6.2},
+    {{64, 64, 128, 2, 4, 1, 2}, 5.7}, {{64, 96, 128, 3, 4, 1, 2}, 8.8},
+};
+
+// Other tunings that are the fastest for some product of Qwen3-1.7B, or for GPUs with little
+// workgroup memory.
+constexpr NarrowTuning kNarrowOthers[] = {
+    {16, 32, 256, 2, 16, 1, 8}, {16, 32, 256, 2, 8, 1, 8}, {16, 16, 256, 1, 8, 1, 4},
+    {16, 32, 128, 2, 4, 1, 2},  {32, 32, 128, 2, 8, 2, 4}, {32, 16, 256, 1, 8, 1, 4},
+    {64, 64, 64, 2, 4, 2, 4},   {64, 32, 128, 2, 8, 1, 2}, {64, 128, 64, 4, 4, 1, 4},
+    {16, 16, 128, 1, 4, 1, 1},  {32, 16, 64, 1, 2, 1, 1},  {64, 32, 64, 1, 2, 1, 1},
 };
 constexpr uint32_t kNarrowParts[] = {1, 2, 4, 8};
-// Workgroups that keep a large GPU busy, and those beyond which parts gain nothing.
-constexpr uint32_t kFewWorkgroups = 100, kManyWorkgroups = 300;
+// Workgroups beyond which parts gain nothing, and the multiprocessors of an H200.
+constexpr uint32_t kManyWorkgroups = 300, kNarrowMultiprocessors = 132;
+// Least length of a guessed part.
+constexpr uint32_t kLeastPart = 512;
 
 // Returns the rows of the smallest tile that holds all rows, or the largest tile.
 uint32_t TileRowsOf(uint32_t m) { return m <= 16 ? 16 : m <= 32 ? 32 : 64; }
+
+// Returns how many parts of K are guessed to be fastest: so many that about all multiprocessors
+// have a tile of 64 columns. The number of rows does not matter, so that it does not change the
+// result.
+uint32_t GuessedParts(const MatMulNBitsShape& shape) {
+  if (shape.glu != Glu::kNone) return 1;
+  const uint32_t tiles = CeilDiv(NarrowColumns(shape), 64);
+  uint32_t parts = 1;
+  while (parts < 4 && 2 * parts * tiles <= kNarrowMultiprocessors &&
+         shape.k >= 2 * parts * kLeastPart && shape.k % (2 * parts * 128) == 0) {
+    parts *= 2;
+  }
+  return parts;
+}
+
+// Returns the guesses that the adapter can run, the one with the least predicted time first.
+std::vector<NarrowTuning> GuessNarrow(const Caps& caps, const MatMulNBitsShape& shape) {
+  std::vector<NarrowGuess> guesses;
+  for (NarrowGuess guess : kNarrowGuesses) {
+    guess.tuning.parts = GuessedParts(shape);
+    if (guess.tuning.m != TileRowsOf(shape.m) || !LayOutNarrow(caps, shape, guess.tuning)) continue;
+    guess.microseconds *=
+        CeilDiv(NarrowTiles(shape, guess.tuning) * guess.tuning.parts, kNarrowMultiprocessors);
+    guesses.push_back(guess);
+  }
+  std::ranges::stable_sort(guesses, {}, &NarrowGuess::microseconds);
+  std::vector<NarrowTuning> tunings;
+  for (const NarrowGuess& guess : guesses) tunings.push_back(guess.tuning);
+  return tunings;
+}
 
 }  // namespace
 
@@ -165,19 +205,21 @@ std::string NarrowVariant(const NarrowTuning& tuning) {
 }
 
 std::vector<NarrowTuning> NarrowTunings(const Caps& caps, const MatMulNBitsShape& shape) {
-  std::vector<NarrowTuning> tunings;
-  if (shape.m > kMatMulNBitsNarrowRows) return tunings;
-  for (NarrowTuning tuning : kNarrowTunings) {
-    if (tuning.m != TileRowsOf(shape.m)) continue;
-    // A CPU gains nothing from loads in flight, and takes up to a minute to compile unrolled steps.
-    if (caps.software) tuning.depth = 1;
+  if (shape.m > kMatMulNBitsNarrowRows) return {};
+  std::vector<NarrowTuning> tunings = GuessNarrow(caps, shape);
+  const auto offer = [&](NarrowTuning tuning) {
+    if (tuning.m != TileRowsOf(shape.m)) return;
     for (const uint32_t parts : kNarrowParts) {
       tuning.parts = parts;
-      const uint32_t workgroups = NarrowTiles(shape, tuning) * parts;
-      if (parts > 1 && workgroups > kManyWorkgroups) break;
-      if (LayOutNarrow(caps, shape, tuning)) tunings.push_back(tuning);
+      if (parts > 1 && NarrowTiles(shape, tuning) * parts > kManyWorkgroups) break;
+      if (LayOutNarrow(caps, shape, tuning) && std::ranges::find(tunings, tuning) == tunings.end())
+        tunings.push_back(tuning);
     }
-  }
+  };
+  for (const NarrowGuess& guess : kNarrowGuesses) offer(guess.tuning);
+  std::ranges::for_each(kNarrowOthers, offer);
+  // A CPU gains nothing from loads in flight, and takes up to a minute to compile unrolled steps.
+  for (NarrowTuning& tuning : tunings) tuning.depth = caps.software ? 1 : tuning.depth;
   return tunings;
 }
 

@@ -162,6 +162,21 @@ fn fetch_batch(places: Places, local: u32, first_m: u32, first_step: u32) -> Bat
   return batch;
 }
 
+fn half_of(words: vec2<u32>) -> vec4<f16> {
+  return vec4<f16>(bitcast<vec2<f16>>(words.x), bitcast<vec2<f16>>(words.y));
+}
+
+// Returns the chunk with elements 0 to 3, then 4 to 7, in the order in which store_unit stores those
+// of B.
+fn chunk_of_halves(low: vec4<f16>, high: vec4<f16>) -> vec4<u32> {
+  if (kBits == 4u) {
+    return vec4<u32>(pack_pair(low.x, high.x), pack_pair(low.y, high.y), pack_pair(low.z, high.z),
+                     pack_pair(low.w, high.w));
+  }
+  return vec4<u32>(pack_pair(low.x, low.y), pack_pair(low.z, low.w), pack_pair(high.x, high.y),
+                   pack_pair(high.z, high.w));
+}
+
 // Norm: the scale of a chunk's columns, and the factors of the tile's rows.
 #if norm
 struct NormScale {
@@ -176,50 +191,57 @@ fn load_norm(chunk: u32) -> NormScale {
 }
 
 fn low_half(chunk: vec4<u32>) -> vec4<f32> {
-  return vec4<f32>(vec4<f16>(bitcast<vec2<f16>>(chunk.x), bitcast<vec2<f16>>(chunk.y)));
+  return vec4<f32>(half_of(chunk.xy));
 }
 
 fn high_half(chunk: vec4<u32>) -> vec4<f32> {
-  return low_half(chunk.zwxy);
+  return vec4<f32>(half_of(chunk.zw));
 }
 
-fn pack_half(x: vec4<f32>) -> vec2<u32> {
-  let half = vec4<f16>(x);
-  return vec2<u32>(bitcast<u32>(half.xy), bitcast<u32>(half.zw));
-}
-
-// Returns the chunk of h that belongs to a chunk of x.
+// Returns the chunk of h that belongs to a chunk of x, in the order of B.
 fn chunk_of_h(chunk: vec4<u32>, scale: NormScale, row: u32) -> vec4<u32> {
   let factor = factors[min(row, kTileM - 1u)];
-  return vec4<u32>(pack_half(low_half(chunk) * factor * vec4<f32>(scale.low)),
-                   pack_half(high_half(chunk) * factor * vec4<f32>(scale.high)));
+  return chunk_of_halves(vec4<f16>(low_half(chunk) * factor * vec4<f32>(scale.low)),
+                         vec4<f16>(high_half(chunk) * factor * vec4<f32>(scale.high)));
 }
 
-// Returns the sum of the squares of a chunk of row `row` of A, 0 past its end.
-fn squares_of(row: u32, chunk: u32) -> f32 {
-  if (chunk >= kK / 8u) {
-    return 0.0;
+// Returns a chunk of row `row` of A, zeros past its end.
+fn chunk_of_row(row: u32, chunk: u32) -> vec4<u32> {
+  if (kK / 8u % kSubgroup != 0u && chunk >= kK / 8u) {
+    return vec4<u32>();
   }
-  let x = a[row * (kK / 8u) + chunk];
+  return a[row * (kK / 8u) + chunk];
+}
+
+fn squares_of(x: vec4<u32>) -> f32 {
   return dot(low_half(x), low_half(x)) + dot(high_half(x), high_half(x));
 }
 
-// Computes the factors of the tile's rows, a subgroup's one at a time.
+// Computes the factors of the tile's rows, a subgroup's two at a time, all of whose chunks are
+// loaded before the first is used.
 fn find_factors(subgroup: u32, lane: u32, first_m: u32) {
-  for (var first = 0u; first < kTileM; first += kSubgroups) {
-    let row = first + subgroup;
-    let row_in_a = min(first_m + min(row, kTileM - 1u), kLastRow);
+  const kAtOnce = select(1u, 2u, kSubgroups < kTileM);
+  for (var first = 0u; first < kTileM; first += kAtOnce * kSubgroups) {
+#repeat r 0..2
+    let row_$r = first + $ru * kSubgroups + subgroup;
+    let row_in_a_$r = min(first_m + min(row_$r, kTileM - 1u), kLastRow);
 #repeat i 0..kNormLoads
-    let squares_$i = squares_of(row_in_a, $i * kSubgroup + lane);
+    var x_$r_$i = vec4<u32>();
+    if (kAtOnce > $ru) { x_$r_$i = chunk_of_row(row_in_a_$r, $i * kSubgroup + lane); }
 #endrepeat
-    var squares = squares_0;
-#repeat i 1..kNormLoads
-    squares += squares_$i;
 #endrepeat
-    let total = subgroupAdd(squares);
-    if (lane == 0u && row < kTileM) {
-      factors[row] = inverseSqrt(total / f32(kK) + kEpsilon);
+#repeat r 0..2
+    var squares_$r = 0.0;
+#repeat i 0..kNormLoads
+    squares_$r += squares_of(x_$r_$i);
+#endrepeat
+    if (kAtOnce > $ru) {
+      let total = subgroupAdd(squares_$r);
+      if (lane == 0u && row_$r < kTileM) {
+        factors[row_$r] = inverseSqrt(total / f32(kK) + kEpsilon);
+      }
     }
+#endrepeat
   }
   workgroupBarrier();
 }
@@ -233,7 +255,7 @@ fn load_norm(chunk: u32) -> NormScale {
 }
 
 fn chunk_of_h(chunk: vec4<u32>, scale: NormScale, row: u32) -> vec4<u32> {
-  return chunk;
+  return chunk_of_halves(half_of(chunk.xy), half_of(chunk.zw));
 }
 
 fn find_factors(subgroup: u32, lane: u32, first_m: u32) {}
@@ -252,7 +274,7 @@ fn store_b(fetch: u32, local: u32, buffer: u32, unit: Unit) {
   }
   let index = index_b(fetch, local);
   store_unit(buffer * kBufferSize + (kTileM + row_in_tile(index)) * kStride +
-                 unit_in_step(index) * (kUnitCodes / 8u), unit);
+                 unit_in_step(index) * (kUnitCodes / 8u), unit, /* pairs */ true);
 }
 
 // sums += a step that is in registers. With one buffer all threads must have multiplied the step

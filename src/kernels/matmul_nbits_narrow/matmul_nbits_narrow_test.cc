@@ -164,7 +164,7 @@ std::vector<KernelCase> MakeNarrowCases(const Caps& caps) {
       added.flops = 2.0 * m * n * k;
     }
   };
-  for (const uint32_t m : {4u, 8u, 16u, 32u, 64u, 128u, 256u}) {
+  for (const uint32_t m : {1u, 4u, 8u, 16u, 32u, 64u, 128u, 256u}) {
     const MatMulNBitsNorm none = {}, norm = NarrowNorm(DType::kF16);
     for (const MatMulNBitsNorm& before : {none, norm}) {
       if (before.present && m > 64) continue;
