@@ -40,9 +40,11 @@ bool PrefersTile(const Caps& caps, const MatMulNBitsShape& shape) {
          uint64_t{(shape.m + tile_m - 1) / tile_m} * ((n + kTileN - 1) / kTileN) >= 96;
 }
 
-// Fewest rows for which the narrow tiles on the matrix units are preferred to the kernel for few
-// rows.
-constexpr uint32_t kNarrowRows = 3;
+// Numbers of rows for which the narrow tiles on the matrix units are preferred, and up to which
+// they also normalize. On an H200, 4096 x 2048 with a norm takes 4 rows 14 us by decode and by
+// narrow tiles, and 8 rows 21 and 14; more than 16 rows take longer to normalize in every workgroup
+// than in a dispatch of their own.
+constexpr uint32_t kFewestNarrowRows = 3, kMostNarrowRows = 128, kMostNormalizedRows = 16;
 
 // For more than a few rows the matrix units win, unless they are emulated: lavapipe takes 3 times
 // as long with them as with tiles.
@@ -51,11 +53,11 @@ bool PrefersMatrix(const Caps& caps, const MatMulNBitsShape& shape) {
          !MatrixTunings(caps, shape).empty();
 }
 
-// From two rows on, reading B once for all rows wins over multiplying each of them by decode's
-// integers; again, unless the matrix units are emulated.
+// The matrix units have to be real for this, too.
 bool PrefersNarrow(const Caps& caps, const MatMulNBitsShape& shape) {
-  return shape.m >= kNarrowRows && shape.m <= 128 && !caps.software &&
-         !NarrowTunings(caps, shape).empty();
+  return shape.m >= kFewestNarrowRows &&
+         shape.m <= (shape.norm.present ? kMostNormalizedRows : kMostNarrowRows) &&
+         !caps.software && !NarrowTunings(caps, shape).empty();
 }
 
 // Packed dot products need half the instructions of an f32 tile, if the hardware has them. They

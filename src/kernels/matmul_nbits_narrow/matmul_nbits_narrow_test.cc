@@ -12,6 +12,7 @@
 #include "kernels/matmul_nbits/matmul_nbits_testing.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/testing/kernel_case.h"
+#include "support/kernel_run.h"
 
 namespace sinter::kernels {
 namespace {
@@ -181,6 +182,64 @@ std::vector<KernelCase> MakeNarrowCases(const Caps& caps) {
 }
 
 const bool kNarrowRegistered = RegisterKernelCases("matmul_nbits_narrow", MakeNarrowCases);
+
+// Returns the bits of Y's rows as the guess computes the first `m` of the shape's rows.
+std::vector<std::byte> FirstRows(const MatMulNBitsShape& shape, uint32_t m,
+                                 const std::vector<Operand>& operands) {
+  MatMulNBitsShape some = shape;
+  some.m = m;
+  std::vector<Operand> rows = operands;
+  for (const size_t i : {0, 5, 6}) {
+    if (!rows[i].present) continue;
+    rows[i].values = Rows(rows[i].values, shape.m, 0, m);
+    rows[i].expected = Rows(rows[i].expected, shape.m, 0, m);
+  }
+  gpu::Device& device = TestDevice();
+  const KernelPlan plan = PlanMatMulNBits(device.caps(), some, "narrow");
+  if (plan.scratch_words == 0) rows.resize(MatMulNBitsRoles::kNormScale.binding);
+  return RunPlan(device, plan, rows)[5];
+}
+
+// What a deterministic answer needs, whatever runs beside a sequence.
+TEST(MatMulNBitsNarrow, RowsDoNotDependOnTheirNumber) {
+  const Caps& caps = TestDevice().caps();
+  MatMulNBitsShape parts = {.m = 70, .n = 72, .k = 1024, .dtype = DType::kF16, .residual = true};
+  parts.interleave = kInterleavedRows;
+  if (NarrowTunings(caps, parts).empty()) return;
+  MatMulNBitsShape gated = {.m = 70, .n = 72, .k = 256, .dtype = DType::kF16, .glu = Glu::kSilu};
+  gated.norm = NarrowNorm(DType::kF16);
+  for (const MatMulNBitsShape& shape : {parts, gated}) {
+    std::vector<Operand> operands = NarrowOperands(caps, shape, shape == parts, false);
+    operands[5].values.assign(operands[5].expected.size(), 0.0);
+    const std::vector<std::byte> all = FirstRows(shape, shape.m, operands);
+    for (const uint32_t m : {2u, 16u, 33u}) {
+      const std::vector<std::byte> some = FirstRows(shape, m, operands);
+      const auto [first, _] = std::mismatch(some.begin(), some.end(), all.begin());
+      EXPECT_TRUE(first == some.end())
+          << Name(shape) << ", " << m << " rows: byte " << first - some.begin() << " of "
+          << some.size() << " got " << int(*first) << " want " << int(all[first - some.begin()]);
+    }
+  }
+}
+
+// Guesses of Qwen3-1.7B's products have parts that fill an H200, the same for any number of rows.
+TEST(MatMulNBitsNarrow, GuessesPartsByColumnsAndDepth) {
+  Caps caps;
+  caps.f16 = caps.subgroups = true;
+  caps.subgroup_min_size = caps.subgroup_max_size = 32;
+  caps.subgroup_matrix = {{DType::kF16, DType::kF32, 16, 16, 16}};
+  caps.limits.max_workgroup_storage_bytes = 48 << 10;
+  caps.limits.max_invocations_per_workgroup = caps.limits.max_workgroup_size_x = 1024;
+  const auto guess = [&](MatMulNBitsShape shape) {
+    shape.dtype = DType::kF16;
+    return NarrowVariant(NarrowTunings(caps, shape).at(0));
+  };
+  EXPECT_EQ(guess({.m = 8, .n = 4096, .k = 2048}), "narrow.16x64x128.c2.k4.d2.p2");
+  EXPECT_EQ(guess({.m = 16, .n = 2048, .k = 2048}), "narrow.16x64x128.c2.k4.d2.p4");
+  EXPECT_EQ(guess({.m = 32, .n = 2048, .k = 6144}), "narrow.32x64x128.c2.k4.d2.p4");
+  EXPECT_EQ(guess({.m = 64, .n = 6144, .k = 2048, .glu = Glu::kSilu}), "narrow.64x96x128.c3.k4.d2");
+  EXPECT_EQ(guess({.m = 16, .n = 151936, .k = 2048}), "narrow.16x64x128.c2.k4.d2");
+}
 
 }  // namespace
 }  // namespace sinter::kernels
