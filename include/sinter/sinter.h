@@ -56,7 +56,7 @@ enum {
   SINTER_TIMEOUT = 1,          /* Nothing came in time. No error, and no message. */
   SINTER_TOO_SMALL = 2,        /* The caller's buffer is too small; the count needed was set. */
   SINTER_ERROR = 3,            /* A file, a request, the adapter: the message says what is wrong. */
-  SINTER_INVALID_ARGUMENT = 4, /* An argument or option that no model and no machine would take. */
+  SINTER_INVALID_ARGUMENT = 4, /* NULL, a struct without its size, a range outside of a tensor. */
   SINTER_QUEUE_FULL = 5,       /* Too many requests wait; try again later. */
   SINTER_OUT_OF_MEMORY = 6,    /* The GPU's memory or the machine's does not suffice. */
   SINTER_DEVICE_LOST = 7,      /* The GPU was reset or removed. */
@@ -141,9 +141,9 @@ typedef struct sinter_files {
 
 typedef struct sinter_model_options {
   size_t size;
-  /* Reads these instead of a folder; NULL for a folder. The struct is copied. The callbacks are
-   * used until the model and all its engines are freed. Each file is read whole, in pieces of a few
-   * MiB, and kept in main memory; of engines, until their weights are on the GPU. */
+  /* Reads these instead of a folder; NULL for a folder. The struct is copied; the callbacks are
+   * used until the model and all its engines are freed. Each file is read whole, in pieces of 4
+   * MiB, into main memory, and again for each further engine and after a device was lost. */
   const sinter_files* files;
 } sinter_model_options;
 #define SINTER_MODEL_OPTIONS_INIT \
@@ -245,8 +245,8 @@ typedef struct sinter_engine_options {
 /* Loads the model's weights onto the device and starts the engine; takes seconds. `device` may be
  * NULL for the best one, `options` may be NULL. Free with sinter_engine_free. If the device is
  * lost, the engine opens one like it again, and its requests go on. Errors: SINTER_OUT_OF_MEMORY or
- * SINTER_ERROR if the model does not fit, with what would; SINTER_INVALID_ARGUMENT for options out
- * of range; SINTER_CANCELLED. */
+ * SINTER_ERROR if the model does not fit, with what would; SINTER_ERROR for options out of range;
+ * SINTER_CANCELLED. */
 SINTER_API sinter_status sinter_engine_create(const sinter_model* model,
                                               const sinter_device* device,
                                               const sinter_engine_options* options,
@@ -349,9 +349,9 @@ typedef struct sinter_request_options {
         NULL, NULL, NULL, 0                                                                      \
   }
 
-/* Queues a request and returns at once. Free with sinter_request_free. Errors: SINTER_ERROR or
- * SINTER_INVALID_ARGUMENT for a request that the engine can never run, SINTER_QUEUE_FULL,
- * SINTER_DEVICE_LOST if the engine has given up its device. */
+/* Queues a request and returns at once. Free with sinter_request_free. Errors: SINTER_ERROR for
+ * a request that the engine can never run, SINTER_QUEUE_FULL, SINTER_DEVICE_LOST if the engine has
+ * given up its device. */
 SINTER_API sinter_status sinter_engine_submit(sinter_engine* engine,
                                               const sinter_request_options* options,
                                               sinter_request** request, sinter_error** error);

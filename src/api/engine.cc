@@ -146,7 +146,7 @@ sinter_status sinter_model_estimate_memory(const sinter_model* model, const sint
     const int64_t length = wanted.max_length != 0
                                ? wanted.max_length
                                : std::min(kUsualLength, read.config().context_length);
-    model::ModelFolder folder = model::ModelFolder::Read(read.path());
+    model::ModelFolder folder = read.Read();
     const model::RewriteOptions rewrite = engine::ModelOptions().rewrite();
     model::Rewrite(*folder.graph, folder.config, rewrite, folder.run_form.one_row);
     const model::MemoryEstimate estimate =

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_source.h"
 #include "engine/model.h"
 #include "generate/text_engine.h"
 #include "gpu/device.h"
@@ -23,26 +24,30 @@ namespace sinter::api {
 // A model that was read. Engines share it with the handle.
 class ReadModel {
  public:
-  // Throws Error if a file is missing or damaged.
-  explicit ReadModel(const std::filesystem::path& folder);
+  // Reads the files of `folder`, or, if it is not null, `files`. Throws Error if one is missing or
+  // damaged.
+  ReadModel(const std::filesystem::path& folder, std::shared_ptr<const FileSource> files);
 
   // Returns the folder's contents for one engine: those read first, or else reads them again.
   model::ModelFolder Take();
+  // Reads them again.
+  model::ModelFolder Read() const;
 
-  const std::filesystem::path& path() const { return path_; }
   const model::GenaiConfig& config() const { return config_; }
   uint64_t weight_bytes() const { return weight_bytes_; }
   const text::Tokenizer& tokenizer() const { return tokenizer_; }
   const std::optional<text::ChatTemplate>& chat_template() const { return template_; }
 
  private:
-  std::filesystem::path path_;
+  const std::filesystem::path path_;
+  const bool in_folder_;
+  const std::shared_ptr<const FileSource> files_;
+  std::optional<model::ModelFolder> first_;
   model::GenaiConfig config_;
-  uint64_t weight_bytes_ = 0;
+  uint64_t weight_bytes_;
   text::Tokenizer tokenizer_;
   std::optional<text::ChatTemplate> template_;
-  std::mutex mutex_;
-  std::optional<model::ModelFolder> first_;
+  std::mutex mutex_;  // for first_, after construction
 };
 
 // The model that an engine has loaded, anew after each loss of its device.

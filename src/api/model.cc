@@ -1,6 +1,7 @@
 // Models of the C library: files, tokens and templates.
 
 #include "api/call.h"
+#include "api/callback_files.h"
 #include "api/handles.h"
 #include "base/json.h"
 #include "generate/messages.h"
@@ -20,16 +21,19 @@ sinter_status WriteText(const std::string& from, char* text, size_t capacity, si
 
 }  // namespace
 
-ReadModel::ReadModel(const std::filesystem::path& folder)
+ReadModel::ReadModel(const std::filesystem::path& folder, std::shared_ptr<const FileSource> files)
     : path_(folder),
-      tokenizer_([&] {
-        // The folder's own errors come before those of its tokenizer.
-        first_ = model::ModelFolder::Read(folder);
-        return text::Tokenizer::FromFile(folder / "tokenizer.json");
-      }()),
-      template_(text::ChatTemplate::FromFolder(folder)) {
-  config_ = first_->config;
-  weight_bytes_ = first_->weight_bytes();
+      in_folder_(files == nullptr),
+      files_(in_folder_ ? std::make_shared<FolderFiles>(folder) : std::move(files)),
+      // Its errors come before those of the tokenizer.
+      first_(Read()),
+      config_(first_->config),
+      weight_bytes_(first_->weight_bytes()),
+      tokenizer_(text::Tokenizer::FromFiles(*files_)),
+      template_(text::ChatTemplate::FromFiles(*files_)) {}
+
+model::ModelFolder ReadModel::Read() const {
+  return in_folder_ ? model::ModelFolder::Read(path_) : model::ModelFolder::Read(files_, path_);
 }
 
 model::ModelFolder ReadModel::Take() {
@@ -41,7 +45,7 @@ model::ModelFolder ReadModel::Take() {
       return folder;
     }
   }
-  return model::ModelFolder::Read(path_);
+  return Read();
 }
 
 generate::Messages ReadConversation(const sinter_conversation& given,
@@ -88,13 +92,14 @@ sinter_status sinter_model_open(const char* folder, const sinter_model_options* 
     Required(model, "model");
     const auto given =
         ReadOptions(options, sinter_model_options SINTER_MODEL_OPTIONS_INIT, "options");
-    if (given.files != nullptr) {
-      throw InvalidArgument("api",
-                            "options.files: got callbacks, want NULL: this version reads "
-                            "folders only");
+    std::shared_ptr<const FileSource> files;
+    if (given.files == nullptr) {
+      Required(folder, "folder");
+    } else {
+      files = std::make_shared<CallbackFiles>(*given.files, folder == nullptr ? "" : folder);
     }
-    Required(folder, "folder");
-    *model = new sinter_model{std::make_shared<ReadModel>(folder)};
+    *model = new sinter_model{
+        std::make_shared<ReadModel>(folder == nullptr ? "" : folder, std::move(files))};
   });
 }
 

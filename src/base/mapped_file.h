@@ -1,11 +1,14 @@
 // Read-only memory mapping of a whole file. Weights are paged in when they are read and take no
-// heap memory.
+// heap memory. What is no file can be read into memory in its place.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 
 namespace sinter {
 
@@ -18,6 +21,11 @@ class MappedFile {
   // Error("file") if the file cannot be opened or is not a regular file, or if the system refuses
   // the mapping.
   static std::shared_ptr<const MappedFile> Open(const std::filesystem::path& path);
+  // Takes memory for `bytes` bytes, which `read(offset, out)` fills piece by piece. Throws
+  // Error("file") with `name` if there is too little, and what `read` throws.
+  static std::shared_ptr<const MappedFile> Read(
+      std::string_view name, uint64_t bytes,
+      const std::function<void(uint64_t offset, std::span<std::byte> out)>& read);
 
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

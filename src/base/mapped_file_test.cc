@@ -63,6 +63,27 @@ TEST_F(MappedFileTest, SpansPages) {
   EXPECT_EQ(Text(*MappedFile::Open(Write("a", content))), content);
 }
 
+TEST_F(MappedFileTest, ReadsInPieces) {
+  std::string content((9 << 20) + 5, 'x');
+  for (size_t i = 0; i < content.size(); i += 1000) content[i] = static_cast<char>(i / 1000);
+  int pieces = 0;
+  const auto file =
+      MappedFile::Read("x", content.size(), [&](uint64_t offset, std::span<std::byte> out) {
+        ++pieces;
+        std::memcpy(out.data(), content.data() + offset, out.size());
+      });
+  EXPECT_EQ(Text(*file), content);
+  EXPECT_EQ(pieces, 3);
+  EXPECT_TRUE(MappedFile::Read("x", 0, {})->bytes().empty());
+  try {
+    MappedFile::Read("large", uint64_t{1} << 60, {});
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(),
+                AllOf(StartsWith("[file] memory for 'large'"), HasSubstr("1152921504606846976")));
+  }
+}
+
 TEST_F(MappedFileTest, EmptyFileHasNoBytes) {
   EXPECT_TRUE(MappedFile::Open(Write("empty", ""))->bytes().empty());
 }

@@ -225,6 +225,13 @@ GenaiConfig ReadGenaiConfig(const std::filesystem::path& file) {
                           file.string());
 }
 
+GenaiConfig ReadGenaiConfig(const FileSource& files) {
+  const std::string name = "genai_config.json";
+  return ParseGenaiConfig(
+      files.ReadSmall(name, "config", "the genai_config.json of a model folder"),
+      files.PathOf(name));
+}
+
 std::string LayerName(std::string_view pattern, int64_t layer) {
   std::string name(pattern);
   if (const size_t at = name.find("%d"); at != std::string::npos)

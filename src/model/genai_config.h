@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_source.h"
+
 namespace sinter::model {
 
 // Values of the `search` object: the default settings for choosing tokens.
@@ -46,11 +48,12 @@ struct GenaiConfig {
   SearchDefaults search;
 };
 
-// Reads the file or parses its text. Throws Error (area `config`) naming the file and the field if
-// a field without a default is missing, has a wrong type or is out of range, or if an option is
-// unsupported (beam search, n-gram blocking, a minimum length), and so are encoders, embeddings of
-// images and speech, pipelines of several graphs, and inputs that slide.
+// Read the file, that of a model's files, or its text. Throw Error (area `config`) naming the file
+// and the field if a field without a default is missing, has a wrong type or is out of range, or if
+// an option is unsupported (beam search, n-gram blocking, a minimum length), and so are encoders,
+// embeddings of images and speech, pipelines of several graphs, and inputs that slide.
 GenaiConfig ReadGenaiConfig(const std::filesystem::path& file);
+GenaiConfig ReadGenaiConfig(const FileSource& files);
 GenaiConfig ParseGenaiConfig(std::string_view json, std::string_view file_name);
 
 // Returns `pattern` with `%d` replaced by the layer's number.

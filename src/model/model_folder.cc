@@ -127,11 +127,15 @@ ModelFolder ModelFolder::Read(const std::filesystem::path& path) {
                 "'{}': got {}, want a model folder (genai_config.json, model.onnx, tokenizer.json)",
                 path.string(), std::filesystem::exists(path, ignored) ? "a file" : "nothing there");
   }
+  return Read(std::make_shared<FolderFiles>(path), path);
+}
+
+ModelFolder ModelFolder::Read(const std::shared_ptr<const FileSource>& files,
+                              std::filesystem::path path) {
   ModelFolder folder;
-  folder.path = path;
-  folder.config = ReadGenaiConfig(path / "genai_config.json");
-  const std::filesystem::path file = path / folder.config.filename;
-  folder.graph = onnx::ReadModel(file);
+  folder.path = std::move(path);
+  folder.config = ReadGenaiConfig(*files);
+  folder.graph = onnx::ReadModel(files, folder.config.filename);
   CheckNodes(*folder.graph);
   CheckOutputs(*folder.graph, folder.config);
   CheckInputs(*folder.graph, folder.config);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/file_source.h"
 #include "graph/graph.h"
 #include "model/genai_config.h"
 #include "model/rewrite.h"
@@ -27,6 +28,9 @@ struct ModelFolder {
   // configuration does not name, a cache that is not updated in place, or results that Sinter's
   // programs cannot give.
   static ModelFolder Read(const std::filesystem::path& path);
+  // Does the same with the files that a folder would have. `path` names them in messages.
+  static ModelFolder Read(const std::shared_ptr<const FileSource>& files,
+                          std::filesystem::path path);
 
   // Returns the bytes of all constants as stored in the files.
   uint64_t weight_bytes() const;

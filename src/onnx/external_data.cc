@@ -56,12 +56,12 @@ const std::shared_ptr<const MappedFile>& ExternalData::Open(std::string_view nam
         "tensor '{}': location of external data: got '{}', want a file in the model's folder", name,
         EscapeName(location));
   }
-  if (!folder_) {
+  if (from_ == nullptr) {
     source_.Fail("tensor '{}': got external data in '{}', want a model that is read from a folder",
                  name, location);
   }
   try {
-    return files_.emplace(location, MappedFile::Open(*folder_ / path)).first->second;
+    return files_.emplace(location, from_->Map(path.string())).first->second;
   } catch (const Error& e) {
     source_.Fail("tensor '{}': external data: {}", name, e.what());
   }

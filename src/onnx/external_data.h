@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -10,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/mapped_file.h"
+#include "base/file_source.h"
 #include "onnx/source.h"
 
 namespace sinter::onnx {
@@ -23,10 +22,10 @@ struct ExternalLocation {
 
 class ExternalData {
  public:
-  // Takes locations as relative to `folder`. Without a folder (a model read from memory) every
-  // location is refused.
-  ExternalData(Source source, std::optional<std::filesystem::path> folder)
-      : source_(std::move(source)), folder_(std::move(folder)) {}
+  // Takes locations as names of `from`. Without it (a model read from memory) every location is
+  // refused.
+  ExternalData(Source source, std::shared_ptr<const FileSource> from)
+      : source_(std::move(source)), from_(std::move(from)) {}
 
   struct Bytes {
     std::span<const std::byte> bytes;
@@ -42,7 +41,7 @@ class ExternalData {
   const std::shared_ptr<const MappedFile>& Open(std::string_view name, std::string_view location);
 
   Source source_;
-  std::optional<std::filesystem::path> folder_;
+  std::shared_ptr<const FileSource> from_;
   std::map<std::string, std::shared_ptr<const MappedFile>, std::less<>> files_;
 };
 

@@ -40,10 +40,10 @@ struct Scope {
 
 class ModelReader {
  public:
-  ModelReader(std::string source, std::optional<std::filesystem::path> folder,
+  ModelReader(std::string source, std::shared_ptr<const FileSource> files,
               std::shared_ptr<const void> owner)
       : source_(std::move(source)),
-        external_(source_, std::move(folder)),
+        external_(source_, std::move(files)),
         tensors_(source_, std::move(owner), &external_) {}
 
   std::unique_ptr<Graph> Read(std::string_view model) {
@@ -378,15 +378,22 @@ std::string_view AsText(std::span<const std::byte> bytes) {
 }  // namespace
 
 std::unique_ptr<Graph> ReadModel(const std::filesystem::path& model_onnx) {
-  const std::shared_ptr<const MappedFile> file = MappedFile::Open(model_onnx);
-  return ModelReader(model_onnx.string(), model_onnx.parent_path(), file)
-      .Read(AsText(file->bytes()));
+  return ReadModel(std::make_shared<FolderFiles>(model_onnx.parent_path()),
+                   model_onnx.filename().string());
+}
+
+std::unique_ptr<Graph> ReadModel(const std::shared_ptr<const FileSource>& files,
+                                 const std::string& name) {
+  const std::shared_ptr<const MappedFile> file = files->Map(name);
+  return ModelReader(files->PathOf(name), files, file).Read(AsText(file->bytes()));
 }
 
 std::unique_ptr<Graph> ReadModelBytes(std::span<const std::byte> bytes,
                                       const std::optional<std::filesystem::path>& folder,
                                       std::shared_ptr<const void> owner) {
-  return ModelReader("model", folder, std::move(owner)).Read(AsText(bytes));
+  return ModelReader("model", folder ? std::make_shared<FolderFiles>(*folder) : nullptr,
+                     std::move(owner))
+      .Read(AsText(bytes));
 }
 
 }  // namespace sinter::onnx

@@ -21,7 +21,9 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 
+#include "base/file_source.h"
 #include "graph/graph.h"
 #include "graph/verify.h"
 
@@ -33,6 +35,9 @@ using graph::kMaxSubgraphDepth;
 // Reads the file `model_onnx`; external data is looked up in its folder. Throws Error("onnx"), or
 // Error("file") if model_onnx itself cannot be read.
 std::unique_ptr<graph::Graph> ReadModel(const std::filesystem::path& model_onnx);
+// Does the same with the file called `name` and external data among the same files.
+std::unique_ptr<graph::Graph> ReadModel(const std::shared_ptr<const FileSource>& files,
+                                        const std::string& name);
 
 // Reads a model from memory. External data is looked up in `folder`; without a folder it is
 // refused. `owner` keeps `bytes` alive for the tensors that are views of them; without an owner the

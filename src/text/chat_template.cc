@@ -16,19 +16,17 @@ using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kMaxErrorBytes = 400;
 
-std::string ReadFile(const std::filesystem::path& path) {
-  return ReadSmallFile(path, "chat_template", "a chat template");
-}
+constexpr std::string_view kArea = "chat_template", kWant = "a chat template";
 
 OrderedJson ParseJson(std::string_view json, std::string_view what) {
   return ParseOrderedJson(json, "chat_template", what);
 }
 
 // Returns tokenizer_config.json of a model folder; an empty object if there is none.
-OrderedJson ReadConfig(const std::filesystem::path& folder) {
-  const auto path = folder / "tokenizer_config.json";
-  if (!IsPresent(path)) return OrderedJson::object();
-  OrderedJson config = ParseJson(ReadFile(path), "tokenizer_config.json");
+OrderedJson ReadConfig(const FileSource& files) {
+  const std::string name = "tokenizer_config.json";
+  if (!files.Has(name)) return OrderedJson::object();
+  OrderedJson config = ParseJson(files.ReadSmall(name, kArea, kWant), name);
   if (!config.is_object()) {
     throw Error("chat_template", "tokenizer_config.json: got {}, want an object",
                 config.type_name());
@@ -124,17 +122,23 @@ ChatTemplate ChatTemplate::FromSource(std::string_view source, SpecialTokens tok
 
 std::optional<ChatTemplate> ChatTemplate::FromFolder(const std::filesystem::path& folder,
                                                      std::string_view name) {
-  const OrderedJson config = ReadConfig(folder);
-  const auto jinja_path = folder / "chat_template.jinja";
+  return FromFiles(FolderFiles(folder), name);
+}
+
+std::optional<ChatTemplate> ChatTemplate::FromFiles(const FileSource& files,
+                                                    std::string_view name) {
+  const OrderedJson config = ReadConfig(files);
+  const std::string jinja = "chat_template.jinja";
   const std::optional<std::string> source =
-      IsPresent(jinja_path) ? ReadFile(jinja_path) : SourceFromConfig(config, name);
+      files.Has(jinja) ? files.ReadSmall(jinja, kArea, kWant) : SourceFromConfig(config, name);
   if (!source) return std::nullopt;
   return FromSource(*source, TokensFromConfig(config));
 }
 
 ChatTemplate ChatTemplate::FromFile(const std::filesystem::path& file,
                                     const std::filesystem::path& folder) {
-  return FromSource(ReadFile(file), TokensFromConfig(ReadConfig(folder)));
+  return FromSource(ReadSmallFile(file, kArea, kWant),
+                    TokensFromConfig(ReadConfig(FolderFiles(folder))));
 }
 
 std::string ChatTemplate::Render(std::span<const ChatMessage> messages,

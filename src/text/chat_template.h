@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/file_source.h"
+
 namespace sinter::text {
 
 struct ChatMessage {
@@ -48,6 +50,9 @@ class ChatTemplate {
   // malformed, or if `name` is not in the list.
   static std::optional<ChatTemplate> FromFolder(const std::filesystem::path& folder,
                                                 std::string_view name = {});
+
+  // Does the same with the files that a model's folder would have.
+  static std::optional<ChatTemplate> FromFiles(const FileSource& files, std::string_view name = {});
 
   // Returns the template in `file` with the special tokens of a model folder. Throws Error if a
   // file cannot be read or is malformed.

@@ -45,6 +45,12 @@ Tokenizer Tokenizer::FromFile(const std::filesystem::path& path) {
   return Parse(json, path.string() + ": ");
 }
 
+Tokenizer Tokenizer::FromFiles(const FileSource& files) {
+  const std::string name = "tokenizer.json";
+  return Parse(files.ReadSmall(name, "tokenizer", "a tokenizer.json", kMaxFileBytes),
+               files.PathOf(name) + ": ");
+}
+
 Tokenizer Tokenizer::FromJson(std::string_view json) { return Parse(json, ""); }
 
 Tokenizer Tokenizer::Parse(std::string_view json, std::string_view prefix) {

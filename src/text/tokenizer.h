@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_source.h"
 #include "text/decoder.h"
 
 namespace sinter::text {
@@ -26,6 +27,8 @@ class Tokenizer {
   // contradicts the rest. Ignores settings for truncation and padding.
   static Tokenizer FromFile(const std::filesystem::path& path);
   static Tokenizer FromJson(std::string_view json);
+  // Reads the tokenizer.json of a model's files.
+  static Tokenizer FromFiles(const FileSource& files);
 
   // Returns the ids of `text`. Recognizes added tokens in it, special ones too. Reads ill-formed
   // UTF-8 as U+FFFD. With `add_special_tokens`, puts the post-processor's tokens (bos, eos) around

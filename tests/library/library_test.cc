@@ -7,7 +7,11 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <map>
 #include <numeric>
+#include <set>
+#include <sstream>
 
 namespace {
 
@@ -167,6 +171,68 @@ TEST(Library, Models) {
   const auto failure = Failure([] { Model model("/nowhere"); });
   EXPECT_EQ(failure.first, SINTER_ERROR);
   EXPECT_THAT(failure.second, StartsWith("[model] '/nowhere'"));
+}
+
+// The bundled model's files, kept in memory.
+class Files {
+ public:
+  sinter_files callbacks() { return {sizeof(sinter_files), this, GetBytes, Read}; }
+
+  std::set<std::string> missing;
+  int reads_until_failure = -1;
+  int reads = 0;
+
+ private:
+  static int GetBytes(void* user, const char* name, uint64_t* bytes) {
+    auto& self = *static_cast<Files*>(user);
+    if (self.missing.count(name) != 0) return 1;
+    std::ifstream file(std::string(SINTER_DEMO_MODEL) + "/" + name, std::ios::binary);
+    if (!file) return 1;
+    std::ostringstream content;
+    content << file.rdbuf();
+    self.contents_[name] = content.str();
+    *bytes = self.contents_[name].size();
+    return 0;
+  }
+  static int Read(void* user, const char* name, uint64_t offset, uint64_t bytes, void* out) {
+    auto& self = *static_cast<Files*>(user);
+    if (self.reads_until_failure == self.reads++) return -5;
+    std::memcpy(out, self.contents_.at(name).data() + offset, bytes);
+    return 0;
+  }
+  std::map<std::string, std::string> contents_;
+};
+
+TEST(Library, ModelsFromCallbacks) {
+  Files files;
+  const sinter_files callbacks = files.callbacks();
+  sinter_model_options options = SINTER_MODEL_OPTIONS_INIT;
+  options.files = &callbacks;
+  {
+    const Model model("in memory", &options);
+    EXPECT_EQ(model.info().weight_bytes, Demo().info().weight_bytes);
+    EXPECT_EQ(model.info().has_template, 1);
+    const sinter_engine_options small = SmallEngine();
+    for (int i = 0; i < 2; ++i) {
+      Engine engine(model, &TheDevice(), &small);
+      EXPECT_EQ(engine.Submit({{"user", kSum}}, Greedy()).Text(), "7 + 8 = 15.");
+    }
+  }
+  const auto error = [&] { return Failure([&] { Model model("in memory", &options); }).second; };
+  for (const int reads : {0, 1, 2, 3}) {
+    files.reads = 0;
+    files.reads_until_failure = reads;
+    EXPECT_THAT(error(), HasSubstr("got -5 from read"));
+  }
+  files.reads_until_failure = -1;
+  for (const char* name : {"genai_config.json", "model.onnx", "tokenizer.json"}) {
+    files.missing = {name};
+    EXPECT_THAT(error(), HasSubstr(std::string("in memory/") + name));
+  }
+  sinter_files none = {};
+  none.size = sizeof(none);
+  options.files = &none;
+  EXPECT_THAT(error(), HasSubstr("files.get_bytes: got NULL"));
 }
 
 TEST(Library, TokensAndText) {
