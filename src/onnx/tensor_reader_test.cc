@@ -16,7 +16,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 Tensor Read(const Proto& message) {
-  ExternalData external(Source("model"), std::nullopt);
+  ExternalData external(Source("model"), nullptr);
   return TensorReader(Source("model"), nullptr, &external).Read(ParseTensor(message.bytes), "w");
 }
 
@@ -107,7 +107,7 @@ TEST(TensorReader, ScalarAndEmpty) {
 
 TEST(TensorReader, SharesRawDataWithAnOwner) {
   const auto message = std::make_shared<std::string>(RawTensor("w", 2, {4}, "abcd").bytes);
-  ExternalData external(Source("model"), std::nullopt);
+  ExternalData external(Source("model"), nullptr);
   const Tensor tensor =
       TensorReader(Source("model"), message, &external).Read(ParseTensor(*message), "w");
   EXPECT_EQ(tensor.owner, message);
