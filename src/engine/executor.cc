@@ -166,11 +166,14 @@ StepProgram& Executor::OneRowProgram(DecodeGroup& group, StepRunner& runner, int
   if (options_.deterministic) return runner.Bind(programs.Get(KeyOf(group, 1, 1), length));
   const uint64_t version = programs.version();
   if (!group.one_row_ || version != group.one_row_version_) {
-    if (group.one_row_ && !group.one_row_->key.chain &&
-        programs.ChainIsUnknown(cache_->capacity(), group.branches_, length, page_entries_)) {
+    const auto get = [&] {
+      return programs.GetDecode(cache_->capacity(), group.branches_, length, page_entries_);
+    };
+    group.one_row_ = get();
+    if (programs.ChainIsUnknown(cache_->capacity(), group.branches_, length, page_entries_)) {
       TryChain(*model_, cache_, group.branches_, page_entries_);
+      group.one_row_ = get();
     }
-    group.one_row_ = programs.GetDecode(cache_->capacity(), group.branches_, length, page_entries_);
     group.one_row_version_ = version;
   }
   return runner.Bind(group.one_row_);
