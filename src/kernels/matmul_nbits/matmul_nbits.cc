@@ -40,11 +40,14 @@ bool PrefersTile(const Caps& caps, const MatMulNBitsShape& shape) {
          uint64_t{(shape.m + tile_m - 1) / tile_m} * ((n + kTileN - 1) / kTileN) >= 96;
 }
 
-// Numbers of rows for which the narrow tiles on the matrix units are preferred, and up to which
-// they also normalize. On an H200, 4096 x 2048 with a norm takes 4 rows 14 us by decode and by
-// narrow tiles, and 8 rows 21 and 14; more than 16 rows take longer to normalize in every workgroup
-// than in a dispatch of their own.
-constexpr uint32_t kFewestNarrowRows = 3, kMostNarrowRows = 128, kMostNormalizedRows = 16;
+// Fewest rows for which the narrow tiles on the matrix units are preferred, most rows for which
+// they are preferred to large tiles in any case, and most rows that they normalize. On an H200,
+// 4096 x 2048 with a norm takes 4 rows 14 us by decode and by narrow tiles, and 8 rows 21 and 14
+// us; it takes more than 16 rows longer to normalize in every workgroup than in a dispatch of their
+// own.
+constexpr uint32_t kFewestNarrowRows = 3, kManyNarrowRows = 64, kMostNormalizedRows = 16;
+// Tiles of 64 x 128 beyond which large tiles fill a large GPU.
+constexpr uint32_t kMostNarrowTiles = 132;
 
 // For more than a few rows the matrix units win, unless they are emulated: lavapipe takes 3 times
 // as long with them as with tiles.
@@ -53,11 +56,17 @@ bool PrefersMatrix(const Caps& caps, const MatMulNBitsShape& shape) {
          !MatrixTunings(caps, shape).empty();
 }
 
-// The matrix units have to be real for this, too.
+// The matrix units have to be real for this, too. 256 rows of 2048 x 6144 take 42 us by narrow
+// tiles and 70 by the best large ones; 128 of the gated 6144 x 2048 44 and 36.
 bool PrefersNarrow(const Caps& caps, const MatMulNBitsShape& shape) {
-  return shape.m >= kFewestNarrowRows &&
-         shape.m <= (shape.norm.present ? kMostNormalizedRows : kMostNarrowRows) &&
-         !caps.software && !NarrowTunings(caps, shape).empty();
+  if (caps.software || shape.m < kFewestNarrowRows) return false;
+  if (shape.norm.present && shape.m > kMostNormalizedRows) return false;
+  const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
+  if (shape.m > kManyNarrowRows &&
+      (shape.glu != Glu::kNone || CeilDiv(shape.m, 64) * CeilDiv(n, 128) > kMostNarrowTiles)) {
+    return false;
+  }
+  return !NarrowTunings(caps, shape).empty();
 }
 
 // Packed dot products need half the instructions of an f32 tile, if the hardware has them. They

@@ -49,6 +49,8 @@ constexpr MatrixTuning kTunings[] = {
 // other tile fits: each of them dequantizes all of B again. Compiling tilings that never win only
 // makes first loads long.
 constexpr uint32_t kManyRows = 256, kMinTileOfManyRows = 64;
+// Rows up to which the costs below do not tell the fastest tiling.
+constexpr uint32_t kFewRows = 64;
 
 // Tilings with two workgroups per tile, for shapes with at most this many tiles, so that each of
 // the 132 multiprocessors of an H100 or H200 runs two of them, or one; and with at least this many
@@ -69,7 +71,8 @@ constexpr uint32_t kMaxPartTiles = 128;
 // workgroups each: kLaunchMicroseconds and, if K is 2,048, `round` microseconds for each of the
 // first two rounds of workgroups and `further` for each of the others, in which workgroups no
 // longer begin together. It predicts the fastest tiling of every product of Qwen3-1.7B,
-// Llama-3.2-1B and Phi-3-mini at 512, 1,024 and 2,048 rows. WebGPU does not tell how many
+// Llama-3.2-1B and Phi-3-mini at 512, 1,024 and 2,048 rows, and of the gates of Qwen3-1.7B at 128
+// and 256. WebGPU does not tell how many
 // multiprocessors a GPU has; on others the guess is as good as any, and measuring corrects it.
 struct TilingCost {
   uint32_t m, n, step, cols, split, buffers, parts;
@@ -214,7 +217,7 @@ std::vector<MatrixTuning> MatrixTunings(const Caps& caps, const MatMulNBitsShape
   const uint32_t n = shape.n_count == 0 ? shape.n : shape.n_count;
   BringBestTileToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
   if (!tunings.empty()) std::ranges::for_each(PartTunings(caps, shape), offer);
-  if (shape.m >= kManyRows && shape.experts == 0 && !caps.software)
+  if (shape.m > kFewRows && shape.experts == 0 && !caps.software)
     BringQuickestToFront(shape, shape.glu == Glu::kNone ? n : 2 * n, tunings);
   return tunings;
 }

@@ -301,7 +301,8 @@ TEST(MatMulNBitsMatrix, ChoosesByRowsAndColumns) {
   const std::string whole = prefix + "k2048.";
   EXPECT_EQ(variant(512, 4096, DType::kF16),
             whole + "matrix.128x128x64.4x4.k2.single.sg32.16x16x16");
-  EXPECT_EQ(variant(16, 2048, DType::kF16), whole + "matrix.16x16x512.1x1.k8.single.sg32.16x16x16");
+  EXPECT_EQ(variant(128, 12288, DType::kF16),
+            whole + "matrix.128x96x64.4x3.k2.single.sg32.16x16x16");
   EXPECT_EQ(variant(512, 4096, DType::kF32), "matmul_nbits.f32.b4.blk32.tile64x64");
   caps.software = true;
   EXPECT_EQ(variant(512, 4096, DType::kF16), prefix + "tile64x64");

@@ -136,13 +136,12 @@ std::optional<NarrowLayout> LayOutNarrow(const Caps& caps, const MatMulNBitsShap
   return layout;
 }
 
-// The guesses: tiles with one order of sums (see NarrowTuning), apart from their parts. One for
-// each height and width, with the microseconds that a step of 1,024 of K takes a workgroup on an
-// H200.
+// A tile that may be guessed, and the microseconds that 1,024 of K take a workgroup on an H200.
 struct NarrowGuess {
   NarrowTuning tuning;
   double microseconds;
 };
+// Up to 64 rows: tiles with one order of sums (see NarrowTuning), apart from their parts.
 constexpr NarrowGuess kNarrowGuesses[] = {
     {{16, 64, 128, 2, 4, 1, 2}, 2.9}, {{16, 96, 128, 3, 4, 1, 2}, 5.0},
     {{16, 32, 128, 2, 4, 1, 2}, 2.8}, {{32, 64, 128, 2, 4, 1, 2}, 3.7},
@@ -150,6 +149,11 @@ constexpr NarrowGuess kNarrowGuesses[] = {
     {{64, 64, 128, 2, 4, 1, 2}, 5.7}, {{64, 96, 128, 3, 4, 1, 2}, 8.8},
     {{64, 32, 128, 2, 4, 1, 2}, 5.2},
 };
+// More rows.
+constexpr NarrowGuess kTallGuesses[] = {{{64, 64, 64, 2, 4, 2, 4}, 5.7},
+                                        {{64, 64, 64, 2, 4, 2, 4, 2}, 5.7},
+                                        {{64, 128, 64, 4, 4, 1, 4}, 11.2}};
+constexpr double kNarrowJoinMicroseconds = 1.6;
 
 // Other tunings that are the fastest for some product of Qwen3-1.7B, or for GPUs with little
 // workgroup memory.
@@ -168,9 +172,9 @@ constexpr uint32_t kLeastPart = 512;
 // Returns the rows of the smallest tile that holds all rows, or the largest tile.
 uint32_t TileRowsOf(uint32_t m) { return m <= 16 ? 16 : m <= 32 ? 32 : 64; }
 
-// Returns how many parts of K are guessed to be fastest: so many that about all multiprocessors
-// have a tile of 64 columns. The number of rows does not matter, so that it does not change the
-// result.
+// Returns how many parts of K are guessed to be fastest for up to 64 rows: so many that about all
+// multiprocessors have a tile of 64 columns. The number of rows does not matter, so that it does
+// not change the result.
 uint32_t GuessedParts(const MatMulNBitsShape& shape) {
   if (shape.glu != Glu::kNone) return 1;
   const uint32_t tiles = CeilDiv(NarrowColumns(shape), 64);
@@ -185,12 +189,20 @@ uint32_t GuessedParts(const MatMulNBitsShape& shape) {
 // Returns the guesses that the adapter can run, the one with the least predicted time first.
 std::vector<NarrowTuning> GuessNarrow(const Caps& caps, const MatMulNBitsShape& shape) {
   std::vector<NarrowGuess> guesses;
-  for (NarrowGuess guess : kNarrowGuesses) {
-    guess.tuning.parts = GuessedParts(shape);
-    if (guess.tuning.m != TileRowsOf(shape.m) || !LayOutNarrow(caps, shape, guess.tuning)) continue;
+  const auto consider = [&](NarrowGuess guess) {
+    const NarrowTuning& tuning = guess.tuning;
+    if (tuning.m != TileRowsOf(shape.m) || !LayOutNarrow(caps, shape, tuning)) return;
+    const uint32_t workgroups = NarrowTiles(shape, tuning) * tuning.parts;
     guess.microseconds *=
-        CeilDiv(NarrowTiles(shape, guess.tuning) * guess.tuning.parts, kNarrowMultiprocessors);
+        CeilDiv(workgroups, kNarrowMultiprocessors) * (shape.k / 1024.0) / tuning.parts;
+    if (tuning.parts > 1) guess.microseconds += kNarrowJoinMicroseconds;
     guesses.push_back(guess);
+  };
+  if (shape.m > 64) std::ranges::for_each(kTallGuesses, consider);
+  for (NarrowGuess guess : kNarrowGuesses) {
+    if (shape.m > 64) break;
+    guess.tuning.parts = GuessedParts(shape);
+    consider(guess);
   }
   std::ranges::stable_sort(guesses, {}, &NarrowGuess::microseconds);
   std::vector<NarrowTuning> tunings;

@@ -96,12 +96,12 @@ std::vector<KernelCase> MakeNarrowCases(const Caps& caps) {
                          }});
     return cases.back();
   };
-  // Adds every tile, but no more than `most` with one workgroup and with several.
+  // Adds the first `most` tiles with one workgroup, and two with several.
   const auto add_all = [&](MatMulNBitsShape shape, size_t most) {
     shape.dtype = DType::kF16;
     for (const bool parts : {false, true}) {
       std::vector<std::string> variants = NarrowNames(caps, shape, parts);
-      variants.resize(std::min(variants.size(), most));
+      variants.resize(std::min(variants.size(), parts ? 2 : most));
       if (!variants.empty()) add(shape, variants, parts);
     }
   };
@@ -110,7 +110,7 @@ std::vector<KernelCase> MakeNarrowCases(const Caps& caps) {
   for (const uint32_t m : {13u, 29u, 70u}) {
     MatMulNBitsShape odd = {.m = m, .n = 109, .k = 1288, .zero_points = ZeroPoints::kPacked};
     odd.bias = odd.residual = true;
-    add_all(odd, 3);
+    add_all(odd, 1);
     MatMulNBitsShape whole = {.m = m, .n = 200, .k = 1024, .residual = true};
     whole.interleave = kInterleavedRows;
     whole.norm = NarrowNorm(DType::kF32);
@@ -118,23 +118,21 @@ std::vector<KernelCase> MakeNarrowCases(const Caps& caps) {
     MatMulNBitsShape gated = {.m = m, .n = 72, .k = 512, .bias = true, .glu = Glu::kSilu};
     gated.norm = NarrowNorm(DType::kF16);
     gated.interleave = kInterleavedRows;
-    add_all(gated, 3);
+    add_all(gated, 1);
   }
   // Numbers of rows.
-  for (const uint32_t m : {1u, 2u, 16u, 17u, 33u, 64u, 65u, 130u})
-    add({.m = m, .n = 77, .k = 288}, {"narrow"});
+  for (const uint32_t m : {1u, 16u, 17u, 65u}) add({.m = m, .n = 77, .k = 288}, {"narrow"});
   // All bits, block sizes and kinds of zero points.
   for (const uint32_t bits : {2u, 4u, 8u}) {
     for (const uint32_t block_size : {16u, 32u, 128u}) {
       MatMulNBitsShape shape = {.m = 5, .n = 72, .k = 520, .bits = bits, .block_size = block_size};
       shape.zero_points = block_size == 16 ? ZeroPoints::kFloat : ZeroPoints::kPacked;
-      add(shape, {"narrow"});
-      shape.interleave = kInterleavedRows;
+      if (block_size != 32) shape.interleave = kInterleavedRows;
       add(shape, {"narrow"});
     }
   }
   for (const Glu glu : {Glu::kGelu, Glu::kGeluTanh})
-    add({.m = 20, .n = 37, .k = 64, .bias = true, .glu = glu, .residual = true}, {"narrow"});
+    add({.m = 5, .n = 37, .k = 64, .bias = true, .glu = glu, .residual = true}, {"narrow"});
   // Rows [n_begin, n_begin + n_count) of B.
   for (const uint32_t count : {76u, 75u})
     add({.m = 18,
@@ -203,21 +201,19 @@ std::vector<std::byte> FirstRows(const MatMulNBitsShape& shape, uint32_t m,
 // What a deterministic answer needs, whatever runs beside a sequence.
 TEST(MatMulNBitsNarrow, RowsDoNotDependOnTheirNumber) {
   const Caps& caps = TestDevice().caps();
-  MatMulNBitsShape parts = {.m = 70, .n = 72, .k = 1024, .dtype = DType::kF16, .residual = true};
+  MatMulNBitsShape parts = {.m = 64, .n = 72, .k = 1024, .dtype = DType::kF16, .residual = true};
   parts.interleave = kInterleavedRows;
   if (NarrowTunings(caps, parts).empty()) return;
-  MatMulNBitsShape gated = {.m = 70, .n = 72, .k = 256, .dtype = DType::kF16, .glu = Glu::kSilu};
+  MatMulNBitsShape gated = {.m = 40, .n = 72, .k = 256, .dtype = DType::kF16, .glu = Glu::kSilu};
   gated.norm = NarrowNorm(DType::kF16);
   for (const MatMulNBitsShape& shape : {parts, gated}) {
     std::vector<Operand> operands = NarrowOperands(caps, shape, shape == parts, false);
     operands[5].values.assign(operands[5].expected.size(), 0.0);
     const std::vector<std::byte> all = FirstRows(shape, shape.m, operands);
-    for (const uint32_t m : {2u, 16u, 33u}) {
+    for (const uint32_t m : {2u, 17u}) {
       const std::vector<std::byte> some = FirstRows(shape, m, operands);
-      const auto [first, _] = std::mismatch(some.begin(), some.end(), all.begin());
-      EXPECT_TRUE(first == some.end())
-          << Name(shape) << ", " << m << " rows: byte " << first - some.begin() << " of "
-          << some.size() << " got " << int(*first) << " want " << int(all[first - some.begin()]);
+      EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin()))
+          << Name(shape) << ", " << m << " rows";
     }
   }
 }
