@@ -54,7 +54,7 @@ class Engine::Impl {
     enum class Place { kWaiting, kPrompt, kDecode, kDraining };
     Place place = Place::kWaiting;
     std::optional<schedule::Lease> lease;
-    DecodeGroup* group = nullptr;
+    BranchGroup* group = nullptr;
     int64_t run = 0;  // tokens whose keys and values are, or will be, in the cache
     int64_t row = 0;
     int64_t in_flight = 0;  // choices whose token is not known yet
@@ -190,7 +190,7 @@ class Engine::Impl {
   bool RunPrompt();
   bool QueueSteps();
   // Queues a step of the sequences of a group. Returns whether there are any.
-  bool QueueStep(DecodeGroup& group, std::vector<LivePtr>& rows);
+  bool QueueStep(BranchGroup& group, std::vector<LivePtr>& rows);
   void HandOut();
   void TakeToken(const LivePtr& live, int32_t token,
                  std::span<const kernels::TokenLogProb> log_probs);
@@ -213,7 +213,7 @@ class Engine::Impl {
   std::optional<schedule::PageCache> pages_;
   std::optional<schedule::Scheduler> scheduler_;
   std::map<RequestId, LivePtr> live_;
-  std::map<DecodeGroup*, std::vector<LivePtr>> rows_;
+  std::map<BranchGroup*, std::vector<LivePtr>> rows_;
   std::deque<InFlight> in_flight_;
   std::deque<Clock::time_point> losses_;
   int64_t admitted_ = 0;  // requests that have pages
@@ -408,7 +408,7 @@ bool Engine::Impl::QueueSteps() {
   return queued;
 }
 
-bool Engine::Impl::QueueStep(DecodeGroup& group, std::vector<LivePtr>& rows) {
+bool Engine::Impl::QueueStep(BranchGroup& group, std::vector<LivePtr>& rows) {
   int64_t active = 0, end = 0, length = 1;
   bool masked_waits = false;
   ChoiceForm form = {.greedy = true};

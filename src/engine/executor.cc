@@ -136,11 +136,11 @@ int64_t Executor::PaddedRows(int64_t rows) const {
   return padded;
 }
 
-DecodeGroup& Executor::GroupAt(int64_t length) {
+BranchGroup& Executor::GroupAt(int64_t length) {
   std::vector<bool> branches = model_->BranchDecisions(length);
-  std::unique_ptr<DecodeGroup>& group = groups_[branches];
+  std::unique_ptr<BranchGroup>& group = groups_[branches];
   if (group == nullptr) {
-    group = std::make_unique<DecodeGroup>(std::move(branches), *model_, cache_, max_batch_,
+    group = std::make_unique<BranchGroup>(std::move(branches), *model_, cache_, max_batch_,
                                           page_entries_, options_.run);
   }
   return *group;
@@ -154,13 +154,13 @@ std::span<const int64_t> Executor::LengthsFor(int64_t tokens) const {
   return {it == chunks_.end() ? &chunks_.back() : &*it, 1};
 }
 
-uint64_t Executor::FamilyOf(const DecodeGroup& group, int64_t tokens) const {
+uint64_t Executor::FamilyOf(const BranchGroup& group, int64_t tokens) const {
   uint64_t family = options_.deterministic ? static_cast<uint64_t>(LengthsFor(tokens)[0]) : 1;
   for (const bool branch : group.branches_) family = 2 * family + (branch ? 1 : 0);
   return family;
 }
 
-StepProgram& Executor::OneRowProgram(DecodeGroup& group, StepRunner& runner, int64_t length) {
+StepProgram& Executor::OneRowProgram(BranchGroup& group, StepRunner& runner, int64_t length) {
   ProgramSet& programs = model_->programs();
   // A chain, which may be quicker, adds in another order, and is there only after a while.
   if (options_.deterministic) return runner.Bind(programs.Get(KeyOf(group, 1, 1), length));
@@ -179,7 +179,7 @@ StepProgram& Executor::OneRowProgram(DecodeGroup& group, StepRunner& runner, int
   return runner.Bind(group.one_row_);
 }
 
-int64_t Executor::RunPrompt(DecodeGroup& group, std::span<const int32_t> tokens, int64_t past,
+int64_t Executor::RunPrompt(BranchGroup& group, std::span<const int32_t> tokens, int64_t past,
                             std::span<const int32_t> pages, int64_t most) {
   const auto left = static_cast<int64_t>(tokens.size()) - past;
   int64_t rows = left;
@@ -225,7 +225,7 @@ int64_t Executor::RunPrompt(DecodeGroup& group, std::span<const int32_t> tokens,
   return valid;
 }
 
-std::vector<int64_t> Executor::LengthsNow(const DecodeGroup& group,
+std::vector<int64_t> Executor::LengthsNow(const BranchGroup& group,
                                           std::span<const int64_t> lengths, int64_t most) const {
   std::vector<int64_t> now;
   for (const int64_t rows : lengths) {
@@ -239,7 +239,7 @@ std::vector<int64_t> Executor::LengthsNow(const DecodeGroup& group,
   return now;
 }
 
-void Executor::AddLongerChunks(const DecodeGroup& group, double microseconds, int64_t length) {
+void Executor::AddLongerChunks(const BranchGroup& group, double microseconds, int64_t length) {
   chunk_is_final_ = true;
   std::vector<StepKey> longer;
   for (const int64_t rows : model::ChunkLengths(model::ChunkFor(microseconds))) {
@@ -250,7 +250,7 @@ void Executor::AddLongerChunks(const DecodeGroup& group, double microseconds, in
   model_->programs().Prepare(std::move(longer), length);
 }
 
-Chosen Executor::Join(DecodeGroup& group, int64_t row, std::span<const int32_t> tokens,
+Chosen Executor::Join(BranchGroup& group, int64_t row, std::span<const int32_t> tokens,
                       int64_t generated, std::span<const int32_t> pages, const Request& request,
                       std::span<const uint32_t> allowed) {
   const ChoiceForm form = FormOf(request);
@@ -289,7 +289,7 @@ Chosen Executor::Read(Batch& batch, int64_t rows, const ChoiceForm& form) {
   return chosen;
 }
 
-Chosen Executor::Step(DecodeGroup& group, int64_t rows, const ChoiceForm& form, int64_t length) {
+Chosen Executor::Step(BranchGroup& group, int64_t rows, const ChoiceForm& form, int64_t length) {
   int64_t padded = PaddedRows(rows);
   // The largest program is there from the start, the others after a while.
   while (padded > 1 && padded < max_batch_ && model_->options().prepare_in_background &&

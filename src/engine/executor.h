@@ -51,9 +51,9 @@ ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b);
 StepKey DecodeKey(int64_t max_length, int64_t kv_tokens, std::vector<bool> branches, int64_t batch);
 
 // The rows of the sequences whose Ifs take the same branches.
-class DecodeGroup {
+class BranchGroup {
  public:
-  DecodeGroup(std::vector<bool> branches, Model& model, const std::shared_ptr<KvCache>& cache,
+  BranchGroup(std::vector<bool> branches, Model& model, const std::shared_ptr<KvCache>& cache,
               int64_t rows, int64_t page_entries, const run::RunOptions& options)
       : branches_(std::move(branches)),
         batch_(model, cache, rows, /*logits_rows=*/1, page_entries, options) {}
@@ -85,30 +85,30 @@ class Executor {
 
   // Returns a number for a prompt of `tokens` tokens. The keys of equal prefixes are equal if the
   // numbers are.
-  uint64_t FamilyOf(const DecodeGroup& group, int64_t tokens) const;
+  uint64_t FamilyOf(const BranchGroup& group, int64_t tokens) const;
   // Returns the group of sequences of `length` tokens, which is made when it is first wanted.
-  DecodeGroup& GroupAt(int64_t length);
+  BranchGroup& GroupAt(int64_t length);
 
   // Queues one run of a prompt: tokens after the first `past` of `tokens`, which take place in
   // `pages`. Returns how many, at most `most` unless the prompt must be one run.
-  int64_t RunPrompt(DecodeGroup& group, std::span<const int32_t> tokens, int64_t past,
+  int64_t RunPrompt(BranchGroup& group, std::span<const int32_t> tokens, int64_t past,
                     std::span<const int32_t> pages, int64_t most);
   // Queues the choice of the token after a prompt's last run, and puts the sequence of `tokens`
   // into a row of the group. `generated` of the tokens were chosen before, not given.
   // If the request masks tokens, `allowed` has a bit for each token.
-  Chosen Join(DecodeGroup& group, int64_t row, std::span<const int32_t> tokens, int64_t generated,
+  Chosen Join(BranchGroup& group, int64_t row, std::span<const int32_t> tokens, int64_t generated,
               std::span<const int32_t> pages, const Request& request,
               std::span<const uint32_t> allowed);
   // Queues a step of the group's first `rows` rows, the longest of which then has `length` tokens
   // in the cache. The form must have what each row's request needs.
-  Chosen Step(DecodeGroup& group, int64_t rows, const ChoiceForm& form, int64_t length);
+  Chosen Step(BranchGroup& group, int64_t rows, const ChoiceForm& form, int64_t length);
   // Sets which tokens a row may choose in the next step: a bit for each.
-  void SetAllowed(DecodeGroup& group, int64_t row, std::span<const uint32_t> allowed) {
+  void SetAllowed(BranchGroup& group, int64_t row, std::span<const uint32_t> allowed) {
     group.batch_.SetAllowed(row, allowed);
   }
   // Empties a row. Its sequence's pages may have another owner afterwards.
-  void Leave(DecodeGroup& group, int64_t row) { group.batch_.ClearRows(row, row + 1); }
-  void Move(DecodeGroup& group, int64_t from, int64_t to) { group.batch_.MoveRow(from, to); }
+  void Leave(BranchGroup& group, int64_t row) { group.batch_.ClearRows(row, row + 1); }
+  void Move(BranchGroup& group, int64_t from, int64_t to) { group.batch_.MoveRow(from, to); }
   // Returns the number of rows that a step of `rows` rows computes.
   int64_t PaddedRows(int64_t rows) const;
 
@@ -116,22 +116,22 @@ class Executor {
   void CheckRuns();
 
  private:
-  StepKey KeyOf(const DecodeGroup& group, int64_t rows, int64_t batch) const {
+  StepKey KeyOf(const BranchGroup& group, int64_t rows, int64_t batch) const {
     return {rows, cache_->capacity(), group.branches_, false, batch, page_entries_};
   }
   // Returns the lengths of the programs for a prompt of `tokens` tokens.
   std::span<const int64_t> LengthsFor(int64_t tokens) const;
   static Chosen Read(Batch& batch, int64_t rows, const ChoiceForm& form);
   // Returns those of the lengths that a run of at most `most` tokens may have at this time.
-  std::vector<int64_t> LengthsNow(const DecodeGroup& group, std::span<const int64_t> lengths,
+  std::vector<int64_t> LengthsNow(const BranchGroup& group, std::span<const int64_t> lengths,
                                   int64_t most) const;
   // Compiles programs longer than model::kLoadedChunk in the background if a run of that many rows,
   // which took so long, says that they are short enough.
-  void AddLongerChunks(const DecodeGroup& group, double microseconds, int64_t length);
+  void AddLongerChunks(const BranchGroup& group, double microseconds, int64_t length);
   void MakeCache();
   // Finds max_batch_ by compiling the largest program that the adapter has room for.
   void CompileSteps();
-  StepProgram& OneRowProgram(DecodeGroup& group, StepRunner& runner, int64_t length);
+  StepProgram& OneRowProgram(BranchGroup& group, StepRunner& runner, int64_t length);
 
   std::shared_ptr<Model> model_;
   ExecutorOptions options_;
@@ -143,7 +143,7 @@ class Executor {
   std::optional<Batch> prompt_;   // the prompt that runs
   uint32_t logits_row_ = 0;       // row of the logits after the prompt's last token
   std::optional<StepKey> exact_;  // program of the last prompt, if each prompt must be one run
-  std::map<std::vector<bool>, std::unique_ptr<DecodeGroup>> groups_;
+  std::map<std::vector<bool>, std::unique_ptr<BranchGroup>> groups_;
 };
 
 }  // namespace sinter::engine
