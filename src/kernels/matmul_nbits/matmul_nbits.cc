@@ -57,7 +57,7 @@ bool PrefersMatrix(const Caps& caps, const MatMulNBitsShape& shape) {
 }
 
 // The matrix units have to be real for this, too. 256 rows of 2048 x 6144 take 42 us by narrow
-// tiles and 70 by the best large ones; 128 of the gated 6144 x 2048 44 and 36.
+// tiles and 73 by the best large ones; 128 of the gated 6144 x 2048 44 and 36.
 bool PrefersNarrow(const Caps& caps, const MatMulNBitsShape& shape) {
   if (caps.software || shape.m < kFewestNarrowRows) return false;
   if (shape.norm.present && shape.m > kMostNormalizedRows) return false;

@@ -119,6 +119,8 @@ static_assert(offsetof(MatMulNBitsParams, zero_points_row_bytes) == 28);
 // selects its best guess.
 //
 // - `tile`, for many rows: tiles in workgroup memory; nothing before or after the product.
+// - `narrow` and those of matmul_nbits_narrow.h, for up to 256 rows: on the matrix units, with
+//   everything but a skip.
 // - `matrix` and those of matmul_nbits_matrix.h, for many rows: on the matrix units; nothing before
 //   the product.
 // - `dot` and those of matmul_nbits_dot.h, for many rows: by packed dot products; nothing before

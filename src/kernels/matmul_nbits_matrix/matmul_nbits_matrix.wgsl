@@ -3,10 +3,10 @@
 //
 // common/matrix_tile.wgsl multiplies. This file loads A and B into workgroup memory,
 // matmul_nbits_matrix_weights.wgsl dequantizes B, and matmul_nbits_matrix_output.wgsl writes the
-// sums. All threads load a step's part of A, in chunks
-// of 8 f16, and of B, in units of up to 16 bytes inside one block, which they dequantize. Loads of
-// the next steps are in flight while this one is multiplied. Workgroup x owns the tile's rows of A,
-// y its columns, so that neighbours share B.
+// sums. All threads load a step's part of A, in chunks of 8 f16, and of B, in units of up to 16
+// bytes inside one block, which they dequantize. Loads of the next steps are in flight while this
+// one is multiplied. Workgroup x owns the tile's rows of A, y its columns, so that neighbours share
+// B.
 //
 // With several weights (#if experts) all rows of A in a tile belong to one of them; see
 // matmul_nbits.h.

@@ -1,8 +1,8 @@
-// Weights of MatMulNBits on the matrix units: loads of B in units of up to 16 bytes inside one block,
-// with their scales and zero points, and dequantization into workgroup memory as f16. The including
-// file has the bindings b, scales and zero_points and includes common/matrix_tile.wgsl; the prelude
-// gives unit_t, kUnitWords, kUnitsTogether, kInterleave, kBits, kBlockSize, kK, kWholeSteps and
-// kWholeColumns.
+// Weights of MatMulNBits on the matrix units: loads of B in units of up to 16 bytes inside one
+// block, with their scales and zero points, and dequantization into workgroup memory as f16. The
+// including file has the bindings b, scales and zero_points and includes common/matrix_tile.wgsl;
+// the prelude gives unit_t, kUnitWords, kUnitsTogether, kInterleave, kBits, kBlockSize, kK,
+// kWholeSteps and kWholeColumns.
 
 #include "common/dequantize.wgsl"
 #include "matmul_nbits/interleave.wgsl"
@@ -150,9 +150,9 @@ fn store_word4(at: u32, word: u32, unit: Unit) {
                         pack_pair(p2.y, p3.y));
 }
 
-// The same in the order in which they are dequantized: codes 0, 4, 1, 5, 2, 6, 3, 7. It takes two
-// thirds of the time, because no pairs are packed, and because of two codes of a byte only one has
-// to be shifted: 1024 + 16 code is as exact.
+// The same in the order in which they are dequantized: codes 0, 4, 1, 5, 2, 6, 3, 7. No pairs have
+// to be packed, and of the two codes of a byte only one has to be shifted: 1024 + 16 code is as
+// exact.
 fn store_word4_pairs(at: u32, word: u32, unit: Unit) {
   tiles[at] = vec4<u32>(bitcast<u32>(dequantized(word, 0u, unit)),
                         bitcast<u32>(dequantized_high(word, unit)),

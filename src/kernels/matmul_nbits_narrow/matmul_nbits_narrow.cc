@@ -27,7 +27,7 @@ struct NarrowLayout {
   uint32_t unit_words;            // words of a load of B
   uint32_t a_fetches, b_fetches;  // loads of a thread for a step
   uint32_t part_steps;            // steps of a part
-  uint32_t depth;                 // steps of a batch, which divides part_steps
+  uint32_t depth;                 // steps of a prefetch, which divides part_steps
   uint32_t norm_loads;
 };
 
@@ -119,15 +119,15 @@ std::optional<NarrowLayout> LayOutNarrow(const Caps& caps, const MatMulNBitsShap
   layout.norm_loads = CeilDiv(shape.k / 8, subgroup);
   if (shape.norm.present && layout.norm_loads > kMaxNormLoads) return {};
 
-  // Two batches are in registers, unless one has all steps.
+  // Two prefetches are in registers, unless one has all steps.
   uint32_t norm_words = 0;
   if (shape.norm.present) norm_words = shape.norm.scale_dtype == DType::kF16 ? 4 : 8;
   const uint32_t step_words =
       4 * layout.a_fetches + (layout.unit_words + 1) * layout.b_fetches + norm_words;
   const uint32_t sum_words = layout.tile.rows * layout.tile.cols * config->m * config->n / subgroup;
   const auto fits = [&](uint32_t depth) {
-    const uint32_t batches = depth < layout.part_steps ? 2 : 1;
-    return batches * depth * step_words + sum_words + kOtherRegisters <=
+    const uint32_t prefetches = depth < layout.part_steps ? 2 : 1;
+    return prefetches * depth * step_words + sum_words + kOtherRegisters <=
            std::min(255u, kRegisters / threads);
   };
   layout.depth = std::min(tuning.depth, layout.part_steps);
@@ -146,7 +146,7 @@ constexpr NarrowGuess kNarrowGuesses[] = {
     {{16, 64, 128, 2, 4, 1, 2}, 2.9}, {{16, 96, 128, 3, 4, 1, 2}, 5.0},
     {{16, 32, 128, 2, 4, 1, 2}, 2.8}, {{32, 64, 128, 2, 4, 1, 2}, 3.7},
     {{32, 96, 128, 3, 4, 1, 2}, 6.2}, {{32, 32, 128, 2, 4, 1, 2}, 3.5},
-    {{64, 64, 128, 2, 4, 1, 2}, 5.7}, {{64, 96, 128, 3, 4, 1, 2}, 8.8},
+    {{64, 64, 128, 2, 4, 1, 2}, 6.2}, {{64, 96, 128, 3, 4, 1, 2}, 8.8},
     {{64, 32, 128, 2, 4, 1, 2}, 5.2},
 };
 // More rows.

@@ -1,9 +1,9 @@
 // MatMulNBits for 2 to 64 rows of A, or a few such tiles, on the matrix units: Y[m, n] = sum over k
 // of h[m, k] * w[n, k], the weights w = (code - zero) * scale rounded to f16, sums in f32.
 //
-// So few rows take as long as reading B takes, and what counts is how many loads are in flight:
-// a thread loads its part of kDepth steps of K, of A and of B, before it uses the first, and the
-// next kDepth steps while it uses these (a batch). common/matrix_tile.wgsl multiplies a step, which
+// So few rows take as long as reading B takes, and what counts is how many loads are in flight: a
+// thread loads its part of kDepth steps of K, of A and of B, before it uses the first, and the next
+// kDepth steps while it uses these (a prefetch). common/matrix_tile.wgsl multiplies a step, which
 // all threads store to workgroup memory, B dequantized (matmul_nbits_matrix_weights.wgsl), and
 // matmul_nbits_matrix_output.wgsl writes the sums. Workgroup x owns the tile's rows of A, y its
 // columns, z a part of K.
@@ -73,8 +73,8 @@ struct Sizes {
 const params = Sizes(kM, kN, kNBegin, kNCount);
 const first_b = 0u;
 
-// Steps of a part, in batches of kDepth.
-const kBatches = kPartSteps / kDepth;
+// Steps of a part, in prefetches of kDepth.
+const kPrefetches = kPartSteps / kDepth;
 const kARowsAtOnce = kThreads / kChunks;
 const kTileUnits = kTileN * kUnits;
 const kLastRow = kM - 1u;
@@ -136,7 +136,7 @@ struct Step {
   norm: NormScale,
 }
 
-struct Batch {
+struct Prefetch {
 #repeat d 0..kDepth
   step_$d: Step,
 #endrepeat
@@ -154,20 +154,20 @@ fn fetch_step(places: Places, local: u32, first_m: u32, first_k: u32) -> Step {
   return step;
 }
 
-fn fetch_batch(places: Places, local: u32, first_m: u32, first_step: u32) -> Batch {
-  var batch: Batch;
+fn fetch_steps(places: Places, local: u32, first_m: u32, first_step: u32) -> Prefetch {
+  var prefetched: Prefetch;
 #repeat d 0..kDepth
-  batch.step_$d = fetch_step(places, local, first_m, (first_step + $d) * kStep);
+  prefetched.step_$d = fetch_step(places, local, first_m, (first_step + $d) * kStep);
 #endrepeat
-  return batch;
+  return prefetched;
 }
 
 fn half_of(words: vec2<u32>) -> vec4<f16> {
   return vec4<f16>(bitcast<vec2<f16>>(words.x), bitcast<vec2<f16>>(words.y));
 }
 
-// Returns the chunk with elements 0 to 3, then 4 to 7, in the order in which store_unit stores those
-// of B.
+// Returns the chunk with elements 0 to 3, then 4 to 7, in the order in which store_unit stores
+// those of B.
 fn chunk_of_halves(low: vec4<f16>, high: vec4<f16>) -> vec4<u32> {
   if (kBits == 4u) {
     return vec4<u32>(pack_pair(low.x, high.x), pack_pair(low.y, high.y), pack_pair(low.z, high.z),
@@ -290,10 +290,11 @@ fn run_step(sums: ptr<function, Sums>, step: Step, local: u32, subgroup: u32, bu
   multiply(sums, buffer, subgroup);
 }
 
-fn run_batch(sums: ptr<function, Sums>, batch: Batch, local: u32, subgroup: u32, first: u32) {
+fn run_steps(sums: ptr<function, Sums>, prefetched: Prefetch, local: u32, subgroup: u32,
+             first: u32) {
   var buffer = first;
 #repeat d 0..kDepth
-  run_step(sums, batch.step_$d, local, subgroup, buffer);
+  run_step(sums, prefetched.step_$d, local, subgroup, buffer);
   buffer = release(buffer);
 #endrepeat
 }
@@ -437,21 +438,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 #endif
   let places = places_of(local, first_n);
   let first_step = workgroup.z * kPartSteps;
-  var batch = fetch_batch(places, local, first_m, first_step);
+  var prefetched = fetch_steps(places, local, first_m, first_step);
   let output = output_of(subgroup, lane, first_m, first_n);
   find_factors(subgroup, lane, first_m);
   thousands = 0x64006400u + (uniforms.m >> 31u);  // m is below 2^31.
   var sums = Sums();
   var buffer = 0u;
-  for (var i = 1u; i < kBatches; i++) {
-    let next = fetch_batch(places, local, first_m, first_step + i * kDepth);
-    run_batch(&sums, batch, local, subgroup, buffer);
-    batch = next;
+  for (var i = 1u; i < kPrefetches; i++) {
+    let next = fetch_steps(places, local, first_m, first_step + i * kDepth);
+    run_steps(&sums, prefetched, local, subgroup, buffer);
+    prefetched = next;
     if (kBuffers == 2u && kDepth % 2u == 1u) {
       buffer = 1u - buffer;
     }
   }
-  run_batch(&sums, batch, local, subgroup, buffer);
+  run_steps(&sums, prefetched, local, subgroup, buffer);
   finish(&sums, output, subgroup, lane, local, first_m, first_n,
          workgroup.y * kTilesM + workgroup.x, workgroup.z);
 }
