@@ -186,6 +186,7 @@ TEST(Variants, AllGiveTheReference) {
   // These models are f16, which the matrix units require.
   if (kernels::FindMatrixConfig(caps)) {
     choices.push_back({"phi3", "matmul_nbits", "matrix"});
+    choices.push_back({"phi3", "matmul_nbits", "narrow"});
     choices.push_back({"plain_weights", "matmul", "matrix"});
   }
   for (const char* name : {"gemma3", "gptoss", "position_ids"}) {
