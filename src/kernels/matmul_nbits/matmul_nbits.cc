@@ -210,7 +210,7 @@ std::vector<std::string> MatMulNBitsVariants(const Caps& caps, const MatMulNBits
     variants.emplace_back("tile");
     return variants;
   }
-  if (shape.m > 1 && !caps.software) {
+  if (PrefersNarrow(caps, shape) || (shape.m == 2 && !caps.software)) {
     for (const NarrowTuning& tuning : NarrowTunings(caps, shape))
       variants.push_back(NarrowVariant(tuning));
   }

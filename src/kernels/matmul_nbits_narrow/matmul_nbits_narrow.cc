@@ -164,8 +164,9 @@ constexpr NarrowTuning kNarrowOthers[] = {
     {32, 16, 64, 1, 2, 1, 1},   {64, 32, 64, 1, 2, 1, 1},
 };
 constexpr uint32_t kNarrowParts[] = {1, 2, 4, 8};
-// Workgroups beyond which parts gain nothing, and the multiprocessors of an H200.
-constexpr uint32_t kManyWorkgroups = 300, kNarrowMultiprocessors = 132;
+// Workgroups that are not worth measuring because they are too few or because parts gain nothing,
+// and the multiprocessors of an H200.
+constexpr uint32_t kFewWorkgroups = 64, kManyWorkgroups = 300, kNarrowMultiprocessors = 132;
 // Least length of a guessed part.
 constexpr uint32_t kLeastPart = 512;
 
@@ -225,7 +226,10 @@ std::vector<NarrowTuning> NarrowTunings(const Caps& caps, const MatMulNBitsShape
     if (tuning.m != TileRowsOf(shape.m)) return;
     for (const uint32_t parts : kNarrowParts) {
       tuning.parts = parts;
-      if (parts > 1 && NarrowTiles(shape, tuning) * parts > kManyWorkgroups) break;
+      const uint32_t workgroups = NarrowTiles(shape, tuning) * parts;
+      if (parts > 1 && workgroups > kManyWorkgroups) break;
+      // A real GPU is too large for few workgroups: the first guess is enough of them.
+      if (!caps.software && !tunings.empty() && workgroups < kFewWorkgroups) continue;
       if (LayOutNarrow(caps, shape, tuning) && std::ranges::find(tunings, tuning) == tunings.end())
         tunings.push_back(tuning);
     }
