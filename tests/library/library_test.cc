@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sinter/sinter.hpp>
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -344,6 +345,52 @@ TEST(Library, FinishReasons) {
   Request cancelled = TheEngine().Submit({{"user", "Write a story."}}, Greedy(100));
   EXPECT_NO_THROW(cancelled.Text([](std::string_view) { return false; }));
   EXPECT_THAT(cancelled.Next()->finish, AnyOf(SINTER_FINISH_CANCELLED, SINTER_FINISH_END_TOKEN));
+}
+
+TEST(Library, LogProbabilities) {
+  sinter_request_options options = Greedy(4);
+  options.log_probs = 2;
+  Request request = TheEngine().Submit({{"user", kSum}}, options);
+  int tokens = 0;
+  for (sinter_event event = SINTER_EVENT_INIT; event.finish == SINTER_FINISH_NONE;) {
+    event = *request.Next();
+    for (size_t i = 0; i < event.token_count; ++i, ++tokens) {
+      const sinter_token& token = event.tokens[i];
+      ASSERT_EQ(token.likeliest_count, 2U);
+      // Greedy choice takes the likeliest.
+      EXPECT_EQ(token.likeliest[0].token, token.token);
+      EXPECT_FLOAT_EQ(token.likeliest[0].log_prob, token.log_prob);
+      EXPECT_LE(token.likeliest[1].log_prob, token.log_prob);
+      EXPECT_LE(token.log_prob, 0);
+    }
+  }
+  EXPECT_EQ(tokens, 4);
+  options.log_probs = -1;
+  Request none = TheEngine().Submit({{"user", kSum}}, options);
+  const sinter_event event = *none.Next();
+  ASSERT_GE(event.token_count, 1U);
+  EXPECT_TRUE(std::isnan(event.tokens[0].log_prob));
+  EXPECT_EQ(event.tokens[0].likeliest_count, 0U);
+}
+
+TEST(Library, MasksAndBiases) {
+  // Only one token is allowed.
+  static const int32_t kOnly = Demo().Tokenize("7")[0];
+  sinter_request_options options = Greedy(3);
+  int calls = 0;
+  options.mask = [](void* user, uint32_t* allowed, size_t words) {
+    ++*static_cast<int*>(user);
+    for (size_t i = 0; i < words; ++i) allowed[i] = 0;
+    allowed[kOnly / 32] = 1U << (kOnly % 32);
+  };
+  options.mask_user = &calls;
+  EXPECT_EQ(TheEngine().Submit({{"user", kSum}}, options).Text(), "777");
+  EXPECT_GE(calls, 3);
+  options = Greedy(3);
+  const sinter_token_bias bias = {kOnly, 1000};
+  options.logit_bias = &bias;
+  options.logit_bias_count = 1;
+  EXPECT_EQ(TheEngine().Submit({{"user", kSum}}, options).Text(), "777");
 }
 
 TEST(Library, RequestsThatCannotRunAreRefused) {
