@@ -97,7 +97,7 @@ class Engine::Impl {
 
   RequestId Submit(Request request) {
     auto live = std::make_shared<Live>();
-    Check(request);
+    CheckRequest(request, config_, options_.max_length);
     live->prompt_tokens = static_cast<int64_t>(request.prompt.size());
     live->most = options_.max_length - live->prompt_tokens;
     live->end_at_most = RequestEnd::kMaxLength;
@@ -140,42 +140,6 @@ class Engine::Impl {
   }
 
  private:
-  void Check(const Request& request) const {
-    const auto tokens = static_cast<int64_t>(request.prompt.size());
-    SINTER_CHECK(request.listener != nullptr, "request without a listener");
-    if (tokens == 0) throw Error("engine", "prompt: got no tokens, want at least one");
-    if (tokens >= options_.max_length) {
-      throw Error("engine",
-                  "prompt: got {} tokens, want at most {}: sequences of this engine have up to {} "
-                  "tokens, and one at least is generated",
-                  tokens, options_.max_length - 1, options_.max_length);
-    }
-    for (const int32_t token : request.prompt) {
-      if (token < 0 || token >= config_.vocab_size) {
-        throw Error("engine", "token: got {}, want 0 to {} (the model's vocabulary)", token,
-                    config_.vocab_size - 1);
-      }
-    }
-    if (request.max_tokens < 0)
-      throw Error("engine", "most tokens: got {}, want at least 0", request.max_tokens);
-    if (request.min_tokens < 0)
-      throw Error("engine", "least tokens: got {}, want at least 0", request.min_tokens);
-    if (request.min_tokens > 0 && request.end_tokens.size() > kernels::kMaxEosTokens) {
-      throw Error("engine", "end tokens: got {} with a least number of tokens, want at most {}",
-                  request.end_tokens.size(), kernels::kMaxEosTokens);
-    }
-    if (request.log_probs && (*request.log_probs < 0 || *request.log_probs > kMaxLogProbs)) {
-      throw Error("engine", "log probabilities: got {} likeliest tokens, want 0 to {}",
-                  *request.log_probs, kMaxLogProbs);
-    }
-    if (request.logit_bias.size() > kernels::kMaxLogitBiases) {
-      throw Error("engine", "logit bias: got {} tokens, want at most {}", request.logit_bias.size(),
-                  kernels::kMaxLogitBiases);
-    }
-    kernels::CheckLogitAdjustments(AdjustmentsOf(request),
-                                   static_cast<uint32_t>(config_.vocab_size));
-  }
-
   // Opens the model, and sets the options that are zeros unless that was done before.
   void Open(bool again);
   void Loop();
@@ -207,8 +171,8 @@ class Engine::Impl {
   void UpdateStats();
 
   const Opener open_;
-  EngineOptions options_;
-  model::GenaiConfig config_;
+  EngineOptions options_;      // do not change once the engine is made
+  model::GenaiConfig config_;  // likewise
   std::optional<Executor> executor_;
   std::optional<schedule::PageCache> pages_;
   std::optional<schedule::Scheduler> scheduler_;
@@ -216,7 +180,8 @@ class Engine::Impl {
   std::map<BranchGroup*, std::vector<LivePtr>> rows_;
   std::deque<InFlight> in_flight_;
   std::deque<Clock::time_point> losses_;
-  int64_t admitted_ = 0;  // requests that have pages
+  int64_t rows_limit_ = 1;  // sequences that decode side by side
+  int64_t admitted_ = 0;    // requests that have pages
   uint64_t prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0, all_losses_ = 0;
   std::optional<WorkGate::Scope> work_;
 
@@ -234,7 +199,7 @@ class Engine::Impl {
 
 void Engine::Impl::Open(bool again) {
   std::shared_ptr<Model> model = open_();
-  config_ = model->config();
+  if (!again) config_ = model->config();
   ExecutorOptions executor;
   executor.max_batch = options_.max_batch;
   executor.deterministic = options_.deterministic;
@@ -339,7 +304,7 @@ void Engine::Impl::Enqueue(Live& live) {
 }
 
 schedule::Room Engine::Impl::Admit(Live& live) {
-  if (admitted_ >= options_.max_batch) return schedule::Room::kNothing;
+  if (admitted_ >= rows_limit_) return schedule::Room::kNothing;
   // Keys depend on the branches that are taken at the prompt's length.
   live.group = &executor_->GroupAt(static_cast<int64_t>(live.tokens.size()));
   // A prompt that must be one run cannot leave out its beginning.
@@ -382,7 +347,7 @@ bool Engine::Impl::RunPrompt() {
       pages_->Publish(*live->lease, tokens.first(static_cast<size_t>(live->run)));
     if (live->run < static_cast<int64_t>(tokens.size())) return true;
     std::vector<LivePtr>& rows = rows_[live->group];
-    rows.resize(static_cast<size_t>(options_.max_batch));
+    rows.resize(static_cast<size_t>(rows_limit_));
     const auto row = std::ranges::find(rows, nullptr);
     SINTER_CHECK(row != rows.end(), "no row for a sequence");
     live->row = row - rows.begin();

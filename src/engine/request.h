@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/decode_loop.h"
+#include "model/genai_config.h"
 
 namespace sinter::engine {
 
@@ -88,5 +89,9 @@ struct Request {
   int priority = 0;  // within a client, higher ones come first
   std::shared_ptr<RequestListener> listener;
 };
+
+// Throws Error for a request that an engine with sequences of up to `max_length` tokens can never
+// run.
+void CheckRequest(const Request& request, const model::GenaiConfig& config, int64_t max_length);
 
 }  // namespace sinter::engine

@@ -1,0 +1,46 @@
+#include "engine/request.h"
+
+#include "base/check.h"
+#include "base/error.h"
+#include "engine/executor.h"
+#include "kernels/adjust_logits/adjust_logits.h"
+#include "kernels/sample/step_state.h"
+
+namespace sinter::engine {
+
+void CheckRequest(const Request& request, const model::GenaiConfig& config, int64_t max_length) {
+  const auto tokens = static_cast<int64_t>(request.prompt.size());
+  SINTER_CHECK(request.listener != nullptr, "request without a listener");
+  if (tokens == 0) throw Error("engine", "prompt: got no tokens, want at least one");
+  if (tokens >= max_length) {
+    throw Error("engine",
+                "prompt: got {} tokens, want at most {}: sequences of this engine have up to {} "
+                "tokens, and one at least is generated",
+                tokens, max_length - 1, max_length);
+  }
+  for (const int32_t token : request.prompt) {
+    if (token < 0 || token >= config.vocab_size) {
+      throw Error("engine", "token: got {}, want 0 to {} (the model's vocabulary)", token,
+                  config.vocab_size - 1);
+    }
+  }
+  if (request.max_tokens < 0)
+    throw Error("engine", "most tokens: got {}, want at least 0", request.max_tokens);
+  if (request.min_tokens < 0)
+    throw Error("engine", "least tokens: got {}, want at least 0", request.min_tokens);
+  if (request.min_tokens > 0 && request.end_tokens.size() > kernels::kMaxEosTokens) {
+    throw Error("engine", "end tokens: got {} with a least number of tokens, want at most {}",
+                request.end_tokens.size(), kernels::kMaxEosTokens);
+  }
+  if (request.log_probs && (*request.log_probs < 0 || *request.log_probs > kMaxLogProbs)) {
+    throw Error("engine", "log probabilities: got {} likeliest tokens, want 0 to {}",
+                *request.log_probs, kMaxLogProbs);
+  }
+  if (request.logit_bias.size() > kernels::kMaxLogitBiases) {
+    throw Error("engine", "logit bias: got {} tokens, want at most {}", request.logit_bias.size(),
+                kernels::kMaxLogitBiases);
+  }
+  kernels::CheckLogitAdjustments(AdjustmentsOf(request), static_cast<uint32_t>(config.vocab_size));
+}
+
+}  // namespace sinter::engine
