@@ -47,7 +47,7 @@ bool TextStream::OnToken(const engine::ChosenToken& token) {
       return false;
     }
   }
-  Add(std::move(text),
+  Add(text,
       TextToken{token.token, token.log_prob, {token.likeliest.begin(), token.likeliest.end()}});
   return !stop_.stopped();
 }
@@ -78,10 +78,10 @@ void TextStream::MaskTokens(std::span<uint32_t> allowed) {
   if (options_.mask) options_.mask(allowed);
 }
 
-void TextStream::Add(std::string text, std::optional<TextToken> token) {
+void TextStream::Add(const std::string& text, TextToken token) {
   std::lock_guard lock(mutex_);
   next_.text += text;
-  if (token) next_.tokens.push_back(*std::move(token));
+  next_.tokens.push_back(std::move(token));
   UpdateDescriptor();
   wake_.notify_all();
 }

@@ -73,7 +73,7 @@ class TextStream : public engine::RequestListener {
     return finish_ || error_ || !next_.text.empty() || !next_.tokens.empty();
   }
   // Adds to the next event and wakes the consumer.
-  void Add(std::string text, std::optional<TextToken> token);
+  void Add(const std::string& text, TextToken token);
   // Makes the descriptor readable, or not, as HasEvent says.
   void UpdateDescriptor();
 
