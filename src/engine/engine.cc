@@ -182,7 +182,8 @@ class Engine::Impl {
   std::deque<Clock::time_point> losses_;
   int64_t rows_limit_ = 1;  // sequences that decode side by side
   int64_t admitted_ = 0;    // requests that have pages
-  uint64_t prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0, all_losses_ = 0;
+  uint64_t prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0, all_losses_ = 0,
+           steps_ = 0;
   std::optional<WorkGate::Scope> work_;
 
   mutable std::mutex mutex_;  // for all below
@@ -208,14 +209,16 @@ void Engine::Impl::Open(bool again) {
   executor.max_length = options_.max_length;
   executor.kv_tokens = options_.kv_tokens;
   executor_.emplace(std::move(model), executor);
-  options_.max_batch = std::min(options_.max_batch, executor_->max_batch());
-  options_.kv_tokens = executor_->pages() * kernels::kPageRows;
   pages_.emplace(executor_->pages());
-  if (!again)
-    scheduler_.emplace(schedule::SchedulerOptions{
-        // Submit() keeps to the bound. Requests that were running wait again when a device is lost.
-        .max_waiting = options_.queue + kMaxBatch,
-        .max_waiting_of_client = options_.queue + kMaxBatch});
+  rows_limit_ = std::min(options_.max_batch, executor_->max_batch());
+  // Other threads read the options from now on.
+  if (again) return;
+  options_.max_batch = rows_limit_;
+  options_.kv_tokens = executor_->pages() * kernels::kPageRows;
+  scheduler_.emplace(schedule::SchedulerOptions{
+      // Submit() keeps to the bound. Requests that were running wait again when a device is lost.
+      .max_waiting = options_.queue + kMaxBatch,
+      .max_waiting_of_client = options_.queue + kMaxBatch});
 }
 
 bool Engine::Impl::ChooseLengths(const Model& model) {
@@ -413,6 +416,7 @@ bool Engine::Impl::QueueStep(BranchGroup& group, std::vector<LivePtr>& rows) {
     if (row != nullptr) ++row->in_flight;
   }
   in_flight_.push_back(std::move(step));
+  ++steps_;
   return true;
 }
 
@@ -599,6 +603,7 @@ void Engine::Impl::UpdateStats() {
   now.cached_tokens = cached_tokens_;
   now.generated_tokens = generated_tokens_;
   now.losses = all_losses_;
+  now.steps = steps_;
   std::lock_guard lock(mutex_);
   now.waiting += static_cast<int64_t>(submitted_.size());
   now.requests = last_id_;

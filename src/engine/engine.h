@@ -46,6 +46,7 @@ struct EngineStats {
   int64_t queued_tokens = 0;  // of these requests, prompts to run and answers to generate at most
   int64_t kv_pages = 0, kv_pages_used = 0, kv_pages_cached = 0;
   uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  // since the start
+  uint64_t steps = 0;  // decode steps, each of one or more sequences
   uint64_t requests = 0, losses = 0;
 };
 

@@ -299,6 +299,19 @@ TEST(EngineThreads, CancelsAndSubmitsFromMany) {
   ExpectIdle(engine);
 }
 
+TEST(Engine, DecodesSideBySide) {
+  const auto model = LoadModel(ModelNamed("qwen3_f32"));
+  Engine engine(Same(model), {.max_batch = 4, .max_length = 128, .kv_tokens = 512});
+  ASSERT_EQ(engine.options().max_batch, 4);
+  std::deque<Sent> sent;
+  for (uint32_t i = 0; i < 4; ++i)
+    sent.push_back(Send(engine, MakeRequest(RandomTokens(9, i), 80)));
+  for (const Sent& each : sent) EXPECT_EQ(each.got->Wait().size(), 80u);
+  ExpectIdle(engine);
+  // One after the other would take 316 steps: the first token of each comes from its prompt.
+  EXPECT_LT(engine.stats().steps, 79u + 40);
+}
+
 TEST(Engine, SharesTheWorkOfEqualPrompts) {
   const auto model = LoadModel(ModelNamed("qwen3_f32"));
   Engine engine(Same(model), {.max_batch = 4, .max_length = 128, .kv_tokens = 512});
