@@ -277,6 +277,18 @@ TemplateInput ReadTemplateInput(const MessageArgs& args, Content content) {
   return input;
 }
 
+generate::Messages CheckedMessages(const OrderedJson& messages, const std::string& place) {
+  Checker(place, Content::kText).Messages(messages, "messages");
+  generate::Messages checked;
+  for (const OrderedJson& message : messages) checked.push_back(message.dump());
+  return checked;
+}
+
+std::string CheckedTools(const OrderedJson& tools, const std::string& place) {
+  Checker(place, Content::kText).Tools(tools, "tools");
+  return tools.dump();
+}
+
 text::ChatTemplate RequireTemplate(const std::string& folder, const std::string& hint) {
   std::optional<text::ChatTemplate> chat_template = text::ChatTemplate::FromFolder(folder);
   if (!chat_template) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,13 @@ enum class Content { kText, kAny };
 // as in "FILE: messages[2].role: got 3, want a string". With Content::kText also refuses parts of
 // content other than text, because a language model does not see them.
 TemplateInput ReadTemplateInput(const MessageArgs& args, Content content);
+
+// Returns messages that were read from elsewhere, an array. Throws Error as above; `place` begins
+// it.
+generate::Messages CheckedMessages(const nlohmann::ordered_json& messages,
+                                   const std::string& place);
+// Returns the tools as ChatTemplateOptions::tools_json has them. Throws as above.
+std::string CheckedTools(const nlohmann::ordered_json& tools, const std::string& place);
 
 // Returns the folder's chat template. Throws Error if it has none; `hint` ends the message and says
 // what else the user may do.

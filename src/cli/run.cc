@@ -15,6 +15,7 @@
 #include "cli/messages.h"
 #include "cli/model_args.h"
 #include "cli/model_input.h"
+#include "cli/run_batch.h"
 #include "cli/standard_io.h"
 #include "cli/usage.h"
 #include "generate/conversation.h"
@@ -28,7 +29,12 @@ constexpr char kRunFooter[] = R"(Examples:
   sinter run models/demo "Write a short story about Lily and a lost kite."
   sinter run models/demo "Once upon a time" --raw --temperature 0.8 -n 100
   echo "What is 7 + 8?" | sinter run models/demo --json
-  sinter run models/demo --messages chat.json --tools tools.json)";
+  sinter run models/demo --messages chat.json --tools tools.json
+  sinter run models/demo --batch prompts.jsonl -o answers.jsonl -n 200
+
+A line of prompts.jsonl is {"id": "a", "prompt": "What is 7 + 8?"}, or has "messages" instead, and
+may set max_tokens, temperature, top_p, top_k, min_p, seed, stop and others (docs/json.md). Lines of
+OpenAI's batch files are read, too.)";
 
 struct RunArgs {
   ModelArgs model;
@@ -38,7 +44,53 @@ struct RunArgs {
   std::string file;
   std::string system;
   bool raw = false;
+  RunBatchArgs batch;  // options of --batch; the other members are set when it runs
 };
+
+void AddBatchArgs(CLI::App& command, RunBatchArgs& args) {
+  const std::string group = "Many prompts";
+  CLI::Option* batch =
+      command
+          .add_option("--batch", args.file,
+                      "Answer the prompts of this file, a JSON object in each line, many at a "
+                      "time; write one line of JSON for each as they end. '-' reads standard input")
+          ->type_name("FILE")
+          ->configurable(false)
+          ->group(group);
+  command.add_option("-o,--output", args.output, "Write the answers to this new file")
+      ->type_name("FILE")
+      ->configurable(false)
+      ->needs(batch)
+      ->group(group);
+  command
+      .add_flag("--resume", args.resume,
+                "Go on with --output: answer the lines whose ids have no answer there")
+      ->configurable(false)
+      ->needs("--output")
+      ->group(group);
+  command.add_flag("--in-order", args.in_order, "Write the answers in the order of the lines")
+      ->needs(batch)
+      ->group(group);
+  command
+      .add_option("--parallel", args.parallel,
+                  "Answer at most this many at a time, as far as --kv-tokens has room for them")
+      ->check(WholeNumber(1, engine::kMaxBatch))
+      ->needs(batch)
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--kv-tokens", args.kv_tokens,
+                  "Room for this many tokens of all prompts and answers together (default: 65536, "
+                  "or what fits the GPU's memory)")
+      ->check(WholeNumber(1))
+      ->needs(batch)
+      ->group(group);
+  command
+      .add_flag("--deterministic", args.deterministic,
+                "Compute each answer so that no other can change it; slower")
+      ->needs(batch)
+      ->group(group);
+}
 
 std::string ReadPrompt(const RunArgs& args) {
   if (args.prompt != "-" && args.file.empty()) {
@@ -180,13 +232,27 @@ void AddRun(CLI::App& app) {
   AddModelArgs(*command, args->model);
   AddExecutionArgs(*command, args->model);
   AddGenerateArgs(*command, args->generate);
+  AddBatchArgs(*command, args->batch);
+  CLI::Option* batch = command->get_option("--batch");
   CLI::Option* argument = command->add_option("PROMPT", args->prompt, "Same as --prompt")
                               ->type_name("TEXT")
                               ->configurable(false)
                               ->excludes(prompt)
                               ->excludes(file)
                               ->excludes(messages);
-  command->callback([args, prompt, argument, file, messages] {
+  for (CLI::Option* other : {prompt, argument, file, messages, command->get_option("--tools"),
+                             command->get_option("--chunk"), command->get_option("--explain")})
+    batch->excludes(other);
+  command->callback([args, prompt, argument, file, messages, batch] {
+    if (!batch->empty()) {
+      RunBatchArgs run = args->batch;
+      run.model = args->model;
+      run.generate = args->generate;
+      run.messages = args->messages;
+      run.system = args->system;
+      run.raw = args->raw;
+      return RunBatch(run);
+    }
     if (prompt->empty() && argument->empty() && file->empty() && messages->empty()) {
       // A prompt alone is taken for the model.
       CheckModelInput(args->model.model);

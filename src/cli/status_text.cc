@@ -79,6 +79,31 @@ std::string LoadText(const LoadProgress& progress, size_t columns) {
   return BytesProgressText("loading", progress.done_bytes, progress.total_bytes, columns);
 }
 
+std::string AnswersText(const AnswersProgress& progress, size_t columns) {
+  const std::string begin = "answering";
+  std::string end = fmt::format(" {} of {}", progress.done, progress.total);
+  constexpr size_t kShortest = 10, kLongest = 32;
+  const auto append = [&](const std::string& text) {
+    if (begin.size() + 1 + kShortest + end.size() + text.size() <= columns) end += text;
+  };
+  if (progress.failed > 0) append(fmt::format(", {} failed", progress.failed));
+  if (progress.tokens_per_second > 0)
+    append(fmt::format(", {:.0f} tokens/s", progress.tokens_per_second));
+  if (progress.seconds_left) {
+    const double seconds = std::ceil(*progress.seconds_left);
+    append(seconds < 100    ? fmt::format(", {:.0f} s left", seconds)
+           : seconds < 6000 ? fmt::format(", {:.0f} min left", std::ceil(seconds / 60))
+                            : fmt::format(", {:.0f} h left", std::ceil(seconds / 3600)));
+  }
+  const double share = progress.total == 0 ? 1
+                                           : static_cast<double>(progress.done) /
+                                                 static_cast<double>(progress.total);
+  const size_t others = begin.size() + 1 + end.size();
+  const std::string bar =
+      ProgressBar(share, columns > others ? std::min(columns - others, kLongest) : 0);
+  return FitColumns(begin + (bar.empty() ? "" : " ") + bar + end, columns);
+}
+
 LineSchedule::LineSchedule(StatusStyle style)
     : phases_(style != StatusStyle::kLog),
       interval_(style == StatusStyle::kLog ? 30'000 : 5'000),

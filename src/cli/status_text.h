@@ -44,6 +44,18 @@ std::string LoadText(const LoadProgress& progress, size_t columns);
 // first, then the bar.
 std::string BytesProgressText(std::string_view what, uint64_t done, uint64_t total, size_t columns);
 
+// State of the answers to a file of prompts.
+struct AnswersProgress {
+  int64_t done = 0, total = 0;   // lines
+  int64_t failed = 0;            // of those that are done
+  double tokens_per_second = 0;  // 0 if it is not known
+  std::optional<double> seconds_left;
+};
+// Returns "answering [=====     ] 12 of 200, 2 failed, 850 tokens/s, 3 min left" in that many
+// columns. Of the figures behind the number of lines, those that leave no room for a bar are left
+// out; the bar is, where it has no room without them.
+std::string AnswersText(const AnswersProgress& progress, size_t columns);
+
 // Chooses the moments at which a wait without a redrawn line prints another line: at a first
 // moment, on a terminal also where a new phase begins, and then at intervals that double.
 class LineSchedule {

@@ -72,6 +72,23 @@ TEST(LoadText, NamesThePhase) {
   EXPECT_EQ(LoadText(progress, 80), "measuring plans  50%, shaders 3 of 12");
 }
 
+TEST(AnswersText, LeavesOutWhatDoesNotFit) {
+  AnswersProgress progress{.done = 5, .total = 20};
+  EXPECT_EQ(AnswersText(progress, 31), "answering [==         ] 5 of 20");
+  progress.failed = 2;
+  progress.tokens_per_second = 850.4;
+  progress.seconds_left = 130;
+  EXPECT_THAT(AnswersText(progress, 120),
+              testing::EndsWith("] 5 of 20, 2 failed, 850 tokens/s, 3 min left"));
+  EXPECT_THAT(AnswersText(progress, 50), testing::EndsWith("] 5 of 20, 2 failed, 3 min left"));
+  EXPECT_THAT(AnswersText(progress, 42), testing::EndsWith("] 5 of 20, 2 failed"));
+  EXPECT_EQ(AnswersText(progress, 18), "answering 5 of 20");
+  progress.seconds_left = 7.2;
+  EXPECT_THAT(AnswersText(progress, 120), testing::EndsWith(", 8 s left"));
+  progress.seconds_left = 10000;
+  EXPECT_THAT(AnswersText(progress, 120), testing::EndsWith(", 3 h left"));
+}
+
 TEST(LineSchedule, PrintsPhasesAndThenSeldom) {
   LineSchedule lines(StatusStyle::kLines);
   EXPECT_FALSE(lines.IsDue(milliseconds(100), "opening"));
