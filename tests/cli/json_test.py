@@ -130,7 +130,7 @@ class Documented(CliTest):
         """Compares the objects of `outputs`, the text of one run each, with the command's section."""
         checker = Checker(self.sections[command])
         for output in outputs:
-            lines = output.splitlines() if command == "chat" else [output]
+            lines = output.splitlines() if command in ("chat", "run --batch") else [output]
             self.assertTrue(lines, command)
             for line in lines:
                 checker.check(json.loads(line))
@@ -171,6 +171,11 @@ class Documented(CliTest):
         reasons = [json.loads(text)["finish_reason"] for text in texts]
         self.assertEqual(reasons, ["end_token", "max_new_tokens", "stop_string", "max_length", "cancelled"])
         self.assertEqual(set(reasons), self.sections["run"].finish_reasons)
+
+    def test_run_batch(self):
+        file = self.temp / "prompts.jsonl"
+        file.write_text('{"id": "a", "prompt": "Hi", "max_tokens": 2}\n{"prompt": 3}\n{"id": 3, "prompt": [1]}\n')
+        self.check("run --batch", self.result("run", DEMO, "--batch", file, "-n", "1", code=1))
 
     def interrupted(self):
         """Returns the object of an answer that Ctrl-C stopped. Loading may take any time, so ever later
