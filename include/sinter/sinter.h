@@ -70,7 +70,8 @@ typedef struct sinter_error sinter_error;
 /* Returns the message: one line `[area] what: got X, want Y`, followed by more lines if it quotes a
  * driver or a shader compiler. Belongs to the error. Never NULL; "" for NULL. */
 SINTER_API const char* sinter_error_message(const sinter_error* error);
-/* Returns the status that the function returned. SINTER_OK for NULL. */
+/* Returns the status that the function returned. SINTER_OK for NULL: SINTER_TIMEOUT and
+ * SINTER_TOO_SMALL come without an error. */
 SINTER_API sinter_status sinter_error_status(const sinter_error* error);
 SINTER_API void sinter_error_free(sinter_error* error);
 
@@ -312,7 +313,7 @@ typedef struct sinter_request_options {
 
   int64_t max_tokens; /* most tokens to generate; 0: as many as the engine's max_length allows */
   int64_t min_tokens; /* no end token is chosen before; 0 */
-  const char* const* stop; /* texts that end the answer and are not part of it */
+  const char* const* stop; /* texts that end the answer and are not part of it; not empty */
   size_t stop_count;
   const int32_t* end_tokens; /* tokens that end the answer; NULL for the model's */
   size_t end_token_count;

@@ -68,7 +68,8 @@ inline void RequireMemory(const void* pointer, std::string_view name) {
 
 // Returns the size that a caller gave for its struct. Throws InvalidArgument if there is none.
 inline size_t CheckedSize(size_t size, size_t known, std::string_view name) {
-  if (size < sizeof(size_t))
+  // No version of a struct ends inside a pointer.
+  if (size < sizeof(size_t) || size % alignof(void*) != 0)
     throw InvalidArgument("api", "{}.size: got {}, want the size of the struct ({})", name, size,
                           known);
   return size;

@@ -34,8 +34,11 @@ generate::TextRequest ToRequest(const sinter_request_options& given) {
 
   generate::GenerateOptions& options = request.options;
   options.max_new_tokens = given.max_tokens;
-  for (const char* text : ArrayOf(given.stop, given.stop_count, "stop"))
+  for (const char* text : ArrayOf(given.stop, given.stop_count, "stop")) {
     options.stop.emplace_back(&Required(text, "stop"));
+    if (options.stop.back().empty())
+      throw InvalidArgument("api", "stop: got an empty text, want one with characters");
+  }
   for (const int32_t token : ArrayOf(given.end_tokens, given.end_token_count, "end_tokens"))
     options.eos_token_ids.push_back(token);
   options.temperature = UnlessDefault(given.temperature);
@@ -52,6 +55,10 @@ generate::TextRequest ToRequest(const sinter_request_options& given) {
   for (const sinter_token_bias& bias :
        ArrayOf(given.logit_bias, given.logit_bias_count, "logit_bias")) {
     more.logit_bias.push_back({bias.token, bias.bias});
+  }
+  if (given.log_probs < -1) {
+    throw InvalidArgument("api", "log_probs: got {}, want -1 or 0 to {}", given.log_probs,
+                          engine::kMaxLogProbs);
   }
   if (given.log_probs >= 0) more.log_probs = given.log_probs;
   if (given.client != nullptr) more.client = given.client;

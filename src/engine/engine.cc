@@ -231,6 +231,8 @@ bool Engine::Impl::ChooseLengths(const Model& model) {
   }
   const int64_t room = model.MostCacheRows() - kernels::kPageRows;
   if (any_tokens) options_.kv_tokens = std::min(kDefaultKvTokens, room);
+  if (options_.kv_tokens < 2)
+    throw Error("engine", "KV cache: got {} tokens, want at least 2", options_.kv_tokens);
   if (any_length) options_.max_length = std::min(options_.max_length, options_.kv_tokens);
   if (options_.kv_tokens > room) {
     throw Error("engine", "KV cache: got {} tokens, want at most {} on this adapter",

@@ -172,6 +172,7 @@ TEST(Engine, RefusesWhatItCannotRun) {
   EXPECT_THAT(make({.max_length = 129}), HasSubstr("maximum length: got 129, want 2 to 128"));
   EXPECT_THAT(make({.max_length = 100, .kv_tokens = 64}),
               HasSubstr("KV cache: got 64 tokens, want at least the maximum length of 100"));
+  EXPECT_THAT(make({.kv_tokens = 1}), HasSubstr("KV cache: got 1 tokens, want at least 2"));
   EXPECT_THAT(make({.queue = 0}), HasSubstr("queue: got 0"));
 
   Engine engine(Same(model), {.max_batch = 1, .max_length = 40, .kv_tokens = 64, .queue = 2});
@@ -183,6 +184,27 @@ TEST(Engine, RefusesWhatItCannotRun) {
   EXPECT_THAT(send({-1}, 1), HasSubstr("token: got -1"));
   EXPECT_THAT(send(RandomTokens(40, 1), 1), HasSubstr("got 40 tokens, want at most 39"));
   EXPECT_THAT(send({1}, -1), HasSubstr("most tokens: got -1"));
+  const auto with = [&](const std::function<void(Request&)>& change) {
+    Request request = MakeRequest({1, 2}, 8);
+    change(request);
+    return ErrorOf([&] { Send(engine, request); });
+  };
+  EXPECT_THAT(with([](Request& r) {
+                r.logit_bias = {{-1, 1}};
+              }),
+              HasSubstr("token of a bias: got -1, want 0 to 127"));
+  EXPECT_THAT(with([](Request& r) { r.logit_bias.resize(513); }), HasSubstr("got 513 tokens"));
+  EXPECT_THAT(with([](Request& r) { r.end_tokens = {-9}; }), HasSubstr("end token: got -9"));
+  EXPECT_THAT(with([](Request& r) { r.min_tokens = -1; }), HasSubstr("least tokens: got -1"));
+  EXPECT_THAT(with([](Request& r) { r.min_tokens = 9; }),
+              HasSubstr("least tokens: got 9, want at most 8"));
+  EXPECT_THAT(with([](Request& r) { r.log_probs = 21; }),
+              HasSubstr("got 21 likeliest tokens, want 0 to 20"));
+  EXPECT_THAT(with([](Request& r) {
+                r.min_tokens = 1;
+                r.end_tokens.assign(17, 1);
+              }),
+              HasSubstr("end tokens: got 17"));
   // One runs, two wait, and the next is refused. All that were taken end.
   std::deque<Sent> taken;
   bool refused = false;

@@ -18,16 +18,25 @@ void CheckRequest(const Request& request, const model::GenaiConfig& config, int6
                 "tokens, and one at least is generated",
                 tokens, max_length - 1, max_length);
   }
-  for (const int32_t token : request.prompt) {
-    if (token < 0 || token >= config.vocab_size) {
-      throw Error("engine", "token: got {}, want 0 to {} (the model's vocabulary)", token,
-                  config.vocab_size - 1);
-    }
+  const auto check_token = [&](const char* what, int32_t token) {
+    if (token >= 0 && token < config.vocab_size) return;
+    throw Error("engine", "{}: got {}, want 0 to {} (the model's vocabulary)", what, token,
+                config.vocab_size - 1);
+  };
+  for (const int32_t token : request.prompt) check_token("token", token);
+  for (const TokenBias& each : request.logit_bias) check_token("token of a bias", each.token);
+  for (const int32_t token : request.end_tokens) {
+    // A model's config may name end tokens that its vocabulary lacks.
+    if (token < 0) check_token("end token", token);
   }
   if (request.max_tokens < 0)
     throw Error("engine", "most tokens: got {}, want at least 0", request.max_tokens);
   if (request.min_tokens < 0)
     throw Error("engine", "least tokens: got {}, want at least 0", request.min_tokens);
+  if (request.max_tokens > 0 && request.min_tokens > request.max_tokens) {
+    throw Error("engine", "least tokens: got {}, want at most {}, the most tokens",
+                request.min_tokens, request.max_tokens);
+  }
   if (request.min_tokens > 0 && request.end_tokens.size() > kernels::kMaxEosTokens) {
     throw Error("engine", "end tokens: got {} with a least number of tokens, want at most {}",
                 request.end_tokens.size(), kernels::kMaxEosTokens);
