@@ -381,6 +381,11 @@ engine::EngineOptions EngineFor(const RunBatchArgs& args, const engine::Model& m
   options.queue = 4 * options.max_batch;
   options.max_length = MaxLength(args.model, model.config());
   options.kv_tokens = args.kv_tokens;
+  if (args.kv_tokens > 0 && args.kv_tokens < options.max_length) {
+    throw UsageError(
+        "--kv-tokens: got {}, want at least {}, the most tokens of a line (--max-length)",
+        args.kv_tokens, options.max_length);
+  }
   if (args.kv_tokens > 0) return options;
   constexpr int64_t kUsualTokens = 65536;
   if (options.max_length > kUsualTokens) {
@@ -414,10 +419,10 @@ void RunBatch(const RunBatchArgs& args) {
     const int64_t together =
         loaded.engine->options().kv_tokens / loaded.engine->options().max_length;
     if (!run.HaveBounds() && together < loaded.engine->options().max_batch && !args.model.quiet) {
-      Err(
-          fmt::format("sinter: note: {} run at a time, because answers may have up to {} tokens; "
-                      "-n N bounds them, --kv-tokens N gives more room\n",
-                      CountText(together, "line"), loaded.engine->options().max_length));
+      Err(fmt::format(
+          "sinter: note: room for {} at a time, because answers may have up to {} tokens; "
+          "-n N bounds them, --kv-tokens N gives more room\n",
+          CountText(together, "line"), loaded.engine->options().max_length));
     }
   } else {
     device.End();

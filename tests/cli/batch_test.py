@@ -101,6 +101,7 @@ class Batch(CliTest):
         self.assert_fails(run("run", DEMO, "--batch", file, "-o", self.temp / "a", "--resume"), "line 1: got no id")
         self.assert_usage(run("run", DEMO, "--batch", file, "--resume"), "--resume")
         self.assert_usage(run("run", DEMO, "--batch", file, "-p", "Hi"), "--batch")
+        self.assert_usage(run("run", DEMO, "--batch", file, "--kv-tokens", "8"), "--kv-tokens: got 8", "--max-length")
         self.assert_usage(run("run", DEMO, "-p", "Hi", "--parallel", "2"), "--batch")
 
 
