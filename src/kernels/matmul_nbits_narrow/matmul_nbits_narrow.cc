@@ -207,6 +207,7 @@ std::vector<NarrowTuning> GuessNarrow(const Caps& caps, const MatMulNBitsShape& 
   }
   std::ranges::stable_sort(guesses, {}, &NarrowGuess::microseconds);
   std::vector<NarrowTuning> tunings;
+  tunings.reserve(guesses.size());
   for (const NarrowGuess& guess : guesses) tunings.push_back(guess.tuning);
   return tunings;
 }
