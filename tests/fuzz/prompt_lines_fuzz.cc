@@ -18,8 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Require(line.number > number, "lines out of order");
     number = line.number;
     if (line.failure) continue;
-    const int given = (line.prompt ? 1 : 0) + (line.tokens.empty() ? 0 : 1) +
-                      (line.messages.is_array() ? 1 : 0);
+    const int given =
+        (line.prompt ? 1 : 0) + (line.tokens.empty() ? 0 : 1) + (line.messages.is_array() ? 1 : 0);
     Require(given == 1, "a request without a prompt, or with two");
     Require(line.max_tokens.value_or(1) > 0, "max_tokens is out of range");
   }
