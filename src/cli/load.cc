@@ -169,6 +169,21 @@ engine::OpenOptions Watched(Opening::Progress& progress) {
   return options;
 }
 
+// Checks the arguments, and returns the device that the model is loaded on. `opening` is begun
+// unless it was before.
+std::shared_ptr<gpu::Device> BeginLoad(const ModelArgs& args, const model::ModelFolder& folder,
+                                       Opening& opening) {
+  UseWgslDir(args);
+  MaxLength(args, folder.config);
+  if (!opening.valid()) opening = Opening(args);
+  Opening::Progress& progress = opening.progress();
+  progress.total_bytes = folder.weight_bytes();
+  std::shared_ptr<gpu::Device> device = opening.Get();
+  progress.loading = true;
+  CheckInterrupted();
+  return device;
+}
+
 // Returns the model for an engine.
 std::shared_ptr<engine::Model> OpenModel(const ModelArgs& args, model::ModelFolder folder,
                                          std::shared_ptr<gpu::Device> device,
@@ -190,17 +205,10 @@ std::shared_ptr<engine::Model> OpenModel(const ModelArgs& args, model::ModelFold
 LoadedEngine LoadEngine(const ModelArgs& args, model::ModelFolder folder, Opening opening,
                         const std::function<engine::EngineOptions(const engine::Model&)>& options) {
   const auto start = std::chrono::steady_clock::now();
-  UseWgslDir(args);
-  MaxLength(args, folder.config);
-  if (!opening.valid()) opening = Opening(args);
-  Opening::Progress& progress = opening.progress();
-  progress.total_bytes = folder.weight_bytes();
-  const std::shared_ptr<gpu::Device> device = opening.Get();
-  progress.loading = true;
-  CheckInterrupted();
+  const std::shared_ptr<gpu::Device> device = BeginLoad(args, folder, opening);
   LoadedEngine loaded;
   loaded.model = std::make_shared<std::shared_ptr<engine::Model>>(
-      OpenModel(args, std::move(folder), device, Watched(progress)));
+      OpenModel(args, std::move(folder), device, Watched(opening.progress())));
   engine::EngineOptions engine_options = options(**loaded.model);
   engine_options.run = {.capture = !args.no_capture};
   loaded.engine = std::make_unique<engine::Engine>(
@@ -223,15 +231,8 @@ LoadedEngine LoadEngine(const ModelArgs& args, model::ModelFolder folder, Openin
 Loaded Load(const ModelArgs& args, model::ModelFolder folder, Opening opening,
             int64_t expected_length) {
   const auto start = std::chrono::steady_clock::now();
-  UseWgslDir(args);
-  MaxLength(args, folder.config);
-  if (!opening.valid()) opening = Opening(args);
-  Opening::Progress& progress = opening.progress();
-  progress.total_bytes = folder.weight_bytes();
-  const std::shared_ptr<gpu::Device> device = opening.Get();
-  progress.loading = true;
-  CheckInterrupted();
-  engine::OpenOptions options = Watched(progress);
+  const std::shared_ptr<gpu::Device> device = BeginLoad(args, folder, opening);
+  engine::OpenOptions options = Watched(opening.progress());
   options.expected_length = expected_length;
   engine::OpenedModel opened =
       OpenFor(args, std::move(folder), device, args.max_length, std::move(options));
