@@ -53,20 +53,14 @@ void Batch::SetPages(int64_t row, std::span<const int32_t> pages) {
                           std::as_bytes(std::span(table)));
 }
 
-void Batch::SetState(int64_t row, const kernels::StepState& state) {
-  runner_.device().Upload(runner_.buffers().state, static_cast<uint64_t>(row) * sizeof(state),
-                          std::as_bytes(std::span(&state, 1)));
-}
-
 void Batch::SetStart(int64_t row, const RowStart& start) {
-  SetState(row, start.state);
   gpu::Device& device = runner_.device();
+  device.Upload(runner_.buffers().state, static_cast<uint64_t>(row) * sizeof(start.state),
+                std::as_bytes(std::span(&start.state, 1)));
   device.Upload(runner_.buffers().sampling,
                 static_cast<uint64_t>(row) * sizeof(kernels::SamplingOptions),
                 std::as_bytes(std::span(&start.options, 1)));
-  std::vector<uint32_t> seen(static_cast<size_t>(model_.config().vocab_size + 31) / 32);
-  for (const int32_t token : start.tokens)
-    seen[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+  const std::vector<uint32_t> seen = SeenBits(model_.config().vocab_size, start.tokens);
   device.Upload(runner_.buffers().seen, static_cast<uint64_t>(row) * seen.size() * 4,
                 std::as_bytes(std::span(seen)));
   if (!runner_.buffers().adjustments) return;

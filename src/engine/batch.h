@@ -41,7 +41,6 @@ class Batch {
 
   // Sets the pages of a row. Entries after `pages` become 0.
   void SetPages(int64_t row, std::span<const int32_t> pages);
-  void SetState(int64_t row, const kernels::StepState& state);
   void SetStart(int64_t row, const RowStart& start);
   // Sets which tokens the row may choose next: a bit for each.
   void SetAllowed(int64_t row, std::span<const uint32_t> allowed);

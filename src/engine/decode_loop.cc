@@ -15,8 +15,7 @@ void DecodeLoop::Begin(const TokenChoice& choice, std::span<const int32_t> token
   tokens_.clear();
   gpu::Device& device = runner_.device();
   device.Upload(runner_.buffers().sampling, 0, std::as_bytes(std::span(&choice_.options, 1)));
-  std::vector<uint32_t> seen(static_cast<size_t>(model_.config().vocab_size + 31) / 32);
-  for (const int32_t token : tokens) seen[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+  const std::vector<uint32_t> seen = SeenBits(model_.config().vocab_size, tokens);
   device.Upload(runner_.buffers().seen, 0, std::as_bytes(std::span(seen)));
   const auto length = static_cast<int64_t>(tokens.size());
   begin_ = length;
@@ -24,19 +23,12 @@ void DecodeLoop::Begin(const TokenChoice& choice, std::span<const int32_t> token
 }
 
 void DecodeLoop::StepFromLogits(StepProgram& decode) {
-  runner_.Submit(Record(decode).choose, nullptr, 0, 0, 0);
+  runner_.Submit(chooser_.Record(decode, {.greedy = choice_.greedy}).choose, nullptr, 0, 0, 0);
   ReadBack();
 }
 
 void DecodeLoop::Step(StepProgram& decode, int64_t past) {
-  // A program that replaced another reads its inputs from the same buffers.
-  const TokenChooser::Recorded& recorded = Record(decode);
-  if (runner_.options().capture) {
-    runner_.Submit(recorded.run_and_choose, &decode, recorded.first, past, 1);
-  } else {
-    runner_.Run(decode, past, 1, chooser_.MakesInputs(*decode.step));
-    runner_.Submit(recorded.choose, nullptr, 0, 0, 0);
-  }
+  chooser_.Step(decode, {.greedy = choice_.greedy}, past);
   ReadBack();
 }
 

@@ -50,9 +50,6 @@ class DecodeLoop {
   }
 
  private:
-  const TokenChooser::Recorded& Record(StepProgram& decode) {
-    return chooser_.Record(decode, {.greedy = choice_.greedy});
-  }
   void ReadBack();
 
   const Model& model_;

@@ -357,8 +357,8 @@ bool Engine::Impl::RunPrompt() {
     SINTER_CHECK(row != rows.end(), "no row for a sequence");
     live->row = row - rows.begin();
     const std::vector<uint32_t> allowed = AllowedOf(*live);
-    Chosen token = executor_->Join(*live->group, live->row, tokens, live->generated(),
-                                   live->lease->pages(), live->request, allowed);
+    Chosen token =
+        executor_->Join(*live->group, live->row, tokens, live->generated(), live->request, allowed);
     *row = live;
     live->place = Live::Place::kDecode;
     live->in_flight = 1;
@@ -382,7 +382,7 @@ bool Engine::Impl::QueueStep(BranchGroup& group, std::vector<LivePtr>& rows) {
   int64_t active = 0, end = 0, length = 1;
   bool masked_waits = false;
   ChoiceForm form = {.greedy = true};
-  for (const LivePtr& row : std::vector(rows)) {
+  for (const LivePtr& row : rows) {
     if (row == nullptr) continue;
     if (row->generated() + row->in_flight >= row->most ||
         &executor_->GroupAt(row->queued_length()) != &group) {

@@ -25,32 +25,6 @@ int64_t CapacityOf(int64_t pages) { return (pages + 1) * kPageRows; }
 
 }  // namespace
 
-kernels::LogitAdjustments AdjustmentsOf(const Request& request) {
-  kernels::LogitAdjustments adjustments;
-  adjustments.presence_penalty = request.presence_penalty;
-  adjustments.frequency_penalty = request.frequency_penalty;
-  adjustments.min_tokens = static_cast<uint32_t>(std::min<int64_t>(request.min_tokens, INT32_MAX));
-  adjustments.has_allowed = request.masks ? 1 : 0;
-  for (const TokenBias& each : request.logit_bias)
-    adjustments.biases[adjustments.bias_count++] = {static_cast<uint32_t>(each.token), each.bias};
-  return adjustments;
-}
-
-ChoiceForm FormOf(const Request& request) {
-  ChoiceForm form;
-  form.greedy = request.choice.greedy;
-  form.adjusts = request.min_tokens > 0 || !request.logit_bias.empty() ||
-                 request.presence_penalty != 0 || request.frequency_penalty != 0 || request.masks;
-  if (request.log_probs) form.log_probs = static_cast<uint32_t>(*request.log_probs);
-  return form;
-}
-
-ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b) {
-  ChoiceForm form = {a.greedy && b.greedy, a.adjusts || b.adjusts, a.log_probs};
-  if (b.log_probs) form.log_probs = std::max(form.log_probs.value_or(0), *b.log_probs);
-  return form;
-}
-
 StepKey DecodeKey(int64_t max_length, int64_t kv_tokens, std::vector<bool> branches,
                   int64_t batch) {
   return {1,     CapacityOf(PagesOf(kv_tokens)), std::move(branches), false,
@@ -204,15 +178,13 @@ int64_t Executor::RunPrompt(BranchGroup& group, std::span<const int32_t> tokens,
   StepProgram& program = rows == 1 ? OneRowProgram(group, runner, past + 1)
                                    : runner.Bind(programs.Get(key, past + left));
   const int64_t valid = std::min(left, rows);
-  const auto run = tokens.subspan(static_cast<size_t>(past), static_cast<size_t>(valid));
-  std::vector<int32_t> padded(run.begin(), run.end());
-  padded.resize(static_cast<size_t>(rows), padded.back());
-  gpu::Device& device = runner.device();
-  device.Upload(program.input_ids, 0, std::as_bytes(std::span(padded)));
+  runner.UploadTokens(program,
+                      tokens.subspan(static_cast<size_t>(past), static_cast<size_t>(valid)));
   prompt_->SetPages(0, pages);
   logits_row_ = static_cast<uint32_t>(valid - 1);
   runner.UploadState(past, past + valid, logits_row_);
   // The first long run tells whether longer ones are short enough.
+  gpu::Device& device = runner.device();
   const bool timed = !chunk_is_final_ && valid == model::kLoadedChunk;
   if (timed) device.Wait();
   const auto start = std::chrono::steady_clock::now();
@@ -251,7 +223,7 @@ void Executor::AddLongerChunks(const BranchGroup& group, double microseconds, in
 }
 
 Chosen Executor::Join(BranchGroup& group, int64_t row, std::span<const int32_t> tokens,
-                      int64_t generated, std::span<const int32_t> pages, const Request& request,
+                      int64_t generated, const Request& request,
                       std::span<const uint32_t> allowed) {
   const ChoiceForm form = FormOf(request);
   prompt_->Prepare(form);
@@ -273,7 +245,7 @@ Chosen Executor::Join(BranchGroup& group, int64_t row, std::span<const int32_t> 
   start.generated = tokens.last(static_cast<size_t>(generated));
   if (generated > 0) start.state.token = static_cast<uint32_t>(tokens.back());
   if (form.adjusts) start.adjustments = AdjustmentsOf(request);
-  prompt_->SetPages(0, pages);
+  // The prompt's last run has set the pages.
   prompt_->SetStart(0, start);
   StepProgram& next = OneRowProgram(group, prompt_->runner(), static_cast<int64_t>(length));
   if (request.masks) prompt_->SetAllowed(0, allowed);
@@ -300,13 +272,7 @@ Chosen Executor::Step(BranchGroup& group, int64_t rows, const ChoiceForm& form, 
   StepProgram& program = padded == 1
                              ? OneRowProgram(group, runner, length)
                              : runner.Bind(model_->programs().Get(KeyOf(group, 1, padded), length));
-  const TokenChooser::Recorded& recorded = group.batch_.chooser().Record(program, form);
-  if (runner.options().capture) {
-    runner.Submit(recorded.run_and_choose, &program, recorded.first, length - 1, 1);
-  } else {
-    runner.Run(program, length - 1, 1, group.batch_.chooser().MakesInputs(*program.step));
-    runner.Submit(recorded.choose, nullptr, 0, 0, 0);
-  }
+  group.batch_.chooser().Step(program, form, length - 1);
   return Read(group.batch_, padded, form);
 }
 

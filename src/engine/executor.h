@@ -38,14 +38,6 @@ struct Chosen {
   uint32_t top = 0;
 };
 
-// Returns the form in which the request's tokens can be chosen.
-ChoiceForm FormOf(const Request& request);
-// Returns the request's options in the kernels' form. The request has at most
-// kernels::kMaxLogitBiases biases.
-kernels::LogitAdjustments AdjustmentsOf(const Request& request);
-// Returns a form in which requests of both forms can be chosen.
-ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b);
-
 // Returns the key of the program of a step of `batch` sequences, in an engine whose sequences have
 // up to `max_length` tokens and whose KV cache holds `kv_tokens`, whole pages.
 StepKey DecodeKey(int64_t max_length, int64_t kv_tokens, std::vector<bool> branches, int64_t batch);
@@ -97,8 +89,7 @@ class Executor {
   // into a row of the group. `generated` of the tokens were chosen before, not given.
   // If the request masks tokens, `allowed` has a bit for each token.
   Chosen Join(BranchGroup& group, int64_t row, std::span<const int32_t> tokens, int64_t generated,
-              std::span<const int32_t> pages, const Request& request,
-              std::span<const uint32_t> allowed);
+              const Request& request, std::span<const uint32_t> allowed);
   // Queues a step of the group's first `rows` rows, the longest of which then has `length` tokens
   // in the cache. The form must have what each row's request needs.
   Chosen Step(BranchGroup& group, int64_t rows, const ChoiceForm& form, int64_t length);

@@ -1,12 +1,32 @@
 #include "engine/request.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/error.h"
-#include "engine/executor.h"
-#include "kernels/adjust_logits/adjust_logits.h"
 #include "kernels/sample/step_state.h"
 
 namespace sinter::engine {
+
+kernels::LogitAdjustments AdjustmentsOf(const Request& request) {
+  kernels::LogitAdjustments adjustments;
+  adjustments.presence_penalty = request.presence_penalty;
+  adjustments.frequency_penalty = request.frequency_penalty;
+  adjustments.min_tokens = static_cast<uint32_t>(std::min<int64_t>(request.min_tokens, INT32_MAX));
+  adjustments.has_allowed = request.masks ? 1 : 0;
+  for (const TokenBias& each : request.logit_bias)
+    adjustments.biases[adjustments.bias_count++] = {static_cast<uint32_t>(each.token), each.bias};
+  return adjustments;
+}
+
+ChoiceForm FormOf(const Request& request) {
+  ChoiceForm form;
+  form.greedy = request.choice.greedy;
+  form.adjusts = request.min_tokens > 0 || !request.logit_bias.empty() ||
+                 request.presence_penalty != 0 || request.frequency_penalty != 0 || request.masks;
+  if (request.log_probs) form.log_probs = static_cast<uint32_t>(*request.log_probs);
+  return form;
+}
 
 void CheckRequest(const Request& request, const model::GenaiConfig& config, int64_t max_length) {
   const auto tokens = static_cast<int64_t>(request.prompt.size());

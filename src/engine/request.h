@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "engine/decode_loop.h"
+#include "engine/token_chooser.h"
+#include "kernels/adjust_logits/adjust_logits.h"
 #include "model/genai_config.h"
 
 namespace sinter::engine {
@@ -89,6 +91,12 @@ struct Request {
   int priority = 0;  // within a client, higher ones come first
   std::shared_ptr<RequestListener> listener;
 };
+
+// Returns the form in which the request's tokens can be chosen.
+ChoiceForm FormOf(const Request& request);
+// Returns the request's options in the kernels' form. The request has at most
+// kernels::kMaxLogitBiases biases.
+kernels::LogitAdjustments AdjustmentsOf(const Request& request);
 
 // Throws Error for a request that an engine with sequences of up to `max_length` tokens can never
 // run.

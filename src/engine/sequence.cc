@@ -217,11 +217,9 @@ void Sequence::RunTokens(std::span<const int32_t> tokens) {
   for (const int64_t rows : runs) {
     const size_t valid = std::min(tokens.size() - done, static_cast<size_t>(rows));
     StepProgram& program = ProgramFor(rows);
-    std::vector<int32_t> padded(tokens.begin() + static_cast<std::ptrdiff_t>(done),
-                                tokens.begin() + static_cast<std::ptrdiff_t>(done + valid));
-    padded.resize(static_cast<size_t>(rows), tokens.back());
+    const std::span<const int32_t> run = tokens.subspan(done, valid);
+    runner_.UploadTokens(program, run);
     gpu::Device& device = *model_->device();
-    device.Upload(program.input_ids, 0, std::as_bytes(std::span(padded)));
     const auto past = static_cast<int64_t>(tokens_.size());
     logits_row_ = static_cast<uint32_t>(valid - 1);
     runner_.UploadState(past, past + static_cast<int64_t>(valid), logits_row_,
@@ -238,8 +236,7 @@ void Sequence::RunTokens(std::span<const int32_t> tokens) {
       loaded_chunk_microseconds_ =
           std::min(loaded_chunk_microseconds_.value_or(time.count()), time.count());
     }
-    tokens_.insert(tokens_.end(), padded.begin(),
-                   padded.begin() + static_cast<std::ptrdiff_t>(valid));
+    tokens_.insert(tokens_.end(), run.begin(), run.end());
     cache_->used = static_cast<int64_t>(tokens_.size());
     done += valid;
   }

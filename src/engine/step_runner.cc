@@ -147,6 +147,18 @@ StepProgram& StepRunner::Bind(const std::shared_ptr<const CompiledStep>& step) {
   return bound_.insert_or_assign(step->key, std::move(bound)).first->second;
 }
 
+std::vector<uint32_t> SeenBits(int64_t vocab, std::span<const int32_t> tokens) {
+  std::vector<uint32_t> seen(static_cast<size_t>(vocab + 31) / 32);
+  for (const int32_t token : tokens) seen[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+  return seen;
+}
+
+void StepRunner::UploadTokens(const StepProgram& program, std::span<const int32_t> tokens) {
+  std::vector<int32_t> padded(tokens.begin(), tokens.end());
+  padded.resize(static_cast<size_t>(program.step->key.rows), padded.back());
+  device_->Upload(program.input_ids, 0, std::as_bytes(std::span(padded)));
+}
+
 void StepRunner::UploadState(int64_t past, int64_t total, uint32_t last_row, uint32_t position,
                              uint32_t seed) {
   kernels::StepState state = {};

@@ -55,6 +55,9 @@ struct StepBuffers {
   void AddLogProbs(gpu::Device& device, int64_t vocab, int64_t batch);
 };
 
+// Returns the contents of a row of StepBuffers::seen after these tokens.
+std::vector<uint32_t> SeenBits(int64_t vocab, std::span<const int32_t> tokens);
+
 // A program bound to a sequence, preceded by the dispatch that derives the program's inputs from
 // StepState.
 struct StepProgram {
@@ -84,6 +87,8 @@ class StepRunner {
   // Drops a bound program.
   void Forget(const StepKey& key) { bound_.erase(key); }
 
+  // Sets the tokens of a run of a prompt. Rows after them repeat the last one.
+  void UploadTokens(const StepProgram& program, std::span<const int32_t> tokens);
   // Sets the state of the first sequence before a run: `past` tokens in the cache, `total` tokens
   // including the run's own, the row of the logits to choose from, the index of the next generated
   // token, and the seed.

@@ -1,5 +1,7 @@
 #include "engine/token_chooser.h"
 
+#include <algorithm>
+
 #include "engine/model.h"
 #include "kernels/adjust_logits/adjust_logits.h"
 #include "kernels/argmax/argmax.h"
@@ -8,6 +10,21 @@
 #include "run/record_plan.h"
 
 namespace sinter::engine {
+
+ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b) {
+  ChoiceForm form = {a.greedy && b.greedy, a.adjusts || b.adjusts, a.log_probs};
+  if (b.log_probs) form.log_probs = std::max(form.log_probs.value_or(0), *b.log_probs);
+  return form;
+}
+
+void TokenChooser::Step(const StepProgram& decode, const ChoiceForm& form, int64_t past) {
+  // A program that replaced another reads its inputs from the same buffers.
+  const Recorded& recorded = Record(decode, form);
+  if (runner_.options().capture)
+    return runner_.Submit(recorded.run_and_choose, &decode, recorded.first, past, 1);
+  runner_.Run(decode, past, 1, MakesInputs(*decode.step));
+  runner_.Submit(recorded.choose, nullptr, 0, 0, 0);
+}
 
 bool TokenChooser::MakesInputs(const CompiledStep& decode) const {
   const kernels::StepInputsShape& shape = decode.inputs;

@@ -25,6 +25,9 @@ struct ChoiceForm {
   auto operator<=>(const ChoiceForm&) const = default;
 };
 
+// Returns a form in which sequences of both forms can choose.
+ChoiceForm Join(const ChoiceForm& a, const ChoiceForm& b);
+
 // Chooses tokens on the memory of a runner, which must outlive it.
 class TokenChooser {
  public:
@@ -43,6 +46,10 @@ class TokenChooser {
   // Returns the choice after runs of `decode`, the program of one token, recorded once. The choice
   // after a run of a prompt is that of the program that runs next.
   const Recorded& Record(const StepProgram& decode, const ChoiceForm& form);
+
+  // Queues a run of the token chosen last, after `past` tokens in the cache, and the choice of the
+  // next one.
+  void Step(const StepProgram& decode, const ChoiceForm& form, int64_t past);
 
   // Returns whether the choice makes the inputs of the next run, so that step_inputs need not.
   bool MakesInputs(const CompiledStep& decode) const;
