@@ -1,5 +1,5 @@
-// What all functions of the C library have in common: exceptions become statuses, structs come from
-// programs of other versions.
+// Code that all functions of the C library share: it turns exceptions into statuses, and reads
+// structs that come from programs of other versions.
 #pragma once
 
 #include <sinter/sinter.h>

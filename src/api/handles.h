@@ -1,4 +1,4 @@
-// What the C library's opaque handles are.
+// Defines the C library's opaque handles.
 #pragma once
 
 #include <sinter/sinter.h>
@@ -77,7 +77,7 @@ struct sinter_engine {
 
 struct sinter_request {
   std::unique_ptr<sinter::generate::AnswerStream> answer;
-  // What the last event points to.
+  // Memory that the last event points to.
   sinter::generate::TextEvent event;
   std::vector<std::vector<sinter_log_prob>> likeliest;
   std::vector<sinter_token> tokens;

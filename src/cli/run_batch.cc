@@ -112,7 +112,7 @@ struct BatchFigures {
   std::atomic<int64_t> done = 0, failed = 0, tokens = 0;
 };
 
-// What all lines of a run have in common.
+// State that all lines of a run share.
 class BatchRun {
  public:
   BatchRun(const RunBatchArgs& args, const model::GenaiConfig& config)

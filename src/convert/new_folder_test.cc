@@ -67,7 +67,7 @@ TEST(NewFolder, RefusesWhatIsThere) {
   folder.Write("file", "");
   EXPECT_THAT(error("file/out"), AllOf(HasSubstr("cannot create the folder"), HasSubstr("/out':")));
   EXPECT_EQ(error("none/or/two/out"), "no error");
-  // What takes the name in the meantime stays.
+  // A folder that takes the name in the meantime stays.
   NewFolder late(folder / "late");
   fs::create_directory(folder / "late");
   std::ofstream(folder / "late" / "file") << "mine";
